@@ -1,0 +1,42 @@
+"""See which training examples teach a language model most, and prove it on your own corpus.
+
+    >>> import fishersft
+    >>> picks = fishersft.select("demo", "mini", selector="token_od", budget=50)
+    >>> picks.indices[:3], picks.log_det, picks.proven_share
+"""
+
+from fishersft.corpus.load import load_corpus
+from fishersft.corpus.records import Chat, Corpus, Message, PromptCompletion, Text
+from fishersft.errors import FisherSFTError, UserError
+from fishersft.lm.embed import TokenEmbeddings
+from fishersft.lm.model import CausalLM, load_model
+from fishersft.runs.pipeline import embed, select
+from fishersft.runs.store import Store
+from fishersft.selectors import Budget, Pick, Pool, Selection, Selector, make_selector, registry
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Budget",
+    "CausalLM",
+    "Chat",
+    "Corpus",
+    "FisherSFTError",
+    "Message",
+    "Pick",
+    "Pool",
+    "PromptCompletion",
+    "Selection",
+    "Selector",
+    "Store",
+    "Text",
+    "TokenEmbeddings",
+    "UserError",
+    "__version__",
+    "embed",
+    "load_corpus",
+    "load_model",
+    "make_selector",
+    "registry",
+    "select",
+]

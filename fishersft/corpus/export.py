@@ -1,0 +1,124 @@
+"""Subsets out: the picks with their rank, gain and fields, as jsonl, csv or parquet.  Knows no selector."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.corpus.records import Corpus
+from fishersft.errors import StoreError, UserError, os_reason
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("jsonl", "csv", "parquet")
+OURS = ("rank", "index", "gain", "tokens")
+
+
+def picks_table(
+    corpus: Corpus, indices: Sequence[int] | np.ndarray, gains: np.ndarray | None, tokens: np.ndarray
+) -> pd.DataFrame:
+    """One row a pick, in order: rank (from 1), index, gain (nats, None where the selector has none), tokens, and the
+    record's own fields.  A field that shares one of these four names is kept as `record_<name>`."""
+    import pandas as pd
+
+    table = corpus.fields.iloc[list(indices)].reset_index(drop=True)
+    table = table.rename(columns={c: f"record_{c}" for c in table.columns if c in OURS})
+    head = pd.DataFrame(
+        {
+            "rank": np.arange(1, len(indices) + 1),
+            "index": np.asarray(indices, dtype=np.int64),
+            "gain": gains if gains is not None else np.full(len(indices), np.nan),
+            "tokens": np.asarray(tokens, dtype=np.int64),
+        }
+    )
+    return pd.concat([head, table], axis=1)
+
+
+def format_of(path: Path, named: str | None = None) -> str:
+    """The format by name, or by the file's ending."""
+    found = named or path.suffix.removeprefix(".").lower()
+    if found not in FORMATS:
+        raise UserError(f"Picks are written as {', '.join(FORMATS)}; '{found or path.name}' is none of them.")
+    return found
+
+
+def write_table(table: pd.DataFrame, path: Path, format: str) -> None:
+    """Write whole or not at all; a spreadsheet cannot be tricked into running a cell."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(to_bytes(table, format))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another file with --out.") from error
+
+
+def to_bytes(table: pd.DataFrame, format: str) -> bytes:
+    """The table in one of the formats."""
+    match format:
+        case "jsonl":
+            lines = (json.dumps(row, ensure_ascii=False) for row in rows(table))
+            return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+        case "csv":
+            return table.map(_csv_cell).to_csv(index=False).encode("utf-8", "replace")
+        case "parquet":
+            return _parquet(table)
+    raise UserError(f"Picks are written as {', '.join(FORMATS)}; '{format}' is none of them.")
+
+
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The table's rows as plain Python values; a missing value is None."""
+    return [{str(k): plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def plain(value: Any) -> Any:
+    """A value that json can write."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return None if str(value) in ("NaT", "<NA>") else str(value)
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, dict | list | np.ndarray):
+        value = json.dumps(plain(value), ensure_ascii=False)
+    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@") or (
+        isinstance(value, str) and value[:1] in ("\t", "\r")
+    ):
+        return "'" + value
+    return value
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    import io
+
+    import pyarrow as pa
+
+    def write(frame: pd.DataFrame) -> bytes:
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+
+    try:
+        return write(table)
+    except (pa.ArrowException, UnicodeEncodeError, ValueError, TypeError):
+        # a column of mixed kinds: parquet has one type a column, so it becomes JSON text
+        mixed = [c for c in table.columns if table[c].dtype == object]
+        text = {c: [v if v is None or isinstance(v, str) else json.dumps(plain(v)) for v in table[c]] for c in mixed}
+        clean = {c: [v and v.encode("utf-8", "replace").decode() for v in values] for c, values in text.items()}
+        return write(table.assign(**clean))

@@ -1,0 +1,226 @@
+"""From what a user names to a `Corpus`: paths, the embedded demo, two classics by download, the hub.
+
+Finds the shape of the records by itself or by the options, and splits off the held-out part.  Knows no tokenizer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft import bundle
+from fishersft.corpus.read import read_table
+from fishersft.corpus.records import (
+    Chat,
+    Corpus,
+    Example,
+    Message,
+    PromptCompletion,
+    Text,
+    split_by_column,
+    split_by_seed,
+)
+from fishersft.errors import CorpusError, MissingExtra
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT_COLUMNS = ("text", "content", "sentence", "document", "body")
+INSTRUCTION = "### Instruction:\n{instruction}\n\n"
+INSTRUCTION_INPUT = "### Input:\n{input}\n\n"
+RESPONSE = "### Response:\n"
+
+
+def load_corpus(
+    source: str | Path,
+    *,
+    text_column: str | None = None,
+    prompt_column: str | None = None,
+    completion_column: str | None = None,
+    messages_column: str | None = None,
+    split_on: str = "line",
+    holdout: float = 0.1,
+    skip_bad: bool = False,
+    name: str | None = None,
+) -> Corpus:
+    """Load a corpus.
+
+    Args:
+        source: a path (.txt .csv .tsv .jsonl .json .parquet), `demo`, `shakespeare`, `sherlock`, or `hf:owner/name`.
+        text_column, prompt_column, completion_column, messages_column: where the example is; found by themselves
+            (`messages`; `prompt` + `completion`; `instruction` + `input` + `output`; `text`) where not given.
+        split_on: for .txt, `line` or `blank-line` (paragraphs).
+        holdout: share of records that no selector sees; 0 turns it off.  A `split` column of the corpus wins.
+        skip_bad: count broken lines and go on, instead of raising.
+        name: what to call it; by default the file's name.
+
+    Raises:
+        CorpusError: with one sentence that says what is wrong, where, and what to do.
+    """
+    source = str(source)
+    options = {
+        "text_column": text_column,
+        "prompt_column": prompt_column,
+        "completion_column": completion_column,
+        "messages_column": messages_column,
+        "split_on": split_on if split_on != "line" else None,
+        "holdout": f"{holdout:g}" if holdout != 0.1 else None,
+        "skip_bad": "" if skip_bad else None,
+    }
+    fields, bad_lines = _fields(source, split_on=split_on, skip_bad=skip_bad)
+    name = name or (Path(source).name if "/" in source and not source.startswith("hf:") else source)
+    if not len(fields):
+        raise CorpusError(f"{name} holds no records; it needs at least one.")
+    fields.columns = [str(c) for c in fields.columns]
+    examples = _examples(fields, name, text_column, prompt_column, completion_column, messages_column)
+    held_out = split_by_column(fields["split"].tolist()) if "split" in fields.columns else None
+    if held_out is None:
+        held_out = split_by_seed(len(fields), holdout)
+    return Corpus(
+        name=name,
+        source=source,
+        examples=examples,
+        fields=fields,
+        held_out=held_out,
+        bad_lines=bad_lines,
+        options=tuple((k, v) for k, v in options.items() if v is not None),
+    )
+
+
+def _fields(source: str, *, split_on: str, skip_bad: bool) -> tuple[pd.DataFrame, int]:
+    from fishersft.corpus import classics
+
+    if source == "demo":
+        return read_table(bundle.asset("demo", "corpus.jsonl"))
+    if source in classics.CLASSICS:
+        return classics.read(source), 0
+    if source.startswith("hf:"):
+        return _from_hub(source.removeprefix("hf:")), 0
+    return read_table(Path(source).expanduser(), split_on=split_on, skip_bad=skip_bad)
+
+
+def _from_hub(dataset_id: str) -> pd.DataFrame:
+    import re
+
+    import pandas as pd
+
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset_id):
+        raise CorpusError(f"'{dataset_id}' is not a dataset's id on the hub; write hf:owner/name.")
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtra("Reading a dataset from the Hugging Face hub", "hub") from error
+    try:
+        splits = datasets.load_dataset(dataset_id)
+    except Exception as error:  # the library raises a dozen kinds; each gets the same plain sentence
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise CorpusError(
+            f"The dataset {dataset_id} could not be had from the hub ({reason}); "
+            "check its name and the network, or download it and name the file."
+        ) from error
+    frames = []
+    for split, data in splits.items():
+        frame = data.to_pandas()
+        if len(splits) > 1 and "split" not in frame.columns:
+            frame["split"] = str(split)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _examples(
+    fields: pd.DataFrame,
+    name: str,
+    text_column: str | None,
+    prompt_column: str | None,
+    completion_column: str | None,
+    messages_column: str | None,
+) -> tuple[Example, ...]:
+    columns = list(fields.columns)
+
+    def need(column: str) -> str:
+        if column not in columns:
+            raise CorpusError(f"{name} has no column '{column}'; it has: {', '.join(columns)}.")
+        return column
+
+    if bool(prompt_column) != bool(completion_column):
+        raise CorpusError("--prompt-column and --completion-column go together; give both or neither.")
+    if text_column:
+        return _texts(fields[need(text_column)])
+    if messages_column:
+        return _chats(fields[need(messages_column)].tolist(), name)
+    if prompt_column and completion_column:
+        return _pairs(fields[need(prompt_column)].tolist(), fields[need(completion_column)].tolist(), name)
+    if "messages" in columns:
+        return _chats(fields["messages"].tolist(), name)
+    if {"prompt", "completion"} <= set(columns):
+        return _pairs(fields["prompt"].tolist(), fields["completion"].tolist(), name)
+    if {"instruction", "output"} <= set(columns):
+        inputs = fields["input"].tolist() if "input" in columns else [""] * len(fields)
+        return tuple(
+            PromptCompletion(instruction_prompt(_string(i), _string(x)), _string(o))
+            for i, x, o in zip(fields["instruction"].tolist(), inputs, fields["output"].tolist(), strict=True)
+        )
+    for column in TEXT_COLUMNS:
+        if column in columns:
+            return _texts(fields[column])
+    strings = [c for c in columns if fields[c].map(lambda v: isinstance(v, str)).any()]
+    if len(strings) == 1:
+        return _texts(fields[strings[0]])
+    raise CorpusError(
+        f"{name} has no column named text (nor prompt and completion, instruction and output, or messages); "
+        f"say which one holds the text with --text-column, one of: {', '.join(columns)}."
+    )
+
+
+def instruction_prompt(instruction: str, given: str = "") -> str:
+    """The prompt of an instruction record: our plain form, with the input's part only where there is one."""
+    middle = INSTRUCTION_INPUT.format(input=given) if given.strip() else ""
+    return INSTRUCTION.format(instruction=instruction) + middle + RESPONSE
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return str(value)
+
+
+def _texts(column: pd.Series) -> tuple[Example, ...]:
+    return tuple(Text(_string(v)) for v in column.tolist())
+
+
+def _pairs(prompts: Sequence[Any], completions: Sequence[Any], name: str) -> tuple[Example, ...]:
+    prompts = [_maybe_json(p) for p in prompts]
+    completions = [_maybe_json(c) for c in completions]
+    if prompts and all(isinstance(p, list | np.ndarray) for p in prompts):  # conversational prompt + completion
+        return _chats([[*p, *c] for p, c in zip(prompts, completions, strict=True)], name)
+    return tuple(PromptCompletion(_string(p), _string(c)) for p, c in zip(prompts, completions, strict=True))
+
+
+def _chats(values: Sequence[Any], name: str) -> tuple[Example, ...]:
+    chats = []
+    for index, value in enumerate(values):
+        turns = _maybe_json(value)
+        if not isinstance(turns, list | tuple | np.ndarray) or not all(
+            isinstance(t, dict) and isinstance(t.get("role"), str) for t in turns
+        ):
+            raise CorpusError(
+                f"{name}, record {index:,}: messages must be a list of objects with 'role' and 'content'."
+            )
+        chats.append(Chat(tuple(Message(t["role"], _string(t.get("content"))) for t in turns)))
+    return tuple(chats)
+
+
+def _maybe_json(value: Any) -> Any:
+    """Messages kept as a string of JSON, as in a CSV, become a list; everything else stays."""
+    if isinstance(value, str) and value.lstrip().startswith("[{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,181 @@
+"""What a corpus is: examples in their order, the fields they came with, and a held-out split.
+
+Knows no file format, no tokenizer and no model.  `index` everywhere is a record's number in the corpus as loaded, from 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.errors import CorpusError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HELD_OUT_NAMES = frozenset({"test", "validation", "valid", "val", "dev", "eval", "heldout", "held-out", "held_out"})
+TRAIN_NAMES = frozenset({"train", "training", "pool"})
+HELD_OUT_SEED = 0
+LEAST_HELD_OUT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A plain text: every token is trained."""
+
+    text: str
+
+    def display(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCompletion:
+    """A prompt and its completion: only the completion is trained."""
+
+    prompt: str
+    completion: str
+
+    def display(self) -> str:
+        gap = "" if self.prompt.endswith(("\n", " ")) or self.completion.startswith(("\n", " ")) else " "
+        return f"{self.prompt}{gap}{self.completion}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A conversation: only the assistant's turns are trained."""
+
+    messages: tuple[Message, ...]
+
+    def display(self) -> str:
+        return "\n".join(f"{m.role}: {m.content}" for m in self.messages)
+
+
+Example = Text | PromptCompletion | Chat
+
+
+def canonical(example: Example) -> str:
+    """One line of JSON that two examples share exactly when they train the same thing."""
+    match example:
+        case Text(text):
+            content: Any = {"text": text}
+        case PromptCompletion(prompt, completion):
+            content = {"prompt": prompt, "completion": completion}
+        case Chat(messages):
+            content = {"messages": [[m.role, m.content] for m in messages]}
+    # surrogatepass below: JSON may carry lone surrogates, which UTF-8 alone refuses
+    return json.dumps(content, ensure_ascii=False, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Records in the order they were loaded.
+
+    Attributes:
+        name: what people call it (a file name, `demo`, `hf:owner/name`).
+        source: the argument that loads it again from the command line.
+        examples: N examples, all of one shape.
+        fields: N rows, every column of the file as loaded.
+        held_out: (N,) bool; True where no selector may look.
+        bad_lines: how many broken lines `skip_bad` passed over.
+        options: the command-line options beside `source` that load it again.
+    """
+
+    name: str
+    source: str
+    examples: tuple[Example, ...]
+    fields: pd.DataFrame
+    held_out: np.ndarray
+    bad_lines: int = 0
+    options: tuple[tuple[str, str], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        n = len(self.examples)
+        if n == 0:
+            raise CorpusError(f"{self.name} holds no records; it needs at least one line of text.")
+        if len(self.fields) != n or self.held_out.shape != (n,) or self.held_out.dtype != bool:
+            raise ValueError("examples, fields and held_out must have one entry a record")
+        if self.held_out.all():
+            raise CorpusError(f"{self.name}: every record is held out, so there is nothing to select from.")
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def shape(self) -> str:
+        """`text`, `prompt` or `chat`."""
+        return {Text: "text", PromptCompletion: "prompt", Chat: "chat"}[type(self.examples[0])]
+
+    @cached_property
+    def pool_index(self) -> np.ndarray:
+        """Record numbers that a selector may see, ascending."""
+        return np.flatnonzero(~self.held_out)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over every example and the split; metadata columns do not enter."""
+        h = hashlib.sha256()
+        for example, out in zip(self.examples, self.held_out, strict=True):
+            h.update(canonical(example).encode("utf-8", "surrogatepass"))
+            h.update(b"\x01\n" if out else b"\x00\n")
+        return h.hexdigest()
+
+    @cached_property
+    def duplicates(self) -> int:
+        """Records that repeat an earlier one exactly."""
+        return len(self) - len({canonical(e) for e in self.examples})
+
+    def text(self, index: int) -> str:
+        """What a person reads of record `index`."""
+        return self.examples[index].display()
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return [e.display() for e in self.examples]
+
+    @cached_property
+    def categories(self) -> list[str]:
+        """Columns with between 2 and 40 different short values, worth colouring and counting by; topics first."""
+        found = []
+        for name in self.fields.columns:
+            values = self.fields[name].dropna()
+            if len(values) < 2 or not values.map(lambda v: isinstance(v, str | bool | int | np.integer)).all():
+                continue
+            distinct = values.map(str).unique()
+            if 2 <= len(distinct) <= min(40, max(2, len(self) // 3)) and max(map(len, distinct)) <= 40:
+                found.append(str(name))
+        first = ("topic", "language", "lang", "category", "source", "domain", "label")
+        return sorted(found, key=lambda c: (first.index(c.lower()) if c.lower() in first else len(first)))
+
+
+def split_by_seed(n: int, holdout: float, seed: int = HELD_OUT_SEED) -> np.ndarray:
+    """(n,) bool: `holdout` of the records, at least 50 where there are that many, never more than half of them."""
+    if not 0 <= holdout < 1:
+        raise CorpusError(f"--holdout is a share from 0 to below 1 and was {holdout:g}; 0.1 holds out a tenth.")
+    held = np.zeros(n, dtype=bool)
+    if holdout > 0 and n > 1:
+        count = min(max(round(holdout * n), LEAST_HELD_OUT), n // 2)
+        held[np.random.default_rng(seed).choice(n, count, replace=False)] = True
+    return held
+
+
+def split_by_column(values: Sequence[Any]) -> np.ndarray | None:
+    """(n,) bool from a column of split names, or None where it does not name splits."""
+    names = [str(v).strip().lower() for v in values]
+    if not set(names) <= HELD_OUT_NAMES | TRAIN_NAMES or not TRAIN_NAMES & set(names):
+        return None
+    return np.array([name in HELD_OUT_NAMES for name in names])

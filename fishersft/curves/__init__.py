@@ -1,0 +1,1 @@
+"""What a selection is worth: curves over the budget, with bands."""

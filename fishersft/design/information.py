@@ -1,0 +1,81 @@
+"""The design matrix and what is read off it: log det, gains, their split over tokens, leverage.
+
+Source: FisherSFT (arXiv 2505.14826), Lemma 3.1 and Algorithm 1; the identities are the matrix determinant lemma and the
+chain rule.  Everything is float64.  Dense algebra is torch's throughout the package, so that one pool of threads does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fishersft.errors import DesignError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def check_sigma2(sigma2: float) -> float:
+    """sigma2 as a float; DesignError unless it is positive and finite."""
+    if not (np.isfinite(sigma2) and sigma2 > 0):
+        raise DesignError(f"sigma2 must be a positive number and was {sigma2:g}; the paper's choice is 1.")
+    return float(sigma2)
+
+
+def design_matrix(blocks: Iterable[np.ndarray], d: int, sigma2: float = 1.0) -> np.ndarray:
+    """V = sigma2 I + sum of X^T X over blocks (M, d); (d, d) float64."""
+    import torch
+
+    V = torch.eye(d, dtype=torch.float64) * check_sigma2(sigma2)
+    for X in blocks:
+        rows = as_rows(X)
+        V.addmm_(rows.T, rows)
+    return V.numpy()
+
+
+def log_det(V: np.ndarray) -> float:
+    """log det of a positive definite matrix, in nats."""
+    import torch
+
+    return float(2 * torch.linalg.cholesky(torch.from_numpy(V)).diagonal().log().sum())
+
+
+def token_gains(V: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Split the gain of a block over its rows: (M,) nats, all >= 0, that sum to the gain exactly.
+
+    Row j gets log(1 + x_j^T V_{<j}^-1 x_j), where V_{<j} is V with the block's earlier rows added (chain rule).
+    """
+    import torch
+
+    Z = whiten(torch.linalg.cholesky(torch.from_numpy(V)), as_rows(X))
+    gram = Z.T @ Z
+    gram.diagonal().add_(1.0)
+    return (2 * torch.linalg.cholesky(gram).diagonal().log()).numpy()
+
+
+def gain(V: np.ndarray, X: np.ndarray) -> float:
+    """log det(I + X V^-1 X^T), the increase of log det V when the block X is added; in nats."""
+    return float(token_gains(V, X).sum())
+
+
+def leverage(V: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """(M,) prediction variance x^T V^-1 x of each row; its largest value over a pool is the G-criterion."""
+    import torch
+
+    return (whiten(torch.linalg.cholesky(torch.from_numpy(V)), as_rows(X)) ** 2).sum(0).numpy()
+
+
+def as_rows(X: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """A block as a float64 tensor."""
+    import torch
+
+    return torch.from_numpy(np.array(X, dtype=np.float64, order="C")).to(device)
+
+
+def whiten(L: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
+    """Z = L^-1 X^T, (d, M), for V = L L^T: then Z^T Z = X V^-1 X^T."""
+    import torch
+
+    return torch.linalg.solve_triangular(L, X.T, upper=False)

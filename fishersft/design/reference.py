@@ -1,0 +1,43 @@
+"""Algorithm 1 of the paper as it is written, for tests and lessons: every sentence, every pick, one determinant each.
+
+O(n N d^3).  The fast form in `greedy.py` must return exactly these picks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+TIE = 1e-9  # gains this close, relatively, are equal; the lowest index wins
+
+
+def algorithm_1(blocks: Sequence[np.ndarray], n: int, sigma2: float = 1.0) -> tuple[list[int], list[float]]:
+    """The n picks in order, and their gains in nats, from blocks (M_i, d)."""
+    blocks = [np.asarray(X, dtype=np.float64) for X in blocks]
+    V = sigma2 * np.eye(blocks[0].shape[1])
+    picks: list[int] = []
+    gains: list[float] = []
+    for _ in range(n):
+        base = np.linalg.slogdet(V)[1]
+        rest = [i for i in range(len(blocks)) if i not in picks]
+        gain = [np.linalg.slogdet(V + blocks[i].T @ blocks[i])[1] - base for i in rest]
+        best = next(k for k, g in enumerate(gain) if g >= max(gain) * (1 - TIE))
+        picks.append(rest[best])
+        gains.append(float(gain[best]))
+        V = V + blocks[rest[best]].T @ blocks[rest[best]]
+    return picks, gains
+
+
+def best_subset(blocks: Sequence[np.ndarray], n: int, sigma2: float = 1.0) -> tuple[tuple[int, ...], float]:
+    """The best n sentences by trying every subset, and their f in nats; for tiny pools."""
+    blocks = [np.asarray(X, dtype=np.float64) for X in blocks]
+    d = blocks[0].shape[1]
+
+    def f(subset: tuple[int, ...]) -> float:
+        V = sigma2 * np.eye(d) + sum(blocks[i].T @ blocks[i] for i in subset)
+        return float(np.linalg.slogdet(V)[1] - d * np.log(sigma2))
+
+    best = max(combinations(range(len(blocks)), n), key=f)
+    return best, f(best)

@@ -1,0 +1,66 @@
+"""Every error that fishersft raises on purpose.
+
+    FisherSFTError                    a failure; the command line exits with 1
+    ├── Cancelled                     the caller asked to stop; what was done is kept
+    └── UserError                     a user's mistake or a fact of their machine; exit 2
+        ├── CorpusError               a text file, a column, a record
+        ├── ModelError                a model folder, a hub id, a head we cannot use
+        ├── BudgetError               a budget that no selection can meet
+        ├── ParameterError            a selector's name or parameter
+        ├── DesignError               rows on which the design is not defined
+        ├── StoreError                the store or an output file cannot be written
+        └── MissingExtra              an optional dependency is not installed
+
+Each message is one plain sentence or two: what happened, where, what to do.
+"""
+
+from __future__ import annotations
+
+
+class FisherSFTError(Exception):
+    """A failure inside fishersft."""
+
+
+class Cancelled(FisherSFTError):
+    """The caller asked to stop."""
+
+
+class UserError(FisherSFTError):
+    """Something the user can put right."""
+
+
+class CorpusError(UserError):
+    """The corpus cannot be read, or holds nothing to read."""
+
+
+class ModelError(UserError):
+    """The model cannot be loaded, or its head is not one we can use."""
+
+
+class BudgetError(UserError):
+    """The budget cannot be met."""
+
+
+class ParameterError(UserError):
+    """A selector or one of its parameters does not exist or is out of range."""
+
+
+class DesignError(UserError):
+    """The rows admit no design: not finite, or sigma2 not positive."""
+
+
+class StoreError(UserError):
+    """Something could not be written."""
+
+
+class MissingExtra(UserError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra '{extra}': pip install 'fishersft[{extra}]'")
+        self.extra = extra
+
+
+def os_reason(error: OSError) -> str:
+    """The operating system's own words for an error, lower case, without the path."""
+    return (error.strerror or str(error) or type(error).__name__).lower()

@@ -1,0 +1,263 @@
+"""Token embeddings of a corpus: the rows X_i of every record a selector may see, computed once and kept.
+
+Batches are made of records of like length, longest first, at most `BATCH_TOKENS` padded tokens each; the head is never
+computed.  Rows go straight to their place in the file and each finished batch is noted in a journal, so a crash or a kill
+loses at most the batch in hand.  float32 up to 1 GB, float16 above.  Knows no selector.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
+from fishersft.errors import CorpusError, DesignError, StoreError, UserError, os_reason
+
+if TYPE_CHECKING:
+    from fishersft.corpus.records import Corpus
+    from fishersft.lm.model import CausalLM
+
+FLOAT32_BYTES = 1_000_000_000
+BATCH_TOKENS = 4_096
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TokenEmbeddings:
+    """Rows of N records, one after another.
+
+    Attributes:
+        values: (T, d) float32 or float16, memory-mapped when read from the store.
+        offsets: (N + 1,) int64; the rows of record i are values[offsets[i]:offsets[i + 1]], the block X_i.
+        index: (N,) int64, the records' numbers in the corpus, ascending; records without a trained token are not here.
+        facts: what is worth knowing about how they were made (max_tokens, truncated, skipped, seconds, ...).
+        key: names them in caches; "" for arrays made by hand.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    index: np.ndarray
+    facts: dict[str, Any]
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        T, N = len(self.values), len(self.index)
+        if self.values.ndim != 2 or self.offsets.shape != (N + 1,) or N == 0:
+            raise ValueError("values must be (T, d), offsets (N + 1,) and index (N,), N at least 1")
+        if self.offsets[0] != 0 or self.offsets[-1] != T or (np.diff(self.offsets) < 1).any():
+            raise ValueError("offsets must rise from 0 to T, at least one row a record")
+
+    @classmethod
+    def of(cls, blocks: Sequence[np.ndarray]) -> TokenEmbeddings:
+        """From a list of (M_i, d) arrays; for small pools, lessons and tests."""
+        offsets = np.concatenate([[0], np.cumsum([len(b) for b in blocks])]).astype(np.int64)
+        return cls(np.concatenate(blocks), offsets, np.arange(len(blocks)), {})
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def dimension(self) -> int:
+        return int(self.values.shape[1])
+
+    @cached_property
+    def tokens(self) -> np.ndarray:
+        """(N,) trained tokens a record, M_i."""
+        return np.diff(self.offsets)
+
+    def block(self, position: int) -> np.ndarray:
+        """X_i, (M_i, d), of the record at `position` (0 to N - 1)."""
+        return self.values[self.offsets[position] : self.offsets[position + 1]]
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """(N, d) float32: the mean row of each record."""
+        out = np.empty((len(self), self.dimension), dtype=np.float32)
+        for i in range(len(self)):
+            out[i] = self.block(i).mean(axis=0, dtype=np.float32)
+        return out
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be embedded: the encoded records, where their rows go, and the batches."""
+
+    encoded: list[Encoded]
+    index: np.ndarray
+    offsets: np.ndarray
+    skipped: np.ndarray
+    batches: list[np.ndarray]
+
+    @property
+    def rows(self) -> int:
+        return int(self.offsets[-1])
+
+    @property
+    def truncated(self) -> int:
+        return sum(e.truncated for e in self.encoded)
+
+
+def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
+    """Encode the pool and lay out its rows and batches; no model needed.
+
+    Raises:
+        CorpusError: no record of the pool has a trained token.
+    """
+    pool = corpus.pool_index
+    encoded = encode([corpus.examples[i] for i in pool], tokenizer, max_tokens)
+    counts = np.array([len(e.rows) for e in encoded], dtype=np.int64)
+    keep = counts > 0
+    if not keep.any():
+        raise CorpusError(
+            f"{corpus.name}: no record has a trained token (all texts or completions are blank, "
+            f"or every prompt fills the {max_tokens} tokens)."
+        )
+    kept = [e for e, k in zip(encoded, keep, strict=True) if k]
+    lengths = np.array([len(e.ids) for e in kept])
+    return Plan(
+        encoded=kept,
+        index=pool[keep],
+        offsets=np.concatenate([[0], np.cumsum(counts[keep])]),
+        skipped=pool[~keep],
+        batches=_batches(lengths),
+    )
+
+
+def _batches(lengths: np.ndarray) -> list[np.ndarray]:
+    """Positions by falling length, cut where the padded batch would pass BATCH_TOKENS."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        size = max(1, BATCH_TOKENS // int(lengths[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+def effective_max_tokens(max_tokens: int, context: int) -> int:
+    """Never above the model's context.
+
+    Raises:
+        UserError: below 2; a single token predicts nothing.
+    """
+    if max_tokens < 2:
+        raise UserError(f"--max-tokens must be at least 2 and was {max_tokens}; the default is {MAX_TOKENS}.")
+    return min(max_tokens, context) if context else max_tokens
+
+
+def storage_dtype(rows: int, dimension: int) -> np.dtype[Any]:
+    """float32 up to 1 GB, float16 above."""
+    return np.dtype(np.float32 if rows * dimension * 4 <= FLOAT32_BYTES else np.float16)
+
+
+def embed_into(
+    folder: Path,
+    plan: Plan,
+    model: CausalLM,
+    *,
+    dtype: np.dtype[Any],
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Compute the rows of a plan into `folder`; go on from where an interrupted start in the same folder got to.
+
+    `on_progress(done, total)` is told the tokens read; an exception it raises stops the work between two batches, and
+    what is done is kept.
+
+    Returns:
+        facts for the manifest: seconds of this start, tokens a second, batches found done.
+    """
+    journal, values_file = folder / "journal.txt", folder / "values.bin"
+    d = model.dimension
+    layout = json.dumps({"rows": plan.rows, "d": d, "dtype": dtype.name, "batches": len(plan.batches)})
+    done = _resume(journal, layout)
+    started = time.perf_counter()
+    size = plan.rows * d * dtype.itemsize
+    work = [int(sum(len(plan.encoded[i].ids) for i in batch)) for batch in plan.batches]
+    total, finished = sum(work), sum(work[:done])
+    at_start = finished
+    try:
+        with values_file.open("r+b" if done else "w+b") as values, journal.open("a" if done else "w") as notes:
+            if not done:
+                _reserve(values.fileno(), size)
+                notes.write(layout + "\n")
+            if on_progress:
+                on_progress(finished, total)
+            for number in range(done, len(plan.batches)):
+                batch = plan.batches[number]
+                for position, rows in zip(batch, _rows(plan, batch, model), strict=True):
+                    if not np.isfinite(rows).all():
+                        raise DesignError(
+                            f"Record {plan.index[position]:,} gives rows that are not finite numbers under {model.name}; "
+                            "remove the record or choose another model."
+                        )
+                    values.seek(int(plan.offsets[position]) * d * dtype.itemsize)
+                    values.write(np.ascontiguousarray(rows, dtype=dtype).tobytes())
+                values.flush()
+                os.fsync(values.fileno())
+                notes.write(f"{number}\n")
+                notes.flush()
+                finished += work[number]
+                if on_progress:
+                    on_progress(finished, total)
+        np.save(folder / "offsets.npy", plan.offsets)
+        np.save(folder / "index.npy", plan.index)
+        journal.unlink()
+    except OSError as error:
+        raise StoreError(
+            f"The embeddings ({size / 1e6:,.0f} MB) could not be written to {folder.parent.parent} "
+            f"({os_reason(error)}); free some space or set FISHERSFT_HOME to another folder. What was done is kept."
+        ) from error
+    seconds = time.perf_counter() - started
+    return {
+        "seconds": round(seconds, 3),
+        "tokens_a_second": round((total - at_start) / max(seconds, 1e-9)),
+        "resumed_at_batch": done,
+    }
+
+
+def open_embeddings(folder: Path, facts: dict[str, Any], key: str) -> TokenEmbeddings:
+    """Read what `embed_into` wrote; the rows stay on disk, mapped into memory."""
+    offsets = np.load(folder / "offsets.npy", allow_pickle=False)
+    index = np.load(folder / "index.npy", allow_pickle=False)
+    shape = (int(offsets[-1]), int(facts["dimension"]))
+    values = np.memmap(folder / "values.bin", dtype=np.dtype(facts["dtype"]), mode="r", shape=shape)
+    return TokenEmbeddings(values, offsets, index, facts, key)
+
+
+def _resume(journal: Path, layout: str) -> int:
+    """How many batches an interrupted start finished; 0 where it was of another layout."""
+    try:
+        lines = journal.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError):
+        return 0
+    if lines[0] != layout:
+        return 0
+    whole = lines[1:-1]  # a line without its line break was being written
+    return len(whole) if whole == [str(i) for i in range(len(whole))] else 0
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the space now, so that a full disk says so before hours of work and not in the middle."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)
+
+
+def _rows(plan: Plan, batch: np.ndarray, model: CausalLM) -> list[np.ndarray]:
+    import torch
+
+    items = [plan.encoded[i] for i in batch]
+    ids = np.zeros((len(items), max(len(e.ids) for e in items)), dtype=np.int64)
+    for row, e in zip(ids, items, strict=True):
+        row[: len(e.ids)] = e.ids
+    hidden = model.rows(torch.from_numpy(ids)).float().cpu().numpy()
+    return [h[e.rows] for h, e in zip(hidden, items, strict=True)]

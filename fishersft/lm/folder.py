@@ -1,0 +1,149 @@
+"""Where a model's files are, and whether we are willing to load them: no torch, no transformers.
+
+A model is a folder with config.json, a tokenizer and safetensors.  Pickled weights and code from a repository are refused:
+both can run whatever their author likes.  A hub id is fetched file by file into the hub's own cache first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fishersft import bundle
+from fishersft.errors import ModelError, os_reason
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+WANTED = ("*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt", "*.jinja", "*.tiktoken")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+HUB_TIMEOUT = 10  # seconds to wait for the hub's first answer
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model's files, checked but not loaded.
+
+    Attributes:
+        name: what the user called it.
+        path: the folder that holds it.
+        revision: the hub's commit, or "" for a folder.
+    """
+
+    name: str
+    path: Path
+    revision: str = ""
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return _json(self.path / "config.json", self.name)
+
+    @cached_property
+    def weights(self) -> list[Path]:
+        return sorted(self.path.glob("*.safetensors"))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the configuration, the tokenizer and every weight."""
+        h = hashlib.sha256()
+        tokenizer = [f for f in sorted(self.path.iterdir()) if re.match(r"(tokenizer|vocab|merges|special_|chat_)", f.name)]
+        for file in [self.path / "config.json", *tokenizer, *self.weights]:
+            h.update(file.name.encode() + b"\0")
+            with file.open("rb") as f:
+                h.update(hashlib.file_digest(f, "sha256").digest())
+        return h.hexdigest()
+
+    @property
+    def context(self) -> int:
+        """The longest input the model takes, in tokens, as its configuration states it; 0 where it does not."""
+        for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
+            if isinstance(value := self.config.get(name), int) and value > 0:
+                return value
+        return 0
+
+
+def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
+    """The files of `mini`, of a folder, or of a hub id (`gpt2`, `owner/name`).
+
+    Raises:
+        ModelError: not there, no safetensors, pickled weights only, or it asks to run code of its own.
+    """
+    name = str(name)
+    if name == "mini":
+        return _checked(ModelFolder("mini", bundle.asset("mini")))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _checked(ModelFolder(name, path.resolve()))
+    if path.is_file():
+        raise ModelError(f"{name} is a file; a model is the folder that holds config.json and model.safetensors.")
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not HUB_ID.fullmatch(name):
+        raise ModelError(f"There is no model folder {name}; name a folder, 'mini', or a hub id such as gpt2.")
+    return _checked(_from_hub(name, revision))
+
+
+def _from_hub(name: str, revision: str | None) -> ModelFolder:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub import errors as hub
+
+    try:
+        config = Path(
+            snapshot_download(name, revision=revision, allow_patterns=["*.json"], etag_timeout=HUB_TIMEOUT)
+        )
+        _refuse_remote_code(name, config)  # before any weight is fetched
+        path = Path(snapshot_download(name, revision=revision, allow_patterns=list(WANTED), etag_timeout=HUB_TIMEOUT))
+    except hub.GatedRepoError as error:
+        raise ModelError(f"The model {name} is gated: accept its terms on the hub and log in with hf auth login.") from error
+    except hub.RepositoryNotFoundError as error:
+        raise ModelError(f"The hub has no model {name}, and there is no folder of that name; check the spelling.") from error
+    except hub.RevisionNotFoundError as error:
+        raise ModelError(f"The model {name} has no revision '{revision}' on the hub.") from error
+    except ModelError:
+        raise
+    except (OSError, ValueError, RuntimeError, hub.HfHubHTTPError) as error:
+        raise ModelError(
+            f"There is no folder {name}, and the hub could not be reached for a model of that name; "
+            "check the network, or name a folder. The model 'mini' needs none."
+        ) from error
+    return ModelFolder(name, path, path.name)
+
+
+def _json(path: Path, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{name}: {path.name} cannot be read ({os_reason(error)}).") from error
+    except ValueError as error:
+        raise ModelError(f"{name}: {path.name} is not valid JSON; fetch the model again.") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{name}: {path.name} does not hold a configuration.")
+    return value
+
+
+def _refuse_remote_code(name: str, folder: Path) -> None:
+    for file in ("config.json", "tokenizer_config.json"):
+        if (folder / file).exists() and _json(folder / file, name).get("auto_map"):
+            raise ModelError(
+                f"The model {name} asks to run code of its own ({file} has auto_map), which fishersft never does; "
+                "choose a model whose architecture is part of transformers."
+            )
+
+
+def _checked(folder: ModelFolder) -> ModelFolder:
+    name, path = folder.name, folder.path
+    if not (path / "config.json").is_file():
+        raise ModelError(f"The folder {name} has no config.json, so it is not a model's folder.")
+    _refuse_remote_code(name, path)
+    if not folder.weights:
+        pickles = sorted(f.name for pattern in PICKLES for f in path.glob(pattern))
+        if pickles:
+            raise ModelError(
+                f"The model {name} has pickled weights only ({pickles[0]}), which can run code and are not loaded; "
+                "save it once with save_pretrained(..., safe_serialization=True)."
+            )
+        raise ModelError(f"The model {name} has no safetensors weights; it needs model.safetensors.")
+    if not any((path / f).exists() for f in ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")):
+        raise ModelError(f"The model {name} has no tokenizer (tokenizer.json); save it into the same folder.")
+    return folder

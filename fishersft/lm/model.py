@@ -1,0 +1,195 @@
+"""`CausalLM`: tokenizer, weights and device, and the proof that its rows are what its head multiplies.
+
+Rows are the last hidden states after the final norm.  TokenOD reasons about softmax(Theta^T x), so on loading we check
+on a probe batch that head(rows) equals the logits.  Two published variants pass, and are noted: logits that are the head's
+output times a constant (Cohere, Granite), and logits capped by c*tanh(./c) (Gemma 2).  Anything else is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from fishersft.errors import ModelError
+from fishersft.lm.folder import ModelFolder, find_model
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TOLERANCE = 1e-3  # of the largest logit, in float32
+
+
+@dataclass(frozen=True)
+class CausalLM:
+    """A causal language model, ready to embed.
+
+    Attributes:
+        folder: where it came from; has its name, revision and fingerprint.
+        tokenizer, network: from transformers.
+        device: where the weights are.
+        head: how the logits follow from the rows: `exact`, `scaled by c`, or `capped at c`.
+    """
+
+    folder: ModelFolder
+    tokenizer: PreTrainedTokenizerBase = field(repr=False)
+    network: PreTrainedModel = field(repr=False)
+    device: torch.device
+    head: str
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.folder.fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of a row."""
+        return int(self.network.get_output_embeddings().weight.shape[1])
+
+    @property
+    def context(self) -> int:
+        """The longest input, in tokens; 0 where the configuration states none."""
+        return self.folder.context
+
+    def rows(self, ids: torch.Tensor) -> torch.Tensor:
+        """(B, n) ids -> (B, n, d) vectors that the head multiplies.  The head itself is not computed.
+
+        No attention mask: the model is causal, so padding on the right changes nothing before it (checked on loading).
+        """
+        import torch
+
+        with torch.inference_mode():
+            out = self.network.base_model(input_ids=ids.to(self.device), use_cache=False)
+        return out.last_hidden_state  # type: ignore[no-any-return]
+
+
+def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str | None = None) -> CausalLM:
+    """Load a model and check its head.
+
+    Args:
+        name: `mini`, a folder, a hub id, or a folder already found.
+        device: `auto` (a GPU where torch has one), `cpu`, `cuda`, `cuda:1`, `mps`.
+
+    Raises:
+        ModelError: it cannot be loaded, lacks weights, or its logits do not follow from its rows.
+    """
+    folder = name if isinstance(name, ModelFolder) else find_model(name, revision)
+    tokenizer = load_tokenizer(folder)
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    where = _device(device)
+    try:
+        with _quiet():
+            network, info = AutoModelForCausalLM.from_pretrained(
+                folder.path,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except Exception as error:  # the library raises whatever its parts raise; each gets one sentence
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise ModelError(f"The model {folder.name} could not be loaded as a causal language model: {reason}") from error
+    if missing := sorted(info.get("missing_keys", ())):
+        raise ModelError(f"The model {folder.name} lacks weights ({missing[0]} and {len(missing) - 1} more).")
+    network.eval().to(where)
+    return CausalLM(folder, tokenizer, network, where, _check_head(network, folder.name, where))
+
+
+def load_tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
+    """The tokenizer alone, without weights."""
+    return _tokenizer(str(folder.path), folder.name)
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(path: str, name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        with _quiet():
+            return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except Exception as error:
+        raise ModelError(f"The tokenizer of {name} could not be loaded: {str(error).strip()[:200]}") from error
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"The device '{name}' is not available here; use --device cpu.") from error
+    return device
+
+
+def _check_head(network: Any, name: str, device: torch.device) -> str:
+    """Compare head(rows) with the logits on a probe of two texts, one padded."""
+    import torch
+
+    head = network.get_output_embeddings()
+    if head is None or getattr(head, "weight", None) is None:
+        raise ModelError(f"The model {name} has no linear output head, so its design matrix is not defined.")
+    n = min(16, int(getattr(network.config, "max_position_embeddings", 16) or 16))
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, network.config.vocab_size, (2, n), generator=generator).to(device)
+    with torch.inference_mode():
+        logits = network(input_ids=ids, use_cache=False).logits.double()
+        rows = network.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        if rows.shape[-1] != head.weight.shape[1]:
+            raise ModelError(
+                f"The model {name}: its head multiplies vectors of {head.weight.shape[1]} numbers, but its last hidden "
+                f"states have {rows.shape[-1]}; such a head is not supported."
+            )
+        out = head(rows).double()
+        short = network.base_model(input_ids=ids[:, : n // 2], use_cache=False).last_hidden_state
+
+    def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+        return bool((a - b).abs().max() <= TOLERANCE * b.abs().max().clamp_min(1e-12))
+
+    if not close(rows[:, : n // 2], short):
+        raise ModelError(f"The model {name} is not causal: later tokens change earlier rows.")
+    if close(out, logits):
+        return "exact"
+    scale = float((out * logits).sum() / (out * out).sum())
+    if close(out * scale, logits):
+        return f"scaled by {scale:.4g}"
+    cap = getattr(network.config, "final_logit_softcapping", None)
+    if cap and close(cap * torch.tanh(out / cap), logits):
+        return f"capped at {cap:g}"
+    raise ModelError(
+        f"The model {name}: its logits are not its head times its last hidden states (nor a scaling or a cap of that), "
+        "so the rows would not be what TokenOD reasons about; choose another model."
+    )
+
+
+class _quiet(warnings.catch_warnings):  # noqa: N801 - reads as a statement: with _quiet()
+    """Transformers' progress bars and warnings stay off the user's terminal."""
+
+    def __enter__(self) -> Any:
+        from transformers.utils import logging as library
+
+        self._level = library.get_verbosity()
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        entered = super().__enter__()
+        warnings.simplefilter("ignore")
+        return entered
+
+    def __exit__(self, *exc: Any) -> None:
+        from transformers.utils import logging as library
+
+        library.set_verbosity(self._level)
+        super().__exit__(*exc)

@@ -1,0 +1,401 @@
+"""The order of the stages: corpus and model -> embeddings -> order -> selection -> map and curves.
+
+The only module that knows it.  Each stage looks in the store first and leaves its result there.  Corpora, models and
+selectors may be given by name or as objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.corpus.encode import MAX_TOKENS
+from fishersft.corpus.export import picks_table
+from fishersft.corpus.load import load_corpus
+from fishersft.corpus.records import Corpus
+from fishersft.curves.gain import grid, log_det_at, uniform_band, within_tokens
+from fishersft.errors import Cancelled, UserError
+from fishersft.lm.embed import (
+    TokenEmbeddings,
+    effective_max_tokens,
+    embed_into,
+    open_embeddings,
+    plan,
+    storage_dtype,
+)
+from fishersft.lm.folder import ModelFolder, find_model
+from fishersft.lm.model import CausalLM, load_model, load_tokenizer
+from fishersft.projection import project
+from fishersft.runs.store import Artifact, Recipe, Store
+from fishersft.selectors.base import Budget, Order, Pool, Selection, Selector
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[int, int], None]
+EMBEDDINGS, ORDER, SELECTION, MAP, BAND, GAIN = "embeddings", "order", "selection", "map", "band", "gain"
+
+
+def embed(
+    corpus: str | Path | Corpus,
+    model: str | Path | ModelFolder | CausalLM = "mini",
+    *,
+    max_tokens: int = MAX_TOKENS,
+    device: str = "auto",
+    dtype: str | None = None,
+    store: Store | None = None,
+    on_progress: Progress | None = None,
+) -> TokenEmbeddings:
+    """Token embeddings of the corpus' pool, from the store or computed now.
+
+    Args:
+        corpus: a `Corpus`, or what `load_corpus` takes.
+        model: a `CausalLM`, or what `load_model` takes; its weights are loaded only where the rows are not stored yet.
+        max_tokens: where records are cut; never above the model's context.
+        dtype: `float32` or `float16` on disk; by default float32 up to 1 GB.
+        on_progress: told (tokens done, tokens in all) after each batch; may raise `Cancelled`, which keeps what is done.
+
+    Raises:
+        CorpusError, ModelError, StoreError: one sentence each.
+    """
+    store = store or Store.default()
+    corpus = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
+    folder = _folder(model)
+    recipe = embeddings_recipe(corpus, folder, max_tokens)
+    if found := store.find(recipe):
+        return _open(found)
+    with store.lock(recipe):
+        if found := store.find(recipe):  # another process finished while we waited
+            return _open(found)
+        layout = plan(corpus, load_tokenizer(folder), recipe.parameters["max_tokens"])
+        lm = model if isinstance(model, CausalLM) else load_model(folder, device=device)
+        kind = np.dtype(dtype) if dtype else storage_dtype(layout.rows, lm.dimension)
+        workspace = store.workspace(recipe, fresh=False)
+        done = embed_into(workspace, layout, lm, dtype=kind, on_progress=on_progress)
+        facts = {
+            "corpus": corpus.name,
+            "model": folder.name,
+            "revision": folder.revision,
+            "head": lm.head,
+            "dimension": lm.dimension,
+            "dtype": kind.name,
+            "records": len(corpus),
+            "held_out": int(corpus.held_out.sum()),
+            "pool": len(layout.index),
+            "tokens": layout.rows,
+            "truncated": layout.truncated,
+            "skipped": len(layout.skipped),
+            "duplicates": corpus.duplicates,
+            "bad_lines": corpus.bad_lines,
+            **_made(),
+            **done,
+        }
+        return _open(store.commit(recipe, workspace, facts))
+
+
+def embeddings_recipe(corpus: Corpus, folder: ModelFolder, max_tokens: int = MAX_TOKENS) -> Recipe:
+    """What names the embeddings of a corpus under a model."""
+    cut = effective_max_tokens(max_tokens, folder.context)
+    return Recipe(EMBEDDINGS, 1, {"max_tokens": cut}, {"corpus": corpus.fingerprint, "model": folder.fingerprint})
+
+
+def stored_embeddings(
+    corpus: Corpus, folder: ModelFolder, max_tokens: int = MAX_TOKENS, store: Store | None = None
+) -> TokenEmbeddings | None:
+    """The embeddings if they are in the store already."""
+    found = (store or Store.default()).find(embeddings_recipe(corpus, folder, max_tokens))
+    return _open(found) if found else None
+
+
+def select(
+    corpus: str | Path | Corpus,
+    model: str | Path | ModelFolder | CausalLM = "mini",
+    *,
+    selector: str | Selector = "token_od",
+    budget: int | None = None,
+    token_budget: int | None = None,
+    seed: int = 0,
+    parameters: Mapping[str, Any] | None = None,
+    max_tokens: int = MAX_TOKENS,
+    device: str = "auto",
+    store: Store | None = None,
+    on_progress: Progress | None = None,
+) -> Selection:
+    """Choose sentences: embeddings and order come from the store where they are there.
+
+    Args:
+        budget: how many sentences, or
+        token_budget: how many trained tokens at most.
+        parameters: of the selector when it is named, e.g. {"sigma2": 1.0}.
+
+    Raises:
+        UserError: one sentence; see `errors.py`.
+    """
+    chosen = as_selector(selector, parameters)
+    wanted = Budget(budget, token_budget)
+    corpus = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
+    embeddings = embed(corpus, model, max_tokens=max_tokens, device=device, store=store, on_progress=on_progress)
+    pool = Pool(embeddings, corpus, model if isinstance(model, CausalLM) else None)
+    return chosen.cut(pool, order(pool, chosen, wanted, seed, store=store, on_progress=on_progress), wanted, seed)
+
+
+def as_selector(selector: str | Selector, parameters: Mapping[str, Any] | None = None) -> Selector:
+    """A selector by name and parameters, or as it is."""
+    from fishersft.selectors import make_selector
+
+    return selector if isinstance(selector, Selector) else make_selector(selector, parameters)
+
+
+def order_recipe(embeddings: TokenEmbeddings, selector: Selector, seed: int) -> Recipe:
+    """What names an order; the budget is not part of it, since budgets are prefixes."""
+    return Recipe(
+        ORDER,
+        1,
+        {"selector": selector.name, "parameters": selector.parameters, "seed": seed},
+        {"embeddings": embeddings.key},
+    )
+
+
+def order(
+    pool: Pool,
+    selector: Selector,
+    budget: Budget,
+    seed: int = 0,
+    *,
+    store: Store | None = None,
+    on_progress: Progress | None = None,
+) -> Order:
+    """A selector's order, at least as far as the budget needs it; a longer one already stored serves as well."""
+    budget.check(pool)
+    if not pool.embeddings.key:
+        return selector.take(pool, budget, seed, on_progress)
+    store = store or Store.default()
+    recipe = order_recipe(pool.embeddings, selector, seed)
+    if (found := _stored_order(store, recipe, pool, budget)) is not None:
+        return found
+    with store.lock(recipe):
+        if (found := _stored_order(store, recipe, pool, budget)) is not None:
+            return found
+        taken = selector.take(pool, budget, seed, on_progress)
+        _commit_arrays(store, recipe, {f: getattr(taken, f) for f in taken.__dataclass_fields__}, {"picks": len(taken)})
+        return taken
+
+
+def stored_order(pool: Pool, selector: Selector, budget: Budget, seed: int = 0, store: Store | None = None) -> Order | None:
+    """The order if one long enough is in the store already."""
+    return _stored_order(store or Store.default(), order_recipe(pool.embeddings, selector, seed), pool, budget)
+
+
+def _stored_order(store: Store, recipe: Recipe, pool: Pool, budget: Budget) -> Order | None:
+    for place in (Store(store.path), *(Store(b) for b in store.behind)):
+        if found := place.find(recipe):
+            known = Order(**_arrays(found))
+            if len(known) == len(pool) or budget.cut(pool.tokens[known.positions]) is not None:
+                return known
+    return None
+
+
+def map_of(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0, store: Store | None = None) -> np.ndarray:
+    """(N, 2) coordinates of the sentence means, for the eye."""
+    store = store or Store.default()
+    recipe = map_recipe(embeddings, method, seed)
+    arrays = _cached(store, recipe, lambda: {"xy": project(embeddings.means, method, seed)})
+    return arrays["xy"]
+
+
+def map_recipe(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0) -> Recipe:
+    return Recipe(MAP, 1, {"method": method, "seed": seed}, {"embeddings": embeddings.key})
+
+
+@dataclass(frozen=True)
+class Band:
+    """Random draws and the longest-first control on two grids of budgets, in nats above the empty selection.
+
+    Attributes:
+        sentences, tokens: (k,), (l,) the grids.
+        uniform_by_sentences, uniform_by_tokens: (draws, k), (draws, l).
+        longest_by_sentences, longest_by_tokens: (k,), (l,).
+    """
+
+    sentences: np.ndarray
+    tokens: np.ndarray
+    uniform_by_sentences: np.ndarray
+    uniform_by_tokens: np.ndarray
+    longest_by_sentences: np.ndarray
+    longest_by_tokens: np.ndarray
+
+
+def band_recipe(embeddings: TokenEmbeddings, top: int, token_top: int, sigma2: float = 1.0, draws: int = 20) -> Recipe:
+    parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0}
+    return Recipe(BAND, 1, parameters, {"embeddings": embeddings.key})
+
+
+def band(
+    embeddings: TokenEmbeddings,
+    top: int,
+    token_top: int,
+    *,
+    sigma2: float = 1.0,
+    draws: int = 20,
+    store: Store | None = None,
+    on_progress: Progress | None = None,
+) -> Band:
+    """What chance and sheer length gain up to `top` sentences and `token_top` tokens."""
+
+    def compute() -> dict[str, np.ndarray]:
+        sentences, tokens = grid(top), grid(token_top)
+        drawn = uniform_band(embeddings, sentences, tokens, sigma2=sigma2, draws=draws, on_progress=on_progress)
+        longest = np.argsort(-embeddings.tokens, kind="stable")
+        fits = within_tokens(embeddings.tokens[longest], tokens)
+        at = np.unique(np.concatenate([sentences, fits]))
+        f = log_det_at(embeddings, longest, at, sigma2)
+        return {
+            "sentences": sentences,
+            "tokens": tokens,
+            "uniform_by_sentences": drawn[0],
+            "uniform_by_tokens": drawn[1],
+            "longest_by_sentences": f[np.searchsorted(at, sentences)],
+            "longest_by_tokens": f[np.searchsorted(at, fits)],
+        }
+
+    recipe = band_recipe(embeddings, top, token_top, sigma2, draws)
+    return Band(**_cached(store or Store.default(), recipe, compute))
+
+
+def gain_of(
+    embeddings: TokenEmbeddings, order: Order, selector: Selector, seed: int, sigma2: float = 1.0, store: Store | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """f of a selector's order on a grid of sentences: (k,) budgets and (k,) nats, under TokenOD's criterion.
+
+    TokenOD's own gains are summed; for every other selector the token rows of its picks are.
+    """
+    if selector.name == "token_od" and selector.parameters.get("sigma2") == sigma2:
+        return np.arange(1, len(order) + 1), np.cumsum(order.gains)
+    at = grid(len(order), 80)
+    recipe = Recipe(
+        GAIN, 1, {"top": len(order), "sigma2": sigma2}, {"order": order_recipe(embeddings, selector, seed).key}
+    )
+
+    def compute() -> dict[str, np.ndarray]:
+        return {"at": at, "f": log_det_at(embeddings, order.positions, at, sigma2)}
+
+    arrays = _cached(store or Store.default(), recipe, compute)
+    return arrays["at"], arrays["f"]
+
+
+def save_selection(
+    corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None
+) -> str:
+    """Keep a selection with its picks' own fields; returns the run's id, which `export` takes."""
+    store = store or Store.default()
+    recipe = Recipe(
+        SELECTION,
+        1,
+        {
+            "selector": selection.selector,
+            "parameters": selection.parameters,
+            "seed": selection.seed,
+            "n": len(selection),
+        },
+        {"embeddings": embeddings.key, "corpus": corpus.fingerprint},
+    )
+    if store.find(recipe) is None:
+        with store.lock(recipe):
+            folder = store.workspace(recipe)
+            from fishersft.corpus.export import write_table
+
+            write_table(selection_table(corpus, selection), folder / "picks.jsonl", "jsonl")
+            store.commit(recipe, folder, {**summary(corpus, embeddings, selection), **_made()})
+    return recipe.key[:12]
+
+
+def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:
+    """One row a pick; see `corpus.export.picks_table`."""
+    return picks_table(corpus, selection.indices, selection.gains, selection.tokens)
+
+
+def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> dict[str, Any]:
+    """What `--json` prints: what was chosen, from what, and how good it provably is."""
+    return {
+        "corpus": corpus.name,
+        "corpus_fingerprint": corpus.fingerprint,
+        "model": embeddings.facts.get("model"),
+        "embeddings": embeddings.key,
+        "selector": selection.selector,
+        "selector_parameters": selection.parameters,
+        "seed": selection.seed,
+        "pool": len(embeddings),
+        "sentences": len(selection),
+        "tokens": int(selection.tokens.sum()),
+        "pool_tokens": int(embeddings.tokens.sum()),
+        "log_det": selection.log_det,
+        "proven_share_of_optimum": selection.proven_share,
+        "evaluations": int(selection.order.evaluations[-1]),
+        "seconds": round(float(selection.order.seconds[-1]), 3),
+    }
+
+
+def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
+    """A kept selection's manifest and picks, by its id or the beginning of it.
+
+    Raises:
+        UserError: no run starts so, or several do.
+    """
+    import pandas as pd
+
+    found = (store or Store.default()).by_prefix(SELECTION, run) if run and set(run) <= set("0123456789abcdef") else []
+    if len(found) != 1:
+        several = "several runs start" if found else "no run starts"
+        raise UserError(f"In the store {several} with '{run}'; fishersft select prints the id of what it chose.")
+    text = (found[0].path / "picks.jsonl").read_text(encoding="utf-8")
+    return found[0].manifest, pd.DataFrame([json.loads(line) for line in text.split("\n") if line], dtype=object)
+
+
+def _folder(model: str | Path | ModelFolder | CausalLM) -> ModelFolder:
+    if isinstance(model, CausalLM):
+        return model.folder
+    return model if isinstance(model, ModelFolder) else find_model(model)
+
+
+def _open(artifact: Artifact) -> TokenEmbeddings:
+    return open_embeddings(artifact.path, artifact.manifest, artifact.key)
+
+
+def _cached(store: Store, recipe: Recipe, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    if found := store.find(recipe):
+        return _arrays(found)
+    with store.lock(recipe):
+        if found := store.find(recipe):
+            return _arrays(found)
+        arrays = compute()
+        _commit_arrays(store, recipe, arrays, {})
+        return arrays
+
+
+def _arrays(artifact: Artifact) -> dict[str, np.ndarray]:
+    with np.load(artifact.path / "arrays.npz", allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _commit_arrays(store: Store, recipe: Recipe, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+    from fishersft.runs.store import writing_to
+
+    folder = store.workspace(recipe)
+    with writing_to(store.path):
+        np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
+    store.commit(recipe, folder, {**facts, **_made()})
+
+
+def _made() -> dict[str, str]:
+    from fishersft import __version__
+
+    return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "fishersft": __version__}
+
+
+__all__ = ["Band", "Cancelled", "band", "embed", "gain_of", "map_of", "order", "save_selection", "select"]

@@ -1,0 +1,180 @@
+"""What lasts: artifacts named by what they were made from.
+
+    key       = sha256 of canonical JSON {stage, version, parameters, inputs}
+    artifact  = <home>/artifacts/<stage>/<key>/   with manifest.json written last, then one rename
+
+So an artifact exists whole or not at all; work in progress lies in <home>/partial/<key>/ and can be taken up again.
+A file lock a key keeps the screen and the command line from computing the same thing twice.  No pickle anywhere.
+Read-only folders (the embedded demo) may stand behind the user's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from fishersft import bundle
+from fishersft.errors import StoreError, os_reason
+from fishersft.home import home
+
+log = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an artifact is made from; equal recipes name the same artifact."""
+
+    stage: str
+    version: int
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        content = {
+            "stage": self.stage,
+            "version": self.version,
+            "parameters": dict(self.parameters),
+            "inputs": dict(self.inputs),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: its folder and its manifest."""
+
+    key: str
+    path: Path
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Artifacts under `path`, with read-only `behind` folders that are looked into when `path` has none."""
+
+    path: Path
+    behind: tuple[Path, ...] = ()
+
+    @classmethod
+    def default(cls) -> Store:
+        """The user's store, with the demo's artifacts behind it."""
+        return cls(home(), (bundle.asset("store"),))
+
+    def find(self, recipe: Recipe) -> Artifact | None:
+        """The artifact of a recipe, or None; one that cannot be read is a miss, and logged."""
+        for place in (self.path, *self.behind):
+            found = _read(place / "artifacts" / recipe.stage / recipe.key, recipe.key)
+            if found:
+                return found
+        return None
+
+    def by_prefix(self, stage: str, prefix: str) -> list[Artifact]:
+        """Artifacts of a stage whose key starts so, in no special order."""
+        found: dict[str, Artifact] = {}
+        for place in (self.path, *self.behind):
+            for folder in (place / "artifacts" / stage).glob("[0-9a-f]*"):
+                if folder.name.startswith(prefix) and (artifact := _read(folder, folder.name)):
+                    found.setdefault(artifact.key, artifact)
+        return list(found.values())
+
+    @contextmanager
+    def lock(self, recipe: Recipe) -> Iterator[None]:
+        """Hold the recipe's lock; another process that wants the same artifact waits here."""
+        with writing_to(self.path):
+            folder = self.path / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{recipe.key}.lock")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def workspace(self, recipe: Recipe, *, fresh: bool = True) -> Path:
+        """A folder to work in under the lock; `fresh=False` keeps what an interrupted start left there."""
+        with writing_to(self.path):
+            folder = self.path / "partial" / recipe.key
+            if fresh and folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+
+    def commit(self, recipe: Recipe, folder: Path, facts: Mapping[str, Any]) -> Artifact:
+        """Make a finished workspace an artifact: manifest last, then one rename; an older one gives way."""
+        with writing_to(self.path):
+            files = {f.name: f.stat().st_size for f in sorted(folder.iterdir()) if f.name != MANIFEST}
+            manifest = {
+                "key": recipe.key,
+                "stage": recipe.stage,
+                "version": recipe.version,
+                "parameters": dict(recipe.parameters),
+                "inputs": dict(recipe.inputs),
+                "files": files,
+                **facts,
+            }
+            with (folder / MANIFEST).open("w", encoding="utf-8") as f:
+                json.dump(manifest, f, indent=1, ensure_ascii=False)
+                f.flush()
+                os.fsync(f.fileno())
+            final = self.path / "artifacts" / recipe.stage / recipe.key
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.exists():
+                shutil.rmtree(final)
+            folder.rename(final)
+            return Artifact(recipe.key, final, manifest)
+
+    def keep_upload(self, data: bytes, suffix: str) -> Path:
+        """Keep an uploaded file under its own sha256, so that a link can open it again."""
+        with writing_to(self.path):
+            final = self.upload_path(hashlib.sha256(data).hexdigest()[:16], suffix)
+            if not final.exists():
+                final.parent.mkdir(parents=True, exist_ok=True)
+                partial = final.with_name(f"{final.name}.{os.getpid()}.partial")
+                partial.write_bytes(data)
+                partial.replace(final)
+            return final
+
+    def upload_path(self, digest: str, suffix: str) -> Path:
+        return self.path / "uploads" / f"{digest}{suffix}"
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"The store at {path} cannot be written ({os_reason(error)}); "
+            "free some space or set FISHERSFT_HOME to another folder. What was finished is kept."
+        ) from error
+
+
+def _read(folder: Path, key: str) -> Artifact | None:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["key"] != key:
+            raise ValueError("its manifest belongs to another artifact")
+        for name, size in manifest["files"].items():
+            if (folder / name).stat().st_size != size:
+                raise ValueError(f"{name} has not its {size} bytes")
+    except FileNotFoundError as error:
+        if folder.exists():
+            log.warning("artifact %s is incomplete and will be made again: %s", folder, error)
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("artifact %s cannot be read and will be made again: %s", folder, error)
+        return None
+    return Artifact(key, folder, manifest)

@@ -1,0 +1,26 @@
+"""Longest: the control that asks whether a design does more than prefer length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fishersft.selectors.base import Pick, Pool, Selector
+
+
+@dataclass(frozen=True)
+class Longest(Selector):
+    """The sentences with the most trained tokens, longest first; the lower index first where two are equal."""
+
+    name: ClassVar[str] = "longest"
+    label: ClassVar[str] = "Longest"
+    summary: ClassVar[str] = "Takes the longest sentences: the control for a design's taste for length."
+    reference: ClassVar[str] = "ours, a control"
+    place: ClassVar[int] = 30
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
+        for position in np.argsort(-pool.tokens, kind="stable"):
+            yield Pick(int(position))

@@ -1,0 +1,39 @@
+"""SentenceOD: the same design with one vector a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fishersft.design.greedy import greedy
+from fishersft.design.information import check_sigma2
+from fishersft.selectors.base import Pick, Pool, Selector
+
+
+@dataclass(frozen=True)
+class SentenceOD(Selector):
+    """Greedy log det over sentence means: every sentence counts as one row, so length cannot buy gain.
+
+    Its gains are those of its own design, on means; they are not comparable with TokenOD's.
+
+    Attributes:
+        sigma2: weight of the identity in the design matrix.
+    """
+
+    sigma2: float = 1.0
+
+    name: ClassVar[str] = "sentence_od"
+    label: ClassVar[str] = "SentenceOD"
+    summary: ClassVar[str] = "The same design with one vector a sentence, the mean of its token rows."
+    reference: ClassVar[str] = "Deb et al. 2025, baseline; the mean as the sentence's vector is our reading"
+    place: ClassVar[int] = 10
+
+    def __post_init__(self) -> None:
+        check_sigma2(self.sigma2)
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
+        for step in greedy(pool.embeddings.means, np.arange(len(pool) + 1), self.sigma2):
+            yield Pick(step.position, step.gain, step.evaluations, step.optimum_bound)
