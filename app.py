@@ -1,0 +1,14 @@
+"""The dashboard: page set-up and navigation.  `fishersft app` runs this file."""
+
+import streamlit as st
+
+from fishersft import bundle
+
+st.set_page_config(page_title="fishersft", page_icon=str(bundle.asset("logo.svg")), layout="wide")
+st.logo(str(bundle.asset("logo.svg")), size="large")
+
+pages = [
+    st.Page("pages/explore.py", title="Explore", icon=":material/scatter_plot:", url_path="explore", default=True),
+    st.Page("pages/corpus.py", title="Corpus", icon=":material/description:", url_path="corpus"),
+]
+st.navigation(pages, position="top").run()

@@ -3,7 +3,8 @@
     FisherSFTError                    a failure; the command line exits with 1
     ├── Cancelled                     the caller asked to stop; what was done is kept
     └── UserError                     a user's mistake or a fact of their machine; exit 2
-        ├── CorpusError               a text file, a column, a record
+        ├── CorpusError               a text file, a record
+        │   └── ColumnError           no column, or not the named one, holds the text; carries those there are
         ├── ModelError                a model folder, a hub id, a head we cannot use
         ├── BudgetError               a budget that no selection can meet
         ├── ParameterError            a selector's name or parameter
@@ -31,6 +32,14 @@ class UserError(FisherSFTError):
 
 class CorpusError(UserError):
     """The corpus cannot be read, or holds nothing to read."""
+
+
+class ColumnError(CorpusError):
+    """The column with the text is not known."""
+
+    def __init__(self, sentence: str, columns: list[str]) -> None:
+        super().__init__(sentence)
+        self.columns = columns
 
 
 class ModelError(UserError):

@@ -24,7 +24,7 @@ from fishersft.corpus.records import (
     split_by_column,
     split_by_seed,
 )
-from fishersft.errors import CorpusError, MissingExtra
+from fishersft.errors import ColumnError, CorpusError, MissingExtra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +143,7 @@ def _examples(
 
     def need(column: str) -> str:
         if column not in columns:
-            raise CorpusError(f"{name} has no column '{column}'; it has: {', '.join(columns)}.")
+            raise ColumnError(f"{name} has no column '{column}'; it has: {', '.join(columns)}.", columns)
         return column
 
     if bool(prompt_column) != bool(completion_column):
@@ -170,9 +170,10 @@ def _examples(
     strings = [c for c in columns if fields[c].map(lambda v: isinstance(v, str)).any()]
     if len(strings) == 1:
         return _texts(fields[strings[0]])
-    raise CorpusError(
+    raise ColumnError(
         f"{name} has no column named text (nor prompt and completion, instruction and output, or messages); "
-        f"say which one holds the text with --text-column, one of: {', '.join(columns)}."
+        f"say which one holds the text with --text-column, one of: {', '.join(columns)}.",
+        columns,
     )
 
 

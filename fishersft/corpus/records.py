@@ -149,11 +149,11 @@ class Corpus:
 
     @cached_property
     def categories(self) -> list[str]:
-        """Columns with between 2 and 40 different short values, worth colouring and counting by; topics first."""
+        """Columns worth colouring and counting by: at least half filled, with 2 to 40 different short values; topics first."""
         found = []
         for name in self.fields.columns:
             values = self.fields[name].dropna()
-            if len(values) < 2 or not values.map(lambda v: isinstance(v, str | bool | int | np.integer)).all():
+            if len(values) < max(2, len(self) / 2) or not values.map(lambda v: isinstance(v, str | bool | int | np.integer)).all():
                 continue
             distinct = values.map(str).unique()
             if 2 <= len(distinct) <= min(40, max(2, len(self) // 3)) and max(map(len, distinct)) <= 40:

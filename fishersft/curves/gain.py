@@ -71,6 +71,12 @@ def within_tokens(tokens: np.ndarray, limits: np.ndarray) -> np.ndarray:
     return np.searchsorted(np.cumsum(tokens), limits, side="right")
 
 
+def draw_orders(n: int, draws: int = 20, seed: int = 0) -> np.ndarray:
+    """(draws, n): the random orders that every band is made of."""
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.permutation(n) for _ in range(draws)])
+
+
 def uniform_band(
     embeddings: TokenEmbeddings,
     sentences: np.ndarray,
@@ -88,9 +94,7 @@ def uniform_band(
     """
     by_sentences = np.empty((draws, len(sentences)))
     by_tokens = np.empty((draws, len(tokens)))
-    rng = np.random.default_rng(seed)
-    for k in range(draws):
-        order = rng.permutation(len(embeddings))
+    for k, order in enumerate(draw_orders(len(embeddings), draws, seed)):
         fits = within_tokens(embeddings.tokens[order], tokens)
         at = np.unique(np.concatenate([sentences, fits]))
         f = log_det_at(embeddings, order, at, sigma2)

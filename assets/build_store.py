@@ -1,0 +1,43 @@
+"""Make `assets/store/`: the demo's embeddings, map, orders and curves, so that the first chart needs no computing.
+
+    python assets/build_store.py
+
+The rows are float16 (half the size; the picks are the same, a test holds it).  Artifacts are named by what they were made
+from, so they are used only while corpus, model and code versions match, and are recomputed otherwise.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from fishersft import Budget, Pool, Store, embed, load_corpus, make_selector
+from fishersft.curves.gain import grid
+from fishersft.runs import pipeline
+
+TARGET = Path(__file__).resolve().parent / "store"
+
+
+def main() -> None:
+    shutil.rmtree(TARGET, ignore_errors=True)
+    store = Store(TARGET)
+    embeddings = embed(load_corpus("demo"), "mini", dtype="float16", store=store)
+    pool = Pool(embeddings)
+    everything = Budget(sentences=len(pool))
+    for name in ("token_od", "sentence_od", "uniform", "longest"):
+        selector = make_selector(name)
+        order = pipeline.order(pool, selector, everything, store=store)
+        pipeline.gain_of(embeddings, order, selector, 0, store=store)
+        print(f"{name}: {len(order)} picks in {order.seconds[-1]:.1f} s, {order.evaluations[-1]} evaluations")
+    for method in ("umap", "pca"):
+        pipeline.map_of(embeddings, method, store=store)
+    band = pipeline.band(embeddings, len(pool), int(embeddings.tokens.sum()), store=store)
+    assert np.array_equal(band.sentences, grid(len(pool)))
+    for leftover in ("locks", "partial"):
+        shutil.rmtree(TARGET / leftover, ignore_errors=True)
+    size = sum(f.stat().st_size for f in TARGET.rglob("*") if f.is_file())
+    print(f"{TARGET.name}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Pieces that pages are made of.  They own their widget keys and return plain values; hostile text is escaped here."""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from fishersft.corpus.records import Corpus
+from fishersft.errors import FisherSFTError
+from fishersft.ui.session import Choice, Session
+
+LONGEST_TOKEN = 80
+
+
+def dark() -> bool:
+    """Whether the visitor's theme is dark."""
+    return st.context.theme.type == "dark"
+
+
+@contextmanager
+def friendly() -> Iterator[None]:
+    """A refusal becomes a box with its sentence; the rest of the page is not drawn."""
+    try:
+        yield
+    except FisherSFTError as error:
+        problem(str(error))
+        st.stop()
+
+
+def problem(sentence: str) -> None:
+    """An error in the visitor's words; markup in it is shown, not obeyed."""
+    st.error(escape_markdown(sentence), icon=":material/error:")
+
+
+def notices(visitor: Session) -> None:
+    """What the address asked for and could not have, until the visitor has read it."""
+    for sentence in dict.fromkeys(visitor.notices):
+        st.warning(escape_markdown(sentence), icon=":material/link_off:")
+    if visitor.notices and st.button("Got it", key="dismiss"):
+        visitor.notices.clear()
+        st.rerun()
+
+
+def headline(corpus: Corpus, choice: Choice) -> None:
+    """Which corpus under which model, and where to change that."""
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    row.markdown(
+        f"**{escape_markdown(one_line(corpus.name, 60))}**, {len(corpus):,} records ({len(corpus.pool_index):,} in the pool, "
+        f"{int(corpus.held_out.sum()):,} held out), read by **{escape_markdown(one_line(choice.model, 60))}**"
+    )
+    row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
+
+
+def title(corpus: Corpus) -> None:
+    """The corpus' name as the page's heading."""
+    kinds = {"text": "plain texts", "prompt": "prompts with completions; only completions are trained",
+             "chat": "conversations; only the assistant's turns are trained"}  # fmt: skip
+    st.subheader(escape_markdown(one_line(corpus.name, 80)), anchor=False)
+    st.caption(f"{len(corpus):,} {kinds[corpus.shape]}")
+
+
+def not_embedded() -> None:
+    """The empty state of pages that need embeddings."""
+    st.info(
+        "This corpus has no embeddings under this model yet. The Corpus page computes them once and keeps them.",
+        icon=":material/hourglass_empty:",
+    )
+    if st.button("Go to the Corpus page", type="primary"):
+        st.switch_page("pages/corpus.py")
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is: no links, images, directives, TeX or HTML."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|~$:&^=" else c for c in text).replace("\n", " ")
+
+
+def tile(label: str, value: str, help: str, beside: str = "") -> None:
+    """A number with its unit and what to compare it with."""
+    st.metric(label, value, help=help, border=True, delta=beside or None, delta_color="off", delta_arrow="off")
+
+
+def visible(text: str) -> str:
+    """Text for the eye: control, zero-width and direction marks become their code in brackets, long tokens are cut."""
+    return _spelled(text if len(text) <= LONGEST_TOKEN else f"{text[:LONGEST_TOKEN]}…({len(text):,} characters)")
+
+
+def _spelled(text: str) -> str:
+    shown = []
+    for c in text:
+        if c == "\n":
+            shown.append("\n")
+        elif c == "\t":
+            shown.append("    ")
+        elif unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+            shown.append(f"[U+{ord(c):04X}]")
+        else:
+            shown.append(c)
+    return "".join(shown)
+
+
+def visible_text(text: str, longest: int = 1_200) -> str:
+    """A whole record for the eye."""
+    cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
+    return "\n".join(visible(line) if len(line) <= LONGEST_TOKEN else _spelled(line) for line in cut.split("\n"))
+
+
+def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, dark: bool) -> None:
+    """A text whose trained tokens are shaded by their gain; untrained ones are plain and grey."""
+    rgb = "86,180,233" if dark else "0,114,178"
+    top = float(gains.max()) if len(gains) else 1.0
+    spans, row = [], 0
+    for text, is_trained in zip(texts, trained, strict=True):
+        shown = html.escape(visible(text)).replace("\n", "↵<br>")
+        if is_trained:
+            share = float(gains[row]) / max(top, 1e-12)
+            spans.append(
+                f'<span title="{gains[row]:.3f} nats" style="background:rgba({rgb},{0.04 + 0.66 * share:.2f});'
+                f'border-radius:3px;unicode-bidi:isolate">{shown or "·"}</span>'
+            )
+            row += 1
+        elif text:
+            spans.append(f'<span style="opacity:.5;unicode-bidi:isolate">{shown}</span>')
+    scale = (
+        f'<div style="font-size:.8rem;opacity:.8;margin-top:.5rem">gain of each token: 0 '
+        f'<span style="display:inline-block;width:6rem;height:.7rem;vertical-align:middle;border-radius:3px;'
+        f'background:linear-gradient(90deg,rgba({rgb},.04),rgba({rgb},.7))"></span> {top:.2f} nats</div>'
+    )
+    st.html(
+        f'<div style="line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap">{"".join(spans)}</div>{scale}'
+    )
+
+
+def footer(command: str, python: str) -> None:
+    """What reproduces the screen without it."""
+    with st.expander("The same without the screen"):
+        st.caption("Command line")
+        st.code(command, language="bash", wrap_lines=True)
+        st.caption("Python")
+        st.code(python, language="python", wrap_lines=True)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Three significant digits at most, thousands separated."""
+    if not np.isfinite(value):
+        return "–"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def spread(values: Sequence[float] | np.ndarray) -> str:
+    """The range of some draws, as "a to b"."""
+    low, high = number(float(np.min(values))), number(float(np.max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def one_line(text: Any, longest: int = 400) -> str:
+    """A record's text for a table cell."""
+    flat = " ".join(str(text).split())
+    return flat if len(flat) <= longest else flat[: longest - 1] + "…"

@@ -1,0 +1,166 @@
+"""What a visitor is looking at: which corpus under which model, which record, which set.
+
+One typed object a session, mirrored in the address bar, so that a link opens the same view and a page change keeps it.
+Widgets whose value belongs to the address bind themselves (`bind="query-params"`); this module owns the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from fishersft.corpus import classics
+from fishersft.errors import CorpusError, ModelError, UserError
+from fishersft.lm.folder import HUB_ID
+from fishersft.runs.store import Store
+
+UPLOAD = re.compile(r"upload:[0-9a-f]{16}\.(txt|csv|tsv|jsonl|json|parquet)")
+OPTIONS = ("text_column", "prompt_column", "completion_column", "messages_column", "split_on", "holdout", "skip_bad")
+OURS = ("corpus", "model", "title", "record", *OPTIONS)
+
+
+def public() -> bool:
+    """A hosted demo: no local paths, no free hub ids."""
+    return os.environ.get("FISHERSFT_PUBLIC") == "1"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A corpus and a model by name, as an address can carry them.
+
+    Attributes:
+        corpus: `demo`, a classic, `upload:<digest>.<ending>`, `hf:owner/name`, or a path.
+        model: `mini`, a folder, or a hub id.
+        options: how the corpus is read, as on the command line.
+        title: what the visitor called an upload.
+    """
+
+    corpus: str = "demo"
+    model: str = "mini"
+    options: tuple[tuple[str, str], ...] = ()
+    title: str = ""
+
+    @property
+    def source(self) -> str:
+        """What `load_corpus` takes."""
+        if self.corpus.startswith("upload:"):
+            if not UPLOAD.fullmatch(self.corpus):
+                raise CorpusError("This link names an upload in a way we do not know; upload the file again.")
+            digest, _, suffix = self.corpus.removeprefix("upload:").partition(".")
+            path = Store.default().upload_path(digest, f".{suffix}")
+            if not path.exists():
+                raise CorpusError("This link opens an upload that is not on this machine; upload the file again.")
+            return str(path)
+        return self.corpus
+
+    @property
+    def name(self) -> str:
+        return self.title or (Path(self.corpus).name if "/" in self.corpus and ":" not in self.corpus else self.corpus)
+
+    @property
+    def load_options(self) -> dict[str, Any]:
+        """Keyword arguments for `load_corpus`."""
+        out: dict[str, Any] = dict(self.options)
+        if "holdout" in out:
+            try:
+                out["holdout"] = float(out["holdout"])
+            except ValueError as error:
+                raise CorpusError(f"The held-out share in the address is not a number: '{out['holdout'][:20]}'.") from error
+        if "skip_bad" in out:
+            out["skip_bad"] = True
+        return out
+
+    def check_public(self) -> None:
+        """On a hosted demo only the embedded, the built-in and the uploaded may be opened."""
+        if not public():
+            return
+        if self.corpus not in ("demo", *classics.CLASSICS) and not UPLOAD.fullmatch(self.corpus):
+            raise CorpusError("This hosted demo opens no paths and no hub data sets; upload a file instead.")
+        if self.model != "mini":
+            raise ModelError("This hosted demo has one model, mini; install fishersft to use others.")
+
+    def command(self, *arguments: str) -> str:
+        """The command line that does the same."""
+        import shlex
+
+        corpus = self.title if self.corpus.startswith("upload:") and self.title else self.corpus
+        parts = [corpus]
+        for key, value in self.options:
+            parts += [f"--{key.replace('_', '-')}", *([value] if value else [])]
+        return shlex.join(["fishersft", "select", *parts, "--model", self.model, *arguments])
+
+
+@dataclass
+class Session:
+    """One visitor's state."""
+
+    choice: Choice = field(default_factory=Choice)
+    record: int | None = None
+    lasso: tuple[int, ...] = ()
+    generation: int = 0
+    notices: list[str] = field(default_factory=list)
+
+
+def current() -> Session:
+    """The visitor's session, with what the address says on the first visit or after a link was followed."""
+    session: Session = st.session_state.setdefault("fishersft", Session())
+    seen = {k: st.query_params.get(k, "") for k in OURS if st.query_params.get(k)}
+    if seen and seen != st.session_state.get("fishersft_address"):
+        _read_address(session, seen)
+    return session
+
+
+def _read_address(session: Session, seen: dict[str, str]) -> None:
+    session.choice = Choice(
+        corpus=seen.get("corpus", session.choice.corpus),
+        model=seen.get("model", session.choice.model),
+        options=tuple((k, seen[k]) for k in OPTIONS if k in seen) if "corpus" in seen else session.choice.options,
+        title=seen.get("title", "")[:80] if "corpus" in seen else session.choice.title,
+    )
+    if "record" in seen:
+        if seen["record"].isdigit():
+            session.record = int(seen["record"])
+        else:
+            session.notices.append(f"The address names no record by '{seen['record'][:20]}'; it was left out.")
+
+
+def write_address(session: Session) -> None:
+    """Put the session into the address bar; defaults are left out."""
+    choice = session.choice
+    values = {
+        "corpus": choice.corpus if choice.corpus != "demo" else "",
+        "model": choice.model if choice.model != "mini" else "",
+        "title": choice.title,
+        "record": "" if session.record is None else str(session.record),
+        **{k: v or "1" for k, v in choice.options},
+    }
+    for key in OURS:
+        value = values.get(key, "")
+        if value and st.query_params.get(key) != value:
+            st.query_params[key] = value
+        elif not value and key in st.query_params:
+            del st.query_params[key]
+    st.session_state["fishersft_address"] = {k: v for k, v in values.items() if v}
+
+
+def choose(**changes: Any) -> None:
+    """Look at another corpus or model; what was pointed at is forgotten."""
+    session = current()
+    chosen = replace(session.choice, **changes)
+    if chosen != session.choice:
+        session.choice, session.record, session.lasso = chosen, None, ()
+        session.generation += 1
+        write_address(session)
+
+
+def hub_id(name: str) -> bool:
+    """Whether a model's name could be a hub id."""
+    return bool(HUB_ID.fullmatch(name))
+
+
+__all__ = ["Choice", "Session", "UserError", "choose", "current", "hub_id", "public", "write_address"]

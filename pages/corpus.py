@@ -1,0 +1,37 @@
+"""Corpus: choose texts and a model, look at them, and compute the embeddings that every selector works on."""
+
+import streamlit as st
+
+from fishersft.corpus.encode import MAX_TOKENS
+from fishersft.lm.embed import effective_max_tokens
+from fishersft.ui import cached, components, session
+from fishersft.ui import corpus as panels
+
+visitor = session.current()
+session.write_address(visitor)
+
+left, right = st.columns([3, 2], gap="medium")
+with left:
+    panels.choose_corpus(visitor)
+with right:
+    panels.choose_model(visitor)
+components.notices(visitor)
+
+corpus = panels.read(visitor)
+if corpus is None:
+    st.stop()
+components.title(corpus)
+panels.reading_options(visitor, [str(c) for c in corpus.fields.columns])
+
+with components.friendly():
+    folder = cached.folder(visitor.choice)
+    layout = cached.layout(visitor.choice)
+    panels.embed(visitor, layout)
+    panels.tiles(corpus, layout)
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        panels.lengths(corpus, layout, effective_max_tokens(MAX_TOKENS, folder.context))
+    with right:
+        panels.browse(corpus, layout)
+
+session.write_address(visitor)
