@@ -3,8 +3,11 @@
 import streamlit as st
 
 from fishersft import bundle
+from fishersft.ui.theme import honour_base
 
+honour_base()
 st.set_page_config(page_title="fishersft", page_icon=str(bundle.asset("logo.svg")), layout="wide")
+st.html(bundle.asset("style.css"))
 st.logo(str(bundle.asset("logo.svg")), size="large")
 
 pages = [

@@ -1,8 +1,8 @@
 """See which training examples teach a language model most, and prove it on your own corpus.
 
-    >>> import fishersft
-    >>> picks = fishersft.select("demo", "mini", selector="token_od", budget=50)
-    >>> picks.indices[:3], picks.log_det, picks.proven_share
+>>> import fishersft
+>>> picks = fishersft.select("demo", "mini", selector="token_od", budget=50)
+>>> picks.indices[:3], picks.log_det, picks.proven_share
 """
 
 from fishersft.corpus.load import load_corpus

@@ -101,9 +101,7 @@ def model_options(command: F) -> F:
     """What says which model reads the corpus."""
     for option in reversed(
         [
-            click.option(
-                "--model", default="mini", show_default=True, help="'mini', a model folder, or a hub id such as gpt2."
-            ),
+            click.option("--model", default="mini", show_default=True, help="'mini', a model folder, or a hub id such as gpt2."),
             click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model."),
             click.option(
                 "--max-tokens",
@@ -112,9 +110,7 @@ def model_options(command: F) -> F:
                 show_default=True,
                 help="Where a record is cut; never above the model's context.",
             ),
-            click.option(
-                "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."
-            ),
+            click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
             click.option("--threads", type=click.IntRange(1), help="Threads to compute with; all cores by default."),
         ]
     ):
@@ -126,7 +122,9 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output.")(command)
 
 
-@commands.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]})
+@commands.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]}
+)
 @click.argument("streamlit_options", nargs=-1, type=click.UNPROCESSED)
 def app(streamlit_options: tuple[str, ...]) -> None:
     """Open the dashboard in the browser.
@@ -137,6 +135,12 @@ def app(streamlit_options: tuple[str, ...]) -> None:
         import streamlit.web.cli as streamlit
     except ImportError as error:
         raise MissingExtra("The dashboard", "app") from error
+    # imported now, while the server starts, and not while the first visitor waits
+    import pandas  # noqa: F401
+    import plotly.graph_objects  # noqa: F401
+
+    import fishersft.plots
+    import fishersft.runs.pipeline  # noqa: F401
     from fishersft import bundle
 
     sys.argv = ["streamlit", "run", str(bundle.root() / "app.py"), *streamlit_options]
@@ -179,8 +183,15 @@ def embed(as_json: bool, threads: int | None, **options: Any) -> None:
 @corpus_options
 @model_options
 @click.option("--selector", "selector_name", default="token_od", show_default=True, help="Which rule chooses; see --list.")
-@click.option("--list", "list_selectors", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, p, v: _list(c, v),
-              help="List the selectors and their parameters, and stop.")
+@click.option(
+    "--list",
+    "list_selectors",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda c, p, v: _list(c, v),
+    help="List the selectors and their parameters, and stop.",
+)
 @click.option("--budget", type=int, help="How many sentences to choose.")
 @click.option("--token-budget", type=int, help="How many trained tokens to choose at most, instead of --budget.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
@@ -204,7 +215,7 @@ def select(
     fields. Without --out and --json the picks go to standard output as JSON lines.
     """
     from fishersft.corpus import export as table
-    from fishersft.runs import pipeline
+    from fishersft.runs import pipeline, selections
     from fishersft.selectors import Budget, Pool, make_selector
 
     wanted = Budget(budget, token_budget)
@@ -221,16 +232,18 @@ def select(
     with _progress("selecting", "sentences" if budget else "tokens") as on_progress:
         order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress)
     selection = selector.cut(pool, order, wanted, seed)
-    run = pipeline.save_selection(corpus, embeddings, selection)
-    picks = pipeline.selection_table(corpus, selection)
+    run = selections.save_selection(corpus, embeddings, selection)
+    picks = selections.selection_table(corpus, selection)
     if out:
         table.write_table(picks, out, format)
-    facts = {"run": run, **pipeline.summary(corpus, embeddings, selection), "out": str(out) if out else None}
+    facts = {"run": run, **selections.summary(corpus, embeddings, selection), "out": str(out) if out else None}
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     elif not out:
         click.echo(table.to_bytes(picks, "jsonl").decode(), nl=False)
-    proven = f", provably at least {facts['proven_share_of_optimum']:.1%} of the optimum" if facts["proven_share_of_optimum"] else ""
+    proven = (
+        f", provably at least {facts['proven_share_of_optimum']:.1%} of the optimum" if facts["proven_share_of_optimum"] else ""
+    )
     gained = f"; log det up by {facts['log_det']:,.1f} nats{proven}" if facts["log_det"] is not None else ""
     click.echo(
         f"{selector.label} chose {facts['sentences']:,} of {facts['pool']:,} sentences with {facts['tokens']:,} of "
@@ -248,12 +261,12 @@ def select(
 def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -> None:
     """Write the picks of a kept selection. RUN is the id that `select` printed."""
     from fishersft.corpus import export as table
-    from fishersft.runs import pipeline
+    from fishersft.runs import selections
 
     format = table.format_of(out, format_name) if out else format_name or "jsonl"
     if not out and format == "parquet":
         raise UserError("A parquet file is not for the terminal; name a file with --out.")
-    manifest, picks = pipeline.load_selection(run)
+    manifest, picks = selections.load_selection(run)
     if not out:
         click.echo(table.to_bytes(picks, format).decode(), nl=False)
         return

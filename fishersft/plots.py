@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#8A8F98",
-)  # fmt: skip
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#F0E442",
+    "#8A8F98",
+)
 CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#B8860B", "#5A5F66")
 CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 STYLES = {
@@ -30,6 +37,7 @@ STYLES = {
     "longest": (VERMILION, "triangle-up"),
 }
 SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
+FEW_POINTS = 3_000  # up to here plain SVG is ready sooner than WebGL, which first compiles its shaders
 MOST_POINTS = 50_000  # beyond this, hovering freezes in a browser
 FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"
 
@@ -56,9 +64,16 @@ def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
     """An empty figure in the house style."""
     import plotly.graph_objects as go
 
-    text, lines, _ = ink(dark)
-    axis = {"gridcolor": lines, "zeroline": False, "linecolor": lines, "ticks": "outside", "tickcolor": lines,
-            "title": {"standoff": 8}, "automargin": True}  # fmt: skip
+    text, lines, quiet = ink(dark)
+    axis = {
+        "gridcolor": lines,
+        "zeroline": False,
+        "linecolor": lines,
+        "ticks": "outside",
+        "tickcolor": lines,
+        "title": {"standoff": 8, "font": {"size": 13}},
+        "automargin": True,
+    }
     base: dict[str, Any] = {
         "template": None,
         "font": {"family": FONT, "size": 13, "color": text},
@@ -69,10 +84,19 @@ def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
         "xaxis": axis,
         "yaxis": axis,
         "hoverlabel": {"bgcolor": "#22262B" if dark else "#FFFFFF", "font": {"color": text, "family": FONT}},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left", "itemclick": False,
-                   "itemdoubleclick": False, "font": {"size": 12}},
+        "legend": {
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+            "itemclick": False,
+            "itemdoubleclick": False,
+            "font": {"size": 12},
+        },
         "separators": ".,",
-    }  # fmt: skip
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": quiet, "activecolor": text},
+    }
     return go.Figure(layout={**base, **layout})
 
 
@@ -137,14 +161,17 @@ def sentence_map(
         opacity = np.where(points.matched[order], 1.0, np.where(picked, 0.35, 0.12))
     size = np.where(picked, 10.0, 5.0) + np.where(points.matched[order], 2.0, 0.0)
     edge = "#14171A" if dark else "#FFFFFF"
+    trace = go.Scatter if len(order) <= FEW_POINTS else go.Scattergl
     fig.add_trace(
-        go.Scattergl(
+        trace(
             x=points.xy[order, 0].astype(np.float32),
             y=points.xy[order, 1].astype(np.float32),
             mode="markers",
             customdata=points.index[order].astype(np.int32),
             marker={
-                "color": colours, "symbol": symbols, "size": size.astype(np.float32),
+                "color": colours,
+                "symbol": symbols,
+                "size": size.astype(np.float32),
                 "opacity": opacity.astype(np.float32),
                 "line": {"width": np.where(picked, 1.0, 0.0).astype(np.float32), "color": edge},
             },
@@ -153,31 +180,61 @@ def sentence_map(
             text=[f", pick {r}" if r else "" for r in points.rank[order].tolist()],
             showlegend=False,
         )
-    )  # fmt: skip
+    )
     for position, dash in ((neighbour, True), (focus, False)):
         if position is not None:
             fig.add_trace(
                 go.Scatter(
-                    x=[float(points.xy[position, 0])], y=[float(points.xy[position, 1])], mode="markers",
-                    hoverinfo="skip", showlegend=True, name="nearest pick" if dash else f"record {points.index[position]:,}",
-                    marker={"symbol": "circle-open" if not dash else "diamond-open", "size": 20,
-                            "color": ink(dark)[0], "line": {"width": 2.5}},
+                    x=[float(points.xy[position, 0])],
+                    y=[float(points.xy[position, 1])],
+                    mode="markers",
+                    hoverinfo="skip",
+                    showlegend=True,
+                    name="nearest pick" if dash else f"record {points.index[position]:,}",
+                    marker={
+                        "symbol": "circle-open" if not dash else "diamond-open",
+                        "size": 20,
+                        "color": ink(dark)[0],
+                        "line": {"width": 2.5},
+                    },
                 )
-            )  # fmt: skip
+            )
     for name, colour, symbol, big in entries:
         fig.add_trace(
-            go.Scatter(x=[None], y=[None], mode="markers", name=name, hoverinfo="skip",
-                       marker={"color": colour, "symbol": symbol, "size": 10 if big else 7})
-        )  # fmt: skip
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                name=name,
+                hoverinfo="skip",
+                marker={"color": colour, "symbol": symbol, "size": 10 if big else 7},
+            )
+        )
     if bar is not None:
         fig.add_trace(
-            go.Scatter(x=[None], y=[None], mode="markers", showlegend=False, hoverinfo="skip",
-                       marker={"color": [bar[0]], "cmin": bar[0], "cmax": bar[1], "colorscale": "Cividis", "showscale": True,
-                               "colorbar": {"title": {"text": bar[2], "side": "right"}, "thickness": 12, "outlinewidth": 0}})
-        )  # fmt: skip
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                showlegend=False,
+                hoverinfo="skip",
+                marker={
+                    "color": [bar[0]],
+                    "cmin": bar[0],
+                    "cmax": bar[1],
+                    "colorscale": "Cividis",
+                    "showscale": True,
+                    "colorbar": {"title": {"text": bar[2], "side": "right"}, "thickness": 12, "outlinewidth": 0},
+                },
+            )
+        )
     bare = {"visible": False, "showgrid": False, "zeroline": False}
     fig.update_layout(
-        xaxis=bare, yaxis={**bare, **({"scaleanchor": "x"} if equal_axes else {})}, dragmode="pan", clickmode="event+select", uirevision="map"
+        xaxis=bare,
+        yaxis={**bare, **({"scaleanchor": "x"} if equal_axes else {})},
+        dragmode="pan",
+        clickmode="event+select",
+        uirevision="map",
     )
     return fig
 
@@ -239,7 +296,7 @@ def gain_curves(
     budget: float,
     log: bool = False,
     dark: bool = False,
-    height: int = 330,
+    height: int = 280,
 ) -> go.Figure:
     """Log det against the budget: lines (selector's name, curve), bands behind them, and the current budget's mark."""
     import plotly.graph_objects as go
@@ -250,8 +307,8 @@ def gain_curves(
     fig = figure(
         dark,
         height=height,
-        xaxis={**axis, **kind, "title": {"text": f"{unit} selected"}},
-        yaxis={**axis, **kind, "title": {"text": "log det gained (nats)"}},
+        xaxis={**axis, **kind, "title": {**axis["title"], "text": f"{unit} selected"}},
+        yaxis={**axis, **kind, "title": {**axis["title"], "text": "log det gained (nats)"}},
         hovermode="x unified",
     )
     for name, curve in curves:
@@ -259,19 +316,30 @@ def gain_curves(
         if curve.low is not None and curve.high is not None:
             fig.add_trace(
                 go.Scatter(
-                    x=np.concatenate([curve.x, curve.x[::-1]]), y=np.concatenate([curve.high, curve.low[::-1]]),
-                    fill="toself", fillcolor=_faint(colour, 0.28), line={"width": 0}, hoverinfo="skip", showlegend=False,
+                    x=np.concatenate([curve.x, curve.x[::-1]]),
+                    y=np.concatenate([curve.high, curve.low[::-1]]),
+                    fill="toself",
+                    fillcolor=_faint(colour, 0.28),
+                    line={"width": 0},
+                    hoverinfo="skip",
+                    showlegend=False,
                 )
-            )  # fmt: skip
+            )
         detail = f"{curve.label}, {curve.draws} draws" if curve.draws > 1 else curve.label
         fig.add_trace(
             go.Scatter(
-                x=curve.x, y=curve.mean, mode="lines", name=detail,
-                line={"color": colour, "width": 2.5 if curve.draws == 1 and name != "longest" else 1.5,
-                      "dash": {"uniform": "solid", "longest": "dash"}.get(name, "solid")},
+                x=curve.x,
+                y=curve.mean,
+                mode="lines",
+                name=detail,
+                line={
+                    "color": colour,
+                    "width": 2.5 if curve.draws == 1 and name != "longest" else 1.5,
+                    "dash": {"uniform": "solid", "longest": "dash"}.get(name, "solid"),
+                },
                 hovertemplate="%{y:,.4~r}",
             )
-        )  # fmt: skip
+        )
     fig.add_vline(x=budget, line={"color": ink(dark)[2], "width": 1.5, "dash": "dot"})
     return fig
 
@@ -284,8 +352,8 @@ def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, heigh
     fig = figure(
         dark,
         height=height,
-        xaxis={**axis, "title": {"text": "trained tokens in a record"}},
-        yaxis={**axis, "title": {"text": "records"}},
+        xaxis={**axis, "title": {**axis["title"], "text": "trained tokens in a record"}},
+        yaxis={**axis, "title": {**axis["title"], "text": "records"}},
         bargap=0.03,
     )
     width = max(1, int(np.ceil((int(lengths.max()) + 1) / 40)))
@@ -293,12 +361,22 @@ def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, heigh
     starts = np.arange(len(counts)) * width
     spans = [f"{s} to {s + width - 1}" if width > 1 else f"{s}" for s in starts]
     fig.add_trace(
-        go.Bar(x=starts + (width - 1) / 2, y=counts, width=width * 0.94, marker={"color": style("token_od", dark)[0]},
-               customdata=spans, hovertemplate="%{customdata} tokens: %{y:,} records<extra></extra>", showlegend=False)
-    )  # fmt: skip
+        go.Bar(
+            x=starts + (width - 1) / 2,
+            y=counts,
+            width=width * 0.94,
+            marker={"color": style("token_od", dark)[0]},
+            customdata=spans,
+            hovertemplate="%{customdata} tokens: %{y:,} records<extra></extra>",
+            showlegend=False,
+        )
+    )
     if lengths.max() >= cut - 2:
-        fig.add_vline(x=cut, line={"color": VERMILION, "width": 1.5, "dash": "dot"},
-                      annotation={"text": f"cut at {cut}", "font": {"color": VERMILION}})  # fmt: skip
+        fig.add_vline(
+            x=cut,
+            line={"color": VERMILION, "width": 1.5, "dash": "dot"},
+            annotation={"text": f"cut at {cut}", "font": {"color": VERMILION}},
+        )
     return fig
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from fishersft import Pool, make_selector
-from fishersft.ui import cached, components, explore, session
+from fishersft.ui import cached, components, explore, session, view, why
 
 visitor = session.current()
 session.write_address(visitor)
@@ -18,23 +18,22 @@ with components.friendly():
         st.stop()
 
     pool = Pool(embeddings, corpus)
-    selector, seed, unit = explore.control_bar(pool, visitor)
+    selector, seed, unit = view.control_bar(pool, visitor)
     order = cached.order_now(pool, selector, seed)
     reference = cached.order_now(pool, make_selector("token_od"), 0)
-    n = explore.budget_slider(pool, order, unit, visitor)
+    n = view.budget_slider(pool, order, unit, visitor)
     components.notices(visitor)
-    view = explore.View(choice, corpus, pool, selector, seed, order, n, unit, reference)
+    shown = view.View(choice, corpus, pool, selector, seed, order, n, unit, reference)
 
+    explore.tiles(shown)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        kind, colour, matched = explore.map_controls(view, visitor)
-        explore.map_panel(view, visitor, kind, colour, matched)
+        kind, colour, matched = view.map_controls(shown, visitor)
+        explore.map_panel(shown, visitor, kind, colour, matched)
     with right:
-        explore.gain_panel(view)
-        explore.tiles(view)
-
-    explore.why_panel(view, visitor)
-    explore.table_panel(view, visitor, matched)
-    explore.downloads(view)
+        explore.gain_panel(shown)
+        why.why_panel(shown, visitor)
+    explore.table_panel(shown, visitor, matched)
+    explore.downloads(shown)
 
 session.write_address(visitor)

@@ -57,27 +57,19 @@ class Encoded:
         return np.where(self.trained, self.ids, IGNORED).astype(np.int64)
 
 
-def encode(
-    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_tokens: int = MAX_TOKENS
-) -> list[Encoded]:
+def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_tokens: int = MAX_TOKENS) -> list[Encoded]:
     """Encode examples in their order; tokenisation is batched."""
     if not examples:
         return []
     match examples[0]:
         case Text():
             bodies = _ids(tokenizer, [e.text for e in examples if isinstance(e, Text)])
-            parts = [
-                [(ids, True)] if e.display().strip() else [(ids, False)]
-                for e, ids in zip(examples, bodies, strict=True)
-            ]
+            parts = [[(ids, True)] if e.display().strip() else [(ids, False)] for e, ids in zip(examples, bodies, strict=True)]
         case PromptCompletion():
             pairs = [e for e in examples if isinstance(e, PromptCompletion)]
             prompts = _ids(tokenizer, [e.prompt for e in pairs])
             completions = _ids(tokenizer, [e.completion for e in pairs])
-            parts = [
-                [(p, False), (c, bool(e.completion.strip()))]
-                for e, p, c in zip(pairs, prompts, completions, strict=True)
-            ]
+            parts = [[(p, False), (c, bool(e.completion.strip()))] for e, p, c in zip(pairs, prompts, completions, strict=True)]
         case _:
             chats = [e for e in examples if isinstance(e, Chat)]
             if getattr(tokenizer, "chat_template", None):

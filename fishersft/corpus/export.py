@@ -97,9 +97,7 @@ def plain(value: Any) -> Any:
 def _csv_cell(value: Any) -> Any:
     if isinstance(value, dict | list | np.ndarray):
         value = json.dumps(plain(value), ensure_ascii=False)
-    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@") or (
-        isinstance(value, str) and value[:1] in ("\t", "\r")
-    ):
+    if isinstance(value, str) and (value.lstrip()[:1] in ("=", "+", "-", "@") or value[:1] in ("\t", "\r")):
         return "'" + value
     return value
 
@@ -119,6 +117,8 @@ def _parquet(table: pd.DataFrame) -> bytes:
     except (pa.ArrowException, UnicodeEncodeError, ValueError, TypeError):
         # a column of mixed kinds: parquet has one type a column, so it becomes JSON text
         mixed = [c for c in table.columns if table[c].dtype == object]
-        text = {c: [v if v is None or isinstance(v, str) else json.dumps(plain(v)) for v in table[c]] for c in mixed}
-        clean = {c: [v and v.encode("utf-8", "replace").decode() for v in values] for c, values in text.items()}
-        return write(table.assign(**clean))
+        table = table.copy()
+        for c in mixed:
+            text = [v if v is None or isinstance(v, str) else json.dumps(plain(v)) for v in table[c]]
+            table[c] = [v and v.encode("utf-8", "replace").decode() for v in text]
+        return write(table)

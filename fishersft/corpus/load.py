@@ -210,9 +210,7 @@ def _chats(values: Sequence[Any], name: str) -> tuple[Example, ...]:
         if not isinstance(turns, list | tuple | np.ndarray) or not all(
             isinstance(t, dict) and isinstance(t.get("role"), str) for t in turns
         ):
-            raise CorpusError(
-                f"{name}, record {index:,}: messages must be a list of objects with 'role' and 'content'."
-            )
+            raise CorpusError(f"{name}, record {index:,}: messages must be a list of objects with 'role' and 'content'.")
         chats.append(Chat(tuple(Message(t["role"], _string(t.get("content"))) for t in turns)))
     return tuple(chats)
 

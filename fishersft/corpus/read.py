@@ -75,8 +75,7 @@ def decode(data: bytes, name: str) -> str:
         at = error.start + (len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
         shown = f" (0x{data[at]:02x})" if at < len(data) else ""
         raise CorpusError(
-            f"{name} is not {'UTF-16' if encoding == 'utf-16' else 'UTF-8'}: byte {at:,}{shown} does not fit; "
-            "save it as UTF-8."
+            f"{name} is not {'UTF-16' if encoding == 'utf-16' else 'UTF-8'}: byte {at:,}{shown} does not fit; save it as UTF-8."
         ) from error
 
 
@@ -139,12 +138,8 @@ def _json_lines(text: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int
                 raise ValueError("it is not an object in braces")
         except (ValueError, RecursionError) as error:
             if not skip_bad:
-                reason = getattr(error, "msg", None) or (
-                    str(error) if isinstance(error, ValueError) else "too deeply nested"
-                )
-                raise CorpusError(
-                    f"{name}, line {number:,} is broken: {reason}; mend it or pass --skip-bad."
-                ) from error
+                reason = getattr(error, "msg", None) or (str(error) if isinstance(error, ValueError) else "too deeply nested")
+                raise CorpusError(f"{name}, line {number:,} is broken: {reason}; mend it or pass --skip-bad.") from error
             skipped += 1
             continue
         rows.append(row)

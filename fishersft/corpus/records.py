@@ -153,13 +153,16 @@ class Corpus:
         found = []
         for name in self.fields.columns:
             values = self.fields[name].dropna()
-            if len(values) < max(2, len(self) / 2) or not values.map(lambda v: isinstance(v, str | bool | int | np.integer)).all():
+            if (
+                len(values) < max(2, len(self) / 2)
+                or not values.map(lambda v: isinstance(v, str | bool | int | np.integer)).all()
+            ):
                 continue
             distinct = values.map(str).unique()
             if 2 <= len(distinct) <= min(40, max(2, len(self) // 3)) and max(map(len, distinct)) <= 40:
                 found.append(str(name))
         first = ("topic", "language", "lang", "category", "source", "domain", "label")
-        return sorted(found, key=lambda c: (first.index(c.lower()) if c.lower() in first else len(first)))
+        return sorted(found, key=lambda c: first.index(c.lower()) if c.lower() in first else len(first))
 
 
 def split_by_seed(n: int, holdout: float, seed: int = HELD_OUT_SEED) -> np.ndarray:

@@ -48,9 +48,7 @@ def grid(top: int, points: int = 40) -> np.ndarray:
     return np.unique(np.round(1 + (top - 1) * np.linspace(0, 1, points) ** 1.5).astype(int))
 
 
-def log_det_at(
-    embeddings: TokenEmbeddings, order: np.ndarray, at: Sequence[int] | np.ndarray, sigma2: float = 1.0
-) -> np.ndarray:
+def log_det_at(embeddings: TokenEmbeddings, order: np.ndarray, at: Sequence[int] | np.ndarray, sigma2: float = 1.0) -> np.ndarray:
     """f after the first `at[k]` picks of an order, nats above the empty selection; `at` ascending, (k,) float64."""
     import torch
 

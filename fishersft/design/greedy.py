@@ -103,7 +103,7 @@ def greedy(
 
 def _pop_while(heap: list[tuple[float, int]], least: float, most: int | None) -> list[tuple[int, float]]:
     """Take from the heap, in order, while the bound is at least `least`, at most `most` of them."""
-    taken = []
+    taken: list[tuple[int, float]] = []
     while heap and -heap[0][0] >= least and (most is None or len(taken) < most):
         bound, i = heapq.heappop(heap)
         taken.append((i, -bound))

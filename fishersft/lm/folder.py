@@ -85,13 +85,11 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
 
 
 def _from_hub(name: str, revision: str | None) -> ModelFolder:
-    from huggingface_hub import snapshot_download
     from huggingface_hub import errors as hub
+    from huggingface_hub import snapshot_download
 
     try:
-        config = Path(
-            snapshot_download(name, revision=revision, allow_patterns=["*.json"], etag_timeout=HUB_TIMEOUT)
-        )
+        config = Path(snapshot_download(name, revision=revision, allow_patterns=["*.json"], etag_timeout=HUB_TIMEOUT))
         _refuse_remote_code(name, config)  # before any weight is fetched
         path = Path(snapshot_download(name, revision=revision, allow_patterns=list(WANTED), etag_timeout=HUB_TIMEOUT))
     except hub.GatedRepoError as error:

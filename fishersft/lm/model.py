@@ -67,7 +67,7 @@ class CausalLM:
 
         with torch.inference_mode():
             out = self.network.base_model(input_ids=ids.to(self.device), use_cache=False)
-        return out.last_hidden_state  # type: ignore[no-any-return]
+        return out.last_hidden_state
 
 
 def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str | None = None) -> CausalLM:
@@ -88,7 +88,7 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     where = _device(device)
     try:
         with _quiet():
-            network, info = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder.path,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -99,6 +99,7 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     except Exception as error:  # the library raises whatever its parts raise; each gets one sentence
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ModelError(f"The model {folder.name} could not be loaded as a causal language model: {reason}") from error
+    network, info = loaded
     if missing := sorted(info.get("missing_keys", ())):
         raise ModelError(f"The model {folder.name} lacks weights ({missing[0]} and {len(missing) - 1} more).")
     network.eval().to(where)

@@ -6,21 +6,17 @@ selectors may be given by name or as objects.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fishersft.corpus.encode import MAX_TOKENS
-from fishersft.corpus.export import picks_table
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import grid, log_det_at, uniform_band, within_tokens
-from fishersft.errors import Cancelled, UserError
 from fishersft.lm.embed import (
     TokenEmbeddings,
     effective_max_tokens,
@@ -32,14 +28,11 @@ from fishersft.lm.embed import (
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.projection import project
-from fishersft.runs.store import Artifact, Recipe, Store
+from fishersft.runs.store import Artifact, Recipe, Store, made, writing_to
 from fishersft.selectors.base import Budget, Order, Pool, Selection, Selector
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Progress = Callable[[int, int], None]
-EMBEDDINGS, ORDER, SELECTION, MAP, BAND, GAIN = "embeddings", "order", "selection", "map", "band", "gain"
+EMBEDDINGS, ORDER, MAP, BAND, GAIN = "embeddings", "order", "map", "band", "gain"
 
 
 def embed(
@@ -93,7 +86,7 @@ def embed(
             "skipped": len(layout.skipped),
             "duplicates": corpus.duplicates,
             "bad_lines": corpus.bad_lines,
-            **_made(),
+            **made(),
             **done,
         }
         return _open(store.commit(recipe, workspace, facts))
@@ -278,83 +271,13 @@ def gain_of(
     if selector.name == "token_od" and selector.parameters.get("sigma2") == sigma2:
         return np.arange(1, len(order) + 1), np.cumsum(order.gains)
     at = grid(len(order), 80)
-    recipe = Recipe(
-        GAIN, 1, {"top": len(order), "sigma2": sigma2}, {"order": order_recipe(embeddings, selector, seed).key}
-    )
+    recipe = Recipe(GAIN, 1, {"top": len(order), "sigma2": sigma2}, {"order": order_recipe(embeddings, selector, seed).key})
 
     def compute() -> dict[str, np.ndarray]:
         return {"at": at, "f": log_det_at(embeddings, order.positions, at, sigma2)}
 
     arrays = _cached(store or Store.default(), recipe, compute)
     return arrays["at"], arrays["f"]
-
-
-def save_selection(
-    corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None
-) -> str:
-    """Keep a selection with its picks' own fields; returns the run's id, which `export` takes."""
-    store = store or Store.default()
-    recipe = Recipe(
-        SELECTION,
-        1,
-        {
-            "selector": selection.selector,
-            "parameters": selection.parameters,
-            "seed": selection.seed,
-            "n": len(selection),
-        },
-        {"embeddings": embeddings.key, "corpus": corpus.fingerprint},
-    )
-    if store.find(recipe) is None:
-        with store.lock(recipe):
-            folder = store.workspace(recipe)
-            from fishersft.corpus.export import write_table
-
-            write_table(selection_table(corpus, selection), folder / "picks.jsonl", "jsonl")
-            store.commit(recipe, folder, {**summary(corpus, embeddings, selection), **_made()})
-    return recipe.key[:12]
-
-
-def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:
-    """One row a pick; see `corpus.export.picks_table`."""
-    return picks_table(corpus, selection.indices, selection.gains, selection.tokens)
-
-
-def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> dict[str, Any]:
-    """What `--json` prints: what was chosen, from what, and how good it provably is."""
-    return {
-        "corpus": corpus.name,
-        "corpus_fingerprint": corpus.fingerprint,
-        "model": embeddings.facts.get("model"),
-        "embeddings": embeddings.key,
-        "selector": selection.selector,
-        "selector_parameters": selection.parameters,
-        "seed": selection.seed,
-        "pool": len(embeddings),
-        "sentences": len(selection),
-        "tokens": int(selection.tokens.sum()),
-        "pool_tokens": int(embeddings.tokens.sum()),
-        "log_det": selection.log_det,
-        "proven_share_of_optimum": selection.proven_share,
-        "evaluations": int(selection.order.evaluations[-1]),
-        "seconds": round(float(selection.order.seconds[-1]), 3),
-    }
-
-
-def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
-    """A kept selection's manifest and picks, by its id or the beginning of it.
-
-    Raises:
-        UserError: no run starts so, or several do.
-    """
-    import pandas as pd
-
-    found = (store or Store.default()).by_prefix(SELECTION, run) if run and set(run) <= set("0123456789abcdef") else []
-    if len(found) != 1:
-        several = "several runs start" if found else "no run starts"
-        raise UserError(f"In the store {several} with '{run}'; fishersft select prints the id of what it chose.")
-    text = (found[0].path / "picks.jsonl").read_text(encoding="utf-8")
-    return found[0].manifest, pd.DataFrame([json.loads(line) for line in text.split("\n") if line], dtype=object)
 
 
 def _folder(model: str | Path | ModelFolder | CausalLM) -> ModelFolder:
@@ -384,18 +307,7 @@ def _arrays(artifact: Artifact) -> dict[str, np.ndarray]:
 
 
 def _commit_arrays(store: Store, recipe: Recipe, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-    from fishersft.runs.store import writing_to
-
     folder = store.workspace(recipe)
     with writing_to(store.path):
         np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
-    store.commit(recipe, folder, {**facts, **_made()})
-
-
-def _made() -> dict[str, str]:
-    from fishersft import __version__
-
-    return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "fishersft": __version__}
-
-
-__all__ = ["Band", "Cancelled", "band", "embed", "gain_of", "map_of", "order", "save_selection", "select"]
+    store.commit(recipe, folder, {**facts, **made()})

@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,13 @@ def writing_to(path: Path) -> Iterator[None]:
             f"The store at {path} cannot be written ({os_reason(error)}); "
             "free some space or set FISHERSFT_HOME to another folder. What was finished is kept."
         ) from error
+
+
+def made() -> dict[str, str]:
+    """When and by which version: facts for a manifest."""
+    from fishersft import __version__
+
+    return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "fishersft": __version__}
 
 
 def _read(folder: Path, key: str) -> Artifact | None:

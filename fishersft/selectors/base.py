@@ -93,7 +93,7 @@ class Budget:
         """How many picks with these token counts the budget takes, or None while it would take more than there are."""
         if self.sentences is not None:
             return self.sentences if len(tokens) >= self.sentences else None
-        fits = int(np.searchsorted(np.cumsum(tokens), self.tokens, side="right"))
+        fits = int(np.searchsorted(np.cumsum(tokens), self.tokens or 0, side="right"))
         return fits if fits < len(tokens) else None
 
 
@@ -162,6 +162,7 @@ class Selection:
         return share_of_optimum(self.log_det, float(self.order.optimum_bounds[-1]))
 
 
+@dataclass(frozen=True)
 class Selector(ABC):
     """A rule that orders a pool.  A frozen dataclass whose fields are its parameters.
 
@@ -185,7 +186,7 @@ class Selector(ABC):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
+        return asdict(self)
 
     def take(self, pool: Pool, budget: Budget, seed: int = 0, on_progress: Progress | None = None) -> Order:
         """The order as far as the budget needs it (with a token budget, one pick beyond it where there is one)."""

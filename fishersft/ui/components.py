@@ -14,13 +14,9 @@ import streamlit as st
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError
 from fishersft.ui.session import Choice, Session
+from fishersft.ui.theme import dark
 
 LONGEST_TOKEN = 80
-
-
-def dark() -> bool:
-    """Whether the visitor's theme is dark."""
-    return st.context.theme.type == "dark"
 
 
 @contextmanager
@@ -59,8 +55,11 @@ def headline(corpus: Corpus, choice: Choice) -> None:
 
 def title(corpus: Corpus) -> None:
     """The corpus' name as the page's heading."""
-    kinds = {"text": "plain texts", "prompt": "prompts with completions; only completions are trained",
-             "chat": "conversations; only the assistant's turns are trained"}  # fmt: skip
+    kinds = {
+        "text": "plain texts",
+        "prompt": "prompts with completions; only completions are trained",
+        "chat": "conversations; only the assistant's turns are trained",
+    }
     st.subheader(escape_markdown(one_line(corpus.name, 80)), anchor=False)
     st.caption(f"{len(corpus):,} {kinds[corpus.shape]}")
 
@@ -110,9 +109,9 @@ def visible_text(text: str, longest: int = 1_200) -> str:
     return "\n".join(visible(line) if len(line) <= LONGEST_TOKEN else _spelled(line) for line in cut.split("\n"))
 
 
-def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, dark: bool) -> None:
+def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> None:
     """A text whose trained tokens are shaded by their gain; untrained ones are plain and grey."""
-    rgb = "86,180,233" if dark else "0,114,178"
+    rgb = "86,180,233" if dark() else "0,114,178"
     top = float(gains.max()) if len(gains) else 1.0
     spans, row = [], 0
     for text, is_trained in zip(texts, trained, strict=True):
@@ -131,9 +130,7 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, dark:
         f'<span style="display:inline-block;width:6rem;height:.7rem;vertical-align:middle;border-radius:3px;'
         f'background:linear-gradient(90deg,rgba({rgb},.04),rgba({rgb},.7))"></span> {top:.2f} nats</div>'
     )
-    st.html(
-        f'<div style="line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap">{"".join(spans)}</div>{scale}'
-    )
+    st.html(f'<div style="line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap">{"".join(spans)}</div>{scale}')
 
 
 def footer(command: str, python: str) -> None:

@@ -19,6 +19,7 @@ from fishersft.runs.store import Store
 from fishersft.ui import cached, components
 from fishersft.ui.components import tile
 from fishersft.ui.session import Session, choose, public
+from fishersft.ui.theme import dark
 from fishersft.ui.uploads import check_upload
 
 SOURCES = {"Demo": "demo", "Upload": "upload", "Classics": "classics", "Path": "path", "Hub": "hub"}
@@ -34,9 +35,14 @@ def choose_corpus(session: Session) -> None:
     )
     options = [s for s in SOURCES if not (public() and s in HIDDEN_IN_PUBLIC)]
     source = st.segmented_control(
-        "Corpus", options, default=kind if kind in options else "Demo", required=True, key="source", persist_state="session",
+        "Corpus",
+        options,
+        default=kind if kind in options else "Demo",
+        required=True,
+        key="source",
+        persist_state="session",
         help="The texts to choose from. Demo: 1,389 short original texts on 16 topics.",
-    )  # fmt: skip
+    )
     if source == "Demo":
         choose(corpus="demo", options=(), title="")
     elif source == "Upload":
@@ -44,9 +50,13 @@ def choose_corpus(session: Session) -> None:
     elif source == "Classics":
         titles = {name: c.title for name, c in classics.CLASSICS.items()}
         name = st.selectbox(
-            "Classic", list(titles), index=None if now not in titles else list(titles).index(now), format_func=titles.get,
-            placeholder="choose one; it is downloaded once, about 1 MB", help="Public-domain texts.",
-        )  # fmt: skip
+            "Classic",
+            list(titles),
+            index=None if now not in titles else list(titles).index(now),
+            format_func=titles.__getitem__,
+            placeholder="choose one; it is downloaded once, about 1 MB",
+            help="Public-domain texts.",
+        )
         if name:
             choose(corpus=name, options=(), title="")
     else:
@@ -54,20 +64,23 @@ def choose_corpus(session: Session) -> None:
         fits = now.startswith("hf:") if hub else kind == "Path"
         text = st.text_input(
             "Data set on the hub" if hub else "Path of a file on this machine",
-            value=now.removeprefix("hf:") if fits else "", key=f"corpus-{source}",
+            value=now.removeprefix("hf:") if fits else "",
+            key=f"corpus-{source}",
             placeholder="owner/name" if hub else "/data/texts.jsonl",
             help="Needs the network and the extra 'hub'." if hub else f"One of {', '.join(FORMATS)}.",
-        ).strip()  # fmt: skip
+        ).strip()
         if text and (not fits or text != now.removeprefix("hf:")):
             choose(corpus=f"hf:{text}" if hub else text, options=(), title="")
 
 
 def _upload() -> None:
     file = st.file_uploader(
-        "A file of yours", type=[f.removeprefix(".") for f in FORMATS], key="upload",
+        "A file of yours",
+        type=[f.removeprefix(".") for f in FORMATS],
+        key="upload",
         help="Text: one example a line. Tables and JSON: a column text, or prompt and completion, instruction and output, "
         "or messages; metadata columns are kept.",
-    )  # fmt: skip
+    )
     if file is None or st.session_state.get("upload_seen") == file.file_id:
         return
     st.session_state["upload_seen"] = file.file_id
@@ -88,18 +101,27 @@ def reading_options(session: Session, columns: list[str]) -> None:
         left, middle, right = st.columns(3)
         names = ["found by itself", *columns]
         chosen = left.selectbox(
-            "Text column", names, index=names.index(now["text_column"]) if now.get("text_column") in names else 0,
+            "Text column",
+            names,
+            index=names.index(now["text_column"]) if now.get("text_column") in names else 0,
             help="The column that holds the text; prompt and completion, instruction and output, messages and text are found.",
-        )  # fmt: skip
+        )
         split = middle.selectbox(
-            "A .txt file's examples end at", ["line", "blank-line"], index=int(now.get("split_on") == "blank-line"),
-            format_func={"line": "the end of a line", "blank-line": "a blank line"}.get, help="For .txt files only.",
-        )  # fmt: skip
+            "A .txt file's examples end at",
+            ["line", "blank-line"],
+            index=int(now.get("split_on") == "blank-line"),
+            format_func={"line": "the end of a line", "blank-line": "a blank line"}.__getitem__,
+            help="For .txt files only.",
+        )
         held = right.number_input(
-            "Held-out share", 0.0, 0.9, float(now.get("holdout", 0.1)), 0.05,
+            "Held-out share",
+            0.0,
+            0.9,
+            float(now.get("holdout", 0.1)),
+            0.05,
             help="Records no selector sees, kept for measuring: at least 50 where there are that many, at most half. "
             "A split column in the corpus wins.",
-        )  # fmt: skip
+        )
         skip = st.checkbox("Skip broken lines, and count them", value="skip_bad" in now)
         if st.form_submit_button("Read again"):
             options = {
@@ -118,10 +140,13 @@ def choose_model(session: Session) -> None:
         st.text_input("Model", "mini", disabled=True, help="This hosted demo has one model.")
         return
     text = st.text_input(
-        "Model", value=session.choice.model, key="model-name", placeholder="mini",
+        "Model",
+        value=session.choice.model,
+        key="model-name",
+        placeholder="mini",
         help="mini (embedded: a GPT-2 of 4.3 M parameters), a folder with config.json and safetensors, or a hub id such as "
         "gpt2. Pickled weights and code from a repository are never loaded.",
-    ).strip()  # fmt: skip
+    ).strip()
     choose(model=text or "mini")
 
 
@@ -141,36 +166,63 @@ def read(session: Session) -> Corpus | None:
 def tiles(corpus: Corpus, layout: Plan) -> None:
     """The corpus in numbers."""
     tokens = np.diff(layout.offsets)
-    row = st.container(horizontal=True)
-    with row:
-        tile("Records", f"{len(corpus):,}", "As loaded; held-out ones are never selected from, and all measuring is on them.",
-             f"{int(corpus.held_out.sum()):,} held out")  # fmt: skip
-        tile("Trained tokens", f"{layout.rows:,}", "Rows of the design: positions whose next token is trained, in the pool.",
-             f"median {int(np.median(tokens)):,} a record")  # fmt: skip
-        tile("Truncated", f"{layout.truncated:,}", "Records longer than the model may read at once; the rest of them is cut off.",
-             f"{len(layout.skipped):,} without a trained token")  # fmt: skip
-        tile("Exact duplicates", f"{corpus.duplicates:,}", "Records that repeat an earlier one letter by letter.",
-             f"{corpus.bad_lines:,} broken lines skipped" if corpus.bad_lines else f"{corpus.duplicates / len(corpus):.1%} of all")  # fmt: skip
+    with st.container(horizontal=True, key="tiles"):
+        tile(
+            "Records",
+            f"{len(corpus):,}",
+            "As loaded; held-out ones are never selected from, and all measuring is on them.",
+            f"{int(corpus.held_out.sum()):,} held out",
+        )
+        tile(
+            "Trained tokens",
+            f"{layout.rows:,}",
+            "Rows of the design: positions whose next token is trained, in the pool.",
+            f"median {int(np.median(tokens)):,} a record",
+        )
+        tile(
+            "Truncated",
+            f"{layout.truncated:,}",
+            "Records longer than the model may read at once; the rest of them is cut off.",
+            f"{len(layout.skipped):,} without a trained token",
+        )
+        tile(
+            "Exact duplicates",
+            f"{corpus.duplicates:,}",
+            "Records that repeat an earlier one letter by letter.",
+            f"{corpus.bad_lines:,} broken lines skipped" if corpus.bad_lines else f"{corpus.duplicates / len(corpus):.1%} of all",
+        )
         for column in corpus.categories[:2]:
             counts = corpus.fields[column].dropna().map(str).value_counts()
-            tile(components.escape_markdown(components.one_line(column, 24)), f"{len(counts)} values",
-                 "Different values of this column; it can colour the map.",
-                 components.escape_markdown(f"largest: {components.one_line(counts.index[0], 18)}, {counts.iloc[0]:,}"))  # fmt: skip
+            tile(
+                components.escape_markdown(components.one_line(column, 24)),
+                f"{len(counts)} values",
+                "Different values of this column; it can colour the map.",
+                components.escape_markdown(f"largest: {components.one_line(counts.index[0], 18)}, {counts.iloc[0]:,}"),
+            )
 
 
 def lengths(corpus: Corpus, layout: Plan, cut: int) -> None:
     """How long the records are."""
     st.markdown("**Length of the records in the pool**")
     st.plotly_chart(
-        plots.length_histogram(np.diff(layout.offsets), cut, dark=components.dark()), theme=None, key="lengths",
-        config={"displayModeBar": False}, alt="Histogram of trained tokens a record",
-    )  # fmt: skip
-    st.caption(f"{len(layout.index):,} records, cut at {cut} tokens. TokenOD prefers long ones: that is what Longest controls for.")
+        plots.length_histogram(np.diff(layout.offsets), cut, dark=dark()),
+        theme=None,
+        key="lengths",
+        config={"displayModeBar": False},
+        alt="Histogram of trained tokens a record",
+    )
+    st.caption(
+        f"{len(layout.index):,} records, cut at {cut} tokens. TokenOD prefers long ones: that is what Longest controls for."
+    )
 
 
 def browse(corpus: Corpus, layout: Plan) -> None:
     """Every record, searchable."""
-    words = st.text_input("Search the records", key="find", type="search", placeholder="words in the text", max_chars=200).lower().split()
+    words = (
+        st.text_input("Search the records", key="find", type="search", placeholder="words in the text", max_chars=200)
+        .lower()
+        .split()
+    )
     counts = np.zeros(len(corpus), dtype=int)
     counts[layout.index] = np.diff(layout.offsets)
     keep = [i for i, t in enumerate(corpus.texts) if all(w in t.lower() for w in words)] if words else list(range(len(corpus)))
@@ -181,18 +233,26 @@ def browse(corpus: Corpus, layout: Plan) -> None:
     part = np.where(corpus.held_out, "held out", np.where(counts > 0, "pool", "skipped"))
     table = pd.DataFrame({"record": shown, "part": part[shown], "tokens": [counts[i] or None for i in shown]})
     for column in corpus.categories[:2]:
-        table[f" {column}"] = [components.one_line(v, 40) if v is not None and v == v else "" for v in corpus.fields[column].iloc[shown]]
+        table[f" {column}"] = [
+            components.one_line(v, 40) if v is not None and v == v else "" for v in corpus.fields[column].iloc[shown]
+        ]
     table["text"] = [components.one_line(corpus.texts[i]) for i in shown]
     st.dataframe(
-        table, hide_index=True, height=380, row_height=34, alt="The records of the corpus",
+        table,
+        hide_index=True,
+        height=380,
+        row_height=34,
+        alt="The records of the corpus",
         column_config={
             "record": st.column_config.NumberColumn(width=70, help="Number in the corpus, from 0."),
             "part": st.column_config.TextColumn(width=80, help="Held-out and skipped records are never selected."),
             "tokens": st.column_config.NumberColumn(width=70, help="Trained tokens, in the pool."),
             "text": st.column_config.TextColumn(width="large"),
         },
-    )  # fmt: skip
-    st.caption(f"{len(keep):,} of {len(corpus):,} records" + (f"; the first {MOST_ROWS:,} are shown." if len(keep) > MOST_ROWS else "."))
+    )
+    st.caption(
+        f"{len(keep):,} of {len(corpus):,} records" + (f"; the first {MOST_ROWS:,} are shown." if len(keep) > MOST_ROWS else ".")
+    )
 
 
 def embed(session: Session, layout: Plan) -> None:
@@ -201,7 +261,9 @@ def embed(session: Session, layout: Plan) -> None:
     if (known := cached.embeddings(choice)) is not None:
         facts = known.facts
         row = st.container(horizontal=True, vertical_alignment="center")
-        row.markdown(f":material/check_circle: Embedded: {len(known.values):,} rows of {known.dimension} numbers ({facts['dtype']}).")
+        row.markdown(
+            f":material/check_circle: Embedded: {len(known.values):,} rows of {known.dimension} numbers ({facts['dtype']})."
+        )
         if row.button("Explore", type="primary", icon=":material/scatter_plot:"):
             st.switch_page("pages/explore.py")
         return

@@ -1,0 +1,82 @@
+"""Selections that last: kept with their picks' own fields, found again by the id that `select` printed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fishersft.corpus.export import picks_table, write_table
+from fishersft.corpus.records import Corpus
+from fishersft.errors import UserError
+from fishersft.lm.embed import TokenEmbeddings
+from fishersft.runs.store import Recipe, Store, made
+from fishersft.selectors.base import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SELECTION = "selection"
+
+
+def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None) -> str:
+    """Keep a selection with its picks' own fields; returns the run's id, which `export` takes."""
+    store = store or Store.default()
+    recipe = Recipe(
+        SELECTION,
+        1,
+        {
+            "selector": selection.selector,
+            "parameters": selection.parameters,
+            "seed": selection.seed,
+            "n": len(selection),
+        },
+        {"embeddings": embeddings.key, "corpus": corpus.fingerprint},
+    )
+    if store.find(recipe) is None:
+        with store.lock(recipe):
+            folder = store.workspace(recipe)
+            write_table(selection_table(corpus, selection), folder / "picks.jsonl", "jsonl")
+            store.commit(recipe, folder, {**summary(corpus, embeddings, selection), **made()})
+    return recipe.key[:12]
+
+
+def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:
+    """One row a pick; see `corpus.export.picks_table`."""
+    return picks_table(corpus, selection.indices, selection.gains, selection.tokens)
+
+
+def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> dict[str, Any]:
+    """What `--json` prints: what was chosen, from what, and how good it provably is."""
+    return {
+        "corpus": corpus.name,
+        "corpus_fingerprint": corpus.fingerprint,
+        "model": embeddings.facts.get("model"),
+        "embeddings": embeddings.key,
+        "selector": selection.selector,
+        "selector_parameters": selection.parameters,
+        "seed": selection.seed,
+        "pool": len(embeddings),
+        "sentences": len(selection),
+        "tokens": int(selection.tokens.sum()),
+        "pool_tokens": int(embeddings.tokens.sum()),
+        "log_det": selection.log_det,
+        "proven_share_of_optimum": selection.proven_share,
+        "evaluations": int(selection.order.evaluations[-1]),
+        "seconds": round(float(selection.order.seconds[-1]), 3),
+    }
+
+
+def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
+    """A kept selection's manifest and picks, by its id or the beginning of it.
+
+    Raises:
+        UserError: no run starts so, or several do.
+    """
+    import pandas as pd
+
+    found = (store or Store.default()).by_prefix(SELECTION, run) if run and set(run) <= set("0123456789abcdef") else []
+    if len(found) != 1:
+        several = "several runs start" if found else "no run starts"
+        raise UserError(f"In the store {several} with '{run}'; fishersft select prints the id of what it chose.")
+    text = (found[0].path / "picks.jsonl").read_text(encoding="utf-8")
+    return found[0].manifest, pd.DataFrame([json.loads(line) for line in text.split("\n") if line], dtype=object)

@@ -1,0 +1,70 @@
+"""Why this sentence?  The panel that explains one record, token by token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from fishersft import explain
+from fishersft.ui import cached, components
+from fishersft.ui.components import number, tile
+from fishersft.ui.session import Session
+from fishersft.ui.view import View
+
+
+def why_panel(view: View, session: Session) -> None:
+    """Why this sentence: its gain, split over its tokens."""
+    st.subheader("Why this sentence?", anchor="why")
+    if session.record is None:
+        st.info(
+            "Click a point on the map or a row of the table: its gain, token by token, appears here.", icon=":material/ads_click:"
+        )
+        return
+    position = view.position_of(session.record)
+    if position is None:
+        there = 0 <= session.record < len(view.corpus)
+        reason = "is held out or has no trained token, so no selector sees it" if there else "is not in this corpus"
+        st.warning(f"Record {session.record:,} {reason}.", icon=":material/visibility_off:")
+        return
+    found = explain.why(view.pool.embeddings, view.order.positions, view.n, position)
+    label = view.selector.label
+    if found.picked:
+        st.markdown(f"Record {session.record:,} is **pick {found.rank:,}** of {label}. Its gain when it was picked:")
+    elif found.rank:
+        st.markdown(f"Record {session.record:,} is not selected; {label} would take it as **pick {found.rank:,}**. Its gain now:")
+    else:
+        st.markdown(f"Record {session.record:,} is not among the first {len(view.order):,} picks of {label}. Its gain now:")
+    found_in = cached.folder(view.choice)
+    texts, trained = cached.pieces(view.corpus.fingerprint, found_in.fingerprint, session.record, view.corpus, found_in)
+    components.heat_map(texts, trained, found.token_gains)
+    with st.container(horizontal=True):
+        tile(
+            "Gain",
+            f"{number(found.gain)} nats",
+            f"With {found.before:,} sentences in the design before it.",
+            f"{number(found.gain / len(found.token_gains))} a token",
+        )
+        tile(
+            "Length",
+            f"{view.pool.tokens[position]:,} tokens",
+            "Trained tokens of this record.",
+            f"pool median {int(np.median(view.pool.tokens)):,}",
+        )
+    _strongest(texts, trained, found.token_gains)
+    if found.nearest is not None:
+        record = int(view.pool.index[found.nearest])
+        st.markdown(
+            f"**Nearest selected sentence**: record {record:,}, pick {int(view.rank[found.nearest]):,} "
+            f"(cosine {found.similarity:.2f} of centred means)"
+        )
+        st.text(components.visible_text(view.corpus.texts[record], 600))
+
+
+def _strongest(texts: Any, trained: np.ndarray, gains: np.ndarray) -> None:
+    """The heat-map's message in words, for those who do not see colours or cannot hover."""
+    names = [t for t, is_trained in zip(texts, trained, strict=True) if is_trained]
+    top = np.argsort(-gains, kind="stable")[:5]
+    listed = ", ".join(f"{components.visible(names[i]).strip() or '(space)'} {number(float(gains[i]))}" for i in top)
+    st.caption(components.escape_markdown(f"Largest: {listed} nats. They sum to the gain exactly."))
