@@ -117,7 +117,8 @@ def speeches(text: str) -> list[dict[str, str]]:
 
 
 def paragraphs(text: str) -> list[dict[str, str]]:
-    """Paragraphs of prose on one line each, with their story; headings and tables of contents are left out."""
+    """Paragraphs of prose on one line each, with their story; headings, tables of contents and the site's note are left out."""
+    text = text.split("\n     ----------\n")[0]
     contents = text[: text.index("A SCANDAL IN BOHEMIA")]
     titles = {title.upper(): title for title in re.findall(r"^ {15}(\S.*\S)$", contents, re.MULTILINE)}
     story, found = "", []

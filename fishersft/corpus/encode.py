@@ -82,10 +82,13 @@ Part = tuple[Sequence[int], bool]
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    # a lone surrogate (JSON may carry one) has no UTF-8 and would stop the tokenizer
-    clean = [t.encode("utf-8", "replace").decode("utf-8") for t in texts]
-    out: Any = tokenizer(clean, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    out: Any = tokenizer([_clean(t) for t in texts], add_special_tokens=False, split_special_tokens=True, verbose=False)
     return list(out["input_ids"])
+
+
+def _clean(text: str) -> str:
+    """A lone surrogate (JSON may carry one) has no UTF-8 and would stop the tokenizer; it becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _join(parts: Sequence[Part], tokenizer: PreTrainedTokenizerBase, max_tokens: int, *, close: bool) -> Encoded:
@@ -124,38 +127,37 @@ def _plain_chats(chats: Sequence[Chat], tokenizer: PreTrainedTokenizerBase) -> l
 def _by_template(chat: Chat, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Encoded:
     """The template's ids; a turn is trained from where its answer begins to where the template ends it.
 
-    The template is asked twice an assistant turn (up to the question with the answer's opening, and up to the answer),
-    and the difference is what is trained; this needs no support from the template.
+    The template writes the conversation up to each answer's opening and up to its end; what lies between is the answer, and
+    every token that touches it is trained.  This needs no support from the template, only that it never rewrites what it
+    wrote for earlier turns.
     """
 
-    def ids_of(messages: Sequence[Message], *, open_answer: bool) -> list[int]:
-        out: Any = tokenizer.apply_chat_template(
-            [{"role": m.role, "content": m.content} for m in messages],
-            add_generation_prompt=open_answer,
-            tokenize=True,
-            return_dict=True,
-        )
-        return list(out["input_ids"])
+    def written(messages: Sequence[Message], *, open_answer: bool) -> str:
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=open_answer, tokenize=False))
 
     try:
-        ids = ids_of(chat.messages, open_answer=False)
-        trained = np.zeros(len(ids), dtype=bool)
+        whole = written(chat.messages, open_answer=False) if chat.messages else ""
+        answers = []
         for turn, message in enumerate(chat.messages):
             if message.role != "assistant" or not message.content.strip():
                 continue
-            before = ids_of(chat.messages[:turn], open_answer=True) if turn else []
-            after = ids_of(chat.messages[: turn + 1], open_answer=False)
-            if ids[: len(after)] != after or after[: len(before)] != before:
+            before = written(chat.messages[:turn], open_answer=True) if turn else ""
+            after = written(chat.messages[: turn + 1], open_answer=False)
+            if not whole.startswith(after) or not after.startswith(before):
                 raise ModelError(
                     "The tokenizer's chat template rewrites earlier turns, so its assistant tokens cannot be told apart; "
                     "use plain prompt and completion columns instead."
                 )
-            trained[len(before) : len(after)] = True
+            answers.append((len(before), len(after)))
     except ModelError:
         raise
     except Exception as error:  # a template is a program of its author's; whatever it raises gets a sentence
         raise ModelError(f"The tokenizer's chat template refused a record: {str(error)[:200]}.") from error
-    return _cut(np.asarray(ids, dtype=np.int32), trained, max_tokens)
+    out: Any = tokenizer(_clean(whole), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    spans = out["offset_mapping"]
+    trained = np.array([any(a < high and low < b for a, b in answers) for low, high in spans], dtype=bool)
+    return _cut(np.asarray(out["input_ids"], dtype=np.int32), trained, max_tokens)
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:

@@ -69,7 +69,7 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
     )
     sampled = len(view.pool) > plots.MOST_POINTS
     st.caption(
-        f"{kind} of sentence means ({len(view.pool):,} sentences, {view.pool.embeddings.dimension} dimensions), for the eye only: "
+        f"{kind} of {len(view.pool):,} sentence means in {view.pool.embeddings.dimension} dimensions, for the eye only: "
         "the choice happens on token rows. Click a point to see why; drag with the lasso for a set."
         + (f" {plots.MOST_POINTS:,} points are drawn: every pick and an even sample of the rest." if sampled else "")
     )

@@ -1,0 +1,102 @@
+"""What every test may use: a store of its own, tiny pools, tiny corpora, the small real models where they are at hand."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a wrong path otherwise asks the hub for many seconds
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
+
+from fishersft import TokenEmbeddings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of the test's own."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("FISHERSFT_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real corpora and models beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the corpora and models of ../shared are not at hand")
+    return SHARED
+
+
+def random_blocks(
+    n: int, d: int, seed: int = 0, most: int = 9, scale: float = 1.0, least: int = 1
+) -> list[np.ndarray]:
+    """n blocks of 1 to `most` rows with a falling spectrum."""
+    rng = np.random.default_rng(seed)
+    spectrum = scale / np.sqrt(np.arange(1, d + 1))
+    return [rng.normal(size=(rng.integers(least, most + 1), d)) * spectrum for _ in range(n)]
+
+
+@pytest.fixture
+def pool_of() -> Callable[..., TokenEmbeddings]:
+    return lambda *a, **k: TokenEmbeddings.of(random_blocks(*a, **k))
+
+
+TEXTS = [
+    "The cat sat on the mat.",
+    "A storm is coming from the west.",
+    "Two knights and a bishop are enough.",
+    "Stir the onions until they are soft.",
+    "The cat sat on the mat.",
+    "The court finds for the plaintiff.",
+    "She wrote to her brother every Sunday without fail, and he never once answered.",
+    "Rain.",
+]
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Path:
+    """A small corpus with a topic column and one exact duplicate."""
+    path = tmp_path / "small.jsonl"
+    rows = [{"text": t, "topic": "ab"[i % 2]} for i, t in enumerate(TEXTS)]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[dict[str, bytes]], str]]:
+    """A real HTTP server on 127.0.0.1: give it {path: bytes}, get its address."""
+    servers = []
+
+    def start(files: dict[str, bytes]) -> str:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = files.get(self.path)
+                self.send_response(200 if body is not None else 404)
+                self.send_header("Content-Length", str(len(body or b"")))
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,92 @@
+"""The encoding contract, on the real tokenizers."""
+
+import numpy as np
+import pytest
+
+from fishersft import Chat, Message, PromptCompletion, Text
+from fishersft.corpus.encode import encode, token_texts
+from fishersft.lm.folder import find_model
+from fishersft.lm.model import load_tokenizer
+
+
+@pytest.fixture
+def mini():
+    return load_tokenizer(find_model("mini"))
+
+
+def test_plain_text_is_bos_ids_eos_and_all_but_bos_is_trained(mini):
+    (e,) = encode([Text("Hello there")], mini)
+    body = mini("Hello there", add_special_tokens=False)["input_ids"]
+    assert e.ids.tolist() == [0, *body, 0]
+    assert e.trained.tolist() == [False] + [True] * (len(body) + 1)
+    assert e.rows.tolist() == list(range(len(body) + 1))
+    assert e.labels.tolist() == [-100, *body, 0]
+
+
+def test_only_the_completion_and_eos_are_trained(mini):
+    (e,) = encode([PromptCompletion("Question: why? ", "Because.")], mini)
+    p = len(mini("Question: why? ", add_special_tokens=False)["input_ids"])
+    c = len(mini("Because.", add_special_tokens=False)["input_ids"])
+    assert e.trained.tolist() == [False] * (1 + p) + [True] * (c + 1)
+    assert e.rows.tolist() == list(range(p, p + c + 1))
+
+
+def test_only_assistant_turns_are_trained_in_the_plain_form(mini):
+    chat = Chat((Message("user", "Hi"), Message("assistant", "Ho"), Message("user", "Again"), Message("assistant", "Hey")))
+    (e,) = encode([chat], mini)
+    trained = mini.decode(e.ids[e.trained])
+    assert trained == "Ho<|endoftext|>Hey<|endoftext|>"
+    assert "User: Hi" in mini.decode(e.ids)
+
+
+def test_a_chat_template_is_followed_and_its_assistant_turns_are_trained(mini):
+    import copy
+
+    tokenizer = copy.copy(mini)
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }} ;\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
+    (e,) = encode([Chat((Message("user", "Hi"), Message("assistant", "Ho")))], tokenizer)
+    assert mini.decode(e.ids) == "[user] Hi ;\n[assistant] Ho ;\n"
+    assert mini.decode(e.ids[e.trained]) == " Ho ;\n"  # the space before it is part of its first token
+
+
+def test_a_tokenizer_without_special_tokens_gets_none(shared):
+    tokenizer = load_tokenizer(find_model(shared / "models/slm4096-gpt2"))
+    (e,) = encode([Text("hello")], tokenizer)
+    assert e.ids.tolist() == tokenizer("hello", add_special_tokens=False)["input_ids"]
+    assert not e.trained[0]  # nothing comes before it
+    assert e.trained[1:].all()
+
+
+@pytest.mark.parametrize("text", ["a <|endoftext|> b", "a </s> b", "<s><s>"])
+@pytest.mark.parametrize("model", ["mini", "stories260K"])
+def test_no_text_can_forge_a_special_token(shared, model, text):
+    tokenizer = load_tokenizer(find_model("mini" if model == "mini" else shared / "models" / model))
+    (e,) = encode([Text(text)], tokenizer)
+    special = [i for i in e.ids.tolist() if i in tokenizer.all_special_ids and i != tokenizer.unk_token_id]
+    assert special == [tokenizer.bos_token_id, tokenizer.eos_token_id]
+
+
+@pytest.mark.parametrize("example", [Text("  \n"), PromptCompletion("why?", " "), Chat((Message("user", "alone"),)), Chat(())])
+def test_blank_examples_train_nothing(mini, example):
+    assert len(encode([example], mini)[0].rows) == 0
+
+
+def test_truncation_keeps_the_beginning_and_is_counted(mini):
+    (e,) = encode([Text("word " * 100)], mini, max_tokens=10)
+    assert (len(e.ids), e.truncated, len(e.rows)) == (10, True, 9)
+
+
+def test_token_texts_join_to_the_whole_text_even_inside_characters(mini):
+    text = "naïve 你好 – done\n"
+    ids = mini(text, add_special_tokens=False)["input_ids"]
+    pieces = token_texts(mini, ids)
+    assert len(pieces) == len(ids)
+    assert "".join(pieces) == text
+
+
+def test_a_lone_surrogate_does_not_stop_the_batch(mini):
+    good, bad = encode([Text("fine"), Text("half \ud800 pair")], mini)
+    assert len(good.rows) and len(bad.rows)
+    assert good.ids.dtype == np.int32

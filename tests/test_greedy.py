@@ -1,0 +1,99 @@
+"""Fast greedy returns exactly Algorithm 1's picks."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fishersft import TokenEmbeddings
+from fishersft.design.greedy import greedy
+from fishersft.design.information import design_matrix, log_det
+from fishersft.design.reference import algorithm_1, best_subset
+from fishersft.errors import DesignError
+
+from .conftest import random_blocks
+
+
+def fast(blocks, n, sigma2=1.0, **options):
+    e = TokenEmbeddings.of(blocks)
+    return list(islice(greedy(e.values, e.offsets, sigma2, **options), n))
+
+
+@given(seed=st.integers(0, 10_000), d=st.integers(1, 10), n=st.integers(1, 25), sigma2=st.sampled_from([0.01, 1.0, 30.0]))
+@settings(max_examples=40, deadline=None)
+def test_fast_greedy_picks_what_algorithm_1_picks(seed, d, n, sigma2):
+    blocks = random_blocks(25, d, seed)
+    picks, gains = algorithm_1(blocks, n, sigma2)
+    steps = fast(blocks, n, sigma2)
+    assert [s.position for s in steps] == picks
+    assert np.allclose([s.gain for s in steps], gains, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_the_batch_size_changes_no_pick(batch):
+    blocks = random_blocks(60, 8, 1)
+    assert [s.position for s in fast(blocks, 60, batch=batch)] == algorithm_1(blocks, 60)[0]
+
+
+def test_sentences_longer_than_the_dimension_are_handled_the_same():
+    blocks = random_blocks(20, 3, 2, most=40)
+    assert [s.position for s in fast(blocks, 20)] == algorithm_1(blocks, 20)[0]
+
+
+def test_exact_duplicates_and_ties_go_to_the_lowest_index():
+    a, b = random_blocks(2, 6, 3)
+    assert [s.position for s in fast([b, a, a, b, a], 5)] == algorithm_1([b, a, a, b, a], 5)[0]
+    same = [np.ones((2, 4))] * 6
+    assert [s.position for s in fast(same, 6)] == [0, 1, 2, 3, 4, 5]
+
+
+def test_zero_rows_gain_nothing_and_come_last_in_index_order():
+    blocks = [np.zeros((2, 3)), np.ones((1, 3)), np.zeros((1, 3))]
+    steps = fast(blocks, 3)
+    assert [s.position for s in steps] == [1, 0, 2]
+    assert steps[1].gain == steps[2].gain == 0
+
+
+def test_gains_are_the_increments_of_log_det():
+    blocks = random_blocks(30, 5, 4)
+    steps = fast(blocks, 10, 0.5)
+    V = design_matrix([blocks[s.position] for s in steps], 5, 0.5)
+    assert sum(s.gain for s in steps) == pytest.approx(log_det(V) - 5 * np.log(0.5))
+
+
+def test_order_of_the_pool_does_not_matter_where_nothing_ties():
+    blocks = random_blocks(30, 6, 5)
+    shuffled = np.random.default_rng(0).permutation(30)
+    again = [shuffled[s.position] for s in fast([blocks[i] for i in shuffled], 30)]
+    assert again == [s.position for s in fast(blocks, 30)]
+
+
+def test_float16_rows_give_the_picks_of_algorithm_1_on_the_same_rows():
+    blocks = [b.astype(np.float16) for b in random_blocks(40, 8, 6)]
+    assert [s.position for s in fast(blocks, 40)] == algorithm_1(blocks, 40)[0]
+
+
+def test_greedy_reaches_the_share_of_the_best_subset_that_theory_promises_and_its_bound_holds():
+    for seed in range(5):
+        blocks = random_blocks(9, 4, seed)
+        for n in (1, 2, 3, 4):
+            steps = fast(blocks, n)
+            f, best = sum(s.gain for s in steps), best_subset(blocks, n)[1]
+            assert f >= (1 - 1 / np.e) * best - 1e-9
+            assert steps[-1].optimum_bound >= best - 1e-9
+
+
+def test_lazy_evaluation_saves_most_of_the_work():
+    blocks = random_blocks(400, 12, 7, most=30)
+    steps = fast(blocks, 50, batch=8)
+    assert steps[-1].evaluations < 400 * 50 / 4
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_refused_by_their_record(bad):
+    blocks = random_blocks(4, 3, 0)
+    blocks[2][0, 0] = bad
+    with pytest.raises(DesignError, match="record 2"):
+        fast(blocks, 1)

@@ -1,0 +1,160 @@
+"""Real small checkpoints load, their heads are checked, and what cannot be trusted is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fishersft import load_model
+from fishersft.errors import ModelError
+from fishersft.lm.folder import find_model
+from fishersft.lm.model import load_tokenizer
+
+
+@pytest.mark.parametrize(("name", "d", "context"), [("stories260K", 64, 512), ("slm4096-gpt2", 64, 128), ("mini", 256, 256)])
+def test_gpt2_and_llama_checkpoints_load_and_their_head_is_exact(shared, name, d, context):
+    lm = load_model(str(shared / "models" / name))
+    assert (lm.dimension, lm.context, lm.head) == (d, context, "exact")
+
+
+def test_rows_times_head_are_the_logits(shared):
+    lm = load_model(str(shared / "models/stories260K"))
+    ids = torch.randint(3, 512, (2, 12))
+    with torch.inference_mode():
+        logits = lm.network(input_ids=ids).logits
+        assert torch.allclose(lm.network.lm_head(lm.rows(ids)), logits, atol=1e-4)
+
+
+def tiny(tmp_path, config, kind):
+    """A randomly initialised model of another family, saved with mini's tokenizer."""
+    torch.manual_seed(0)
+    kind(config).save_pretrained(tmp_path / "tiny")
+    load_tokenizer(find_model("mini")).save_pretrained(tmp_path / "tiny")
+    return str(tmp_path / "tiny")
+
+
+SIZES = {"vocab_size": 4096, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+def test_a_scaled_head_is_handled_and_noted(tmp_path):
+    from transformers import CohereConfig, CohereForCausalLM
+
+    config = CohereConfig(**SIZES, num_key_value_heads=2, logit_scale=0.25, pad_token_id=0, bos_token_id=0, eos_token_id=0)
+    assert load_model(tiny(tmp_path, config, CohereForCausalLM)).head == "scaled by 0.25"
+
+
+def test_a_capped_head_is_handled_and_noted(tmp_path):
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    config = Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=8, final_logit_softcapping=0.05, initializer_range=0.5)
+    assert load_model(tiny(tmp_path, config, Gemma2ForCausalLM)).head == "capped at 0.05"
+
+
+def test_a_head_that_does_more_is_refused(tmp_path):
+    from transformers import PhiConfig, PhiForCausalLM
+
+    config = PhiConfig(**SIZES, num_key_value_heads=2)
+    model = PhiForCausalLM(config)
+    torch.nn.init.normal_(model.lm_head.bias)  # a bias is part of head(rows), so it still passes
+    model.save_pretrained(tmp_path / "phi")
+    load_tokenizer(find_model("mini")).save_pretrained(tmp_path / "phi")
+    assert load_model(str(tmp_path / "phi")).head == "exact"
+    from transformers import XGLMConfig, XGLMForCausalLM
+
+    config = XGLMConfig(vocab_size=4096, d_model=16, ffn_dim=32, num_layers=1, attention_heads=2)
+    path = tiny(tmp_path, config, XGLMForCausalLM)
+    lm = load_model(path)
+    broken = type(lm.network.lm_head)(16, 4096, bias=False)
+    from fishersft.lm.model import _check_head
+
+    class Odd(torch.nn.Module):
+        config, base_model = lm.network.config, lm.network.base_model
+
+        def get_output_embeddings(self):
+            return broken
+
+        def forward(self, **k):
+            return lm.network(**k)
+
+    with pytest.raises(ModelError, match="are not its head times its last hidden states"):
+        _check_head(Odd(), "odd", torch.device("cpu"))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(find_model("mini").path, folder)
+    return folder
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_folder_without_safetensors_is_refused(copy):
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="no safetensors weights"):
+        find_model(copy)
+
+
+def test_pickled_weights_are_refused_and_never_opened(copy):
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch /tmp/owned'\ntR.")
+    with pytest.raises(ModelError, match=r"pickled weights only \(pytorch_model.bin\)"):
+        load_model(str(copy))
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_a_model_that_asks_for_remote_code_is_refused(copy, file):
+    edit(copy / file, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"})
+    with pytest.raises(ModelError, match="asks to run code of its own"):
+        load_model(str(copy))
+
+
+def test_broken_missing_and_foreign_parts_get_a_sentence(copy, tmp_path):
+    weights = load_file(copy / "model.safetensors")
+    first = next(iter(weights))
+    save_file({k: v for k, v in weights.items() if k != first}, copy / "model.safetensors")
+    with pytest.raises(ModelError, match="lacks weights"):
+        load_model(str(copy))
+    (copy / "model.safetensors").write_bytes(b"\x10\x00")
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_model(str(copy))
+    (copy / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="not valid JSON"):
+        load_model(str(copy))
+    with pytest.raises(ModelError, match="has no config.json"):
+        find_model(tmp_path)
+    with pytest.raises(ModelError, match="is a file"):
+        find_model(copy / "config.json")
+    with pytest.raises(ModelError, match="no model folder"):
+        find_model("./nowhere")
+
+
+def test_a_hub_id_without_a_network_gets_a_sentence():
+    with pytest.raises(ModelError, match="the hub could not be reached"):
+        find_model("nobody/nothing")
+
+
+def test_the_fingerprint_follows_the_weights(copy):
+    assert find_model(copy).fingerprint == find_model("mini").fingerprint
+    weights = load_file(copy / "model.safetensors")
+    first = next(iter(weights))
+    weights[first] = weights[first] + 1
+    save_file(weights, copy / "model.safetensors")
+    assert find_model(copy).fingerprint != find_model("mini").fingerprint
+
+
+def test_an_unknown_device_gets_a_sentence():
+    with pytest.raises(ModelError, match="device 'warp' is not available"):
+        load_model("mini", device="warp")
+
+
+def test_padding_changes_no_row():
+    lm = load_model("mini")
+    ids = torch.randint(1, 4096, (1, 9))
+    padded = torch.cat([ids, torch.zeros(1, 20, dtype=torch.long)], 1)
+    assert np.allclose(lm.rows(ids), lm.rows(padded)[:, :9], atol=1e-5)

@@ -1,0 +1,153 @@
+"""One contract over every registered selector, and for each an obvious case."""
+
+from dataclasses import FrozenInstanceError, dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from fishersft import Budget, Pick, Pool, Selector, TokenEmbeddings, make_selector, registry
+from fishersft.design.reference import algorithm_1
+from fishersft.errors import BudgetError, DesignError, ParameterError
+
+from .conftest import random_blocks
+
+NAMES = list(registry())
+
+
+@pytest.fixture
+def pool():
+    return Pool(TokenEmbeddings.of(random_blocks(40, 6, 1)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestContract:
+    def test_picks_are_distinct_and_as_many_as_asked(self, name, pool):
+        for n in (1, 7, 40):
+            picks = make_selector(name).select(pool, n).indices
+            assert len(set(picks.tolist())) == len(picks) == n
+            assert set(picks.tolist()) <= set(pool.index.tolist())
+
+    def test_budgets_are_prefixes_of_one_order(self, name, pool):
+        whole = make_selector(name).select(pool, 40, seed=3).indices
+        for n in (1, 5, 23):
+            assert np.array_equal(make_selector(name).select(pool, n, seed=3).indices, whole[:n])
+
+    def test_a_token_budget_is_the_longest_prefix_that_fits(self, name, pool):
+        whole = make_selector(name).select(pool, 40, seed=3)
+        spent = np.cumsum(whole.tokens)
+        for limit in (int(spent[0]), 50, int(spent[-1])):
+            some = make_selector(name).select(pool, Budget(tokens=limit), seed=3)
+            assert some.tokens.sum() <= limit
+            assert np.array_equal(some.indices, whole.indices[: len(some)])
+            assert len(some) == 40 or spent[len(some)] > limit
+
+    def test_the_same_seed_gives_the_same_answer(self, name, pool):
+        a, b = (make_selector(name).select(pool, 9, seed=5) for _ in range(2))
+        assert np.array_equal(a.indices, b.indices)
+
+    def test_it_says_what_it_is(self, name, pool):
+        kind = registry()[name]
+        assert kind.name == name
+        assert kind.label and kind.summary.endswith(".") and kind.reference
+        selector = make_selector(name)
+        with pytest.raises((FrozenInstanceError, AttributeError)):
+            selector.name = "other"
+        chosen = selector.select(pool, 3)
+        assert (chosen.selector, chosen.parameters) == (name, selector.parameters)
+
+    def test_progress_is_told_to_the_end(self, name, pool):
+        told = []
+        make_selector(name).select(pool, 8, on_progress=lambda d, t: told.append((d, t)))
+        assert told == [(k, 8) for k in range(1, 9)]
+
+    def test_a_pool_of_one_and_of_identical_sentences(self, name, pool):
+        one = Pool(TokenEmbeddings.of([np.ones((2, 3))]))
+        assert make_selector(name).select(one, 1).indices.tolist() == [0]
+        same = Pool(TokenEmbeddings.of([np.ones((2, 3))] * 5))
+        assert sorted(make_selector(name).select(same, 5).indices.tolist()) == [0, 1, 2, 3, 4]
+
+    @pytest.mark.parametrize("budget", [0, -4, 41, 2.5, True])
+    def test_a_budget_that_cannot_be_met_gets_a_sentence(self, name, pool, budget):
+        with pytest.raises(BudgetError):
+            make_selector(name).select(pool, budget)
+
+    def test_a_token_budget_below_the_first_pick_gets_a_sentence(self, name):
+        long = Pool(TokenEmbeddings.of([np.ones((4, 2))] * 3))
+        with pytest.raises(BudgetError, match="first pick"):
+            make_selector(name).select(long, Budget(tokens=3))
+
+    def test_an_unknown_parameter_names_those_there_are(self, name, pool):
+        with pytest.raises(ParameterError, match="has no parameter 'colour'"):
+            make_selector(name, {"colour": "red"})
+
+
+def test_token_od_is_algorithm_1(pool):
+    blocks = [pool.embeddings.block(i) for i in range(40)]
+    chosen = make_selector("token_od", {"sigma2": "0.5"}).select(pool, 20)
+    picks, gains = algorithm_1(blocks, 20, 0.5)
+    assert chosen.indices.tolist() == picks
+    assert np.allclose(chosen.gains, gains)
+    assert 0 < chosen.proven_share <= 1
+
+
+def test_token_od_takes_the_sentence_that_points_somewhere_new():
+    common, rare = np.array([[3.0, 0.0]]), np.array([[0.0, 2.0]])
+    pool = Pool(TokenEmbeddings.of([common, common, common, rare]))
+    assert make_selector("token_od").select(pool, 2).indices.tolist() == [0, 3]
+
+
+def test_sentence_od_does_not_reward_length_and_token_od_does():
+    short, long = np.array([[2.0, 0.0]]), np.tile([[0.0, 1.5]], (9, 1))
+    pool = Pool(TokenEmbeddings.of([short, long]))
+    assert make_selector("sentence_od").select(pool, 1).indices.tolist() == [0]
+    assert make_selector("token_od").select(pool, 1).indices.tolist() == [1]
+
+
+def test_sentence_od_is_algorithm_1_on_the_means(pool):
+    means = [m[None] for m in pool.embeddings.means]
+    assert make_selector("sentence_od").select(pool, 15).indices.tolist() == algorithm_1(means, 15)[0]
+
+
+def test_longest_takes_the_longest_and_the_lower_index_first():
+    pool = Pool(TokenEmbeddings.of([np.ones((m, 2)) for m in (3, 5, 1, 5)]))
+    assert make_selector("longest").select(pool, 4).indices.tolist() == [1, 3, 0, 2]
+
+
+def test_uniform_draws_every_sentence_equally_often():
+    pool = Pool(TokenEmbeddings.of([np.ones((1, 2))] * 10))
+    first = [make_selector("uniform").select(pool, 1, seed=s).indices[0] for s in range(2000)]
+    counts = np.bincount(first, minlength=10)
+    assert (np.abs(counts - 200) < 5 * np.sqrt(180)).all()
+
+
+def test_index_counts_in_the_corpus_not_in_the_pool():
+    blocks = random_blocks(5, 3, 0)
+    e = TokenEmbeddings.of(blocks)
+    shifted = Pool(TokenEmbeddings(e.values, e.offsets, np.array([2, 3, 5, 8, 13]), {}))
+    chosen = make_selector("token_od").select(shifted, 5)
+    assert np.array_equal(chosen.indices, shifted.index[chosen.order.positions])
+
+
+def test_parameters_from_text_are_checked():
+    assert make_selector("token_od", {"sigma2": "2"}).sigma2 == 2.0
+    with pytest.raises(ParameterError, match="must be a number"):
+        make_selector("token_od", {"sigma2": "much"})
+    with pytest.raises(DesignError, match="sigma2"):
+        make_selector("token_od", {"sigma2": "-1"})
+    with pytest.raises(ParameterError, match="There is no selector 'best'"):
+        make_selector("best")
+
+
+def test_a_selector_that_repeats_itself_is_caught(pool):
+    @dataclass(frozen=True)
+    class Stuck(Selector):
+        name: ClassVar[str] = "stuck"
+        label = summary = reference = "Stuck."
+
+        def order(self, pool, rng):
+            while True:
+                yield Pick(0)
+
+    with pytest.raises(ValueError, match="picked position 0, which is taken"):
+        Stuck().select(pool, 2)
