@@ -1,0 +1,125 @@
+"""The command line as a user meets it: real processes, exit codes, one sentence for a mistake."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import fishersft
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "fishersft", *map(str, arguments)],
+        capture_output=True, text=True, env={**os.environ, **environment}, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_version_and_help_answer_without_the_heavy_imports():
+    assert run("--version").stdout.strip() == f"fishersft {fishersft.__version__}"
+    for command in ([], ["app"], ["embed"], ["select"], ["export"]):
+        done = run(*command, "--help")
+        assert (done.returncode, done.stderr) == (0, "")
+    loaded = run_python("import sys, fishersft.cli; print([m for m in ('torch', 'transformers', 'pandas', 'umap', 'plotly', "
+                        "'streamlit') if m in sys.modules])")  # fmt: skip
+    assert loaded == "[]"
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_select_writes_one_object_a_pick_in_order(jsonl, tmp_path):
+    out = tmp_path / "picks.jsonl"
+    done = run("select", jsonl, "--budget", 3, "--out", out, "--json")
+    assert done.returncode == 0
+    summary = json.loads(done.stdout)
+    picks = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [p["rank"] for p in picks] == [1, 2, 3]
+    assert set(picks[0]) == {"rank", "index", "gain", "tokens", "text", "topic"}
+    records = [json.loads(line) for line in jsonl.read_text().splitlines()]
+    assert all(p["text"] == records[p["index"]]["text"] for p in picks)
+    assert summary["sentences"] == 3
+    assert summary["log_det"] == pytest.approx(sum(p["gain"] for p in picks))
+    again = fishersft.select(str(jsonl), budget=3)
+    assert [p["index"] for p in picks] == again.indices.tolist()
+
+    for ending, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        file = tmp_path / f"picks.{ending}"
+        assert run("export", summary["run"], "--out", file).returncode == 0
+        assert read(file)["index"].tolist() == [p["index"] for p in picks]
+    assert run("export", summary["run"][:8]).stdout == out.read_text()
+
+
+def test_picks_go_to_standard_output_and_words_to_standard_error(jsonl):
+    done = run("select", jsonl, "--budget", 2, "--selector", "uniform", "--seed", 4)
+    assert [json.loads(line)["gain"] for line in done.stdout.splitlines()] == [None, None]
+    assert "Uniform chose 2 of 4 sentences" in done.stderr
+
+
+def test_embed_says_what_it_found(jsonl):
+    done = run("embed", jsonl, "--holdout", 0, "--json")
+    facts = json.loads(done.stdout)
+    assert (facts["records"], facts["held_out"], facts["pool"], facts["duplicates"], facts["stored"]) == (8, 0, 8, 1, False)
+    assert json.loads(run("embed", jsonl, "--holdout", 0, "--json").stdout)["stored"]
+    assert "8 in the pool" in run("embed", jsonl, "--holdout", 0).stdout
+
+
+def test_the_list_of_selectors_names_parameters_and_sources():
+    text = run("select", "--list").stdout
+    for name in fishersft.registry():
+        assert name in text
+    assert "sigma2=1.0" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["select", "nowhere.txt", "--budget", 1], "There is no file nowhere.txt"),
+        (["select", "demo"], "Give one budget"),
+        (["select", "demo", "--budget", 1, "--token-budget", 9], "Give one budget"),
+        (["select", "demo", "--budget", 0], "at least 1 sentence and was 0"),
+        (["select", "demo", "--budget", -2], "at least 1 sentence and was -2"),
+        (["select", "demo", "--token-budget", 0], "at least 1 token and was 0"),
+        (["select", "demo", "--budget", 5000], "above the pool of 1,250"),
+        (["select", "demo", "--budget", 1, "--selector", "magic"], "There is no selector 'magic'"),
+        (["select", "demo", "--budget", 1, "--set", "sigma2"], "--set takes NAME=VALUE"),
+        (["select", "demo", "--budget", 1, "--set", "sigma2=0"], "sigma2 must be a positive number"),
+        (["select", "demo", "--budget", 1, "--out", "picks.xlsx"], "'xlsx' is none of them"),
+        (["select", "demo", "--budget", 1, "--out", "no/such/picks.csv"], "There is no folder"),
+        (["select", "demo", "--budget", 1, "--model", "nobody/nothing"], "the hub could not be reached"),
+        (["select", "demo", "--budget", 1, "--max-tokens", 1], "--max-tokens must be at least 2"),
+        (["select", "demo", "--budget", 1, "--holdout", 2], "--holdout is a share"),
+        (["embed", "demo", "--text-column", "body"], "it has: text, topic, near_duplicate_of"),
+        (["export", "abcdef"], "no run starts with 'abcdef'"),
+        (["export", "../../etc"], "no run starts"),
+        (["fine"], "No such command"),
+        (["select", "demo", "--budget", "many"], "is not a valid integer"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_exit_2(arguments, sentence):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.startswith("fishersft: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_skipped_lines_are_counted_on_standard_error(tmp_path):
+    path = tmp_path / "b.jsonl"
+    path.write_text('{"text": "a b c"}\n{broken\n{"text": "d e f"}\n')
+    assert run("select", path, "--budget", 1).returncode == 2
+    done = run("select", path, "--budget", 1, "--skip-bad")
+    assert done.returncode == 0
+    assert "skipped 1 broken line" in done.stderr
+
+
+def test_a_missing_extra_names_the_install_command():
+    code = "import sys; sys.modules['streamlit'] = None; sys.argv = ['fishersft', 'app']; from fishersft.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'fishersft[app]'" in done.stderr

@@ -1,0 +1,82 @@
+"""The architecture, held by reading the imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import fishersft
+
+PACKAGE = Path(fishersft.__file__).parent
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+BELOW = {
+    "design": {"errors"},
+    "corpus": {"errors", "home", "bundle"},
+    "lm": {"errors", "home", "bundle", "corpus"},
+    "curves": {"errors", "design", "lm", "corpus", "selectors"},
+    "selectors": {"errors", "design", "lm", "corpus"},
+    "projection": {"errors"},
+    "plots": {"curves"},
+    "explain": {"design", "lm"},
+}
+HEAVY = {"torch", "transformers", "umap", "plotly", "pandas", "streamlit", "datasets", "pyarrow", "sklearn", "scipy"}
+
+
+def imports(path, *, top_level_only=False):
+    """Dotted names that a file imports; those under TYPE_CHECKING are not imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    def walk(node):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                yield from (a.name for a in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                yield child.module or ""
+                if child.module == "fishersft":
+                    yield from (f"fishersft.{a.name}" for a in child.names)
+            elif not (top_level_only and isinstance(child, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)):
+                yield from walk(child)
+
+    return set(walk(tree))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_downwards(path):
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("fishersft.") and name.count(".")}
+    if part in BELOW:
+        assert used <= BELOW[part] | {part}, f"{path.name} imports {used - BELOW[part] - {part}}"
+    if part != "ui":
+        assert "ui" not in used
+        if part != "cli":
+            assert not any(name.split(".")[0] == "streamlit" for name in imports(path))
+    if part not in ("runs", "ui", "cli", "__init__"):
+        assert "runs" not in used
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if "ui" not in p.parts], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_heavy_libraries_are_imported_where_they_are_used(path):
+    assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda p: p.name)
+def test_pages_are_thin(path):
+    assert len(path.read_text().splitlines()) <= 100
+    assert {n.split(".")[0] for n in imports(path)} <= {"streamlit", "fishersft"}
+
+
+@pytest.mark.parametrize("path", [*MODULES, ROOT / "app.py", *(ROOT / "pages").glob("*.py")], ids=lambda p: p.name)
+def test_every_module_says_what_it_is_and_runs_nobodys_pickle(path):
+    text = path.read_text(encoding="utf-8")
+    assert path.name == "__init__.py" and not text or ast.get_docstring(ast.parse(text))
+    for banned in ("pickle.load", "torch.load(", "allow_pickle=True", "trust_remote_code=True", "unsafe_allow_html=True"):
+        assert banned not in text
+
+
+def test_the_public_names_are_those_exported():
+    assert fishersft.__all__ == sorted(fishersft.__all__)
+    for name in fishersft.__all__:
+        assert hasattr(fishersft, name)

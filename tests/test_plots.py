@@ -1,0 +1,104 @@
+"""Figures: what is on top, what is escaped, what travels with a point."""
+
+import numpy as np
+import pytest
+
+from fishersft import plots, projection
+from fishersft.curves.gain import Curve, band_curve, grid
+
+
+def points(n=50, picked=5, matched=()):
+    rng = np.random.default_rng(0)
+    rank = np.zeros(n, dtype=int)
+    rank[rng.permutation(n)[:picked]] = np.arange(1, picked + 1)
+    found = np.zeros(n, dtype=bool)
+    found[list(matched)] = True
+    return plots.Points(rng.normal(size=(n, 2)), np.arange(n) + 100, rank, found)
+
+
+def first_trace(p, **options):
+    return plots.sentence_map(p, **{"colour_by": "selection", "values": None, "selector": "token_od", **options}).data[0]
+
+
+def test_picks_are_drawn_last_larger_and_the_first_pick_on_top():
+    p = points()
+    trace = first_trace(p)
+    ranks = p.rank[np.asarray(trace.customdata) - 100]
+    assert (ranks[:-5] == 0).all()
+    assert ranks[-5:].tolist() == [5, 4, 3, 2, 1]
+    sizes = np.asarray(trace.marker.size)
+    assert sizes[-5:].min() > sizes[:-5].max()
+
+
+def test_only_the_record_number_travels_with_a_point():
+    trace = first_trace(points())
+    assert np.asarray(trace.customdata).ndim == 1
+    assert sorted(np.asarray(trace.customdata).tolist()) == list(range(100, 150))
+
+
+def test_every_point_is_in_one_trace_whatever_the_colour():
+    values = np.array([f"topic {i % 7}" for i in range(50)], dtype=object)
+    for colour in ("selection", "pick order", "topic"):
+        assert len(first_trace(points(), colour_by=colour, values=values).x) == 50
+
+
+@pytest.mark.parametrize("hostile", ["<b>x</b>", "<img src=x onerror=alert(1)>", "$x^2$", "</span>", "a\u200b\u202eb\x00"])
+def test_corpus_text_in_a_legend_is_escaped(hostile):
+    values = np.array([hostile, "other"] * 25, dtype=object)
+    names = [t.name for t in plots.sentence_map(points(), colour_by="topic", values=values, selector="uniform").data if t.name]
+    assert not any(c in "".join(names) for c in ("<", ">", "$", "\x00", "\u202e"))
+
+
+def test_a_large_pool_is_sampled_and_keeps_every_pick_and_match():
+    p = points(plots.MOST_POINTS + 5_000, picked=200, matched=range(300))
+    drawn = plots.shown(p, focus=17)
+    assert len(drawn) == len(set(drawn.tolist())) <= plots.MOST_POINTS + 1
+    assert {*np.flatnonzero(p.rank), *range(300), 17} <= set(drawn.tolist())
+
+
+def test_figures_stay_small():
+    p = points(20_000, picked=1_000)
+    values = np.array([f"topic {i % 16}" for i in range(20_000)], dtype=object)
+    assert len(plots.sentence_map(p, colour_by="topic", values=values, selector="token_od").to_json()) < 2_000_000
+
+
+def test_the_gain_figure_names_units_and_draws():
+    draws = np.arange(40.0).reshape(20, 2)
+    curves = [("uniform", band_curve("Uniform", np.array([1, 2]), draws, "sentences")),
+              ("token_od", Curve("TokenOD", np.array([1, 2]), np.array([3.0, 4.0]), "sentences"))]  # fmt: skip
+    fig = plots.gain_curves(curves, budget=1)
+    assert fig.layout.xaxis.title.text == "sentences selected"
+    assert "nats" in fig.layout.yaxis.title.text
+    assert any("20 draws" in (t.name or "") for t in fig.data)
+
+
+def test_curves_check_their_shapes():
+    with pytest.raises(ValueError, match="mean has shape"):
+        Curve("x", np.arange(3), np.arange(2.0), "sentences")
+
+
+def test_grids_begin_at_one_and_end_at_the_top():
+    for top in (1, 3, 40, 41, 5000):
+        g = grid(top)
+        assert (g[0], g[-1]) == (1, top)
+        assert (np.diff(g) > 0).all()
+        assert len(g) <= 40
+
+
+def test_pca_finds_the_widest_direction_with_a_fixed_sign():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 5)) * [9, 3, 1, 1, 1]
+    scores = projection.pca(X, 2)
+    assert abs(np.corrcoef(scores[:, 0], X[:, 0])[0, 1]) > 0.99
+    assert np.allclose(scores, projection.pca(X.copy(), 2))
+    assert projection.pca(np.ones((3, 1)), 2).shape == (3, 2)
+
+
+def test_umap_is_reproducible_and_keeps_clusters_together():
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(40, 8)), rng.normal(size=(40, 8)) + 12])
+    xy = projection.project(X, seed=1)
+    assert np.array_equal(xy, projection.project(X, seed=1))
+    within = max(np.linalg.norm(xy[:40] - xy[:40].mean(0), axis=1).mean(), np.linalg.norm(xy[40:] - xy[40:].mean(0), axis=1).mean())
+    assert np.linalg.norm(xy[:40].mean(0) - xy[40:].mean(0)) > 2 * within
+    assert projection.project(X[:4]).shape == (4, 2)
