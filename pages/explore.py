@@ -13,6 +13,7 @@ with components.friendly():
     corpus = cached.corpus(choice)
     embeddings = cached.embeddings(choice)
     components.headline(corpus, choice)
+    notices = st.container()
     if embeddings is None:
         components.not_embedded()
         st.stop()
@@ -22,7 +23,6 @@ with components.friendly():
     order = cached.order_now(pool, selector, seed)
     reference = cached.order_now(pool, make_selector("token_od"), 0)
     n = view.budget_slider(pool, order, unit, visitor)
-    components.notices(visitor)
     shown = view.View(choice, corpus, pool, selector, seed, order, n, unit, reference)
 
     explore.tiles(shown)
@@ -35,5 +35,7 @@ with components.friendly():
         why.why_panel(shown, visitor)
     explore.table_panel(shown, visitor, matched)
     explore.downloads(shown)
+    with notices:
+        components.notices(visitor)
 
 session.write_address(visitor)

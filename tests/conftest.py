@@ -38,9 +38,7 @@ def shared() -> Path:
     return SHARED
 
 
-def random_blocks(
-    n: int, d: int, seed: int = 0, most: int = 9, scale: float = 1.0, least: int = 1
-) -> list[np.ndarray]:
+def random_blocks(n: int, d: int, seed: int = 0, most: int = 9, scale: float = 1.0, least: int = 1) -> list[np.ndarray]:
     """n blocks of 1 to `most` rows with a falling spectrum."""
     rng = np.random.default_rng(seed)
     spectrum = scale / np.sqrt(np.arange(1, d + 1))

@@ -83,7 +83,9 @@ def test_duplicates_are_counted_and_metadata_kept(jsonl):
     assert corpus.text(7) == "Rain."
 
 
-@pytest.mark.parametrize(("n", "holdout", "held"), [(1000, 0.1, 100), (200, 0.1, 50), (60, 0.1, 30), (8, 0.1, 4), (1, 0.1, 0), (500, 0, 0)])
+@pytest.mark.parametrize(
+    ("n", "holdout", "held"), [(1000, 0.1, 100), (200, 0.1, 50), (60, 0.1, 30), (8, 0.1, 4), (1, 0.1, 0), (500, 0, 0)]
+)
 def test_the_held_out_share(tmp_path, n, holdout, held):
     path = written(tmp_path, "n.txt", "\n".join(f"line {i}" for i in range(n)))
     corpus = load_corpus(path, holdout=holdout)

@@ -99,6 +99,8 @@ def test_umap_is_reproducible_and_keeps_clusters_together():
     X = np.concatenate([rng.normal(size=(40, 8)), rng.normal(size=(40, 8)) + 12])
     xy = projection.project(X, seed=1)
     assert np.array_equal(xy, projection.project(X, seed=1))
-    within = max(np.linalg.norm(xy[:40] - xy[:40].mean(0), axis=1).mean(), np.linalg.norm(xy[40:] - xy[40:].mean(0), axis=1).mean())
+    within = max(
+        np.linalg.norm(xy[:40] - xy[:40].mean(0), axis=1).mean(), np.linalg.norm(xy[40:] - xy[40:].mean(0), axis=1).mean()
+    )
     assert np.linalg.norm(xy[:40].mean(0) - xy[40:].mean(0)) > 2 * within
     assert projection.project(X[:4]).shape == (4, 2)

@@ -44,7 +44,8 @@ def choose_corpus(session: Session) -> None:
         help="The texts to choose from. Demo: 1,389 short original texts on 16 topics.",
     )
     if source == "Demo":
-        choose(corpus="demo", options=(), title="")
+        if kind != "Demo":
+            choose(corpus="demo", options=(), title="")
     elif source == "Upload":
         _upload()
     elif source == "Classics":
@@ -57,7 +58,7 @@ def choose_corpus(session: Session) -> None:
             placeholder="choose one; it is downloaded once, about 1 MB",
             help="Public-domain texts.",
         )
-        if name:
+        if name and name != now:
             choose(corpus=name, options=(), title="")
     else:
         hub = source == "Hub"
@@ -117,7 +118,7 @@ def reading_options(session: Session, columns: list[str]) -> None:
             "Held-out share",
             0.0,
             0.9,
-            float(now.get("holdout", 0.1)),
+            _share(now.get("holdout", "0.1")),
             0.05,
             help="Records no selector sees, kept for measuring: at least 50 where there are that many, at most half. "
             "A split column in the corpus wins.",
@@ -132,6 +133,14 @@ def reading_options(session: Session, columns: list[str]) -> None:
             }
             choose(options=tuple((k, v) for k, v in options.items() if v is not None))
             st.rerun()
+
+
+def _share(text: str) -> float:
+    """A held-out share from an address, as the form can show it."""
+    try:
+        return min(0.9, max(0.0, float(text)))
+    except ValueError:
+        return 0.1
 
 
 def choose_model(session: Session) -> None:

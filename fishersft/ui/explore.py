@@ -25,7 +25,7 @@ MOST_ROWS = 2_000
 TEXT_WIDTH = 400
 
 
-def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.ndarray) -> None:
+def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.ndarray | None) -> None:
     """The map: click a point for its reasons, draw a lasso for a set."""
     position = view.position_of(session.record)
     nearest = None
@@ -37,7 +37,7 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         values = view.pool.tokens
     elif colour in view.fields.columns:
         values = view.fields[colour].to_numpy(dtype=object)[view.pool.index]
-    points = plots.Points(xy, view.pool.index, view.rank, matched)
+    points = plots.Points(xy, view.pool.index, view.rank, np.zeros(len(xy), bool) if matched is None else matched)
     drawn = plots.sentence_map(
         points,
         colour_by=colour,
@@ -158,7 +158,7 @@ def tiles(view: View) -> None:
             )
 
 
-def table_panel(view: View, session: Session, matched: np.ndarray) -> None:
+def table_panel(view: View, session: Session, matched: np.ndarray | None) -> None:
     """Picks in order, or the lasso's set, or what the search found; a row opens its reasons."""
     inside = np.isin(view.pool.index, session.lasso)
     options = ["picks", "all"] + (["lasso"] if session.lasso else [])
@@ -180,7 +180,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray) -> None:
         session.generation += 1
         st.rerun()
     keep = {"picks": view.rank > 0, "all": np.ones(len(view.pool), bool), "lasso": inside}[str(show)]
-    if matched.any():
+    if matched is not None:
         keep = keep & matched
     positions = np.flatnonzero(keep)
     positions = positions[np.argsort(np.where(view.rank[positions] > 0, view.rank[positions], len(view.pool) + 1), kind="stable")]

@@ -85,7 +85,10 @@ class View:
 def control_bar(pool: Pool, session: Session) -> tuple[Selector, int, str]:
     """Selector, seed and unit."""
     names = list(registry())
-    _check(session, "selector", lambda v: v in names, "the selector")
+    labels = {find_selector(name).label: name for name in names}
+    _check(session, "selector", lambda v: v in names or v in labels, "the selectors there are")
+    if "selector" not in st.session_state and st.query_params.get("selector") in names:
+        st.session_state["selector"] = st.query_params["selector"]  # the widget's own address form is the label
     _check(session, "unit", lambda v: v in UNITS, "the unit")
     _check(session, "seed", lambda v: v.isdigit() and int(v) < 10**6, "the seed")
     left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
@@ -175,8 +178,8 @@ def _check(session: Session, key: str, fits: Callable[[str], bool], what: str) -
         session.notices.append(f"The address asks for {key}={value[:24]}, which does not fit {what}; the usual value is shown.")
 
 
-def map_controls(view: View, session: Session) -> tuple[str, str, np.ndarray]:
-    """Which map, coloured by what, and (N,) bool: the records that hold every word of the search."""
+def map_controls(view: View, session: Session) -> tuple[str, str, np.ndarray | None]:
+    """Which map, coloured by what, and (N,) bool: the records that hold every word of the search, None without one."""
     columns = [c for c in view.corpus.categories if c not in ("selection", "pick order", "tokens")]
     options = ["selection", "pick order", "tokens", *columns]
     _check(session, "colour", lambda v: v in options, "the colours of this corpus")
@@ -210,7 +213,7 @@ def map_controls(view: View, session: Session) -> tuple[str, str, np.ndarray]:
         bind="query-params",
         help="UMAP keeps neighbours together; PCA is the flat shadow along the two widest directions.",
     )
-    matched = np.zeros(len(view.pool), dtype=bool)
+    matched = None
     if words:
         texts = [view.corpus.texts[i].lower() for i in view.pool.index]
         matched = np.array([all(w in t for w in words) for t in texts])

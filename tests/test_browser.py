@@ -1,0 +1,314 @@
+"""What only a real browser shows: uploads, clicks on the map, the lasso, downloads, links, and hostile text that stays text."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from .conftest import ROOT
+from .test_pages import HOSTILE
+
+CHROMIUM = (
+    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (install chromium, or set CHROMIUM to its path)"),
+]
+FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking", "--disable-quic",
+         "--no-first-run", "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def started(command, env, cwd):
+    """A dashboard that answers its health check; (process, address)."""
+    port = free_port()
+    server = subprocess.Popen(
+        [*command, "--server.headless", "true", "--server.port", str(port)], env=env, cwd=cwd,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)
+            return server, address
+        except OSError:
+            assert server.poll() is None, "the server ended"
+            time.sleep(0.25)
+    raise AssertionError("the server does not answer")
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory):
+    env = {**os.environ, "FISHERSFT_HOME": str(tmp_path_factory.mktemp("home"))}
+    server, address = started([sys.executable, "-m", "fishersft", "app"], env, ROOT)
+    yield address
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield b
+        b.close()
+
+
+@pytest.fixture
+def page(browser):
+    tab = browser.new_page(viewport={"width": 1440, "height": 1100})
+    tab.set_default_timeout(60_000)
+    tab.problems = []
+    tab.on("pageerror", lambda e: tab.problems.append(str(e)))
+    tab.on(
+        "console",
+        lambda m: tab.problems.append(m.text) if m.type == "error" and "_stcore" not in m.location.get("url", "") else None,
+    )
+    yield tab
+    assert tab.locator('[data-testid="stException"]').count() == 0
+    assert tab.problems == []
+    tab.close()
+
+
+def settle(page):
+    """Wait until the script has been idle for a moment."""
+    quiet = 0
+    for _ in range(300):
+        page.wait_for_timeout(150)
+        state = page.locator('[data-testid="stApp"]').first.get_attribute("data-test-script-state")
+        busy = page.locator('[data-testid="stStatusWidget"], [data-testid="stSkeleton"]').count()
+        quiet = quiet + 1 if state == "notRunning" and not busy else 0
+        if quiet == 6:
+            return
+    raise AssertionError("the page never settled")
+
+
+def opened(page, address):
+    page.goto(address)
+    page.wait_for_selector(".js-plotly-plot .points path")
+    settle(page)
+    return page
+
+
+def where(page, record):
+    """The pixel of a record's point on the map."""
+    return page.locator(".js-plotly-plot").first.evaluate(
+        """(g, record) => {
+            const f = g._fullLayout, t = g._fullData[0], i = Array.from(t.customdata).indexOf(record), r = g.getBoundingClientRect();
+            return [r.left + f._size.l + f.xaxis.d2p(t.x[i]), r.top + f._size.t + f.yaxis.d2p(t.y[i])];
+        }""",
+        record,
+    )
+
+
+def lonely(page):
+    """The record whose point is farthest from every other."""
+    return page.locator(".js-plotly-plot").first.evaluate(
+        """g => {
+            const t = g._fullData[0], f = g._fullLayout, n = t.x.length;
+            const P = Array.from({length: n}, (_, i) => [f.xaxis.d2p(t.x[i]), f.yaxis.d2p(t.y[i])]);
+            let best = 0, far = -1;
+            for (let i = 0; i < n; i++) {
+                let d = 1e9;
+                for (let j = 0; j < n; j++) if (j != i) d = Math.min(d, (P[i][0] - P[j][0]) ** 2 + (P[i][1] - P[j][1]) ** 2);
+                if (d > far) { far = d; best = i; }
+            }
+            return t.customdata[best];
+        }"""
+    )
+
+
+def test_a_click_on_the_map_explains_that_very_record_and_the_link_reopens_it(dashboard, page, browser):
+    opened(page, dashboard)
+    record = lonely(page)
+    x, y = where(page, record)
+    page.mouse.move(x - 20, y - 20)
+    page.mouse.move(x, y)
+    page.wait_for_timeout(300)
+    page.mouse.click(x, y)
+    page.wait_for_url(f"**record={record}*")
+    settle(page)
+    assert re.search(rf"Record {record:,} is ", page.inner_text('[data-testid="stMain"]'))
+    again = browser.new_page(viewport={"width": 1440, "height": 1100})
+    opened(again, page.url)
+    assert f"Record {record:,} is " in again.inner_text('[data-testid="stMain"]')
+    again.close()
+
+
+def test_a_row_of_the_table_rings_its_point_and_explains_it(dashboard, page):
+    opened(page, f"{dashboard}/?sentences=5")
+    canvas = page.locator('[data-testid="stDataFrameResizable"]').first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.click(box["x"] + 18, box["y"] + 36 + 17 + 34)  # the second pick's box
+    page.wait_for_url("**record=281*")
+    settle(page)
+    assert "Record 281 is pick 2 of TokenOD" in page.inner_text('[data-testid="stMain"]')
+    names = page.locator(".js-plotly-plot").first.evaluate("g => g._fullData.map(t => t.name)")
+    assert "record 281" in names
+    assert "nearest pick" in names
+
+
+def test_a_lasso_makes_a_set_that_the_table_shows(dashboard, page):
+    opened(page, dashboard)
+    page.locator(".js-plotly-plot").first.hover()
+    page.locator('.js-plotly-plot .modebar-btn[data-title="Lasso Select"]').first.click()
+    box = page.locator(".js-plotly-plot .plot-container .nsewdrag").first.bounding_box()
+    left, top, w, h = box["x"], box["y"], box["width"], box["height"]
+    corners = [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.31)]
+    page.mouse.move(left + corners[0][0] * w, top + corners[0][1] * h)
+    page.mouse.down()
+    for x, y in corners[1:]:
+        page.mouse.move(left + x * w, top + y * h, steps=8)
+    page.mouse.up()
+    page.wait_for_selector("text=/the lasso's [0-9,]+/")
+    settle(page)
+    held = int(re.search(r"the lasso's ([\d,]+)", page.inner_text('[data-testid="stMain"]'))[1].replace(",", ""))
+    assert 50 < held < 1250
+    page.get_by_role("button", name="Clear the lasso").click()
+    settle(page)
+    assert "the lasso's" not in page.inner_text('[data-testid="stMain"]')
+
+
+def test_downloads_hold_the_picks(dashboard, page, tmp_path):
+    opened(page, f"{dashboard}/?sentences=9")
+    for format, read in (("jsonl", lambda p: pd.read_json(p, lines=True)), ("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=format, exact=True).click()
+        file = tmp_path / f"got.{format}"
+        download.value.save_as(file)
+        table = read(file)
+        assert table["rank"].tolist() == list(range(1, 10))
+        assert table["index"].iloc[0] == 902
+        assert download.value.suggested_filename == f"token_od-9.{format}"
+
+
+def rows(n=14):
+    return [
+        {"text": f"Record {i} says that {'very ' * (i % 4)}little is known about it.", "topic": "ab"[i % 2]} for i in range(n)
+    ]
+
+
+def file_of(format, folder: Path) -> Path:
+    table, path = pd.DataFrame(rows()), folder / f"mine.{format}"
+    match format:
+        case "txt":
+            path.write_text("\n".join(table["text"]))
+        case "csv" | "tsv":
+            table.to_csv(path, index=False, sep="," if format == "csv" else "\t")
+        case "jsonl":
+            path.write_text("".join(json.dumps(r) + "\n" for r in rows()))
+        case "json":
+            path.write_text(json.dumps(rows()))
+        case "parquet":
+            table.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("format", ["txt", "csv", "tsv", "jsonl", "json", "parquet"])
+def test_uploading_a_file_embedding_it_and_exploring_it(dashboard, page, tmp_path, format):
+    page.goto(f"{dashboard}/corpus")
+    page.get_by_text("Upload", exact=True).click()
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(file_of(format, tmp_path))
+    page.wait_for_selector(f"h3:has-text('mine.{format}')")
+    settle(page)
+    assert "14 plain texts" in page.inner_text('[data-testid="stMain"]')
+    button = page.get_by_role("button", name=re.compile("^(Embed|memory Embed|Explore|.*Explore$)")).last
+    if "Embed" in button.inner_text():
+        button.click()
+    else:  # the same texts came in another format before: their embeddings are known by content
+        button.click()
+    page.wait_for_selector("text=Why this sentence?")
+    page.wait_for_selector(".js-plotly-plot .points path")
+    settle(page)
+    assert f"mine.{format}, 14 records" in page.inner_text('[data-testid="stMain"]')
+    assert "upload%3A" in page.url or "upload:" in page.url
+
+
+def test_a_bad_upload_gets_a_box_and_the_demo_stays(dashboard, page, tmp_path):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"text": "a"}\n{broken\n')
+    page.goto(f"{dashboard}/corpus")
+    page.get_by_text("Upload", exact=True).click()
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(bad)
+    page.wait_for_selector("text=line 2 is broken")
+    settle(page)
+    page.get_by_text("Demo", exact=True).click()
+    page.wait_for_selector("text=1,389 plain texts")
+
+
+def test_hostile_text_runs_nothing_and_calls_nobody(dashboard, page, tmp_path):
+    path = tmp_path / "hostile.jsonl"
+    path.write_text("".join(json.dumps({"text": t, "topic": HOSTILE[i % 3]}) + "\n" for i, t in enumerate(HOSTILE)))
+    asked = []
+    page.on("request", lambda r: asked.append(r.url))
+    page.on("dialog", lambda d: pytest.fail("a script ran"))
+    page.goto(f"{dashboard}/corpus?corpus={path}&holdout=0")
+    settle(page)
+    page.get_by_role("button", name=re.compile("Embed")).click()
+    page.wait_for_selector("text=Why this sentence?")
+    settle(page)
+    for record in range(len(HOSTILE)):
+        page.goto(f"{dashboard}/?corpus={path}&holdout=0&record={record}&sentences=3&colour=topic")
+        page.wait_for_selector("text=gain of each token")
+        settle(page)
+        main = page.locator('[data-testid="stMain"]')
+        assert main.locator("img, script, iframe, a[href^='javascript']").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 2")
+    assert not [u for u in asked if "127.0.0.1:9/" in u]
+
+
+def test_two_tabs_keep_their_own_view(dashboard, page, browser):
+    other = browser.new_page(viewport={"width": 1440, "height": 1100})
+    opened(page, f"{dashboard}/?sentences=5")
+    opened(other, f"{dashboard}/?sentences=50&selector=longest")
+    page.reload()
+    settle(page)
+    assert "5 of 1,250" in page.inner_text('[data-testid="stMain"]')
+    assert "50 of 1,250" in other.inner_text('[data-testid="stMain"]')
+    other.close()
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(dashboard, browser):
+    phone = browser.new_page(viewport={"width": 390, "height": 844})
+    for part in ("", "corpus"):
+        phone.goto(f"{dashboard}/{part}")
+        settle(phone)
+        assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth + 2")
+    phone.close()
+
+
+def test_an_installed_wheel_opens_the_same_dashboard_outside_the_checkout(page, tmp_path):
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    wheel = next(tmp_path.glob("*.whl"))
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(tmp_path / "site"), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    env = {**os.environ, "FISHERSFT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "site")}
+    where_from = [sys.executable, "-c", "import fishersft.bundle as b; print(b.root())"]
+    root = subprocess.run(where_from, env=env, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+    assert root == str(tmp_path / "site" / "fishersft" / "_bundle")
+    server, address = started([sys.executable, "-m", "fishersft", "app"], env, tmp_path)
+    try:
+        opened(page, address)
+        assert "120 of 1,250" in page.inner_text('[data-testid="stMain"]')
+    finally:
+        server.terminate()

@@ -1,0 +1,222 @@
+"""Every page through Streamlit's own test harness: empty, demo, uploaded, failed."""
+
+import json
+import re
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fishersft import Store, embed, load_corpus
+
+from .conftest import ROOT
+
+
+def open_page(page="explore", **address):
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    for key, value in address.items():
+        at.query_params[key] = value
+    at.run()
+    if page != "explore":
+        at.switch_page(f"pages/{page}.py").run()
+    assert not at.exception, at.exception
+    return at
+
+
+def figure(at, k=0):
+    return json.loads(at.get("plotly_chart")[k].proto.spec)
+
+
+def text_of(at):
+    return " ".join(
+        str(e.value) for kind in ("markdown", "caption", "info", "warning", "error", "text", "subheader") for e in at.get(kind)
+    )
+
+
+def tiles(at):
+    return {m.label: m.value for m in at.metric}
+
+
+def test_the_demo_opens_with_picks_on_the_map():
+    at = open_page()
+    assert tiles(at)["Selected"] == "120 of 1,250"
+    points = figure(at)["data"][0]
+    assert len(points["marker"]["color"]) == 1250
+    assert len(set(points["marker"]["color"])) == 2
+    assert "1,389 records" in text_of(at)
+    names = [t.get("name") for t in figure(at, 1)["data"]]
+    assert "Uniform, 20 draws" in names
+    assert "Longest" in names
+
+
+def test_moving_the_budget_changes_tiles_map_and_table_and_computes_no_selection(monkeypatch):
+    at = open_page()
+    monkeypatch.setattr("fishersft.selectors.token_od.greedy", lambda *a, **k: pytest.fail("computed again"))
+    at.slider(key="sentences").set_value(7).run()
+    assert tiles(at)["Selected"] == "7 of 1,250"
+    assert len(at.dataframe[0].value) == 7
+    assert at.dataframe[0].value["pick"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("unit", ["percent", "tokens"])
+def test_budgets_in_percent_and_tokens(unit):
+    at = open_page(unit=unit)
+    at.slider(key=unit).set_value({"percent": 2.0, "tokens": 1000}[unit]).run()
+    selected = int(tiles(at)["Selected"].split()[0])
+    if unit == "percent":
+        assert selected == 25
+    else:
+        assert int(tiles(at)["Trained tokens"].replace(",", "")) <= 1000
+        assert figure(at, 1)["layout"]["xaxis"]["title"]["text"] == "trained tokens selected"
+
+
+@pytest.mark.parametrize("selector", ["sentence_od", "uniform", "longest"])
+def test_every_selector_is_shown_beside_token_od(selector):
+    at = open_page(selector=selector)
+    assert "TokenOD" in [t.get("name") for t in figure(at, 1)["data"]]
+    share = tiles(at)["Share of the best possible"]
+    assert 50 < float(re.search(r"[\d.]+", share)[0]) < 100
+
+
+def test_an_address_opens_the_same_view():
+    at = open_page(selector="sentence_od", sentences="33", colour="topic", record="281", q="water")
+    assert tiles(at)["Selected"] == "33 of 1,250"
+    assert "Record 281" in text_of(at)
+    assert at.text_input(key="q").value == "water"
+    assert at.selectbox(key="colour").value == "topic"
+    assert len({t.get("name") for t in figure(at)["data"]} & {"recipes", "chess", "clinic"}) == 3
+
+
+@pytest.mark.parametrize(
+    "bad", [{"sentences": "5000"}, {"selector": "magic"}, {"unit": "miles"}, {"colour": "mood"}, {"record": "x1"}, {"seed": "-1"}]
+)
+def test_a_stale_address_is_named_on_the_page(bad):
+    at = open_page(**bad)
+    assert next(iter(bad.values())) in " ".join(w.value for w in at.warning)
+    assert tiles(at)["Selected"] == "120 of 1,250"
+
+
+def test_clicking_a_point_opens_its_reasons_and_a_lasso_its_set():
+    at = open_page()
+    at.session_state["map-0"] = {"selection": {"points": [{"customdata": 902}], "point_indices": [1249]}}
+    at.session_state["fishersft"].record = 902
+    at.run()
+    assert "Record 902 is **pick 1** of TokenOD" in text_of(at)
+    assert tiles(at)["Gain"] == "625 nats"
+    assert at.query_params["record"] == "902"
+    at.session_state["fishersft"].lasso = (0, 1, 2, 4)
+    at.run()
+    assert len(at.dataframe[0].value) == 4
+
+
+@pytest.mark.parametrize(("record", "words"), [("3", "is held out"), ("99999", "is not in this corpus")])
+def test_a_record_that_no_selector_sees_is_explained(record, words):
+    assert words in text_of(open_page(record=record))
+
+
+def test_an_unpicked_record_says_when_it_would_come():
+    at = open_page(sentences="1", record="281")
+    assert "is not selected; TokenOD would take it as **pick 2**" in text_of(at)
+
+
+def test_searching_lights_up_matches_and_filters_the_table():
+    at = open_page(q="zzzzz")
+    assert "No record matches" in text_of(at)
+    at.text_input(key="q").set_value("water THE").run()
+    found = at.dataframe[0].value["text"].str.lower()
+    assert (found.str.contains("water") & found.str.contains("the")).all()
+
+
+def test_the_command_line_on_the_page_is_the_one_that_does_the_same():
+    at = open_page(selector="uniform", seed="7", sentences="12")
+    command = at.code[0].value
+    assert command == "fishersft select demo --model mini --selector uniform --budget 12 --seed 7 --out picks.jsonl"
+    exec(at.code[1].value.split("picks.indices")[0], scope := {})
+    assert len(scope["picks"]) == 12
+
+
+def test_the_corpus_page_shows_the_demo():
+    at = open_page("corpus")
+    assert tiles(at)["Records"] == "1,389"
+    assert tiles(at)["topic"] == "16 values"
+    assert len(at.dataframe[0].value) == 1389
+    assert "Embedded: 51,323 rows" in text_of(at)
+
+
+def test_a_corpus_that_is_not_embedded_is_embedded_by_one_button(jsonl):
+    at = open_page("corpus", corpus=str(jsonl))
+    assert "has no embeddings" in text_of(open_page(corpus=str(jsonl)))
+    next(b for b in at.button if b.label.startswith("Embed")).click().run()
+    assert not at.exception
+    assert len(embed(load_corpus(str(jsonl)))) == 4
+    shown = open_page(corpus=str(jsonl))
+    assert tiles(shown)["Selected"].endswith("of 4")
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ({"corpus": "/nowhere/x.txt"}, "There is no file"),
+        ({"corpus": "upload:0123456789abcdef.txt"}, "not on this machine"),
+        ({"corpus": "upload:../../etc/passwd"}, "upload the file again"),
+        ({"model": "./nowhere"}, "There is no model folder"),
+        ({"corpus": "demo", "holdout": "lots"}, "not a number"),
+    ],
+)
+@pytest.mark.parametrize("page", ["explore", "corpus"])
+def test_what_cannot_be_opened_gets_a_box_and_no_traceback(address, sentence, page):
+    at = open_page(page, **address)
+    assert sentence in " ".join(e.value.replace("\\", "") for e in at.error)
+
+
+def test_a_column_that_is_not_found_can_be_chosen(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text("title,abstract\n" + "".join(f"t{i},some words {i}\n" for i in range(6)))
+    at = open_page("corpus", corpus=str(path))
+    assert "no column named text" in " ".join(e.value.replace("\\", "") for e in at.error)
+    at.selectbox[0].set_value("abstract")
+    at.button[0].click().run()
+    assert tiles(at)["Records"] == "6"
+
+
+def test_a_hosted_demo_opens_no_paths_and_no_models(monkeypatch, jsonl):
+    monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
+    assert "opens no paths" in open_page(corpus=str(jsonl)).error[0].value
+    assert "one model" in open_page(model="gpt2").error[0].value
+    at = open_page("corpus")
+    assert at.text_input[0].disabled
+    kept = Store.default().keep_upload(jsonl.read_bytes(), ".jsonl")
+    at = open_page("corpus", corpus=f"upload:{kept.name}", title="mine.jsonl")
+    assert tiles(at)["Records"] == "8"
+
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>", "</span><script>alert(1)</script>", "$x^2$ $$y$$", ":red[danger] :material/home:",
+    "![beacon](http://127.0.0.1:9/beacon.png)", "[click](javascript:alert(1))", "<b>bold</b>", "\u202eright to left\u202c",
+    "zero\u200bwidth\ufeff", "a" * 100_000, "{{ 7*7 }} %s {0}", "\x00\x07 control", "# heading\n- list\n> quote",
+]  # fmt: skip
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    path = tmp_path / "<img src=x>.jsonl"
+    rows = [{"text": t, "topic": HOSTILE[i % 2], "<i>col</i>": "ab"[i % 2]} for i, t in enumerate(HOSTILE)]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    embed(load_corpus(str(path), holdout=0))
+    return str(path)
+
+
+def test_hostile_text_is_shown_and_never_obeyed(hostile):
+    for record in range(len(HOSTILE)):
+        at = open_page(corpus=hostile, holdout="0", record=str(record), sentences="5", colour="topic")
+        for element in at.get("html"):
+            body = element.proto.body
+            assert not re.search(r"<(?!/?(div|span|br|style)\b)[a-z]", body.split("</style>")[-1])
+            assert "\u202e" not in body
+        for markdown in at.markdown:
+            assert "](" not in re.sub(r"\\.", "", markdown.value)
+            assert "<" not in re.sub(r"\\.", "", markdown.value)
+            assert not markdown.allow_html
+        names = "".join(t.get("name") or "" for t in figure(at)["data"])
+        assert "<" not in names
+    at = open_page("corpus", corpus=hostile, holdout="0")
+    assert tiles(at)["Records"] == str(len(HOSTILE))
