@@ -266,7 +266,7 @@ def test_hostile_text_runs_nothing_and_calls_nobody(dashboard, page, tmp_path):
     page.get_by_role("button", name=re.compile("Embed")).click()
     page.wait_for_selector("text=Why this sentence?")
     settle(page)
-    for record in range(len(HOSTILE)):
+    for record in (0, 1, 4, 9):  # markup, a script, a beacon, an endless token; the table and the legend show them all
         page.goto(f"{dashboard}/?corpus={path}&holdout=0&record={record}&sentences=3&colour=topic")
         page.wait_for_selector("text=gain of each token")
         settle(page)

@@ -107,6 +107,20 @@ def gain_panel(view: View) -> None:
         alt=f"log det gained in nats against {unit}: {view.selector.label}, 20 uniform draws as a band, and the longest first.",
     )
     st.caption(f"Grey: mean and full range of {len(draws)} uniform draws; dashed: the longest first; dotted: your budget.")
+    st.caption(_in_words(view))
+
+
+def _in_words(view: View) -> str:
+    """The comparison at the current budget: equal sentences and equal tokens, with the longest-first control."""
+    b, n, spent = view.band, view.n, view.picked_tokens
+    same_n = [float(np.interp(n, b.sentences, draw)) for draw in b.uniform_by_sentences]
+    same_tokens = [float(np.interp(spent, b.tokens, draw)) for draw in b.uniform_by_tokens]
+    longest = float(np.interp(n, b.sentences, b.longest_by_sentences)), float(np.interp(spent, b.tokens, b.longest_by_tokens))
+    return (
+        f"At your budget {view.selector.label} gains {number(view.f, 4)} nats. With equal sentences ({n:,}): Uniform "
+        f"{spread(same_n)}, Longest {number(longest[0], 4)}. With equal tokens ({spent:,}): Uniform {spread(same_tokens)}, "
+        f"Longest {number(longest[1], 4)}. A larger log det is not yet a better fine-tuned model."
+    )
 
 
 def tiles(view: View) -> None:

@@ -1,0 +1,72 @@
+"""The README tells the truth: its commands run, its code works, its numbers are those its command prints."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+import fishersft
+
+from .conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title):
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", README, re.S | re.M)[1]
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M)
+
+
+def test_quick_start_has_exactly_two_commands():
+    commands = blocks(section("Quick start"), "sh")
+    assert [len(c.strip().splitlines()) for c in commands] == [1, 1]
+    assert "fishersft app" in commands[0]
+    assert "pytest" in commands[1]
+
+
+@pytest.mark.parametrize("line", blocks(section("Command line"), "sh")[0].strip().splitlines())
+def test_every_command_runs(line, tmp_path):
+    arguments = shlex.split(line, comments=True)[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "fishersft", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_python_example_runs(capsys):
+    exec(blocks(section("Python"), "python")[0], {})
+    assert "sentences against" in capsys.readouterr().out
+
+
+def test_the_selector_example_keeps_the_contract():
+    scope = {"__name__": "example"}
+    exec(blocks(section("Add a selector"), "python")[0], scope)
+    rows = fishersft.embed("demo")
+    chosen = scope["Shortest"]().select(fishersft.Pool(rows), 5)
+    assert chosen.tokens.tolist() == sorted(rows.tokens)[:5]
+
+
+def test_the_table_is_what_its_command_prints():
+    table = re.search(r"<!-- table: python (.*?) -->\n(.*?)<!-- end -->", README, re.S)
+    printed = subprocess.run(
+        [sys.executable, str(ROOT / table[1])], capture_output=True, text=True, check=True, env={**os.environ}
+    ).stdout
+    numbers = re.compile(r"[\d.,]+")
+    assert numbers.sub("#", printed) == numbers.sub("#", table[2])
+    for ours, theirs in zip(numbers.findall(table[2]), numbers.findall(printed), strict=True):
+        assert float(ours.replace(",", "")) == pytest.approx(float(theirs.replace(",", "")), rel=2e-3)
+
+
+def test_the_tree_names_what_there_is():
+    tree = blocks(section("How it is built"), "")[0]
+    for name in re.findall(r"^ {0,2}([\w.]+/?) ", tree, re.M):
+        assert (ROOT / name).exists() or (ROOT / "fishersft" / name).exists(), name
+    for package in ("corpus", "lm", "design", "selectors", "curves", "runs"):
+        for module in (ROOT / "fishersft" / package).glob("*.py"):
+            assert module.stem == "__init__" or re.search(rf"\b{module.stem}\b", tree), f"{package}/{module.name}"
