@@ -1,6 +1,7 @@
 """Every format and shape, found by itself; and one sentence for everything that is not one."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from fishersft import Chat, PromptCompletion, Text, load_corpus
 from fishersft.corpus.load import instruction_prompt
-from fishersft.errors import ColumnError, CorpusError
+from fishersft.errors import ColumnError, CorpusError, MissingExtra
 
 TEXTS = ["first line", "second, with a comma", 'third "quoted"']
 
@@ -153,3 +154,22 @@ def test_a_hub_data_set_without_a_network_says_so():
         load_corpus("hf:nobody/nothing")
     with pytest.raises(CorpusError, match="not a dataset's id"):
         load_corpus("hf:../etc/passwd")
+
+
+def test_the_splits_of_a_hub_data_set_become_pool_and_held_out(monkeypatch):
+    import datasets
+
+    both = datasets.DatasetDict(
+        train=datasets.Dataset.from_dict({"text": ["a", "b", "c"], "year": [1, 2, 3]}),
+        test=datasets.Dataset.from_dict({"text": ["d"], "year": [4]}),
+    )
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: both)
+    corpus = load_corpus("hf:owner/name")
+    assert [e.text for e in corpus.examples] == ["a", "b", "c", "d"]
+    assert corpus.held_out.tolist() == [False, False, False, True]
+
+
+def test_the_hub_without_its_extra_names_the_install_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'fishersft\[hub\]'"):
+        load_corpus("hf:owner/name")
