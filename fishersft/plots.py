@@ -7,6 +7,7 @@ enters a figure unescaped, and only a record's number travels with a point.
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -270,7 +271,8 @@ def _paint(
         ]
         return colours, "circle", [], (low, high, label(colour_by))
     names = [str(v) if v is not None and v == v else "" for v in column]
-    ranked = sorted({str(v) for v in values if v is not None and v == v}, key=lambda n: (-names.count(n), n))
+    counts = Counter(names)
+    ranked = sorted({str(v) for v in values if v is not None and v == v}, key=lambda n: (-counts[n], n))
     room = len(CATEGORY_COLOURS) * len(CATEGORY_SYMBOLS)
     look = {
         name: (CATEGORY_COLOURS[k % len(CATEGORY_COLOURS)], CATEGORY_SYMBOLS[k // len(CATEGORY_COLOURS)])

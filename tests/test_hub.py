@@ -52,7 +52,7 @@ def hub(tmp_path):
                 b'{"error": "Repository not found"}', 404, X_Error_Code="RepoNotFound", X_Error_Message="not found"
             )
 
-        do_HEAD = do_GET  # noqa: N815
+        do_HEAD = do_GET
 
         def log_message(self, *_):
             pass

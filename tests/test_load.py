@@ -81,6 +81,7 @@ def test_duplicates_are_counted_and_metadata_kept(jsonl):
     corpus = load_corpus(jsonl, holdout=0)
     assert corpus.duplicates == 1
     assert corpus.categories == ["topic"]
+    assert corpus.colourable == ["topic"]
     assert corpus.text(7) == "Rain."
 
 

@@ -165,6 +165,18 @@ class Corpus:
         return sorted(found, key=lambda c: first.index(c.lower()) if c.lower() in first else len(first))
 
 
+    @cached_property
+    def colourable(self) -> list[str]:
+        """Every column of numbers or short texts, the ones worth counting by first; the examples' own columns are too long."""
+        found = list(self.categories)
+        for name in map(str, self.fields.columns):
+            values = self.fields[name].dropna()
+            short = values.map(lambda v: isinstance(v, int | float | np.number) or (isinstance(v, str) and len(v) <= 60)).all()
+            if name not in found and len(values) and short and values.map(str).nunique() > 1:
+                found.append(name)
+        return found
+
+
 def split_by_seed(n: int, holdout: float, seed: int = HELD_OUT_SEED) -> np.ndarray:
     """(n,) bool: `holdout` of the records, at least 50 where there are that many, never more than half of them."""
     if not 0 <= holdout < 1:

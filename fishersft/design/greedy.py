@@ -19,6 +19,7 @@ import numpy as np
 from fishersft.design.certificate import optimum_bound
 from fishersft.design.information import as_rows, check_sigma2, whiten
 from fishersft.design.reference import TIE
+from fishersft.design.threads import suited_to
 from fishersft.errors import DesignError
 
 if TYPE_CHECKING:
@@ -60,9 +61,14 @@ def greedy(
     Raises:
         DesignError: rows that are not finite (which block), or sigma2 not positive.
     """
+    check_sigma2(sigma2)
+    with suited_to(values.shape[1]):
+        yield from _greedy(values, offsets, sigma2, device, batch)
+
+
+def _greedy(values: np.ndarray, offsets: np.ndarray, sigma2: float, device: str, batch: int | None) -> Iterator[Step]:
     import torch
 
-    check_sigma2(sigma2)
     pool = _Blocks(values, offsets, device)
     N, d = len(offsets) - 1, values.shape[1]
     batch = batch or max(8, min(32, 6_144 // d))
@@ -146,11 +152,11 @@ class _Blocks:
         lengths = [len(s) for s in spans]
         Z = whiten(L, as_rows(np.concatenate(spans), self.device)).T  # (sum M, d)
         side = max(lengths)
-        padded = Z.new_zeros(len(some), side, self.d)
-        start = 0
-        for k, m in enumerate(lengths):
-            padded[k, :m] = Z[start : start + m]
-            start += m
+        padded = Z.new_zeros(len(some) * side, self.d)
+        starts = np.cumsum([0, *lengths[:-1]])
+        place = np.arange(len(Z)) + np.repeat(np.arange(len(some)) * side - starts, lengths)
+        padded[torch.from_numpy(place).to(Z.device)] = Z
+        padded = padded.view(len(some), side, self.d)
         # det(I + Z Z^T) = det(I + Z^T Z): take the smaller of the two; padding rows are zero and add nothing
         small = padded @ padded.mT if side <= self.d else padded.mT @ padded
         small.diagonal(dim1=-2, dim2=-1).add_(1.0)

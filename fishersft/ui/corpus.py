@@ -251,6 +251,7 @@ def browse(corpus: Corpus, layout: Plan) -> None:
         hide_index=True,
         height=380,
         row_height=34,
+        placeholder="",
         alt="The records of the corpus",
         column_config={
             "record": st.column_config.NumberColumn(width=70, help="Number in the corpus, from 0."),

@@ -155,7 +155,7 @@ def tiles(view: View) -> None:
             f"uniform, same {'tokens' if tokens else 'n'}: {spread(chance)}",
         )
         tile(
-            "Share of the best possible",
+            "Of the best possible",
             f"at least {share_of_optimum(view.f, bound):.1%}",
             f"Proven, not estimated (Minoux 1978): no {n:,} sentences have a log det so large that this share would be smaller.",
             f"of the best log det of {n:,}",
@@ -217,6 +217,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Non
         on_select=chosen,
         selection_mode="single-row",
         row_height=34,
+        placeholder="",
         alt="The selected sentences in the order they were picked" if show == "picks" else "Sentences of the pool",
         column_config={
             "pick": st.column_config.NumberColumn("pick", width=60, help="Place in the order; blank where not selected."),

@@ -180,7 +180,7 @@ def _check(session: Session, key: str, fits: Callable[[str], bool], what: str) -
 
 def map_controls(view: View, session: Session) -> tuple[str, str, np.ndarray | None]:
     """Which map, coloured by what, and (N,) bool: the records that hold every word of the search, None without one."""
-    columns = [c for c in view.corpus.categories if c not in ("selection", "pick order", "tokens")]
+    columns = [c for c in view.corpus.colourable if c not in ("selection", "pick order", "tokens")]
     options = ["selection", "pick order", "tokens", *columns]
     _check(session, "colour", lambda v: v in options, "the colours of this corpus")
     left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
