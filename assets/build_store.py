@@ -2,8 +2,9 @@
 
     python assets/build_store.py
 
-The rows are float16 (half the size; the picks are the same, a test holds it).  Artifacts are named by what they were made
-from, so they are used only while corpus, model and code versions match, and are recomputed otherwise.
+The rows are float16, half the size: the first 150 picks are those of float32 rows (a test holds it), further on near-ties may
+swap places.  Artifacts are named by what they were made from, so they are used only while corpus, model and code versions
+match, and are recomputed otherwise.
 """
 
 import shutil
