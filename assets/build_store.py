@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fishersft import Budget, Pool, Store, embed, load_corpus, make_selector
+from fishersft import Budget, Pool, Store, load_corpus, make_selector
 from fishersft.curves.gain import grid
 from fishersft.runs import pipeline
 
@@ -22,7 +22,7 @@ TARGET = Path(__file__).resolve().parent / "store"
 def main() -> None:
     shutil.rmtree(TARGET, ignore_errors=True)
     store = Store(TARGET)
-    embeddings = embed(load_corpus("demo"), "mini", dtype="float16", store=store)
+    embeddings = pipeline.embed_as("float16", load_corpus("demo"), "mini", store=store)
     pool = Pool(embeddings)
     everything = Budget(sentences=len(pool))
     for name in ("token_od", "sentence_od", "uniform", "longest"):

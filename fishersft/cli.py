@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import click
 from fishersft import __version__
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.corpus.export import FORMATS
-from fishersft.errors import FisherSFTError, MissingExtra, ParameterError, UserError
+from fishersft.errors import FisherSFTError, MissingExtra, ParameterError, UserError, os_reason
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,7 +30,9 @@ CORPUS_HELP = """CORPUS is a file (.txt one example a line, .csv, .tsv, .jsonl, 
 def main() -> None:
     """Run the command line; every refusal is one sentence on standard error."""
     try:
+        logging.getLogger("fishersft").addHandler(logging.NullHandler())  # the sentence is for the user, the log is not
         status = commands.main(standalone_mode=False, prog_name="fishersft")
+        sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -45,12 +48,15 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _refuse(f"Standard output cannot be written ({os_reason(error)}).", 1)
     except MemoryError:
         _refuse("Out of memory: lower --max-tokens or take a smaller corpus.", 1)
 
 
 def _refuse(sentence: str, status: int) -> None:
-    click.echo(f"fishersft: {sentence}", err=True)
+    click.echo(f"fishersft: {' '.join(sentence.split())}", err=True)
     sys.exit(status)
 
 
@@ -223,6 +229,8 @@ def select(
     format = table.format_of(out) if out else "jsonl"
     if out and not out.absolute().parent.is_dir():
         raise UserError(f"There is no folder {out.absolute().parent} to write {out.name} into.")
+    if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):
+        raise UserError(f"--out would overwrite the corpus {out} itself; name another file.")
     corpus, folder = _load(options, threads)
     with _progress("embedding", "tokens") as on_progress:
         embeddings = pipeline.embed(
@@ -232,18 +240,17 @@ def select(
     with _progress("selecting", "sentences" if budget else "tokens") as on_progress:
         order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress)
     selection = selector.cut(pool, order, wanted, seed)
-    run = selections.save_selection(corpus, embeddings, selection)
     picks = selections.selection_table(corpus, selection)
     if out:
         table.write_table(picks, out, format)
+    elif not as_json:
+        click.echo(table.to_bytes(picks, "jsonl").decode(), nl=False)
+    run = selections.save_selection(corpus, embeddings, selection)
     facts = {"run": run, **selections.summary(corpus, embeddings, selection), "out": str(out) if out else None}
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
-    elif not out:
-        click.echo(table.to_bytes(picks, "jsonl").decode(), nl=False)
-    proven = (
-        f", provably at least {facts['proven_share_of_optimum']:.1%} of the optimum" if facts["proven_share_of_optimum"] else ""
-    )
+    share = facts["proven_share_of_optimum"]
+    proven = f", provably at least {share:.1%} of the optimum" if share else ""
     gained = f"; log det up by {facts['log_det']:,.1f} nats{proven}" if facts["log_det"] is not None else ""
     click.echo(
         f"{selector.label} chose {facts['sentences']:,} of {facts['pool']:,} sentences with {facts['tokens']:,} of "
@@ -264,6 +271,8 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
     from fishersft.runs import selections
 
     format = table.format_of(out, format_name) if out else format_name or "jsonl"
+    if as_json and not out:
+        raise UserError("--json tells what was written to a file; name one with --out.")
     if not out and format == "parquet":
         raise UserError("A parquet file is not for the terminal; name a file with --out.")
     manifest, picks = selections.load_selection(run)
@@ -294,7 +303,7 @@ def _load(options: dict[str, Any], threads: int | None) -> tuple[Any, Any]:
     if threads:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(min(threads, os.cpu_count() or 1))
     return corpus, folder
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import string
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +26,15 @@ def picks_table(
     corpus: Corpus, indices: Sequence[int] | np.ndarray, gains: np.ndarray | None, tokens: np.ndarray
 ) -> pd.DataFrame:
     """One row a pick, in order: rank (from 1), index, gain (nats, None where the selector has none), tokens, and the
-    record's own fields.  A field that shares one of these four names is kept as `record_<name>`."""
+    record's own fields.  A field that shares one of these four names is kept as `record_<name>`, made unique."""
     import pandas as pd
 
     table = corpus.fields.iloc[list(indices)].reset_index(drop=True)
-    table = table.rename(columns={c: f"record_{c}" for c in table.columns if c in OURS})
+    for name in [c for c in table.columns if c in OURS]:
+        other = f"record_{name}"
+        while other in table.columns:
+            other += "_"
+        table = table.rename(columns={name: other})
     head = pd.DataFrame(
         {
             "rank": np.arange(1, len(indices) + 1),
@@ -55,7 +61,8 @@ def write_table(table: pd.DataFrame, path: Path, format: str) -> None:
         partial.write_bytes(to_bytes(table, format))
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another file with --out.") from error
 
 
@@ -66,7 +73,7 @@ def to_bytes(table: pd.DataFrame, format: str) -> bytes:
             lines = (json.dumps(row, ensure_ascii=False) for row in rows(table))
             return ("\n".join(lines) + "\n").encode("utf-8", "replace")
         case "csv":
-            return table.map(_csv_cell).to_csv(index=False).encode("utf-8", "replace")
+            return table.map(_csv_cell).rename(columns=_csv_cell).to_csv(index=False).encode()
         case "parquet":
             return _parquet(table)
     raise UserError(f"Picks are written as {', '.join(FORMATS)}; '{format}' is none of them.")
@@ -97,7 +104,10 @@ def plain(value: Any) -> Any:
 def _csv_cell(value: Any) -> Any:
     if isinstance(value, dict | list | np.ndarray):
         value = json.dumps(plain(value), ensure_ascii=False)
-    if isinstance(value, str) and (value.lstrip()[:1] in ("=", "+", "-", "@") or value[:1] in ("\t", "\r")):
+    if not isinstance(value, str):
+        return value
+    value = value.encode("utf-8", "replace").decode()
+    if value.lstrip(f"{string.whitespace}\ufeff\u200b")[:1] in ("=", "+", "-", "@") or value[:1] in ("\t", "\r"):
         return "'" + value
     return value
 
@@ -114,7 +124,7 @@ def _parquet(table: pd.DataFrame) -> bytes:
 
     try:
         return write(table)
-    except (pa.ArrowException, UnicodeEncodeError, ValueError, TypeError):
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError, ValueError, TypeError):
         # a column of mixed kinds: parquet has one type a column, so it becomes JSON text
         mixed = [c for c in table.columns if table[c].dtype == object]
         table = table.copy()

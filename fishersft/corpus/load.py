@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft import bundle
-from fishersft.corpus.read import read_table
+from fishersft.corpus.read import read_table, shortened
 from fishersft.corpus.records import (
     Chat,
     Corpus,
@@ -25,6 +25,7 @@ from fishersft.corpus.records import (
     split_by_seed,
 )
 from fishersft.errors import ColumnError, CorpusError, MissingExtra
+from fishersft.home import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,17 +63,19 @@ def load_corpus(
         CorpusError: with one sentence that says what is wrong, where, and what to do.
     """
     source = str(source)
+    if not source:
+        raise CorpusError("A corpus is a file, 'demo', 'shakespeare', 'sherlock' or 'hf:owner/name', not an empty name.")
     options = {
         "text_column": text_column,
         "prompt_column": prompt_column,
         "completion_column": completion_column,
         "messages_column": messages_column,
         "split_on": split_on if split_on != "line" else None,
-        "holdout": f"{holdout:g}" if holdout != 0.1 else None,
+        "holdout": str(holdout) if holdout != 0.1 else None,
         "skip_bad": "" if skip_bad else None,
     }
     fields, bad_lines = _fields(source, split_on=split_on, skip_bad=skip_bad)
-    name = name or (Path(source).name if "/" in source and not source.startswith("hf:") else source)
+    name = name or shortened(Path(source).name if "/" in source and not source.startswith("hf:") else source, 100)
     if not len(fields):
         raise CorpusError(f"{name} holds no records; it needs at least one.")
     fields.columns = [str(c) for c in fields.columns]
@@ -100,7 +103,7 @@ def _fields(source: str, *, split_on: str, skip_bad: bool) -> tuple[pd.DataFrame
         return classics.read(source), 0
     if source.startswith("hf:"):
         return _from_hub(source.removeprefix("hf:")), 0
-    return read_table(Path(source).expanduser(), split_on=split_on, skip_bad=skip_bad)
+    return read_table(user_path(source), split_on=split_on, skip_bad=skip_bad)
 
 
 def _from_hub(dataset_id: str) -> pd.DataFrame:
@@ -143,13 +146,19 @@ def _examples(
 
     def need(column: str) -> str:
         if column not in columns:
-            raise ColumnError(f"{name} has no column '{column}'; it has: {', '.join(columns)}.", columns)
+            raise ColumnError(f"{name} has no column '{column}'; it has: {listed}.", columns)
         return column
 
+    listed = ", ".join(columns[:20]) + (f" and {len(columns) - 20:,} more" if len(columns) > 20 else "") or "none"
+    named = [c for c in (text_column, prompt_column, completion_column, messages_column) if c is not None]
+    if "" in named:
+        raise CorpusError("A column's name cannot be empty.")
+    if bool(text_column) + bool(prompt_column or completion_column) + bool(messages_column) > 1:
+        raise CorpusError("Name the text's column, or the prompt's and the completion's, or the messages', not several of them.")
     if bool(prompt_column) != bool(completion_column):
         raise CorpusError("--prompt-column and --completion-column go together; give both or neither.")
     if text_column:
-        return _texts(fields[need(text_column)])
+        return _texts(fields[need(text_column)].tolist(), name)
     if messages_column:
         return _chats(fields[need(messages_column)].tolist(), name)
     if prompt_column and completion_column:
@@ -159,20 +168,19 @@ def _examples(
     if {"prompt", "completion"} <= set(columns):
         return _pairs(fields["prompt"].tolist(), fields["completion"].tolist(), name)
     if {"instruction", "output"} <= set(columns):
-        inputs = fields["input"].tolist() if "input" in columns else [""] * len(fields)
-        return tuple(
-            PromptCompletion(instruction_prompt(_string(i), _string(x)), _string(o))
-            for i, x, o in zip(fields["instruction"].tolist(), inputs, fields["output"].tolist(), strict=True)
-        )
+        inputs = _strings(fields["input"].tolist(), name) if "input" in columns else [""] * len(fields)
+        asked, answers = (_strings(fields[c].tolist(), name) for c in ("instruction", "output"))
+        prompts = [instruction_prompt(i, x) for i, x in zip(asked, inputs, strict=True)]
+        return tuple(PromptCompletion(p, a) for p, a in zip(prompts, answers, strict=True))
     for column in TEXT_COLUMNS:
         if column in columns:
-            return _texts(fields[column])
+            return _texts(fields[column].tolist(), name)
     strings = [c for c in columns if fields[c].map(lambda v: isinstance(v, str)).any()]
     if len(strings) == 1:
-        return _texts(fields[strings[0]])
+        return _texts(fields[strings[0]].tolist(), name)
     raise ColumnError(
         f"{name} has no column named text (nor prompt and completion, instruction and output, or messages); "
-        f"say which one holds the text with --text-column, one of: {', '.join(columns)}.",
+        f"say which one holds the text with --text-column, one of: {listed}.",
         columns,
     )
 
@@ -183,43 +191,68 @@ def instruction_prompt(instruction: str, given: str = "") -> str:
     return INSTRUCTION.format(instruction=instruction) + middle + RESPONSE
 
 
-def _string(value: Any) -> str:
+def _strings(values: Sequence[Any], name: str) -> list[str]:
+    """The cells of a text column as text: numbers as they are written, bytes as UTF-8, nothing as blank."""
+    return [_string(value, name, index) for index, value in enumerate(values)]
+
+
+def _string(value: Any, name: str, index: int) -> str:
     if isinstance(value, str):
         return value
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+    if value is None or (isinstance(value, float) and np.isnan(value)) or str(value) in ("NaT", "<NA>"):
         return ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"{name}, record {index:,}: byte {error.start:,} of the text is not UTF-8.") from error
+    if isinstance(value, dict | list | tuple | np.ndarray):
+        raise CorpusError(f"{name}, record {index:,}: the text is a {type(value).__name__}, not a text; name another column.")
     return str(value)
 
 
-def _texts(column: pd.Series) -> tuple[Example, ...]:
-    return tuple(Text(_string(v)) for v in column.tolist())
+def _texts(values: Sequence[Any], name: str) -> tuple[Example, ...]:
+    return tuple(Text(v) for v in _strings(values, name))
 
 
 def _pairs(prompts: Sequence[Any], completions: Sequence[Any], name: str) -> tuple[Example, ...]:
-    prompts = [_maybe_json(p) for p in prompts]
-    completions = [_maybe_json(c) for c in completions]
-    if prompts and all(isinstance(p, list | np.ndarray) for p in prompts):  # conversational prompt + completion
-        return _chats([[*p, *c] for p, c in zip(prompts, completions, strict=True)], name)
-    return tuple(PromptCompletion(_string(p), _string(c)) for p, c in zip(prompts, completions, strict=True))
+    asked, answered = _turn_lists(prompts), _turn_lists(completions)
+    if asked and answered:  # conversational prompt + completion
+        return _chats([[*p, *c] for p, c in zip(asked, answered, strict=True)], name)
+    pairs = zip(_strings(prompts, name), _strings(completions, name), strict=True)
+    return tuple(PromptCompletion(p, c) for p, c in pairs)
+
+
+def _turn_lists(values: Sequence[Any]) -> list[list[Any]] | None:
+    """The values as lists of turns, where every one of them is such a list (or the JSON of one); else None."""
+    lists = [_turns(v) for v in values]
+    return [v for v in lists if v is not None] if all(v is not None for v in lists) else None
+
+
+def _turns(value: Any) -> list[Any] | None:
+    if isinstance(value, str) and value.lstrip().startswith("["):  # messages kept as text, as in a CSV
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(value, list | tuple | np.ndarray):
+        return None
+    turns = list(value)
+    return turns if all(isinstance(t, dict) and isinstance(t.get("role"), str) for t in turns) else None
 
 
 def _chats(values: Sequence[Any], name: str) -> tuple[Example, ...]:
     chats = []
     for index, value in enumerate(values):
-        turns = _maybe_json(value)
-        if not isinstance(turns, list | tuple | np.ndarray) or not all(
-            isinstance(t, dict) and isinstance(t.get("role"), str) for t in turns
-        ):
+        turns = _turns(value)
+        if turns is None:
             raise CorpusError(f"{name}, record {index:,}: messages must be a list of objects with 'role' and 'content'.")
-        chats.append(Chat(tuple(Message(t["role"], _string(t.get("content"))) for t in turns)))
+        chats.append(Chat(tuple(Message(t["role"], _content(t.get("content"), name, index)) for t in turns)))
     return tuple(chats)
 
 
-def _maybe_json(value: Any) -> Any:
-    """Messages kept as a string of JSON, as in a CSV, become a list; everything else stays."""
-    if isinstance(value, str) and value.lstrip().startswith("[{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
+def _content(value: Any, name: str, index: int) -> str:
+    """A turn's text; where it comes as a list of parts, the texts of its text parts."""
+    if isinstance(value, list | np.ndarray) and all(isinstance(part, dict) for part in value):
+        return "".join(_string(part.get("text"), name, index) for part in value)
+    return _string(value, name, index)

@@ -1,14 +1,16 @@
 """Files and bytes into a table of fields: .txt .csv .tsv .jsonl .json .parquet.
 
-The readers are pandas, pyarrow and the standard library's json; ours is only the sentence that a broken file gets.
+The readers are pyarrow and the standard library's csv and json; ours is only the sentence that a broken file gets.
 Knows nothing of which column holds the text.
 """
 
 from __future__ import annotations
 
 import codecs
+import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
 SPLITS = ("line", "blank-line")
+DEEPEST = 100  # levels of JSON inside JSON
 
 
 def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) -> tuple[pd.DataFrame, int]:
@@ -28,8 +31,8 @@ def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) ->
         CorpusError: missing, a folder, empty, binary, wrongly encoded or broken; the sentence says where.
     """
     suffix = path.suffix.lower()
-    if not path.exists():
-        raise CorpusError(f"There is no file {path}.")
+    if not os.path.exists(path):  # unlike Path.exists, answers for names too long to exist
+        raise CorpusError(f"There is no file {shortened(path)}.")
     if path.is_dir():
         raise CorpusError(f"{path} is a folder; name one file in it ({', '.join(FORMATS)}).")
     if suffix not in FORMATS:
@@ -62,27 +65,36 @@ def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) ->
 
 def decode(data: bytes, name: str) -> str:
     """UTF-8 with or without a byte-order mark, or UTF-16 by its mark; anything else names the offending byte."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    else:
-        encoding = "utf-8-sig"
-        if b"\x00" in data[:65536]:
-            raise CorpusError(f"{name} looks like a binary file (a zero byte at position {data.index(0):,}), not text.")
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise CorpusError(f"{name} is in UTF-32; save it as UTF-8.")
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if not marked and b"\x00" in data:
+        raise CorpusError(f"{name} looks like a binary file (a zero byte at position {data.index(0):,}), not text.")
+    encoding = "utf-16" if marked else "utf-8-sig"
     try:
-        return data.decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         # utf-8-sig counts from after the mark
         at = error.start + (len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
         shown = f" (0x{data[at]:02x})" if at < len(data) else ""
-        raise CorpusError(
-            f"{name} is not {'UTF-16' if encoding == 'utf-16' else 'UTF-8'}: byte {at:,}{shown} does not fit; save it as UTF-8."
-        ) from error
+        kind = "UTF-16" if marked else "UTF-8"
+        raise CorpusError(f"{name} is not {kind}: byte {at:,}{shown} does not fit; save it as UTF-8.") from error
+    if "\x00" in text:
+        raise CorpusError(f"{name} holds zero characters, so it is not a text; save it as UTF-8.")
+    return text
 
 
-def _frame(rows: list[Any]) -> pd.DataFrame:
+def shortened(name: object, longest: int = 200) -> str:
+    """A name for a sentence."""
+    text = str(name)
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(rows, dtype=object)
+    # a lone surrogate in a column's name (JSON may carry one) has no UTF-8
+    return pd.DataFrame([{k.encode("utf-8", "replace").decode(): v for k, v in row.items()} for row in rows], dtype=object)
 
 
 def _lines(text: str, split_on: str) -> pd.DataFrame:
@@ -100,31 +112,72 @@ def _lines(text: str, split_on: str) -> pd.DataFrame:
 
 
 def _delimited(text: str, separator: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int]:
-    import pandas as pd
-
-    skipped = 0
-
-    def bad(_: list[str]) -> None:
-        nonlocal skipped
-        skipped += 1
-
-    options: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False, "index_col": False}
+    """Rows through the standard library's csv; a row that has not the header's fields is broken, never cut or filled."""
     try:
-        if skip_bad:
-            frame = pd.read_csv(io.StringIO(text), engine="python", on_bad_lines=bad, **options)
-        else:
-            frame = pd.read_csv(io.StringIO(text), on_bad_lines="error", **options)
-    except pd.errors.ParserError as error:
-        reason = str(error).split("C error: ")[-1].strip().rstrip(".")
-        raise CorpusError(f"{name}: {reason[:1].lower()}{reason[1:]}; mend the line or pass --skip-bad.") from error
-    except pd.errors.EmptyDataError as error:
-        raise CorpusError(f"{name} has no header line with the columns' names.") from error
-    for column in frame.columns:
+        return _rows(text, separator, name, skip_bad, quoting=csv.QUOTE_MINIMAL)
+    except csv.Error as error:
+        if separator == "\t":  # many a .tsv knows no quotes
+            return _rows(text, separator, name, skip_bad, quoting=csv.QUOTE_NONE)
+        raise CorpusError(f"{name}: {error}; mend the quotes of that record.") from error
+
+
+def _rows(text: str, separator: str, name: str, skip_bad: bool, quoting: Any) -> tuple[pd.DataFrame, int]:
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)
+    header: list[str] = []
+    rows, skipped, line = [], 0, 0
+    while True:
+        line = reader.line_num + 1
         try:
-            frame[column] = pd.to_numeric(frame[column])
-        except (ValueError, TypeError):
-            frame[column] = frame[column].astype(object)
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            raise csv.Error(f"the record that starts at line {line:,} has a quote out of place ({error})") from error
+        if not row or row == [""]:
+            continue
+        if not header:
+            header = _unique(row)
+        elif len(row) == len(header):
+            rows.append(dict(zip(header, row, strict=True)))
+        elif skip_bad:
+            skipped += 1
+        else:
+            raise CorpusError(
+                f"{name}, line {line:,} has {len(row)} fields and the header has {len(header)}; mend it or pass --skip-bad."
+            )
+    if not rows:
+        broken = f" ({skipped:,} broken lines were skipped)" if skipped else ""
+        raise CorpusError(f"{name} holds no records below its header line{broken}.")
+    frame = _frame(rows)
+    for column in frame.columns:
+        frame[column] = _numbers(frame[column])
     return frame, skipped
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Column names without blanks and repetitions."""
+    out: list[str] = []
+    for number, name in enumerate(names, 1):
+        clean = base = name.strip() or f"column_{number}"
+        k = 1
+        while clean in out:
+            k += 1
+            clean = f"{base}_{k}"
+        out.append(clean)
+    return out
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """The column as numbers where every cell is exactly how that number is written (007 and 1.50 stay text)."""
+    for kind in (int, float):
+        try:
+            values = [kind(cell) for cell in column]
+        except ValueError:
+            continue
+        if all(str(value) == cell for value, cell in zip(values, column, strict=True)):
+            return column.map(kind)
+    return column
 
 
 def _json_lines(text: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int]:
@@ -133,12 +186,12 @@ def _json_lines(text: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = _loads(line)
             if not isinstance(row, dict):
                 raise ValueError("it is not an object in braces")
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             if not skip_bad:
-                reason = getattr(error, "msg", None) or (str(error) if isinstance(error, ValueError) else "too deeply nested")
+                reason = getattr(error, "msg", None) or str(error)
                 raise CorpusError(f"{name}, line {number:,} is broken: {reason}; mend it or pass --skip-bad.") from error
             skipped += 1
             continue
@@ -148,13 +201,35 @@ def _json_lines(text: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int
     return _frame(rows), skipped
 
 
-def _json(text: str, name: str) -> pd.DataFrame:
+def _loads(text: str) -> Any:
+    """json.loads; what it cannot hold is a ValueError with a reason a person understands."""
     try:
         value = json.loads(text)
+        if text.count("[") + text.count("{") > DEEPEST:
+            _check_depth(value)
+    except RecursionError as error:
+        raise ValueError("it is too deeply nested") from error
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        raise ValueError("it holds a whole number that is too long" if "digits" in str(error) else str(error)) from error
+    return value
+
+
+def _check_depth(value: Any, depth: int = 0) -> None:
+    if depth > DEEPEST:
+        raise ValueError("it is too deeply nested")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_depth(inner, depth + 1)
+
+
+def _json(text: str, name: str) -> pd.DataFrame:
+    try:
+        value = _loads(text)
     except json.JSONDecodeError as error:
         raise CorpusError(f"{name} is broken at line {error.lineno:,}, column {error.colno:,}: {error.msg}.") from error
-    except RecursionError as error:
-        raise CorpusError(f"{name} is too deeply nested to be a list of records.") from error
+    except ValueError as error:
+        raise CorpusError(f"{name} cannot be read: {error}.") from error
     if isinstance(value, dict):  # {"data": [...]}: the one list of records inside
         lists = [v for v in value.values() if isinstance(v, list)]
         value = lists[0] if len(lists) == 1 else value
@@ -173,7 +248,7 @@ def _parquet(data: bytes, name: str) -> pd.DataFrame:
 
     try:
         frame = pd.read_parquet(io.BytesIO(data))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise CorpusError(f"{name} is not a readable parquet file: {str(error).splitlines()[0][:120]}.") from error
-    frame = frame.reset_index(drop=True)
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        raise CorpusError(f"{name} is not a readable parquet file.") from error
+    frame = frame.reset_index(drop=all(n is None for n in frame.index.names))  # a named index is a column
     return frame.astype({c: object for c in frame.columns if isinstance(frame[c].dtype, pd.StringDtype)})

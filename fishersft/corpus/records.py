@@ -164,7 +164,6 @@ class Corpus:
         first = ("topic", "language", "lang", "category", "source", "domain", "label")
         return sorted(found, key=lambda c: first.index(c.lower()) if c.lower() in first else len(first))
 
-
     @cached_property
     def colourable(self) -> list[str]:
         """Every column of numbers or short texts, the ones worth counting by first; the examples' own columns are too long."""
@@ -179,8 +178,8 @@ class Corpus:
 
 def split_by_seed(n: int, holdout: float, seed: int = HELD_OUT_SEED) -> np.ndarray:
     """(n,) bool: `holdout` of the records, at least 50 where there are that many, never more than half of them."""
-    if not 0 <= holdout < 1:
-        raise CorpusError(f"--holdout is a share from 0 to below 1 and was {holdout:g}; 0.1 holds out a tenth.")
+    if not isinstance(holdout, int | float) or not 0 <= holdout < 1:
+        raise CorpusError(f"--holdout is a share from 0 to below 1 and was {holdout}; 0.1 holds out a tenth.")
     held = np.zeros(n, dtype=bool)
     if holdout > 0 and n > 1:
         count = min(max(round(holdout * n), LEAST_HELD_OUT), n // 2)
@@ -191,6 +190,6 @@ def split_by_seed(n: int, holdout: float, seed: int = HELD_OUT_SEED) -> np.ndarr
 def split_by_column(values: Sequence[Any]) -> np.ndarray | None:
     """(n,) bool from a column of split names, or None where it does not name splits."""
     names = [str(v).strip().lower() for v in values]
-    if not set(names) <= HELD_OUT_NAMES | TRAIN_NAMES or not TRAIN_NAMES & set(names):
+    if not set(names) <= HELD_OUT_NAMES | TRAIN_NAMES:
         return None
     return np.array([name in HELD_OUT_NAMES for name in names])

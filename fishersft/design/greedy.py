@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 SLACK = 2 * TIE  # bounds carry rounding: whoever comes this close is evaluated
+MEASURABLE = 1e-12  # nats; below, a gain is rounding
 SWEEP_ROWS = 8_192  # rows of one batch where every sentence is evaluated
 
 
@@ -74,6 +75,8 @@ def _greedy(values: np.ndarray, offsets: np.ndarray, sigma2: float, device: str,
     batch = batch or max(8, min(32, 6_144 // d))
     V = torch.eye(d, dtype=torch.float64, device=device) * sigma2
     bounds = pool.sweep(torch.linalg.cholesky(V))
+    if bounds.max() < MEASURABLE:
+        raise DesignError(f"No sentence gains anything measurable: rows of zeros, or sigma2 = {sigma2:g} is too large.")
     heap = [(-g, i) for i, g in enumerate(bounds)]
     heapq.heapify(heap)
     evaluations, f = N, 0.0

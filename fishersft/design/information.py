@@ -16,11 +16,13 @@ from fishersft.errors import DesignError
 if TYPE_CHECKING:
     import torch
 
+LEAST, MOST = 1e-12, 1e12  # of sigma2: beyond, rounding decides
+
 
 def check_sigma2(sigma2: float) -> float:
-    """sigma2 as a float; DesignError unless it is positive and finite."""
-    if not (np.isfinite(sigma2) and sigma2 > 0):
-        raise DesignError(f"sigma2 must be a positive number and was {sigma2:g}; the paper's choice is 1.")
+    """sigma2 as a float; DesignError unless it is a number that float64 can work with."""
+    if isinstance(sigma2, bool) or not isinstance(sigma2, int | float | np.number) or not LEAST <= sigma2 <= MOST:
+        raise DesignError(f"sigma2 must be a positive number, {LEAST:g} to {MOST:g}, and was {sigma2}; 1 is usual.")
     return float(sigma2)
 
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
-from fishersft.errors import CorpusError, DesignError, StoreError, UserError, os_reason
+from fishersft.errors import CorpusError, DesignError, ModelError, StoreError, UserError, os_reason
 
 if TYPE_CHECKING:
     from fishersft.corpus.records import Corpus
@@ -148,9 +148,9 @@ def effective_max_tokens(max_tokens: int, context: int) -> int:
     Raises:
         UserError: below 2; a single token predicts nothing.
     """
-    if max_tokens < 2:
+    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int | np.integer) or max_tokens < 2:
         raise UserError(f"--max-tokens must be at least 2 and was {max_tokens}; the default is {MAX_TOKENS}.")
-    return min(max_tokens, context) if context else max_tokens
+    return int(min(max_tokens, context) if context else max_tokens)
 
 
 def storage_dtype(rows: int, dimension: int) -> np.dtype[Any]:
@@ -174,12 +174,13 @@ def embed_into(
     Returns:
         facts for the manifest: seconds of this start, tokens a second, batches found done.
     """
+    _check_vocabulary(plan, model)
     journal, values_file = folder / "journal.txt", folder / "values.bin"
     d = model.dimension
     layout = json.dumps({"rows": plan.rows, "d": d, "dtype": dtype.name, "batches": len(plan.batches)})
-    done = _resume(journal, layout)
-    started = time.perf_counter()
     size = plan.rows * d * dtype.itemsize
+    done = _resume(journal, layout) if values_file.is_file() and values_file.stat().st_size == size else 0
+    started = time.perf_counter()
     work = [int(sum(len(plan.encoded[i].ids) for i in batch)) for batch in plan.batches]
     total, finished = sum(work), sum(work[:done])
     at_start = finished
@@ -223,6 +224,15 @@ def embed_into(
     }
 
 
+def _check_vocabulary(plan: Plan, model: CausalLM) -> None:
+    known = len(cast(Any, model.network.get_input_embeddings()).weight)
+    top = max(int(e.ids.max()) for e in plan.encoded)
+    if top >= known:
+        raise ModelError(
+            f"The tokenizer of {model.name} gives the id {top:,}, but the model knows {known:,}; they do not belong together."
+        )
+
+
 def open_embeddings(folder: Path, facts: dict[str, Any], key: str) -> TokenEmbeddings:
     """Read what `embed_into` wrote; the rows stay on disk, mapped into memory."""
     offsets = np.load(folder / "offsets.npy", allow_pickle=False)
@@ -240,7 +250,9 @@ def _resume(journal: Path, layout: str) -> int:
         return 0
     if lines[0] != layout:
         return 0
-    whole = lines[1:-1]  # a line without its line break was being written
+    whole = lines[1:-1]
+    if lines[-1]:  # a line without its line break was being written: cut it off, or the next one would join it
+        journal.write_text("\n".join([layout, *whole, ""]), encoding="utf-8")
     return len(whole) if whole == [str(i) for i in range(len(whole))] else 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from fishersft import bundle
+from fishersft.corpus.read import shortened
 from fishersft.errors import ModelError, os_reason
+from fishersft.home import user_path
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WANTED = ("*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt", "*.jinja", "*.tiktoken")
@@ -43,13 +46,14 @@ class ModelFolder:
 
     @cached_property
     def weights(self) -> list[Path]:
-        return sorted(self.path.glob("*.safetensors"))
+        return sorted(f for f in self.path.glob("*.safetensors") if f.is_file())
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over the configuration, the tokenizer and every weight."""
         h = hashlib.sha256()
-        tokenizer = [f for f in sorted(self.path.iterdir()) if re.match(r"(tokenizer|vocab|merges|special_|chat_)", f.name)]
+        named = re.compile(r"tokenizer|vocab|merges|special_|added_|chat_")
+        tokenizer = [f for f in sorted(self.path.iterdir()) if named.match(f.name) and f.is_file()]
         for file in [self.path / "config.json", *tokenizer, *self.weights]:
             h.update(file.name.encode() + b"\0")
             with file.open("rb") as f:
@@ -72,9 +76,15 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
         ModelError: not there, no safetensors, pickled weights only, or it asks to run code of its own.
     """
     name = str(name)
+    if not name.strip():
+        raise ModelError("A model is 'mini', a folder, or a hub id such as gpt2, not an empty name.")
+    path = bundle.asset("mini") if name == "mini" else user_path(name)
+    if revision and os.path.isdir(path):
+        raise ModelError(f"A revision is for models of the hub; {shortened(name)} is a folder.")
     if name == "mini":
-        return _checked(ModelFolder("mini", bundle.asset("mini")))
-    path = Path(name).expanduser()
+        return _checked(ModelFolder("mini", path))
+    if not os.path.exists(path) and len(name) > 200:
+        raise ModelError(f"There is no model folder {shortened(name)}.")
     if path.is_dir():
         return _checked(ModelFolder(name, path.resolve()))
     if path.is_file():
@@ -113,7 +123,7 @@ def _json(path: Path, name: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{name}: {path.name} cannot be read ({os_reason(error)}).") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{name}: {path.name} is not valid JSON; fetch the model again.") from error
     if not isinstance(value, dict):
         raise ModelError(f"{name}: {path.name} does not hold a configuration.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 TOLERANCE = 1e-3  # of the largest logit, in float32
 
 
@@ -98,6 +99,8 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
             )
     except Exception as error:  # the library raises whatever its parts raise; each gets one sentence
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        if "mismatch" in str(error):
+            reason = "its weights do not fit the sizes in its config.json"
         raise ModelError(f"The model {folder.name} could not be loaded as a causal language model: {reason}") from error
     network, info = loaded
     if missing := sorted(info.get("missing_keys", ())):
@@ -119,7 +122,7 @@ def _tokenizer(path: str, name: str) -> Any:
         with _quiet():
             return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except Exception as error:
-        raise ModelError(f"The tokenizer of {name} could not be loaded: {str(error).strip()[:200]}") from error
+        raise ModelError(f"The tokenizer of {name} could not be loaded: {' '.join(str(error).split())[:200]}") from error
 
 
 def _device(name: str) -> torch.device:
@@ -129,8 +132,10 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in DEVICES:
+            raise RuntimeError(f"{device.type} is not a device to compute on")
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
         raise ModelError(f"The device '{name}' is not available here; use --device cpu.") from error
     return device
 
@@ -142,7 +147,8 @@ def _check_head(network: Any, name: str, device: torch.device) -> str:
     head = network.get_output_embeddings()
     if head is None or getattr(head, "weight", None) is None:
         raise ModelError(f"The model {name} has no linear output head, so its design matrix is not defined.")
-    n = min(16, int(getattr(network.config, "max_position_embeddings", 16) or 16))
+    context = getattr(network.config, "max_position_embeddings", None)
+    n = min(16, context) if isinstance(context, int) and context > 1 else 16
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, network.config.vocab_size, (2, n), generator=generator).to(device)
     with torch.inference_mode():
@@ -159,6 +165,8 @@ def _check_head(network: Any, name: str, device: torch.device) -> str:
     def close(a: torch.Tensor, b: torch.Tensor) -> bool:
         return bool((a - b).abs().max() <= TOLERANCE * b.abs().max().clamp_min(1e-12))
 
+    if not (torch.isfinite(rows).all() and torch.isfinite(logits).all()):
+        raise ModelError(f"The model {name} gives numbers that are not finite; its weights are damaged.")
     if not close(rows[:, : n // 2], short):
         raise ModelError(f"The model {name} is not causal: later tokens change earlier rows.")
     if close(out, logits):

@@ -6,6 +6,7 @@ selectors may be given by name or as objects.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.projection import project
 from fishersft.runs.store import Artifact, Recipe, Store, made, writing_to
-from fishersft.selectors.base import Budget, Order, Pool, Selection, Selector
+from fishersft.selectors.base import Budget, Order, Pool, Selection, Selector, check_seed
 
 Progress = Callable[[int, int], None]
 EMBEDDINGS, ORDER, MAP, BAND, GAIN = "embeddings", "order", "map", "band", "gain"
@@ -41,7 +42,6 @@ def embed(
     *,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
-    dtype: str | None = None,
     store: Store | None = None,
     on_progress: Progress | None = None,
 ) -> TokenEmbeddings:
@@ -51,21 +51,34 @@ def embed(
         corpus: a `Corpus`, or what `load_corpus` takes.
         model: a `CausalLM`, or what `load_model` takes; its weights are loaded only where the rows are not stored yet.
         max_tokens: where records are cut; never above the model's context.
-        dtype: `float32` or `float16` on disk; by default float32 up to 1 GB.
         on_progress: told (tokens done, tokens in all) after each batch; may raise `Cancelled`, which keeps what is done.
 
     Raises:
         CorpusError, ModelError, StoreError: one sentence each.
     """
+    return embed_as(None, corpus, model, max_tokens=max_tokens, device=device, store=store, on_progress=on_progress)
+
+
+def embed_as(
+    dtype: str | None,
+    corpus: str | Path | Corpus,
+    model: str | Path | ModelFolder | CausalLM = "mini",
+    *,
+    max_tokens: int = MAX_TOKENS,
+    device: str = "auto",
+    store: Store | None = None,
+    on_progress: Progress | None = None,
+) -> TokenEmbeddings:
+    """`embed` with the rows stored as `float16` or `float32` whatever their size; for artifacts that are to be shipped."""
     store = store or Store.default()
     corpus = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
     folder = _folder(model)
     recipe = embeddings_recipe(corpus, folder, max_tokens)
-    if found := store.find(recipe):
-        return _open(found)
+    if found := store.read(recipe, _open):
+        return found
     with store.lock(recipe):
-        if found := store.find(recipe):  # another process finished while we waited
-            return _open(found)
+        if found := store.read(recipe, _open):  # another process finished while we waited
+            return found
         layout = plan(corpus, load_tokenizer(folder), recipe.parameters["max_tokens"])
         lm = model if isinstance(model, CausalLM) else load_model(folder, device=device)
         kind = np.dtype(dtype) if dtype else storage_dtype(layout.rows, lm.dimension)
@@ -102,8 +115,7 @@ def stored_embeddings(
     corpus: Corpus, folder: ModelFolder, max_tokens: int = MAX_TOKENS, store: Store | None = None
 ) -> TokenEmbeddings | None:
     """The embeddings if they are in the store already."""
-    found = (store or Store.default()).find(embeddings_recipe(corpus, folder, max_tokens))
-    return _open(found) if found else None
+    return (store or Store.default()).read(embeddings_recipe(corpus, folder, max_tokens), _open)
 
 
 def select(
@@ -150,7 +162,7 @@ def order_recipe(embeddings: TokenEmbeddings, selector: Selector, seed: int) -> 
     return Recipe(
         ORDER,
         1,
-        {"selector": selector.name, "parameters": selector.parameters, "seed": seed},
+        {"selector": selector.name, "parameters": selector.parameters, "seed": check_seed(seed)},
         {"embeddings": embeddings.key},
     )
 
@@ -186,12 +198,21 @@ def stored_order(pool: Pool, selector: Selector, budget: Budget, seed: int = 0, 
 
 
 def _stored_order(store: Store, recipe: Recipe, pool: Pool, budget: Budget) -> Order | None:
+    def read(artifact: Artifact) -> Order:
+        known = Order(**_arrays(artifact))
+        if len(known) < len(pool) and budget.cut(pool.tokens[known.positions]) is None:
+            raise TooShort
+        return known
+
     for place in (Store(store.path), *(Store(b) for b in store.behind)):
-        if found := place.find(recipe):
-            known = Order(**_arrays(found))
-            if len(known) == len(pool) or budget.cut(pool.tokens[known.positions]) is not None:
-                return known
+        with contextlib.suppress(TooShort):
+            if (found := place.read(recipe, read)) is not None:
+                return found
     return None
+
+
+class TooShort(Exception):
+    """A stored order ends before the budget does."""
 
 
 def map_of(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0, store: Store | None = None) -> np.ndarray:
@@ -291,11 +312,11 @@ def _open(artifact: Artifact) -> TokenEmbeddings:
 
 
 def _cached(store: Store, recipe: Recipe, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    if found := store.find(recipe):
-        return _arrays(found)
+    if found := store.read(recipe, _arrays):
+        return found
     with store.lock(recipe):
-        if found := store.find(recipe):
-            return _arrays(found)
+        if found := store.read(recipe, _arrays):
+            return found
         arrays = compute()
         _commit_arrays(store, recipe, arrays, {})
         return arrays

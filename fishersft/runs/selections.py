@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from fishersft.corpus.export import picks_table, write_table
+from fishersft.corpus.export import picks_table, to_bytes
 from fishersft.corpus.records import Corpus
-from fishersft.errors import UserError
+from fishersft.errors import StoreError, UserError
 from fishersft.lm.embed import TokenEmbeddings
-from fishersft.runs.store import Recipe, Store, made
+from fishersft.runs.store import Recipe, Store, made, writing_to
 from fishersft.selectors.base import Selection
 
 if TYPE_CHECKING:
@@ -21,21 +22,23 @@ SELECTION = "selection"
 def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None) -> str:
     """Keep a selection with its picks' own fields; returns the run's id, which `export` takes."""
     store = store or Store.default()
+    picks = to_bytes(selection_table(corpus, selection), "jsonl")
     recipe = Recipe(
         SELECTION,
-        1,
+        2,
         {
             "selector": selection.selector,
             "parameters": selection.parameters,
             "seed": selection.seed,
-            "n": len(selection),
+            "picks": hashlib.sha256(picks).hexdigest(),  # metadata too, which the corpus' fingerprint leaves out
         },
-        {"embeddings": embeddings.key, "corpus": corpus.fingerprint},
+        {"embeddings": embeddings.key, "corpus": corpus.name},
     )
     if store.find(recipe) is None:
         with store.lock(recipe):
             folder = store.workspace(recipe)
-            write_table(selection_table(corpus, selection), folder / "picks.jsonl", "jsonl")
+            with writing_to(store.path):
+                (folder / "picks.jsonl").write_bytes(picks)
             store.commit(recipe, folder, {**summary(corpus, embeddings, selection), **made()})
     return recipe.key[:12]
 
@@ -77,6 +80,11 @@ def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any]
     found = (store or Store.default()).by_prefix(SELECTION, run) if run and set(run) <= set("0123456789abcdef") else []
     if len(found) != 1:
         several = "several runs start" if found else "no run starts"
-        raise UserError(f"In the store {several} with '{run}'; fishersft select prints the id of what it chose.")
-    text = (found[0].path / "picks.jsonl").read_text(encoding="utf-8")
-    return found[0].manifest, pd.DataFrame([json.loads(line) for line in text.split("\n") if line], dtype=object)
+        raise UserError(f"In the store {several} with '{run[:40]}'; fishersft select prints the id of what it chose.")
+    try:
+        lines = (found[0].path / "picks.jsonl").read_text(encoding="utf-8").split("\n")
+        table = pd.DataFrame([json.loads(line) for line in lines if line])
+        table = table.astype({"rank": "int64", "index": "int64", "gain": "float64", "tokens": "int64"})
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"The picks of run {run} are damaged in the store; run the same select again.") from error
+    return found[0].manifest, table

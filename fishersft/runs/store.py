@@ -10,17 +10,19 @@ Read-only folders (the embedded demo) may stand behind the user's own.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
@@ -30,6 +32,7 @@ from fishersft.home import home
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,25 @@ class Store:
                 return found
         return None
 
+    def read(self, recipe: Recipe, reader: Callable[[Artifact], T]) -> T | None:
+        """What `reader` makes of the recipe's artifact; None, and logged, where there is none or it is damaged inside."""
+        for place in (Store(self.path), *(Store(b) for b in self.behind)):
+            if found := place.find(recipe):
+                try:
+                    return reader(found)
+                except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                    log.warning("artifact %s cannot be read and will be made again: %s", found.path, error)
+        return None
+
     def by_prefix(self, stage: str, prefix: str) -> list[Artifact]:
         """Artifacts of a stage whose key starts so, in no special order."""
         found: dict[str, Artifact] = {}
         for place in (self.path, *self.behind):
-            for folder in (place / "artifacts" / stage).glob("[0-9a-f]*"):
+            try:
+                folders = list((place / "artifacts" / stage).iterdir())
+            except OSError:  # no such folder yet
+                continue
+            for folder in folders:
                 if folder.name.startswith(prefix) and (artifact := _read(folder, folder.name)):
                     found.setdefault(artifact.key, artifact)
         return list(found.values())
@@ -116,6 +133,9 @@ class Store:
         """Make a finished workspace an artifact: manifest last, then one rename; an older one gives way."""
         with writing_to(self.path):
             files = {f.name: f.stat().st_size for f in sorted(folder.iterdir()) if f.name != MANIFEST}
+            for name in files:
+                with (folder / name).open("rb") as written:
+                    os.fsync(written.fileno())
             manifest = {
                 "key": recipe.key,
                 "stage": recipe.stage,
@@ -157,9 +177,10 @@ def writing_to(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space or set FISHERSFT_HOME to another folder" if full else "set FISHERSFT_HOME to a folder that can"
         raise StoreError(
-            f"The store at {path} cannot be written ({os_reason(error)}); "
-            "free some space or set FISHERSFT_HOME to another folder. What was finished is kept."
+            f"The store at {str(path)[:200]} cannot be written ({os_reason(error)}); {advice}. What was finished is kept."
         ) from error
 
 
@@ -178,8 +199,8 @@ def _read(folder: Path, key: str) -> Artifact | None:
         for name, size in manifest["files"].items():
             if (folder / name).stat().st_size != size:
                 raise ValueError(f"{name} has not its {size} bytes")
-    except FileNotFoundError as error:
-        if folder.exists():
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if folder.is_dir():
             log.warning("artifact %s is incomplete and will be made again: %s", folder, error)
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -57,11 +57,13 @@ def find_selector(name: str) -> type[Selector]:
 def make_selector(name: str, parameters: Mapping[str, Any] | None = None) -> Selector:
     """A selector with its parameters, given as values or as text (from a command line or an address)."""
     kind = find_selector(name)
+    if not isinstance(parameters or {}, Mapping):
+        raise ParameterError(f"A selector's parameters are names with values, not {parameters!r}.")
     known = {f.name: f for f in fields(kind)}
     values: dict[str, Any] = {}
     for key, value in (parameters or {}).items():
         if key not in known:
-            there = ", ".join(known) or "it has none"
+            there = f"it has {', '.join(known)}" if known else "it has none"
             raise ParameterError(f"The selector '{name}' has no parameter '{key}'; {there}.")
         values[key] = _parsed(name, key, value, known[key].default)
     return kind(**values)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fishersft.errors import BudgetError
+from fishersft.errors import BudgetError, ParameterError
 from fishersft.lm.embed import TokenEmbeddings
 
 if TYPE_CHECKING:
@@ -45,6 +45,13 @@ class Pool:
     @property
     def tokens(self) -> np.ndarray:
         return self.embeddings.tokens
+
+
+def check_seed(seed: int) -> int:
+    """The seed as an int; ParameterError unless it is a whole number of at least 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ParameterError(f"A seed is a whole number of at least 0 and was {seed!r}.")
+    return int(seed)
 
 
 class Pick(NamedTuple):
@@ -157,7 +164,7 @@ class Selection:
         """At least this share of the best possible log det, from 0 to 1, where the selector proves one."""
         from fishersft.design.certificate import share_of_optimum
 
-        if self.log_det is None or not len(self) or np.isnan(self.order.optimum_bounds[-1]):
+        if not self.log_det or not len(self) or np.isnan(self.order.optimum_bounds[-1]):
             return None
         return share_of_optimum(self.log_det, float(self.order.optimum_bounds[-1]))
 
@@ -191,7 +198,7 @@ class Selector(ABC):
     def take(self, pool: Pool, budget: Budget, seed: int = 0, on_progress: Progress | None = None) -> Order:
         """The order as far as the budget needs it (with a token budget, one pick beyond it where there is one)."""
         budget.check(pool)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(check_seed(seed))
         total = budget.sentences if budget.sentences is not None else int(budget.tokens or 0)
         seen = np.zeros(len(pool), dtype=bool)
         picks: list[Pick] = []

@@ -63,8 +63,7 @@ def model(choice: Choice) -> CausalLM:
 def embeddings(choice: Choice) -> TokenEmbeddings | None:
     """The embeddings of a choice if they are in the store."""
     recipe = pipeline.embeddings_recipe(corpus(choice), folder(choice))
-    found = Store.default().find(recipe)
-    return _embeddings(found.key, str(found.path), found) if found else None
+    return Store.default().read(recipe, lambda found: _embeddings(found.key, str(found.path), found))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

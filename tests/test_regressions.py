@@ -1,0 +1,260 @@
+"""Ways that real input broke an earlier version: wrong data without a word, and tracebacks where a sentence was due."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fishersft import Pool, PromptCompletion, Store, TokenEmbeddings, embed, load_corpus, make_selector, select
+from fishersft.errors import CorpusError, DesignError, ModelError, ParameterError, UserError
+from fishersft.lm.folder import find_model
+from fishersft.runs.selections import load_selection, save_selection
+
+
+def run(*arguments, stdout=subprocess.PIPE, **environment):
+    command = [sys.executable, "-m", "fishersft", *map(str, arguments)]
+    return subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}, check=False
+    )
+
+
+def written(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def texts(path, **options):
+    return [e.text for e in load_corpus(path, holdout=0, **options).examples]
+
+
+def test_the_same_texts_with_other_metadata_are_another_run(tmp_path):
+    runs = []
+    for label in "AB":
+        path = written(tmp_path, "c.jsonl", "".join(json.dumps({"text": t, "label": label}) + "\n" for t in ("the cat", "a dog")))
+        corpus = load_corpus(path, holdout=0)
+        runs.append(save_selection(corpus, embed(corpus), select(corpus, budget=2)))
+    assert [load_selection(r)[1]["label"].tolist() for r in runs] == [["A", "A"], ["B", "B"]]
+
+
+def test_the_corpus_is_never_overwritten_by_its_picks(jsonl):
+    before = jsonl.read_bytes()
+    done = run("select", jsonl, "--budget", 1, "--out", jsonl)
+    assert done.returncode == 2
+    assert "would overwrite the corpus" in done.stderr
+    assert jsonl.read_bytes() == before
+
+
+def test_csv_cells_stay_as_they_are_written(tmp_path):
+    path = written(tmp_path, "n.csv", "text,code,big,amount,year\n007,00501,123456789012345678,1.50,1999\n1e5,01234,2,,2001\n")
+    corpus = load_corpus(path, text_column="text", holdout=0)
+    assert [e.text for e in corpus.examples] == ["007", "1e5"]
+    assert corpus.fields["code"].tolist() == ["00501", "01234"]
+    assert corpus.fields["big"].tolist() == [123456789012345678, 2]
+    assert corpus.fields["amount"].tolist() == ["1.50", ""]
+    assert corpus.fields["year"].tolist() == [1999, 2001]
+
+
+@pytest.mark.parametrize("ragged", ["a,b\n1,2,3\n4,5\n", "a,b\n1,2\n4\n"])
+def test_a_csv_row_of_another_width_is_never_cut_or_filled(tmp_path, ragged):
+    path = written(tmp_path, "r.csv", ragged)
+    with pytest.raises(CorpusError, match=r"line \d has \d fields? and the header has 2|has \d fields"):
+        load_corpus(path, text_column="a")
+    assert load_corpus(path, text_column="a", skip_bad=True).bad_lines == 1
+
+
+def test_an_open_quote_is_refused_and_a_tsv_may_know_none(tmp_path):
+    with pytest.raises(CorpusError, match="starts at line 3 has a quote out of place"):
+        load_corpus(written(tmp_path, "u.csv", 'text\na\n"b\nc\n'), skip_bad=True)
+    assert texts(written(tmp_path, "q.tsv", 'text\tn\n"Oh!" she said\t1\nfine\t2\n')) == ['"Oh!" she said', "fine"]
+
+
+def test_a_completion_that_is_json_stays_what_it_is(tmp_path):
+    rows = [{"prompt": "give json", "completion": '[{"a": true}]'}, {"prompt": '[{"a":1}]', "completion": "y"}]
+    path = written(tmp_path, "j.jsonl", "\n".join(map(json.dumps, rows)))
+    assert load_corpus(path, holdout=0).examples[0] == PromptCompletion("give json", '[{"a": true}]')
+
+
+def test_structured_content_is_read_as_text_or_refused_with_its_record(tmp_path):
+    parts = [{"type": "text", "text": "yo "}, {"type": "text", "text": "yo"}]
+    chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": parts}]
+    corpus = load_corpus(written(tmp_path, "c.json", json.dumps([{"messages": chat}])), holdout=0)
+    assert corpus.examples[0].messages[1].content == "yo yo"
+    with pytest.raises(CorpusError, match="record 1: the text is a dict"):
+        load_corpus(written(tmp_path, "d.json", json.dumps([{"text": "a"}, {"text": {"b": 1}}])))
+    pd.DataFrame({"text": [b"caf\xc3\xa9"]}).to_parquet(tmp_path / "b.parquet")
+    assert texts(tmp_path / "b.parquet") == ["café"]
+    rows = [{"prompt": [{"role": "user", "content": "x"}], "completion": None}]
+    with pytest.raises(CorpusError, match="record 0"):
+        load_corpus(written(tmp_path, "n.json", json.dumps(rows)))
+
+
+def test_two_fields_never_share_a_name_in_the_output(tmp_path):
+    path = written(tmp_path, "o.csv", "text,rank,record_rank\nhello there,r1,x1\ngood bye,r2,x2\n")
+    for ending in ("jsonl", "csv", "parquet"):
+        out = tmp_path / f"picks.{ending}"
+        assert run("select", path, "--holdout", 0, "--budget", 2, "--out", out).returncode == 0
+    table = pd.read_parquet(out)
+    assert sorted(table["record_rank_"]) == ["r1", "r2"]
+    assert sorted(table["record_rank"]) == ["x1", "x2"]
+
+
+def test_a_certificate_is_never_claimed_for_nothing():
+    pool = Pool(TokenEmbeddings.of([np.zeros((2, 3))] * 4))
+    with pytest.raises(DesignError, match="No sentence gains anything measurable"):
+        make_selector("token_od").select(pool, 1)
+    for sigma2 in (1e300, 1e-320, "1e30"):
+        with pytest.raises(DesignError, match="sigma2 must be a positive number"):
+            make_selector("token_od", {"sigma2": sigma2})
+
+
+def test_utf32_and_late_zero_bytes_are_refused(tmp_path):
+    (tmp_path / "u.txt").write_bytes("hello".encode("utf-32"))
+    (tmp_path / "z.txt").write_bytes(b"a line\n" * 20_000 + b"\x00")
+    with pytest.raises(CorpusError, match="UTF-32"):
+        load_corpus(tmp_path / "u.txt")
+    with pytest.raises(CorpusError, match="zero byte at position 140,000"):
+        load_corpus(tmp_path / "z.txt")
+
+
+def test_a_parquet_index_with_a_name_is_a_column(tmp_path):
+    pd.DataFrame({"n": [1, 2]}, index=pd.Index(["one", "two"], name="text")).to_parquet(tmp_path / "i.parquet")
+    assert texts(tmp_path / "i.parquet") == ["one", "two"]
+
+
+def test_a_corpus_held_out_entirely_by_its_own_column_is_refused(tmp_path):
+    with pytest.raises(CorpusError, match="every record is held out"):
+        load_corpus(written(tmp_path, "t.csv", "text,split\na,test\nb,test\n"))
+
+
+def test_places_that_cannot_be_written_and_a_full_pipe_get_a_sentence(jsonl, tmp_path):
+    for out in (tmp_path / ("a" * 250 + ".jsonl"), jsonl / "x.jsonl"):
+        done = run("select", jsonl, "--budget", 1, "--out", out)
+        assert (done.returncode, len(done.stderr.strip().splitlines()[-1:])) == (2, 1)
+        assert "Traceback" not in done.stderr
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full:
+            done = run("select", jsonl, "--budget", 1, stdout=full)
+        assert done.returncode == 1
+        assert "Standard output cannot be written" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_seeds_and_other_arguments_of_the_wrong_kind(jsonl):
+    for seed in (-1, 1.5, None, "x"):
+        with pytest.raises(ParameterError, match="A seed is a whole number"):
+            select(jsonl, budget=1, selector="uniform", seed=seed)
+    assert len(select(jsonl, budget=np.int64(1), seed=np.int64(3), max_tokens=np.int64(9))) == 1
+    with pytest.raises(UserError):
+        select(jsonl, budget=1, max_tokens="64")
+    with pytest.raises(UserError):
+        select(jsonl, budget=1, parameters="sigma2=1")
+    with pytest.raises(CorpusError, match="--holdout is a share"):
+        load_corpus(jsonl, holdout="0.1")
+
+
+def test_lone_surrogates_and_huge_numbers_can_be_exported(tmp_path):
+    content = '{"text": "a b", "v\\ud800": "\\udfff", "n": 99999999999999999999999}\n{"text": "c d", "n": 1}\n'
+    path = written(tmp_path, "s.jsonl", content)
+    for ending in ("jsonl", "csv", "parquet"):
+        done = run("select", path, "--holdout", 0, "--budget", 2, "--out", tmp_path / f"out.{ending}")
+        assert done.returncode == 0, done.stderr
+
+
+def test_json_too_deep_or_with_endless_numbers_is_refused(tmp_path):
+    deep = "[" * 900 + "]" * 900
+    with pytest.raises(CorpusError, match="line 1 is broken: it is too deeply nested"):
+        load_corpus(written(tmp_path, "d.jsonl", '{"text": "a", "v": ' + deep + "}\n"))
+    with pytest.raises(CorpusError, match="a whole number that is too long"):
+        load_corpus(written(tmp_path, "h.json", '[{"text": "a", "v": ' + "9" * 5000 + "}]"))
+
+
+def test_a_tokenizer_of_another_model_is_noticed(shared, jsonl, tmp_path):
+    folder = tmp_path / "mixed"
+    shutil.copytree(shared / "models/stories260K", folder)
+    os.chmod(folder, 0o755)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+        shutil.copy(shared / "models/gpt2-tokenizer" / name, folder / name)
+    with pytest.raises(ModelError, match="do not belong together"):
+        embed(jsonl, str(folder))
+
+
+def test_stray_entries_in_a_model_folder_do_not_stop_it(tmp_path):
+    folder = tmp_path / "m"
+    shutil.copytree(find_model("mini").path, folder)
+    (folder / "tokenizer_old").mkdir()
+    (folder / "vocab.bak").symlink_to("nowhere")
+    assert find_model(folder).fingerprint == find_model("mini").fingerprint
+
+
+@pytest.mark.parametrize("name", ["~nouser/x.txt", "x" * 5000, ""])
+def test_odd_names_get_a_sentence(name):
+    for arguments in (["select", name, "--budget", 1], ["select", "demo", "--budget", 1, "--model", name]):
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr) < 600
+
+
+@pytest.mark.parametrize("device", ["meta", "hpu", "privateuseone", "cuda:99"])
+def test_devices_that_are_not_here_get_a_sentence(jsonl, device):
+    with pytest.raises(ModelError, match=f"device '{device}' is not available"):
+        embed(jsonl, device=device)
+
+
+@pytest.mark.parametrize("name", ["index.npy", "offsets.npy", "arrays.npz", "picks.jsonl"])
+def test_damage_of_the_same_size_is_a_miss(jsonl, home, name):
+    corpus = load_corpus(jsonl)
+    chosen = select(corpus, budget=2)
+    run_id = save_selection(corpus, embed(corpus), chosen)
+    for file in home.rglob(name):
+        file.write_bytes(b"\xff" * file.stat().st_size)
+    if name == "picks.jsonl":
+        with pytest.raises(UserError, match="damaged in the store"):
+            load_selection(run_id)
+    else:
+        assert np.array_equal(select(corpus, budget=2).indices, chosen.indices)
+
+
+@pytest.mark.parametrize("damage", ["torn journal", "no values", "short values"])
+def test_a_damaged_partial_start_never_becomes_an_artifact(home, monkeypatch, damage):
+    from fishersft.errors import Cancelled
+    from fishersft.lm import embed as module
+
+    monkeypatch.setattr(module, "BATCH_TOKENS", 2048)
+    store = Store(home)
+
+    def stop(done, total):
+        if done > total / 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        embed("demo", store=store, on_progress=stop)
+    (partial,) = (home / "partial").iterdir()
+    match damage:
+        case "torn journal":
+            with (partial / "journal.txt").open("a") as f:
+                f.write("1")
+        case "no values":
+            (partial / "values.bin").unlink()
+        case "short values":
+            os.truncate(partial / "values.bin", 1000)
+    resumed = embed("demo", store=store)
+    assert (resumed.facts["resumed_at_batch"] > 0) == (damage == "torn journal")
+    shipped = embed("demo")
+    assert np.abs(resumed.values - shipped.values.astype(np.float32)).max() < 0.02
+
+
+def test_a_store_in_the_way_of_a_file_gets_one_line(tmp_path, jsonl):
+    done = run("embed", jsonl, FISHERSFT_HOME=str(written(tmp_path, "file", "x")))
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "set FISHERSFT_HOME to a folder that can" in done.stderr
+    assert run("export", "abc", FISHERSFT_HOME="a" * 300).returncode == 2
