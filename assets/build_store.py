@@ -14,7 +14,7 @@ import numpy as np
 
 from fishersft import Budget, Pool, Store, load_corpus, make_selector
 from fishersft.curves.gain import grid
-from fishersft.runs import pipeline
+from fishersft.runs import pictures, pipeline
 
 TARGET = Path(__file__).resolve().parent / "store"
 
@@ -28,11 +28,11 @@ def main() -> None:
     for name in ("token_od", "sentence_od", "uniform", "longest"):
         selector = make_selector(name)
         order = pipeline.order(pool, selector, everything, store=store)
-        pipeline.gain_of(embeddings, order, selector, 0, store=store)
+        pictures.gain_of(embeddings, order, selector, 0, store=store)
         print(f"{name}: {len(order)} picks in {order.seconds[-1]:.1f} s, {order.evaluations[-1]} evaluations")
     for method in ("umap", "pca"):
-        pipeline.map_of(embeddings, method, store=store)
-    band = pipeline.band(embeddings, len(pool), int(embeddings.tokens.sum()), store=store)
+        pictures.map_of(embeddings, method, store=store)
+    band = pictures.band(embeddings, len(pool), int(embeddings.tokens.sum()), store=store)
     assert np.array_equal(band.sentences, grid(len(pool)))
     for leftover in ("locks", "partial"):
         shutil.rmtree(TARGET / leftover, ignore_errors=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import numpy as np
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
-from fishersft.curves.gain import grid, log_det_at, uniform_band, within_tokens
 from fishersft.lm.embed import (
     TokenEmbeddings,
     effective_max_tokens,
@@ -28,12 +26,11 @@ from fishersft.lm.embed import (
 )
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
-from fishersft.projection import project
-from fishersft.runs.store import Artifact, Recipe, Store, made, writing_to
+from fishersft.runs.store import Artifact, Recipe, Store, commit_arrays, made, read_arrays
 from fishersft.selectors.base import Budget, Order, Pool, Selection, Selector, check_seed
 
 Progress = Callable[[int, int], None]
-EMBEDDINGS, ORDER, MAP, BAND, GAIN = "embeddings", "order", "map", "band", "gain"
+EMBEDDINGS, ORDER = "embeddings", "order"
 
 
 def embed(
@@ -188,7 +185,7 @@ def order(
         if (found := _stored_order(store, recipe, pool, budget)) is not None:
             return found
         taken = selector.take(pool, budget, seed, on_progress)
-        _commit_arrays(store, recipe, {f: getattr(taken, f) for f in taken.__dataclass_fields__}, {"picks": len(taken)})
+        commit_arrays(store, recipe, {f: getattr(taken, f) for f in taken.__dataclass_fields__}, {"picks": len(taken)})
         return taken
 
 
@@ -199,7 +196,7 @@ def stored_order(pool: Pool, selector: Selector, budget: Budget, seed: int = 0, 
 
 def _stored_order(store: Store, recipe: Recipe, pool: Pool, budget: Budget) -> Order | None:
     def read(artifact: Artifact) -> Order:
-        known = Order(**_arrays(artifact))
+        known = Order(**read_arrays(artifact))
         if len(known) < len(pool) and budget.cut(pool.tokens[known.positions]) is None:
             raise TooShort
         return known
@@ -215,92 +212,6 @@ class TooShort(Exception):
     """A stored order ends before the budget does."""
 
 
-def map_of(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0, store: Store | None = None) -> np.ndarray:
-    """(N, 2) coordinates of the sentence means, for the eye."""
-    store = store or Store.default()
-    recipe = map_recipe(embeddings, method, seed)
-    arrays = _cached(store, recipe, lambda: {"xy": project(embeddings.means, method, seed)})
-    return arrays["xy"]
-
-
-def map_recipe(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0) -> Recipe:
-    return Recipe(MAP, 1, {"method": method, "seed": seed}, {"embeddings": embeddings.key})
-
-
-@dataclass(frozen=True)
-class Band:
-    """Random draws and the longest-first control on two grids of budgets, in nats above the empty selection.
-
-    Attributes:
-        sentences, tokens: (k,), (l,) the grids.
-        uniform_by_sentences, uniform_by_tokens: (draws, k), (draws, l).
-        longest_by_sentences, longest_by_tokens: (k,), (l,).
-    """
-
-    sentences: np.ndarray
-    tokens: np.ndarray
-    uniform_by_sentences: np.ndarray
-    uniform_by_tokens: np.ndarray
-    longest_by_sentences: np.ndarray
-    longest_by_tokens: np.ndarray
-
-
-def band_recipe(embeddings: TokenEmbeddings, top: int, token_top: int, sigma2: float = 1.0, draws: int = 20) -> Recipe:
-    parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0}
-    return Recipe(BAND, 1, parameters, {"embeddings": embeddings.key})
-
-
-def band(
-    embeddings: TokenEmbeddings,
-    top: int,
-    token_top: int,
-    *,
-    sigma2: float = 1.0,
-    draws: int = 20,
-    store: Store | None = None,
-    on_progress: Progress | None = None,
-) -> Band:
-    """What chance and sheer length gain up to `top` sentences and `token_top` tokens."""
-
-    def compute() -> dict[str, np.ndarray]:
-        sentences, tokens = grid(top), grid(token_top)
-        drawn = uniform_band(embeddings, sentences, tokens, sigma2=sigma2, draws=draws, on_progress=on_progress)
-        longest = np.argsort(-embeddings.tokens, kind="stable")
-        fits = within_tokens(embeddings.tokens[longest], tokens)
-        at = np.unique(np.concatenate([sentences, fits]))
-        f = log_det_at(embeddings, longest, at, sigma2)
-        return {
-            "sentences": sentences,
-            "tokens": tokens,
-            "uniform_by_sentences": drawn[0],
-            "uniform_by_tokens": drawn[1],
-            "longest_by_sentences": f[np.searchsorted(at, sentences)],
-            "longest_by_tokens": f[np.searchsorted(at, fits)],
-        }
-
-    recipe = band_recipe(embeddings, top, token_top, sigma2, draws)
-    return Band(**_cached(store or Store.default(), recipe, compute))
-
-
-def gain_of(
-    embeddings: TokenEmbeddings, order: Order, selector: Selector, seed: int, sigma2: float = 1.0, store: Store | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """f of a selector's order on a grid of sentences: (k,) budgets and (k,) nats, under TokenOD's criterion.
-
-    TokenOD's own gains are summed; for every other selector the token rows of its picks are.
-    """
-    if selector.name == "token_od" and selector.parameters.get("sigma2") == sigma2:
-        return np.arange(1, len(order) + 1), np.cumsum(order.gains)
-    at = grid(len(order), 80)
-    recipe = Recipe(GAIN, 1, {"top": len(order), "sigma2": sigma2}, {"order": order_recipe(embeddings, selector, seed).key})
-
-    def compute() -> dict[str, np.ndarray]:
-        return {"at": at, "f": log_det_at(embeddings, order.positions, at, sigma2)}
-
-    arrays = _cached(store or Store.default(), recipe, compute)
-    return arrays["at"], arrays["f"]
-
-
 def _folder(model: str | Path | ModelFolder | CausalLM) -> ModelFolder:
     if isinstance(model, CausalLM):
         return model.folder
@@ -309,26 +220,3 @@ def _folder(model: str | Path | ModelFolder | CausalLM) -> ModelFolder:
 
 def _open(artifact: Artifact) -> TokenEmbeddings:
     return open_embeddings(artifact.path, artifact.manifest, artifact.key)
-
-
-def _cached(store: Store, recipe: Recipe, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    if found := store.read(recipe, _arrays):
-        return found
-    with store.lock(recipe):
-        if found := store.read(recipe, _arrays):
-            return found
-        arrays = compute()
-        _commit_arrays(store, recipe, arrays, {})
-        return arrays
-
-
-def _arrays(artifact: Artifact) -> dict[str, np.ndarray]:
-    with np.load(artifact.path / "arrays.npz", allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-def _commit_arrays(store: Store, recipe: Recipe, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-    folder = store.workspace(recipe)
-    with writing_to(store.path):
-        np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
-    store.commit(recipe, folder, {**facts, **made()})

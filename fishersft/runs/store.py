@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from filelock import FileLock
 
 from fishersft import bundle
@@ -207,3 +208,29 @@ def _read(folder: Path, key: str) -> Artifact | None:
         log.warning("artifact %s cannot be read and will be made again: %s", folder, error)
         return None
     return Artifact(key, folder, manifest)
+
+
+def read_arrays(artifact: Artifact) -> dict[str, np.ndarray]:
+    """The named arrays of an artifact."""
+    with np.load(artifact.path / "arrays.npz", allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def commit_arrays(store: Store, recipe: Recipe, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+    """Keep named arrays; the caller holds the recipe's lock."""
+    folder = store.workspace(recipe)
+    with writing_to(store.path):
+        np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
+    store.commit(recipe, folder, {**facts, **made()})
+
+
+def cached_arrays(store: Store, recipe: Recipe, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The recipe's arrays, computed where they are not in the store."""
+    if found := store.read(recipe, read_arrays):
+        return found
+    with store.lock(recipe):
+        if found := store.read(recipe, read_arrays):
+            return found
+        arrays = compute()
+        commit_arrays(store, recipe, arrays, {})
+        return arrays

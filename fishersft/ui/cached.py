@@ -15,7 +15,7 @@ from fishersft.lm.embed import Plan, TokenEmbeddings, effective_max_tokens, plan
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.projection import project
-from fishersft.runs import pipeline
+from fishersft.runs import pictures, pipeline
 from fishersft.runs.store import Store
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.ui.session import Choice
@@ -139,17 +139,17 @@ def _order(key: str, selector: Selector, seed: int, _pool: Pool) -> Order | None
 
 @st.cache_data(max_entries=8, show_spinner="Drawing the map (UMAP, once a corpus and model) …")
 def map_of(key: str, method: str, _embeddings: TokenEmbeddings) -> np.ndarray:
-    return pipeline.map_of(_embeddings, method) if key else project(_embeddings.means, method)
+    return pictures.map_of(_embeddings, method) if key else project(_embeddings.means, method)
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …")
-def band(key: str, top: int, token_top: int, _embeddings: TokenEmbeddings) -> pipeline.Band:
-    return pipeline.band(_embeddings, top, token_top)
+def band(key: str, top: int, token_top: int, _embeddings: TokenEmbeddings) -> pictures.Band:
+    return pictures.band(_embeddings, top, token_top)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def gain_of(key: str, selector: Selector, seed: int, n: int, _embeddings: TokenEmbeddings, _order: Order) -> Any:
-    return pipeline.gain_of(_embeddings, _order, selector, seed)
+    return pictures.gain_of(_embeddings, _order, selector, seed)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -12,7 +12,7 @@ import streamlit as st
 
 from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import within_tokens
-from fishersft.runs.pipeline import Band
+from fishersft.runs.pictures import Band
 from fishersft.selectors import Order, Pool, Selector, find_selector, make_selector, registry
 from fishersft.ui import cached
 from fishersft.ui.session import Choice, Session
