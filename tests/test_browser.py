@@ -276,6 +276,19 @@ def test_hostile_text_runs_nothing_and_calls_nobody(dashboard, page, tmp_path):
     assert not [u for u in asked if "127.0.0.1:9/" in u]
 
 
+def test_a_servers_first_visitor_may_open_any_page_by_its_address(page, tmp_path):
+    env = {**os.environ, "FISHERSFT_HOME": str(tmp_path / "home")}
+    server, address = started([sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")], env, tmp_path)
+    try:
+        page.goto(f"{address}/corpus?corpus=demo")
+        page.wait_for_selector("text=1,389 plain texts")
+        settle(page)
+        assert page.locator('[data-testid="stTopNavLink"]').count() == 2
+        assert page.locator('[data-testid="stSidebarNavLink"]').count() == 0
+    finally:
+        server.terminate()
+
+
 def test_two_tabs_keep_their_own_view(dashboard, page, browser):
     other = browser.new_page(viewport={"width": 1440, "height": 1100})
     opened(page, f"{dashboard}/?sentences=5")

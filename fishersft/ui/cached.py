@@ -11,7 +11,7 @@ import streamlit as st
 from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
-from fishersft.lm.embed import Plan, TokenEmbeddings, effective_max_tokens, plan
+from fishersft.lm.embed import BATCH_TOKENS, Plan, TokenEmbeddings, effective_max_tokens, plan
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.projection import project
@@ -87,12 +87,12 @@ def layout(choice: Choice) -> Plan:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Timing the model on one batch …")
-def _speed(fingerprint: str, _model: CausalLM) -> float:
+def _speed(fingerprint: str, length: int, _model: CausalLM) -> float:
     import time
 
     import torch
 
-    ids = torch.zeros((16, min(64, _model.context or 64)), dtype=torch.long)
+    ids = torch.zeros((max(1, BATCH_TOKENS // length), length), dtype=torch.long)
     _model.rows(ids)
     started = time.perf_counter()
     _model.rows(ids)
@@ -102,7 +102,8 @@ def _speed(fingerprint: str, _model: CausalLM) -> float:
 def tokens_a_second(choice: Choice) -> float:
     """How fast this machine embeds with this model, measured on one small batch."""
     lm = model(choice)
-    return _speed(lm.fingerprint, lm)
+    lengths = [len(e.ids) for e in layout(choice).encoded]
+    return _speed(lm.fingerprint, max(8, int(np.mean(lengths))), lm)
 
 
 def reach(pool: Pool) -> int:

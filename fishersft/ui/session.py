@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from fishersft.corpus import classics
 from fishersft.errors import CorpusError, ModelError, UserError
@@ -106,8 +107,20 @@ class Session:
     notices: list[str] = field(default_factory=list)
 
 
+def under_navigation() -> None:
+    """Run this page through app.py.
+
+    A server whose very first visitor opens a page by its own address finds the folder `pages/` before app.py could call
+    st.navigation, and would run the page bare; from the second run on it is asked no more.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
+
+
 def current() -> Session:
     """The visitor's session, with what the address says on the first visit or after a link was followed."""
+    under_navigation()
     session: Session = st.session_state.setdefault("fishersft", Session())
     seen = {k: st.query_params.get(k, "") for k in OURS if st.query_params.get(k)}
     if seen and seen != st.session_state.get("fishersft_address"):
