@@ -18,6 +18,7 @@ BELOW = {
     "selectors": {"errors", "design", "lm", "corpus"},
     "projection": {"errors"},
     "plots": {"curves"},
+    "sentence_map": {"plots"},
     "explain": {"design", "lm"},
 }
 HEAVY = {"torch", "transformers", "umap", "plotly", "pandas", "streamlit", "datasets", "pyarrow", "sklearn", "scipy"}

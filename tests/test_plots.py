@@ -5,6 +5,7 @@ import pytest
 
 from fishersft import plots, projection
 from fishersft.curves.gain import Curve, band_curve, grid
+from fishersft.sentence_map import MOST_POINTS, Points, sentence_map, shown
 
 
 def points(n=50, picked=5, matched=()):
@@ -13,11 +14,11 @@ def points(n=50, picked=5, matched=()):
     rank[rng.permutation(n)[:picked]] = np.arange(1, picked + 1)
     found = np.zeros(n, dtype=bool)
     found[list(matched)] = True
-    return plots.Points(rng.normal(size=(n, 2)), np.arange(n) + 100, rank, found)
+    return Points(rng.normal(size=(n, 2)), np.arange(n) + 100, rank, found)
 
 
 def first_trace(p, **options):
-    return plots.sentence_map(p, **{"colour_by": "selection", "values": None, "selector": "token_od", **options}).data[0]
+    return sentence_map(p, **{"colour_by": "selection", "values": None, "selector": "token_od", **options}).data[0]
 
 
 def test_picks_are_drawn_last_larger_and_the_first_pick_on_top():
@@ -45,21 +46,21 @@ def test_every_point_is_in_one_trace_whatever_the_colour():
 @pytest.mark.parametrize("hostile", ["<b>x</b>", "<img src=x onerror=alert(1)>", "$x^2$", "</span>", "a\u200b\u202eb\x00"])
 def test_corpus_text_in_a_legend_is_escaped(hostile):
     values = np.array([hostile, "other"] * 25, dtype=object)
-    names = [t.name for t in plots.sentence_map(points(), colour_by="topic", values=values, selector="uniform").data if t.name]
+    names = [t.name for t in sentence_map(points(), colour_by="topic", values=values, selector="uniform").data if t.name]
     assert not any(c in "".join(names) for c in ("<", ">", "$", "\x00", "\u202e"))
 
 
 def test_a_large_pool_is_sampled_and_keeps_every_pick_and_match():
-    p = points(plots.MOST_POINTS + 5_000, picked=200, matched=range(300))
-    drawn = plots.shown(p, focus=17)
-    assert len(drawn) == len(set(drawn.tolist())) <= plots.MOST_POINTS + 1
+    p = points(MOST_POINTS + 5_000, picked=200, matched=range(300))
+    drawn = shown(p, focus=17)
+    assert len(drawn) == len(set(drawn.tolist())) <= MOST_POINTS + 1
     assert {*np.flatnonzero(p.rank), *range(300), 17} <= set(drawn.tolist())
 
 
 def test_figures_stay_small():
     p = points(20_000, picked=1_000)
     values = np.array([f"topic {i % 16}" for i in range(20_000)], dtype=object)
-    assert len(plots.sentence_map(p, colour_by="topic", values=values, selector="token_od").to_json()) < 2_000_000
+    assert len(sentence_map(p, colour_by="topic", values=values, selector="token_od").to_json()) < 2_000_000
 
 
 def test_the_gain_figure_names_units_and_draws():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft import explain, plots
+from fishersft import explain, plots, sentence_map
 from fishersft.corpus import export
 from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import Curve, band_curve, draw_orders
@@ -37,8 +37,8 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         values = view.pool.tokens
     elif colour in view.fields.columns:
         values = view.fields[colour].to_numpy(dtype=object)[view.pool.index]
-    points = plots.Points(xy, view.pool.index, view.rank, np.zeros(len(xy), bool) if matched is None else matched)
-    drawn = plots.sentence_map(
+    points = sentence_map.Points(xy, view.pool.index, view.rank, np.zeros(len(xy), bool) if matched is None else matched)
+    drawn = sentence_map.sentence_map(
         points,
         colour_by=colour,
         values=values,
@@ -67,11 +67,11 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         config={"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "toImage"]},
         alt=f"{kind} map of {len(view.pool):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top.",
     )
-    sampled = len(view.pool) > plots.MOST_POINTS
+    sampled = len(view.pool) > sentence_map.MOST_POINTS
     st.caption(
         f"{kind} of {len(view.pool):,} sentence means in {view.pool.embeddings.dimension} dimensions, for the eye only: "
         "the choice happens on token rows. Click a point to see why; drag with the lasso for a set."
-        + (f" {plots.MOST_POINTS:,} points are drawn: every pick and an even sample of the rest." if sampled else "")
+        + (f" {sentence_map.MOST_POINTS:,} points are drawn: every pick and an even sample of the rest." if sampled else "")
     )
 
 

@@ -25,6 +25,9 @@ OPTIONS = ("text_column", "prompt_column", "completion_column", "messages_column
 OURS = ("corpus", "model", "title", "record", *OPTIONS)
 
 
+_went_through_app = False
+
+
 def public() -> bool:
     """A hosted demo: no local paths, no free hub ids."""
     return os.environ.get("FISHERSFT_PUBLIC") == "1"
@@ -111,11 +114,14 @@ def under_navigation() -> None:
     """Run this page through app.py.
 
     A server whose very first visitor opens a page by its own address finds the folder `pages/` before app.py could call
-    st.navigation, and would run the page bare; from the second run on it is asked no more.
+    st.navigation, and would run the page bare.  Once a process is enough: from then on the server knows.
     """
-    if PagesManager.uses_pages_directory:
+    global _went_through_app
+    if PagesManager.uses_pages_directory and not _went_through_app:
         PagesManager.uses_pages_directory = False
+        _went_through_app = True
         st.rerun()
+    _went_through_app = True
 
 
 def current() -> Session:
