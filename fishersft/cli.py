@@ -251,7 +251,7 @@ def select(
         click.echo(json.dumps(facts, ensure_ascii=False))
     share = facts["proven_share_of_optimum"]
     proven = f", provably at least {share:.1%} of the optimum" if share else ""
-    gained = f"; log det up by {facts['log_det']:,.1f} nats{proven}" if facts["log_det"] is not None else ""
+    gained = f"; log det of the token rows up by {facts['log_det']:,.1f} nats{proven}"
     click.echo(
         f"{selector.label} chose {facts['sentences']:,} of {facts['pool']:,} sentences with {facts['tokens']:,} of "
         f"{facts['pool_tokens']:,} trained tokens{gained}. "

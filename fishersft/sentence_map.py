@@ -161,6 +161,7 @@ def sentence_map(
         dragmode="pan",
         clickmode="event+select",
         uirevision="map",
+        legend={"y": -0.02, "yanchor": "top"},  # above, the toolbar would cover it
     )
     return fig
 

@@ -12,7 +12,11 @@ with components.friendly():
     choice = visitor.choice
     corpus = cached.corpus(choice)
     embeddings = cached.embeddings(choice)
-    components.headline(corpus, choice)
+    st.caption(
+        "Which sentences teach the model most? TokenOD takes those whose tokens add most new directions to a design matrix; "
+        "what they add is measured by its log det, in nats."
+    )
+    components.headline(corpus, choice, embeddings)
     notices = st.container()
     if embeddings is None:
         components.not_embedded()
@@ -22,8 +26,9 @@ with components.friendly():
     selector, seed, unit = view.control_bar(pool, visitor)
     order = cached.order_now(pool, selector, seed)
     reference = cached.order_now(pool, make_selector("token_od"), 0)
+    longest = cached.order_now(pool, make_selector("longest"), 0)
     n = view.budget_slider(pool, order, unit, visitor)
-    shown = view.View(choice, corpus, pool, selector, seed, order, n, unit, reference)
+    shown = view.View(choice, corpus, pool, selector, seed, order, n, unit, reference, longest)
 
     explore.tiles(shown)
     left, right = st.columns([3, 2], gap="medium")

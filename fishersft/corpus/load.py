@@ -62,6 +62,8 @@ def load_corpus(
     Raises:
         CorpusError: with one sentence that says what is wrong, where, and what to do.
     """
+    if not isinstance(source, str | Path):
+        raise CorpusError(f"A corpus is named by a path or a word, not by a {type(source).__name__}.")
     source = str(source)
     if not source:
         raise CorpusError("A corpus is a file, 'demo', 'shakespeare', 'sherlock' or 'hf:owner/name', not an empty name.")

@@ -16,6 +16,7 @@ from fishersft.selectors.base import Order, Selector
 
 Progress = Callable[[int, int], None]
 MAP, BAND, GAIN = "map", "band", "gain"
+FINE = 300  # points of a single curve; a band of draws has fewer
 
 
 def map_of(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0, store: Store | None = None) -> np.ndarray:
@@ -94,8 +95,10 @@ def gain_of(
     """
     if selector.name == "token_od" and selector.parameters.get("sigma2") == sigma2:
         return np.arange(1, len(order) + 1), np.cumsum(order.gains)
-    at = grid(len(order), 80)
-    recipe = Recipe(GAIN, 1, {"top": len(order), "sigma2": sigma2}, {"order": order_recipe(embeddings, selector, seed).key})
+    at = grid(len(order), FINE)
+    recipe = Recipe(
+        GAIN, 1, {"top": len(order), "sigma2": sigma2, "points": FINE}, {"order": order_recipe(embeddings, selector, seed).key}
+    )
 
     def compute() -> dict[str, np.ndarray]:
         return {"at": at, "f": log_det_at(embeddings, order.positions, at, sigma2)}

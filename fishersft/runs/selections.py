@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fishersft.corpus.export import picks_table, to_bytes
 from fishersft.corpus.records import Corpus
+from fishersft.curves.gain import log_det_at
 from fishersft.errors import StoreError, UserError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.runs.store import Recipe, Store, made, writing_to
@@ -49,7 +50,13 @@ def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:
 
 
 def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> dict[str, Any]:
-    """What `--json` prints: what was chosen, from what, and how good it provably is."""
+    """What `--json` prints: what was chosen, from what, and how good it provably is.
+
+    `log_det` is TokenOD's criterion, on token rows, whoever chose; `own_log_det` is that of a selector's own design.
+    """
+    token_od = selection.selector == "token_od"
+    sigma2 = float(selection.parameters["sigma2"]) if token_od else 1.0
+    f = float(log_det_at(embeddings, selection.order.positions, [len(selection)], sigma2)[0])
     return {
         "corpus": corpus.name,
         "corpus_fingerprint": corpus.fingerprint,
@@ -62,8 +69,9 @@ def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -
         "sentences": len(selection),
         "tokens": int(selection.tokens.sum()),
         "pool_tokens": int(embeddings.tokens.sum()),
-        "log_det": selection.log_det,
-        "proven_share_of_optimum": selection.proven_share,
+        "log_det": f,
+        "proven_share_of_optimum": selection.proven_share if token_od else None,
+        "own_log_det": None if token_od else selection.log_det,
         "evaluations": int(selection.order.evaluations[-1]),
         "seconds": round(float(selection.order.seconds[-1]), 3),
     }

@@ -157,8 +157,8 @@ class Store:
             folder.rename(final)
             return Artifact(recipe.key, final, manifest)
 
-    def keep_upload(self, data: bytes, suffix: str) -> Path:
-        """Keep an uploaded file under its own sha256, so that a link can open it again."""
+    def keep_upload(self, data: bytes, suffix: str, title: str = "") -> Path:
+        """Keep an uploaded file under its own sha256, so that a link can open it again, and what its owner called it."""
         with writing_to(self.path):
             final = self.upload_path(hashlib.sha256(data).hexdigest()[:16], suffix)
             if not final.exists():
@@ -166,7 +166,16 @@ class Store:
                 partial = final.with_name(f"{final.name}.{os.getpid()}.partial")
                 partial.write_bytes(data)
                 partial.replace(final)
+            if title:
+                final.with_suffix(f"{suffix}.title").write_text(title, encoding="utf-8", errors="replace")
             return final
+
+    def upload_title(self, path: Path) -> str:
+        """What the owner of an upload called it; "" where it is not known."""
+        try:
+            return path.with_suffix(f"{path.suffix}.title").read_text(encoding="utf-8")[:80]
+        except (OSError, ValueError):
+            return ""
 
     def upload_path(self, digest: str, suffix: str) -> Path:
         return self.path / "uploads" / f"{digest}{suffix}"

@@ -156,7 +156,7 @@ class Selection:
 
     @property
     def log_det(self) -> float | None:
-        """f of the whole selection, nats above the empty one, where the selector knows it."""
+        """f of the whole selection in the selector's own design (TokenOD: token rows; SentenceOD: means), nats, if it has one."""
         return None if self.gains is None else float(self.gains.sum())
 
     @property

@@ -13,7 +13,8 @@ import streamlit as st
 
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError
-from fishersft.ui.session import Choice, Session
+from fishersft.lm.embed import TokenEmbeddings
+from fishersft.ui.session import Choice, Session, choose
 from fishersft.ui.theme import dark
 
 LONGEST_TOKEN = 80
@@ -26,7 +27,15 @@ def friendly() -> Iterator[None]:
         yield
     except FisherSFTError as error:
         problem(str(error))
+        way_back()
         st.stop()
+
+
+def way_back() -> None:
+    """Where to go from a corpus or model that cannot be opened."""
+    row = st.container(horizontal=True)
+    row.button("Back to the demo", icon=":material/home:", on_click=lambda: choose(corpus="demo", model="mini", options=()))
+    row.page_link("pages/corpus.py", label="Choose another corpus or model", icon=":material/swap_horiz:")
 
 
 def problem(sentence: str) -> None:
@@ -36,19 +45,24 @@ def problem(sentence: str) -> None:
 
 def notices(visitor: Session) -> None:
     """What the address asked for and could not have, until the visitor has read it."""
-    for sentence in dict.fromkeys(visitor.notices):
+    if visitor.notices:
+        listed = "; ".join(dict.fromkeys(visitor.notices))
+        sentence = f"Some of this link was not understood: {listed}. The usual values are shown."
         st.warning(escape_markdown(sentence), icon=":material/link_off:")
     if visitor.notices and st.button("Got it", key="dismiss"):
         visitor.notices.clear()
         st.rerun()
 
 
-def headline(corpus: Corpus, choice: Choice) -> None:
+def headline(corpus: Corpus, choice: Choice, embeddings: TokenEmbeddings | None) -> None:
     """Which corpus under which model, and where to change that."""
+    pool = len(corpus.pool_index) if embeddings is None else len(embeddings)
+    skipped = len(corpus.pool_index) - pool
+    without = f", {skipped:,} without a trained token" if skipped else ""
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     row.markdown(
-        f"**{escape_markdown(one_line(corpus.name, 60))}**, {len(corpus):,} records ({len(corpus.pool_index):,} in the pool, "
-        f"{int(corpus.held_out.sum()):,} held out), read by **{escape_markdown(one_line(choice.model, 60))}**"
+        f"**{escape_markdown(one_line(corpus.name, 60))}**, {len(corpus):,} records ({pool:,} in the pool, "
+        f"{int(corpus.held_out.sum()):,} held out{without}), read by **{escape_markdown(one_line(choice.model, 60))}**"
     )
     row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
 
@@ -61,7 +75,9 @@ def title(corpus: Corpus) -> None:
         "chat": "conversations; only the assistant's turns are trained",
     }
     st.subheader(escape_markdown(one_line(corpus.name, 80)), anchor=False)
-    st.caption(f"{len(corpus):,} {kinds[corpus.shape]}")
+    held = int(corpus.held_out.sum())
+    why = " (at least 50 where there are that many, at most half; see How it is read)" if held > 0.15 * len(corpus) else ""
+    st.caption(f"{len(corpus):,} {kinds[corpus.shape]}. {held:,} are held out{why}, {len(corpus) - held:,} can be selected.")
 
 
 def not_embedded() -> None:
@@ -76,7 +92,13 @@ def not_embedded() -> None:
 
 def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is: no links, images, directives, TeX or HTML."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|~$:&^=" else c for c in text).replace("\n", " ")
+    return (
+        "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|~$:&^=" else c for c in text)
+        .replace("\n", " ")
+        .replace("//", "/\u2060/")
+        .replace("www\\.", "www\u2060\\.")
+        .replace("www.", "www\u2060.")
+    )
 
 
 def tile(label: str, value: str, help: str, beside: str = "") -> None:

@@ -45,7 +45,7 @@ def choose_corpus(session: Session) -> None:
     )
     if source == "Demo":
         if kind != "Demo":
-            choose(corpus="demo", options=(), title="")
+            choose(corpus="demo", options=())
     elif source == "Upload":
         _upload()
     elif source == "Classics":
@@ -59,7 +59,7 @@ def choose_corpus(session: Session) -> None:
             help="Public-domain texts.",
         )
         if name and name != now:
-            choose(corpus=name, options=(), title="")
+            choose(corpus=name, options=())
     else:
         hub = source == "Hub"
         fits = now.startswith("hf:") if hub else kind == "Path"
@@ -71,7 +71,7 @@ def choose_corpus(session: Session) -> None:
             help="Needs the network and the extra 'hub'." if hub else f"One of {', '.join(FORMATS)}.",
         ).strip()
         if text and (not fits or text != now.removeprefix("hf:")):
-            choose(corpus=f"hf:{text}" if hub else text, options=(), title="")
+            choose(corpus=f"hf:{text}" if hub else text, options=())
 
 
 def _upload() -> None:
@@ -88,19 +88,19 @@ def _upload() -> None:
     try:
         data = file.getvalue()
         suffix = check_upload(file.name, data)
-        kept = Store.default().keep_upload(data, suffix)
+        kept = Store.default().keep_upload(data, suffix, components.one_line(file.name, 60))
     except FisherSFTError as error:
         components.problem(str(error))
         return
-    choose(corpus=f"upload:{kept.name}", options=(), title=components.one_line(file.name, 60))
+    choose(corpus=f"upload:{kept.name}", options=())
 
 
-def reading_options(session: Session, columns: list[str]) -> None:
-    """How the corpus is read: a form, since a change reads it again."""
+def reading_options(session: Session, columns: list[str], *, wanted: bool = False) -> None:
+    """How the corpus is read: a form, since a change reads it again; open where the visitor must say something."""
     now = dict(session.choice.options)
-    with st.expander("How it is read", expanded=False, icon=":material/tune:"), st.form("reading", border=False):
+    with st.expander("How it is read", expanded=wanted, icon=":material/tune:"), st.form("reading", border=False):
         left, middle, right = st.columns(3)
-        names = ["found by itself", *columns]
+        names = ["found automatically", *columns]
         chosen = left.selectbox(
             "Text column",
             names,
@@ -164,10 +164,12 @@ def read(session: Session) -> Corpus | None:
     try:
         return cached.corpus(session.choice)
     except ColumnError as error:
-        components.problem(str(error))
-        reading_options(session, error.columns)
+        components.problem("No column is known to hold the text. Choose it below and read again.")
+        st.caption(components.escape_markdown(str(error)))
+        reading_options(session, error.columns, wanted=True)
     except FisherSFTError as error:
         components.problem(str(error))
+        components.way_back()
         reading_options(session, [])
     return None
 

@@ -11,7 +11,7 @@ import streamlit as st
 from fishersft import explain, plots, sentence_map
 from fishersft.corpus import export
 from fishersft.corpus.records import Corpus
-from fishersft.curves.gain import Curve, band_curve, draw_orders
+from fishersft.curves.gain import Curve, band_curve, draw_orders, within_tokens
 from fishersft.design.certificate import share_of_optimum
 from fishersft.runs.selections import selection_table
 from fishersft.selectors import Budget, Selection
@@ -86,15 +86,18 @@ def gain_panel(view: View) -> None:
     reach = int(spent[-1]) if tokens else len(view.order)
     inside = x <= reach
     draws = (b.uniform_by_tokens if tokens else b.uniform_by_sentences)[:, inside]
-    longest = (b.longest_by_tokens if tokens else b.longest_by_sentences)[inside]
+    long_at, long_f = view.longest_gain
+    long_x = np.cumsum(view.pool.tokens[view.longest.positions])[long_at - 1] if tokens else long_at
     curves = [("uniform", band_curve("Uniform", x[inside], draws, unit))]
     known = view.reference
     steps = np.cumsum(view.pool.tokens[known.positions]) if tokens else np.arange(1, len(known) + 1)
     within = steps <= reach
     curves.append(("token_od", Curve("TokenOD", steps[within], np.cumsum(known.gains)[within], unit)))
     if view.selector.name not in ("longest", "token_od"):
-        curves.append((view.selector.name, Curve(view.selector.label, spent[at - 1] if tokens else at, f, unit)))
-    curves.append(("longest", Curve("Longest", x[inside], longest, unit)))  # last: it hides under TokenOD otherwise
+        curves.append((view.selector.name, Curve(_own_label(view), spent[at - 1] if tokens else at, f, unit)))
+    curves.append(
+        ("longest", Curve("Longest", long_x[long_x <= reach], long_f[long_x <= reach], unit))
+    )  # last: it hides under TokenOD otherwise
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     left.markdown(f"**log det gained, by {unit}**")
     log = right.toggle("Log axes", key="log", bind="query-params")
@@ -106,8 +109,15 @@ def gain_panel(view: View) -> None:
         key="gain-chart",
         alt=f"log det gained in nats against {unit}: {view.selector.label}, 20 uniform draws as a band, and the longest first.",
     )
-    st.caption(f"Grey: mean and full range of {len(draws)} uniform draws; dashed: the longest first; dotted: your budget.")
-    st.caption(_in_words(view))
+    st.markdown(_in_words(view))
+    st.caption(
+        f"Grey: mean and full range of {len(draws)} uniform draws, read off between the {len(b.sentences)} budgets they were "
+        "computed at; dashed: the longest first; dotted: your budget."
+    )
+
+
+def _own_label(view: View) -> str:
+    return f"Uniform, seed {view.seed}" if view.selector.name == "uniform" else view.selector.label
 
 
 def _in_words(view: View) -> str:
@@ -115,11 +125,18 @@ def _in_words(view: View) -> str:
     b, n, spent = view.band, view.n, view.picked_tokens
     same_n = [float(np.interp(n, b.sentences, draw)) for draw in b.uniform_by_sentences]
     same_tokens = [float(np.interp(spent, b.tokens, draw)) for draw in b.uniform_by_tokens]
-    longest = float(np.interp(n, b.sentences, b.longest_by_sentences)), float(np.interp(spent, b.tokens, b.longest_by_tokens))
-    return (
-        f"At your budget {view.selector.label} gains {number(view.f, 4)} nats. With equal sentences ({n:,}): Uniform "
-        f"{spread(same_n)}, Longest {number(longest[0], 4)}. With equal tokens ({spent:,}): Uniform {spread(same_tokens)}, "
-        f"Longest {number(longest[1], 4)}. A larger log det is not yet a better fine-tuned model."
+    words = (
+        f"At your budget {view.selector.label} gains {number(view.f, 4)} nats. With as many sentences ({n:,}), Uniform gains "
+        f"{spread(same_n)}{{}}. With as many trained tokens ({spent:,}), Uniform gains {spread(same_tokens)}{{}}. "
+        "A larger log det is not yet a better fine-tuned model."
+    )
+    if view.selector.name == "longest":
+        return words.format("", "")
+    at, f = view.longest_gain
+    tokens = np.cumsum(view.pool.tokens[view.longest.positions])
+    fits = within_tokens(tokens, np.array([spent]))[0]
+    return words.format(
+        f" and Longest {number(float(np.interp(n, at, f)), 4)}", f" and Longest {number(float(np.interp(fits, at, f)), 4)}"
     )
 
 
@@ -128,9 +145,15 @@ def tiles(view: View) -> None:
     N, n = len(view.pool), view.n
     total = int(view.pool.tokens.sum())
     orders = draw_orders(N)
-    drawn = view.pool.tokens[orders[:, :n]].sum(1)
-    b = view.band
     tokens = view.unit == "tokens"
+    limit = np.array([view.picked_tokens])
+    cuts = [o[: within_tokens(view.pool.tokens[o], limit)[0]] if tokens else o[:n] for o in orders]
+    same = "same tokens" if tokens else "same number"
+
+    def spent(cut: np.ndarray) -> int:
+        return int(view.pool.tokens[cut].sum())
+
+    b = view.band
     x, y = (b.tokens, b.uniform_by_tokens) if tokens else (b.sentences, b.uniform_by_sentences)
     at = view.picked_tokens if tokens else n
     chance = [float(np.interp(at, x, row)) for row in y]
@@ -140,35 +163,35 @@ def tiles(view: View) -> None:
             "Selected",
             f"{n:,} of {N:,}",
             "Sentences selected of the pool; held-out and blank records are not in it.",
-            f"{n / N:.1%} of the pool",
+            f"uniform, same tokens: {spread([len(c) for c in cuts])}" if tokens else f"{n / N:.1%} of the pool",
         )
         tile(
             "Trained tokens",
             f"{view.picked_tokens:,}",
             f"Tokens that fine-tuning on the selection would train on, of {total:,}.",
-            f"uniform, same n: {spread(drawn)}",
+            f"{view.picked_tokens / total:.1%} of the pool's" if tokens else f"uniform, {same}: {spread([*map(spent, cuts)])}",
         )
         tile(
             "log det gained",
             f"{number(view.f, 4)} nats",
             "f(S) = log det V(S) - log det V(empty), under TokenOD's criterion.",
-            f"uniform, same {'tokens' if tokens else 'n'}: {spread(chance)}",
+            f"uniform, {same}: {spread(chance)}",
         )
         tile(
             "Of the best possible",
             f"at least {share_of_optimum(view.f, bound):.1%}",
-            f"Proven, not estimated (Minoux 1978): no {n:,} sentences have a log det so large that this share would be smaller.",
-            f"of the best log det of {n:,}",
+            f"The share of the largest log det that any {n:,} sentences could have: a proof (Minoux 1978), not an estimate.",
+            "proven, not estimated",
         )
         for column in view.corpus.categories[:1]:
             values = view.fields[column].map(str).to_numpy()[view.pool.index]
-            chance = [len(set(values[o[:n]])) for o in orders]
+            chance = [len(set(values[c])) for c in cuts]
             covered = len(set(values[view.order.positions[:n]]))
             tile(
                 f"Covered: {components.escape_markdown(components.one_line(column, 24))}",
                 f"{covered} of {len(set(values))}",
                 "How many different values of this column the selection holds.",
-                f"uniform, same n: {spread(chance)}",
+                f"uniform, {same}: {spread(chance)}",
             )
 
 
@@ -281,6 +304,6 @@ def downloads(view: View) -> None:
         "import fishersft\n\n"
         f"corpus = fishersft.load_corpus({source!r}{keywords})\n"
         f"picks = fishersft.select(corpus, {view.choice.model!r}, selector={view.selector.name!r}, {what}, seed={view.seed})\n"
-        "picks.indices, picks.gains"
+        "print(picks.indices, picks.gains)"
     )
     components.footer(command, python)

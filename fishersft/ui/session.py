@@ -22,7 +22,7 @@ from fishersft.runs.store import Store
 
 UPLOAD = re.compile(r"upload:[0-9a-f]{16}\.(txt|csv|tsv|jsonl|json|parquet)")
 OPTIONS = ("text_column", "prompt_column", "completion_column", "messages_column", "split_on", "holdout", "skip_bad")
-OURS = ("corpus", "model", "title", "record", *OPTIONS)
+OURS = ("corpus", "model", "record", *OPTIONS)
 
 
 _went_through_app = False
@@ -41,13 +41,20 @@ class Choice:
         corpus: `demo`, a classic, `upload:<digest>.<ending>`, `hf:owner/name`, or a path.
         model: `mini`, a folder, or a hub id.
         options: how the corpus is read, as on the command line.
-        title: what the visitor called an upload.
     """
 
     corpus: str = "demo"
     model: str = "mini"
     options: tuple[tuple[str, str], ...] = ()
-    title: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the visitor called an upload; "" for everything else."""
+        if not UPLOAD.fullmatch(self.corpus):
+            return ""
+        digest, _, suffix = self.corpus.removeprefix("upload:").partition(".")
+        store = Store.default()
+        return store.upload_title(store.upload_path(digest, f".{suffix}"))
 
     @property
     def source(self) -> str:
@@ -139,13 +146,12 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
         corpus=seen.get("corpus", session.choice.corpus),
         model=seen.get("model", session.choice.model),
         options=tuple((k, seen[k]) for k in OPTIONS if k in seen) if "corpus" in seen else session.choice.options,
-        title=seen.get("title", "")[:80] if "corpus" in seen else session.choice.title,
     )
     if "record" in seen:
         if seen["record"].isdigit():
             session.record = int(seen["record"])
         else:
-            session.notices.append(f"The address names no record by '{seen['record'][:20]}'; it was left out.")
+            session.notices.append(f"record {seen['record'][:20]} (a whole number)")
 
 
 def write_address(session: Session) -> None:
@@ -154,17 +160,16 @@ def write_address(session: Session) -> None:
     values = {
         "corpus": choice.corpus if choice.corpus != "demo" else "",
         "model": choice.model if choice.model != "mini" else "",
-        "title": choice.title,
         "record": "" if session.record is None else str(session.record),
         **{k: v or "1" for k, v in choice.options},
     }
+    wanted = {k: v for k, v in values.items() if v}
     for key in OURS:
-        value = values.get(key, "")
-        if value and st.query_params.get(key) != value:
-            st.query_params[key] = value
-        elif not value and key in st.query_params:
+        if key not in wanted and key in st.query_params:
             del st.query_params[key]
-    st.session_state["fishersft_address"] = {k: v for k, v in values.items() if v}
+    if any(st.query_params.get(k) != v for k, v in wanted.items()):
+        st.query_params.update(wanted)  # at once: each write is a step of the browser's Back button
+    st.session_state["fishersft_address"] = wanted
 
 
 def choose(**changes: Any) -> None:

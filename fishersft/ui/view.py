@@ -28,6 +28,7 @@ class View:
         order: the selector's, as far as it was computed.
         n: picks selected.
         reference: TokenOD's order, which the certificate comes from.
+        longest: the control's order.
     """
 
     choice: Choice
@@ -39,6 +40,7 @@ class View:
     n: int
     unit: str
     reference: Order
+    longest: Order
 
     @cached_property
     def picked_tokens(self) -> int:
@@ -57,6 +59,13 @@ class View:
         at, f = cached.gain_of(
             self.pool.embeddings.key, self.selector, self.seed, len(self.order), self.pool.embeddings, self.order
         )
+        return at, f
+
+    @cached_property
+    def longest_gain(self) -> tuple[np.ndarray, np.ndarray]:
+        """The control's budgets in sentences and f there, nats."""
+        rows, control = self.pool.embeddings, make_selector("longest")
+        at, f = cached.gain_of(rows.key, control, 0, len(self.longest), rows, self.longest)
         return at, f
 
     @cached_property
@@ -86,11 +95,11 @@ def control_bar(pool: Pool, session: Session) -> tuple[Selector, int, str]:
     """Selector, seed and unit."""
     names = list(registry())
     labels = {find_selector(name).label: name for name in names}
-    _check(session, "selector", lambda v: v in names or v in labels, "the selectors there are")
+    _check(session, "selector", lambda v: v in names or v in labels, ", ".join(names))
     if "selector" not in st.session_state and st.query_params.get("selector") in names:
         st.session_state["selector"] = st.query_params["selector"]  # the widget's own address form is the label
-    _check(session, "unit", lambda v: v in UNITS, "the unit")
-    _check(session, "seed", lambda v: v.isdigit() and int(v) < 10**6, "the seed")
+    _check(session, "unit", lambda v: v in UNITS, ", ".join(UNITS))
+    _check(session, "seed", lambda v: v.isdigit() and int(v) < 10**6, "0 to 999,999")
     left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
     name = left.selectbox(
         "Selector",
@@ -130,11 +139,11 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> int:
     tokens = pool.tokens[order.positions]
     note = "" if most == N else f" The first {most:,} picks of {N:,} are computed."
     if unit == "sentences":
-        _check(session, "sentences", lambda v: v.isdigit() and 1 <= int(v) <= most, f"the budget (1 to {most:,} sentences)")
+        _check(session, "sentences", lambda v: v.isdigit() and 1 <= int(v) <= most, f"1 to {most:,}")
         return _slide("Budget: sentences", 1, max(most, 2), usual, "sentences", "How many sentences to select." + note)
     if unit == "percent":
         top = max(1.0, round(100 * most / N, 1))
-        _check(session, "percent", lambda v: _number(v) and 0 < float(v) <= top, f"the budget (up to {top:g} %)")
+        _check(session, "percent", lambda v: _number(v) and 0 < float(v) <= top, f"up to {top:g}")
         share = st.slider(
             "Budget: percent of the pool",
             0.1,
@@ -148,7 +157,7 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> int:
         )
         return min(most, max(1, round(share / 100 * N)))
     least, total = int(tokens[0]), int(tokens.sum())
-    _check(session, "tokens", lambda v: v.isdigit() and least <= int(v) <= total, f"the budget ({least:,} to {total:,} tokens)")
+    _check(session, "tokens", lambda v: v.isdigit() and least <= int(v) <= total, f"{least:,} to {total:,}")
     limit = _slide(
         "Budget: trained tokens",
         least,
@@ -175,14 +184,15 @@ def _check(session: Session, key: str, fits: Callable[[str], bool], what: str) -
     """Streamlit drops an address value that does not fit without a word; we say so."""
     value = st.query_params.get(key)
     if value is not None and key not in st.session_state and not fits(value):
-        session.notices.append(f"The address asks for {key}={value[:24]}, which does not fit {what}; the usual value is shown.")
+        session.notices.append(f"{key} {value[:24]} ({what})")
 
 
 def map_controls(view: View, session: Session) -> tuple[str, str, np.ndarray | None]:
     """Which map, coloured by what, and (N,) bool: the records that hold every word of the search, None without one."""
     columns = [c for c in view.corpus.colourable if c not in ("selection", "pick order", "tokens")]
     options = ["selection", "pick order", "tokens", *columns]
-    _check(session, "colour", lambda v: v in options, "the colours of this corpus")
+    _check(session, "colour", lambda v: v in options, "selection, pick order, tokens or a column")
+    _check(session, "map", lambda v: v in ("UMAP", "PCA"), "UMAP or PCA")
     left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
     words = (
         left.text_input(

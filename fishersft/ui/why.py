@@ -16,7 +16,12 @@ from fishersft.ui.view import View
 
 def why_panel(view: View, session: Session) -> None:
     """Why this sentence: its gain, split over its tokens."""
-    st.subheader("Why this sentence?", anchor="why")
+    row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+    row.subheader("Why this sentence?", anchor="why")
+    if session.record is not None and row.button("Clear", icon=":material/close:", help="Look at no sentence in particular."):
+        session.record = None
+        session.generation += 1
+        st.rerun()
     if session.record is None:
         st.info(
             "Click a point on the map or a row of the table: its gain, token by token, appears here.", icon=":material/ads_click:"
@@ -66,5 +71,5 @@ def _strongest(texts: Any, trained: np.ndarray, gains: np.ndarray) -> None:
     """The heat-map's message in words, for those who do not see colours or cannot hover."""
     names = [t for t, is_trained in zip(texts, trained, strict=True) if is_trained]
     top = np.argsort(-gains, kind="stable")[:5]
-    listed = ", ".join(f"{components.visible(names[i]).strip() or '(space)'} {number(float(gains[i]))}" for i in top)
-    st.caption(components.escape_markdown(f"Largest: {listed} nats. They sum to the gain exactly."))
+    listed = ", ".join(f"“{components.visible(names[i])}” {number(float(gains[i]))}" for i in top)
+    st.caption(components.escape_markdown(f"Largest: {listed} nats. All {len(names):,} tokens together give the gain exactly."))
