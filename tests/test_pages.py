@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fishersft import Store, embed, load_corpus
+from fishersft import Store, embed, load_corpus, select
+from fishersft.curves.gain import draw_orders, log_det_at
 
 from .conftest import ROOT
 
@@ -62,6 +63,38 @@ def test_moving_the_budget_changes_tiles_map_and_table_and_computes_no_selection
     assert tiles(at)["Selected"] == "7 of 1,250"
     assert len(at.dataframe[0].value) == 7
     assert at.dataframe[0].value["pick"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_comparison_in_words_is_what_the_draws_and_the_control_give():
+    rows = embed("demo")
+    budget = 150
+    chosen = select("demo", budget=budget)
+    spent = int(chosen.tokens.sum())
+    said = text_of(open_page(sentences=str(budget))).replace(",", "")
+    longest = np.argsort(-rows.tokens, kind="stable")
+    draws = draw_orders(len(rows))
+
+    def f(order, n):
+        return float(log_det_at(rows, order, [n])[0])
+
+    def fitting(order):
+        return int((np.cumsum(rows.tokens[order]) <= spent).sum())
+
+    found = [float(v) for v in re.search(
+        r"gains ([\d.]+) nats.*?Uniform gains ([\d.]+) to ([\d.]+) and Longest ([\d.]+)\. .*?Uniform gains ([\d.]+) to ([\d.]+) and Longest ([\d.]+)\.",
+        said,
+    ).groups()]  # fmt: skip
+    numbers, tokens = [f(o, budget) for o in draws], [f(o, fitting(o)) for o in draws]
+    expected = [
+        chosen.log_det,
+        min(numbers),
+        max(numbers),
+        f(longest, budget),
+        min(tokens),
+        max(tokens),
+        f(longest, fitting(longest)),
+    ]
+    assert found == pytest.approx(expected, rel=3e-3)
 
 
 @pytest.mark.parametrize("unit", ["percent", "tokens"])

@@ -133,11 +133,9 @@ def _in_words(view: View) -> str:
     if view.selector.name == "longest":
         return words.format("", "")
     at, f = view.longest_gain
-    tokens = np.cumsum(view.pool.tokens[view.longest.positions])
-    fits = within_tokens(tokens, np.array([spent]))[0]
-    return words.format(
-        f" and Longest {number(float(np.interp(n, at, f)), 4)}", f" and Longest {number(float(np.interp(fits, at, f)), 4)}"
-    )
+    fits = within_tokens(view.pool.tokens[view.longest.positions], np.array([spent]))[0]
+    by_number, by_tokens = (number(float(np.interp(k, at, f)), 4) for k in (n, fits))
+    return words.format(f" and Longest {by_number}", f" and Longest {by_tokens}")
 
 
 def tiles(view: View) -> None:
