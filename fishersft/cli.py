@@ -19,7 +19,7 @@ import click
 from fishersft import __version__
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.corpus.export import FORMATS
-from fishersft.errors import FisherSFTError, MissingExtra, ParameterError, UserError, os_reason
+from fishersft.errors import FisherSFTError, ParameterError, UserError, os_reason
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -137,20 +137,9 @@ def app(streamlit_options: tuple[str, ...]) -> None:
 
     Streamlit's own options pass through, for example --server.port 8600; so do STREAMLIT_* variables.
     """
-    try:
-        import streamlit.web.cli as streamlit
-    except ImportError as error:
-        raise MissingExtra("The dashboard", "app") from error
-    # imported now, while the server starts, and not while the first visitor waits
-    import pandas  # noqa: F401
-    import plotly.graph_objects  # noqa: F401
+    from fishersft.ui.launch import launch
 
-    import fishersft.plots
-    import fishersft.runs.pipeline  # noqa: F401
-    from fishersft import bundle
-
-    sys.argv = ["streamlit", "run", str(bundle.root() / "app.py"), *streamlit_options]
-    streamlit.main()
+    launch(streamlit_options)
 
 
 @commands.command(epilog=CORPUS_HELP)

@@ -74,7 +74,7 @@ def test_the_gains_sum_to_the_log_det_of_the_picks(jsonl):
     assert chosen.log_det == pytest.approx(log_det_at(rows, chosen.order.positions, [3])[0])
 
 
-def test_the_band_holds_uniform_draws_and_the_longest(jsonl):
+def test_the_band_holds_uniform_draws(jsonl):
     corpus = load_corpus(jsonl, holdout=0)
     rows = embed(corpus)
     band = pictures.band(rows, len(rows), int(rows.tokens.sum()), draws=20)
@@ -82,8 +82,6 @@ def test_the_band_holds_uniform_draws_and_the_longest(jsonl):
     everything = log_det_at(rows, np.arange(len(rows)), [len(rows)])[0]
     assert np.allclose(band.uniform_by_sentences[:, -1], everything)
     assert np.allclose(band.uniform_by_tokens[:, -1], everything)
-    longest = make_selector("longest").select(Pool(rows), len(rows))
-    assert np.allclose(band.longest_by_sentences, log_det_at(rows, longest.order.positions, band.sentences))
     order = np.random.default_rng(0).permutation(len(rows))
     assert np.allclose(band.uniform_by_sentences[0], log_det_at(rows, order, band.sentences))
 

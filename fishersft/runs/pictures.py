@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fishersft.curves.gain import grid, log_det_at, uniform_band, within_tokens
+from fishersft.curves.gain import grid, log_det_at, uniform_band
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.projection import project
 from fishersft.runs.pipeline import order_recipe
@@ -33,25 +33,22 @@ def map_recipe(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0)
 
 @dataclass(frozen=True)
 class Band:
-    """Random draws and the longest-first control on two grids of budgets, in nats above the empty selection.
+    """Random draws on two grids of budgets, in nats above the empty selection.
 
     Attributes:
         sentences, tokens: (k,), (l,) the grids.
         uniform_by_sentences, uniform_by_tokens: (draws, k), (draws, l).
-        longest_by_sentences, longest_by_tokens: (k,), (l,).
     """
 
     sentences: np.ndarray
     tokens: np.ndarray
     uniform_by_sentences: np.ndarray
     uniform_by_tokens: np.ndarray
-    longest_by_sentences: np.ndarray
-    longest_by_tokens: np.ndarray
 
 
 def band_recipe(embeddings: TokenEmbeddings, top: int, token_top: int, sigma2: float = 1.0, draws: int = 20) -> Recipe:
     parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0}
-    return Recipe(BAND, 1, parameters, {"embeddings": embeddings.key})
+    return Recipe(BAND, 2, parameters, {"embeddings": embeddings.key})
 
 
 def band(
@@ -64,22 +61,16 @@ def band(
     store: Store | None = None,
     on_progress: Progress | None = None,
 ) -> Band:
-    """What chance and sheer length gain up to `top` sentences and `token_top` tokens."""
+    """What chance gains up to `top` sentences and `token_top` tokens."""
 
     def compute() -> dict[str, np.ndarray]:
         sentences, tokens = grid(top), grid(token_top)
         drawn = uniform_band(embeddings, sentences, tokens, sigma2=sigma2, draws=draws, on_progress=on_progress)
-        longest = np.argsort(-embeddings.tokens, kind="stable")
-        fits = within_tokens(embeddings.tokens[longest], tokens)
-        at = np.unique(np.concatenate([sentences, fits]))
-        f = log_det_at(embeddings, longest, at, sigma2)
         return {
             "sentences": sentences,
             "tokens": tokens,
             "uniform_by_sentences": drawn[0],
             "uniform_by_tokens": drawn[1],
-            "longest_by_sentences": f[np.searchsorted(at, sentences)],
-            "longest_by_tokens": f[np.searchsorted(at, fits)],
         }
 
     recipe = band_recipe(embeddings, top, token_top, sigma2, draws)
