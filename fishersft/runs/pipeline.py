@@ -6,7 +6,6 @@ selectors may be given by name or as objects.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -195,21 +194,12 @@ def stored_order(pool: Pool, selector: Selector, budget: Budget, seed: int = 0, 
 
 
 def _stored_order(store: Store, recipe: Recipe, pool: Pool, budget: Budget) -> Order | None:
-    def read(artifact: Artifact) -> Order:
+    def read(artifact: Artifact) -> Order | None:
         known = Order(**read_arrays(artifact))
-        if len(known) < len(pool) and budget.cut(pool.tokens[known.positions]) is None:
-            raise TooShort
-        return known
+        long_enough = len(known) == len(pool) or budget.cut(pool.tokens[known.positions]) is not None
+        return known if long_enough else None
 
-    for place in (Store(store.path), *(Store(b) for b in store.behind)):
-        with contextlib.suppress(TooShort):
-            if (found := place.read(recipe, read)) is not None:
-                return found
-    return None
-
-
-class TooShort(Exception):
-    """A stored order ends before the budget does."""
+    return store.read(recipe, read)
 
 
 def _folder(model: str | Path | ModelFolder | CausalLM) -> ModelFolder:

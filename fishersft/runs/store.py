@@ -85,12 +85,16 @@ class Store:
                 return found
         return None
 
-    def read(self, recipe: Recipe, reader: Callable[[Artifact], T]) -> T | None:
-        """What `reader` makes of the recipe's artifact; None, and logged, where there is none or it is damaged inside."""
+    def read(self, recipe: Recipe, reader: Callable[[Artifact], T | None]) -> T | None:
+        """What `reader` makes of the recipe's artifact, or None.
+
+        A reader that returns None (this one will not do), or an artifact damaged inside (logged), sends us to the next place.
+        """
         for place in (Store(self.path), *(Store(b) for b in self.behind)):
             if found := place.find(recipe):
                 try:
-                    return reader(found)
+                    if (value := reader(found)) is not None:
+                        return value
                 except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
                     log.warning("artifact %s cannot be read and will be made again: %s", found.path, error)
         return None

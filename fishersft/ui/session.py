@@ -16,8 +16,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from fishersft.corpus import classics
-from fishersft.errors import CorpusError, ModelError, UserError
-from fishersft.lm.folder import HUB_ID
+from fishersft.errors import CorpusError, ModelError
 from fishersft.runs.store import Store
 
 UPLOAD = re.compile(r"upload:[0-9a-f]{16}\.(txt|csv|tsv|jsonl|json|parquet)")
@@ -180,11 +179,3 @@ def choose(**changes: Any) -> None:
         session.choice, session.record, session.lasso = chosen, None, ()
         session.generation += 1
         write_address(session)
-
-
-def hub_id(name: str) -> bool:
-    """Whether a model's name could be a hub id."""
-    return bool(HUB_ID.fullmatch(name))
-
-
-__all__ = ["Choice", "Session", "UserError", "choose", "current", "hub_id", "public", "write_address"]
