@@ -211,7 +211,7 @@ def select(
     """
     from fishersft.corpus import export as table
     from fishersft.runs import pipeline, selections
-    from fishersft.selectors import Budget, Pool, make_selector
+    from fishersft.selectors import Budget, make_selector
 
     wanted = Budget(budget, token_budget)
     selector = make_selector(selector_name, _settings(settings))
@@ -225,7 +225,7 @@ def select(
         embeddings = pipeline.embed(
             corpus, folder, max_tokens=options["max_tokens"], device=options["device"], on_progress=on_progress
         )
-    pool = Pool(embeddings, corpus)
+    pool = pipeline.pool_of(embeddings, corpus, folder, device=options["device"])
     with _progress("selecting", "sentences" if budget else "tokens") as on_progress:
         order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress)
     selection = selector.cut(pool, order, wanted, seed)

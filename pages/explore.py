@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from fishersft import Pool, make_selector
+from fishersft import make_selector
 from fishersft.ui import cached, components, explore, session, view, why
 
 visitor = session.current()
@@ -22,7 +22,7 @@ with components.friendly():
         components.not_embedded()
         st.stop()
 
-    pool = Pool(embeddings, corpus)
+    pool = cached.pool(choice, embeddings)
     selector, seed, unit = view.control_bar(pool, visitor)
     order = cached.order_now(pool, selector, seed)
     reference = cached.order_now(pool, make_selector("token_od"), 0)

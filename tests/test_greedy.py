@@ -31,12 +31,6 @@ def test_fast_greedy_picks_what_algorithm_1_picks(seed, d, n, sigma2):
     assert np.allclose([s.gain for s in steps], gains, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("batch", [1, 3, 64])
-def test_the_batch_size_changes_no_pick(batch):
-    blocks = random_blocks(60, 8, 1)
-    assert [s.position for s in fast(blocks, 60, batch=batch)] == algorithm_1(blocks, 60)[0]
-
-
 def test_sentences_longer_than_the_dimension_are_handled_the_same():
     blocks = random_blocks(20, 3, 2, most=40)
     assert [s.position for s in fast(blocks, 20)] == algorithm_1(blocks, 20)[0]
@@ -87,7 +81,7 @@ def test_greedy_reaches_the_share_of_the_best_subset_that_theory_promises_and_it
 
 def test_lazy_evaluation_saves_most_of_the_work():
     blocks = random_blocks(400, 12, 7, most=30)
-    steps = fast(blocks, 50, batch=8)
+    steps = fast(blocks, 50)
     assert steps[-1].evaluations < 400 * 50 / 4
 
 

@@ -58,7 +58,7 @@ def test_the_demo_opens_with_picks_on_the_map():
 
 def test_moving_the_budget_changes_tiles_map_and_table_and_computes_no_selection(monkeypatch):
     at = open_page()
-    monkeypatch.setattr("fishersft.selectors.token_od.greedy", lambda *a, **k: pytest.fail("computed again"))
+    monkeypatch.setattr("fishersft.selectors.token_od.TokenOD.order", lambda *a, **k: pytest.fail("computed again"))
     at.slider(key="sentences").set_value(7).run()
     assert tiles(at)["Selected"] == "7 of 1,250"
     assert len(at.dataframe[0].value) == 7

@@ -49,7 +49,7 @@ def test_the_shipped_order_of_the_demo_is_the_one_computed_from_fresh_rows(home)
 
 def test_a_smaller_budget_is_a_prefix_of_a_stored_order(jsonl, monkeypatch):
     whole = select(jsonl, budget=4)
-    monkeypatch.setattr("fishersft.selectors.token_od.greedy", lambda *a, **k: pytest.fail("computed again"))
+    monkeypatch.setattr("fishersft.selectors.token_od.TokenOD.order", lambda *a, **k: pytest.fail("computed again"))
     assert np.array_equal(select(jsonl, budget=2).indices, whole.indices[:2])
     assert select(jsonl, token_budget=int(whole.tokens[:2].sum())).indices.tolist() == whole.indices[:2].tolist()
 

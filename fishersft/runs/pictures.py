@@ -12,7 +12,7 @@ from fishersft.lm.embed import TokenEmbeddings
 from fishersft.projection import project
 from fishersft.runs.pipeline import order_recipe
 from fishersft.runs.store import Recipe, Store, cached_arrays
-from fishersft.selectors.base import Order, Selector
+from fishersft.selectors import Order, Selector
 
 Progress = Callable[[int, int], None]
 MAP, BAND, GAIN = "map", "band", "gain"

@@ -25,8 +25,10 @@ from fishersft.lm.embed import (
 )
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
+from fishersft.runs.readings import StoredReadings
 from fishersft.runs.store import Artifact, Recipe, Store, commit_arrays, made, read_arrays
-from fishersft.selectors.base import Budget, Order, Pool, Selection, Selector, check_seed
+from fishersft.selectors import Budget, Order, Pool, Selection, Selector
+from fishersft.selectors.selection import check_seed
 
 Progress = Callable[[int, int], None]
 EMBEDDINGS, ORDER = "embeddings", "order"
@@ -140,10 +142,47 @@ def select(
     """
     chosen = as_selector(selector, parameters)
     wanted = Budget(budget, token_budget)
-    corpus = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
-    embeddings = embed(corpus, model, max_tokens=max_tokens, device=device, store=store, on_progress=on_progress)
-    pool = Pool(embeddings, corpus, model if isinstance(model, CausalLM) else None)
+    pool = load_pool(corpus, model, max_tokens=max_tokens, device=device, store=store, on_progress=on_progress)
     return chosen.cut(pool, order(pool, chosen, wanted, seed, store=store, on_progress=on_progress), wanted, seed)
+
+
+def load_pool(
+    corpus: str | Path | Corpus,
+    model: str | Path | ModelFolder | CausalLM = "mini",
+    *,
+    max_tokens: int = MAX_TOKENS,
+    device: str = "auto",
+    store: Store | None = None,
+    on_progress: Progress | None = None,
+) -> Pool:
+    """What selectors see of a corpus under a model: rows now, losses and answers when a selector asks; all kept in the store.
+
+    Raises:
+        CorpusError, ModelError, StoreError: one sentence each.
+    """
+    store = store or Store.default()
+    corpus = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
+    folder = _folder(model)
+    embeddings = embed(corpus, model, max_tokens=max_tokens, device=device, store=store, on_progress=on_progress)
+    return pool_of(embeddings, corpus, model if isinstance(model, CausalLM) else folder, device=device, store=store)
+
+
+def pool_of(
+    embeddings: TokenEmbeddings,
+    corpus: Corpus,
+    model: ModelFolder | CausalLM,
+    *,
+    device: str = "auto",
+    store: Store | None = None,
+) -> Pool:
+    """The pool of embeddings that are at hand already."""
+    store = store or Store.default()
+    return Pool(
+        embeddings,
+        corpus,
+        model if isinstance(model, CausalLM) else None,
+        readings=StoredReadings(embeddings, corpus, model, store, device),
+    )
 
 
 def as_selector(selector: str | Selector, parameters: Mapping[str, Any] | None = None) -> Selector:
@@ -184,7 +223,7 @@ def order(
         if (found := _stored_order(store, recipe, pool, budget)) is not None:
             return found
         taken = selector.take(pool, budget, seed, on_progress)
-        commit_arrays(store, recipe, {f: getattr(taken, f) for f in taken.__dataclass_fields__}, {"picks": len(taken)})
+        commit_arrays(store, recipe, taken.arrays, {"picks": len(taken), "notes": taken.notes})
         return taken
 
 
@@ -195,7 +234,7 @@ def stored_order(pool: Pool, selector: Selector, budget: Budget, seed: int = 0, 
 
 def _stored_order(store: Store, recipe: Recipe, pool: Pool, budget: Budget) -> Order | None:
     def read(artifact: Artifact) -> Order | None:
-        known = Order(**read_arrays(artifact))
+        known = Order(**read_arrays(artifact), notes=artifact.manifest.get("notes", {}))
         long_enough = len(known) == len(pool) or budget.cut(pool.tokens[known.positions]) is not None
         return known if long_enough else None
 

@@ -12,7 +12,7 @@ from fishersft.curves.gain import log_det_at
 from fishersft.errors import StoreError, UserError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.runs.store import Recipe, Store, made, writing_to
-from fishersft.selectors.base import Selection
+from fishersft.selectors import Selection
 
 if TYPE_CHECKING:
     import pandas as pd

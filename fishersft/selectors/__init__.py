@@ -17,9 +17,23 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from fishersft.errors import ParameterError
-from fishersft.selectors.base import Budget, Order, Pick, Pool, Selection, Selector
+from fishersft.selectors.base import Selector
+from fishersft.selectors.pool import Pool
+from fishersft.selectors.selection import Budget, Doing, Note, Order, Pick, Selection
 
-__all__ = ["Budget", "Order", "Pick", "Pool", "Selection", "Selector", "find_selector", "make_selector", "registry"]
+__all__ = [
+    "Budget",
+    "Doing",
+    "Note",
+    "Order",
+    "Pick",
+    "Pool",
+    "Selection",
+    "Selector",
+    "find_selector",
+    "make_selector",
+    "registry",
+]
 
 GROUP = "fishersft.selectors"
 log = logging.getLogger(__name__)
@@ -30,10 +44,8 @@ def registry() -> Mapping[str, type[Selector]]:
     """Every selector by name: ours first, in a reader's order, then those of other packages."""
     found: dict[str, type[Selector]] = {}
     for module in pkgutil.iter_modules(__path__):
-        if module.name == "base":
-            continue
         for _, kind in inspect.getmembers(importlib.import_module(f"{__name__}.{module.name}"), inspect.isclass):
-            if issubclass(kind, Selector) and kind is not Selector and kind.__module__.endswith(f".{module.name}"):
+            if issubclass(kind, Selector) and hasattr(kind, "name") and kind.__module__.endswith(f".{module.name}"):
                 found[kind.name] = kind
     ours = dict(sorted(found.items(), key=lambda item: (item[1].place, item[0])))
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):

@@ -10,7 +10,9 @@ import numpy as np
 
 from fishersft.design.greedy import greedy
 from fishersft.design.information import check_sigma2
-from fishersft.selectors.base import Pick, Pool, Selector
+from fishersft.selectors.base import Selector
+from fishersft.selectors.pool import Pool
+from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class SentenceOD(Selector):
     summary: ClassVar[str] = "The same design with one vector a sentence, the mean of its token rows."
     reference: ClassVar[str] = "Deb et al. 2025, baseline; the mean as the sentence's vector is our reading"
     place: ClassVar[int] = 10
+    gain_of: ClassVar[str] = "log det of the means"
 
     def __post_init__(self) -> None:
         check_sigma2(self.sigma2)

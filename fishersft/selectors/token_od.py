@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.greedy import greedy
 from fishersft.design.information import check_sigma2
-from fishersft.selectors.base import Pick, Pool, Selector
+from fishersft.selectors.base import Selector
+from fishersft.selectors.pool import Pool
+from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class TokenOD(Selector):
     summary: ClassVar[str] = "Takes the sentence whose token rows add most to the log det of the design matrix."
     reference: ClassVar[str] = "Deb et al. 2025, FisherSFT (ICML), arXiv 2505.14826, Algorithms 1 and 2"
     place: ClassVar[int] = 0
+    gain_of: ClassVar[str] = "log det"
 
     def __post_init__(self) -> None:
         check_sigma2(self.sigma2)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
-        for step in greedy(pool.embeddings.values, pool.embeddings.offsets, self.sigma2):
+        for step in pool.greedy(pool.embeddings.values, pool.embeddings.offsets, self.sigma2):
             yield Pick(step.position, step.gain, step.evaluations, step.optimum_bound)

@@ -8,7 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from fishersft.selectors.base import Pick, Pool, Selector
+from fishersft.selectors.base import Selector
+from fishersft.selectors.pool import Pool
+from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Uniform(Selector):
     summary: ClassVar[str] = "Draws sentences at random, all equally likely, none twice."
     reference: ClassVar[str] = "the usual baseline"
     place: ClassVar[int] = 20
+    random: ClassVar[bool] = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         for position in rng.permutation(len(pool)):

@@ -106,6 +106,11 @@ def tokens_a_second(choice: Choice) -> float:
     return _speed(lm.fingerprint, max(8, int(np.mean(lengths))), lm)
 
 
+def pool(choice: Choice, embeddings: TokenEmbeddings) -> Pool:
+    """What selectors see of a choice."""
+    return pipeline.pool_of(embeddings, corpus(choice), folder(choice))
+
+
 def reach(pool: Pool) -> int:
     """How far an order is computed: all of a small pool, the first thousand of a large one."""
     return len(pool) if len(pool) <= SMALL_POOL else MOST_PICKS

@@ -1,0 +1,135 @@
+"""What the model says of each trained token: its loss, and how sure the model is whatever the token.
+
+    loss        -log p(y | x), nats
+    confidence  ||p||^2 = sum over y of p(y | x)^2, so that 1 - ||p||^2 = trace(diag(p) - p p^T), the model's own uncertainty
+
+The stored rows are what the head multiplies, so nothing but the head is computed: one product of (T, d) with (d, L).
+Knows no selector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+
+from fishersft.corpus.encode import MAX_TOKENS, encode
+from fishersft.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from fishersft.corpus.records import Corpus
+    from fishersft.lm.embed import TokenEmbeddings
+    from fishersft.lm.model import CausalLM
+
+BATCH_LOGITS = 16_000_000  # logits computed at once: 64 MB
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TokenStatistics:
+    """Loss and confidence of T tokens in N records.
+
+    Attributes:
+        loss: (T,) float32, nats.
+        confidence: (T,) float32, ||p||^2 from 1/L to 1.
+        offsets: (N + 1,) as in `TokenEmbeddings`.
+    """
+
+    loss: np.ndarray
+    confidence: np.ndarray
+    offsets: np.ndarray
+
+    def __post_init__(self) -> None:
+        T = int(self.offsets[-1])
+        if self.loss.shape != (T,) or self.confidence.shape != (T,):
+            raise ValueError("loss and confidence must have one entry a token")
+
+    @cached_property
+    def mean_losses(self) -> np.ndarray:
+        """(N,) mean loss a trained token, nats."""
+        return np.add.reduceat(self.loss.astype(np.float64), self.offsets[:-1]) / np.diff(self.offsets)
+
+    def statistics(self) -> TokenStatistics:
+        return self
+
+    def losses(self, positions: np.ndarray) -> np.ndarray:
+        return self.mean_losses[positions]
+
+
+class Readings(Protocol):
+    """Where a pool's statistics come from; `TokenStatistics` is one such place."""
+
+    def statistics(self) -> TokenStatistics:
+        """Those of every token of the pool."""
+
+    def losses(self, positions: np.ndarray) -> np.ndarray:
+        """(k,) mean loss a trained token of some records, nats."""
+
+
+@dataclass(frozen=True)
+class ModelReadings:
+    """Statistics computed now, from stored rows, the texts' next tokens and the model's head.
+
+    Attributes:
+        max_tokens: where records were cut when they were embedded; read off the embeddings where they know.
+    """
+
+    embeddings: TokenEmbeddings
+    corpus: Corpus
+    model: CausalLM
+    on_progress: Progress | None = None
+
+    def statistics(self) -> TokenStatistics:
+        loss, confidence = self._read(np.arange(len(self.embeddings)))
+        return TokenStatistics(loss, confidence, self.embeddings.offsets)
+
+    def losses(self, positions: np.ndarray) -> np.ndarray:
+        loss, _ = self._read(np.asarray(positions))
+        tokens = self.embeddings.tokens[positions]
+        return np.add.reduceat(loss.astype(np.float64), np.cumsum(tokens) - tokens) / tokens
+
+    def _read(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Loss and confidence of the tokens of some records, one record after another; (sum of M,) float32 each."""
+        import torch
+
+        parameters = self.embeddings.facts.get("parameters", {})
+        examples = [self.corpus.examples[int(i)] for i in self.embeddings.index[positions]]
+        encoded = encode(examples, self.model.tokenizer, int(parameters.get("max_tokens", MAX_TOKENS)))
+        if [len(e.rows) for e in encoded] != self.embeddings.tokens[positions].tolist():
+            raise ModelError(
+                f"The rows were not made from these texts by {self.model.name}: the token counts differ; embed again."
+            )
+        targets = np.concatenate([e.ids[e.rows + 1] for e in encoded])
+        batch = max(1, BATCH_LOGITS // len(cast(Any, self.model.network.get_output_embeddings()).weight))
+        ends = np.cumsum(self.embeddings.tokens[positions])
+        loss, confidence = np.empty(len(targets), np.float32), np.empty(len(targets), np.float32)
+        first = start = 0
+        while first < len(positions):
+            last = max(first + 1, int(np.searchsorted(ends, start + batch, side="right")))
+            rows = np.concatenate([self.embeddings.block(int(p)) for p in positions[first:last]])
+            end = start + len(rows)
+            with torch.inference_mode():
+                log_p = torch.log_softmax(self._logits(rows), dim=-1)
+                y = torch.from_numpy(targets[start:end].astype(np.int64)).to(log_p.device)
+                loss[start:end] = -log_p.gather(1, y[:, None])[:, 0].cpu().numpy()
+                confidence[start:end] = (2 * log_p).exp_().sum(-1).cpu().numpy()
+            first, start = last, end
+            if self.on_progress:
+                self.on_progress(end, len(targets))
+        return loss, confidence
+
+    def _logits(self, rows: np.ndarray) -> torch.Tensor:
+        """(k, L) float32 logits of rows: the head, then the scaling or the cap that loading found (`CausalLM.head`)."""
+        import torch
+
+        head = cast(Any, self.model.network.get_output_embeddings())
+        out: torch.Tensor = head(torch.from_numpy(np.array(rows, dtype=np.float32)).to(self.model.device)).float()
+        kind, _, constant = self.model.head.rpartition(" ")
+        if kind == "scaled by":
+            return out * float(constant)
+        return float(constant) * torch.tanh(out / float(constant)) if kind == "capped at" else out

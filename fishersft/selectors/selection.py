@@ -1,0 +1,160 @@
+"""What selecting speaks of: a budget, the picks an order is made of, and the selection that a budget cuts from it.
+
+Knows no selector, no file and no screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fishersft.errors import BudgetError, ParameterError
+
+if TYPE_CHECKING:
+    from fishersft.selectors.pool import Pool
+
+
+def check_seed(seed: int) -> int:
+    """The seed as an int; ParameterError unless it is a whole number of at least 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ParameterError(f"A seed is a whole number of at least 0 and was {seed!r}.")
+    return int(seed)
+
+
+class Pick(NamedTuple):
+    """One step of an order: a position in the pool, and what the selector knows of it."""
+
+    position: int
+    gain: float = np.nan
+    evaluations: int = 0
+    optimum_bound: float = np.nan
+
+
+class Note(NamedTuple):
+    """A fact about how the picks were made that a reader should know (what was sampled, refused, approximated)."""
+
+    name: str
+    value: Any
+
+
+class Doing(NamedTuple):
+    """Progress of the work before the next pick."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much may be selected: n sentences, or the longest prefix of at most T trained tokens.
+
+    Raises:
+        BudgetError: neither or both given, below 1, or not a whole number.
+    """
+
+    sentences: int | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.sentences is None) == (self.tokens is None):
+            raise BudgetError("Give one budget: --budget for sentences or --token-budget for trained tokens.")
+        value = self.sentences if self.sentences is not None else self.tokens
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise BudgetError(f"A budget is a whole number and was {value!r}.")
+        if value < 1:
+            unit = "sentence" if self.sentences is not None else "token"
+            raise BudgetError(f"The budget must be at least 1 {unit} and was {value:,}.")
+
+    def check(self, pool: Pool) -> None:
+        """BudgetError where the pool cannot meet it."""
+        if self.sentences is not None and self.sentences > len(pool):
+            raise BudgetError(
+                f"The budget of {self.sentences:,} is above the pool of {len(pool):,} sentences "
+                "(held-out and blank records are not in it)."
+            )
+        if self.tokens is not None and self.tokens > int(pool.tokens.sum()):
+            raise BudgetError(
+                f"The budget of {self.tokens:,} tokens is above the pool's {int(pool.tokens.sum()):,} trained tokens."
+            )
+
+    def cut(self, tokens: np.ndarray) -> int | None:
+        """How many picks with these token counts the budget takes, or None while it would take more than there are."""
+        if self.sentences is not None:
+            return self.sentences if len(tokens) >= self.sentences else None
+        fits = int(np.searchsorted(np.cumsum(tokens), self.tokens or 0, side="right"))
+        return fits if fits < len(tokens) else None
+
+
+@dataclass(frozen=True)
+class Order:
+    """The first picks of a selector, as far as they were asked for.  All arrays are (n,).
+
+    Attributes:
+        positions: in the pool, in pick order.
+        gains: nats, NaN where the selector has none.
+        evaluations, seconds: cumulative.
+        optimum_bounds: nats; no selection of as many sentences gains more.  NaN where the selector proves none.
+        notes: facts about how the picks were made, by name.
+    """
+
+    positions: np.ndarray
+    gains: np.ndarray
+    evaluations: np.ndarray
+    seconds: np.ndarray
+    optimum_bounds: np.ndarray
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything but the notes, by name."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "notes"}
+
+    def prefix(self, n: int) -> Order:
+        return Order(**{name: values[:n] for name, values in self.arrays.items()}, notes=self.notes)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a selector chose from a pool within a budget.
+
+    Attributes:
+        selector, parameters, seed: what to call again for the same answer.
+        indices: (n,) record numbers in the corpus, in pick order.
+        tokens: (n,) trained tokens a pick.
+        order: the same picks as positions, with gains and the rest.
+    """
+
+    selector: str
+    parameters: dict[str, Any]
+    seed: int
+    indices: np.ndarray
+    tokens: np.ndarray
+    order: Order
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def gains(self) -> np.ndarray | None:
+        """(n,) nats, or None where the selector has none."""
+        return None if np.isnan(self.order.gains).all() else self.order.gains
+
+    @property
+    def log_det(self) -> float | None:
+        """f of the whole selection in the selector's own design (TokenOD: token rows; SentenceOD: means), nats, if it has one."""
+        return None if self.gains is None else float(self.gains.sum())
+
+    @property
+    def proven_share(self) -> float | None:
+        """At least this share of the best possible log det, from 0 to 1, where the selector proves one."""
+        from fishersft.design.certificate import share_of_optimum
+
+        if not self.log_det or not len(self) or np.isnan(self.order.optimum_bounds[-1]):
+            return None
+        return share_of_optimum(self.log_det, float(self.order.optimum_bounds[-1]))
