@@ -1,0 +1,17 @@
+"""`fishersft app`: the dashboard."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]})
+@click.argument("streamlit_options", nargs=-1, type=click.UNPROCESSED)
+def app(streamlit_options: tuple[str, ...]) -> None:
+    """Open the dashboard in the browser.
+
+    Streamlit's own options pass through, for example --server.port 8600; so do STREAMLIT_* variables.
+    """
+    from fishersft.ui.launch import launch
+
+    launch(streamlit_options)

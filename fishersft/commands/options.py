@@ -1,0 +1,127 @@
+"""What commands share: options, and the steps from them to a corpus, a model, parameters and a progress bar."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import click
+
+from fishersft.corpus.encode import MAX_TOKENS
+from fishersft.errors import ParameterError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CORPUS_HELP = """CORPUS is a file (.txt one example a line, .csv, .tsv, .jsonl, .json, .parquet), 'demo', 'shakespeare',
+'sherlock', or 'hf:owner/name'."""
+
+
+def corpus_options(command: F) -> F:
+    """What says how a corpus is read."""
+    for option in reversed(
+        [
+            click.argument("corpus"),
+            click.option("--text-column", metavar="NAME", help="Column that holds the text."),
+            click.option("--prompt-column", metavar="NAME", help="Column of prompts; goes with --completion-column."),
+            click.option("--completion-column", metavar="NAME", help="Column of completions, the part that is trained."),
+            click.option("--messages-column", metavar="NAME", help="Column of chats; assistant turns are trained."),
+            click.option(
+                "--split-on",
+                type=click.Choice(["line", "blank-line"]),
+                default="line",
+                show_default=True,
+                help="What ends an example in a .txt file.",
+            ),
+            click.option(
+                "--holdout",
+                type=float,
+                default=0.1,
+                show_default=True,
+                help="Share of records no selector sees: at least 50 where there are that many, at most half; 0 for none.",
+            ),
+            click.option("--skip-bad", is_flag=True, help="Count broken lines and go on."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def model_options(command: F) -> F:
+    """What says which model reads the corpus."""
+    for option in reversed(
+        [
+            click.option("--model", default="mini", show_default=True, help="'mini', a model folder, or a hub id such as gpt2."),
+            click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model."),
+            click.option(
+                "--max-tokens",
+                type=int,
+                default=MAX_TOKENS,
+                show_default=True,
+                help="Where a record is cut; never above the model's context.",
+            ),
+            click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+            click.option("--threads", type=click.IntRange(1), help="Threads to compute with; all cores by default."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def json_option(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output.")(command)
+
+
+def load(options: dict[str, Any], threads: int | None) -> tuple[Any, Any]:
+    from fishersft.corpus.load import load_corpus
+    from fishersft.lm.embed import effective_max_tokens
+    from fishersft.lm.folder import find_model
+
+    effective_max_tokens(options["max_tokens"], 0)
+    corpus = load_corpus(
+        options["corpus"],
+        **{
+            k: options[k]
+            for k in ("text_column", "prompt_column", "completion_column", "messages_column", "split_on", "holdout", "skip_bad")
+        },
+    )
+    if corpus.bad_lines:
+        click.echo(f"fishersft: skipped {corpus.bad_lines:,} broken lines of {corpus.name}.", err=True)
+    folder = find_model(options["model"], options["revision"])
+    if threads:
+        import torch
+
+        torch.set_num_threads(min(threads, os.cpu_count() or 1))
+    return corpus, folder
+
+
+def settings_of(settings: tuple[str, ...]) -> dict[str, str]:
+    out = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name or not value:
+            raise ParameterError(f"--set takes NAME=VALUE, for example sigma2=1.0, not '{setting}'.")
+        out[name.strip()] = value.strip()
+    return out
+
+
+@contextlib.contextmanager
+def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error that appears with the first report."""
+    from tqdm import tqdm
+
+    bar: Any = None
+
+    def report(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=total, initial=done, desc=what, unit=f" {unit}", file=sys.stderr, mininterval=0.5)
+        bar.update(done - bar.n)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()

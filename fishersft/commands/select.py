@@ -1,0 +1,101 @@
+"""`fishersft select`: the sentences to fine-tune on."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress, settings_of
+from fishersft.errors import UserError
+
+
+def _list(context: click.Context, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from dataclasses import fields
+
+    from fishersft.selectors import registry
+
+    for name, kind in registry().items():
+        parameters = ", ".join(f"{f.name}={f.default}" for f in fields(kind)) or "none"
+        click.echo(f"{name:20s} {kind.summary}\n{'':20s} parameters: {parameters}; source: {kind.reference}")
+    context.exit(0)
+
+
+@click.command(epilog=CORPUS_HELP)
+@corpus_options
+@model_options
+@click.option("--selector", "selector_name", default="token_od", show_default=True, help="Which rule chooses; see --list.")
+@click.option(
+    "--list",
+    "list_selectors",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda c, p, v: _list(c, v),
+    help="List the selectors and their parameters, and stop.",
+)
+@click.option("--budget", type=int, help="How many sentences to choose.")
+@click.option("--token-budget", type=int, help="How many trained tokens to choose at most, instead of --budget.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the selector, e.g. sigma2=1.0.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write the picks: .jsonl, .csv or .parquet.")
+@json_option
+def select(
+    selector_name: str,
+    budget: int | None,
+    token_budget: int | None,
+    seed: int,
+    settings: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    threads: int | None,
+    **options: Any,
+) -> None:
+    """Choose the sentences of CORPUS to fine-tune on.
+
+    Writes one row a pick, in order: rank, index (the record's number, from 0), gain (nats), tokens, and the record's own
+    fields. Without --out and --json the picks go to standard output as JSON lines.
+    """
+    from fishersft.corpus import export as table
+    from fishersft.runs import pipeline, selections
+    from fishersft.selectors import Budget, make_selector
+
+    wanted = Budget(budget, token_budget)
+    selector = make_selector(selector_name, settings_of(settings))
+    format = table.format_of(out) if out else "jsonl"
+    if out and not out.absolute().parent.is_dir():
+        raise UserError(f"There is no folder {out.absolute().parent} to write {out.name} into.")
+    if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):
+        raise UserError(f"--out would overwrite the corpus {out} itself; name another file.")
+    corpus, folder = load(options, threads)
+    with progress("embedding", "tokens") as on_progress:
+        embeddings = pipeline.embed(
+            corpus, folder, max_tokens=options["max_tokens"], device=options["device"], on_progress=on_progress
+        )
+    pool = pipeline.pool_of(embeddings, corpus, folder, device=options["device"])
+    with progress("selecting", "sentences" if budget else "tokens") as on_progress:
+        order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress)
+    selection = selector.cut(pool, order, wanted, seed)
+    picks = selections.selection_table(corpus, selection)
+    if out:
+        table.write_table(picks, out, format)
+    elif not as_json:
+        click.echo(table.to_bytes(picks, "jsonl").decode(), nl=False)
+    run = selections.save_selection(corpus, embeddings, selection)
+    facts = {"run": run, **selections.summary(corpus, embeddings, selection), "out": str(out) if out else None}
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    share = facts["proven_share_of_optimum"]
+    proven = f", provably at least {share:.1%} of the optimum" if share else ""
+    gained = f"; log det of the token rows up by {facts['log_det']:,.1f} nats{proven}"
+    click.echo(
+        f"{selector.label} chose {facts['sentences']:,} of {facts['pool']:,} sentences with {facts['tokens']:,} of "
+        f"{facts['pool_tokens']:,} trained tokens{gained}. "
+        f"{f'Written to {out}. ' if out else ''}Run {run}.",
+        err=True,
+    )
