@@ -31,6 +31,64 @@ def test_fast_greedy_picks_what_algorithm_1_picks(seed, d, n, sigma2):
     assert np.allclose([s.gain for s in steps], gains, rtol=1e-8, atol=1e-10)
 
 
+class TestScreening:
+    """From d = 129 on, float32 screens and float64 decides."""
+
+    @pytest.mark.parametrize("sigma2", [1e-8, 1e-3, 1.0, 1e4])
+    def test_picks_are_those_of_algorithm_1(self, sigma2):
+        blocks = random_blocks(40, 140, 1, most=12)
+        steps = fast(blocks, 25, sigma2)
+        picks, gains = algorithm_1(blocks, 25, sigma2)
+        assert [s.position for s in steps] == picks
+        assert np.allclose([s.gain for s in steps], gains, rtol=1e-8)
+
+    def test_sentences_that_float32_cannot_tell_apart_are_told_apart(self):
+        few = random_blocks(6, 140, 2, most=12)
+        blocks = [b * (1 + k * 1e-8) for k in range(5) for b in few]
+        assert [s.position for s in fast(blocks, 12)] == algorithm_1(blocks, 12)[0]
+
+    def test_exact_duplicates_go_to_the_lowest_index(self):
+        few = random_blocks(8, 140, 3)
+        assert [s.position for s in fast(few[::-1] + few, 16)] == algorithm_1(few[::-1] + few, 16)[0]
+
+    def test_sentences_longer_than_the_dimension(self):
+        blocks = random_blocks(12, 130, 4, most=300)
+        assert [s.position for s in fast(blocks, 12)] == algorithm_1(blocks, 12)[0]
+
+    def test_many_picks_pass_through_many_factorisations_and_nothing_drifts(self):
+        blocks = random_blocks(150, 132, 5, most=20)
+        steps = fast(blocks, 150)
+        V = design_matrix(blocks, 132)
+        assert sum(s.gain for s in steps) == pytest.approx(log_det(V), rel=1e-12)
+
+    def test_rows_too_uneven_for_float32_are_decided_in_float64(self):
+        rng = np.random.default_rng(6)
+        blocks = [rng.normal(size=(4, 140)) * np.logspace(6, -6, 140) for _ in range(30)]
+        assert [s.position for s in fast(blocks, 15)] == algorithm_1(blocks, 15)[0]
+
+
+def test_costs_divide_the_gain():
+    blocks = random_blocks(30, 5, 8)
+    costs = np.array([len(b) for b in blocks], float)
+    picks, V = [], np.eye(5)
+    for _ in range(12):
+        rate = [-1.0 if i in picks else log_det(V + b.T @ b) / len(b) - log_det(V) / len(b) for i, b in enumerate(blocks)]
+        picks.append(int(np.argmax(rate)))
+        V = V + blocks[picks[-1]].T @ blocks[picks[-1]]
+    assert [s.position for s in fast(blocks, 12, costs=costs)] == picks
+
+
+@pytest.mark.parametrize("d", [6, 140])
+def test_weights_multiply_the_rows(d):
+    blocks = random_blocks(20, d, 9)
+    w = np.random.default_rng(0).random(sum(map(len, blocks)))
+    parts = np.split(w, np.cumsum([len(b) for b in blocks])[:-1])
+    weighted = [b * v[:, None] for b, v in zip(blocks, parts, strict=True)]
+    assert [s.position for s in fast(blocks, 12, weights=w)] == algorithm_1(weighted, 12)[0]
+    with pytest.raises(DesignError, match="weight of row 3"):
+        fast(blocks, 1, weights=np.where(np.arange(len(w)) == 3, np.nan, w))
+
+
 def test_sentences_longer_than_the_dimension_are_handled_the_same():
     blocks = random_blocks(20, 3, 2, most=40)
     assert [s.position for s in fast(blocks, 20)] == algorithm_1(blocks, 20)[0]

@@ -1,13 +1,13 @@
-"""A pool's rows as blocks, and the gains of some of them as one batch of algebra.
+"""A pool's rows as blocks, read where they lie (in memory, or in a file mapped into it) a batch at a time.
 
-Blocks of like length are padded to one size; a padding row is zero and adds nothing.  Nothing is copied: rows are read where
-they lie (memory, or a file mapped into it) in the precision they have, and turned into float64 or float32 a batch at a time.
+Also the small algebra of one batch: blocks padded to one size (a padding row is zero and adds nothing), and log det(I + G).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,57 +48,73 @@ class Blocks:
     def d(self) -> int:
         return int(self.values.shape[1])
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
+        """(N,) rows a block."""
         return np.diff(self.offsets)
 
-    def rows(self, some: list[int], dtype: torch.dtype) -> torch.Tensor:
-        """(sum of M, d): the rows of some blocks, one block after another."""
+    def rows(self, some: Sequence[int], dtype: torch.dtype, most: int | None = None) -> tuple[torch.Tensor, list[int]]:
+        """Rows of some blocks, one block after another, (sum of m, d), and the m of each.
+
+        A block with more than `most` rows (at least d) is replaced by the triangle R of X = Q R: R^T R = X^T X, and no gain
+        depends on more.
+        """
         import torch
 
-        spans = [slice(self.offsets[i], self.offsets[i + 1]) for i in some]
         kind = np.float64 if dtype == torch.float64 else np.float32
-        X = torch.from_numpy(np.concatenate([self.values[s] for s in spans]).astype(kind)).to(self.device)
+        spans = [slice(int(self.offsets[i]), int(self.offsets[i + 1])) for i in some]
+        lengths = [s.stop - s.start for s in spans]
+        X = torch.from_numpy(np.concatenate([self.values[s] for s in spans]).astype(kind, copy=False)).to(self.device)
         if self.weights is not None:
             X *= torch.from_numpy(np.concatenate([self.weights[s] for s in spans])).to(X)[:, None]
-        return X
+        if most is None or max(lengths) <= most:
+            return X, lengths
+        parts = [torch.linalg.qr(x, mode="r").R if len(x) > most else x for x in X.split(lengths)]
+        return torch.cat(parts), [len(x) for x in parts]
 
-    def sweep(self) -> Iterator[np.ndarray]:
-        """Every block once, in batches of like length."""
-        order = np.argsort(self.lengths, kind="stable")
+    def batches(self, some: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Some blocks (or every one), once, in batches of like length and at most SWEEP_ROWS padded rows."""
+        some = np.arange(len(self)) if some is None else some
+        order = some[np.argsort(self.lengths[some], kind="stable")]
         start = 0
         while start < len(order):
-            size = max(1, SWEEP_ROWS // int(self.lengths[order[min(start + SWEEP_ROWS, len(order) - 1)]]))
+            size = max(1, SWEEP_ROWS // int(self.lengths[order[min(start + SWEEP_ROWS, len(order)) - 1]]))
             yield order[start : start + size]
             start += size
 
-    def check_finite(self, gains: np.ndarray) -> None:
+    def check_finite(self, gains: np.ndarray, first: int = 0) -> None:
         """DesignError that names the first block without a finite gain."""
         if not np.isfinite(gains).all():
             raise DesignError(
-                f"The rows of record {int(np.flatnonzero(~np.isfinite(gains))[0]):,} of the pool are not finite numbers "
+                f"The rows of record {first + int(np.flatnonzero(~np.isfinite(gains))[0]):,} of the pool are not finite numbers "
                 "(or too large to square); remove it or choose another model."
             )
 
 
-def padded(Z: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-    """(sum of M, d) -> (k, longest, d), zeros below each block's last row."""
+def padded(Z: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """(sum of m, c) -> (k, longest, c), zeros below each block's last row."""
     import torch
 
-    side, k = max(lengths), len(lengths)
-    if k == 1:
-        return Z[None]
-    out = Z.new_zeros(k * side, Z.shape[1])
-    starts = np.cumsum([0, *lengths[:-1]])
-    place = np.arange(len(Z)) + np.repeat(np.arange(k) * side - starts, lengths)
-    out[torch.from_numpy(place).to(Z.device)] = Z
-    return out.view(k, side, Z.shape[1])
+    k, side = len(lengths), max(lengths)
+    if k * side == len(Z):
+        return Z.reshape(k, side, Z.shape[1])
+    ends = np.cumsum(lengths)
+    steps = np.arange(side)
+    place = np.where(steps < np.asarray(lengths)[:, None], (ends - lengths)[:, None] + steps, len(Z))
+    with_zero = torch.cat([Z, Z.new_zeros(1, Z.shape[1])])
+    return with_zero.index_select(0, torch.from_numpy(place.ravel()).to(Z.device)).view(k, side, Z.shape[1])
 
 
-def log_det_1p(gram: torch.Tensor) -> np.ndarray:
-    """(k,) log det(I + G) of positive semidefinite G, (k, M, M); overwrites it; NaN where it is not."""
+def gains_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> np.ndarray:
+    """(k,) float64 log det(I + Z_i Z_i^T - P_i P_i^T) of blocks of whitened rows; NaN where that is not positive definite."""
     import torch
 
+    Q = padded(torch.cat([Z, P], 1) if P.shape[1] else Z, lengths)
+    A, B = Q[..., : Z.shape[1]], Q[..., Z.shape[1] :]
+    # det(I + Z Z^T) = det(I + Z^T Z): without a tail, the smaller of the two
+    gram = A @ A.mT if B.shape[2] or A.shape[1] <= A.shape[2] else A.mT @ A
+    if B.shape[2]:
+        gram = torch.baddbmm(gram, B, B.mT, alpha=-1)
     gram.diagonal(dim1=-2, dim2=-1).add_(1.0)
     factor, failed = torch.linalg.cholesky_ex(gram)
     out = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)

@@ -1,8 +1,10 @@
 """Exact greedy for log det over blocks of rows, fast: the picks of Algorithm 1 without its work.
 
 What makes it fast (FisherSFT, Algorithm 2; Minoux 1978): gains only shrink as V grows, so an old gain is an upper bound.
-Each pick re-evaluates the few blocks whose bound is highest and then only those whose bound still reaches the best gain
-found.  Ties (relative 1e-9) go to the lowest index.
+Each pick re-evaluates the blocks whose bound is highest and then only those whose bound still reaches the best gain found.
+Our part: from d = 129 on, candidates are screened in float32 and those within its error of the best are decided in float64;
+the error allowed is a multiple of the largest one seen between the two, and when it grows too large all is float64.
+Ties (relative 1e-9) go to the lowest index.
 
 A `Shard` holds some of the blocks: it *proposes* its best and is told what was *accepted*.  One shard is the whole pool on
 one machine; many shards are many machines (`distributed.py`).
@@ -10,20 +12,28 @@ one machine; many shards are many machines (`distributed.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fishersft.design.blocks import Blocks, log_det_1p, padded
+from fishersft.design.blocks import Blocks, gains_of
 from fishersft.design.certificate import optimum_bound
-from fishersft.design.information import check_sigma2, whiten
+from fishersft.design.factor import BEYOND, Factor
 from fishersft.design.reference import TIE
-from fishersft.design.threads import suited_to
+from fishersft.design.threads import SMALL, suited_to
 from fishersft.errors import DesignError
 
-SLACK = 2 * TIE  # bounds carry rounding: whoever comes this close is evaluated
+if TYPE_CHECKING:
+    import torch
+
+SLACK = 2 * TIE  # float64 bounds carry rounding: whoever comes this close is evaluated
 MEASURABLE = 1e-12  # nats; below, a gain is rounding
+SCREEN_ERROR = 2e-5  # of 1 + gain: the least error that float32 is trusted with
+CAUTION = 16  # times the largest error seen
+TOO_COARSE = 1e-2  # beyond, float32 screens nothing
+FIRST, NEXT = 8, 24  # candidates evaluated together: before a best gain is known, and after
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,68 +73,75 @@ class Shard:
 
     Args:
         values, offsets, weights, device: see `Blocks`.
-        sigma2: weight of the identity in V, > 0.
+        prior: sigma2, or the (d, d) matrix that V starts from.
         costs: (N,) > 0; where given, the score of a block is its gain divided by its cost.
         first: the number in the pool of this shard's first block.
+        score: the score of gains (k,) of blocks (k,), in place of the gain itself; must rise with the gain.
 
     Raises:
-        DesignError: rows that are not finite (which block), or sigma2 not positive.
+        DesignError: rows that are not finite (which block), or a prior that is not positive.
     """
 
     def __init__(
         self,
         values: np.ndarray,
         offsets: np.ndarray,
-        sigma2: float = 1.0,
+        prior: float | np.ndarray = 1.0,
         *,
         weights: np.ndarray | None = None,
         costs: np.ndarray | None = None,
         first: int = 0,
         device: str = "cpu",
+        score: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        import torch
-
         self.blocks = Blocks(values, offsets, weights, device)
-        self.first, self.costs = first, costs
-        d = self.blocks.d
-        self.V = torch.eye(d, dtype=torch.float64, device=device) * check_sigma2(sigma2)
-        self.L = torch.linalg.cholesky(self.V)
+        self.factor = Factor(self.blocks.d, prior, device)
+        self.first = first
+        self.score = score or (lambda gains, some: gains if costs is None else gains / costs[some])
+        self.error = SCREEN_ERROR if self.blocks.d > SMALL else 0.0
         self.outside = np.ones(len(self.blocks), dtype=bool)
-        self.batch = max(8, min(32, 6_144 // d))
         self.evaluations = 0
-        self.bounds = np.empty(len(self.blocks))
-        for some in self.blocks.sweep():
-            self.bounds[some] = self._gains(some.tolist())
-        self.blocks.check_finite(self.bounds)
-        self.fresh = np.ones(len(self.blocks), dtype=bool)
+        self.gains = np.empty(len(self.blocks))
+        for some in self.blocks.batches():
+            self.gains[some] = self._evaluate(some)
+        self.blocks.check_finite(self.gains, first)
+        self.fresh = np.ones(len(self.blocks), dtype=bool)  # evaluated since the last pick
+        self.sure = np.full(len(self.blocks), not self.error)  # ... in float64
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """(N,) upper bounds on the current gains."""
+        return self.gains + self._slack(self.gains, self.sure)
 
     def propose(self) -> list[Contender]:
         """The best block outside the selection, and those that tie with it; empty where none is left."""
-        scores = self._scores(self.bounds)
-        scores[~self.outside] = -np.inf
-        order = _by_falling(scores)
-        best, at = -np.inf, 0
-        fresh: list[int] = []
-        while at < len(order) and scores[order[at]] >= best - SLACK * abs(best) and scores[order[at]] > -np.inf:
-            some = order[at : at + self.batch]
-            some = some[scores[some] >= best - SLACK * abs(best)] if best > -np.inf else some[scores[some] > -np.inf]
-            stale = some[~self.fresh[some]]
-            if len(stale):
-                self.bounds[stale] = self._gains(stale.tolist())
-                self.fresh[stale] = True
-            fresh += some.tolist()
-            best = max(best, float(self._scores(self.bounds)[some].max()))
-            at += len(some)
-        now = self._scores(self.bounds)
+        if not self.outside.any():
+            return []
+        least = -np.inf  # no block with a score below can win
+        while len(some := self._promising(least, self.fresh)):
+            self.gains[some] = self._evaluate(some)
+            self.fresh[some] = True
+            self.sure[some] = not self.error
+            least = max(least, self._proven(some))
+        if self.error:
+            least = max(least, self._proven(np.flatnonzero(self.fresh & self.outside)))
+            doubtful = self._promising(least, self.sure, np.inf)
+            if not self._confirm(doubtful):
+                return self.propose()
+        now = np.flatnonzero(self.sure & self.fresh & self.outside)
+        scores = self.score(self.gains[now], now)
+        best = scores.max()
+        ties = scores >= best - TIE * abs(best)
         return [
-            Contender(self.first + i, float(now[i]), float(self.bounds[i])) for i in fresh if now[i] >= best - TIE * abs(best)
+            Contender(self.first + int(i), float(s), float(self.gains[i]))
+            for i, s in zip(now[ties], scores[ties], strict=True)
         ]
 
     def rows(self, position: int) -> np.ndarray:
-        """(M, d) float64 rows of a block of this shard, weighted; what `accept` is given."""
+        """(m, d) float64 rows of a block of this shard, weighted; what `accept` is given."""
         import torch
 
-        return self.blocks.rows([position - self.first], torch.float64).cpu().numpy()
+        return self.blocks.rows([position - self.first], torch.float64, self._most)[0].cpu().numpy()
 
     def accept(self, position: int, rows: np.ndarray) -> None:
         """A block was picked, of this shard or of another."""
@@ -132,9 +149,7 @@ class Shard:
 
         if 0 <= position - self.first < len(self.blocks):
             self.outside[position - self.first] = False
-        X = torch.from_numpy(rows).to(self.V.device)
-        self.V.addmm_(X.T, X)
-        self.L = torch.linalg.cholesky(self.V)
+        self.factor.add(torch.from_numpy(rows).to(self.blocks.device))
         self.fresh[:] = False
 
     def largest(self, n: int) -> np.ndarray:
@@ -142,22 +157,62 @@ class Shard:
         rest = self.bounds[self.outside]
         return rest if len(rest) <= n else np.partition(rest, len(rest) - n)[len(rest) - n :]
 
-    def _scores(self, gains: np.ndarray) -> np.ndarray:
-        return gains / self.costs if self.costs is not None else gains.copy()
+    @property
+    def _most(self) -> int | None:
+        """Rows beyond which a block is made smaller first; small designs take the smaller Gram matrix instead."""
+        return self.blocks.d if self.blocks.d > SMALL else None
 
-    def _gains(self, some: list[int]) -> np.ndarray:
-        """(len(some),) gains log det(I + X_i V^-1 X_i^T), V = L L^T."""
+    def _slack(self, gains: np.ndarray, sure: np.ndarray) -> np.ndarray:
+        return np.where(sure, SLACK * gains, self.error * (1 + gains))
+
+    def _promising(self, least: float, known: np.ndarray, most: float | None = None) -> np.ndarray:
+        """Blocks not `known` whose bound reaches `least`, best bound first; a batch of them, or `most`."""
+        some = np.flatnonzero(self.outside & ~known)
+        scores = self.score(self.gains[some] + self._slack(self.gains[some], self.sure[some]), some)
+        size = min(most or (FIRST if least == -np.inf else NEXT), len(some))
+        if size < len(some):
+            top = np.argpartition(-scores, int(size))[: int(size)]
+            some, scores = some[top], scores[top]
+        return some[scores >= least]
+
+    def _proven(self, some: np.ndarray) -> float:
+        """The best score that one of some freshly evaluated blocks has at least."""
+        if not len(some):
+            return -np.inf
+        gains = self.gains[some]
+        return float(self.score(gains - self._slack(gains, self.sure[some]), some).max())
+
+    def _confirm(self, some: np.ndarray) -> bool:
+        """Evaluate in float64; False where float32 was further off than it was trusted with, and the pick must begin again."""
+        some = some[self.fresh[some]]
+        worst = 0.0
+        for part in self.blocks.batches(some):
+            exact = self._evaluate(part, exact=True)
+            worst = max(worst, float((np.abs(exact - self.gains[part]) / (1 + exact)).max(initial=0.0)))
+            self.gains[part] = exact
+            self.sure[part] = True
+        trusted, self.error = self.error, max(self.error, CAUTION * worst)
+        if self.error > TOO_COARSE:
+            self.error = 0.0
+            self.fresh[:] = False
+            self.gains = self.gains + TOO_COARSE * (1 + self.gains)  # bounds from float32 stay bounds
+            return False
+        return worst <= trusted
+
+    def _evaluate(self, some: np.ndarray, *, exact: bool = False) -> np.ndarray:
+        """(k,) gains log det(I + X_i V^-1 X_i^T) of some blocks."""
         import torch
 
         self.evaluations += len(some)
-        lengths = [int(self.blocks.lengths[i]) for i in some]
-        Z = padded(whiten(self.L, self.blocks.rows(some, torch.float64)).T, lengths)
-        # det(I + Z Z^T) = det(I + Z^T Z): take the smaller of the two
-        return log_det_1p(Z @ Z.mT if Z.shape[1] <= self.blocks.d else Z.mT @ Z)
-
-
-def _by_falling(scores: np.ndarray) -> np.ndarray:
-    return np.argsort(-scores, kind="stable")
+        single = self.error and not exact
+        X, lengths = self.blocks.rows(some.tolist(), torch.float32 if single else torch.float64, self._most)
+        Z, P = self.factor.screen(X) if single else self.factor.whiten(X)
+        out = gains_of(Z, P, lengths)
+        if single and len(bad := np.flatnonzero(np.isnan(out))):  # too uneven for float32
+            out[bad] = self._evaluate(some[bad], exact=True)
+        if np.isnan(out).any() and self.factor.scale is None:
+            raise DesignError(BEYOND)
+        return out
 
 
 def greedy(
@@ -184,7 +239,7 @@ def greedy(
     """
     with suited_to(values.shape[1]):
         shard = Shard(values, offsets, sigma2, weights=weights, costs=costs, device=device)
-        check_measurable(float(shard.bounds.max()), sigma2)
+        check_measurable(float(shard.gains.max()), sigma2)
         f, picked = 0.0, 0
         while contenders := shard.propose():
             winner = winner_of(contenders)

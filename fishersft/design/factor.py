@@ -1,0 +1,111 @@
+"""The design matrix V = prior + sum of X^T X, ready to whiten rows by: X V^-1 X^T = Z Z^T - P P^T.
+
+Factoring V afresh costs d^3.  So rows that came since the last Cholesky factor L (V_0 = L L^T) are kept as a low-rank tail:
+with A = X_tail L^-T and W = chol(I + A A^T)^-1 A,
+
+    V^-1 = L^-T (I - W^T W) L^-1,    hence Z = X L^-T and P = Z W^T.
+
+W grows by blocks, its older rows never change.  V is factored again when the tail has cost as much as that would (rent or
+buy), from sums kept in float64, so nothing drifts.  float64 solves with L; float32, for screening, multiplies by L^-1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fishersft.design.information import check_sigma2
+from fishersft.design.threads import SMALL
+from fishersft.errors import DesignError
+
+if TYPE_CHECKING:
+    import torch
+
+REFACTOR = 6.0  # times d^3 float32 multiply-adds: what a Cholesky factor and its inverse cost on the machines we measured
+PANEL = 128  # columns of L^-1 multiplied at once; below its diagonal it is zero
+BEYOND = (
+    "The design matrix is too uneven for double precision (its condition number is beyond 1e15); raise sigma2, or choose a "
+    "model with smaller rows."
+)
+
+
+class Factor:
+    """V and its factors.
+
+    Args:
+        d: length of a row.
+        prior: sigma2, for sigma2 I, or a (d, d) positive definite matrix.
+        device: where the algebra happens.
+
+    Raises:
+        DesignError: sigma2 not positive, or a prior that is not positive definite in float64.
+    """
+
+    def __init__(self, d: int, prior: float | np.ndarray = 1.0, device: str = "cpu") -> None:
+        import torch
+
+        self.d = d
+        self.scale = None if isinstance(prior, np.ndarray) else float(check_sigma2(prior)) ** 0.5
+        start = torch.eye(d, dtype=torch.float64) * check_sigma2(prior) if not isinstance(prior, np.ndarray) else prior
+        self.V = torch.as_tensor(start, dtype=torch.float64).clone().to(device)
+        self.r = 0
+        self._pending: list[torch.Tensor] = []
+        self._factor()
+
+    def whiten(self, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Z (m, d) and P (m, r) of rows X (m, d), in float64."""
+        import torch
+
+        if self.scale:
+            return X / self.scale, X[:, :0]
+        Z = torch.linalg.solve_triangular(self.L, X.T, upper=False).T
+        return Z, Z @ self._W[: self.r].T
+
+    def screen(self, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same in float32."""
+        import torch
+
+        if self.scale:
+            return X / self.scale, X[:, :0]
+        if self._inverse is None:
+            eye = torch.eye(self.d, dtype=torch.float32, device=self.V.device)
+            self._inverse = torch.linalg.solve_triangular(self.L.float(), eye, upper=False).T.contiguous()
+        Z = torch.empty_like(X)
+        for a in range(0, self.d, PANEL):
+            b = min(a + PANEL, self.d)
+            torch.mm(X[:, :b], self._inverse[:b, a:b], out=Z[:, a:b])
+        self._spent += len(X) * self.r * self.d
+        return Z, Z @ self._W32[: self.r].T
+
+    def add(self, X: torch.Tensor) -> None:
+        """V <- V + X^T X for float64 rows X, (m, d)."""
+        import torch
+
+        self._pending.append(X)
+        if self.d <= SMALL or self.scale or self.r + len(X) > self.d or self._spent > REFACTOR * self.d**3:
+            self._factor()
+            return
+        Z, P = self.whiten(X)
+        small = Z @ Z.T - P @ P.T
+        small.diagonal().add_(1.0)
+        new = torch.linalg.solve_triangular(torch.linalg.cholesky(small), Z - P @ self._W[: self.r], upper=False)
+        self._W[self.r : self.r + len(X)] = new
+        self._W32[self.r : self.r + len(X)] = new
+        self.r += len(X)
+
+    def _factor(self) -> None:
+        import torch
+
+        if self._pending:
+            self.scale = None
+            rows = torch.cat(self._pending)
+            self.V.addmm_(rows.T, rows)
+            self._pending = []
+        self.L, failed = torch.linalg.cholesky_ex(self.V)
+        if failed:
+            raise DesignError(BEYOND)
+        self._W = self.V.new_empty((self.d, self.d) if self.d > SMALL else (0, self.d))
+        self._W32 = self._W.float()
+        self.r, self._spent = 0, 0
+        self._inverse: torch.Tensor | None = None

@@ -1,0 +1,44 @@
+"""FisherOD: the design weighted by what the model does not know yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fishersft.design.information import check_sigma2
+from fishersft.selectors.base import Selector
+from fishersft.selectors.pool import Pool
+from fishersft.selectors.selection import Pick
+
+
+@dataclass(frozen=True)
+class FisherOD(Selector):
+    """TokenOD on rows times the square root of 1 - ||p||^2, where p is the model's prediction at that token.
+
+    The Fisher information of the output head is the sum of (diag(p) - p p^T) (x) x x^T.  Lemma 3.1 drops the first factor; this
+    keeps its trace, 1 - ||p||^2, which is 0 where the model is sure.  Gains are those of the weighted rows.
+
+    Attributes:
+        sigma2: weight of the identity in the design matrix.
+    """
+
+    sigma2: float = 1.0
+
+    name: ClassVar[str] = "fisher_od"
+    label: ClassVar[str] = "FisherOD"
+    summary: ClassVar[str] = "TokenOD with every token weighted by how unsure the model is of it."
+    reference: ClassVar[str] = "ours; answers a reviewer of Deb et al. 2025: what the model knows never enters TokenOD"
+    place: ClassVar[int] = 2
+    gain_of: ClassVar[str] = "log det of the weighted rows"
+
+    def __post_init__(self) -> None:
+        check_sigma2(self.sigma2)
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
+        rows = pool.embeddings
+        unsure = np.sqrt(np.clip(1 - pool.statistics().confidence, 0, 1))
+        for step in pool.greedy(rows.values, rows.offsets, self.sigma2, weights=unsure):
+            yield Pick(step.position, step.gain, step.evaluations, step.optimum_bound)
