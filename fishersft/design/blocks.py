@@ -107,6 +107,12 @@ def padded(Z: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
 
 def gains_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> np.ndarray:
     """(k,) float64 log det(I + Z_i Z_i^T - P_i P_i^T) of blocks of whitened rows; NaN where that is not positive definite."""
+    gram = gram_of(Z, P, lengths)
+    return log_dets(gram)[0]
+
+
+def gram_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """(k, m, m) I + Z_i Z_i^T - P_i P_i^T, or (k, d, d) I + Z_i^T Z_i where that is smaller and there is no tail."""
     import torch
 
     Q = padded(torch.cat([Z, P], 1) if P.shape[1] else Z, lengths)
@@ -116,7 +122,14 @@ def gains_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> np.nda
     if B.shape[2]:
         gram = torch.baddbmm(gram, B, B.mT, alpha=-1)
     gram.diagonal(dim1=-2, dim2=-1).add_(1.0)
+    return gram
+
+
+def log_dets(gram: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
+    """(k,) float64 log det of positive definite matrices, NaN where one is not, and their Cholesky factors."""
+    import torch
+
     factor, failed = torch.linalg.cholesky_ex(gram)
     out = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     out[failed > 0] = float("nan")
-    return out.double().cpu().numpy()
+    return out.double().cpu().numpy(), factor

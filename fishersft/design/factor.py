@@ -86,13 +86,27 @@ class Factor:
         if self.d <= SMALL or self.scale or self.r + len(X) > self.d or self._spent > REFACTOR * self.d**3:
             self._factor()
             return
-        Z, P = self.whiten(X)
-        small = Z @ Z.T - P @ P.T
-        small.diagonal().add_(1.0)
-        new = torch.linalg.solve_triangular(torch.linalg.cholesky(small), Z - P @ self._W[: self.r], upper=False)
+        new = self._reduced(X)
         self._W[self.r : self.r + len(X)] = new
         self._W32[self.r : self.r + len(X)] = new
         self.r += len(X)
+
+    def change(self, X: torch.Tensor) -> torch.Tensor:
+        """Y (d, m) such that adding float64 rows X (m, d) turns V^-1 into V^-1 - Y Y^T."""
+        import torch
+
+        if self.scale:
+            return self._reduced(X).T / self.scale
+        return torch.linalg.solve_triangular(self.L.T, self._reduced(X).T, upper=True)
+
+    def _reduced(self, X: torch.Tensor) -> torch.Tensor:
+        """chol(I + X V^-1 X^T)^-1 (Z - P W), (m, d): the rows that W grows by."""
+        import torch
+
+        Z, P = self.whiten(X)
+        small = Z @ Z.T - P @ P.T
+        small.diagonal().add_(1.0)
+        return torch.linalg.solve_triangular(torch.linalg.cholesky(small), Z - P @ self._W[: P.shape[1]], upper=False)
 
     def _factor(self) -> None:
         import torch
