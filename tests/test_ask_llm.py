@@ -5,6 +5,7 @@ import math
 import shutil
 import sys
 import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -193,6 +194,22 @@ class TestAServer:
             order_of(pool_of(["a", "b", "c"], answers), server)
         assert "\n" not in str(caught.value) and len(answers) == 2
 
+    def test_replies_under_way_when_another_fails_are_kept(self, chat):
+        failed = threading.Event()
+
+        def script(text):
+            if text == "bad":
+                failed.set()
+                return fails(400, "something else")
+            failed.wait(5)
+            time.sleep(0.2)  # so that the failure arrives first
+            return says("yes")
+
+        answers = {}
+        with pytest.raises(ModelError, match="something else"):
+            order_of(pool_of(["a", "bad", "b"], answers), chat(about(script)))
+        assert len(answers) == 2
+
     @pytest.mark.parametrize(
         ("said", "sentence"),
         [
@@ -360,6 +377,31 @@ class TestALocalModel:
         short, long = Watching(asker.folder, "cpu").ask(["A word.", "A word more. " * 200])
         assert (short.cut, long.cut) == (False, True)
         assert len(seen[1]) == asker.folder.context and seen[1][-len(asker.frame[1]) :] == asker.frame[1]
+
+    def test_an_interrupted_run_asks_the_batch_it_was_in_again_as_a_whole(self):
+        """Batch mates may touch an answer's last digits; here they decide it."""
+        calls = []
+
+        class Touchy:
+            identity, together = "touchy", 4
+
+            def ask(self, texts):
+                calls.append(list(texts))
+                for number in range(len(texts)):
+                    yield Answer(number, "probability", len("".join(texts)) / 1000 + number / 100)
+
+        @dataclass(frozen=True)
+        class AskTouchy(AskLLM):
+            def asker(self, device):
+                return Touchy()
+
+        texts = ["a" * (1 + 5 * k % 7) + str(k) for k in range(10)]
+        whole, cut = pool_of(texts), pool_of(texts)
+        expected = AskTouchy().take(whole, Budget(sentences=10)).positions.tolist()
+        batches, calls[:] = list(calls), []
+        cut.answers.update(dict(list(whole.answers.items())[:6]))
+        assert AskTouchy().take(cut, Budget(sentences=10)).positions.tolist() == expected
+        assert cut.answers == whole.answers and calls == batches[1:]
 
     def test_an_interrupted_run_gives_the_very_same_answers(self):
         texts = [f"{'The rain fell on the town. ' * (k % 4)}Line {k}." for k in range(21)]
