@@ -25,6 +25,7 @@ from fishersft.lm.embed import (
 )
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
+from fishersft.runs.answers import ANSWERS_FILE, KeptAnswers
 from fishersft.runs.readings import StoredReadings
 from fishersft.runs.store import Artifact, Recipe, Store, commit_arrays, made, read_arrays
 from fishersft.selectors import Budget, Order, Pool, Selection, Selector
@@ -182,6 +183,7 @@ def pool_of(
         corpus,
         model if isinstance(model, CausalLM) else None,
         readings=StoredReadings(embeddings, corpus, model, store, device),
+        answers=KeptAnswers(store.path / ANSWERS_FILE),
     )
 
 

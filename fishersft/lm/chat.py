@@ -1,0 +1,244 @@
+"""`ChatServer`: short replies from a server that speaks the OpenAI chat protocol (llama.cpp, vLLM, Ollama, OpenAI, ...).
+
+Retries, back-off, rate limits and timeouts are the `openai` client's.  Servers differ in what they take, so a setting
+that one refuses is dropped or put as it wants it, once.  Every failure becomes one sentence.  Knows no question and no
+selector.
+
+The key of OPENAI_API_KEY goes to openai.com, to this machine, and to the server that OPENAI_BASE_URL names: an address
+from a link or a form must not be able to fetch it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from fishersft.errors import MissingExtra, ModelError, ParameterError
+
+if TYPE_CHECKING:
+    import openai
+
+RETRIES, SECONDS, PARALLEL = 5, 60.0, 8
+THINKING = 2_048  # tokens for models that insist on max_completion_tokens: they count what they think before they answer
+NO_KEY = "none"  # servers that need no key ignore it; the client wants one
+LAST_WAIT = 5.0  # seconds that replies under way get once one has failed
+
+
+@dataclass(frozen=True)
+class Position:
+    """One token of a reply: what was said, and the probabilities of what could have been, as far as the server tells."""
+
+    token: str
+    likely: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server answered.
+
+    Attributes:
+        text: of the message; "" where there is none.
+        refused: the model or a content filter declined, and said so in the protocol's own field.
+        positions: the first tokens with probabilities; empty where the server gives none.
+    """
+
+    text: str
+    refused: bool = False
+    positions: tuple[Position, ...] = ()
+
+
+def check_base_url(base_url: str) -> str:
+    """The address without a slash at its end; ParameterError unless it is http(s)://host[:port]/path."""
+    try:
+        parts = urlsplit(base_url)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ParameterError(f"base_url is a server's address such as http://127.0.0.1:8080/v1, not '{base_url[:100]}'.")
+    if parts.username is not None or parts.password is not None:
+        raise ParameterError("base_url must not hold a name or a password, since it is kept; put the key into OPENAI_API_KEY.")
+    return base_url.rstrip("/")
+
+
+def key_for(base_url: str) -> str:
+    """The key of the environment where the server may have it."""
+    host = urlsplit(base_url).hostname or ""
+    named = urlsplit(os.environ.get("OPENAI_BASE_URL", "")).hostname
+    trusted = host in ("localhost", "127.0.0.1", "::1", named) or host == "openai.com" or host.endswith(".openai.com")
+    return (os.environ.get("OPENAI_API_KEY") or NO_KEY) if trusted else NO_KEY
+
+
+class ChatServer:
+    """A model behind an address.
+
+    Args:
+        base_url: up to and with /v1.
+        model: the server's name for it.
+        retries: after a lost connection, a timeout, 408, 409, 429 or 5xx; with exponential back-off, or as the server asks.
+        seconds: to wait for one reply.
+        parallel: questions under way at once.
+
+    Raises:
+        MissingExtra: `openai` is not installed.
+        ParameterError: no address.
+    """
+
+    def __init__(
+        self, base_url: str, model: str, *, retries: int = RETRIES, seconds: float = SECONDS, parallel: int = PARALLEL
+    ) -> None:
+        try:
+            import openai
+        except ImportError as error:
+            raise MissingExtra("Asking a server", "llm") from error
+        self.base_url, self.model, self.parallel = check_base_url(base_url), model, parallel
+        self._client = openai.OpenAI(
+            api_key=key_for(self.base_url),
+            base_url=self.base_url,
+            max_retries=retries,
+            timeout=openai.Timeout(seconds, connect=min(10.0, seconds)),
+        )
+        self._settings: dict[str, Any] = {"temperature": 0, "max_tokens": 8, "logprobs": True, "top_logprobs": 20}
+
+    def replies(self, prompts: Iterable[str]) -> Iterator[tuple[int, Reply]]:
+        """(number of the prompt, its reply), as they come.  After a failure those under way are yielded first.
+
+        Raises:
+            ModelError: the server failed; one sentence.
+        """
+        todo, taking = iter(enumerate(prompts)), threading.Lock()
+        results: queue.SimpleQueue[tuple[int, Reply | BaseException] | None] = queue.SimpleQueue()
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                with taking:
+                    job = next(todo, None)
+                if job is None:
+                    break
+                try:
+                    results.put((job[0], self.reply(job[1])))
+                except BaseException as error:
+                    results.put((job[0], error))
+                    break
+            results.put(None)
+
+        # Daemons, since a reply that never comes must not keep an interrupted command from ending.
+        working = self.parallel
+        for _ in range(working):
+            threading.Thread(target=work, daemon=True).start()
+        failure: BaseException | None = None
+        waited = 0.0
+        try:
+            while working and (failure is None or waited < LAST_WAIT):
+                try:
+                    result = results.get(timeout=0.5)  # short, so that Ctrl-C is heard on every system
+                except queue.Empty:
+                    waited += 0.5
+                    continue
+                waited = 0.0
+                if result is None:
+                    working -= 1
+                elif isinstance(result[1], Reply):
+                    yield result[0], result[1]
+                else:
+                    failure = failure or result[1]
+                    stop.set()
+        finally:
+            stop.set()
+        if failure is not None:
+            raise failure
+
+    def reply(self, prompt: str) -> Reply:
+        """The model's reply to one message of the user.
+
+        Raises:
+            ModelError: the server failed; one sentence.
+        """
+        import openai
+
+        while True:
+            settings = self._settings
+            try:
+                answer: Any = self._client.chat.completions.create(
+                    model=self.model, messages=[{"role": "user", "content": prompt}], **settings
+                )
+                return _read(answer)
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                if error.code in ("content_filter", "content_policy_violation") or "content management policy" in str(error):
+                    return Reply("", refused=True)
+                fitted = _fitted(settings, error)
+                if fitted == settings:
+                    raise ModelError(self._sentence(error)) from error
+                self._settings = fitted
+            except (openai.OpenAIError, AttributeError, TypeError, ValueError, LookupError) as error:
+                raise ModelError(self._sentence(error)) from error
+
+    def _sentence(self, error: Exception) -> str:
+        import openai
+
+        where = f"The server at {self.base_url}"
+        match error:
+            case openai.APITimeoutError():
+                return f"{where} did not answer in time; see that it runs, and run the same again to go on."
+            case openai.APIConnectionError():
+                return (
+                    f"{where} could not be reached; see that it runs and that base_url is right, and run the same again to go on."
+                )
+            case openai.AuthenticationError() | openai.PermissionDeniedError():
+                return (
+                    f"{where} wants a valid key ({error.status_code}): put it into OPENAI_API_KEY; a key is sent to openai.com, "
+                    "to this machine and to the server that OPENAI_BASE_URL names."
+                )
+            case openai.NotFoundError():
+                return f"{where} has no model '{self.model}' there (404); check its name and base_url, which often ends in /v1."
+            case openai.RateLimitError():
+                return f"{where} keeps refusing for too many requests or a spent quota (429); run the same again later to go on."
+            case openai.APIStatusError() if "context length" in str(error) or error.code == "context_length_exceeded":
+                return f"{where} says that a text is too long for '{self.model}'; lower most_characters."
+            case openai.APIStatusError():
+                said = " ".join(str(error.message).split())[:200]
+                return f"{where} answered with an error ({error.status_code}: {said}); run the same again to go on."
+            case _:
+                return f"{where} does not answer as an OpenAI chat server does; check base_url, which often ends in /v1."
+
+
+def _fitted(settings: Mapping[str, Any], error: openai.APIStatusError) -> dict[str, Any]:
+    """The settings without what the server refuses, or the same where its complaint is about something else."""
+    out, said = dict(settings), f"{error.param or ''} {error}"
+    if "context length" in said:
+        return out
+    if "logprobs" in said and out.get("top_logprobs") == 20 and "top_logprobs" in said:
+        out["top_logprobs"] = 5  # some give fewer
+    elif "logprobs" in said and "logprobs" in out:
+        del out["logprobs"], out["top_logprobs"]
+    elif "max_tokens" in said and "max_tokens" in out:
+        del out["max_tokens"]
+        out["max_completion_tokens"] = THINKING
+    elif "temperature" in said:
+        out.pop("temperature", None)
+    return out
+
+
+def _read(answer: Any) -> Reply:
+    """A completion as a reply; AttributeError or TypeError where it is none."""
+    if len(answer.choices) == 0:
+        return Reply("")
+    choice = answer.choices[0]
+    refused = bool(getattr(choice.message, "refusal", None)) or choice.finish_reason == "content_filter"
+    told = getattr(getattr(choice, "logprobs", None), "content", None) or []
+    return Reply(str(choice.message.content or ""), refused, tuple(_position(token) for token in told))
+
+
+def _position(told: Any) -> Position:
+    likely: dict[str, float] = {}
+    for one in told.top_logprobs or []:
+        if isinstance(one.token, str) and isinstance(one.logprob, int | float) and not math.isnan(one.logprob):
+            likely[one.token] = likely.get(one.token, 0.0) + math.exp(min(0.0, one.logprob))
+    return Position(str(told.token), likely)

@@ -1,0 +1,127 @@
+"""Ask-LLM: a language model says of each text whether it is worth learning from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fishersft.errors import ParameterError
+from fishersft.lm.ask import VERSION, Answer, Asker, asker_of, quoted
+from fishersft.lm.chat import check_base_url
+from fishersft.selectors.base import Selector
+from fishersft.selectors.pool import Pool
+from fishersft.selectors.selection import Doing, Note, Pick
+
+
+@dataclass(frozen=True)
+class AskLLM(Selector):
+    """Texts by P("yes") of an instruction-tuned model that is asked whether they contain informative signal.
+
+    Every text of the pool is asked, whatever the budget, identical ones once.  Each answer is kept in `pool.answers` as it
+    comes, so an interrupted run goes on where it was.  Texts without an answer (refused, unparsable) come last.
+
+    Attributes:
+        model: a folder or a hub id, or with `base_url` the server's name for it.
+        base_url: of a server that speaks the OpenAI chat protocol; the key is read from OPENAI_API_KEY.
+        most_characters: what the model sees of a text; the rest is cut, and the notes say how often.
+    """
+
+    model: str = ""
+    base_url: str = ""
+    most_characters: int = 4_000
+
+    name: ClassVar[str] = "ask_llm"
+    label: ClassVar[str] = "Ask-LLM"
+    summary: ClassVar[str] = "Asks an instruction-tuned model whether a text is worth learning from, and takes the surest yes."
+    reference: ClassVar[str] = "Sachdeva et al. 2024, arXiv 2402.09668, Ask-LLM; the question's wording is ours"
+    place: ClassVar[int] = 50
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str) or not isinstance(self.base_url, str):
+            raise ParameterError("model and base_url of 'ask_llm' are text.")
+        if isinstance(self.most_characters, bool) or not isinstance(self.most_characters, int) or self.most_characters < 1:
+            raise ParameterError(f"most_characters is a whole number of at least 1 and was {self.most_characters!r}.")
+        if self.base_url:
+            check_base_url(self.base_url)
+
+    def asker(self, device: str) -> Asker:
+        """Who is asked.
+
+        Raises:
+            ParameterError: nobody was named.
+            ModelError, MissingExtra: one sentence each.
+        """
+        if not self.model.strip():
+            raise ParameterError(
+                "Ask-LLM needs an instruction-tuned model to ask: --set model=FOLDER_OR_HUB_ID, or a server that speaks the "
+                "OpenAI chat protocol: --set base_url=http://127.0.0.1:8080/v1 --set model=ITS_NAME."
+            )
+        return asker_of(self.model, self.base_url, device)
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note | Doing]:
+        asker = self.asker(pool.device)
+        originals = pool.texts()
+        texts = [quoted(text, self.most_characters) for text in originals]
+        keys = [_digest(asker, text) for text in texts]
+        by_key, copies = dict(zip(keys, texts, strict=True)), Counter(keys)
+        answers = {key: kept for key in by_key if (kept := _answer(pool.answers.get(key))) is not None}
+        asked, from_cache = 0, sum(copies[key] for key in answers)
+        done = from_cache
+        yield Doing("texts asked", done, len(keys))
+        for batch in _batches(by_key, asker.together):
+            missing = [key for key in batch if key not in answers]
+            if asker.together > 1 and missing:
+                missing = batch  # the same batch as in a run that nothing interrupted, so the same last digits
+            for answer in asker.ask([by_key[key] for key in missing]) if missing else ():
+                key = missing[answer.number]
+                if key in answers:
+                    continue
+                answers[key] = answer
+                pool.answers[key] = {"yes": answer.yes, "how": answer.how, "mass": answer.mass, "cut": answer.cut}
+                asked, done = asked + 1, done + copies[key]
+                yield Doing("texts asked", done, len(keys))
+        found = [answers[key] for key in keys]
+        yield Note("asked", asked)
+        yield Note("from_cache", from_cache)
+        yield Note("repeats_of_asked", len(keys) - asked - from_cache)
+        yield from _notes(found)
+        yield Note("cut", sum(a.cut or len(text) > self.most_characters for a, text in zip(found, originals, strict=True)))
+        for position in sorted(range(len(found)), key=lambda p: (not found[p].answered, -found[p].yes, p)):
+            yield Pick(position)
+
+
+def _digest(asker: Asker, text: str) -> str:
+    said = json.dumps(["ask_llm", VERSION, asker.identity, text], ensure_ascii=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _batches(texts: Mapping[str, str], together: int) -> list[list[str]]:
+    """Keys in batches that depend on the texts alone, of like lengths; all at once where batches do not matter."""
+    if together == 1:
+        return [list(texts)]
+    keys = sorted(texts, key=lambda key: (len(texts[key]), key))
+    return [keys[start : start + together] for start in range(0, len(keys), together)]
+
+
+def _answer(kept: Any) -> Answer | None:
+    """A kept answer; None where it is not one of ours."""
+    try:
+        mass = None if kept["mass"] is None else float(kept["mass"])
+        return Answer(0, str(kept["how"]), float(kept["yes"]), mass, bool(kept["cut"]))
+    except (TypeError, KeyError, ValueError):
+        return None
+
+
+def _notes(found: list[Answer]) -> Iterator[Note]:
+    for how in ("refused", "unparsable"):
+        yield Note(how, sum(a.how == how for a in found))
+    yield Note("answered_by_word", sum(a.how == "word" for a in found))
+    masses = [a.mass for a in found if a.mass is not None]
+    if masses:
+        yield Note("mean_probability_of_yes_or_no", float(np.mean(masses)))
