@@ -24,6 +24,23 @@ def optimum_bound(f: float, gains: np.ndarray, n: int) -> float:
     return float(f + gains.clip(min=0).sum())
 
 
+def token_bound(f: float, gains: np.ndarray, tokens: np.ndarray, limit: int) -> float:
+    """An upper bound, in nats, on f of the best sentences with at most `limit` tokens in all.
+
+    The same argument with a knapsack: f(S') <= f(S) + the gains that fit, the last one in part (the linear relaxation).
+
+    Args:
+        f: f(S) of any selection S.
+        gains: (k,) upper bounds on the gains at S of the sentences outside it.
+        tokens: (k,) what each costs.
+    """
+    gains = gains.clip(min=0)
+    order = np.argsort(-gains / tokens, kind="stable")
+    before = np.concatenate([[0], np.cumsum(tokens[order])[:-1]])
+    part = ((limit - before) / tokens[order]).clip(0, 1)
+    return float(f + (gains[order] * part).sum())
+
+
 def share_of_optimum(f: float, bound: float) -> float:
     """The proven share of the optimum, from 0 to 1: f over the bound (both count from the empty selection)."""
     return min(1.0, f / bound) if bound > 0 else 1.0

@@ -86,7 +86,7 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     import torch
     from transformers import AutoModelForCausalLM
 
-    where = _device(device)
+    where = torch.device(device_of(device))
     try:
         with _quiet():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -125,11 +125,18 @@ def _tokenizer(path: str, name: str) -> Any:
         raise ModelError(f"The tokenizer of {name} could not be loaded: {' '.join(str(error).split())[:200]}") from error
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> str:
+    """Where to compute: `auto` is a GPU where torch has one.
+
+    Raises:
+        ModelError: this machine has no such device.
+    """
+    if name == "cpu":
+        return name
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         if device.type not in DEVICES:
@@ -137,7 +144,7 @@ def _device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
         raise ModelError(f"The device '{name}' is not available here; use --device cpu.") from error
-    return device
+    return str(device)
 
 
 def _check_head(network: Any, name: str, device: torch.device) -> str:

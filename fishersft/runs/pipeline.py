@@ -24,7 +24,7 @@ from fishersft.lm.embed import (
     storage_dtype,
 )
 from fishersft.lm.folder import ModelFolder, find_model
-from fishersft.lm.model import CausalLM, load_model, load_tokenizer
+from fishersft.lm.model import CausalLM, device_of, load_model, load_tokenizer
 from fishersft.runs.answers import ANSWERS_FILE, KeptAnswers
 from fishersft.runs.readings import StoredReadings
 from fishersft.runs.store import Artifact, Recipe, Store, commit_arrays, made, read_arrays
@@ -32,6 +32,7 @@ from fishersft.selectors import Budget, Order, Pool, Selection, Selector
 from fishersft.selectors.selection import check_seed
 
 Progress = Callable[[int, int], None]
+Stage = Callable[[str, int, int], None]
 EMBEDDINGS, ORDER = "embeddings", "order"
 
 
@@ -183,6 +184,7 @@ def pool_of(
         corpus,
         model if isinstance(model, CausalLM) else None,
         readings=StoredReadings(embeddings, corpus, model, store, device),
+        device=where if (where := device_of(device)).startswith("cuda") else "cpu",  # others have no float64
         answers=KeptAnswers(store.path / ANSWERS_FILE),
     )
 
@@ -212,11 +214,15 @@ def order(
     *,
     store: Store | None = None,
     on_progress: Progress | None = None,
+    on_stage: Stage | None = None,
 ) -> Order:
-    """A selector's order, at least as far as the budget needs it; a longer one already stored serves as well."""
+    """A selector's order, at least as far as the budget needs it; a longer one already stored serves as well.
+
+    `on_stage(what, done, total)` tells of work before the first pick (texts asked).
+    """
     budget.check(pool)
     if not pool.embeddings.key:
-        return selector.take(pool, budget, seed, on_progress)
+        return selector.take(pool, budget, seed, on_progress, on_stage)
     store = store or Store.default()
     recipe = order_recipe(pool.embeddings, selector, seed)
     if (found := _stored_order(store, recipe, pool, budget)) is not None:
@@ -224,7 +230,7 @@ def order(
     with store.lock(recipe):
         if (found := _stored_order(store, recipe, pool, budget)) is not None:
             return found
-        taken = selector.take(pool, budget, seed, on_progress)
+        taken = selector.take(pool, budget, seed, on_progress, on_stage)
         commit_arrays(store, recipe, taken.arrays, {"picks": len(taken), "notes": taken.notes})
         return taken
 

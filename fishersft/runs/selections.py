@@ -52,7 +52,7 @@ def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:
 def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> dict[str, Any]:
     """What `--json` prints: what was chosen, from what, and how good it provably is.
 
-    `log_det` is TokenOD's criterion, on token rows, whoever chose; `own_log_det` is that of a selector's own design.
+    `log_det` is TokenOD's criterion, on token rows, whoever chose; `own_objective` is that of a selector's own design.
     """
     token_od = selection.selector == "token_od"
     sigma2 = float(selection.parameters["sigma2"]) if token_od else 1.0
@@ -71,7 +71,9 @@ def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -
         "pool_tokens": int(embeddings.tokens.sum()),
         "log_det": f,
         "proven_share_of_optimum": selection.proven_share if token_od else None,
-        "own_log_det": None if token_od else selection.log_det,
+        "own_objective": None if token_od else selection.objective,
+        "own_objective_is": None if token_od else selection.gain_of or None,
+        "notes": selection.order.notes,
         "evaluations": int(selection.order.evaluations[-1]),
         "seconds": round(float(selection.order.seconds[-1]), 3),
     }

@@ -142,4 +142,5 @@ class Selector(ABC):
             indices=pool.index[order.positions],
             tokens=pool.tokens[order.positions],
             order=order,
+            gain_of=self.gain_of,
         )

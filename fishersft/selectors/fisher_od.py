@@ -40,5 +40,5 @@ class FisherOD(Selector):
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         rows = pool.embeddings
         unsure = np.sqrt(np.clip(1 - pool.statistics().confidence, 0, 1))
-        for step in pool.greedy(rows.values, rows.offsets, self.sigma2, weights=unsure):
+        for step in pool.greedy(rows.values, rows.offsets, self.sigma2, weights=unsure, device=pool.device):
             yield Pick(step.position, step.gain, step.evaluations, step.optimum_bound)

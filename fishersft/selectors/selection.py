@@ -128,6 +128,7 @@ class Selection:
         indices: (n,) record numbers in the corpus, in pick order.
         tokens: (n,) trained tokens a pick.
         order: the same picks as positions, with gains and the rest.
+        gain_of: what the gains are increases of; "" where there are none.
     """
 
     selector: str
@@ -136,6 +137,7 @@ class Selection:
     indices: np.ndarray
     tokens: np.ndarray
     order: Order
+    gain_of: str = ""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -146,9 +148,14 @@ class Selection:
         return None if np.isnan(self.order.gains).all() else self.order.gains
 
     @property
+    def objective(self) -> float | None:
+        """The whole selection's worth by the selector's own criterion (`gain_of`), nats, where it has one."""
+        return None if self.gains is None else float(self.gains.sum())
+
+    @property
     def log_det(self) -> float | None:
         """f of the whole selection in the selector's own design (TokenOD: token rows; SentenceOD: means), nats, if it has one."""
-        return None if self.gains is None else float(self.gains.sum())
+        return self.objective if self.gain_of.startswith("log det") else None
 
     @property
     def proven_share(self) -> float | None:

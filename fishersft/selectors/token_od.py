@@ -35,5 +35,6 @@ class TokenOD(Selector):
         check_sigma2(self.sigma2)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
-        for step in pool.greedy(pool.embeddings.values, pool.embeddings.offsets, self.sigma2):
+        rows = pool.embeddings
+        for step in pool.greedy(rows.values, rows.offsets, self.sigma2, device=pool.device):
             yield Pick(step.position, step.gain, step.evaluations, step.optimum_bound)

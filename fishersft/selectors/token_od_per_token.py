@@ -39,5 +39,5 @@ class TokenODPerToken(Selector):
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         rows = pool.embeddings
-        for step in pool.greedy(rows.values, rows.offsets, self.sigma2, costs=pool.tokens.astype(np.float64)):
+        for step in pool.greedy(rows.values, rows.offsets, self.sigma2, costs=pool.tokens.astype(np.float64), device=pool.device):
             yield Pick(step.position, step.gain, step.evaluations)
