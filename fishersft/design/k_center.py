@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fishersft.design.blocks import Blocks
-from fishersft.design.rank_one import rounding
+from fishersft.design.rank_one import rounding, threads_for
 from fishersft.design.reference import TIE
-from fishersft.design.threads import suited_to
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +131,7 @@ def farthest_first(rows: np.ndarray, *, device: str = "cpu") -> Iterator[tuple[i
     Raises:
         DesignError: rows that are not finite (which one).
     """
-    with suited_to(rows.shape[1]):
+    with threads_for(rows):
         points = KCenter(rows, device=device)
         position: int | None = points.nearest_to_mean()
         while position is not None:

@@ -22,6 +22,7 @@ The recursion is the one of fast greedy MAP inference (Chen, Zhang & Zhou 2018).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +42,7 @@ TAIL = 512  # rows of U at most; then V is factored afresh
 LOST = 1e-11  # relative error of a confirmed q that asks for a fresh factor
 CROWD = 64  # contenders a pick, on average, above which the screen separates too little
 SOON = 32  # picks; a crowd this early moves the screen to float64
+ALONE = 16_000_000  # numbers in the rows up to which one thread is quickest
 CHUNK = 16_384  # rows turned to float64 at once
 
 
@@ -217,7 +219,7 @@ def rank_one_greedy(rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu
     Raises:
         DesignError: rows that are not finite (which one), none that gains anything, or sigma2 not positive.
     """
-    with suited_to(rows.shape[1]):
+    with threads_for(rows):
         design = RankOne(rows, sigma2, device=device)
         check_measurable(float(design.q.log1p().max()), sigma2)
         f, picked = 0.0, 0
@@ -227,6 +229,11 @@ def rank_one_greedy(rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu
             gain = float(np.log1p(q))
             f, picked = f + gain, picked + 1
             yield Step(position, gain, design.evaluations, optimum_bound(f, design.upper_gains(), picked))
+
+
+def threads_for(rows: np.ndarray) -> AbstractContextManager[None]:
+    """One thread where a product of the rows with a vector takes a millisecond or so; more bring little and wait for each other."""
+    return suited_to(rows.shape[1] if rows.size > ALONE else 0)
 
 
 def rounding(d: int, dtype: torch.dtype) -> float:
