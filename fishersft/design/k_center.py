@@ -5,7 +5,7 @@ nearest to the mean (the published form starts anywhere), then always the point 
 1e-9) go to the lowest index.
 
 One product of the centred rows with the last pick *screens* in float32: every squared distance to the nearest pick lies in
-an interval from low to high, whose width is the rounding's with a margin (`rank_one.py` says which).  Points whose interval
+an interval from low to high, as wide as rounding is likely to be, with a margin (`rank_one.py` says which).  Points whose interval
 reaches the farthest one are *confirmed* in float64, by differences, against the picks that they were not confirmed against
 before.  So the picks are those of brute force in float64.
 

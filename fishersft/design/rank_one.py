@@ -10,8 +10,8 @@ Sherman and Morrison: a pick turns V^-1 into V^-1 - u u^T and every q_i into q_i
 (N, d) rows with u.  That product is a *screen*: it is done in float32, and every q_i carries a bound on its rounding, its
 *pad*.  Items whose interval reaches the best one are *confirmed* in float64, so the picks do not depend on the screen.
 
-    pad     grows by 2 |x_i . u| e + e^2 a pick, e = 4 (sqrt(d) + 2) 2^-24 |x_i| |u|: four times the size that rounding in a
-            sum of d terms has with high probability (Higham & Mary 2019; sums of rows are the worst case and stay inside)
+    pad     grows by 2 |x_i . u| e + e^2 a pick, e = 4 (sqrt(d) + 2) 2^-24 |x_i| |u|: four times the size that the rounding of
+            a sum of d terms has with high probability (Higham & Mary 2019); not the worst case, which grows with d
     exact   q_i = |L^-1 x_i|^2 - |U x_i|^2 with V = L L^T factored now and then, and U the rows u since then
     cost    memory: the rows in float32 (in float64 where the screen is), and d^2 + (picks since the factor) d float64
 
@@ -232,7 +232,7 @@ def rank_one_greedy(rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu
 
 
 def threads_for(rows: np.ndarray) -> AbstractContextManager[None]:
-    """One thread where a product of the rows with a vector takes a millisecond or so; more bring little and wait for each other."""
+    """One thread where a product of the rows with a vector takes about a millisecond; more bring little and wait for each other."""
     return suited_to(rows.shape[1] if rows.size > ALONE else 0)
 
 
