@@ -5,9 +5,9 @@ nearest to the mean (the published form starts anywhere), then always the point 
 1e-9) go to the lowest index.
 
 One product of the centred rows with the last pick *screens* in float32: every squared distance to the nearest pick lies in
-an interval from low to high, as wide as rounding is likely to be, with a margin (`rank_one.py` says which).  Points whose interval
-reaches the farthest one are *confirmed* in float64, by differences, against the picks that they were not confirmed against
-before.  So the picks are those of brute force in float64.
+an interval from low to high, as wide as rounding is likely to be, with a margin (`rank_one.py` says which).  Points whose
+interval reaches the farthest one are *confirmed* in float64, by differences, against the picks made
+since they were last confirmed.  So the picks are those of brute force in float64.
 
 Knows no text, no model, no file.
 """

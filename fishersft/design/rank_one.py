@@ -232,7 +232,7 @@ def rank_one_greedy(rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu
 
 
 def threads_for(rows: np.ndarray) -> AbstractContextManager[None]:
-    """One thread where a product of the rows with a vector takes about a millisecond; more bring little and wait for each other."""
+    """One thread where a product of the rows with a vector takes about a millisecond: more threads mostly wait."""
     return suited_to(rows.shape[1] if rows.size > ALONE else 0)
 
 
