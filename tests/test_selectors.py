@@ -9,15 +9,23 @@ import pytest
 from fishersft import Budget, Pick, Pool, Selector, TokenEmbeddings, make_selector, registry
 from fishersft.design.reference import algorithm_1
 from fishersft.errors import BudgetError, DesignError, ParameterError
+from fishersft.lm.statistics import TokenStatistics
 
 from .conftest import random_blocks
 
 NAMES = list(registry())
 
 
+def made_by_hand(blocks):
+    """A pool with losses and confidences, for selectors that ask for them."""
+    embeddings = TokenEmbeddings.of(blocks)
+    loss, confidence = np.random.default_rng(0).random((2, len(embeddings.values))).astype(np.float32)
+    return Pool(embeddings, readings=TokenStatistics(loss, confidence, embeddings.offsets))
+
+
 @pytest.fixture
 def pool():
-    return Pool(TokenEmbeddings.of(random_blocks(40, 6, 1)))
+    return made_by_hand(random_blocks(40, 6, 1))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,9 +70,9 @@ class TestContract:
         assert told == [(k, 8) for k in range(1, 9)]
 
     def test_a_pool_of_one_and_of_identical_sentences(self, name, pool):
-        one = Pool(TokenEmbeddings.of([np.ones((2, 3))]))
+        one = made_by_hand([np.ones((2, 3))])
         assert make_selector(name).select(one, 1).indices.tolist() == [0]
-        same = Pool(TokenEmbeddings.of([np.ones((2, 3))] * 5))
+        same = made_by_hand([np.ones((2, 3))] * 5)
         assert sorted(make_selector(name).select(same, 5).indices.tolist()) == [0, 1, 2, 3, 4]
 
     @pytest.mark.parametrize("budget", [0, -4, 41, 2.5, True])
@@ -73,7 +81,7 @@ class TestContract:
             make_selector(name).select(pool, budget)
 
     def test_a_token_budget_below_the_first_pick_gets_a_sentence(self, name):
-        long = Pool(TokenEmbeddings.of([np.ones((4, 2))] * 3))
+        long = made_by_hand([np.ones((4, 2))] * 3)
         with pytest.raises(BudgetError, match="first pick"):
             make_selector(name).select(long, Budget(tokens=3))
 

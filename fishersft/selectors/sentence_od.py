@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.greedy import greedy
 from fishersft.design.information import check_sigma2
+from fishersft.design.rank_one import rank_one_greedy
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.selection import Pick
@@ -38,5 +38,5 @@ class SentenceOD(Selector):
         check_sigma2(self.sigma2)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
-        for step in greedy(pool.embeddings.means, np.arange(len(pool) + 1), self.sigma2):
+        for step in rank_one_greedy(pool.embeddings.means, self.sigma2, device=pool.device):
             yield Pick(step.position, step.gain, step.evaluations, step.optimum_bound)

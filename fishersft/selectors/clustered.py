@@ -1,0 +1,57 @@
+"""ClusteredSampling: sensitivity sampling with the model's loss asked only at cluster centres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fishersft.selectors.base import Selector
+from fishersft.selectors.clusters import k_means
+from fishersft.selectors.inputs import check_number, check_whole, finite_losses, sentence_means
+from fishersft.selectors.pool import Pool
+from fishersft.selectors.sampling import weighted_order
+from fishersft.selectors.selection import Note, Pick
+
+
+@dataclass(frozen=True)
+class ClusteredSampling(Selector):
+    """Without replacement, the next sentence e drawn in proportion to loss(centre(e)) + lam ||e - centre(e)||^2.
+
+    k-means on sentence means; the loss of a cluster is the mean loss a token, in nats, of the sentence nearest to its centre,
+    and no other loss is asked for.  The second term bounds what the loss of e can differ by.
+
+    Our reading: the form and the power z = 2; squared distances divided by their mean, so that lam = 1 weighs an average
+    distance like one nat; the paper draws with replacement and weights the training loss by 1 / p, here every pick counts once.
+
+    Attributes:
+        clusters: how many; 0 means the square root of the number of sentences.
+        lam: nats that the mean squared distance is worth.
+    """
+
+    clusters: int = 0
+    lam: float = 1.0
+
+    name: ClassVar[str] = "clustered"
+    label: ClassVar[str] = "ClusteredSampling"
+    summary: ClassVar[str] = "Draws sentences from clusters where the model's loss is high or the centre is far."
+    reference: ClassVar[str] = "Axiotis et al. 2024 (ICML), arXiv 2402.17327; form and scale are our reading"
+    place: ClassVar[int] = 41
+    random: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_whole("clusters", self.clusters, 0)
+        check_number("lam", self.lam, least=0.0)
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
+        clusters = k_means(sentence_means(pool), self.clusters, rng)
+        centres, group = clusters.nearest()
+        losses = finite_losses(pool.losses(centres), centres)
+        yield Note("clustered", f"loss asked of {len(centres):,} sentences of {len(pool):,}")
+        mean = clusters.squared.mean()
+        distances = clusters.squared / mean if mean > 0 else clusters.squared
+        # a loss is never below 0 but by rounding
+        for position in weighted_order(losses.clip(min=0)[group] + self.lam * distances, rng):
+            yield Pick(int(position))
