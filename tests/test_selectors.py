@@ -4,9 +4,10 @@ from dataclasses import FrozenInstanceError, dataclass
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from fishersft import Budget, Pick, Pool, Selector, TokenEmbeddings, make_selector, registry
+from fishersft import Budget, Corpus, Pick, Pool, Selector, Text, TokenEmbeddings, make_selector, registry
 from fishersft.design.reference import algorithm_1
 from fishersft.errors import BudgetError, DesignError, ParameterError
 from fishersft.lm.statistics import TokenStatistics
@@ -16,11 +17,23 @@ from .conftest import random_blocks
 NAMES = list(registry())
 
 
+SETTINGS = {"ask_llm": {"model": "mini"}}  # what a selector cannot do without
+
+
 def made_by_hand(blocks):
-    """A pool with losses and confidences, for selectors that ask for them."""
+    """A pool with texts, losses and confidences, for selectors that ask for them."""
     embeddings = TokenEmbeddings.of(blocks)
     loss, confidence = np.random.default_rng(0).random((2, len(embeddings.values))).astype(np.float32)
-    return Pool(embeddings, readings=TokenStatistics(loss, confidence, embeddings.offsets))
+    texts = [f"{n} plus {n} is {2 * n}." for n in range(len(blocks))]
+    corpus = Corpus("sums", "sums", tuple(map(Text, texts)), pd.DataFrame({"text": texts}), np.zeros(len(texts), bool))
+    return Pool(embeddings, corpus, readings=TokenStatistics(loss, confidence, embeddings.offsets), answers=ANSWERS)
+
+
+def made(name):
+    return make_selector(name, SETTINGS.get(name))
+
+
+ANSWERS = {}
 
 
 @pytest.fixture
@@ -32,33 +45,33 @@ def pool():
 class TestContract:
     def test_picks_are_distinct_and_as_many_as_asked(self, name, pool):
         for n in (1, 7, 40):
-            picks = make_selector(name).select(pool, n).indices
+            picks = made(name).select(pool, n).indices
             assert len(set(picks.tolist())) == len(picks) == n
             assert set(picks.tolist()) <= set(pool.index.tolist())
 
     def test_budgets_are_prefixes_of_one_order(self, name, pool):
-        whole = make_selector(name).select(pool, 40, seed=3).indices
+        whole = made(name).select(pool, 40, seed=3).indices
         for n in (1, 5, 23):
-            assert np.array_equal(make_selector(name).select(pool, n, seed=3).indices, whole[:n])
+            assert np.array_equal(made(name).select(pool, n, seed=3).indices, whole[:n])
 
     def test_a_token_budget_is_the_longest_prefix_that_fits(self, name, pool):
-        whole = make_selector(name).select(pool, 40, seed=3)
+        whole = made(name).select(pool, 40, seed=3)
         spent = np.cumsum(whole.tokens)
         for limit in (int(spent[0]), 50, int(spent[-1])):
-            some = make_selector(name).select(pool, Budget(tokens=limit), seed=3)
+            some = made(name).select(pool, Budget(tokens=limit), seed=3)
             assert some.tokens.sum() <= limit
             assert np.array_equal(some.indices, whole.indices[: len(some)])
             assert len(some) == 40 or spent[len(some)] > limit
 
     def test_the_same_seed_gives_the_same_answer(self, name, pool):
-        a, b = (make_selector(name).select(pool, 9, seed=5) for _ in range(2))
+        a, b = (made(name).select(pool, 9, seed=5) for _ in range(2))
         assert np.array_equal(a.indices, b.indices)
 
     def test_it_says_what_it_is(self, name, pool):
         kind = registry()[name]
         assert kind.name == name
         assert kind.label and kind.summary.endswith(".") and kind.reference
-        selector = make_selector(name)
+        selector = made(name)
         with pytest.raises((FrozenInstanceError, AttributeError)):
             selector.name = "other"
         chosen = selector.select(pool, 3)
@@ -66,24 +79,24 @@ class TestContract:
 
     def test_progress_is_told_to_the_end(self, name, pool):
         told = []
-        make_selector(name).select(pool, 8, on_progress=lambda d, t: told.append((d, t)))
+        made(name).select(pool, 8, on_progress=lambda d, t: told.append((d, t)))
         assert told == [(k, 8) for k in range(1, 9)]
 
     def test_a_pool_of_one_and_of_identical_sentences(self, name, pool):
         one = made_by_hand([np.ones((2, 3))])
-        assert make_selector(name).select(one, 1).indices.tolist() == [0]
+        assert made(name).select(one, 1).indices.tolist() == [0]
         same = made_by_hand([np.ones((2, 3))] * 5)
-        assert sorted(make_selector(name).select(same, 5).indices.tolist()) == [0, 1, 2, 3, 4]
+        assert sorted(made(name).select(same, 5).indices.tolist()) == [0, 1, 2, 3, 4]
 
     @pytest.mark.parametrize("budget", [0, -4, 41, 2.5, True])
     def test_a_budget_that_cannot_be_met_gets_a_sentence(self, name, pool, budget):
         with pytest.raises(BudgetError):
-            make_selector(name).select(pool, budget)
+            made(name).select(pool, budget)
 
     def test_a_token_budget_below_the_first_pick_gets_a_sentence(self, name):
         long = made_by_hand([np.ones((4, 2))] * 3)
         with pytest.raises(BudgetError, match="first pick"):
-            make_selector(name).select(long, Budget(tokens=3))
+            made(name).select(long, Budget(tokens=3))
 
     def test_an_unknown_parameter_names_those_there_are(self, name, pool):
         with pytest.raises(ParameterError, match="has no parameter 'colour'"):
@@ -115,6 +128,51 @@ def test_sentence_od_does_not_reward_length_and_token_od_does():
 def test_sentence_od_is_algorithm_1_on_the_means(pool):
     means = [m[None] for m in pool.embeddings.means]
     assert make_selector("sentence_od").select(pool, 15).indices.tolist() == algorithm_1(means, 15)[0]
+
+
+def test_token_od_per_token_prefers_one_rare_token_to_many_common_ones():
+    long, short = np.tile([[2.0, 0.0]], (9, 1)), np.array([[0.0, 2.0]])
+    pool = Pool(TokenEmbeddings.of([long, short]))
+    assert make_selector("token_od").select(pool, 1).indices.tolist() == [0]
+    assert make_selector("token_od_per_token").select(pool, 1).indices.tolist() == [1]
+
+
+def test_fisher_od_passes_over_what_the_model_is_sure_of():
+    known, unknown = np.array([[3.0, 0.0]]), np.array([[0.0, 2.0]])
+    rows = TokenEmbeddings.of([known, unknown])
+    sure_of_the_first = TokenStatistics(np.ones(2, np.float32), np.array([1.0, 0.1], np.float32), rows.offsets)
+    pool = Pool(rows, readings=sure_of_the_first)
+    assert make_selector("token_od").select(pool, 1).indices.tolist() == [0]
+    assert make_selector("fisher_od").select(pool, 1).indices.tolist() == [1]
+
+
+def test_fisher_od_is_algorithm_1_on_the_weighted_rows(pool):
+    unsure = np.sqrt(1 - pool.statistics().confidence)
+    blocks = [pool.embeddings.block(i) * unsure[slice(*pool.embeddings.offsets[i : i + 2])][:, None] for i in range(40)]
+    assert make_selector("fisher_od").select(pool, 15).indices.tolist() == algorithm_1(blocks, 15)[0]
+
+
+def test_matched_od_takes_directions_in_the_pools_own_proportion_and_token_od_buys_the_outlier():
+    common, other, outlier = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), np.array([[0.0, 9.0]])
+    pool = Pool(TokenEmbeddings.of([outlier, *[common] * 60, *[other] * 30]))
+    assert make_selector("token_od").select(pool, 1).indices.tolist() == [0]
+    picks = make_selector("matched_od", {"prior_tokens": 1}).select(pool, 30).indices
+    assert 0 not in picks
+    assert (picks <= 60).sum() > 0 and (picks > 60).sum() > 0
+
+
+def test_matched_od_says_its_loss_and_that_it_sampled(pool):
+    chosen = make_selector("matched_od").select(pool, 20)
+    assert chosen.log_det is None and chosen.objective < 0 and not chosen.order.notes
+    sampled = make_selector("matched_od", {"candidates": "5"}).select(pool, 20)
+    assert "5 random sentences" in sampled.order.notes["candidates"]
+    assert not np.array_equal(sampled.indices, chosen.indices)
+
+
+@pytest.mark.parametrize("wrong", [{"prior_tokens": 0}, {"ridge": -1.0}, {"ridge": "nan"}, {"candidates": -2}])
+def test_matched_od_refuses_parameters_out_of_range(wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        make_selector("matched_od", wrong)
 
 
 def test_longest_takes_the_longest_and_the_lower_index_first():

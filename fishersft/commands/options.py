@@ -125,3 +125,31 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if bar is not None:
             bar.close()
+
+
+@contextlib.contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress of several works in turn, a bar each, on standard error."""
+    from tqdm import tqdm
+
+    bar: Any = None
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None or bar.desc != what:
+            if bar is not None:
+                bar.close()
+            bar = tqdm(
+                total=total,
+                desc=what,
+                file=sys.stderr,
+                mininterval=0.5,
+                bar_format="{desc}: {n_fmt}/{total_fmt} {bar} {remaining}",
+            )
+        bar.update(done - bar.n)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()

@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress, settings_of
+from fishersft.commands.options import (
+    CORPUS_HELP,
+    corpus_options,
+    json_option,
+    load,
+    model_options,
+    progress,
+    settings_of,
+    stages,
+)
 from fishersft.errors import UserError
 
 
@@ -78,8 +87,8 @@ def select(
             corpus, folder, max_tokens=options["max_tokens"], device=options["device"], on_progress=on_progress
         )
     pool = pipeline.pool_of(embeddings, corpus, folder, device=options["device"])
-    with progress("selecting", "sentences" if budget else "tokens") as on_progress:
-        order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress)
+    with stages() as on_stage, progress("selecting", "sentences" if budget else "tokens") as on_progress:
+        order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress, on_stage=on_stage)
     selection = selector.cut(pool, order, wanted, seed)
     picks = selections.selection_table(corpus, selection)
     if out:

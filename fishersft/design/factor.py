@@ -80,7 +80,6 @@ class Factor:
 
     def add(self, X: torch.Tensor) -> None:
         """V <- V + X^T X for float64 rows X, (m, d)."""
-        import torch
 
         self._pending.append(X)
         if self.d <= SMALL or self.scale or self.r + len(X) > self.d or self._spent > REFACTOR * self.d**3:

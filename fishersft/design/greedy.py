@@ -26,7 +26,7 @@ from fishersft.design.threads import SMALL, suited_to
 from fishersft.errors import DesignError
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 SLACK = 2 * TIE  # float64 bounds carry rounding: whoever comes this close is evaluated
 MEASURABLE = 1e-12  # nats; below, a gain is rounding
@@ -133,8 +133,7 @@ class Shard:
         best = scores.max()
         ties = scores >= best - TIE * abs(best)
         return [
-            Contender(self.first + int(i), float(s), float(self.gains[i]))
-            for i, s in zip(now[ties], scores[ties], strict=True)
+            Contender(self.first + int(i), float(s), float(self.gains[i])) for i, s in zip(now[ties], scores[ties], strict=True)
         ]
 
     def rows(self, position: int) -> np.ndarray:

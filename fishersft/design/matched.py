@@ -27,6 +27,7 @@ from fishersft.design.threads import suited_to
 from fishersft.errors import DesignError
 
 KEPT_BYTES = 2_000_000_000  # of the W_i; a larger pool goes without them (exact still, and slower) or samples candidates
+TIGHTENED, TOGETHER = 256, 64  # bounds tightened at once, and in one product
 TRUST = 0.995  # of the float32 products that bounds are lowered by
 
 
@@ -115,6 +116,9 @@ class _Matching(Shard):
 
         self.t, self.trace = prior_tokens, prior_tokens * blocks.d
         self._W: torch.Tensor | None = None
+        self._changes: list[torch.Tensor] = []  # Y of the last picks
+        self._forgotten = 0  # picks whose Y is gone
+        self._seen = np.zeros(len(blocks), dtype=np.int64)  # picks that a bound has taken in
         L = torch.linalg.cholesky(torch.from_numpy(M)).to(blocks.device)
         self.traces = np.empty(len(blocks))
         for some in blocks.batches():
@@ -139,13 +143,49 @@ class _Matching(Shard):
         import torch
 
         if self._W is not None:
-            Y = self.factor.change(torch.from_numpy(rows).to(self.blocks.device)).float()
-            fall = (self._W @ Y).square_().sum(1).cpu().numpy().astype(np.float64)
-            self.gains -= TRUST * np.add.reduceat(fall, self.blocks.offsets[:-1])
-            np.maximum(self.gains, 0, out=self.gains)
+            self._changes.append(self.factor.change(torch.from_numpy(rows).to(self.blocks.device)).float())
+            while len(self._changes) > 1 and sum(Y.shape[1] for Y in self._changes) > self.blocks.d:
+                self._changes.pop(0)  # taking in more than d columns costs as much as a fresh evaluation
+                self._forgotten += 1
         super().accept(position, rows)
         self.t += float(self.blocks.lengths[position])
         self.trace += float(self.traces[position])
+
+    @property
+    def _now(self) -> int:
+        return self._forgotten + len(self._changes)
+
+    def _promising(self, least: float, known: np.ndarray, most: float | None = None) -> np.ndarray:
+        while True:
+            some = super()._promising(least, known, most)
+            if self._W is None or not (self._lags(some)).any():
+                return some
+            wide = super()._promising(least, known, max(len(some), TIGHTENED))
+            self._tighten(wide[self._lags(wide)])
+
+    def _lags(self, some: np.ndarray) -> np.ndarray:
+        """Which bounds have not taken in every pick, and still can."""
+        return (self._seen[some] < self._now) & (self._seen[some] >= self._forgotten)
+
+    def _tighten(self, some: np.ndarray) -> None:
+        """Take the picks since a bound was last tightened into it: ||W_i Y||^2 off the gain."""
+        import torch
+
+        assert self._W is not None
+        some = some[np.argsort(self._seen[some], kind="stable")]
+        for start in range(0, len(some), TOGETHER):
+            part = some[start : start + TOGETHER]
+            first = int(self._seen[part[0]])
+            changes = self._changes[first - self._forgotten :]
+            lengths = np.minimum(self.blocks.lengths[part], self.blocks.d)
+            ends = np.cumsum(lengths)
+            rows = np.arange(ends[-1]) + np.repeat(self.blocks.offsets[part] - (ends - lengths), lengths)
+            fall = (self._W.index_select(0, torch.from_numpy(rows).to(self._W.device)) @ torch.cat(changes, 1)).square_()
+            of_pick = torch.stack([p.sum(1) for p in fall.split([Y.shape[1] for Y in changes], 1)]).cpu().numpy()
+            by_block = np.add.reduceat(of_pick.astype(np.float64), ends - lengths, axis=1)  # (picks, k)
+            taken = first + np.arange(len(changes))[:, None] >= self._seen[part]
+            self.gains[part] = np.maximum(self.gains[part] - TRUST * (by_block * taken).sum(0), 0)
+            self._seen[part] = self._now
 
     def _evaluate(self, some: np.ndarray, *, exact: bool = False) -> np.ndarray:
         import torch
@@ -160,4 +200,5 @@ class _Matching(Shard):
         for k, (i, m) in enumerate(zip(some, lengths, strict=True)):
             start = int(self.blocks.offsets[i])
             self._W[start : start + m] = W[k, :m]
+        self._seen[some] = self._now
         return gains

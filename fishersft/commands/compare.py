@@ -1,0 +1,167 @@
+"""`fishersft compare`: selectors side by side before anything is fine-tuned."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress, stages
+from fishersft.errors import ParameterError, UserError
+
+if TYPE_CHECKING:
+    from fishersft.runs.comparison import Comparison
+
+DEFAULT = "token_od,token_od_per_token,matched_od,sentence_od,longest"
+HEADS = {
+    "sentences": "sentences",
+    "tokens": "tokens",
+    "log_det": "log det",
+    "share_of_optimum": "of optimum",
+    "worst_leverage": "worst lev.",
+    "mean_leverage": "mean lev.",
+    "radius": "radius",
+    "perplexity": "perplexity",
+    "topics": "topics",
+}
+
+
+@click.command(epilog=CORPUS_HELP)
+@corpus_options
+@model_options
+@click.option("--selectors", default=DEFAULT, show_default=True, help="Names with commas between, or 'all'.")
+@click.option("--budget", type=int, help="Sentences of the reference selector.")
+@click.option("--token-budget", type=int, help="Trained tokens of the reference selector, instead of --budget.")
+@click.option(
+    "--equal",
+    type=click.Choice(["sentences", "tokens"]),
+    default="sentences",
+    show_default=True,
+    help="What every selector gets as much of as the reference.",
+)
+@click.option("--reference", default="", help="The selector whose tokens count; the first by default.")
+@click.option("--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random draws and selectors.")
+@click.option("--draws", type=int, default=20, show_default=True, help="Random draws, at least 20.")
+@click.option("--sigma2", type=float, default=1.0, show_default=True, help="Of the design that all are scored under.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the numbers to this .csv or .json file.")
+@json_option
+def compare(
+    selectors: str,
+    budget: int | None,
+    token_budget: int | None,
+    equal: str,
+    reference: str,
+    settings: tuple[str, ...],
+    seed: int,
+    draws: int,
+    sigma2: float,
+    out: Path | None,
+    as_json: bool,
+    threads: int | None,
+    **options: Any,
+) -> None:
+    """Put selectors side by side on CORPUS, each selection under every criterion.
+
+    log det in nats over the empty selection; of optimum: at least this share of the best possible log det at this budget;
+    leverage over all token rows of the pool; radius: the farthest sentence mean from the nearest pick; perplexity of the picks
+    under the model; topics covered where a column tells. Beside them, always, random draws of as many sentences and of as many
+    tokens as the reference selector spends.
+    """
+    from fishersft.runs import comparison, pipeline
+    from fishersft.selectors import Budget, make_selector, registry
+
+    wanted = Budget(budget, token_budget)
+    names = list(registry()) if selectors == "all" else [n.strip() for n in selectors.split(",") if n.strip()]
+    if selectors == "all":
+        names.remove("ask_llm")  # needs a model of its own: name it to have it
+    given = _by_selector(settings, names)
+    chosen = [make_selector(name, given.get(name)) for name in names]
+    if out and (out.suffix not in (".csv", ".json") or not out.absolute().parent.is_dir()):
+        raise UserError(f"--out must be a .csv or .json file in a folder that is there, not {out}.")
+    if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):
+        raise UserError(f"--out would overwrite the corpus {out} itself; name another file.")
+    corpus, folder = load(options, threads)
+    with progress("embedding", "tokens") as on_progress:
+        pool = pipeline.load_pool(
+            corpus, folder, max_tokens=options["max_tokens"], device=options["device"], on_progress=on_progress
+        )
+    with stages() as on_stage:
+        found = comparison.compare(
+            pool,
+            chosen,
+            wanted,
+            equal=equal,
+            reference=reference,
+            seed=seed,
+            draws=draws,
+            sigma2=sigma2,
+            on_progress=on_stage,
+        )
+    if out:
+        _write(found, out)
+    click.echo(json.dumps(found.as_dict(), ensure_ascii=False) if as_json else _text(found))
+
+
+def _by_selector(settings: tuple[str, ...], names: list[str]) -> dict[str, dict[str, str]]:
+    """{selector: {parameter: text}} from SELECTOR.NAME=VALUE."""
+    out: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        left, equals, value = setting.partition("=")
+        selector, dot, name = left.strip().partition(".")
+        if not (equals and dot and name and value):
+            raise ParameterError(f"--set takes SELECTOR.NAME=VALUE, for example token_od.sigma2=1.0, not '{setting}'.")
+        if selector not in names:
+            raise ParameterError(f"--set {setting}: '{selector}' is not among the selectors compared: {', '.join(names)}.")
+        out.setdefault(selector, {})[name] = value
+    return out
+
+
+def _write(found: Comparison, out: Path) -> None:
+    try:
+        if out.suffix == ".csv":
+            found.table().to_csv(out, index=False)
+        else:
+            out.write_text(json.dumps(found.as_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{out} cannot be written ({(error.strerror or '').lower()}); name another file.") from error
+
+
+def _text(found: Comparison) -> str:
+    """The table, then the overlaps, then what to know of the picks."""
+    topic, total = found.topic
+    columns = [c for c in HEADS if not all(np.isnan(row.span(c)[0]) for row in found.rows)]
+    heads = ["", *(f"{HEADS[c]} of {total}" if c == "topics" else HEADS[c] for c in columns)]
+    lines = [[row.label, *(_span(c, *row.span(c)[1:]) for c in columns)] for row in found.rows]
+    title = f"{found.corpus} under {found.model}, equal {found.equal} as {found.reference}"
+    out = [title + (f"; topics in column '{topic}'" if topic else "") + ".", "", *_aligned([heads, *lines])]
+    names = list(found.overlap.columns)
+    if len(names) > 1:
+        short = [str(k + 1) for k in range(len(names))]
+        body = [[f"{k + 1} {n}", *(f"{v:.2f}" for v in found.overlap[n])] for k, n in enumerate(names)]
+        out += ["", "Overlap of the picks (Jaccard):", *_aligned([["", *short], *body])]
+    notes = [f"{name}: {key}: {value}" for name, s in found.selections.items() for key, value in s.order.notes.items()]
+    return "\n".join([*out, *(["", *notes] if notes else [])])
+
+
+def _span(criterion: str, least: float, most: float) -> str:
+    def number(value: float) -> str:
+        if np.isnan(value):
+            return "-"
+        if criterion == "share_of_optimum":
+            return f"{np.floor(value * 1000) / 10:.1f} %"
+        return f"{value:,.0f}" if abs(value) >= 100 or criterion in ("sentences", "tokens", "topics") else f"{value:.3g}"
+
+    low, high = number(least), number(most)
+    return low if low == high else f"{low} to {high}"
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]) for line in table
+    ]
