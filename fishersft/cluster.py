@@ -83,15 +83,11 @@ def _connect(ray: Any, address: str) -> None:
         else:
             _knock(address)
             ray.init(address=address, **quiet)
-    except ImportError as error:
-        raise ClusterError(
-            f"An address such as {address} needs Ray's client: pip install 'ray[client]', or give host:6379 instead."
-        ) from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ClusterError(
-            f"The Ray cluster at '{address[:200]}' cannot be used ({reason[0][:200].rstrip('.')}); check --ray-address, "
-            "or leave it out to start one on this machine."
+            f"The Ray cluster at '{address[:200]}' cannot be used ({reason[0][:200].rstrip('.')}); check --ray-address and, "
+            "where the cluster asks for a token, RAY_AUTH_MODE; without an address one is started on this machine."
         ) from error
 
 
@@ -121,9 +117,9 @@ class Worker:
 
     def hello(self) -> tuple[str, int, str]:
         """Host, process id, version of fishersft."""
-        from fishersft import __version__
+        import fishersft
 
-        return socket.gethostname(), os.getpid(), __version__
+        return socket.gethostname(), os.getpid(), fishersft.__version__
 
 
 class Crew:
@@ -167,8 +163,9 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self.workers:
-            self.ray.kill(worker)
+        if self.ray.is_initialized():  # not where a run that was left open is closed at the interpreter's end
+            for worker in self.workers:
+                self.ray.kill(worker)
 
     def result(self, ref: Any) -> Any:
         """What a worker's call returned.
@@ -208,8 +205,9 @@ class Crew:
         self._deaths[seat] = 0
 
     def _seated(self, worker: Any) -> tuple[str, int]:
-        from fishersft import __version__
+        import fishersft
 
+        ours = fishersft.__version__
         try:
             host, process, version = self.ray.get(worker.hello.remote(), timeout=SEATED_WITHIN)
         except self.ray.exceptions.GetTimeoutError as error:
@@ -219,12 +217,10 @@ class Crew:
         except self.ray.exceptions.RayError as error:
             raise ClusterError(
                 "A worker could not start; every machine of the cluster needs Python and fishersft[ray] as installed here, "
-                f"version {__version__} ({type(error).__name__})."
+                f"version {ours} ({type(error).__name__})."
             ) from error
-        if version != __version__:
-            raise ClusterError(
-                f"The worker on {host} has fishersft {version} and this is {__version__}; install the same on both."
-            )
+        if version != ours:
+            raise ClusterError(f"The worker on {host} has fishersft {version} and this is {ours}; install the same on both.")
         return host, process
 
 

@@ -3,23 +3,25 @@
 Each worker holds a `Shard`: a range of blocks, balanced by rows, their bounds, and a copy of V and its factor.  A round is one
 round trip: the driver broadcasts the winner's block X_i, in the precision it is stored in; every worker accepts it and answers
 with the contenders of its shard and its n largest bounds.  The driver takes the winner and proves the bound.  V never travels.
-Rows travel only where they are not in a file that the worker can open.  A worker that dies is followed by another, which reads
-the shard, is told the picks so far and goes on; its bounds start loose, so evaluations and the proven bound may differ from
-those of an undisturbed run (both bounds hold), picks and gains do not.
+Rows travel only where they are not in a file that the worker can open.  A worker that dies is followed by another, which gets
+the shard, is told the picks so far and goes on.  Workers evaluate more than one process would (each proves its own best), so
+evaluations differ, and the proven bound is a little tighter; picks and gains are the same.
 
-On paper, not measured (d = 768, M = 30 rows a sentence, float16 in the store, K workers, n = 10,000 picks; E evaluations a pick
-and worker: 41 were measured for 5,000 sentences, 716 for 40,000, and E grows with the shard; C = 1 TFLOP/s a worker):
+On paper, not measured.  d = 768, M = 30 rows a sentence, float16, n up to 10,000 picks, K machines with one worker each of
+1 TFLOP/s and a link of 1.25 GB/s; a call costs the driver 0.6 ms (that was measured); E evaluations a pick and worker is a
+guess (41 were measured for 5,000 sentences, 716 for 40,000).
 
-                                     1M sentences, K = 16        100M sentences, K = 512
-    rows in all, a worker            46 GB, 2.9 GB               4.6 TB, 9.0 GB (mapped; resident: what is touched)
-    V and factor, bounds             9.4 MB, 0.5 MB              9.4 MB, 1.6 MB
-    first sweep, N M^2 (2d) / K      0.09 TFLOP: 0.1 s + reading 0.28 TFLOP: 0.3 s + reading
-    block to each worker, M d 2      46 KB                       46 KB
-    answer of each, 24 + 8 n         24 B to 80 KB               24 B to 80 KB
-    bytes a pick, all workers        0.7 to 2.0 MB               24 to 65 MB (driver's link: use a tree of drivers)
-    factor of V, d^3 / 3             0.15 GFLOP                  0.15 GFLOP
-    E (d^2 M + d M^2) a worker       E = 1,000: 18 GFLOP         E = 3,000: 55 GFLOP
-    time a pick                      2 to 20 ms + 18 ms          0.1 s + 55 ms
+                                               1M sentences, K = 16    100M sentences, K = 64
+    rows N M d 2, a worker                     46 GB, 2.9 GB           4.6 TB, 72 GB
+    V and factor 16 d^2; bounds 8 N / K        9.4 MB; 0.5 MB          9.4 MB; 12.5 MB
+    first sweep 2 d M^2 N / K, by Gram         0.09 TFLOP: 0.1 s       2.2 TFLOP: 2.2 s, and reading the rows once
+    sent a pick, K M d 2                       0.7 MB                  2.9 MB
+    received a pick, K (24 + 8 n)              at most 1.3 MB          at most 5.1 MB
+    a follower is sent n M d 2                 at most 0.5 GB          at most 0.5 GB
+    evaluations E (d^2 M + d M^2)              E = 1,000: 18 GFLOP     E = 5,000: 92 GFLOP
+    time a pick: calls + link + evaluations    10 + 2 + 18 ms          38 + 6 + 92 ms
+    and the factor, and sorting the bounds     + 3 + 6 ms: 40 ms       + 3 + 160 ms: 0.3 s
+    10,000 picks                               7 minutes               50 minutes
 
 Knows no text and no file of the store.
 """
