@@ -10,6 +10,7 @@
         ├── ParameterError            a selector's name or parameter
         ├── DesignError               rows on which the design is not defined
         ├── StoreError                the store or an output file cannot be written
+        ├── ClusterError              a Ray cluster that cannot be reached, has no room or loses its workers
         └── MissingExtra              an optional dependency is not installed
 
 Each message is one plain sentence or two: what happened, where, what to do.
@@ -60,6 +61,10 @@ class DesignError(UserError):
 
 class StoreError(UserError):
     """Something could not be written."""
+
+
+class ClusterError(UserError):
+    """A Ray cluster cannot be reached, has no room or loses its workers."""
 
 
 class MissingExtra(UserError):

@@ -11,9 +11,10 @@ PACKAGE = Path(fishersft.__file__).parent
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 BELOW = {
-    "design": {"errors"},
+    "cluster": {"errors"},
+    "design": {"errors", "cluster"},
     "corpus": {"errors", "home", "bundle"},
-    "lm": {"errors", "home", "bundle", "corpus"},
+    "lm": {"errors", "home", "bundle", "corpus", "cluster"},
     "curves": {"errors", "design", "lm", "corpus", "selectors"},
     "selectors": {"errors", "design", "lm", "corpus"},
     "projection": {"errors"},
@@ -21,7 +22,7 @@ BELOW = {
     "sentence_map": {"plots"},
     "explain": {"design", "lm"},
 }
-HEAVY = {"torch", "transformers", "umap", "plotly", "pandas", "streamlit", "datasets", "pyarrow", "sklearn", "scipy"}
+HEAVY = {"torch", "transformers", "umap", "plotly", "pandas", "streamlit", "datasets", "pyarrow", "sklearn", "scipy", "ray"}
 
 
 def imports(path, *, top_level_only=False):

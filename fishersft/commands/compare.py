@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress, stages
+from fishersft.commands.options import CORPUS_HELP, corpus_options, engine_of, json_option, load, model_options, stages
 from fishersft.errors import ParameterError, UserError
 
 if TYPE_CHECKING:
@@ -86,11 +86,9 @@ def compare(
     if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):
         raise UserError(f"--out would overwrite the corpus {out} itself; name another file.")
     corpus, folder = load(options, threads)
-    with progress("embedding", "tokens") as on_progress:
-        pool = pipeline.load_pool(
-            corpus, folder, max_tokens=options["max_tokens"], device=options["device"], on_progress=on_progress
-        )
-    with stages() as on_stage:
+    with engine_of(options) as engine, stages() as on_stage:
+        where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
+        pool = pipeline.load_pool(corpus, folder, **where, on_progress=lambda done, total: on_stage("embedding", done, total))
         found = comparison.compare(
             pool,
             chosen,

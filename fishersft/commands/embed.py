@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress
+from fishersft.commands.options import CORPUS_HELP, corpus_options, engine_of, json_option, load, model_options, progress
 
 
 @click.command(epilog=CORPUS_HELP)
@@ -23,9 +23,14 @@ def embed(as_json: bool, threads: int | None, **options: Any) -> None:
     from fishersft.runs import pipeline
 
     stored = pipeline.stored_embeddings(corpus, folder, options["max_tokens"]) is not None
-    with progress("embedding", "tokens") as on_progress:
+    with engine_of(options) as engine, progress("embedding", "tokens") as on_progress:
         embeddings = pipeline.embed(
-            corpus, folder, max_tokens=options["max_tokens"], device=options["device"], on_progress=on_progress
+            corpus,
+            folder,
+            max_tokens=options["max_tokens"],
+            device=options["device"],
+            engine=engine,
+            on_progress=on_progress,
         )
     facts = {**{k: v for k, v in embeddings.facts.items() if k not in ("files", "key")}, "key": embeddings.key, "stored": stored}
     if as_json:

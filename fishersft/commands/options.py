@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.errors import ParameterError
+
+if TYPE_CHECKING:
+    from fishersft.runs.engine import Engine
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,6 +68,14 @@ def model_options(command: F) -> F:
             ),
             click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
             click.option("--threads", type=click.IntRange(1), help="Threads to compute with; all cores by default."),
+            click.option(
+                "--engine",
+                type=click.Choice(["here", "ray"]),
+                default="here",
+                show_default=True,
+                help="Where embeddings and TokenOD are computed; the answer is the same.",
+            ),
+            click.option("--ray-address", metavar="ADDRESS", help="A Ray cluster such as host:6379; else one is started here."),
         ]
     ):
         command = option(command)
@@ -105,6 +117,17 @@ def settings_of(settings: tuple[str, ...]) -> dict[str, str]:
             raise ParameterError(f"--set takes NAME=VALUE, for example sigma2=1.0, not '{setting}'.")
         out[name.strip()] = value.strip()
     return out
+
+
+@contextlib.contextmanager
+def engine_of(options: dict[str, Any]) -> Iterator[Engine]:
+    """Where the work is done.  What Ray prints meanwhile is kept off standard output, which is for the answer."""
+    from fishersft.runs.engine import Engine
+
+    engine = Engine(options["engine"], options["ray_address"])
+    aside = contextlib.redirect_stdout(io.StringIO()) if engine.name == "ray" else contextlib.nullcontext()
+    with aside, engine.kept():
+        yield engine
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import click
 from fishersft.commands.options import (
     CORPUS_HELP,
     corpus_options,
+    engine_of,
     json_option,
     load,
     model_options,
@@ -82,13 +83,13 @@ def select(
     if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):
         raise UserError(f"--out would overwrite the corpus {out} itself; name another file.")
     corpus, folder = load(options, threads)
-    with progress("embedding", "tokens") as on_progress:
-        embeddings = pipeline.embed(
-            corpus, folder, max_tokens=options["max_tokens"], device=options["device"], on_progress=on_progress
-        )
-    pool = pipeline.pool_of(embeddings, corpus, folder, device=options["device"])
-    with stages() as on_stage, progress("selecting", "sentences" if budget else "tokens") as on_progress:
-        order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress, on_stage=on_stage)
+    with engine_of(options) as engine:
+        where: dict[str, Any] = {"device": options["device"], "engine": engine}
+        with progress("embedding", "tokens") as on_progress:
+            embeddings = pipeline.embed(corpus, folder, max_tokens=options["max_tokens"], **where, on_progress=on_progress)
+        pool = pipeline.pool_of(embeddings, corpus, folder, **where)
+        with stages() as on_stage, progress("selecting", "sentences" if budget else "tokens") as on_progress:
+            order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress, on_stage=on_stage)
     selection = selector.cut(pool, order, wanted, seed)
     picks = selections.selection_table(corpus, selection)
     if out:

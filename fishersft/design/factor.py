@@ -51,6 +51,7 @@ class Factor:
         self.V = torch.as_tensor(start, dtype=torch.float64).clone().to(device)
         self.r = 0
         self._pending: list[torch.Tensor] = []
+        self._inverse: torch.Tensor | None = None
         self._factor()
 
     def whiten(self, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -121,4 +122,4 @@ class Factor:
         self._W = self.V.new_empty((self.d, self.d) if self.d > SMALL else (0, self.d))
         self._W32 = self._W.float()
         self.r, self._spent = 0, 0
-        self._inverse: torch.Tensor | None = None
+        self._inverse = None

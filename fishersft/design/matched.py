@@ -7,11 +7,11 @@ With M the pool's second moment (plus a small ridge), t0 pseudo-tokens of prior,
 Each pick takes the block whose addition leaves the smallest loss.  The log det rewards coverage, as in TokenOD; the trace is
 the price of an outlier; the division by t is the price of a token.  Ours (not from the paper).
 
-Exact and lazy: in  -loss(S + X^T X, t + m) + loss(S, t) = gain_i - d log(1 + m_i/t) - (tau + tau_i)/(t + m_i) + tau/t  the gain
-log det(I + X S^-1 X^T) only shrinks as S grows, and the rest costs O(1) a block (tau = tr(M^-1 S), tau_i = tr(M^-1 X_i^T X_i)).  An
-old gain alone is too loose a bound, since every gain shrinks a little at every pick.  So bounds shrink with V: when S^-1
-becomes S^-1 - Y Y^T, a block's gain falls by at least || W_i Y ||_F^2 with W_i = chol(I + X_i S^-1 X_i^T)^-1 X_i, at the S of any
-earlier evaluation (log det(I - A) <= -tr A, and S only grows).  One matrix product a pick tightens every bound.
+Exact and lazy.  The loss falls by  gain_i - d log(1 + m_i/t) - (tau + tau_i)/(t + m_i) + tau/t,  with tau = tr(M^-1 S) and
+tau_i = tr(M^-1 X_i^T X_i).  The gain log det(I + X_i S^-1 X_i^T) only shrinks as S grows; the rest costs O(1) a block.  An old
+gain alone is too loose a bound, since every gain shrinks a little at every pick.  So bounds shrink with V: when S^-1 becomes
+S^-1 - Y Y^T, a gain falls by at least ||W_i Y||_F^2, where W_i = chol(I + X_i S^-1 X_i^T)^-1 X_i at the S of any earlier
+evaluation (log det(I - A) <= -tr A, and S only grows).  Products with Y are a tenth of the work of an evaluation.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from fishersft.errors import CorpusError, DesignError, ModelError, StoreError, U
 
 if TYPE_CHECKING:
     from fishersft.corpus.records import Corpus
-    from fishersft.lm.model import CausalLM
+    from fishersft.lm.reader import Reader
 
 FLOAT32_BYTES = 1_000_000_000
 BATCH_TOKENS = 4_096
@@ -161,7 +162,7 @@ def storage_dtype(rows: int, dimension: int) -> np.dtype[Any]:
 def embed_into(
     folder: Path,
     plan: Plan,
-    model: CausalLM,
+    reader: Reader,
     *,
     dtype: np.dtype[Any],
     on_progress: Progress | None = None,
@@ -174,9 +175,9 @@ def embed_into(
     Returns:
         facts for the manifest: seconds of this start, tokens a second, batches found done.
     """
-    _check_vocabulary(plan, model)
+    _check_vocabulary(plan, reader)
     journal, values_file = folder / "journal.txt", folder / "values.bin"
-    d = model.dimension
+    d = reader.dimension
     layout = json.dumps({"rows": plan.rows, "d": d, "dtype": dtype.name, "batches": len(plan.batches)})
     size = plan.rows * d * dtype.itemsize
     done = _resume(journal, layout) if values_file.is_file() and values_file.stat().st_size == size else 0
@@ -185,18 +186,24 @@ def embed_into(
     total, finished = sum(work), sum(work[:done])
     at_start = finished
     try:
-        with values_file.open("r+b" if done else "w+b") as values, journal.open("a" if done else "w") as notes:
+        batches: Any = reader.read([plan.encoded[i] for i in batch] for batch in plan.batches[done:])
+        with (
+            values_file.open("r+b" if done else "w+b") as values,
+            journal.open("a" if done else "w") as notes,
+            closing(batches),
+        ):
             if not done:
                 _reserve(values.fileno(), size)
                 notes.write(layout + "\n")
             if on_progress:
                 on_progress(finished, total)
-            for number in range(done, len(plan.batches)):
+            for number, together in enumerate(batches, start=done):
                 batch = plan.batches[number]
-                for position, rows in zip(batch, _rows(plan, batch, model), strict=True):
+                ends = np.cumsum([plan.offsets[i + 1] - plan.offsets[i] for i in batch])
+                for position, rows in zip(batch, np.split(together, ends[:-1]), strict=True):
                     if not np.isfinite(rows).all():
                         raise DesignError(
-                            f"Record {plan.index[position]:,} gives rows that are not finite numbers under {model.name}; "
+                            f"Record {plan.index[position]:,} gives rows that are not finite numbers under {reader.name}; "
                             "remove the record or choose another model."
                         )
                     values.seek(int(plan.offsets[position]) * d * dtype.itemsize)
@@ -224,12 +231,12 @@ def embed_into(
     }
 
 
-def _check_vocabulary(plan: Plan, model: CausalLM) -> None:
-    known = len(cast(Any, model.network.get_input_embeddings()).weight)
+def _check_vocabulary(plan: Plan, reader: Reader) -> None:
     top = max(int(e.ids.max()) for e in plan.encoded)
-    if top >= known:
+    if top >= reader.vocabulary:
         raise ModelError(
-            f"The tokenizer of {model.name} gives the id {top:,}, but the model knows {known:,}; they do not belong together."
+            f"The tokenizer of {reader.name} gives the id {top:,}, but the model knows {reader.vocabulary:,}; "
+            "they do not belong together."
         )
 
 
@@ -262,14 +269,3 @@ def _reserve(descriptor: int, size: int) -> None:
         os.posix_fallocate(descriptor, 0, size)
     else:
         os.truncate(descriptor, size)
-
-
-def _rows(plan: Plan, batch: np.ndarray, model: CausalLM) -> list[np.ndarray]:
-    import torch
-
-    items = [plan.encoded[i] for i in batch]
-    ids = np.zeros((len(items), max(len(e.ids) for e in items)), dtype=np.int64)
-    for row, e in zip(ids, items, strict=True):
-        row[: len(e.ids)] = e.ids
-    hidden = model.rows(torch.from_numpy(ids)).float().cpu().numpy()
-    return [h[e.rows] for h, e in zip(hidden, items, strict=True)]

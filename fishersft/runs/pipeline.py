@@ -7,6 +7,7 @@ selectors may be given by name or as objects.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from fishersft.lm.embed import (
 )
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, device_of, load_model, load_tokenizer
+from fishersft.lm.reader import Here, Reader
 from fishersft.runs.answers import ANSWERS_FILE, KeptAnswers
+from fishersft.runs.engine import Engine, as_engine
 from fishersft.runs.readings import StoredReadings
 from fishersft.runs.store import Artifact, Recipe, Store, commit_arrays, made, read_arrays
 from fishersft.selectors import Budget, Order, Pool, Selection, Selector
@@ -42,6 +45,7 @@ def embed(
     *,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
+    engine: str | Engine = "here",
     store: Store | None = None,
     on_progress: Progress | None = None,
 ) -> TokenEmbeddings:
@@ -51,12 +55,15 @@ def embed(
         corpus: a `Corpus`, or what `load_corpus` takes.
         model: a `CausalLM`, or what `load_model` takes; its weights are loaded only where the rows are not stored yet.
         max_tokens: where records are cut; never above the model's context.
+        engine: `here`, `ray`, or an `Engine`: where it is computed; the rows are the same up to float32 rounding.
         on_progress: told (tokens done, tokens in all) after each batch; may raise `Cancelled`, which keeps what is done.
 
     Raises:
-        CorpusError, ModelError, StoreError: one sentence each.
+        CorpusError, ModelError, StoreError, ClusterError, MissingExtra: one sentence each.
     """
-    return embed_as(None, corpus, model, max_tokens=max_tokens, device=device, store=store, on_progress=on_progress)
+    return embed_as(
+        None, corpus, model, max_tokens=max_tokens, device=device, engine=engine, store=store, on_progress=on_progress
+    )
 
 
 def embed_as(
@@ -66,6 +73,7 @@ def embed_as(
     *,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
+    engine: str | Engine = "here",
     store: Store | None = None,
     on_progress: Progress | None = None,
 ) -> TokenEmbeddings:
@@ -80,16 +88,17 @@ def embed_as(
         if found := store.read(recipe, _open):  # another process finished while we waited
             return found
         layout = plan(corpus, load_tokenizer(folder), recipe.parameters["max_tokens"])
-        lm = model if isinstance(model, CausalLM) else load_model(folder, device=device)
-        kind = np.dtype(dtype) if dtype else storage_dtype(layout.rows, lm.dimension)
-        workspace = store.workspace(recipe, fresh=False)
-        done = embed_into(workspace, layout, lm, dtype=kind, on_progress=on_progress)
+        with _reader(as_engine(engine), model, folder, device) as reader:
+            kind = np.dtype(dtype) if dtype else storage_dtype(layout.rows, reader.dimension)
+            workspace = store.workspace(recipe, fresh=False)
+            done = embed_into(workspace, layout, reader, dtype=kind, on_progress=on_progress)
+            head, dimension = reader.head, reader.dimension
         facts = {
             "corpus": corpus.name,
             "model": folder.name,
             "revision": folder.revision,
-            "head": lm.head,
-            "dimension": lm.dimension,
+            "head": head,
+            "dimension": dimension,
             "dtype": kind.name,
             "records": len(corpus),
             "held_out": int(corpus.held_out.sum()),
@@ -103,6 +112,15 @@ def embed_as(
             **done,
         }
         return _open(store.commit(recipe, workspace, facts))
+
+
+def _reader(
+    engine: Engine, model: str | Path | ModelFolder | CausalLM, folder: ModelFolder, device: str
+) -> AbstractContextManager[Reader]:
+    """Who reads: a model of this process, or workers that load its folder."""
+    if engine.name != "here":
+        return engine.reader(folder, device)
+    return nullcontext(Here(model if isinstance(model, CausalLM) else load_model(folder, device=device)))
 
 
 def embeddings_recipe(corpus: Corpus, folder: ModelFolder, max_tokens: int = MAX_TOKENS) -> Recipe:
@@ -129,6 +147,7 @@ def select(
     parameters: Mapping[str, Any] | None = None,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
+    engine: str | Engine = "here",
     store: Store | None = None,
     on_progress: Progress | None = None,
 ) -> Selection:
@@ -138,14 +157,18 @@ def select(
         budget: how many sentences, or
         token_budget: how many trained tokens at most.
         parameters: of the selector when it is named, e.g. {"sigma2": 1.0}.
+        engine: `here`, `ray`, or an `Engine`: where it is computed; the picks are the same.
 
     Raises:
         UserError: one sentence; see `errors.py`.
     """
     chosen = as_selector(selector, parameters)
     wanted = Budget(budget, token_budget)
-    pool = load_pool(corpus, model, max_tokens=max_tokens, device=device, store=store, on_progress=on_progress)
-    return chosen.cut(pool, order(pool, chosen, wanted, seed, store=store, on_progress=on_progress), wanted, seed)
+    run = as_engine(engine)
+    with run.kept():
+        pool = load_pool(corpus, model, max_tokens=max_tokens, device=device, engine=run, store=store, on_progress=on_progress)
+        taken = order(pool, chosen, wanted, seed, store=store, on_progress=on_progress)
+    return chosen.cut(pool, taken, wanted, seed)
 
 
 def load_pool(
@@ -154,6 +177,7 @@ def load_pool(
     *,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
+    engine: str | Engine = "here",
     store: Store | None = None,
     on_progress: Progress | None = None,
 ) -> Pool:
@@ -165,8 +189,11 @@ def load_pool(
     store = store or Store.default()
     corpus = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
     folder = _folder(model)
-    embeddings = embed(corpus, model, max_tokens=max_tokens, device=device, store=store, on_progress=on_progress)
-    return pool_of(embeddings, corpus, model if isinstance(model, CausalLM) else folder, device=device, store=store)
+    engine = as_engine(engine)
+    embeddings = embed(corpus, model, max_tokens=max_tokens, device=device, engine=engine, store=store, on_progress=on_progress)
+    return pool_of(
+        embeddings, corpus, model if isinstance(model, CausalLM) else folder, device=device, engine=engine, store=store
+    )
 
 
 def pool_of(
@@ -175,6 +202,7 @@ def pool_of(
     model: ModelFolder | CausalLM,
     *,
     device: str = "auto",
+    engine: str | Engine = "here",
     store: Store | None = None,
 ) -> Pool:
     """The pool of embeddings that are at hand already."""
@@ -186,6 +214,7 @@ def pool_of(
         readings=StoredReadings(embeddings, corpus, model, store, device),
         device=where if (where := device_of(device)).startswith("cuda") else "cpu",  # others have no float64
         answers=KeptAnswers(store.path / ANSWERS_FILE),
+        greedy=as_engine(engine).greedy,
     )
 
 
