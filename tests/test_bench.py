@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fishersft.bench import embedding, machine, peers, pools, rivals, selection
+from fishersft.bench import embedding, machine, operations, peers, pools, rivals, selection
 from fishersft.bench.report import MEASURED, Row
 from fishersft.bench.timebox import Boxed, Seen, agreeing, boxed, extrapolated
 from fishersft.cli import commands
@@ -147,9 +147,11 @@ class TestTimeBox:
     def test_without_a_whole_pick_the_evaluations_are_named(self):
         assert extrapolated(Boxed([], 0.0, 2.0, 400, []), 10, 4_000) == (20.0, "extrapolated from 400 evaluations")
 
-    def test_the_scan_is_extrapolated_on_a_line_that_leaves_the_first_sweep_out(self):
-        done = Boxed([1, 2, 3], 0.0, 9.0, 0, [(5.0, 50), (6.0, 55), (7.0, 60)])
-        assert extrapolated(done, 11, None) == (5.0 + 10 * 1.0, "extrapolated linearly from 3 picks")
+    def test_the_scan_is_extrapolated_on_a_line_through_the_second_half_of_its_picks(self):
+        done = Boxed([1, 2, 3, 4, 5], 0.0, 13.0, 0, [(5.0, 50), (9.0, 70), (11.0, 80), (12.0, 85), (13.0, 90)])
+        assert extrapolated(done, 15, None) == (13.0 + 10 * 1.0, "extrapolated linearly from 5 picks")
+        two = Boxed([1, 2], 0.0, 9.0, 0, [(5.0, 50), (7.0, 55)])
+        assert extrapolated(two, 3, None) == (9.0, "extrapolated linearly from 2 picks")
         nothing, why = extrapolated(Boxed([1], 0.0, 9.0, 0, [(5.0, 50)]), 11, None)
         assert nothing is None and "too few to extrapolate" in why
 
@@ -205,14 +207,19 @@ class TestSelection:
 
     def test_operations_of_one_pick_by_hand(self):
         # two sentences of 2 and 3 rows, d = 4; one pick of 3 rows, one evaluation after the sweep
-        screen, update = selection.flops(np.array([2, 3]), np.array([3]), 3, 4)
+        screen, update = operations.of_ours(np.array([2, 3]), np.array([3]), 3, 4)
         gram = {M: 2 * M * M * 4 + M**3 / 3 for M in (2, 3)}
         assert screen == pytest.approx(gram[2] + gram[3] + 3 * 16 + gram[3])
         assert update == pytest.approx(2 * 3 * 16 + 64 / 3)
 
     def test_rows_above_d_are_counted_by_the_smaller_product(self):
-        screen, _ = selection.flops(np.array([10]), np.array([10]), 1, 4)
-        assert screen == pytest.approx(2 * 10 * 4 * 4 + 64 / 3)
+        assert operations.of_ours(np.array([10]), np.array([10]), 1, 4)[0] == pytest.approx(2 * 10 * 4 * 4 + 64 / 3)
+
+    def test_operations_of_the_slow_ways_by_hand(self):
+        report = selection.run(**{**TINY, "picks": 1}, box_seconds=30, only=["naive", "algorithm_1"])
+        T, squares, cubes = (float((pools.generate(60, 8).embeddings.tokens ** k).sum()) for k in (1, 2, 3))
+        assert report.row("naive").flops_for_n == pytest.approx(2 * T * 64 + 2 * squares * 8 + cubes / 3)
+        assert report.row("algorithm_1").flops_for_n == pytest.approx(2 * T * 64 + 60 * 2 * 512 / 3)
 
     def test_a_missing_peer_is_named_with_what_to_install(self, monkeypatch):
         def missing():

@@ -22,6 +22,7 @@ class Row:
         seconds_for_n: for n picks; None where nothing can be said.
         basis: `measured`, or what `seconds_for_n` was extrapolated from.
         evaluations_a_pick: the first sweep included; None where the way does not tell.
+        flops_for_n: by formula; None where they are not known.
         ratio: seconds_for_n over that of ours in the group.
         ratio_at_its_picks: its seconds over those of ours for as many picks as it made; nothing extrapolated.
         same: how many first picks are those of ours; None where there was nothing to compare.
@@ -36,6 +37,7 @@ class Row:
     seconds_for_n: float | None
     basis: str = MEASURED
     evaluations_a_pick: float | None = None
+    flops_for_n: float | None = None
     ratio: float | None = None
     ratio_at_its_picks: float | None = None
     same: int | None = None
@@ -94,11 +96,20 @@ class Report:
         return "\n\n".join([*parts, "\n".join(f"- {line}" for line in lines)])
 
     def _blocks(self) -> str:
-        head = ("way", "picks made", f"time for n = {self.problem['picks']:,}", "evaluations a pick", "over ours", "same picks")
+        n = f"n = {self.problem['picks']:,}"
+        head = ("way", "picks made", f"time for {n}", "over ours", f"TFLOP for {n}", "evaluations a pick", "same picks")
         return table(
             head,
             (
-                (r.label, f"{r.picks:,}", _time(r), _number(r.evaluations_a_pick), _ratio(r.ratio), r.verdict)
+                (
+                    r.label,
+                    f"{r.picks:,}",
+                    _time(r),
+                    _number(r.ratio),
+                    _number(r.flops_for_n and r.flops_for_n / 1e12),
+                    _number(r.evaluations_a_pick),
+                    r.verdict,
+                )
                 for r in self.rows
                 if r.group == "blocks" and r.regret is None
             ),
@@ -106,7 +117,7 @@ class Report:
 
     def _others(self) -> str:
         head = ("other picks", f"time for n = {self.problem['picks']:,}", "over ours", "regret", "same picks")
-        rows = ((r.label, _time(r), _ratio(r.ratio), f"{r.regret:.2%}", r.verdict) for r in self.rows if r.regret is not None)
+        rows = ((r.label, _time(r), _number(r.ratio), f"{r.regret:.2%}", r.verdict) for r in self.rows if r.regret is not None)
         return table(head, rows) + (
             "\n\nRegret: (f_exact - f) / (f_exact - f_random), f the log det of the token rows of all n picks, f_random the mean "
             f"of {self.facts['random_draws']} uniform draws."
@@ -114,7 +125,7 @@ class Report:
 
     def _means(self) -> str:
         head = ("one row a sentence (its mean)", f"time for n = {self.problem['picks']:,}", "over ours", "same picks")
-        return table(head, ((r.label, _time(r), _ratio(r.ratio), r.verdict) for r in self.rows if r.group == "means"))
+        return table(head, ((r.label, _time(r), _number(r.ratio), r.verdict) for r in self.rows if r.group == "means"))
 
     def _lines(self) -> Iterable[str]:
         f, m = self.facts, self.machine
@@ -156,8 +167,4 @@ def _time(row: Row) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
-
-
-def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.bench import machine, peers, pools, rivals
+from fishersft.bench import machine, operations, peers, pools, rivals
 from fishersft.bench.report import MEASURED, Report, Row
 from fishersft.bench.timebox import Seen, agreeing, boxed, extrapolated
 from fishersft.design.blocks import Blocks
@@ -35,17 +35,24 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Rival:
-    """A slow way: its label, its events, and how many evaluations n picks of N take where that is fixed."""
+    """A slow way: its label and events; where it looks at every sentence, its evaluations for n picks of N and the
+    operations of one sweep over sentences of these lengths."""
 
     label: str
     events: Callable[[Blocks, float], Iterator[Seen]]
-    evaluations: Callable[[int, int], int] | None
+    evaluations: Callable[[int, int], int] | None = None
+    sweep: Callable[[np.ndarray, int], float] | None = None
 
 
 RIVALS = {
-    "index_scan": Rival("index scan (Algorithm 2 as we read it), float64", rivals.index_scan, None),
-    "naive": Rival("naive M x M form in batches, float64", rivals.naive, lambda N, n: n * N),
-    "algorithm_1": Rival("Algorithm 1, slogdet of d x d, float64", rivals.by_determinant, lambda N, n: n * N - n * (n - 1) // 2),
+    "index_scan": Rival("index scan (Algorithm 2 as we read it), float64", rivals.index_scan),
+    "naive": Rival("naive M x M form in batches, float64", rivals.naive, lambda N, n: n * N, operations.of_naive_sweep),
+    "algorithm_1": Rival(
+        "Algorithm 1, slogdet of d x d, float64",
+        rivals.by_determinant,
+        lambda N, n: n * N - n * (n - 1) // 2,
+        operations.of_determinant_sweep,
+    ),
 }
 WAYS = ("ours", *RIVALS, *(p.name for p in peers.PEERS))
 ALSO: tuple[str, ...] = ()  # approximate modes measured unless others are named, a line each: "token_od:NAME=VALUE"
@@ -108,7 +115,6 @@ def run(
         steps, marks = _ours(pool, picks, sigma2, partial(told, "ours"))
         memory = machine.peak_memory()
         exact = [s.position for s in steps]
-        rows = [Row("ours", "**ours**", "blocks", picks, marks[-1], marks[-1], MEASURED, steps[-1].evaluations / picks, 1.0)]
         facts = _facts(pool.embeddings, steps, marks[-1], device) | {
             "threads": used,
             "peak_memory_bytes": memory,
@@ -116,6 +122,8 @@ def run(
             "box_seconds": box_seconds,
             "ours_marks": {str(k): round(marks[k - 1], 4) for k in sorted({1, picks // 10 or 1, picks // 2 or 1, picks})},
         }
+        a_pick = steps[-1].evaluations / picks
+        rows = [Row("ours", "**ours**", "blocks", picks, marks[-1], marks[-1], MEASURED, a_pick, facts["ours_flops"], 1.0)]
         not_run: dict[str, str] = {}
         wanted = [name for name in WAYS if not only or name in only]
         if memory_mapped and (left := [name for name in wanted if name in RIVALS]):
@@ -186,7 +194,8 @@ def _rival(name: str, pool: Pool, exact: list[int], marks: list[float], box: flo
         seconds=done.seconds,
         seconds_for_n=seconds,
         basis=basis,
-        evaluations_a_pick=done.marks[-1][1] / k if k else None,
+        evaluations_a_pick=done.marks[-1][1] / k if k else total / n if total else None,
+        flops_for_n=total / len(blocks) * rival.sweep(blocks.lengths, blocks.d) if total and rival.sweep else None,
         ratio=seconds / marks[-1] if seconds is not None else None,
         ratio_at_its_picks=done.marks[-1][0] / marks[k - 1] if k else None,
         same=agreeing(done.picks, exact) if k else None,
@@ -250,7 +259,7 @@ def _facts(embeddings: TokenEmbeddings, steps: list[Step], seconds: float, devic
     peak32, peak64 = machine.gemm_peak(torch.float32, device), machine.gemm_peak(torch.float64, device)
     passing = machine.gemm_pass(embeddings.values, device)
     of_picks = lengths[[s.position for s in steps]]
-    screen, update = flops(lengths, of_picks, steps[-1].evaluations, d)
+    screen, update = operations.of_ours(lengths, of_picks, steps[-1].evaluations, d)
     at_peak = screen / peak32 + update / peak64
     return {
         "gemm_pass_seconds": passing,
@@ -265,21 +274,3 @@ def _facts(embeddings: TokenEmbeddings, steps: list[Step], seconds: float, devic
         "ours_proven_bound": float(steps[-1].optimum_bound),
         "picks_mean_length": float(of_picks.mean()),
     } | {"picks": n}
-
-
-def flops(lengths: np.ndarray, of_picks: np.ndarray, evaluations: int, d: int) -> tuple[float, float]:
-    """(operations of the evaluations, operations of the updates of V) that our way needs, by formula.
-
-    The first sweep needs Gram matrices only.  Of later evaluations only the number is known; they are counted as long as
-    the mean pick, because who comes near to being picked is about as long.
-    """
-
-    def gram(M: np.ndarray) -> np.ndarray:
-        side = np.minimum(M, d).astype(float)  # of X X^T or X^T X, whichever is smaller
-        return 2 * side * M * d * side / np.minimum(M, d) + side**3 / 3
-
-    M = np.array([of_picks.mean()])
-    later = float((M * float(d) ** 2 + gram(M))[0])
-    screen = float(gram(lengths).sum()) + max(0, evaluations - len(lengths)) * later
-    update = float((2.0 * of_picks * d**2).sum() + len(of_picks) * d**3 / 3)
-    return screen, update

@@ -72,8 +72,9 @@ def extrapolated(done: Boxed, n: int, evaluations: int | None) -> tuple[float | 
         return done.prepared + (seconds - done.prepared) * evaluations / work, basis
     if k < 2:
         return None, f"{k} picks in the time box, too few to extrapolate"
-    first, last = done.marks[0][0], done.marks[-1][0]
-    return first + (last - first) / (k - 1) * (n - 1), f"extrapolated linearly from {k:,} picks"
+    # the second half of its picks: the first sweep and the first rounds, where bounds are far off, are behind it
+    (half, _), (last, _) = done.marks[(k - 1) // 2], done.marks[-1]
+    return last + (last - half) / (k - 1 - (k - 1) // 2) * (n - k), f"extrapolated linearly from {k:,} picks"
 
 
 def agreeing(picks: Sequence[int], exact: Sequence[int]) -> int:
