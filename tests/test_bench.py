@@ -186,6 +186,12 @@ class TestSelection:
         assert row.verdict == "first 4 of 9"
         assert replace(row, same=9).verdict == "yes, 9 of 9"
 
+    @pytest.mark.parametrize(("load", "said"), [(0.0, False), (None, False), (64.0, True)])
+    def test_a_busy_machine_is_told(self, load, said, monkeypatch):
+        monkeypatch.setattr(machine, "load", lambda: load)
+        monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
+        assert ("busy with other work" in selection.run(**TINY, only=["ours"]).markdown()) is said
+
     def test_other_selectors_get_their_regret(self):
         report = selection.run(**TINY, only=["ours"], also=["token_od:sigma2=1", "uniform"])
         assert report.row("token_od:sigma2=1").regret == pytest.approx(0, abs=1e-9)

@@ -103,6 +103,15 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def load() -> float | None:
+    """How many processes wanted a CPU over the last minute; None where the system does not say.  Asked before a run, it is
+    other people's work: with two threads that wait for each other, a busy machine makes seconds several times longer."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
 def describe(device: str = "cpu") -> dict[str, Any]:
     """What a reader needs to judge the seconds."""
     import torch

@@ -183,6 +183,7 @@ def measure(
         except NotRunError as reason:
             not_run[peer.label.replace("*", "")] = str(reason)
             continue
+        told(peer.name, len(picks), n)
         if peer.is_ours:
             of_ours[peer.name] = picks, seconds
         row = Row(peer.name, peer.label, "means", len(picks), seconds, seconds if len(picks) == n else None)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MEASURED = "measured"
+BUSY = 0.25  # of the CPUs wanted by others before the start: worth a line
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ class Report:
             f"Threads: {f['threads']}; {m['cpus']} CPUs ({m['instructions']}), {m['system']}, Python {m['python']}, "
             f"torch {m['torch']}{', ' + m['gpu'] if 'gpu' in m else ''}."
         )
+        if (f["load_before"] or 0) > BUSY * m["cpus"]:
+            yield f"The machine was busy with other work (load {f['load_before']:.1f} before the start): trust TFLOP, not seconds."
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

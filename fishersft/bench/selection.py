@@ -99,6 +99,7 @@ def run(
     others = [(spec, _selector(spec)) for spec in also]
     told: Progress = on_progress or (lambda what, done, total: None)
     sigma2, seed, device = check_sigma2(sigma2), check_seed(seed), machine.check_device(device)
+    load_before = machine.load()
     with contextlib.ExitStack() as stack:
         used = stack.enter_context(machine.threads(threads))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fishersft-bench-")) if memory_mapped else None
@@ -120,6 +121,7 @@ def run(
             "peak_memory_bytes": memory,
             "random_draws": RANDOM_DRAWS,
             "box_seconds": box_seconds,
+            "load_before": load_before,
             "ours_marks": {str(k): round(marks[k - 1], 4) for k in sorted({1, picks // 10 or 1, picks // 2 or 1, picks})},
         }
         a_pick = steps[-1].evaluations / picks

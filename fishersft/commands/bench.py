@@ -20,7 +20,7 @@ def bench() -> None:
     """
 
 
-@bench.command()
+@bench.command(short_help="TokenOD against slower ways to the same picks.")
 @click.option("--sentences", type=int, default=5_000, show_default=True, help="N, sentences of the generated pool.")
 @click.option("--dimension", type=int, default=768, show_default=True, help="d, numbers a token row.")
 @click.option("--picks", type=int, default=1_000, show_default=True, help="n, picks that ours makes.")
@@ -47,7 +47,7 @@ def selection(only: str, also: tuple[str, ...], as_json: bool, **options: Any) -
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
 
 
-@bench.command(epilog=CORPUS_HELP)
+@bench.command(epilog=CORPUS_HELP, short_help="Embedding against one text a call.")
 @corpus_options
 @model_options
 @click.option("--texts", type=int, default=400, show_default=True, help="At most so many records, drawn by --seed.")
