@@ -190,7 +190,7 @@ class TestSelection:
     def test_a_busy_machine_is_told(self, load, said, monkeypatch):
         monkeypatch.setattr(machine, "load", lambda: load)
         monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
-        assert ("busy with other work" in selection.run(**TINY, only=["ours"]).markdown()) is said
+        assert ("kept the machine busy" in selection.run(**TINY, only=["ours"]).markdown()) is said
 
     def test_other_selectors_get_their_regret(self):
         report = selection.run(**TINY, only=["ours"], also=["token_od:sigma2=1", "uniform"])

@@ -149,7 +149,7 @@ class Report:
             f"torch {m['torch']}{', ' + m['gpu'] if 'gpu' in m else ''}."
         )
         if (f["load_before"] or 0) > BUSY * m["cpus"]:
-            yield f"The machine was busy with other work (load {f['load_before']:.1f} before the start): trust TFLOP, not seconds."
+            yield f"Other work kept the machine busy (load {f['load_before']:.1f} before the start): trust TFLOP, not seconds."
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
