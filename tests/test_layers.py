@@ -17,6 +17,7 @@ BELOW = {
     "lm": {"errors", "home", "bundle", "corpus", "cluster"},
     "curves": {"errors", "design", "lm", "corpus", "selectors"},
     "selectors": {"errors", "design", "lm", "corpus"},
+    "bench": {"errors", "design", "lm", "corpus", "selectors"},
     "projection": {"errors"},
     "plots": {"curves"},
     "sentence_map": {"plots"},

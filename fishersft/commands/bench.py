@@ -1,0 +1,83 @@
+"""`fishersft bench`: what selecting and embedding cost on this machine, beside the ways that others would take."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress
+
+
+@click.group()
+def bench() -> None:
+    """Measure selecting and embedding on this machine, in ratios that can be compared.
+
+    Tables are Markdown; progress goes to standard error.
+    """
+
+
+@bench.command(short_help="TokenOD against slower ways to the same picks.")
+@click.option("--sentences", type=int, default=5_000, show_default=True, help="N, sentences of the generated pool.")
+@click.option("--dimension", type=int, default=768, show_default=True, help="d, numbers a token row.")
+@click.option("--picks", type=int, default=1_000, show_default=True, help="n, picks that ours makes.")
+@click.option("--box", "box_seconds", type=float, default=20.0, show_default=True, help="Seconds each slow way gets.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the generated pool.")
+@click.option("--sigma2", type=float, default=1.0, show_default=True, help="Weight of the identity in the design matrix.")
+@click.option("--only", default="", metavar="WAYS", help="Names with commas between; ours is always run.")
+@click.option("--also", multiple=True, metavar="NAME[:P=V,...]", help="A selector to add, told with its regret; repeatable.")
+@click.option("--near-equal", is_flag=True, help="Sentences of nearly one length, which is harder.")
+@click.option("--memory-mapped", is_flag=True, help="Rows as float16 in a file in $TMPDIR; ours alone is run.")
+@click.option("--threads", type=click.IntRange(1), help="Threads to compute with; all cores by default.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@json_option
+def selection(only: str, also: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """TokenOD against Algorithm 1, the naive M x M form and the index scan, and peers where they are installed.
+
+    Runs on generated rows.  The slow ways make as many picks as fit --box; what is extrapolated says so.
+    """
+    from fishersft.bench import selection as measure
+
+    names = tuple(name for name in only.replace(" ", "").split(",") if name)
+    with _stages("picks") as on_progress:
+        report = measure.run(only=names, also=also or measure.ALSO, on_progress=on_progress, **options)
+    click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
+
+
+@bench.command(epilog=CORPUS_HELP, short_help="Embedding against one text a call.")
+@corpus_options
+@model_options
+@click.option("--texts", type=int, default=400, show_default=True, help="At most so many records, drawn by --seed.")
+@click.option("--box", "box_seconds", type=float, default=30.0, show_default=True, help="Seconds each other way gets.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which records are drawn.")
+@json_option
+def embedding(texts: int, box_seconds: float, seed: int, as_json: bool, threads: int | None, **options: Any) -> None:
+    """Embedding CORPUS our way against one text a call, and against the model's own operations at this machine's peak."""
+    corpus, folder = load(options, threads)
+    from fishersft.bench import embedding as measure
+    from fishersft.lm.model import load_model
+
+    model = load_model(folder, device=options["device"])
+    with _stages("tokens") as on_progress:
+        report = measure.run(
+            corpus, model, texts, box_seconds, seed, max_tokens=options["max_tokens"], threads=threads, on_progress=on_progress
+        )
+    click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
+
+
+@contextlib.contextmanager
+def _stages(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar a stage, one after another, on standard error."""
+    with contextlib.ExitStack() as open_bars:
+        current: list[Any] = ["", None]
+
+        def report(what: str, done: int, total: int) -> None:
+            if what != current[0]:
+                open_bars.close()
+                current[:] = what, open_bars.enter_context(progress(what, "sentences" if what == "generating" else unit))
+            current[1](done, total)
+
+        yield report
