@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fishersft.bench.timebox import Seen
-from fishersft.design.blocks import Blocks, log_det_1p, padded
+from fishersft.design.blocks import Blocks, log_dets, padded
 from fishersft.design.reference import TIE
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ def by_determinant(blocks: Blocks, sigma2: float = 1.0) -> Iterator[Seen]:
         base = torch.linalg.slogdet(V)[1]
         gains = np.full(len(blocks), -np.inf)
         for i in np.flatnonzero(outside):
-            X = blocks.rows([int(i)], torch.float64)
+            X, _ = blocks.rows([int(i)], torch.float64)
             gains[i] = float(torch.linalg.slogdet(torch.addmm(V, X.T, X))[1] - base)
             evaluations += 1
             yield Seen(None, evaluations)
         best = first_best(gains)
         outside[best] = False
-        X = blocks.rows([best], torch.float64)
+        X, _ = blocks.rows([best], torch.float64)
         V.addmm_(X.T, X)
         yield Seen(best, evaluations)
 
@@ -56,9 +56,7 @@ def naive(blocks: Blocks, sigma2: float = 1.0) -> Iterator[Seen]:
     """
     import torch
 
-    batches = [
-        (some, padded(blocks.rows(some.tolist(), torch.float64), blocks.lengths[some].tolist())) for some in blocks.sweep()
-    ]
+    batches = [(some, padded(*blocks.rows(some.tolist(), torch.float64))) for some in blocks.batches()]
     V = torch.eye(blocks.d, dtype=torch.float64, device=blocks.device) * sigma2
     outside = np.ones(len(blocks), dtype=bool)
     evaluations = 0
@@ -73,7 +71,7 @@ def naive(blocks: Blocks, sigma2: float = 1.0) -> Iterator[Seen]:
         gains[~outside] = -np.inf
         best = first_best(gains)
         outside[best] = False
-        X = blocks.rows([best], torch.float64)
+        X, _ = blocks.rows([best], torch.float64)
         V.addmm_(X.T, X)
         yield Seen(best, evaluations)
 
@@ -95,14 +93,14 @@ def index_scan(blocks: Blocks, sigma2: float = 1.0, batch: int = SCAN_BATCH) -> 
             some = start + np.flatnonzero(outside[start : start + batch])
             if not len(some) or (best > -np.inf and cached[some].max() < best - SLACK * abs(best)):
                 continue
-            X, lengths = blocks.rows(some.tolist(), torch.float64), blocks.lengths[some].tolist()
+            X, lengths = blocks.rows(some.tolist(), torch.float64)
             cached[some] = fresh[some] = log_det_1p(padded(X @ inverse, lengths) @ padded(X, lengths).mT)
             best = max(best, float(fresh[some].max()))
             evaluations += len(some)
             yield Seen(None, evaluations)
         pick = first_best(fresh)
         outside[pick] = False
-        X = blocks.rows([pick], torch.float64)
+        X, _ = blocks.rows([pick], torch.float64)
         V.addmm_(X.T, X)
         yield Seen(pick, evaluations)
 
@@ -127,6 +125,12 @@ def fast_map(rows: torch.Tensor, n: int, sigma2: float = 1.0) -> Iterator[Seen]:
         factor[k] = column / variance[best].sqrt()
         variance -= factor[k] ** 2
         yield Seen(best, (k + 1) * len(X))
+
+
+def log_det_1p(gram: torch.Tensor) -> np.ndarray:
+    """(k,) log det(I + G) of (k, m, m) matrices; overwrites them."""
+    gram.diagonal(dim1=-2, dim2=-1).add_(1.0)
+    return log_dets(gram)[0]
 
 
 def first_best(gains: np.ndarray) -> int:
