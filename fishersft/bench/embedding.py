@@ -131,7 +131,7 @@ def run(
         with tempfile.TemporaryDirectory(prefix="fishersft-bench-") as folder:
 
             def ours() -> Speed:
-                done = embed_into(Path(folder), work, model, dtype=dtype, on_progress=partial(told, "ours"))
+                done = embed_into(Path(folder), work, Here(model), dtype=dtype, on_progress=partial(told, "ours"))
                 return Speed("ours", "**ours**", len(lengths), tokens, done["seconds"])
 
             first = ours()

@@ -17,6 +17,7 @@ from fishersft.errors import DesignError
 if TYPE_CHECKING:
     import torch
 
+LONG = 48  # rows from which a block is worth a product of its own rather than padding
 SWEEP_ROWS = 8_192  # rows of one batch where every block is evaluated
 
 
@@ -107,16 +108,17 @@ def padded(Z: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
 
 def gains_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> np.ndarray:
     """(k,) float64 log det(I + Z_i Z_i^T - P_i P_i^T) of blocks of whitened rows; NaN where that is not positive definite."""
-    gram = gram_of(Z, P, lengths)
-    return log_dets(gram)[0]
+    if min(max(lengths), Z.shape[1]) <= LONG:
+        return log_dets(gram_of(Z, P, lengths))[0]
+    each = zip(Z.split(list(lengths)), P.split(list(lengths)), lengths, strict=True)
+    return np.concatenate([log_dets(gram_of(z, p, [m]))[0] for z, p, m in each])
 
 
 def gram_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
     """(k, m, m) I + Z_i Z_i^T - P_i P_i^T, or (k, d, d) I + Z_i^T Z_i where that is smaller and there is no tail."""
     import torch
 
-    Q = padded(torch.cat([Z, P], 1) if P.shape[1] else Z, lengths)
-    A, B = Q[..., : Z.shape[1]], Q[..., Z.shape[1] :]
+    A, B = padded(Z, lengths), padded(P, lengths)
     # det(I + Z Z^T) = det(I + Z^T Z): without a tail, the smaller of the two
     gram = A @ A.mT if B.shape[2] or A.shape[1] <= A.shape[2] else A.mT @ A
     if B.shape[2]:

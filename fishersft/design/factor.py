@@ -79,14 +79,14 @@ class Factor:
         self._spent += len(X) * self.r * self.d
         return Z, Z @ self._W32[: self.r].T
 
-    def add(self, X: torch.Tensor) -> None:
-        """V <- V + X^T X for float64 rows X, (m, d)."""
+    def add(self, X: torch.Tensor, whitened: tuple[torch.Tensor, torch.Tensor] | None = None) -> None:
+        """V <- V + X^T X for float64 rows X, (m, d); `whitened` is what `whiten` made of them, where it is at hand."""
 
         self._pending.append(X)
         if self.d <= SMALL or self.scale or self.r + len(X) > self.d or self._spent > REFACTOR * self.d**3:
             self._factor()
             return
-        new = self._reduced(X)
+        new = self._reduced(whitened or self.whiten(X))
         self._W[self.r : self.r + len(X)] = new
         self._W32[self.r : self.r + len(X)] = new
         self.r += len(X)
@@ -96,14 +96,14 @@ class Factor:
         import torch
 
         if self.scale:
-            return self._reduced(X).T / self.scale
-        return torch.linalg.solve_triangular(self.L.T, self._reduced(X).T, upper=True)
+            return self._reduced(self.whiten(X)).T / self.scale
+        return torch.linalg.solve_triangular(self.L.T, self._reduced(self.whiten(X)).T, upper=True)
 
-    def _reduced(self, X: torch.Tensor) -> torch.Tensor:
+    def _reduced(self, whitened: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """chol(I + X V^-1 X^T)^-1 (Z - P W), (m, d): the rows that W grows by."""
         import torch
 
-        Z, P = self.whiten(X)
+        Z, P = whitened
         small = Z @ Z.T - P @ P.T
         small.diagonal().add_(1.0)
         return torch.linalg.solve_triangular(torch.linalg.cholesky(small), Z - P @ self._W[: P.shape[1]], upper=False)

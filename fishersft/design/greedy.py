@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +33,9 @@ MEASURABLE = 1e-12  # nats; below, a gain is rounding
 SCREEN_ERROR = 2e-5  # of 1 + gain: the least error that float32 is trusted with
 CAUTION = 16  # times the largest error seen
 TOO_COARSE = 1e-2  # beyond, float32 screens nothing
-FIRST, NEXT = 8, 24  # candidates evaluated together: before a best gain is known, and after
+FIRST, NEXT = 8, 16  # candidates evaluated together: before a best gain is known, and after
+
+NOTHING: tuple[int, Any] = (-1, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Shard:
         self.error = SCREEN_ERROR if self.blocks.d > SMALL else 0.0
         self.outside = np.ones(len(self.blocks), dtype=bool)
         self.evaluations = 0
+        self._last = NOTHING
         self.gains = np.empty(len(self.blocks))
         for some in self.blocks.batches():
             self.gains[some] = self._evaluate(some)
@@ -148,7 +151,10 @@ class Shard:
 
         if 0 <= position - self.first < len(self.blocks):
             self.outside[position - self.first] = False
-        self.factor.add(torch.from_numpy(rows).to(self.blocks.device))
+        block, whitened = self._last  # a winner without rivals was just whitened
+        same = block == position - self.first
+        self.factor.add(torch.from_numpy(rows).to(self.blocks.device), whitened if same else None)
+        self._last = NOTHING
         self.fresh[:] = False
 
     def largest(self, n: int) -> np.ndarray:
@@ -206,6 +212,7 @@ class Shard:
         single = self.error and not exact
         X, lengths = self.blocks.rows(some.tolist(), torch.float32 if single else torch.float64, self._most)
         Z, P = self.factor.screen(X) if single else self.factor.whiten(X)
+        self._last = (int(some[0]), (Z, P)) if len(some) == 1 and not single else NOTHING
         out = gains_of(Z, P, lengths)
         if single and len(bad := np.flatnonzero(np.isnan(out))):  # too uneven for float32
             out[bad] = self._evaluate(some[bad], exact=True)
