@@ -22,6 +22,7 @@ from fishersft.bench.report import table
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.errors import UserError
 from fishersft.lm.embed import Plan, effective_max_tokens, embed_into, plan, storage_dtype
+from fishersft.lm.reader import Here
 from fishersft.selectors.selection import check_seed
 
 if TYPE_CHECKING:

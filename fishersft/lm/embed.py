@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fishersft.lm.reader import Reader
 
 FLOAT32_BYTES = 1_000_000_000
-BATCH_TOKENS = 4_096
+BATCH_TOKENS = 2_048
 Progress = Callable[[int, int], None]
 
 
