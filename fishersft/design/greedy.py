@@ -33,7 +33,6 @@ MEASURABLE = 1e-12  # nats; below, a gain is rounding
 SCREEN_ERROR = 2e-5  # of 1 + gain: the least error that float32 is trusted with
 CAUTION = 16  # times the largest error seen
 TOO_COARSE = 1e-2  # beyond, float32 screens nothing
-FIRST, NEXT = 8, 16  # candidates evaluated together: before a best gain is known, and after
 
 NOTHING: tuple[int, Any] = (-1, None)
 
@@ -102,6 +101,8 @@ class Shard:
         self.score = score or (lambda gains, some: gains if costs is None else gains / costs[some])
         self.error = SCREEN_ERROR if self.blocks.d > SMALL else 0.0
         self.outside = np.ones(len(self.blocks), dtype=bool)
+        self.batch = min(48, max(16, 12_288 // self.blocks.d))  # evaluated together once a best gain is known
+        self.queue = 2_048  # candidates put in order at once
         self.evaluations = 0
         self._last = NOTHING
         self.gains = np.empty(len(self.blocks))
@@ -121,14 +122,17 @@ class Shard:
         if not self.outside.any():
             return []
         least = -np.inf  # no block with a score below can win
-        while len(some := self._promising(least, self.fresh)):
-            self.gains[some] = self._evaluate(some)
-            self.fresh[some] = True
-            self.sure[some] = not self.error
-            least = max(least, self._proven(some))
+        while len(queue := self._promising(least, self.fresh, self.queue)):
+            while len(queue):
+                some, queue = np.split(queue, [self.batch // 2 if least == -np.inf else self.batch])
+                self.gains[some] = self._evaluate(some)
+                self.fresh[some] = True
+                self.sure[some] = not self.error
+                least = max(least, self._proven(some))
+                queue = queue[self._best(queue) >= least]
         if self.error:
             least = max(least, self._proven(np.flatnonzero(self.fresh & self.outside)))
-            doubtful = self._promising(least, self.sure, np.inf)
+            doubtful = self._promising(least, self.sure, len(self.blocks))
             if not self._confirm(doubtful):
                 return self.propose()
         now = np.flatnonzero(self.sure & self.fresh & self.outside)
@@ -170,15 +174,19 @@ class Shard:
     def _slack(self, gains: np.ndarray, sure: np.ndarray) -> np.ndarray:
         return np.where(sure, SLACK * gains, self.error * (1 + gains))
 
-    def _promising(self, least: float, known: np.ndarray, most: float | None = None) -> np.ndarray:
-        """Blocks not `known` whose bound reaches `least`, best bound first; a batch of them, or `most`."""
+    def _promising(self, least: float, known: np.ndarray, most: int) -> np.ndarray:
+        """At most so many blocks not `known` whose score may reach `least`, the most promising first."""
         some = np.flatnonzero(self.outside & ~known)
-        scores = self.score(self.gains[some] + self._slack(self.gains[some], self.sure[some]), some)
-        size = min(most or (FIRST if least == -np.inf else NEXT), len(some))
-        if size < len(some):
-            top = np.argpartition(-scores, int(size))[: int(size)]
+        scores = self._best(some)
+        if most < len(some):
+            top = np.argpartition(-scores, most)[:most]
             some, scores = some[top], scores[top]
-        return some[scores >= least]
+        order = np.argsort(-scores, kind="stable")
+        return some[order[scores[order] >= least]]
+
+    def _best(self, some: np.ndarray) -> np.ndarray:
+        """(k,) the scores that some blocks have at most."""
+        return self.score(self.gains[some] + self._slack(self.gains[some], self.sure[some]), some)
 
     def _proven(self, some: np.ndarray) -> float:
         """The best score that one of some freshly evaluated blocks has at least."""

@@ -128,6 +128,7 @@ class _Matching(Shard):
         if blocks.values.shape[0] * blocks.d * 4 <= KEPT_BYTES:
             self._W = torch.zeros(blocks.values.shape, dtype=torch.float32, device=blocks.device)
         super().__init__(blocks.values, blocks.offsets, prior_tokens * M, device=blocks.device, score=self._fall)
+        self.queue = self.batch  # bounds fall while one looks: look at few at once
 
     def _fall(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
         """(k,) fall of the loss, negative where it rises."""
@@ -155,7 +156,7 @@ class _Matching(Shard):
     def _now(self) -> int:
         return self._forgotten + len(self._changes)
 
-    def _promising(self, least: float, known: np.ndarray, most: float | None = None) -> np.ndarray:
+    def _promising(self, least: float, known: np.ndarray, most: int) -> np.ndarray:
         while True:
             some = super()._promising(least, known, most)
             if self._W is None or not (self._lags(some)).any():
