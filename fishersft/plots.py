@@ -31,9 +31,21 @@ CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#B8860B", "#5A
 CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 STYLES = {
     "token_od": (BLUE, "circle"),
+    "token_od_per_token": (BLUE, "octagon"),
+    "token_od_approximate": (BLUE, "pentagon"),
+    "fisher_od": (PURPLE, "star"),
+    "matched_od": (GREEN, "hexagon"),
     "sentence_od": (ORANGE, "diamond"),
     "uniform": (GREY, "square"),
     "longest": (VERMILION, "triangle-up"),
+    "length_weighted": (VERMILION, "triangle-down"),
+    "density": ("#B8860B", "cross"),
+    "clustered": ("#B8860B", "x"),
+    "prototypes": (PURPLE, "diamond-tall"),
+    "perplexity": (PURPLE, "bowtie"),
+    "k_center": (ORANGE, "hourglass"),
+    "stratified": (GREEN, "square-cross"),
+    "ask_llm": (GREY, "star-triangle-up"),
 }
 SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
 FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from fishersft import Store, embed, load_corpus, select
 from fishersft.curves.gain import draw_orders, log_det_at
+from fishersft.selectors import find_selector, registry
+from fishersft.ui.parameters import explanations
 
 from .conftest import ROOT
 
@@ -262,3 +265,40 @@ def test_hostile_text_is_shown_and_never_obeyed(hostile):
         assert "<" not in names
     at = open_page("corpus", corpus=hostile, holdout="0")
     assert tiles(at)["Records"] == str(len(HOSTILE))
+
+
+class TestParameters:
+    @pytest.fixture
+    def small(self, jsonl):
+        embed(load_corpus(jsonl))
+        return str(jsonl)
+
+    def test_a_form_appears_for_the_parameters_of_a_selector_and_changes_what_is_computed(self, small):
+        at = open_page(corpus=small)
+        at.number_input(key="token_od.sigma2").set_value(50.0).run()
+        assert not at.exception
+        assert "--set sigma2=50.0" in "".join(c.value for c in at.code)
+        assert "TokenOD, sigma2=50.0" in [t.get("name") for t in figure(at, 1)["data"]]
+
+    def test_a_link_carries_numbers_and_choices_but_never_a_server(self, small):
+        at = open_page(corpus=small, selector="perplexity", **{"perplexity.keep": "middle"})
+        assert "--set keep=middle" in "".join(c.value for c in at.code)
+        at = open_page(corpus=small, selector="ask_llm", **{"ask_llm.base_url": "http://127.0.0.1:9/v1", "ask_llm.model": "x"})
+        assert next(t for t in at.text_input if t.key == "ask_llm.base_url").value == ""
+        assert "needs an instruction-tuned model" in text_of(at)
+
+    def test_help_comes_from_the_docstring(self):
+        assert explanations(find_selector("token_od"))["sigma2"].startswith("Weight of the identity")
+        for name, kind in registry().items():
+            assert set(explanations(kind)) == {f.name for f in fields(kind)}, name
+
+    def test_every_selector_opens(self, small):
+        at = open_page(corpus=small)
+        for name in registry():
+            at.selectbox(key="selector").set_value(name).run()
+            assert not at.exception, name
+            assert bool(at.error) == (name == "ask_llm"), (name, [e.value for e in at.error])
+
+    def test_what_reaches_out_is_not_offered_on_a_hosted_demo(self, monkeypatch):
+        monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
+        assert "Ask-LLM" not in open_page().selectbox(key="selector").options

@@ -40,7 +40,8 @@ class AskLLM(Selector):
     label: ClassVar[str] = "Ask-LLM"
     summary: ClassVar[str] = "Asks an instruction-tuned model whether a text is worth learning from, and takes the surest yes."
     reference: ClassVar[str] = "Sachdeva et al. 2024, arXiv 2402.09668, Ask-LLM; the question's wording is ours"
-    place: ClassVar[int] = 50
+    place: ClassVar[int] = 90
+    reaches_out: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not isinstance(self.base_url, str):

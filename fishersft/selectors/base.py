@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +33,7 @@ class Selector(ABC):
         reference: the paper and equation or algorithm, or "ours".
         place: where it stands in lists; small first.
         random: whether the seed changes the picks.
+        reaches_out: whether it opens models or servers that its parameters name; a hosted demo does not offer it.
         gain_of: what `Pick.gain` is the increase of, as a reader would say it; "" where picks carry no gain.
     """
 
@@ -42,6 +43,7 @@ class Selector(ABC):
     reference: ClassVar[str]
     place: ClassVar[int] = 100
     random: ClassVar[bool] = False
+    reaches_out: ClassVar[bool] = False
     gain_of: ClassVar[str] = ""
 
     @abstractmethod
@@ -54,6 +56,11 @@ class Selector(ABC):
     @property
     def parameters(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The parameters that are not at their defaults."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     def take(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -25,7 +25,7 @@ class Perplexity(Selector):
         keep: "hard" takes the highest loss first, "easy" the lowest, "middle" the nearest to the pool's median.
     """
 
-    keep: str = "hard"
+    keep: str = field(default="hard", metadata={"choices": ("hard", "easy", "middle")})
 
     name: ClassVar[str] = "perplexity"
     label: ClassVar[str] = "Perplexity"

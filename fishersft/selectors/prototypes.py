@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -26,7 +26,7 @@ class Prototypes(Selector):
         clusters: how many; 0 means the square root of the number of sentences.
     """
 
-    keep: str = "hard"
+    keep: str = field(default="hard", metadata={"choices": ("hard", "easy")})
     clusters: int = 0
 
     name: ClassVar[str] = "prototypes"

@@ -132,8 +132,13 @@ def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
         if done % max(1, total // 100) == 0:
             bar.progress(done / total, f"{selector.label}: pick {done:,} of {total:,}")
 
-    computed = pipeline.order(pool, selector, Budget(sentences=n), seed, on_progress=report)
-    bar.empty()
+    def stage(what: str, done: int, total: int) -> None:
+        bar.progress(done / max(total, 1), f"{selector.label}: {what}, {done:,} of {total:,}")
+
+    try:
+        computed = pipeline.order(pool, selector, Budget(sentences=n), seed, on_progress=report, on_stage=stage)
+    finally:
+        bar.empty()
     _order.clear()
     return computed
 

@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
-from fishersft.errors import FisherSFTError
+from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.ui.session import Choice, Session, choose
 from fishersft.ui.theme import dark
@@ -27,7 +27,8 @@ def friendly() -> Iterator[None]:
         yield
     except FisherSFTError as error:
         problem(str(error))
-        way_back()
+        if not isinstance(error, ParameterError):  # the controls above put that right
+            way_back()
         st.stop()
 
 

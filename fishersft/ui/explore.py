@@ -14,7 +14,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import Curve, band_curve, draw_orders, within_tokens
 from fishersft.design.certificate import share_of_optimum
 from fishersft.runs.selections import selection_table
-from fishersft.selectors import Budget, Selection
+from fishersft.selectors import Budget, Selection, make_selector
 from fishersft.ui import cached, components
 from fishersft.ui.components import number, spread, tile
 from fishersft.ui.session import Session
@@ -93,7 +93,7 @@ def gain_panel(view: View) -> None:
     steps = np.cumsum(view.pool.tokens[known.positions]) if tokens else np.arange(1, len(known) + 1)
     within = steps <= reach
     curves.append(("token_od", Curve("TokenOD", steps[within], np.cumsum(known.gains)[within], unit)))
-    if view.selector.name not in ("longest", "token_od"):
+    if view.selector not in (make_selector("longest"), make_selector("token_od")):
         curves.append((view.selector.name, Curve(_own_label(view), spent[at - 1] if tokens else at, f, unit)))
     curves.append(
         ("longest", Curve("Longest", long_x[long_x <= reach], long_f[long_x <= reach], unit))
@@ -117,7 +117,9 @@ def gain_panel(view: View) -> None:
 
 
 def _own_label(view: View) -> str:
-    return f"Uniform, seed {view.seed}" if view.selector.name == "uniform" else view.selector.label
+    changed = [f"{name}={value}" for name, value in view.selector.changed.items()]
+    seed = [f"seed {view.seed}"] if view.selector.random else []
+    return ", ".join([view.selector.label, *changed, *seed])
 
 
 def _in_words(view: View) -> str:
@@ -294,14 +296,19 @@ def downloads(view: View) -> None:
         )
     amount = ("--token-budget", str(view.picked_tokens)) if view.unit == "tokens" else ("--budget", str(view.n))
     seed = ("--seed", str(view.seed)) if view.seed else ()
-    command = view.choice.command("--selector", view.selector.name, *amount, *seed, "--out", "picks.jsonl")
+    changed = view.selector.changed
+    settings = [word for name, value in changed.items() for word in ("--set", f"{name}={value}")]
+    command = view.choice.command("--selector", view.selector.name, *settings, *amount, *seed, "--out", "picks.jsonl")
     source = view.choice.title if view.choice.corpus.startswith("upload:") and view.choice.title else view.choice.corpus
     keywords = "".join(f", {k}={v!r}" for k, v in view.choice.load_options.items())
     what = f"{amount[0].removeprefix('--').replace('-', '_')}={amount[1]}"
     python = (
         "import fishersft\n\n"
         f"corpus = fishersft.load_corpus({source!r}{keywords})\n"
-        f"picks = fishersft.select(corpus, {view.choice.model!r}, selector={view.selector.name!r}, {what}, seed={view.seed})\n"
+        f"picks = fishersft.select(corpus, {view.choice.model!r}, selector={view.selector.name!r}, {what}, seed={view.seed}"
+        f"{f', parameters={changed!r}' if changed else ''})\n"
         "print(picks.indices, picks.gains)"
     )
+    for name, value in view.order.notes.items():
+        st.caption(components.escape_markdown(f"{view.selector.label}, {name}: {value}."))
     components.footer(command, python)

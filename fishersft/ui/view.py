@@ -15,7 +15,8 @@ from fishersft.curves.gain import within_tokens
 from fishersft.runs.pictures import Band
 from fishersft.selectors import Order, Pool, Selector, find_selector, make_selector, registry
 from fishersft.ui import cached
-from fishersft.ui.session import Choice, Session
+from fishersft.ui.parameters import parameters
+from fishersft.ui.session import Choice, Session, public
 
 UNITS = ("sentences", "percent", "tokens")
 
@@ -93,22 +94,24 @@ class View:
 
 def control_bar(pool: Pool, session: Session) -> tuple[Selector, int, str]:
     """Selector, seed and unit."""
-    names = list(registry())
+    names = [n for n, kind in registry().items() if not (public() and kind.reaches_out)]
     labels = {find_selector(name).label: name for name in names}
     _check(session, "selector", lambda v: v in names or v in labels, ", ".join(names))
     if "selector" not in st.session_state and st.query_params.get("selector") in names:
         st.session_state["selector"] = st.query_params["selector"]  # the widget's own address form is the label
     _check(session, "unit", lambda v: v in UNITS, ", ".join(UNITS))
     _check(session, "seed", lambda v: v.isdigit() and int(v) < 10**6, "0 to 999,999")
-    left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
+    left, form, middle, right = st.columns([3, 2, 4, 2], vertical_alignment="bottom")
     name = left.selectbox(
         "Selector",
         names,
         key="selector",
         bind="query-params",
         format_func=lambda s: find_selector(s).label,
-        help="The rule that chooses. " + " ".join(f"**{k.label}**: {k.summary}" for k in registry().values()),
+        help="The rule that chooses.\n\n" + "\n".join(f"- **{registry()[n].label}**: {registry()[n].summary}" for n in names),
     )
+    with form:
+        selector = make_selector(str(name), parameters(find_selector(str(name))))
     unit = middle.segmented_control(
         "Budget in",
         UNITS,
@@ -126,10 +129,10 @@ def control_bar(pool: Pool, session: Session) -> tuple[Selector, int, str]:
         0,
         key="seed",
         bind="query-params",
-        disabled=name != "uniform",
+        disabled=not selector.random,
         help="For selectors that draw at random; the same seed gives the same picks.",
     )
-    return make_selector(str(name)), int(seed) if name == "uniform" else 0, str(unit)
+    return selector, int(seed) if selector.random else 0, str(unit)
 
 
 def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> int:
