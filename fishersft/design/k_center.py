@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NEAR = (1 - 2 * TIE) ** 2  # squared distances this close are compared in float64
 TIED = (1 - TIE) ** 2
+UNCONTESTED = 1e-4  # a winner without rivals is not confirmed where its squared distance is known this well
 CHUNK = 4_096  # rows turned to float64 at once
 
 
@@ -75,13 +76,15 @@ class KCenter:
         return int(torch.nonzero(self.squares * TIED <= self.squares.min())[0])
 
     def farthest(self) -> tuple[int, float] | None:
-        """The point farthest from the picks, and that distance; None where none is left."""
+        """The point farthest from the picks, and that distance (to 1e-4 where none came near); None where none is left."""
         import torch
 
         if not bool(self.outside.any()):
             return None
         sure = self.low[self.outside].max()
         some = torch.nonzero(self.outside & (self.high >= sure * NEAR)).flatten()
+        if len(some) == 1 and float(self.high[some[0]] - sure) <= UNCONTESTED * float(sure):
+            return int(some[0]), float(sure + self.high[some[0]]) ** 0.5 / 2**0.5
         unsure = some[self.high[some] - self.low[some] > 0.1 * TIE * self.high[some]]
         if len(unsure):
             self._confirm(unsure.cpu().numpy())
