@@ -1,38 +1,39 @@
-"""Print the README's table: four selectors on the demo at 120 sentences, and the random draws at equal sentences and tokens."""
+"""Print the README's table: selectors on the demo with the tokens of TokenOD's first 120 picks, beside random draws.
 
-import numpy as np
+Without those that start from k-means, whose centres may differ a little from one machine to the next.
+"""
 
-from fishersft import Budget, Pool, embed, load_corpus, make_selector
-from fishersft.curves.gain import draw_orders, log_det_at, within_tokens
+from fishersft import Budget, load_pool, make_selector
+from fishersft.runs.comparison import Row, compare
 
-N = 120
+COLUMNS = {"sentences": "sentences", "tokens": "tokens", "log_det": "log det (nats)", "worst_leverage": "worst leverage"}
+COLUMNS |= {"radius": "k-center radius", "perplexity": "perplexity", "topics": "topics of 16"}
+DIGITS = {"worst_leverage": ".3f", "radius": ".1f"}
+
+NAMES = [
+    "token_od",
+    "token_od_per_token",
+    "fisher_od",
+    "matched_od",
+    "sentence_od",
+    "k_center",
+    "longest",
+    "length_weighted",
+    "density",
+    "perplexity",
+]
 
 
 def main() -> None:
-    corpus = load_corpus("demo")
-    rows = embed(corpus)
-    pool = Pool(rows, corpus)
-    topics = corpus.fields["topic"].to_numpy()[rows.index]
-
-    def line(name: str, orders: list[np.ndarray]) -> str:
-        tokens = [int(rows.tokens[o].sum()) for o in orders]
-        f = [float(log_det_at(rows, o, [len(o)])[0]) for o in orders]
-        covered = [len(set(topics[o])) for o in orders]
-        sizes = [len(o) for o in orders]
-        return f"| {name} | {span(sizes)} | {span(tokens)} | {span(f)} | {span(covered)} |"
-
-    print("| selection | sentences | trained tokens | log det gained (nats) | topics of 16 |\n|---|---|---|---|---|")
-    for name in ("token_od", "longest", "sentence_od"):
-        selector = make_selector(name)
-        print(line(selector.label, [selector.take(pool, Budget(sentences=N)).positions]))
-    spent = int(rows.tokens[make_selector("token_od").take(pool, Budget(sentences=N)).positions].sum())
-    draws = draw_orders(len(pool))
-    print(line("Uniform, equal sentences, 20 draws", [o[:N] for o in draws]))
-    print(line("Uniform, TokenOD's tokens, 20 draws", [o[: within_tokens(rows.tokens[o], np.array([spent]))[0]] for o in draws]))
+    selectors = [make_selector(name) for name in NAMES]
+    found = compare(load_pool("demo"), selectors, Budget(sentences=120), equal="tokens")
+    print(f"| selection | {' | '.join(COLUMNS.values())} |\n|---{'|---' * len(COLUMNS)}|")
+    for row in found.rows:
+        print(f"| {row.label} | {' | '.join(span(row, c) for c in COLUMNS)} |")
 
 
-def span(values: list[float] | list[int]) -> str:
-    low, high = f"{min(values):,.0f}", f"{max(values):,.0f}"
+def span(row: Row, criterion: str) -> str:
+    low, high = (f"{value:{DIGITS.get(criterion, ',.0f')}}" for value in row.span(criterion)[1:])
     return low if low == high else f"{low} to {high}"
 
 

@@ -10,7 +10,8 @@ from fishersft.corpus.records import Chat, Corpus, Message, PromptCompletion, Te
 from fishersft.errors import FisherSFTError, UserError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import CausalLM, load_model
-from fishersft.runs.pipeline import embed, select
+from fishersft.runs.comparison import compare
+from fishersft.runs.pipeline import embed, load_pool, select
 from fishersft.runs.store import Store
 from fishersft.selectors import Budget, Pick, Pool, Selection, Selector, make_selector, registry
 
@@ -33,9 +34,11 @@ __all__ = [
     "TokenEmbeddings",
     "UserError",
     "__version__",
+    "compare",
     "embed",
     "load_corpus",
     "load_model",
+    "load_pool",
     "make_selector",
     "registry",
     "select",

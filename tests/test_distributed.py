@@ -325,3 +325,17 @@ def test_the_command_line_prints_only_its_answer_on_standard_output(ray, jsonl, 
     assert there.returncode == 0, there.stderr
     assert there.stdout.count("\n") == 1 and there.stdout.startswith("{")
     assert "ray" not in there.stderr.lower()
+
+
+def test_the_bench_counts_bytes_and_sees_the_same_picks(ray_here):
+    from fishersft.bench import distributed as bench
+
+    report = bench.run(sentences=60, dimension=8, picks=10, workers=[2])
+    one, two = report.lines
+    assert (one.workers, one.sent, two.workers) == (0, 0, 2)
+    assert two.same and two.sent > 2 * 8 * 2 and two.received >= 2 * 24
+    assert "| Ray, 2 workers |" in report.markdown()
+    with pytest.raises(UserError, match="--workers"):
+        bench.run(workers=[0])
+    with pytest.raises(UserError, match="--picks"):
+        bench.run(sentences=5, picks=9)

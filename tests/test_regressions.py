@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from fishersft import Pool, PromptCompletion, Store, TokenEmbeddings, embed, load_corpus, make_selector, select
+from fishersft.design.greedy import greedy
 from fishersft.errors import CorpusError, DesignError, ModelError, ParameterError, UserError
 from fishersft.lm.folder import find_model
 from fishersft.runs.selections import load_selection, save_selection
@@ -258,3 +260,53 @@ def test_a_store_in_the_way_of_a_file_gets_one_line(tmp_path, jsonl):
     assert len(done.stderr.strip().splitlines()) == 1
     assert "set FISHERSFT_HOME to a folder that can" in done.stderr
     assert run("export", "abc", FISHERSFT_HOME="a" * 300).returncode == 2
+
+
+class TestInterruption:
+    """Ctrl-C says what is kept, leaves no half artifact, and the same command goes on."""
+
+    @pytest.mark.parametrize("selector", ["token_od", "matched_od"])
+    def test_a_selection_stopped_by_hand(self, home, selector):
+        command = [
+            sys.executable,
+            "-m",
+            "fishersft",
+            "select",
+            "demo",
+            "--selector",
+            selector,
+            "--set",
+            "PARAMETER",
+            "--budget",
+            "1250",
+        ]
+        command[command.index("PARAMETER")] = "sigma2=1.5" if selector == "token_od" else "ridge=0.002"  # not among what ships
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        said = ""
+        while "selecting" not in said:  # the bar appears with the first pick
+            piece = running.stderr.read(1)
+            assert piece, said
+            said += piece
+        running.send_signal(signal.SIGINT)
+        out, rest = running.communicate(timeout=60)
+        assert running.returncode == 130 and not out
+        assert "What was finished is kept" in rest and "Traceback" not in said + rest
+        assert not list(home.glob("artifacts/order/*")) and not list(home.glob("partial/*/*"))
+
+    def test_a_comparison_stopped_by_hand(self, home):
+        command = [sys.executable, "-m", "fishersft", "compare", "demo", "--budget", "100", "--selectors", "token_od,matched_od"]
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        said = ""
+        while "MatchedOD: choosing" not in said:
+            piece = running.stderr.read(1)
+            assert piece, said
+            said += piece
+        running.send_signal(signal.SIGINT)
+        out, rest = running.communicate(timeout=60)
+        assert running.returncode == 130 and not out and "Traceback" not in said + rest
+
+
+def test_a_design_beyond_double_precision_says_so():
+    blocks = [np.full((1, 3), 1e9) + np.eye(3)[[k % 3]] for k in range(6)]
+    with pytest.raises(DesignError, match="condition number"):
+        list(greedy(np.concatenate(blocks), np.arange(7), 1e-12))

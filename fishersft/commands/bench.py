@@ -68,6 +68,23 @@ def embedding(texts: int, box_seconds: float, seed: int, as_json: bool, threads:
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
 
 
+@bench.command(short_help="What a pick costs over Ray.")
+@click.option("--sentences", type=int, default=2_000, show_default=True, help="N, sentences of the generated pool.")
+@click.option("--dimension", type=int, default=256, show_default=True, help="d, numbers a token row.")
+@click.option("--picks", type=int, default=200, show_default=True, help="n, picks each way makes.")
+@click.option("--workers", default="1,2,3", show_default=True, help="Numbers of workers with commas between.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the generated pool.")
+@json_option
+def distributed(workers: str, as_json: bool, **options: Any) -> None:
+    """TokenOD over Ray on this machine beside one process: time and bytes a pick, and whether the picks are the same."""
+    from fishersft.bench import distributed as measure
+
+    numbers = [int(w) if w.strip().isdigit() else 0 for w in workers.split(",")]
+    with _stages("picks") as on_progress:
+        report = measure.run(workers=numbers, on_progress=on_progress, **options)
+    click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
+
+
 @contextlib.contextmanager
 def _stages(unit: str) -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar a stage, one after another, on standard error."""
