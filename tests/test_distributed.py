@@ -18,7 +18,7 @@ from fishersft.design.greedy import Contender, greedy, winner_of
 from fishersft.design.mapped import open_mapped, where_mapped
 from fishersft.design.reference import algorithm_1
 from fishersft.design.shard_worker import rising
-from fishersft.errors import Cancelled, ClusterError, DesignError, MissingExtra, ModelError
+from fishersft.errors import Cancelled, ClusterError, DesignError, MissingExtra, ModelError, UserError
 from fishersft.lm import distributed as readers
 from fishersft.lm.folder import find_model
 from fishersft.runs import pipeline
@@ -327,7 +327,7 @@ def test_the_command_line_prints_only_its_answer_on_standard_output(ray, jsonl, 
     assert "ray" not in there.stderr.lower()
 
 
-def test_the_bench_counts_bytes_and_sees_the_same_picks(ray_here):
+def test_the_bench_counts_bytes_and_sees_the_same_picks(ray):
     from fishersft.bench import distributed as bench
 
     report = bench.run(sentences=60, dimension=8, picks=10, workers=[2])

@@ -52,18 +52,18 @@ class DistributedReport:
 
     def markdown(self) -> str:
         p = self.problem
-        title = "N = {sentences:,} generated sentences, d = {dimension}, float16 in a file, n = {picks:,}, seed {seed}.".format(
-            **p
-        )
-        head = (
-            "| way | time a pick | sent a pick | received a pick | evaluations a pick | same picks |\n|---|---|---|---|---|---|"
-        )
+        title = f"N = {p['sentences']:,} generated sentences, d = {p['dimension']}, float16 in a file, n = {p['picks']:,}."
+        head = "| way | time a pick | sent a pick | received a pick | evaluations a pick | same picks |"
         rows = [
-            f"| {f'Ray, {x.workers} workers' if x.workers else '**one process**'} | {x.seconds_a_pick * 1e3:,.1f} ms | "
-            f"{x.sent / 1e3:,.1f} kB | {x.received / 1e3:,.1f} kB | {x.evaluations_a_pick:,.0f} | {'yes' if x.same else 'NO'} |"
+            f"| {_name(x.workers)} | {x.seconds_a_pick * 1e3:,.1f} ms | {x.sent / 1e3:,.1f} kB | {x.received / 1e3:,.1f} kB | "
+            f"{x.evaluations_a_pick:,.0f} | {'yes' if x.same else 'NO'} |"
             for x in self.lines
         ]
-        return "\n".join([title, "", head, *rows])
+        return "\n".join([title, "", head, "|---" * 6 + "|", *rows])
+
+
+def _name(workers: int) -> str:
+    return "**one process**" if not workers else f"Ray, {workers} worker{'s' * (workers > 1)}"
 
 
 def run(
