@@ -58,17 +58,17 @@ class Factor:
         """Z (m, d) and P (m, r) of rows X (m, d), in float64."""
         import torch
 
-        if self.scale:
-            return X / self.scale, X[:, :0]
-        Z = torch.linalg.solve_triangular(self.L, X.T, upper=False).T
+        Z = X / self.scale if self.scale else torch.linalg.solve_triangular(self.L, X.T, upper=False).T
         return Z, Z @ self._W[: self.r].T
 
     def screen(self, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The same in float32."""
         import torch
 
-        if self.scale:
-            return X / self.scale, X[:, :0]
+        if self.scale:  # no solve at all: a longer tail is still the cheaper way
+            self._spent += len(X) * max(0, self.r - self.d // 2) * self.d
+            Z = X / self.scale
+            return Z, Z @ self._W32[: self.r].T
         if self._inverse is None:
             eye = torch.eye(self.d, dtype=torch.float32, device=self.V.device)
             self._inverse = torch.linalg.solve_triangular(self.L.float(), eye, upper=False).T.contiguous()
@@ -83,7 +83,7 @@ class Factor:
         """V <- V + X^T X for float64 rows X, (m, d); `whitened` is what `whiten` made of them, where it is at hand."""
 
         self._pending.append(X)
-        if self.d <= SMALL or self.scale or self.r + len(X) > self.d or self._spent > REFACTOR * self.d**3:
+        if self.d <= SMALL or self.r + len(X) > self.d or self._spent > REFACTOR * self.d**3:
             self._factor()
             return
         new = self._reduced(whitened or self.whiten(X))
