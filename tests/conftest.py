@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
+import io
 import json
 import os
 import socketserver
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,7 +21,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a wrong path otherwise asks the hub for many seconds
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
 
-from fishersft import TokenEmbeddings
+from fishersft import TokenEmbeddings, cli
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -48,6 +53,24 @@ def random_blocks(n: int, d: int, seed: int = 0, most: int = 9, scale: float = 1
 @pytest.fixture
 def pool_of() -> Callable[..., TokenEmbeddings]:
     return lambda *a, **k: TokenEmbeddings.of(random_blocks(*a, **k))
+
+
+def command_line(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`fishersft ARGUMENTS` in this process, which has the heavy libraries loaded already; what a real one would give back."""
+    out, err = io.StringIO(), io.StringIO()
+    words = ["fishersft", *map(str, arguments)]
+    with (
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", words),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 TEXTS = [

@@ -1,7 +1,6 @@
-"""The command line as a user meets it: real processes, exit codes, one sentence for a mistake."""
+"""The command line as a user meets it: output, exit codes, one sentence for a mistake."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -10,17 +9,13 @@ import pytest
 
 import fishersft
 
-
-def run(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "fishersft", *map(str, arguments)],
-        capture_output=True, text=True, env={**os.environ, **environment}, timeout=120, check=False,
-    )  # fmt: skip
+from .conftest import command_line as run
 
 
 def test_version_and_help_answer_without_the_heavy_imports():
-    assert run("--version").stdout.strip() == f"fishersft {fishersft.__version__}"
-    for command in ([], ["app"], ["embed"], ["select"], ["export"]):
+    alone = subprocess.run([sys.executable, "-m", "fishersft", "--version"], capture_output=True, text=True, check=True)
+    assert alone.stdout.strip() == f"fishersft {fishersft.__version__}"
+    for command in ([], ["app"], ["embed"], ["select"], ["compare"], ["export"], ["bench", "selection"]):
         done = run(*command, "--help")
         assert (done.returncode, done.stderr) == (0, "")
     loaded = run_python("import sys, fishersft.cli; print([m for m in ('torch', 'transformers', 'pandas', 'umap', 'plotly', "

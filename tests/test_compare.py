@@ -1,8 +1,6 @@
 """Selectors side by side: every criterion as its definition says, beside what chance gives."""
 
 import json
-import subprocess
-import sys
 from itertools import combinations
 
 import numpy as np
@@ -14,7 +12,7 @@ from fishersft.errors import BudgetError, ParameterError
 from fishersft.lm.statistics import TokenStatistics
 from fishersft.runs.comparison import compare
 
-from .conftest import random_blocks
+from .conftest import command_line, random_blocks
 from .test_selectors import made_by_hand
 
 
@@ -125,21 +123,20 @@ def test_a_pool_by_hand_without_losses_or_topics_is_compared_without_them():
     assert np.isnan(found.rows[0].scores[0].perplexity) and np.isnan(found.rows[0].scores[0].topics)
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "fishersft", "compare", *map(str, arguments)], capture_output=True, text=True)
-
-
 class TestCommand:
     def test_it_prints_a_table_overlaps_and_writes_the_numbers(self, jsonl, tmp_path):
         out = tmp_path / "found.csv"
-        done = run(jsonl, "--holdout", 0, "--budget", 3, "--selectors", "token_od,longest", "--equal", "tokens", "--out", out)
+        done = command_line(
+            "compare", jsonl, "--holdout", 0, "--budget", 3, "--selectors", "token_od,longest", "--equal", "tokens", "--out", out
+        )
         assert done.returncode == 0, done.stderr
         assert "TokenOD" in done.stdout and "Uniform, 3 sentences, 20 draws" in done.stdout
         assert "topics of 2" in done.stdout and "Overlap of the picks" in done.stdout and " %" in done.stdout
         assert out.read_text().startswith("selector,draws,sentences")
 
     def test_json_is_one_document(self, jsonl):
-        done = run(
+        done = command_line(
+            "compare",
             jsonl,
             "--holdout",
             0,
@@ -166,5 +163,5 @@ class TestCommand:
         ],
     )
     def test_a_mistake_gets_one_sentence(self, jsonl, options, words):
-        done = run(jsonl, "--budget", 2, *options)
+        done = command_line("compare", jsonl, "--budget", 2, *options)
         assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr

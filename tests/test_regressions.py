@@ -17,8 +17,12 @@ from fishersft.errors import CorpusError, DesignError, ModelError, ParameterErro
 from fishersft.lm.folder import find_model
 from fishersft.runs.selections import load_selection, save_selection
 
+from .conftest import command_line
 
-def run(*arguments, stdout=subprocess.PIPE, **environment):
+
+def run(*arguments, stdout=None, **environment):
+    if stdout is None:
+        return command_line(*arguments, **environment)
     command = [sys.executable, "-m", "fishersft", *map(str, arguments)]
     return subprocess.run(
         command, stdout=stdout, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}, check=False
