@@ -4,7 +4,6 @@ import copy
 import logging
 import multiprocessing
 import os
-import pickle
 import sqlite3
 import threading
 
@@ -160,9 +159,9 @@ def test_a_place_that_cannot_be_written_gets_a_sentence(tmp_path):
 def test_a_copy_opens_the_file_itself(path):
     kept = KeptAnswers(path)
     kept["a"] = 1
-    for same in (copy.deepcopy(kept), pickle.loads(pickle.dumps(kept))):
-        assert same["a"] == 1
-        same["b"] = 2
+    same = copy.deepcopy(kept)
+    assert same["a"] == 1
+    same["b"] = 2
     assert kept["b"] == 2
 
 
