@@ -59,8 +59,7 @@ class Reporter:
         self._guard = threading.Lock()
         self._step: dict[str, Any] = {}
         self._new = False
-        self._asked_at = 0.0
-        self._interrupted = False
+        self._asked_at: float | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="fishersft-heartbeat", daemon=True)
 
@@ -106,13 +105,15 @@ class Reporter:
             self._interrupt(stopping)
 
     def _interrupt(self, stopping: int) -> None:
-        """Stop the command as Ctrl-C does, once; where a signal was to come, only when that has had no effect."""
+        """Stop the command as Ctrl-C does, again where that had no effect; where a signal was to come, after it had its time."""
         from fishersft.runs.job_rows import SIGNALLED
 
-        self._asked_at = self._asked_at or time.monotonic()
-        if self._interrupted or (stopping == SIGNALLED and time.monotonic() - self._asked_at < SLOW):
+        now = time.monotonic()
+        if self._asked_at is None and stopping == SIGNALLED:
+            self._asked_at = now
+        if self._asked_at is not None and now - self._asked_at < SLOW:
             return
-        self._interrupted = True
+        self._asked_at = now
         if hasattr(signal, "pthread_kill"):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         else:  # Windows

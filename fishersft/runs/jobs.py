@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
         row = rows.one(row["id"])  # one that began between has its process now
         process = Process.read(row["process"])
     if here and process:
-        for number, patience in ((signal.SIGINT, grace), (signal.SIGTERM, grace / 2), (getattr(signal, "SIGKILL", 9), grace)):
+        for number, patience in _signals(grace):
             process.signal(number)
             if _ends(lambda: not process.alive, patience):
                 break
@@ -233,7 +233,15 @@ def _spawn(rows: JobRows, id: str) -> Job:
     return rows.job(rows.one(id))
 
 
-def _ends(ended: Any, patience: float) -> bool:
+def _signals(grace: float) -> Iterator[tuple[int, float]]:
+    """What is sent in turn, and how long each has to take effect."""
+    yield signal.SIGINT, 0.3 * grace
+    yield signal.SIGINT, 0.7 * grace  # compiled modules swallow the first where it comes while they are imported
+    yield signal.SIGTERM, 0.5 * grace
+    yield getattr(signal, "SIGKILL", 9), grace
+
+
+def _ends(ended: Callable[[], bool], patience: float) -> bool:
     until = time.monotonic() + patience
     while not ended():
         if time.monotonic() > until:
