@@ -17,7 +17,7 @@ import pytest
 from fishersft import load_corpus
 from fishersft.errors import JobError, StoreError
 from fishersft.lm.folder import find_model
-from fishersft.runs import job_report, jobs, pipeline
+from fishersft.runs import job_process, job_report, jobs, pipeline
 from fishersft.runs.job_report import Reporter
 from fishersft.runs.job_rows import LOST_SENTENCE, STALE, JobRows, gone
 from fishersft.runs.processes import Process, end_leftovers
@@ -31,6 +31,7 @@ STRANGER = """
 import os, pathlib, signal, subprocess, sys, time
 from dataclasses import dataclass
 from typing import ClassVar
+from fishersft.runs import job_report
 from fishersft.selectors.base import Selector
 from fishersft.selectors.selection import Pick
 
@@ -41,14 +42,18 @@ class Gated(Selector):
     summary: ClassVar[str] = "Takes the records as they come, and waits after the third for the file $GATE."
     reference: ClassVar[str] = "none"
 
-    def order(self, pool, rng):
+    def __post_init__(self):
         if os.environ.get("BROKEN"):
-            raise ValueError("a bug of a stranger")
+            raise RuntimeError("a bug of a stranger")
         if os.environ.get("STUBBORN"):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+            job_report.report("sulking", 1, 2)
             pathlib.Path(os.environ["STUBBORN"]).write_text(str(child.pid))
+            time.sleep(600)
+
+    def order(self, pool, rng):
         for position in range(len(pool)):
             yield Pick(position)
             time.sleep(0.02)
@@ -146,7 +151,10 @@ def test_one_job_runs_on_a_device_and_others_do_not_wait_for_it(jsonl):
     first, second, elsewhere = (waited(job, "done") for job in (first, second, elsewhere))
     assert first.finished <= second.started
     assert elsewhere.started < first.finished
-    assert first.sentence.startswith("24 rows") or "rows of" in first.sentence
+    assert "rows of" in first.sentence
+    jobs.remove(first.id)
+    assert not first.log.exists() and second.log.is_file() and first.id not in {job.id for job in jobs.jobs()}
+    assert pipeline.stored_embeddings(load_corpus(jsonl), find_model("mini")) is not None  # what it made stays
 
 
 def test_a_cancelled_job_stops_and_frees_the_device_and_one_in_the_queue_never_starts(jsonl):
@@ -171,13 +179,13 @@ def test_a_cancelled_job_stops_and_frees_the_device_and_one_in_the_queue_never_s
         with pytest.raises(JobError, match="cancel it before it is removed"):
             jobs.remove(next_one.id)
         jobs.cancel(next_one.id)
-    assert waited(resumed, "done").attempt == 2
+        assert waited(resumed, "running").attempt == 2
 
 
 def test_a_job_deaf_to_ctrl_c_is_killed_with_what_it_started(jsonl, stranger, tmp_path, monkeypatch):
     monkeypatch.setenv("STUBBORN", str(tmp_path / "child"))
     job = jobs.start(["select", str(jsonl), "--selector", "gated", "--budget", "4"], kind="select", title="deaf")
-    waited(job, lambda now: now.done == 3)
+    waited(job, lambda now: now.what == "sulking" and (tmp_path / "child").exists())
     child = Process.of(int((tmp_path / "child").read_text()))
     assert child.alive
     ended = jobs.cancel(job.id, grace=0.2)
@@ -196,21 +204,22 @@ def test_a_failed_job_keeps_its_one_sentence(jsonl, stranger, monkeypatch):
     mistake, bug = waited(mistake, "failed"), waited(bug, "failed")
     assert (mistake.exit_status, bug.exit_status) == (2, 1)
     assert mistake.sentence == "In the store no run starts with 'abc'; fishersft select prints the id of what it chose."
-    assert bug.sentence == "ValueError: a bug of a stranger"
+    assert bug.sentence == "RuntimeError: a bug of a stranger"
     assert "Traceback" in bug.log.read_text()
 
 
-def test_a_job_outlives_the_process_that_started_it(jsonl):
+def test_a_job_outlives_the_process_that_started_it(home):
     code = (
-        "import os, sys; from fishersft.runs import jobs\n"
-        "print(jobs.start(['embed', sys.argv[1]], kind='embed', title='orphan').id, flush=True); os._exit(1)"
+        "import os; from fishersft.runs import jobs\n"
+        "print(jobs.start(['export', 'abc'], kind='export', title='orphan').id, flush=True); os._exit(1)"
     )
-    with embedding_held(jsonl):
-        starter = subprocess.run([sys.executable, "-c", code, str(jsonl)], capture_output=True, text=True, start_new_session=True)
-        job = jobs.job(starter.stdout.strip())
-        assert os.getsid(job.pid) == job.pid  # no terminal, no group of the starter's
-        waited(job, "running")
-    assert waited(job, "done").exit_status == 0
+    held = job_process._device(JobRows(home), "cpu")
+    starter = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True)
+    job = jobs.job(starter.stdout.strip())
+    assert os.getsid(job.pid) == job.pid  # no terminal, no group of the starter's
+    assert job.state == "queued"
+    held.release()
+    assert waited(job, "failed").exit_status == 2
 
 
 def test_processes_that_start_jobs_at_once_lose_none_and_share_the_device():
@@ -221,15 +230,6 @@ def test_processes_that_start_jobs_at_once_lose_none_and_share_the_device():
     assert len(found) == 4
     for later, earlier in itertools.pairwise(found):
         assert earlier.finished <= later.started
-
-
-def test_a_removed_job_is_forgotten_with_its_log_and_what_it_made_stays(jsonl, home, tmp_path):
-    job = waited(embed(jsonl), "done")
-    assert job.log.is_file()
-    done = fishersft_command("runs", "rm", job.id[:5], "--json")
-    assert json.loads(done.stdout) == {"removed": [job.id]}
-    assert jobs.jobs() == [] and not job.log.exists()
-    assert pipeline.stored_embeddings(load_corpus(jsonl), find_model("mini")) is not None
 
 
 # -- the terminal
@@ -255,6 +255,8 @@ def test_the_terminal_lists_shows_stops_and_resumes(jsonl):
         assert done.returncode == 2 and done.stdout == ""
         assert done.stderr.startswith("fishersft: ") and len(done.stderr.strip().splitlines()) == 1
     assert jobs.job(job.id).state == "cancelled"  # rm removes all or none
+    assert json.loads(fishersft_command("runs", "rm", job.id[:5], "--json").stdout) == {"removed": [job.id]}
+    assert jobs.jobs() == []
 
 
 def test_nothing_is_on_disk_before_the_first_job(home):
