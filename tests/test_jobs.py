@@ -250,7 +250,7 @@ def test_the_terminal_lists_shows_stops_and_resumes(jsonl):
     facts = json.loads(fishersft_command("runs", "show", job.id, "--json", "--lines", 2).stdout)
     assert facts["arguments"] == ["embed", str(jsonl)] and len(facts["log_lines"]) == 2
     assert [found["id"] for found in json.loads(fishersft_command("runs", "list", "--json").stdout)["jobs"]] == [job.id]
-    for arguments in (("cancel", job.id), ("show", "zz"), ("resume", ""), ("rm", job.id, "zz")):
+    for arguments in (("cancel", job.id), ("rm", job.id, "zz")):
         done = fishersft_command("runs", *arguments)
         assert done.returncode == 2 and done.stdout == ""
         assert done.stderr.startswith("fishersft: ") and len(done.stderr.strip().splitlines()) == 1
@@ -325,6 +325,16 @@ def test_progress_is_written_at_most_twice_a_second_and_the_last_is_not_lost(row
     assert 1 <= len(written) <= 2 + 2 * (time.monotonic() - started)
     job = jobs.job("abc")
     assert (job.what, job.done, job.total) == ("embedding", 19_999, 19_999)
+
+
+def test_a_worker_of_a_job_reports_and_does_not_speak_for_its_life(rows, row, monkeypatch):
+    monkeypatch.setenv("FISHERSFT_JOB", "abc123")
+    monkeypatch.setenv("FISHERSFT_JOB_ATTEMPT", "1")
+    monkeypatch.setattr(job_report, "_current", None)
+    job_report.report("training", 2, 8)
+    job_report._current.stop()
+    now = rows.one("abc123")
+    assert (now["what"], now["done"], now["total"], now["heartbeat"]) == ("training", 2, 8, row["heartbeat"])
 
 
 def test_a_running_jobs_row_comes_back_where_the_file_was_set_aside(rows, row, caplog):

@@ -22,6 +22,7 @@ from fishersft.errors import StoreError, os_reason
 log = logging.getLogger(__name__)
 PATIENCE = 30.0  # seconds to wait for another process that is writing
 T = TypeVar("T")
+Inode = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,14 @@ class Database:
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work` on the open file; one that turns out damaged is set aside, and `work` starts over on an empty one."""
-        seen = _inode(self.path)
+        seen = inode(self.path)
         try:
             with self._opened() as db:
                 return work(db)
         except sqlite3.DatabaseError as error:
-            if not _damaged(error):
+            if not damaged(error):
                 raise
-            self._set_aside(seen, error)
+            set_aside(self.path, seen, self.holds, error)
             with self._opened() as db:
                 return work(db)
 
@@ -98,18 +99,34 @@ class Database:
 
         _in_transaction(db, make)
 
-    def _set_aside(self, seen: tuple[int, int] | None, error: Exception) -> None:
-        with FileLock(f"{self.path}.lock"):
-            if _inode(self.path) != seen:  # another process has put a sound one in its place
-                return
-            number = 1
-            while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
-                number += 1
-            self.path.rename(aside)
-            for tail in ("-wal", "-shm"):  # they belong to the damaged file and would damage the new one
-                with contextlib.suppress(FileNotFoundError):
-                    self.path.with_name(self.path.name + tail).rename(aside.with_name(aside.name + tail))
-        log.warning("%s in %s cannot be read (%s); they are set aside as %s", self.holds, self.path, error, aside.name)
+
+def set_aside(path: Path, seen: Inode | None, holds: str, error: Exception) -> None:
+    """Rename the damaged file that was `seen` at `path`, and log it; nothing where another process has put a sound one there."""
+    with FileLock(f"{path}.lock"):
+        if inode(path) != seen:
+            return
+        number = 1
+        while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+            number += 1
+        path.rename(aside)
+        for tail in ("-wal", "-shm"):  # they belong to the damaged file and would damage the new one
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + tail).rename(aside.with_name(aside.name + tail))
+    log.warning("%s in %s cannot be read (%s); they are set aside as %s", holds, path, error, aside.name)
+
+
+def inode(path: Path) -> Inode | None:
+    """Which file this is, whatever becomes of its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def damaged(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself is at fault, rather than a lock, a full disk or a missing permission (kinds of their own)."""
+    return type(error) is sqlite3.DatabaseError or "no such column" in str(error) or "no such table" in str(error)
 
 
 def _in_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -122,16 +139,3 @@ def _in_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection],
             db.execute("ROLLBACK")
         raise
     return made
-
-
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _damaged(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is at fault, rather than a lock, a full disk or a missing permission (kinds of their own)."""
-    return type(error) is sqlite3.DatabaseError or "no such column" in str(error) or "no such table" in str(error)

@@ -8,6 +8,7 @@ Where no job is named it does nothing.  A row that cannot be written never distu
 from __future__ import annotations
 
 import _thread
+import atexit
 import logging
 import os
 import signal
@@ -38,6 +39,7 @@ def report(what: str, done: int, total: int) -> None:
     if _current is None or _current.pid != os.getpid():  # the second after a fork, whose threads stay behind
         _current = Reporter({"id": os.environ[JOB], "attempt": int(os.environ.get(ATTEMPT, "1"))}, owner=False)
         _current.start()
+        atexit.register(_current.stop)
     _current.note(what, done, total)
 
 
@@ -69,7 +71,8 @@ class Reporter:
     def stop(self) -> None:
         """Write what is not written yet, and end."""
         self._over.set()
-        self._thread.join()
+        if self._thread.ident is not None and self.pid == os.getpid():
+            self._thread.join()
 
     def note(self, what: str, done: int, total: int) -> None:
         now = time.time()
