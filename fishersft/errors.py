@@ -10,6 +10,7 @@
         ├── ParameterError            a selector's name or parameter
         ├── DesignError               rows on which the design is not defined
         ├── StoreError                the store or an output file cannot be written
+        ├── JobError              a job that is not known, or in no state for what is asked of it
         ├── ClusterError              a Ray cluster that cannot be reached, has no room or loses its workers
         └── MissingExtra              an optional dependency is not installed
 
@@ -61,6 +62,10 @@ class DesignError(UserError):
 
 class StoreError(UserError):
     """Something could not be written."""
+
+
+class JobError(UserError):
+    """A job is not known, or in no state for what is asked of it."""
 
 
 class ClusterError(UserError):

@@ -13,6 +13,7 @@ import click
 
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.errors import ParameterError
+from fishersft.runs import job_report
 
 if TYPE_CHECKING:
     from fishersft.runs.engine import Engine
@@ -140,8 +141,9 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     def report(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            bar = tqdm(total=total, initial=done, desc=what, unit=f" {unit}", file=sys.stderr, mininterval=0.5)
+            bar = tqdm(total=total, initial=done, desc=what, unit=f" {unit}", file=sys.stderr, mininterval=_redrawn())
         bar.update(done - bar.n)
+        job_report.report(what, done, total)
 
     try:
         yield report
@@ -166,13 +168,19 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
                 total=total,
                 desc=what,
                 file=sys.stderr,
-                mininterval=0.5,
+                mininterval=_redrawn(),
                 bar_format="{desc}: {n_fmt}/{total_fmt} {bar} {remaining}",
             )
         bar.update(done - bar.n)
+        job_report.report(what, done, total)
 
     try:
         yield report
     finally:
         if bar is not None:
             bar.close()
+
+
+def _redrawn() -> float:
+    """Seconds between two drawings of a bar; a job's log keeps every one of them."""
+    return 30.0 if job_report.in_job() else 0.5

@@ -7,7 +7,6 @@ is not, or no longer, a database is set aside and logged; what it held is asked 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -17,15 +16,12 @@ from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
-
 from fishersft.errors import StoreError, os_reason
+from fishersft.runs.database import PATIENCE, Inode, damaged, inode, set_aside
 
 log = logging.getLogger(__name__)
 ANSWERS_FILE = "answers.sqlite"
-PATIENCE = 30.0  # seconds to wait for another process that is writing
 T = TypeVar("T")
-Inode = tuple[int, int]
 
 
 class KeptAnswers(MutableMapping[str, Any]):
@@ -109,45 +105,24 @@ class KeptAnswers(MutableMapping[str, Any]):
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work` on the open file; one that turns out damaged is set aside, and `work` starts over on an empty one."""
         with self._guard:
-            seen = _inode(self.path)
+            seen = inode(self.path)
             try:
                 return work(self._connection())
             except sqlite3.DatabaseError as error:
-                if not _damaged(error):
+                if not damaged(error):
                     raise
                 self.close()
-                self._set_aside(seen, error)
+                set_aside(self.path, seen, "the kept answers", error)
                 return work(self._connection())
 
     def _connection(self) -> sqlite3.Connection:
-        if self._open is not None and self._process == os.getpid() and self._file == _inode(self.path):
+        if self._open is not None and self._process == os.getpid() and self._file == inode(self.path):
             return self._open
         self.close()  # the file was removed or replaced under us
         self._inherited = self._open  # after a fork: the parent's, which a child must neither use nor close
         self._open = _opened(self.path)
-        self._process, self._file = os.getpid(), _inode(self.path)
+        self._process, self._file = os.getpid(), inode(self.path)
         return self._open
-
-    def _set_aside(self, seen: Inode | None, error: Exception) -> None:
-        with FileLock(f"{self.path}.lock"):
-            if _inode(self.path) != seen:  # another process has put a sound one in its place
-                return
-            number = 1
-            while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
-                number += 1
-            self.path.rename(aside)
-            for tail in ("-wal", "-shm"):  # they belong to the damaged file and would damage the new one
-                with contextlib.suppress(FileNotFoundError):
-                    self.path.with_name(self.path.name + tail).rename(aside.with_name(aside.name + tail))
-        log.warning("the kept answers in %s cannot be read (%s); they are set aside as %s", self.path, error, aside.name)
-
-
-def _inode(path: Path) -> Inode | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -161,8 +136,3 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-def _damaged(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is at fault, rather than a lock, a full disk or a missing permission (kinds of their own)."""
-    return type(error) is sqlite3.DatabaseError or "no such column" in str(error)

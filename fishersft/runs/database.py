@@ -1,0 +1,141 @@
+"""`Database`: one SQLite file (WAL) that several processes read and write at once.
+
+It is opened anew for every piece of work, so nothing has to be shared between threads or survive a fork.  Nothing is created
+on disk before the first write.  A file that is not, or no longer, a database is set aside and logged.  Knows no table: the
+caller brings the schema.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+from fishersft.errors import StoreError, os_reason
+
+log = logging.getLogger(__name__)
+PATIENCE = 30.0  # seconds to wait for another process that is writing
+T = TypeVar("T")
+Inode = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Database:
+    """The file `path` with tables made by `schema` (statements with `;` between).
+
+    `version` counts schemas: a file of a later one is refused.  `holds` says in messages what is in it ("The jobs").
+    """
+
+    path: Path
+    schema: str
+    version: int
+    holds: str
+
+    def read(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """`work` on the file; `otherwise` where there is none, or none that can be read (logged)."""
+        if not self.path.exists():
+            return otherwise
+        try:
+            return self._run(work)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("%s in %s cannot be read: %s", self.holds, self.path, error)
+            return otherwise
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work` in one transaction that no other writer enters: all of it lasts, or nothing.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self._run(lambda db: _in_transaction(db, work))
+        except (sqlite3.Error, OSError) as error:
+            reason = os_reason(error) if isinstance(error, OSError) else str(error)
+            raise StoreError(
+                f"{self.holds} cannot be kept in {str(self.path)[:200]} ({reason}); free some space or set FISHERSFT_HOME to "
+                "another folder. What was kept before stays."
+            ) from error
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work` on the open file; one that turns out damaged is set aside, and `work` starts over on an empty one."""
+        seen = inode(self.path)
+        try:
+            with self._opened() as db:
+                return work(db)
+        except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
+            set_aside(self.path, seen, self.holds, error)
+            with self._opened() as db:
+                return work(db)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as db:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut perhaps the last write
+            found = db.execute("PRAGMA user_version").fetchone()[0]
+            if found < self.version:
+                with FileLock(f"{self.path}.lock"):  # two that change the journal mode at once would fail
+                    self._prepare(db)
+            elif found > self.version:
+                raise StoreError(f"{self.path} was written by a later version of fishersft; update this one to use it.")
+            yield db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode = WAL")
+
+        def make(db: sqlite3.Connection) -> None:
+            for statement in self.schema.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {int(self.version)}")
+
+        _in_transaction(db, make)
+
+
+def set_aside(path: Path, seen: Inode | None, holds: str, error: Exception) -> None:
+    """Rename the damaged file that was `seen` at `path`, and log it; nothing where another process has put a sound one there."""
+    with FileLock(f"{path}.lock"):
+        if inode(path) != seen:
+            return
+        number = 1
+        while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+            number += 1
+        path.rename(aside)
+        for tail in ("-wal", "-shm"):  # they belong to the damaged file and would damage the new one
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + tail).rename(aside.with_name(aside.name + tail))
+    log.warning("%s in %s cannot be read (%s); they are set aside as %s", holds, path, error, aside.name)
+
+
+def inode(path: Path) -> Inode | None:
+    """Which file this is, whatever becomes of its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def damaged(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself is at fault, rather than a lock, a full disk or a missing permission (kinds of their own)."""
+    return type(error) is sqlite3.DatabaseError or "no such column" in str(error) or "no such table" in str(error)
+
+
+def _in_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        made = work(db)
+        db.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+    return made
