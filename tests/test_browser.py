@@ -83,7 +83,7 @@ def page(browser):
         lambda m: tab.problems.append(m.text) if m.type == "error" and "_stcore" not in m.location.get("url", "") else None,
     )
     yield tab
-    assert tab.locator('[data-testid="stException"]').count() == 0
+    assert tab.locator('[data-testid="stException"]').all_inner_texts() == []
     assert tab.problems == []
     tab.close()
 
