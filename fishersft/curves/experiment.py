@@ -1,8 +1,9 @@
 """An error experiment: many runs of a world, each selector cut at every budget, a head fitted on each cut.
 
     experiment = Experiment(Synthetic(features="clustered"), runs=3, budgets=(50, 200, 500), equal="tokens")
-    for record in run(experiment, on_progress): ...     # one record a (run, selector), as each is finished
-    result = Result.of(experiment, records)             # `result.py`: curves, bands, fits, table
+    for record in run(experiment, on_progress): ...         # one record a (run, selector), as each is finished
+    result = Result.of(experiment.about, records)           # `result.py`: curves and bands; `fits.py`: slopes, ratios, tests
+    with Records(folder, experiment.about) as kept: ...     # `records.py`: the same on disk, to go on from
 
 A run draws a fresh problem (rows, head, labels); all selectors of a run see the same one.  Everything follows from the seed,
 run and selector alone, so an interrupted experiment goes on with the records that are missing and ends with the same numbers.
@@ -26,34 +27,39 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-import numpy as np
-
-from fishersft.curves.errors import design_scores, prediction_errors
-from fishersft.curves.gain import within_tokens
-from fishersft.curves.logistic import RIDGE, check_ridge, fit
-from fishersft.curves.problem import Problem, World
+from fishersft.curves.logistic import RIDGE, check_ridge
+from fishersft.curves.problem import World
 from fishersft.curves.synthetic import Synthetic, check_whole
 from fishersft.errors import BudgetError, ParameterError
 from fishersft.selectors import Budget, Selector, find_selector, make_selector
 from fishersft.selectors.selection import check_seed
 
-if TYPE_CHECKING:
-    from fishersft.selectors import Order
-
 SELECTORS = ("token_od", "uniform", "sentence_od", "density", "clustered", "longest", "matched_od")
 BUDGETS = (50, 100, 200, 300, 500, 1_000, 1_500, 2_000)
-MEASURES = ("maximum", "mean", "worst_leverage", "log_det")
+OVER = ("dimension", "classes")  # what `sweep` moves
 VERSION = 1  # of the numbers; raise it when the same settings no longer give the same ones
 Progress = Callable[[str, int, int], None]
 Record = dict[str, Any]
 Key = tuple[int, str, int, int]
+
+
+@dataclass(frozen=True)
+class About:
+    """What a result says of itself; enough to read it, where the world itself is not at hand.
+
+    Attributes:
+        settings: of the experiment; for a sweep also "sweep", the values of each setting that is moved.
+        title: one line for people.
+        arguments: the command line that makes it, after `fishersft` and without --out.
+    """
+
+    settings: dict[str, Any]
+    title: str
+    arguments: list[str]
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,11 @@ class Experiment:
         }
 
     @property
+    def about(self) -> About:
+        """What a record file and a result say of themselves."""
+        return About(self.settings, self.world.title, self.arguments())
+
+    @property
     def key(self) -> str:
         """Names the experiment; for caches and folders."""
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
@@ -179,104 +190,47 @@ def key_of(record: Record) -> Key:
     return int(record["run"]), str(record["selector"]), int(record["d"]), int(record["L"])
 
 
+def sweep(experiment: Experiment, over: str, values: Sequence[int], budget: int = 1_000) -> list[Experiment]:
+    """The experiment at one budget, once for every value of a setting of its world (`dimension` or `classes`)."""
+    if over not in OVER:
+        raise ParameterError(f"A sweep moves {' or '.join(OVER)}, not '{over}'.")
+    return [replace(experiment, world=replace(cast(Any, experiment.world), **{over: v}), budgets=(budget,)) for v in values]
+
+
 def run(
-    experiment: Experiment,
+    experiments: Experiment | Sequence[Experiment],
     on_progress: Progress | None = None,
     *,
     done: Collection[Key] = (),
+    workers: int = 1,
 ) -> Iterator[Record]:
     """The records that are not `done` yet, one as each is finished.
 
     Args:
-        on_progress: told (what, records there are, records in all) before each record and after the last; may raise `Cancelled`.
+        experiments: one, or those of a sweep.
+        on_progress: told (what, records there are, records in all) before the first and after each; may raise `Cancelled`.
         done: keys of records that need not be made again.
+        workers: processes; 1 works in this one.  The numbers are the same, their order is not.
 
     Raises:
         UserError: a selector that cannot work on this pool, or too little memory; one sentence.
     """
-    keys, there = experiment.keys, set(done)
+    from fishersft.curves.measure import Task, records_of
+    from fishersft.curves.workers import in_processes
+
+    several = [experiments] if isinstance(experiments, Experiment) else list(experiments)
+    there, tasks, total = set(done), [], 0
+    for experiment in several:
+        total += len(experiment.keys)
+        for number in range(experiment.runs):
+            missing = tuple(name for run_, name, d, L in experiment.keys if run_ == number and (run_, name, d, L) not in there)
+            if missing:
+                tasks.append(Task(experiment, number, missing))
+    finished = total - sum(len(task.selectors) for task in tasks)
     tell = on_progress or (lambda *_: None)
-    finished = sum(key in there for key in keys)
-    for number in range(experiment.runs):
-        missing = [key for key in keys if key[0] == number and key not in there]
-        if not missing:
-            continue
-        tell(f"run {number + 1}", finished, len(keys))
-        with enough_memory():
-            problem = experiment.world.problem(child_seed(experiment.seed, number, 0))
-            limits = token_limits(experiment, problem, number) if experiment.equal == "tokens" else None
-        for key in missing:
-            tell(f"run {number + 1}, {experiment.selector(key[1]).label}", finished, len(keys))
-            with enough_memory():
-                record = measure(experiment, problem, number, key[1], limits)
-            yield record
-            finished += 1
-    tell("done", finished, len(keys))
-
-
-def measure(experiment: Experiment, problem: Problem, number: int, name: str, limits: np.ndarray | None) -> Record:
-    """One selector on one problem: its order, a fit on each cut (warm from the one before), the errors."""
-    started = time.perf_counter()
-    order = taken(experiment, problem, number, name, limits)
-    chosen = time.perf_counter()
-    spent = problem.embeddings.tokens[order.positions]
-    cuts = np.asarray(experiment.budgets) if limits is None else np.maximum(1, within_tokens(spent, limits))
-    columns: dict[str, list[float]] = {m: [] for m in MEASURES}
-    theta, distance = None, 0.0
-    for n in cuts:
-        fitted = fit(*problem.rows(order.positions[:n]), problem.classes, ridge=experiment.ridge, start=theta)
-        theta, distance = fitted.theta, max(distance, fitted.distance)
-        errors = prediction_errors(problem, theta)
-        leverage, log_det = design_scores(problem, order.positions[:n], experiment.sigma2)
-        for measure_, value in zip(MEASURES, (errors.max(), errors.mean(), leverage, log_det), strict=True):
-            columns[measure_].append(float(value))
-    return {
-        "run": number,
-        "selector": name,
-        "d": problem.dimension,
-        "L": problem.classes,
-        "n": list(experiment.budgets),
-        "sentences": [int(n) for n in cuts],
-        "tokens": [int(t) for t in np.cumsum(spent)[cuts - 1]],
-        **columns,
-        "distance": distance,
-        "seconds": {"choosing": round(chosen - started, 3), "fitting": round(time.perf_counter() - chosen, 3)},
-        "notes": order.notes,
-    }
-
-
-def taken(experiment: Experiment, problem: Problem, number: int, name: str, limits: np.ndarray | None) -> Order:
-    """A selector's order on a problem, as far as the largest budget needs it."""
-    budget = Budget(sentences=max(experiment.budgets)) if limits is None else Budget(tokens=int(limits[-1]))
-    return experiment.selector(name).take(problem.pool(), budget, child_seed(experiment.seed, number, 1))
-
-
-def token_limits(experiment: Experiment, problem: Problem, number: int) -> np.ndarray:
-    """(k,) tokens of the reference selector's first n sentences, for every budget n."""
-    order = taken(experiment, problem, number, experiment.reference, None)
-    return np.cumsum(problem.embeddings.tokens[order.positions])[np.asarray(experiment.budgets) - 1]
-
-
-def child_seed(seed: int, number: int, purpose: int) -> int:
-    """A seed of a run's own; another for another purpose."""
-    return int(np.random.SeedSequence((seed, number, purpose)).generate_state(1)[0])
-
-
-@contextmanager
-def enough_memory() -> Iterator[None]:
-    """Running out of memory becomes one sentence that says what to lower."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # torch says it as a RuntimeError
-        if isinstance(error, RuntimeError) and not re.search("memory|can't allocate", str(error)):
-            raise
-        raise ParameterError(
-            "There was not enough memory; lower the sentences of the pool (--sentences), its dimension (--dimension) or the "
-            "classes (--classes)."
-        ) from error
-
-
-def sweep(experiment: Experiment, over: str, values: Sequence[int], budget: int = 1_000) -> list[Experiment]:
-    """The experiment at one budget, once for every value of a setting of its world (`dimension` or `classes`)."""
-    return [replace(experiment, world=replace(cast(Any, experiment.world), **{over: v}), budgets=(budget,)) for v in values]
+    tell("measuring", finished, total)
+    many = min(workers, len(tasks))
+    for record in in_processes(tasks, many) if many > 1 else (r for task in tasks for r in records_of(task)):
+        finished += 1
+        yield record
+        tell("measuring", finished, total)

@@ -4,14 +4,15 @@
     G        = X^T (P - Y) + ridge Theta                                                                  P = softmax(X Theta)
     H[V]     = X^T (P * (X V - <P, X V>)) + ridge V
 
-Sums over tokens, not means: `ridge` is 1 / C of scikit-learn, and no intercept.  Newton's method, each step solved by conjugate
-gradients with a preconditioner of one (d, d) block a class, and a line search.  f is strongly convex, so ||Theta - minimum||_F <= ||G||_F / ridge: the fit stops when that is below `NEAR` and says what it reached.
-The ridge also gives classes that were never drawn, and directions that no row has, their answer: zero, up to a shift.
-Columns of Theta sum to zero at the minimum (f does not change when one vector is added to all of them, the ridge picks the
-centred one); all steps stay there.
+Sums over tokens, not means: `ridge` is 1 / C of scikit-learn, and no intercept.  Newton's method, each step solved by
+conjugate gradients with a preconditioner of one (d, d) block a class, and a line search.  f is strongly convex, so
+||Theta - minimum||_F <= ||G||_F / ridge: the fit stops when that is below `NEAR`, and says what it reached.  The ridge also
+gives classes that were never drawn, and directions that no row has, their answer: zero, up to a shift.  Columns of Theta sum
+to zero at the minimum (f does not change when one vector is added to all of them, and the ridge picks the centred one); all
+steps stay there.
 
-Ours because an experiment fits a thousand heads: this takes about 7 steps and 15 products, each a pass over the tokens.  The tests
-hold its predictions to scikit-learn's.  Knows no problem and no selector.
+Ours because an experiment fits a thousand heads: this takes about 7 steps and 15 products, each a pass over the tokens.  The
+tests hold its predictions to scikit-learn's.  Knows no problem and no selector.
 
 Source: Newton-CG as in Nocedal and Wright, Numerical Optimization, Algorithm 7.1.
 """
@@ -157,7 +158,9 @@ def _newton(X: torch.Tensor, P: torch.Tensor, G: torch.Tensor, ridge: float, eno
     V, R = torch.zeros_like(G), -G
     Z = precondition(R)
     D, rho = Z, float((R * Z).sum())
-    for used in range(1, PRODUCTS + 1):
+    used = 0
+    while used < PRODUCTS:
+        used += 1
         HD = product(D)
         alpha = rho / float((D * HD).sum())
         V, R = V + alpha * D, centred(R - alpha * HD)

@@ -66,7 +66,7 @@ class Synthetic:
             raise ParameterError(f"There are no features '{self.features}'; there are: {', '.join(FEATURES)}.")
         for name, least in (("dimension", 1), ("classes", 2), ("sentences", 1), ("clusters", 1)):
             check_whole(name, getattr(self, name), least)
-        for name, least, most in (
+        for name, low, most in (
             ("median_length", 1.0, 256.0),
             ("length_spread", 0.0, 3.0),
             ("scale", 0.0, 1e3),
@@ -74,7 +74,7 @@ class Synthetic:
             ("noise", 0.0, 1e3),
             ("duplicates", 0.0, 0.99),
         ):
-            check_between(name, getattr(self, name), least, most)
+            check_between(name, getattr(self, name), low, most)
         tokens = self.sentences * self.median_length * np.exp(self.length_spread**2 / 2)
         check_memory(tokens, self.dimension, self.classes, "--sentences, --dimension or --classes")
 
@@ -125,7 +125,7 @@ def clustered(world: Synthetic, offsets: np.ndarray, rng: np.random.Generator) -
 
 
 def near_duplicates(world: Synthetic, offsets: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Copies come from a twentieth of the originals, so that most of them say the same again; a copy is as long as its original."""
+    """Copies come from a twentieth of the originals, so that most of them say the same again; they are as long as these."""
     N = len(offsets) - 1
     X, _ = isotropic(world, offsets, rng)
     source = np.arange(N)
