@@ -62,8 +62,6 @@ def sweep_figure(
 
 def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, height: int = 380) -> go.Figure:
     """Seconds of Algorithm 1 and of the fast greedy against n; what is extrapolated is dashed and hollow."""
-    import plotly.graph_objects as go
-
     fig = _axes(dark, height, "sentences picked", "seconds", log, log)
     colour, marker = style("token_od", dark)
     fig.add_trace(_line(timing.budgets, timing.fast, "the fast greedy, measured", colour, marker))

@@ -34,6 +34,9 @@ STYLES = {
     "sentence_od": (ORANGE, "diamond"),
     "uniform": (GREY, "square"),
     "longest": (VERMILION, "triangle-up"),
+    "density": (GREEN, "cross"),
+    "clustered": (PURPLE, "x"),
+    "matched_od": ("#B8860B", "star"),
 }
 SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
 FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"

@@ -28,8 +28,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 from fishersft.curves.logistic import RIDGE, check_ridge
 from fishersft.curves.problem import World
@@ -40,7 +40,6 @@ from fishersft.selectors.selection import check_seed
 
 SELECTORS = ("token_od", "uniform", "sentence_od", "density", "clustered", "longest", "matched_od")
 BUDGETS = (50, 100, 200, 300, 500, 1_000, 1_500, 2_000)
-OVER = ("dimension", "classes")  # what `sweep` moves
 VERSION = 1  # of the numbers; raise it when the same settings no longer give the same ones
 Progress = Callable[[str, int, int], None]
 Record = dict[str, Any]
@@ -190,11 +189,9 @@ def key_of(record: Record) -> Key:
     return int(record["run"]), str(record["selector"]), int(record["d"]), int(record["L"])
 
 
-def sweep(experiment: Experiment, over: str, values: Sequence[int], budget: int = 1_000) -> list[Experiment]:
-    """The experiment at one budget, once for every value of a setting of its world (`dimension` or `classes`)."""
-    if over not in OVER:
-        raise ParameterError(f"A sweep moves {' or '.join(OVER)}, not '{over}'.")
-    return [replace(experiment, world=replace(cast(Any, experiment.world), **{over: v}), budgets=(budget,)) for v in values]
+def default_budgets(sentences: int) -> tuple[int, ...]:
+    """The usual budgets as far as a pool of so many sentences has them."""
+    return tuple(n for n in BUDGETS if n <= sentences) or (sentences,)
 
 
 def run(

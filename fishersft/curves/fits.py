@@ -36,6 +36,7 @@ class Estimate:
     """A number with a 95 % interval; NaN where there is none.
 
     Attributes:
+        low, high: 0 and infinite where the curve ends before the answer.
         side: "" or, where the curve ends before the answer, "at least" or "at most".
     """
 
@@ -140,26 +141,29 @@ def _slope(x: np.ndarray, each: np.ndarray, draws: np.ndarray) -> Estimate:
 def _ratios(x: np.ndarray, each: np.ndarray, uniform: np.ndarray, draws: np.ndarray) -> list[Estimate]:
     """A point an x: where Uniform's curve has this error, over x."""
     curve, error = uniform.mean(0), each.mean(0)
-    value = _read_off(x, curve[None], error[None])[0] / x
-    drawn = _read_off(x, uniform[draws].mean(1), each[draws].mean(1)) / x
+    value = _read_off(x, curve[None], error[None])[0]
+    drawn = _read_off(x, uniform[draws].mean(1), each[draws].mean(1))
     out = []
     for k in range(len(x)):
-        side = "at least" if error[k] < curve.min() else "at most" if error[k] > curve[0] else ""
+        side = {np.inf: "at least", 0.0: "at most"}.get(value[k], "")
+        there = float(np.clip(value[k], x[0], x[-1]) / x[k])
         low, high = _percentiles(drawn[:, k])
-        out.append(Estimate(float(value[k]), low, high, side))
+        out.append(Estimate(there, low / x[k], high / x[k], side))
     return out
 
 
 def _read_off(x: np.ndarray, curves: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(draws, k) the x at which each curve (draws, k) falls to the wanted values (draws, k); held at its ends.
+    """(draws, k) the x at which each curve (draws, k) falls to the wanted values (draws, k).
 
-    A curve over few runs need not fall everywhere, so its running minimum is read: the first x that is good enough.
+    Infinite where it never does, 0 where it was there before its first point.  A curve over few runs need not fall
+    everywhere, so its running minimum is read: the first x that is good enough.
     """
     out = np.empty_like(wanted)
     log_x = np.log(x)
     for i, (curve, values) in enumerate(zip(np.log(curves), np.log(wanted), strict=True)):
         falling = np.minimum.accumulate(curve)
-        out[i] = np.exp(np.interp(-values, -falling, log_x))
+        found = np.exp(np.interp(-values, -falling, log_x))
+        out[i] = np.where(values < falling[-1], np.inf, np.where(values > curve[0], 0.0, found))
     return out
 
 
@@ -182,8 +186,8 @@ def _paired(budgets: np.ndarray, each: np.ndarray, uniform: np.ndarray) -> list[
 def _percentiles(drawn: np.ndarray) -> tuple[float, float]:
     if not len(drawn):
         return np.nan, np.nan
-    low, high = np.percentile(drawn, [LOW, HIGH])
-    return float(low), float(high)
+    # drawn values as they are, never between two: one of them may be infinite
+    return float(np.percentile(drawn, LOW, method="lower")), float(np.percentile(drawn, HIGH, method="higher"))
 
 
 def _plain(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Fast against slow: seconds of Algorithm 1 and of the fast greedy against n, on one pool, with the same picks.
 
-Algorithm 1 gets a time box.  It evaluates every sentence outside at every pick, so its work for n picks is known: n N - n (n - 1) / 2
-evaluations; what it did not get to is extrapolated from the evaluations it made, and each number says which it is.  The fast one
-makes all its picks.
+Algorithm 1 gets a time box.  It evaluates every sentence outside at every pick, so its work for n picks is known,
+n N - n (n - 1) / 2 evaluations; what it did not get to is extrapolated from the evaluations it made, and each number says
+which it is.  The fast one makes all its picks.
 
 Source: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2, 5,000 sentences; the ways are those of `fishersft bench selection`.
 """
@@ -39,7 +39,7 @@ class Timing:
         pool: the world's settings and the pool's tokens.
         budgets: n, ascending.
         fast: seconds of the fast greedy, measured.
-        slow: seconds of Algorithm 1; None where the box let it make no evaluation.
+        slow: seconds of Algorithm 1.
         measured: for each n, whether Algorithm 1's seconds were measured; otherwise they are extrapolated.
         picks: that Algorithm 1 made within its box.
         same: of those, how many first ones are the fast one's.

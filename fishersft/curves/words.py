@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_WORDS = 20_000
 LONGEST_WORD = 10_000  # bytes; beyond, a binary file is something else
-PLAIN = ("vectors", "source")  # fields that are no options
+PLAIN = ("vectors", "source", "options")  # fields that are no options
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Words:
         dimension: d; at most what the vectors have.
         classes, sentences, median_length, length_spread, scale: as in `Synthetic`.
         zipf: a word of rank r has odds r^-zipf; 0 makes all words equally likely.
+        options: command-line options that name the source, for `arguments`.
     """
 
     vectors: np.ndarray = field(repr=False, compare=False)
@@ -52,6 +53,7 @@ class Words:
     length_spread: float = 0.6
     scale: float = 1.0
     zipf: float = 1.0
+    options: tuple[str, ...] = ()
 
     name: ClassVar[str] = "words"
 
@@ -84,7 +86,7 @@ class Words:
 
     def arguments(self) -> list[str]:
         changed = [f for f in fields(self) if f.name not in PLAIN and getattr(self, f.name) != f.default]
-        return [part for f in changed for part in (f"--{f.name.replace('_', '-')}", f"{getattr(self, f.name)}")]
+        return [*self.options, *(p for f in changed for p in (f"--{f.name.replace('_', '-')}", f"{getattr(self, f.name)}"))]
 
     def problem(self, seed: int) -> Problem:
         rng = np.random.default_rng(seed)
