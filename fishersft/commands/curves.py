@@ -165,18 +165,19 @@ def teacher(threads: int | None, **options: Any) -> None:
 @click.option("--sentences", type=int, default=5_000, show_default=True, help="N, sentences of the pool.")
 @click.option("--dimension", type=int, default=10, show_default=True, help="d, numbers a token row.")
 @click.option("--features", type=click.Choice(FEATURES), default="isotropic", show_default=True, help="How rows are drawn.")
-@click.option("--budgets", default="10,50,100,200,500,1000,2000", show_default=True, help="Picks, with commas between.")
+@click.option("--budgets", help="Picks, with commas between.  [default: 10 to 2000, up to the pool]")
 @click.option("--box", type=float, default=30.0, show_default=True, help="Seconds that Algorithm 1 gets.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the pool.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for timing.json and timing.html.")
 @json_option
-def timing(budgets: str, box: float, seed: int, out: Path | None, as_json: bool, **world: Any) -> None:
+def timing(budgets: str | None, box: float, seed: int, out: Path | None, as_json: bool, **world: Any) -> None:
     """Fast against slow: seconds of Algorithm 1 and of the fast greedy against the number of picks."""
     from fishersft.curves.synthetic import Synthetic
-    from fishersft.curves.timing import time_greedy
+    from fishersft.curves.timing import BUDGETS, time_greedy
 
     with stages() as on_progress:
-        found = time_greedy(Synthetic(**world), _numbers("budgets", budgets), box=box, seed=seed, on_progress=on_progress)
+        at = _numbers("budgets", budgets) if budgets else tuple(n for n in BUDGETS if n <= world["sentences"])
+        found = time_greedy(Synthetic(**world), at, box=box, seed=seed, on_progress=on_progress)
     if out:
         _folder(out)
         _write(out / "timing.json", json.dumps(found.as_dict(), indent=1))

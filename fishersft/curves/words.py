@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -88,9 +89,14 @@ class Words:
         changed = [f for f in fields(self) if f.name not in PLAIN and getattr(self, f.name) != f.default]
         return [*self.options, *(p for f in changed for p in (f"--{f.name.replace('_', '-')}", f"{getattr(self, f.name)}"))]
 
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """(W, d) the vectors as they are drawn from."""
+        return standardised(self.vectors, self.dimension)
+
     def problem(self, seed: int) -> Problem:
         rng = np.random.default_rng(seed)
-        rows = standardised(self.vectors, self.dimension)
+        rows = self.rows
         odds = np.arange(1, len(rows) + 1) ** -float(self.zipf)
         M = lengths(self.sentences, self.median_length, self.length_spread, rng)
         offsets = np.concatenate([[0], np.cumsum(M)]).astype(np.int64)
@@ -215,7 +221,8 @@ def _binary(file: BinaryIO, path: Path, words: int) -> Iterator[np.ndarray]:
             if not letter or len(word) > LONGEST_WORD:
                 raise CorpusError(f"{path} ends or is damaged within vector {number + 1:,} of {count:,}; fetch it again.")
             word += letter
-        values = np.frombuffer(file.read(4 * dimension), dtype="<f4")
+        body = file.read(4 * dimension)
+        values = np.frombuffer(body, dtype="<f4") if len(body) == 4 * dimension else np.empty(0)
         if len(values) != dimension or not np.isfinite(values).all():
             raise CorpusError(f"{path} ends or is damaged within vector {number + 1:,} of {count:,}; fetch it again.")
         yield values
