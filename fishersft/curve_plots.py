@@ -63,6 +63,7 @@ def sweep_figure(
 def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, height: int = 380) -> go.Figure:
     """Seconds of Algorithm 1 and of the fast greedy against n; what is extrapolated is dashed and hollow."""
     fig = _axes(dark, height, "sentences picked", "seconds", log, log)
+    fig.update_xaxes(tickvals=timing.budgets, ticktext=[f"{n:,}" for n in timing.budgets])
     colour, marker = style("token_od", dark)
     fig.add_trace(_line(timing.budgets, timing.fast, "the fast greedy, measured", colour, marker))
     quiet = ink(dark)[2]
@@ -111,6 +112,7 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
 
     first = curves[0][1]
     fig = _axes(dark, height, first.x_unit, first.y_unit, log, y_log)
+    fig.update_xaxes(tickvals=first.x.tolist(), ticktext=[f"{x:,}" for x in first.x])
     for name, curve in curves:
         colour, marker = style(name, dark)
         if curve.low is not None and curve.high is not None:
@@ -120,6 +122,7 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
                 go.Scatter(
                     x=np.concatenate([curve.x, curve.x[::-1]]),
                     y=np.concatenate([curve.high, low[::-1]]),
+                    mode="lines",
                     fill="toself",
                     fillcolor=_faint(colour, 0.16),
                     line={"width": 0},
@@ -132,7 +135,8 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
         if curve.low is not None and curve.high is not None:
             trace.customdata = np.stack([curve.low, curve.high], axis=1)
             trace.hovertemplate = "%{y:,.4~r} (%{customdata[0]:,.4~r} to %{customdata[1]:,.4~r})"
-        fig.add_trace(trace.update(legendgroup=name))
+        # as on every page: the control is dashed, so that a line under it is seen
+        fig.add_trace(trace.update(legendgroup=name, line={"dash": "dash" if name == "longest" else "solid"}))
     return fig
 
 
@@ -140,7 +144,7 @@ def _axes(dark: bool, height: int, x: str, y: str, x_log: bool, y_log: bool) -> 
     axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
 
     def one(title: str, log: bool) -> dict[str, Any]:
-        kind = {"type": "log", "dtick": "D2" if title == y else None} if log else {"rangemode": "tozero"}
+        kind = {"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero"}
         return {**axis, **kind, "title": {**axis["title"], "text": title}}
 
     return figure(dark, height=height, xaxis=one(x, x_log), yaxis=one(y, y_log), hovermode="x unified")

@@ -36,7 +36,7 @@ STYLES = {
     "longest": (VERMILION, "triangle-up"),
     "density": (GREEN, "cross"),
     "clustered": (PURPLE, "x"),
-    "matched_od": ("#B8860B", "star"),
+    "matched_od": ("#8C564B", "star"),
 }
 SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
 FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"

@@ -11,7 +11,7 @@ from fishersft.curves.experiment import Experiment, default_budgets, key_of, run
 from fishersft.curves.problem import Problem, draw_labels, lengths
 from fishersft.curves.sweep import Sweep
 from fishersft.curves.synthetic import FEATURES, Synthetic
-from fishersft.errors import BudgetError, Cancelled, ParameterError
+from fishersft.errors import BudgetError, Cancelled, FisherSFTError, ParameterError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import registry
 
@@ -248,3 +248,15 @@ def test_a_sweep_moves_each_setting_from_the_experiments_own_and_counts_the_shar
 def test_the_usual_budgets_stop_at_the_pool():
     assert default_budgets(250) == (50, 100, 200)
     assert default_budgets(7) == (7,)
+
+
+def test_a_worker_that_dies_is_an_error_and_not_a_wait():
+    import multiprocessing
+
+    records = run(small(runs=200), workers=2)
+    next(records)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(FisherSFTError, match="ended before its work was done"):
+        list(records)
+    assert not multiprocessing.active_children()
