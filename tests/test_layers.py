@@ -15,11 +15,12 @@ BELOW = {
     "design": {"errors", "cluster"},
     "corpus": {"errors", "home", "bundle"},
     "lm": {"errors", "home", "bundle", "corpus", "cluster"},
-    "curves": {"errors", "design", "lm", "corpus", "selectors"},
+    "curves": {"errors", "design", "lm", "corpus", "selectors", "bench"},
     "selectors": {"errors", "design", "lm", "corpus"},
     "bench": {"errors", "design", "lm", "corpus", "selectors"},
     "projection": {"errors"},
     "plots": {"curves"},
+    "curve_plots": {"curves", "plots"},
     "sentence_map": {"plots"},
     "explain": {"design", "lm"},
 }

@@ -1,0 +1,90 @@
+"""A result of `fishersft curves` as Markdown, for standard output and the README."""
+
+from __future__ import annotations
+
+import math
+
+from fishersft.curves.fits import Estimate, fits_of
+from fishersft.curves.result import Result, command_of, label_of
+
+
+def markdown(result: Result) -> str:
+    """Maximum (mean) error by budget and selector, then what is read off the curves."""
+    runs = f"{result.runs} run{'s' * (result.runs > 1)}"
+    head = [f"{result.about.title}; {runs}, equal {result.equal}. Maximum (mean) prediction error, means over runs.", ""]
+    return "\n".join(
+        [
+            *head,
+            *(_sweep(result) if result.is_sweep else [*_errors(result), "", *_fits(result)]),
+            "",
+            f"`{command_of(result.about)}`",
+        ]
+    )
+
+
+def _errors(result: Result) -> list[str]:
+    names = result.selectors
+    of_tokens = result.equal == "tokens"
+    first = ["n", "tokens"] if of_tokens else ["n"]
+    lines = _heads([*first, *(label_of(n) for n in names)])
+    spent = result.spent()
+    for k, n in enumerate(result.budgets):
+        cells = [f"{n:,}", f"{spent[k]:,.0f}"] if of_tokens else [f"{n:,}"]
+        for name in names:
+            worst, mean = (float(result.each(name, m)[:, k].mean()) for m in ("maximum", "mean"))
+            cells.append(f"{_three(worst)} ({_three(mean)})")
+        lines.append(_row(cells))
+    return lines
+
+
+def _fits(result: Result) -> list[str]:
+    """Slopes; the ratio where Uniform's curve still has room to double; the paired test at the largest budget."""
+    fits = fits_of(result)
+    half = [k for k, n in enumerate(result.budgets) if 2 * n <= result.budgets[-1]]
+    at = half[-1] if half else len(result.budgets) - 1
+    inner, last = f"n = {result.budgets[at]:,}", f"n = {result.budgets[-1]:,}"
+    heads = ["", "slope", f"Uniform's {result.equal} for the same, {inner}", f"error over Uniform's, {inner}", "p"]
+    lines = _heads([*heads, f"error over Uniform's, {last}", "p"] if half else heads)
+    for name in result.selectors:
+        cells = [label_of(name), _estimate(fits.slopes[name])]
+        if name in fits.ratios:
+            cells.append(f"{_estimate(fits.ratios[name][at])} times")
+            for k in [at, -1] if half else [at]:
+                cells += [_estimate(fits.paired[name][k].ratio), _three(fits.paired[name][k].p)]
+        lines.append(_row(cells + ["-"] * ((7 if half else 5) - len(cells))))
+    return lines
+
+
+def _sweep(result: Result) -> list[str]:
+    lines = _heads(["d", "L", *(label_of(n) for n in result.selectors)])
+    for d, L in result.values:
+        cells = [f"{d}", f"{L}"]
+        for name in result.selectors:
+            worst, mean = (float(result.each(name, m, (d, L))[:, 0].mean()) for m in ("maximum", "mean"))
+            cells.append(f"{_three(worst)} ({_three(mean)})")
+        lines.append(_row(cells))
+    return lines
+
+
+def _estimate(e: Estimate) -> str:
+    if math.isnan(e.value):
+        return "-"
+    said = f"{e.side} {_three(e.value)}".strip()
+    if math.isnan(e.low) or (e.side and math.isinf(e.high)):
+        return said
+    return f"{said} ({_three(e.low)} or more)" if math.isinf(e.high) else f"{said} ({_three(e.low)} to {_three(e.high)})"
+
+
+def _three(value: float) -> str:
+    """Three significant digits."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _heads(cells: list[str]) -> list[str]:
+    return [_row(cells), "|" + "|".join(["---"] + ["---:"] * (len(cells) - 1)) + "|"]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,176 @@
+"""Error curves into plotly figures: lines with bands, guides, sweeps, times.  No Streamlit, no files, no computing of results.
+
+A selector has its colour and marker here too (`plots.style`); hover says n, the error and its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.curves.fits import GUIDES, bound_shape, guide
+from fishersft.curves.gain import Curve
+from fishersft.curves.result import MEASURES, Result
+from fishersft.curves.timing import Timing
+from fishersft.plots import figure, ink, style
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+ERRORS = ("maximum", "mean")  # what guide lines belong to
+
+
+def error_figure(
+    result: Result,
+    measure: str = "maximum",
+    *,
+    log: bool = True,
+    guides: bool = True,
+    dark: bool = False,
+    height: int = 420,
+    selectors: Sequence[str] | None = None,
+) -> go.Figure:
+    """One measure against n, a line a selector with its 95 % band over runs.
+
+    Args:
+        log: both axes logarithmic; straight lines are power laws there.
+        guides: lines of slope -1/2 and -0.3 through the reference's first point, and the fitted shape of the bound.
+        selectors: which; all of them by default.
+    """
+    shown = [s for s in result.selectors if selectors is None or s in selectors]
+    curves = [(name, result.curve(name, measure)) for name in shown]
+    fig = _lines(curves, log=log, dark=dark, height=height, y_log=log and measure != "log_det")
+    if guides and measure in ERRORS and len(result.budgets) > 1 and shown:
+        reference = str(result.about.settings["reference"])
+        anchor = reference if reference in shown else shown[0]
+        for slope, dash in zip(GUIDES, ("dash", "dot"), strict=True):
+            _guide(fig, guide(result, anchor, slope, measure), dash, dark)
+        if measure == "maximum":
+            _guide(fig, bound_shape(result), "dashdot", dark)
+    return fig
+
+
+def sweep_figure(
+    result: Result, over: str, measure: str = "maximum", *, log: bool = False, dark: bool = False, height: int = 420
+) -> go.Figure:
+    """A sweep: one measure against `dimension` or `classes`, a line a selector."""
+    curves = [(name, result.along(over, name, measure)) for name in result.selectors]
+    return _lines(curves, log=log, dark=dark, height=height, y_log=log and measure != "log_det")
+
+
+def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, height: int = 380) -> go.Figure:
+    """Seconds of Algorithm 1 and of the fast greedy against n; what is extrapolated is dashed and hollow."""
+    fig = _axes(dark, height, "sentences picked", "seconds", log, log)
+    fig.update_xaxes(tickvals=timing.budgets, ticktext=[f"{n:,}" for n in timing.budgets])
+    colour, marker = style("token_od", dark)
+    fig.add_trace(_line(timing.budgets, timing.fast, "the fast greedy, measured", colour, marker))
+    quiet = ink(dark)[2]
+    known = [k for k, m in enumerate(timing.measured) if m]
+    beyond = [k for k, m in enumerate(timing.measured) if not m]
+    if known:
+        part = ([timing.budgets[k] for k in known], [timing.slow[k] for k in known])
+        fig.add_trace(_line(*part, "Algorithm 1, measured", quiet, "square"))
+    if beyond:
+        joined = known[-1:] + beyond
+        part = ([timing.budgets[k] for k in joined], [timing.slow[k] for k in joined])
+        trace: go.Scatter = _line(*part, "Algorithm 1, extrapolated", quiet, "square-open")
+        fig.add_trace(trace.update(line={"dash": "dash"}))
+    return fig
+
+
+def page(result: Result) -> str:
+    """A self-contained HTML page of a result: both errors, then leverage and log det; for `curves.html`."""
+    import html
+
+    parts, settings = [], result.about.settings
+    if result.is_sweep:
+        figures = [
+            (f"{MEASURES[m].capitalize()} against {o}", sweep_figure(result, o, m)) for o in settings["sweep"] for m in ERRORS
+        ]
+    else:
+        figures = [(MEASURES[m].capitalize(), error_figure(result, m)) for m in MEASURES]
+    for k, (heading, fig) in enumerate(figures):
+        body = fig.to_html(full_html=False, include_plotlyjs=k == 0, config={"displaylogo": False})
+        parts.append(f"<h2>{html.escape(heading)}</h2>\n{body}")
+    from fishersft.curves.result import command_of
+
+    about = f"{result.runs} runs; bands are 95 % intervals of the mean over runs; compared at equal {result.equal}."
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{html.escape(result.about.title)}</title>"
+        "<style>body{font-family:system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#22262B}"
+        "code{white-space:pre-wrap}h2{font-size:1.1rem}</style></head>\n<body>\n"
+        f"<h1>{html.escape(result.about.title)}</h1>\n<p>{html.escape(about)}</p>\n"
+        f"<p><code>{html.escape(command_of(result.about))}</code></p>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height: int, y_log: bool) -> go.Figure:
+    import plotly.graph_objects as go
+
+    first = curves[0][1]
+    fig = _axes(dark, height, first.x_unit, first.y_unit, log, y_log)
+    fig.update_xaxes(tickvals=first.x.tolist(), ticktext=[f"{x:,}" for x in first.x])
+    for name, curve in curves:
+        colour, marker = style(name, dark)
+        if curve.low is not None and curve.high is not None:
+            # a log axis has no place for a band that reaches zero
+            low = np.maximum(curve.low, curve.mean * 1e-2) if y_log else curve.low
+            fig.add_trace(
+                go.Scatter(
+                    x=np.concatenate([curve.x, curve.x[::-1]]),
+                    y=np.concatenate([curve.high, low[::-1]]),
+                    mode="lines",
+                    fill="toself",
+                    fillcolor=_faint(colour, 0.16),
+                    line={"width": 0},
+                    hoverinfo="skip",
+                    showlegend=False,
+                    legendgroup=name,
+                )
+            )
+        trace = _line(curve.x, curve.mean, curve.label, colour, marker)
+        if curve.low is not None and curve.high is not None:
+            trace.customdata = np.stack([curve.low, curve.high], axis=1)
+            trace.hovertemplate = "%{y:,.4~r} (%{customdata[0]:,.4~r} to %{customdata[1]:,.4~r})"
+        # as on every page: the control is dashed, so that a line under it is seen
+        fig.add_trace(trace.update(legendgroup=name, line={"dash": "dash" if name == "longest" else "solid"}))
+    return fig
+
+
+def _axes(dark: bool, height: int, x: str, y: str, x_log: bool, y_log: bool) -> go.Figure:
+    axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
+
+    def one(title: str, log: bool) -> dict[str, Any]:
+        kind = {"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero"}
+        return {**axis, **kind, "title": {**axis["title"], "text": title}}
+
+    return figure(dark, height=height, xaxis=one(x, x_log), yaxis=one(y, y_log), hovermode="x unified")
+
+
+def _line(x: Any, y: Any, name: str, colour: str, marker: str) -> go.Scatter:
+    import plotly.graph_objects as go
+
+    return go.Scatter(
+        x=np.asarray(x),
+        y=np.asarray(y),
+        name=name,
+        mode="lines+markers",
+        line={"color": colour, "width": 2},
+        marker={"symbol": marker, "size": 7, "color": colour},
+        hovertemplate="%{y:,.4~r}",
+    )
+
+
+def _guide(fig: go.Figure, curve: Curve, dash: str, dark: bool) -> None:
+    import plotly.graph_objects as go
+
+    line = {"color": ink(dark)[2], "width": 1, "dash": dash}
+    fig.add_trace(go.Scatter(x=curve.x, y=curve.mean, name=curve.label, mode="lines", line=line, hoverinfo="skip"))
+
+
+def _faint(colour: str, alpha: float) -> str:
+    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({r},{g},{b},{alpha})"

@@ -1,0 +1,174 @@
+"""Word vectors as files have them, and the user's own corpus as a world with a known truth."""
+
+import struct
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from fishersft.corpus.load import load_corpus
+from fishersft.curves.experiment import Experiment, run
+from fishersft.curves.teacher import Teacher, teacher_of
+from fishersft.curves.words import Words, input_embeddings, read_vectors
+from fishersft.errors import CorpusError, ParameterError
+from fishersft.lm.embed import TokenEmbeddings
+from fishersft.lm.model import load_model
+from fishersft.runs import pipeline
+from fishersft.runs.store import Store
+
+VECTORS = np.array([[0.5, -1.0, 2.0], [1.0, 0.0, 0.25], [-3.0, 1.5, 0.0]], dtype=np.float32)
+NAMES = ("the", "of", "caffè")
+
+
+def lines(vectors=VECTORS, names=NAMES):
+    return [f"{n} {' '.join(f'{v:g}' for v in row)}" for n, row in zip(names, vectors, strict=True)]
+
+
+def write(path, text):
+    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+    return path
+
+
+def binary(path, vectors=VECTORS, newline=b"\n"):
+    body = b"".join(n.encode() + b" " + struct.pack("<3f", *row) + newline for n, row in zip(NAMES, vectors, strict=True))
+    path.write_bytes(f"{len(vectors)} 3\n".encode() + body)
+    return path
+
+
+def test_glove_text_word2vec_text_and_binary_hold_the_same_vectors(tmp_path):
+    glove = read_vectors(write(tmp_path / "a.txt", lines()))
+    word2vec = read_vectors(write(tmp_path / "b.txt", ["3 3", *lines()]))
+    np.testing.assert_array_equal(glove, VECTORS)
+    np.testing.assert_array_equal(word2vec, VECTORS)
+    for newline in (b"\n", b""):  # both are found
+        np.testing.assert_array_equal(read_vectors(binary(tmp_path / "c.bin", newline=newline)), VECTORS)
+
+
+def test_only_the_first_words_are_read(tmp_path):
+    broken_later = write(tmp_path / "a.txt", [*lines(), "broken"])
+    assert read_vectors(broken_later, 2).shape == (2, 3)
+
+
+def test_a_word_may_hold_spaces(tmp_path):
+    path = write(tmp_path / "a.txt", lines(names=("the", ". . .", "at name@domain.com")))
+    np.testing.assert_array_equal(read_vectors(path), VECTORS)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ([*lines(), "x 1 2 three"], "Line 4 of .* is not a word and 3 numbers"),
+        ([*lines(), "x 1 2 nan"], "Line 4 of .* is not a word and 3 numbers"),
+        ([lines()[0], "", *lines()[1:]], "Line 2 of .* is not a word and 3 numbers"),
+        ([*lines(), "x 1 2"], "Line 4 of .* has 2 numbers where the lines before have 3"),
+        ([*lines(), "x 1 2 3 4"], "Line 4 of .* has 4 numbers where the lines before have 3"),
+        (["3 4", *lines()], "Line 2 of .* has 3 numbers where the lines before have 4"),
+        (["alone"], "Line 1 of"),
+        ([lines()[0]], "at least 2 are needed"),
+    ],
+)
+def test_a_broken_line_is_named_by_its_number(tmp_path, text, sentence):
+    with pytest.raises(CorpusError, match=sentence):
+        read_vectors(write(tmp_path / "a.txt", text))
+
+
+def test_a_binary_file_that_ends_early_is_named(tmp_path):
+    path = binary(tmp_path / "a.bin")
+    path.write_bytes(path.read_bytes()[:-6])
+    with pytest.raises(CorpusError, match="within vector 3 of 3"):
+        read_vectors(path)
+
+
+def test_a_file_that_is_not_there_gets_a_sentence(tmp_path):
+    with pytest.raises(CorpusError, match="cannot be read"):
+        read_vectors(tmp_path / "none.txt")
+
+
+def test_rows_of_words_have_the_promised_length_and_frequent_words_come_often():
+    vectors = np.random.default_rng(0).normal(size=(500, 30)) * np.arange(1, 31)
+    made = Words(vectors, "drawn", dimension=5, sentences=2_000, zipf=1.0).problem(0)
+    assert made.embeddings.values.shape[1] == 5
+    _, counts = np.unique(made.embeddings.values, axis=0, return_counts=True)
+    assert counts.max() / counts.sum() == pytest.approx(1 / np.sum(1 / np.arange(1, 501)), rel=0.1)
+    even = Words(vectors, "drawn", dimension=5, sentences=2_000, zipf=0.0).problem(0)
+    assert (even.embeddings.values**2).sum(1).mean() == pytest.approx(5, rel=0.05)
+
+
+def test_more_directions_than_the_vectors_have_are_refused():
+    with pytest.raises(ParameterError, match="--dimension 4 is above"):
+        Words(VECTORS, "three", dimension=4)
+
+
+def a_teacher(d=6, N=40, **changes):
+    rng = np.random.default_rng(0)
+    blocks = [rng.normal(size=(int(rng.integers(1, 9)), d)) * np.arange(d, 0, -1) for _ in range(N)]
+    return Teacher(
+        TokenEmbeddings.of(blocks), rng.normal(size=(d, 12)), "texts", "a model", **{"dimension": 0, "classes": 5, **changes}
+    )
+
+
+def test_scaling_rows_and_head_changes_no_logit():
+    world = a_teacher(sentences=40)
+    made = world.problem(0)
+    own = np.asarray(world.embeddings.values) @ world.head[:, :5]
+    np.testing.assert_allclose(made.embeddings.values @ made.theta, own)
+    assert (made.embeddings.values**2).sum(1).mean() == pytest.approx(6)
+
+
+def test_leading_directions_keep_the_nearest_logits():
+    world = a_teacher(d=6, sentences=40, dimension=3)
+    made = world.problem(0)
+    # the best rank-3 rows by the singular value decomposition, another way to the same
+    U, s, Vt = np.linalg.svd(world.embeddings.values, full_matrices=False)
+    near = (U[:, :3] * s[:3]) @ Vt[:3]
+    np.testing.assert_allclose(made.embeddings.values @ made.theta, near @ world.head[:, :5], atol=1e-9)
+    assert made.facts["kept"] == pytest.approx((s[:3] ** 2).sum() / (s**2).sum())
+
+
+def test_each_run_draws_its_sentences_and_keeps_their_numbers():
+    world = a_teacher(sentences=15)
+    first, second = world.problem(0), world.problem(1)
+    assert len(first.embeddings) == 15
+    assert first.embeddings.index.tolist() != second.embeddings.index.tolist()
+    i = int(first.embeddings.index[3])
+    apart = np.linalg.norm(first.embeddings.block(3), axis=1) / np.linalg.norm(world.embeddings.block(i), axis=1)
+    np.testing.assert_allclose(apart, apart[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"dimension": 7}, "--dimension 7 is above the model's 6"),
+        ({"sentences": 41}, "--sentences 41 is above the pool of 40"),
+        ({"classes": 13}, "--classes 13 is above the 12 different tokens"),
+        ({"classes": 1}, "--classes must be a whole number of at least 2"),
+    ],
+)
+def test_a_teacher_that_cannot_be_gets_one_sentence(changes, sentence):
+    with pytest.raises(ParameterError, match=sentence):
+        a_teacher(**changes)
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return load_model("mini", device="cpu")
+
+
+def test_the_head_of_the_mini_model_is_restricted_to_the_most_frequent_tokens(mini, tmp_path):
+    path = write(tmp_path / "a.txt", ["a a a a a a a a b", "a b c a b a", "the cat sat on the mat", "the dog"] * 4)
+    corpus = load_corpus(str(path), holdout=0.0)
+    rows = pipeline.embed(corpus, mini, store=Store(tmp_path / "store"))
+    world = teacher_of(rows, corpus, mini, dimension=8, classes=3)
+    spoken = [t for text in corpus.texts for t in mini.tokenizer(text, add_special_tokens=False)["input_ids"]]
+    counts = Counter([*spoken, *[mini.tokenizer.eos_token_id] * len(corpus)])  # each text ends in one
+    expected = sorted(counts, key=lambda t: (-counts[t], t))[:3]
+    own = mini.network.get_output_embeddings().weight.detach().numpy()
+    np.testing.assert_array_equal(world.head[:, :3].T, own[expected])
+    records = list(run(Experiment(world, ("token_od", "uniform"), budgets=(4, 16), runs=1)))
+    np.testing.assert_allclose(records[0]["maximum"][1], records[1]["maximum"][1], rtol=1e-4)  # all 16 by both
+
+
+def test_the_models_own_input_embeddings_are_a_world_of_words(mini):
+    rows = input_embeddings(mini, 300)
+    np.testing.assert_array_equal(rows, mini.network.get_input_embeddings().weight.detach()[:300].numpy())
+    assert Words(rows, mini.name, dimension=4).settings["words"] == 300
