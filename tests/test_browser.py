@@ -75,7 +75,7 @@ def browser():
 @pytest.fixture
 def page(browser):
     tab = browser.new_page(viewport={"width": 1440, "height": 1100})
-    tab.set_default_timeout(45_000)
+    tab.set_default_timeout(150_000)
     tab.problems = []
     tab.on("pageerror", lambda e: tab.problems.append(str(e)))
     tab.on(

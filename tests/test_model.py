@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -158,3 +160,18 @@ def test_padding_changes_no_row():
     ids = torch.randint(1, 4096, (1, 9))
     padded = torch.cat([ids, torch.zeros(1, 20, dtype=torch.long)], 1)
     assert np.allclose(lm.rows(ids), lm.rows(padded)[:, :9], atol=1e-5)
+
+
+def test_two_threads_may_be_the_first_to_load_a_tokenizer():
+    """The library makes its parts on first touch; a visitor's second click must not meet a half-made one."""
+    code = (
+        "import threading\n"
+        "from fishersft.lm.folder import find_model\n"
+        "from fishersft.lm.model import load_tokenizer\n"
+        "folder, got = find_model('mini'), []\n"
+        "threads = [threading.Thread(target=lambda: got.append(load_tokenizer(folder))) for _ in range(6)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "print(len(got))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "6", done.stderr

@@ -8,6 +8,7 @@ output times a constant (Cohere, Granite), and logits capped by c*tanh(./c) (Gem
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
+_loading = threading.Lock()
 TOLERANCE = 1e-3  # of the largest logit, in float32
 
 
@@ -84,8 +86,8 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     folder = name if isinstance(name, ModelFolder) else find_model(name, revision)
     tokenizer = load_tokenizer(folder)
     import torch
-    from transformers import AutoModelForCausalLM
 
+    AutoModelForCausalLM = _library().AutoModelForCausalLM
     where = torch.device(device_of(device))
     try:
         with _quiet():
@@ -114,10 +116,18 @@ def load_tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
     return _tokenizer(str(folder.path), folder.name)
 
 
+def _library() -> Any:
+    """transformers, its parts loaded by one thread at a time: it makes them on first touch, and two that touch at once fail."""
+    with _loading:
+        import transformers
+
+        _ = transformers.AutoTokenizer, transformers.AutoModelForCausalLM
+        return transformers
+
+
 @lru_cache(maxsize=8)
 def _tokenizer(path: str, name: str) -> Any:
-    from transformers import AutoTokenizer
-
+    AutoTokenizer = _library().AutoTokenizer
     try:
         with _quiet():
             return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
