@@ -11,7 +11,6 @@ Knows no model and no file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,19 +79,20 @@ class HeldOut:
     @cached_property
     def _members(self) -> np.ndarray:
         """(topics, H) 0 or 1."""
-        names = np.unique(self.topics)
-        return (names[:, None] == self.topics).astype(float)
+        topics = np.asarray(self.topics)
+        return (np.unique(topics)[:, None] == topics).astype(float)
 
 
-def drawn(S: int, H: int, draws: int = DRAWS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(of: HeldOut, seed: int, draws: int = DRAWS) -> tuple[np.ndarray, np.ndarray]:
     """How often each text (B, H) and each seed (B, S) is drawn; one seed is always the one there is."""
+    S, H = of.nats.shape
     rng = np.random.default_rng(seed)
     return rng.multinomial(H, np.full(H, 1 / H), draws).astype(float), rng.multinomial(S, np.full(S, 1 / S), draws).astype(float)
 
 
 def estimate(of: HeldOut, name: str, seed: int = 0) -> Estimate:
     """A measure and its interval."""
-    return _interval(of.measure(name), of.draws(name, drawn(*of.nats.shape, seed=seed)))
+    return _interval(of.measure(name), of.draws(name, _drawn(of, seed)))
 
 
 def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Estimate:
@@ -102,25 +102,9 @@ def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Estimate:
     """
     if not np.array_equal(a.tokens, b.tokens):
         raise ValueError("paired texts must be the same texts")
-    texts, seeds = drawn(*a.nats.shape, seed=seed)
-    other = seeds if len(a.nats) == len(b.nats) else drawn(*b.nats.shape, seed=seed + 1)[1]
+    texts, seeds = _drawn(a, seed)
+    other = seeds if len(a.nats) == len(b.nats) else _drawn(b, seed + 1)[1]
     return _interval(a.measure(name) - b.measure(name), a.draws(name, (texts, seeds)) - b.draws(name, (texts, other)))
-
-
-def table(
-    groups: Mapping[str, HeldOut], against: str, measures: Sequence[str] = MEASURES
-) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """For each group and measure: its `value`, and `minus` the group `against` where there is one."""
-    out: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for name, group in groups.items():
-        out[name] = {}
-        for measure in measures:
-            if measure == "worst" and group.topics is None:
-                continue
-            out[name][measure] = {"value": estimate(group, measure)}
-            if against in groups and against != name:
-                out[name][measure]["minus"] = difference(group, groups[against], measure)
-    return out
 
 
 def _quantile(values: np.ndarray, counts: np.ndarray, q: float) -> np.ndarray:

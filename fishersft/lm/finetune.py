@@ -225,7 +225,7 @@ def _watcher(
 ) -> Any:
     """What looks at every step: asks for checkpoints, tells progress, stops a training whose loss is lost."""
 
-    class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
+    class Watcher(transformers.TrainerCallback):
         first = 0
         saved = 0.0
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fishersft.curves.held_out import MEASURES, Estimate, HeldOut, difference, estimate
-from fishersft.runs.finetune_run import ALL, BASE, FineTuneRun
+from fishersft.runs.finetune_run import ALL, BASE, Cell, FineTuneRun
 
 BASELINE = "uniform"
 
@@ -55,7 +55,8 @@ class FineTuneResult:
     @cached_property
     def lines(self) -> list[Line]:
         """Base first, then by budget and selector, the whole pool last; only what is finished."""
-        cells, groups = self.run.cells, {}
+        cells = self.run.cells
+        groups: dict[tuple[str, int | None], list[Cell]] = {}
         for cell in cells.values():
             groups.setdefault((cell.selector, cell.budget), []).append(cell)
         held = {key: self._held_out([c.name for c in sorted(found, key=_seed)]) for key, found in groups.items()}

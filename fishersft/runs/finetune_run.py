@@ -158,8 +158,8 @@ def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
     if found.get("version") != VERSION:
         other = found.get("versions", {}).get("fishersft", "unknown")
         raise StoreError(
-            f"The run in {folder} was made by another version of fishersft ({other}): its folder has layout {found.get('version')}, "
-            f"this one reads {VERSION}. Use that version, or run it again."
+            f"The run in {folder} was made by another version of fishersft ({other}): its folder has "
+            f"layout {found.get('version')}, this one reads {VERSION}. Use that version, or run it again."
         )
     return FineTuneRun(folder, found["id"], found["about"], found.get("versions", {}))
 

@@ -153,6 +153,7 @@ def finetune_run(
     device: str = "auto",
     store: Store | None = None,
     command: Sequence[str] = (),
+    donors: Sequence[Path] = (),
     on_stage: Stage | None = None,
     say: Say | None = None,
 ) -> FineTuneRun:
@@ -161,6 +162,8 @@ def finetune_run(
     Args:
         out: the run's folder; in the store, under an id made of its settings, where not given.
         command: the command line that made it, kept in run.json.
+        donors: folders of runs whose cells are taken over where they are the very same model (equal sentences and equal tokens
+            share the untuned one, the whole pool's and the reference's).
         on_stage: told (what, done, total); fine-tuning in trained tokens.
         say: told a sentence a finished cell.
 
@@ -200,7 +203,7 @@ def finetune_run(
                     def steps(k: int, of: int, done: int = done, cost: int = _cost(bench, name, chosen)) -> None:
                         tell("fine-tuning", done + cost * k // max(of, 1), total)
 
-                    say(_make(bench, name, chosen, training, steps))
+                    say(_adopt(bench, name, chosen, training, donors) or _make(bench, name, chosen, training, steps))
                     taken = True
             if name in run.cells:
                 waiting.remove(name)
@@ -411,6 +414,7 @@ def _make(bench: Workbench, name: str, chosen: Chosen, training: Training, steps
     selector, budget, seed = next(cell for cell in plan.cells if cell_name(*cell) == name)
     model = bench.model()
     facts: dict[str, Any] = {"selector": selector, "budget": budget, "seed": seed, "sentences": 0, "tokens": 0}
+    facts["key"] = _key(bench, name, chosen, training)
     workspace = bench.run.folder / WORK / name
     if name in chosen:
         positions = chosen[name]
@@ -455,6 +459,40 @@ def _make(bench: Workbench, name: str, chosen: Chosen, training: Training, steps
         f"{name}: {facts['mean']:.3f} nats a held-out token after {facts['sentences']:,} sentences, "
         f"{facts['tokens']:,} tokens ({facts['seconds']:.0f} s)."
     )
+
+
+def _key(bench: Workbench, name: str, chosen: Chosen, training: Training) -> str:
+    """What a cell is made from; equal keys are the same model and the same texts."""
+    _, _, seed = next(cell for cell in bench.plan.cells if cell_name(*cell) == name)
+    about = bench.run.about
+    content = {
+        "corpus": about["corpus"]["fingerprint"],
+        "model": about["model"]["fingerprint"],
+        "max_tokens": about["max_tokens"],
+        "prompts": about["prompts"],
+        "tuned": {
+            "records": hashlib.sha256(bench.pool.index[chosen[name]].astype("<i8").tobytes()).hexdigest(),
+            "training": training.parameters,
+            "seed": seed,
+        }
+        if name in chosen
+        else None,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _adopt(bench: Workbench, name: str, chosen: Chosen, training: Training, donors: Sequence[Path]) -> str:
+    """Take a cell over from a run that has it; a sentence, or "" where none has."""
+    key = _key(bench, name, chosen, training)
+    for donor in donors:
+        if not (donor / RUN).exists():
+            continue
+        for other, cell in read_run(donor).cells.items():
+            if cell.facts.get("key") == key:
+                with new_cell(bench.run, name) as folder:
+                    shutil.copytree(donor / CELLS / other, folder, dirs_exist_ok=True)
+                return f"{name}: taken over from {donor.name} ({other})."
+    return ""
 
 
 @contextmanager
