@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from fishersft.errors import JudgeError
 
 if TYPE_CHECKING:
     from fishersft.judge.base import Judge
+    from fishersft.judge.llm import LLMJudge
     from fishersft.runs.finetune_run import FineTuneRun
     from fishersft.runs.judging import Comparison
 
@@ -74,15 +77,56 @@ def _judge(run: FineTuneRun, spec: str, options: dict[str, Any]) -> Judge:
         raise JudgeError("--base-url and --model belong to --judge llm; a local model is --judge hf:ID or its folder.")
     if spec == "reference":
         return judging.reference_judge(run, options["device"])
-    raise JudgeError(f"There is no judge '{spec}'.")
+    if spec == "llm":
+        return _llm(run, options)
+    return judging.local_judge(run, spec, options["domain"], options["device"])
+
+
+def _llm(run: FineTuneRun, options: dict[str, Any]) -> LLMJudge:
+    import os
+
+    from fishersft.judge.llm import LLMJudge, Prices
+    from fishersft.lm.chat import OPENAI, needs_key
+    from fishersft.runs.judging import domain_of_run
+
+    base_url = options["base_url"] or os.environ.get("OPENAI_BASE_URL") or OPENAI
+    if needs_key(base_url):
+        raise JudgeError(f"The server at {base_url[:100]} wants a key: put it into the environment variable OPENAI_API_KEY.")
+    prices = Prices(options["price_in"], options["price_out"], options["max_cost"])
+    told = {"prices": prices, "patience": options["wait"], "on_wait": lambda said: click.echo(f"fishersft: {said}", err=True)}
+    return LLMJudge.at(base_url, options["model"] or "", options["domain"] or domain_of_run(run), **told)
 
 
 def _confirm(judge: Judge, run: FineTuneRun, comparisons: list[Comparison], options: dict[str, Any]) -> None:
-    pass
+    """Before a server elsewhere is asked: what it will take, the cap, and a yes."""
+    from fishersft.judge.llm import LLMJudge, is_here
+    from fishersft.runs.judging import missing
+
+    if not isinstance(judge, LLMJudge) or (is_here(judge.server.base_url) and not judge.prices.known):
+        return
+    cost = judge.estimate(missing(run, judge, comparisons))
+    if not cost.readings:
+        return
+    price = f"about {cost.dollars:.2f} dollars" if cost.dollars is not None else "at prices that were not stated"
+    told = (
+        f"{cost.readings:,} questions to {judge.label}, about {cost.tokens_in:,} tokens in, {cost.tokens_out:,} out, {price}"
+    )
+    if cost.dollars is not None and judge.prices.most is not None and cost.dollars > judge.prices.most:
+        raise JudgeError(
+            f"{told[:1].upper()}{told[1:]}, is above --max-cost {judge.prices.most:g}; raise it, or lower --prompts or --budget."
+        )
+    click.echo(f"fishersft: {told}.", err=True)
+    if options["yes"]:
+        return
+    if not sys.stdin.isatty():
+        raise JudgeError("Asking a server may cost money: say --yes to go on, and --max-cost to cap it.")
+    click.confirm("Go on?", abort=True, err=True)
 
 
 def _spent(judge: Judge) -> dict[str, Any]:
-    return {}
+    from fishersft.judge.llm import LLMJudge
+
+    return {"spent": asdict(judge.cost)} if isinstance(judge, LLMJudge) else {}
 
 
 def _paper(run: FineTuneRun) -> dict[str, dict[int, float]]:

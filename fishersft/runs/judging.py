@@ -17,6 +17,8 @@ from typing import Any
 
 from fishersft.errors import JudgeError
 from fishersft.judge.base import Judge, Question, Shown, key_of, orders, settled, without_asking
+from fishersft.judge.llm import domain_of
+from fishersft.judge.local import LocalJudge
 from fishersft.judge.reference import ReferenceJudge
 from fishersft.judge.report import Judged
 from fishersft.lm.folder import find_model
@@ -84,7 +86,7 @@ def matches_of(
     known = {c.budget for c in cells.values() if c.budget is not None}
     if unknown := set(budgets or ()) - known:
         raise JudgeError(
-            f"The run {run.id} has no models at {min(unknown)} sentences; there are {', '.join(map(str, sorted(known))) or 'none'}."
+            f"The run {run.id} has no models at {min(unknown)} sentences; it has {', '.join(map(str, sorted(known)))}."
         )
     found = [match for a, b in wanted if a != b for match in _met(cells, a, b, budgets)]
     if not found:
@@ -202,6 +204,17 @@ def reference_judge(run: FineTuneRun, device: str = "auto") -> ReferenceJudge:
             "resume the run, or take another --judge."
         )
     return ReferenceJudge(find_model(path), tuple((p.text, p.continuation) for p in run.prompts), device)
+
+
+def local_judge(run: FineTuneRun, model: str, domain: str | None = None, device: str = "auto") -> LocalJudge:
+    """An instruction-tuned model of a folder or of the hub (`hf:ID`)."""
+    return LocalJudge(find_model(model.removeprefix("hf:")), domain_of(domain or domain_of_run(run)), device)
+
+
+def domain_of_run(run: FineTuneRun) -> str:
+    """What its texts are, for a judge's prompt: as the run says, else its corpus' name."""
+    corpus = run.about.get("corpus")
+    return str(run.about.get("domain") or (corpus.get("name") if isinstance(corpus, dict) else "") or "")
 
 
 def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
