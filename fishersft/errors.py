@@ -6,11 +6,13 @@
         ├── CorpusError               a text file, a record
         │   └── ColumnError           no column, or not the named one, holds the text; carries those there are
         ├── ModelError                a model folder, a hub id, a head we cannot use
+        │   └── ServerDown            a model's server that does not answer now, and may later
         ├── BudgetError               a budget that no selection can meet
         ├── ParameterError            a selector's name or parameter
         ├── TrainingError             a fine-tuning that cannot go on
         ├── DesignError               rows on which the design is not defined
         ├── StoreError                the store or an output file cannot be written
+        ├── JudgeError                a judge, a comparison or a vote that cannot be had
         ├── JobError                  a job that is not known, or in no state for what is asked of it
         ├── ClusterError              a Ray cluster that cannot be reached, has no room or loses its workers
         └── MissingExtra              an optional dependency is not installed
@@ -49,6 +51,10 @@ class ModelError(UserError):
     """The model cannot be loaded, or its head is not one we can use."""
 
 
+class ServerDown(ModelError):
+    """The server does not answer now; the same question may be answered later."""
+
+
 class BudgetError(UserError):
     """The budget cannot be met."""
 
@@ -67,6 +73,10 @@ class DesignError(UserError):
 
 class StoreError(UserError):
     """Something could not be written."""
+
+
+class JudgeError(UserError):
+    """A judge, a comparison or a vote cannot be had."""
 
 
 class JobError(UserError):

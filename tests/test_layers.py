@@ -16,6 +16,7 @@ BELOW = {
     "corpus": {"errors", "home", "bundle"},
     "lm": {"errors", "home", "bundle", "corpus", "cluster"},
     "curves": {"errors", "design", "lm", "corpus", "selectors", "bench"},
+    "judge": {"errors", "lm", "corpus"},
     "selectors": {"errors", "design", "lm", "corpus"},
     "bench": {"errors", "design", "lm", "corpus", "selectors"},
     "projection": {"errors"},

@@ -16,15 +16,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import ClassVar, Protocol
 
-from fishersft.errors import ModelError
 from fishersft.lm.chat import ChatServer, Position, Reply
-from fishersft.lm.folder import ModelFolder, find_model
-from fishersft.lm.model import CausalLM, load_model, load_tokenizer
-
-if TYPE_CHECKING:
-    import torch
+from fishersft.lm.first_word import FirstWord, word_of
+from fishersft.lm.folder import find_model
 
 VERSION = 1  # of the question and of how answers are read; raise it with either
 FENCE = "###"
@@ -34,9 +30,7 @@ AFTER = (
     "it is well-formatted, holds some usable knowledge of the world, and has nothing harmful, racist, sexist or the like in "
     "it.\nAnswer with one word: yes or no."
 )
-CUE = "\nAnswer:"  # where no chat template says that it is the model's turn
 TOGETHER = 8  # texts a batch of a local model
-LEAST_ROOM = 16  # tokens of a text that must fit beside the question
 WORDS = ("yes", "no")
 DECLINES = re.compile(
     r"\W*(i['’]?m (very |so )?sorry|sorry|i (can['’]?t|cannot|can not|won['’]?t|will not)|i( am|['’]m) (unable|not able)"
@@ -115,9 +109,8 @@ def question(text: str) -> str:
 
 
 def spelled(token: str) -> str | None:
-    """`yes` or `no` where a token spells it, apart from case, spaces (also a tokenizer's own marks for them) and points."""
-    word = re.sub(r"^[\W_ĠĊ]+|[\W_]+$", "", token).lower()
-    return word if word in WORDS else None
+    """`yes` or `no` where a token spells it."""
+    return word_of(token, WORDS)
 
 
 @dataclass(frozen=True)
@@ -155,119 +148,28 @@ def _probability(position: Position, word: str) -> float:
 
 
 @dataclass(frozen=True)
-class LocalAsker:
-    """Asks a model from its files; the weights are loaded with the first question.
+class LocalAsker(FirstWord):
+    """Asks a model from its files; the weights are loaded with the first question."""
 
-    Attributes:
-        device: as `load_model` takes it.
-    """
-
-    folder: ModelFolder
-    device: str = "auto"
     together: int = TOGETHER
+
+    choices: ClassVar[tuple[str, str]] = WORDS
 
     @property
     def identity(self) -> str:
         return self.folder.fingerprint
 
-    @property
-    def has_template(self) -> bool:
-        """Whether the tokenizer says how a chat looks; without that the model is hardly instruction-tuned."""
-        return bool(getattr(load_tokenizer(self.folder), "chat_template", None))
-
-    @cached_property
-    def model(self) -> CausalLM:
-        return load_model(self.folder, device=self.device)
-
     @cached_property
     def frame(self) -> tuple[list[int], list[int]]:
-        """Ids before and after the text.
-
-        The chat template, with the mark of the model's turn at its end (and thinking off, where it knows of that); or
-        [bos], the question and a cue.
-        """
-        tokenizer = load_tokenizer(self.folder)
-        if not self.has_template:
-            bos = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
-            return bos + self._ids(BEFORE), self._ids(AFTER + CUE)
-        gap = "the-Text-stands-Here"
-        try:
-            whole = str(
-                tokenizer.apply_chat_template(
-                    [{"role": "user", "content": question(gap)}],
-                    add_generation_prompt=True,
-                    tokenize=False,
-                    enable_thinking=False,
-                )
-            )
-        except Exception as error:  # a template is a program of its author's; whatever it raises gets a sentence
-            raise ModelError(f"The chat template of {self.folder.name} refused the question: {str(error)[:200]}.") from error
-        if whole.count(gap) != 1:
-            raise ModelError(f"The chat template of {self.folder.name} does not keep a user's message as it is; choose another.")
-        before, after = whole.split(gap)
-        return self._ids(before), self._ids(after)
-
-    @cached_property
-    def words(self) -> tuple[list[int], list[int]]:
-        """Ids that spell yes, and ids that spell no.
-
-        Where a vocabulary has no whole word for one of them: the first tokens of the spelled out words, without those
-        that both begin with (our reading).
-        """
-        tokenizer = load_tokenizer(self.folder)
-        whole: dict[str, set[int]] = {word: set() for word in WORDS}
-        for token, id in tokenizer.get_vocab().items():
-            if word := spelled(token):
-                whole[word].add(id)
-        if not all(whole.values()):
-            for word in WORDS:
-                forms = [space + form for space in ("", " ") for form in (word, word.capitalize(), word.upper())]
-                whole[word] = {ids[0] for form in forms if (ids := self._ids(form))}
-            shared = whole["yes"] & whole["no"]
-            whole = {word: ids - shared for word, ids in whole.items()}
-        if not all(whole.values()):
-            raise ModelError(f"The tokenizer of {self.folder.name} has no tokens that tell yes from no; choose another model.")
-        return sorted(whole["yes"]), sorted(whole["no"])
+        """Ids before and after the text."""
+        before, after = self.framed(BEFORE, AFTER)
+        return before, after
 
     def ask(self, texts: Sequence[str]) -> Iterator[Answer]:
         before, after = self.frame
-        room = self.folder.context - len(before) - len(after) if self.folder.context else None
-        if room is not None and room < LEAST_ROOM:
-            raise ModelError(
-                f"The model {self.folder.name} reads {self.folder.context:,} tokens at once, and the question alone takes "
-                f"{len(before) + len(after):,} of them; choose a model with a longer context."
-            )
+        room = self.room_beside(self.frame)
         for start in range(0, len(texts), self.together):
             bodies = [self._ids(t, as_letters=True) for t in texts[start : start + self.together]]
             answers = self._probabilities([before + body[:room] + after for body in bodies])
             for k, (body, (p, mass)) in enumerate(zip(bodies, answers, strict=True)):
                 yield Answer(start + k, "probability", p, mass, cut=room is not None and len(body) > room)
-
-    def _probabilities(self, batch: list[list[int]]) -> list[tuple[float, float]]:
-        """P(yes) among yes and no, and p(yes) + p(no), after each of B prompts."""
-        import torch
-
-        ids = torch.zeros((len(batch), max(map(len, batch))), dtype=torch.long)
-        for row, prompt in zip(ids, batch, strict=True):
-            row[: len(prompt)] = torch.tensor(prompt)  # padded on the right, which changes nothing before it
-        last = torch.tensor([len(prompt) - 1 for prompt in batch], device=self.model.device)
-        rows = self.model.rows(ids)[torch.arange(len(batch), device=self.model.device), last]
-        log_p = torch.log_softmax(self._logits(rows).cpu().double(), dim=-1)
-        yes, no = (log_p[:, word].logsumexp(-1) for word in self.words)
-        return list(zip(torch.sigmoid(yes - no).tolist(), torch.logaddexp(yes, no).exp().tolist(), strict=True))
-
-    def _logits(self, rows: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        with torch.inference_mode():
-            out: torch.Tensor = cast(Any, self.model.network.get_output_embeddings())(rows).float()
-        kind, _, constant = self.model.head.rpartition(" ")
-        if kind == "scaled by":
-            return out * float(constant)
-        return float(constant) * torch.tanh(out / float(constant)) if kind == "capped at" else out
-
-    def _ids(self, text: str, *, as_letters: bool = False) -> list[int]:
-        """Ids of a text; `as_letters` reads special tokens in it as the characters they are spelled with."""
-        tokenizer = load_tokenizer(self.folder)
-        out: Any = tokenizer(text, add_special_tokens=False, split_special_tokens=as_letters, verbose=False)
-        return list(out["input_ids"])

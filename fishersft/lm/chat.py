@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from fishersft.errors import MissingExtra, ModelError, ParameterError
+from fishersft.errors import MissingExtra, ModelError, ParameterError, ServerDown
 
 if TYPE_CHECKING:
     import openai
 
 RETRIES, SECONDS, PARALLEL = 5, 60.0, 8
+ONE_WORD: Mapping[str, Any] = {"temperature": 0, "max_tokens": 8, "logprobs": True, "top_logprobs": 20}
 THINKING = 2_048  # tokens for models that insist on max_completion_tokens: they count what they think before they answer
+OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"  # servers that need no key ignore it; the client wants one
 LAST_WAIT = 5.0  # seconds that replies under way get once one has failed
 
@@ -46,11 +48,18 @@ class Reply:
         text: of the message; "" where there is none.
         refused: the model or a content filter declined, and said so in the protocol's own field.
         positions: the first tokens with probabilities; empty where the server gives none.
+        cut_off: it ended because no more tokens were allowed.
+        too_long: the question did not fit, and nothing was answered.
+        tokens_in, tokens_out: as the server counts them; 0 where it does not say.
     """
 
     text: str
     refused: bool = False
     positions: tuple[Position, ...] = ()
+    cut_off: bool = False
+    too_long: bool = False
+    tokens_in: int = 0
+    tokens_out: int = 0
 
 
 def check_base_url(base_url: str) -> str:
@@ -65,6 +74,12 @@ def check_base_url(base_url: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ParameterError("base_url must not hold a name or a password, since it is kept; put the key into OPENAI_API_KEY.")
     return base_url.rstrip("/")
+
+
+def needs_key(base_url: str) -> bool:
+    """Whether this is openai.com, which answers nobody without a key, and the environment has none."""
+    host = urlsplit(check_base_url(base_url)).hostname or ""
+    return (host == "openai.com" or host.endswith(".openai.com")) and key_for(base_url) == NO_KEY
 
 
 def key_for(base_url: str) -> str:
@@ -84,6 +99,8 @@ class ChatServer:
         retries: after a lost connection, a timeout, 408, 409, 429 or 5xx; with exponential back-off, or as the server asks.
         seconds: to wait for one reply.
         parallel: questions under way at once.
+        settings: of each request.
+        skip_too_long: a question that does not fit gets a reply that says so, instead of ending everything.
 
     Raises:
         MissingExtra: `openai` is not installed.
@@ -91,7 +108,15 @@ class ChatServer:
     """
 
     def __init__(
-        self, base_url: str, model: str, *, retries: int = RETRIES, seconds: float = SECONDS, parallel: int = PARALLEL
+        self,
+        base_url: str,
+        model: str,
+        *,
+        retries: int = RETRIES,
+        seconds: float = SECONDS,
+        parallel: int = PARALLEL,
+        settings: Mapping[str, Any] = ONE_WORD,
+        skip_too_long: bool = False,
     ) -> None:
         try:
             import openai
@@ -104,7 +129,8 @@ class ChatServer:
             max_retries=retries,
             timeout=openai.Timeout(seconds, connect=min(10.0, seconds)),
         )
-        self._settings: dict[str, Any] = {"temperature": 0, "max_tokens": 8, "logprobs": True, "top_logprobs": 20}
+        self._settings: dict[str, Any] = dict(settings)
+        self._skip_too_long = skip_too_long
 
     def replies(self, prompts: Iterable[str]) -> Iterator[tuple[int, Reply]]:
         """(number of the prompt, its reply), as they come.  After a failure those under way are yielded first.
@@ -159,7 +185,8 @@ class ChatServer:
         """The model's reply to one message of the user.
 
         Raises:
-            ModelError: the server failed; one sentence.
+            ServerDown: it cannot be reached, is too slow, overloaded or broken, and may answer later.
+            ModelError: it failed in another way; one sentence.
         """
         import openai
 
@@ -173,10 +200,14 @@ class ChatServer:
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if error.code in ("content_filter", "content_policy_violation") or "content management policy" in str(error):
                     return Reply("", refused=True)
+                if self._skip_too_long and _too_long(error):
+                    return Reply("", too_long=True)
                 fitted = _fitted(settings, error)
                 if fitted == settings:
                     raise ModelError(self._sentence(error)) from error
                 self._settings = fitted
+            except (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError) as error:
+                raise ServerDown(self._sentence(error)) from error
             except (openai.OpenAIError, AttributeError, TypeError, ValueError, LookupError) as error:
                 raise ModelError(self._sentence(error)) from error
 
@@ -200,13 +231,17 @@ class ChatServer:
                 return f"{where} has no model '{self.model}' there (404); check its name and base_url, which often ends in /v1."
             case openai.RateLimitError():
                 return f"{where} keeps refusing for too many requests or a spent quota (429); run the same again later to go on."
-            case openai.APIStatusError() if "context length" in str(error) or error.code == "context_length_exceeded":
+            case openai.APIStatusError() if _too_long(error):
                 return f"{where} says that a text is too long for '{self.model}'; lower most_characters."
             case openai.APIStatusError():
                 said = " ".join(str(error.message).split())[:200]
                 return f"{where} answered with an error ({error.status_code}: {said}); run the same again to go on."
             case _:
                 return f"{where} does not answer as an OpenAI chat server does; check base_url, which often ends in /v1."
+
+
+def _too_long(error: openai.APIStatusError) -> bool:
+    return "context length" in str(error) or "context size" in str(error) or error.code == "context_length_exceeded"
 
 
 def _fitted(settings: Mapping[str, Any], error: openai.APIStatusError) -> dict[str, Any]:
@@ -233,7 +268,19 @@ def _read(answer: Any) -> Reply:
     choice = answer.choices[0]
     refused = bool(getattr(choice.message, "refusal", None)) or choice.finish_reason == "content_filter"
     told = getattr(getattr(choice, "logprobs", None), "content", None) or []
-    return Reply(str(choice.message.content or ""), refused, tuple(_position(token) for token in told))
+    usage = getattr(answer, "usage", None)
+    return Reply(
+        str(choice.message.content or ""),
+        refused,
+        tuple(_position(token) for token in told),
+        cut_off=choice.finish_reason == "length",
+        tokens_in=_count(getattr(usage, "prompt_tokens", 0)),
+        tokens_out=_count(getattr(usage, "completion_tokens", 0)),
+    )
+
+
+def _count(told: Any) -> int:
+    return told if isinstance(told, int) and told > 0 else 0
 
 
 def _position(told: Any) -> Position:

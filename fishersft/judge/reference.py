@@ -1,0 +1,109 @@
+"""`ReferenceJudge`, ours: a model tuned on the whole training pool reads both; the better text is as surprising as real ones.
+
+    s(text) = mean nats a token of the text after its prompt, under the reference model
+    s*      = the mean of s over the corpus' own continuations of the same held-out prompts
+    a wins where |s(a) - s*| < |s(b) - s*|
+
+A text that is too surprising loses, and so does one that repeats itself and is hardly surprising at all.  No key, no network.
+Each text is read alone, so the order cannot matter by construction: position and flip rates say nothing about this judge.
+It measures likeness to the corpus as one model sees it, not fluency as people do; set people's votes beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+from fishersft.errors import JudgeError
+from fishersft.judge.base import FIRST, SECOND, TIE, Judge, Reading, Shown
+from fishersft.lm.folder import ModelFolder
+from fishersft.lm.model import CausalLM, load_model
+
+
+@dataclass(frozen=True)
+class ReferenceJudge(Judge):
+    """Judges by nearness to the surprise of the corpus' own continuations.
+
+    Attributes:
+        folder: of the reference model.
+        own: prompts and the corpus' own continuations of them.
+        device: as `load_model` takes it.
+    """
+
+    folder: ModelFolder
+    own: tuple[tuple[str, str], ...] = field(repr=False)
+    device: str = "auto"
+
+    name: ClassVar[str] = "reference"
+    symmetric: ClassVar[bool] = True
+    reads_words: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        return "reference model (ours)"
+
+    @cached_property
+    def identity(self) -> str:
+        texts = hashlib.sha256(json.dumps(self.own, ensure_ascii=True).encode()).hexdigest()
+        return f"{self.folder.fingerprint} {texts}"
+
+    @cached_property
+    def model(self) -> CausalLM:
+        return load_model(self.folder, device=self.device)
+
+    @cached_property
+    def target(self) -> float:
+        """s*, nats a token."""
+        found = [s for prompt, text in self.own if (s := self.surprise(prompt, text)) is not None]
+        if not found:
+            raise JudgeError("The run's prompts have no continuations of their own, so the reference judge has no measure.")
+        return sum(found) / len(found)
+
+    def read(self, shown: Sequence[Shown]) -> Iterator[tuple[int, Reading]]:
+        target, seen = self.target, dict[tuple[str, str], float]()
+        for number, one in enumerate(shown):
+            nats = []
+            for text in (one.first, one.second):
+                key = (one.prompt, text)
+                if key not in seen:
+                    read = self.surprise(*key)
+                    seen[key] = float("inf") if read is None else read
+                nats.append(seen[key])
+            first, second = (abs(s - target) for s in nats)
+            said = TIE if first == second else FIRST if first < second else SECOND
+            told = [s if s != float("inf") else None for s in nats]
+            yield number, Reading(said, {"nats_first": told[0], "nats_second": told[1], "target": target})
+
+    def surprise(self, prompt: str, text: str) -> float | None:
+        """s(text) after its prompt, nats a token; None where it has no token.
+
+        Beyond the model's context the prompt is cut at its beginning, then the text at its end.
+        """
+        import torch
+
+        before, body = self._ids(prompt), self._ids(text)
+        if not body:
+            return None
+        bos = self.model.tokenizer.bos_token_id
+        start = [] if bos is None else [int(bos)]
+        room = self.model.context - len(start) if self.model.context else len(before) + len(body)
+        body = body[: max(1, room - 1)]
+        before = before[max(0, len(before) - (room - len(body))) :]
+        ids = torch.tensor([[*start, *before, *body]], device=self.model.device)
+        if ids.shape[1] == len(body):  # nothing to predict the first token from
+            body = body[1:]
+        if not body:
+            return None
+        with torch.inference_mode():
+            logits = self.model.network(input_ids=ids, use_cache=False).logits[0, -len(body) - 1 : -1].double()
+        targets = torch.tensor(body, device=logits.device)
+        return float(torch.nn.functional.cross_entropy(logits, targets))
+
+    def _ids(self, text: str) -> list[int]:
+        clean = text.encode("utf-8", "replace").decode("utf-8")
+        out = self.model.tokenizer(clean, add_special_tokens=False, split_special_tokens=True, verbose=False)
+        return list(out["input_ids"])

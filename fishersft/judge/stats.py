@@ -1,0 +1,251 @@
+"""The statistics of verdicts: win rate, biases of the judge, exact test, agreement, ranking.  Pure functions on arrays.
+
+    score      s_i = 1 (a won), 1/2 (tie), 0 (b won); win rate p = mean of s_i
+    cluster    verdicts on the same prompt are not independent (several seeds or budgets); prompts are
+    interval   Wilson's with n_eff = n / deff verdicts, deff = the variance of p clustered by prompt over p(1-p)/n, at least 1
+    exact      two-sided sign test over prompts, 0.5 against the share of prompts won; tied prompts say nothing
+    adjusted   logit P(a wins) = b0 + b1 z, z = how much longer a is, in standard deviations; sigma(b0): at equal length
+    ranking    Bradley-Terry by logistic regression (scikit-learn) with ties as half wins; intervals by resampling prompts
+
+Knows no judge, no run and no store.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVEL = 0.95
+Z = 1.959963984540054  # of a two-sided 95 % interval
+Z_POWER = 0.8416212335729143  # of 80 % power
+DRAWS = 200  # resamples of prompts behind an interval
+RIDGE = 0.1  # prior wins that keep an unbeaten player's strength finite: 1 / C of the fit
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its 95 % interval; `n` is what it was counted over, `effective` how many independent ones that is worth."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    effective: float
+
+    def as_dict(self) -> dict[str, float]:
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "effective": self.effective}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Cohen's kappa of two raters on the same n items, and how often they simply agree."""
+
+    kappa: float
+    low: float
+    high: float
+    observed: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Strength:
+    """A player's Bradley-Terry strength, in log odds about the mean of all (0), with an interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+def wilson(p: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share `p` of `n` trials, neither of which need be whole."""
+    if n <= 0:
+        return 0.0, 1.0
+    middle = p + Z * Z / (2 * n)
+    half = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
+    low, high = (middle - half) / (1 + Z * Z / n), (middle + half) / (1 + Z * Z / n)
+    return (0.0 if p == 0 else max(0.0, low)), (1.0 if p == 1 else min(1.0, high))
+
+
+def win_rate(scores: np.ndarray, prompts: np.ndarray) -> Rate:
+    """Mean score with Wilson's interval, clustered by prompt.
+
+    Args:
+        scores: (n,) 1, 1/2 or 0.
+        prompts: (n,) the prompt of each.
+    """
+    scores, prompts = _checked(scores, prompts)
+    n = len(scores)
+    if n == 0:
+        return Rate(math.nan, 0.0, 1.0, 0, 0.0)
+    p = float(scores.mean())
+    effective = effective_number(scores, prompts)
+    return Rate(p, *wilson(p, effective), n, effective)
+
+
+def effective_number(scores: np.ndarray, prompts: np.ndarray) -> float:
+    """How many independent verdicts n clustered ones are worth: never more than n.
+
+    With one prompt, or where all verdicts agree, the spread between prompts is unknown: then as many as there are prompts.
+    """
+    scores, prompts = _checked(scores, prompts)
+    _, cluster = np.unique(prompts, return_inverse=True)
+    n, k = len(scores), int(cluster.max()) + 1
+    p = float(scores.mean())
+    if k == n:
+        return float(n)
+    if k < 2 or np.all(scores == scores[0]) or p in (0.0, 1.0):
+        return float(k)
+    sums = np.bincount(cluster, weights=scores - p)
+    clustered = k / (k - 1) * float((sums**2).sum()) / n**2
+    return float(n) if clustered == 0 else min(float(n), p * (1 - p) / clustered)
+
+
+def exact_test(scores: np.ndarray, prompts: np.ndarray) -> float:
+    """Two-sided p-value of the sign test over prompts: is each won as often as lost?  1 where no prompt is decided."""
+    from scipy.stats import binomtest
+
+    means = per_prompt(scores, prompts)
+    won, lost = int((means > 0.5).sum()), int((means < 0.5).sum())
+    return float(binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
+
+
+def per_prompt(scores: np.ndarray, prompts: np.ndarray) -> np.ndarray:
+    """Mean score of each prompt, in the prompts' order."""
+    scores, prompts = _checked(scores, prompts)
+    _, cluster = np.unique(prompts, return_inverse=True)
+    return np.asarray(np.bincount(cluster, weights=scores) / np.bincount(cluster)) if len(scores) else np.empty(0)
+
+
+def prompts_needed(scores: np.ndarray, prompts: np.ndarray, points: float = 0.05) -> tuple[int, int]:
+    """Prompts that show a rate of 0.5 + `points` (two-sided 5 %, power 80 %): with verdicts this spread out, and without ties."""
+    means = per_prompt(scores, prompts)
+    spread = float(means.var()) if len(means) > 1 else 0.25
+    factor = (Z + Z_POWER) ** 2 / points**2
+    return math.ceil(factor * spread), math.ceil(factor * 0.25)
+
+
+def length_adjusted(scores: np.ndarray, longer: np.ndarray, prompts: np.ndarray) -> Rate | None:
+    """The win rate at equal length, from a logistic regression on the difference; None where it cannot be told.
+
+    Args:
+        longer: (n,) tokens of a minus tokens of b.
+
+    The interval is of the sandwich estimate, clustered by prompt.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    scores, prompts = _checked(scores, prompts)
+    spread = float(np.std(longer)) if len(scores) else 0.0
+    if len(scores) < 3 or len(np.unique(prompts)) < 3 or np.all(scores == 1) or np.all(scores == 0):
+        return None
+    if spread == 0.0:
+        rate = win_rate(scores, prompts)
+        return rate if longer[0] == 0 else None  # always longer by the same: length and text cannot be told apart
+    x = np.column_stack([np.ones(len(scores)), np.asarray(longer, float) / spread])
+    fit = LogisticRegression(C=10.0, fit_intercept=False, tol=1e-8, max_iter=1000)
+    fit.fit(np.vstack([x, x]), np.r_[np.ones(len(x)), np.zeros(len(x))], sample_weight=np.r_[scores, 1 - scores])
+    b = fit.coef_[0]
+    p = 1 / (1 + np.exp(-x @ b))
+    bread = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x + 0.1 * np.eye(2))
+    _, cluster = np.unique(prompts, return_inverse=True)
+    pull = np.zeros((int(cluster.max()) + 1, 2))
+    np.add.at(pull, cluster, x * (scores - p)[:, None])
+    half = Z * math.sqrt(float((bread @ (pull.T @ pull) @ bread)[0, 0]) * len(pull) / (len(pull) - 1))
+    low, value, high = (1 / (1 + math.exp(-v)) for v in (b[0] - half, b[0], b[0] + half))
+    return Rate(value, low, high, len(scores), effective_number(scores, prompts))
+
+
+def share(hits: np.ndarray, prompts: np.ndarray) -> Rate:
+    """A plain share with its clustered interval: position rate, flip rate."""
+    return win_rate(np.asarray(hits, float), prompts)
+
+
+def kappa(one: Sequence[str], other: Sequence[str], prompts: Sequence[int], seed: int = 0) -> Agreement:
+    """Cohen's kappa of two raters who said a, b or tie of the same items; the interval by resampling prompts."""
+    if len(one) != len(other) or len(one) != len(prompts):
+        raise ValueError("two raters must have rated the same items")
+    if not one:
+        return Agreement(math.nan, -1.0, 1.0, math.nan, 0)
+    labels = sorted({*one, *other})
+    i, j = (np.array([labels.index(x) for x in said]) for said in (one, other))
+    value = _kappa(i, j, len(labels))
+    groups = _groups(np.asarray(prompts))
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(DRAWS):
+        rows = np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])
+        drawn.append(_kappa(i[rows], j[rows], len(labels)))
+    known = [v for v in drawn if not math.isnan(v)]
+    few = len(groups) < 2 or not known or math.isnan(value)
+    low, high = (-1.0, 1.0) if few else np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Agreement(value, float(low), float(high), float(np.mean(i == j)), len(one))
+
+
+def _kappa(i: np.ndarray, j: np.ndarray, k: int) -> float:
+    """(observed - expected) / (1 - expected); nan where both only ever say the same one thing."""
+    table = np.bincount(i * k + j, minlength=k * k).reshape(k, k) / len(i)
+    expected = float(table.sum(1) @ table.sum(0))
+    return math.nan if expected >= 1 - 1e-12 else (float(np.trace(table)) - expected) / (1 - expected)
+
+
+def bradley_terry(
+    a: Sequence[str], b: Sequence[str], scores: np.ndarray, prompts: np.ndarray, draws: int = DRAWS, seed: int = 0
+) -> list[Strength]:
+    """Strengths of all players, the strongest first; a beats b with log odds strength(a) - strength(b).
+
+    A light ridge keeps them finite where somebody never lost, and puts players without comparisons at the mean.
+    """
+    scores, prompts = _checked(scores, prompts)
+    names = sorted({*a, *b})
+    if len(names) < 2:
+        return []
+    i, j = (np.array([names.index(x) for x in side]) for side in (a, b))
+    value = _strengths(i, j, scores, np.ones(len(scores)), len(names))
+    groups = _groups(prompts)
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((draws, len(names)))
+    for draw in range(draws):
+        weight = np.zeros(len(scores))
+        for g in rng.integers(len(groups), size=len(groups)):
+            weight[groups[g]] += 1
+        drawn[draw] = _strengths(i, j, scores, weight, len(names))
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0) if draws else (value, value)
+    found = [Strength(n, float(v), float(x), float(y)) for n, v, x, y in zip(names, value, low, high, strict=True)]
+    return sorted(found, key=lambda s: (-s.value, s.name))
+
+
+def _strengths(i: np.ndarray, j: np.ndarray, scores: np.ndarray, weight: np.ndarray, k: int) -> np.ndarray:
+    """(k,) log odds about their mean, fitted on wins and losses added up by pair."""
+    from sklearn.linear_model import LogisticRegression
+
+    wins = np.bincount(i * k + j, weights=weight * scores, minlength=k * k)
+    wins += np.bincount(j * k + i, weights=weight * (1 - scores), minlength=k * k)
+    winner, loser = np.divmod(np.flatnonzero(wins), k)
+    x = np.zeros((len(winner), k))
+    x[np.arange(len(winner)), winner], x[np.arange(len(winner)), loser] = 1.0, -1.0
+    fit = LogisticRegression(C=1 / RIDGE, fit_intercept=False, tol=1e-8, max_iter=1000)
+    # Every win is also a loss turned around: the fit wants both classes.
+    count = np.tile(wins[np.flatnonzero(wins)], 2) / 2
+    fit.fit(np.vstack([x, -x]), np.r_[np.ones(len(x)), np.zeros(len(x))], sample_weight=count)
+    strengths = np.asarray(fit.coef_[0])
+    return strengths - strengths.mean()
+
+
+def _groups(prompts: np.ndarray) -> list[np.ndarray]:
+    """Row numbers by prompt."""
+    _, cluster = np.unique(prompts, return_inverse=True)
+    order = np.argsort(cluster, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(cluster))[:-1])
+
+
+def _checked(scores: np.ndarray, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scores, prompts = np.asarray(scores, float), np.asarray(prompts)
+    if scores.shape != prompts.shape or scores.ndim != 1:
+        raise ValueError("scores and prompts must have one entry a verdict")
+    if scores.size and (scores.min() < 0 or scores.max() > 1):
+        raise ValueError("a score lies between 0 and 1")
+    return scores, prompts
