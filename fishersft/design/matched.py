@@ -11,8 +11,9 @@ Exact and lazy.  The loss falls by  gain_i - d log(1 + m_i/t) - (tau + tau_i)/(t
 tau_i = tr(M^-1 X_i^T X_i).  The gain log det(I + X_i S^-1 X_i^T) only shrinks as S grows; the rest costs O(1) a block.  An old
 gain alone is too loose a bound, since every gain shrinks a little at every pick.  So bounds shrink with V: when S^-1 becomes
 S^-1 - Y Y^T, a gain falls by at least ||W_i Y||_F^2, where W_i = chol(I + X_i S^-1 X_i^T)^-1 X_i at the S of any earlier
-evaluation (log det(I - A) <= -tr A, and S only grows).  Products with Y are a tenth of the work of an evaluation.  Where d is small, each
-block is kept as its d x d matrix instead (`matched_small.py`).
+evaluation (log det(I - A) <= -tr A, and S only grows).  Products with Y are a tenth of the work of an evaluation.
+
+Where d is small, each block is kept as its d x d matrix instead (`matched_small.py`).
 """
 
 from __future__ import annotations
