@@ -61,8 +61,9 @@ class Standing:
             return said
         low, high = self.against.low, self.against.high
         differs = "" if low > 1 or high < 1 else ", no clear difference"
+        own = "That" if self.best == self.reference else f"{whose}'s {three(self.errors[self.reference].value)}"
         return (
-            f"{said} {whose}'s {three(self.errors[self.reference].value)} is {three(self.against.value)} times "
+            f"{said} {own} is {three(self.against.value)} times "
             f"{label_of(BASELINE)}'s {three(self.errors[BASELINE].value)} ({three(low)} to {three(high)}{differs})."
         )
 

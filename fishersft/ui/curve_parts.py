@@ -33,24 +33,23 @@ class How:
     log: bool
     guides: bool
     picture: str
+    selectors: tuple[str, ...]
+
+
+def log_switch(row: Any = None) -> bool:
+    """Log axes, of every chart of the page."""
+    help = "Straight lines are power laws there."
+    return bool((row or st).toggle("Log axes", True, key="logarithmic", bind="query-params", help=help))
 
 
 def chart(result: Result, how: How, key: str, height: int = 460) -> None:
     """One measure against n."""
-    shown = st.pills(
-        "Selectors",
-        result.selectors,
-        selection_mode="multi",
-        default=result.selectors,
-        format_func=label_of,
-        key=f"selectors-{key}",
-        label_visibility="collapsed",
-    )
+    shown = [name for name in result.selectors if name in how.selectors]
     if not shown:
         st.info("Choose a selector above to see its curve.", icon=":material/show_chart:")
         return
     fig = curve_plots.error_figure(
-        result, how.measure, log=how.log, guides=how.guides, dark=dark(), height=height, selectors=list(shown)
+        result, how.measure, log=how.log, guides=how.guides, dark=dark(), height=height, selectors=shown
     )
     _plot(fig, how, f"{key}-{how.measure}", MEASURES[how.measure])
 

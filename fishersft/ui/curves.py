@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 import streamlit as st
 
+from fishersft.curves.result import label_of
 from fishersft.curves.standing import standing_of
 from fishersft.curves.timing import read_timing
 from fishersft.errors import StoreError
@@ -60,7 +61,7 @@ def choose_experiment() -> str:
     return str(chosen)
 
 
-def controls(*, worlds: bool = False) -> tuple[How, str, int]:
+def controls(selectors: list[str], *, worlds: bool = False) -> tuple[How, str, int]:
     """What is drawn, at equal what (two worlds), and at which budget it is put into words."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
     equal = "tokens"
@@ -87,7 +88,7 @@ def controls(*, worlds: bool = False) -> tuple[How, str, int]:
         "or the mean over all sentences. G-criterion: the worst leverage, lower is better. log det: of the design matrix.",
     )
     n = row.selectbox("Put into words at n", AT, index=2, key="n", bind="query-params", width=150)
-    log = row.toggle("Log axes", True, key="logarithmic", bind="query-params", help="Straight lines are power laws there.")
+    log = parts.log_switch(row)
     guides = row.toggle(
         "Guides", False, key="guides", bind="query-params", help="Slopes -1/2 and -0.3, and the fitted shape of the bound."
     )
@@ -100,12 +101,22 @@ def controls(*, worlds: bool = False) -> tuple[How, str, int]:
         bind="query-params",
         help="What the camera above a chart saves.",
     )
-    return How(SHOWN[str(shown)], bool(log), bool(guides), str(picture)), equal, int(n or 200)
+    names = st.pills(
+        "Selectors",
+        selectors,
+        selection_mode="multi",
+        default=selectors,
+        format_func=label_of,
+        key=f"selectors-{'-'.join(selectors)}",
+        wrap=True,
+        help="Which curves are drawn; the words and numbers are of all of them.",
+    )
+    return How(SHOWN[str(shown)], bool(log), bool(guides), str(picture), tuple(names or ())), equal, int(n or 200)
 
 
 def two_worlds() -> None:
     """The shipped pair: what coverage is worth, and what only length is."""
-    how, equal, n = controls(worlds=True)
+    how, equal, n = controls(parts.opened(curve_results.find("imbalanced-tokens")).selectors, worlds=True)
     for column, (world, heading) in zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True):
         with column:
             st.subheader(heading, anchor=False)
@@ -155,7 +166,7 @@ def _label(found: Found) -> str:
 def show(found: Found) -> None:
     """One result, whatever its kind."""
     if found.kind == curve_results.TIMING:
-        how, *_ = controls()
+        how = How("maximum", parts.log_switch(), False, "png", ())
         parts.timing(read_timing(found.folder), how, found)
         return
     try:
@@ -163,7 +174,7 @@ def show(found: Found) -> None:
     except StoreError as error:
         st.info(components.escape_markdown(str(error)), icon=":material/hourglass_empty:")
         return
-    how, _, n = controls()
+    how, _, n = controls(result.selectors)
     asked = int(result.about.settings["runs"])
     if result.runs < asked:
         st.info(

@@ -162,7 +162,7 @@ def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
         on_select=picked,
         selection_mode="single-row",
         placeholder="",
-        height=min(320, 38 + 35 * len(rows)),
+        height=min(320, 46 + 35 * len(rows)),
         alt=f"One row a {key}, the last first",
         column_config={
             "done": st.column_config.ProgressColumn("done", min_value=0, max_value=1, format="percent", width=90),
