@@ -18,16 +18,16 @@ TALL = 440
 LOW = 320
 
 
-def plane(dark: bool, reach: float, *, height: int = TALL, **layout: Any) -> go.Figure:
-    """An empty plane, as far as `reach` in each direction, with equal axes that nobody zooms by accident."""
+def plane(dark: bool, box: tuple[float, ...], *, height: int = TALL, **layout: Any) -> go.Figure:
+    """An empty plane with equal axes that nobody zooms by accident; `box` is left, right, bottom and top."""
     axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
-    common = {**axis, "range": [-reach, reach], "zeroline": True, "zerolinecolor": ink(dark)[1], "fixedrange": True}
+    common = {**axis, "zeroline": True, "zerolinecolor": ink(dark)[1], "fixedrange": True}
 
     def named(text: str, **more: Any) -> dict[str, Any]:
         return {**common, "title": {**axis["title"], "text": text}, **more}
 
-    across = named("first coordinate of a row", constrain="domain")
-    up = named("second coordinate", scaleanchor="x", constrain="domain")
+    across = named("first coordinate of a row", range=box[:2], constrain="domain")
+    up = named("second coordinate", scaleanchor="x", range=box[2:], constrain="domain", constraintoward="top")
     return figure(dark, height=height, xaxis=across, yaxis=up, dragmode=False, **layout)
 
 

@@ -102,16 +102,19 @@ class Ellipse(Lesson):
     name: ClassVar[str] = "ellipse"
     title: ClassVar[str] = "Points and the ellipse"
     lines: ClassVar[tuple[str, ...]] = (
-        "Each point is a row x, one token's embedding, here in two dimensions; the ellipse is what you still do not know about a "
-        "linear model after seeing its rows.",
+        "Each point is a row x, one token's embedding, here in two dimensions; the ellipse is what you still do not know about "
+        "a linear model after seeing its rows.",
         "A row shrinks the ellipse in its own direction, a long row more than a short one; its weight counts how often it is "
         "seen.",
         "Add points along one line: the ellipse gets thin and stays long. That is what a poor design looks like.",
     )
-    formula: ClassVar[str] = r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top \qquad \{\theta : \theta^\top V \theta \le 5.99\}"
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top",
+        r"\{\theta : \theta^\top V \theta \le 5.99\}",
+    )
     symbols: ClassVar[str] = (
-        "X is the matrix of rows x, V the design matrix, sigma2 the weight of the identity, w a weight. The ellipse is the 95 % "
-        "region of the coefficients, centred at their estimate, for noise of variance 1."
+        "X is the matrix of rows x, V the design matrix, sigma2 the weight of the identity, w a weight. The ellipse is the 95 "
+        "% region of the coefficients, centred at their estimate, for noise of variance 1."
     )
     source: ClassVar[tuple[tuple[str, str], ...]] = (
         (TEXTBOOK, "Bayesian linear regression; D, A, E and G are the classical criteria of optimal design."),
@@ -146,7 +149,7 @@ class Ellipse(Lesson):
                 "A: trace of V⁻¹",
                 short(inverse.sum()),
                 "The sum of the variances of the two coefficients; small is good.",
-                "average variance, times 2",
+                "both variances added",
             ),
             Number(
                 "E: largest variance",
@@ -165,8 +168,7 @@ class Ellipse(Lesson):
             "Your points and the 95 % ellipse",
             self._figure(dark, revealed),
             f"{several(len(self.points), 'point')} in the plane, larger where the weight is larger, and an ellipse with half "
-            f"axes "
-            f"{short(half[0])} and {short(half[1])}; three hollow candidates A, B and C.",
+            f"axes {short(half[0])} and {short(half[1])}; three hollow candidates A, B and C.",
             "Blue: points, area by weight. Line: the 95 % ellipse; dotted: without any point. A, B, C: candidates of the "
             "question. Places to click lie a quarter apart; hover tells the leverage there.",
         )
@@ -188,7 +190,7 @@ class Ellipse(Lesson):
     def _figure(self, dark: bool, revealed: bool) -> go.Figure:
         import plotly.graph_objects as go
 
-        fig = drawing.plane(dark, REACH)
+        fig = drawing.plane(dark, (-REACH, REACH, -REACH, REACH), height=480)
         fig.update_layout(clickmode="event+select", hoverdistance=20)
         blue, symbol = style("token_od", dark)
         empty = drawing.ellipse_of(self.sigma2 * np.eye(2), LEVEL)

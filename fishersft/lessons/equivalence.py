@@ -18,7 +18,20 @@ import numpy as np
 
 from fishersft.design.information import leverage, log_det
 from fishersft.lessons import drawing
-from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, choice, control, nats, short
+from fishersft.lessons.lesson import (
+    PAPER,
+    TEXTBOOK,
+    Lesson,
+    Number,
+    Picture,
+    Question,
+    Shown,
+    choice,
+    control,
+    nats,
+    percent,
+    short,
+)
 from fishersft.plots import VERMILION, ink, style
 
 if TYPE_CHECKING:
@@ -89,13 +102,15 @@ class Equivalence(Lesson):
     lines: ClassVar[tuple[str, ...]] = (
         "Four numbers judge a design: D, the volume of what is uncertain; A, its average; E, its worst direction; G, the worst "
         "prediction at any point of the pool. They want different designs.",
-        "Leverage, the shade, is the variance of a prediction at each place of the plane. Weighted by the design its average is "
-        "always d = 2, so the worst cannot be below 2.",
+        "Leverage, the shade, is the variance of a prediction at each place of the plane. Weighted by the design its average "
+        "is always d = 2, so the worst cannot be below 2.",
         "Give weight to points of high leverage, outside the red line, and take it from those inside. When no point is left "
         "outside, the worst leverage is 2, and this very design has the largest log det too.",
     )
-    formula: ClassVar[str] = (
-        r"M(w) = \sum_i w_i\, x_i x_i^\top \qquad w^* = \arg\max_w \log\det M(w) \iff \max_i\, x_i^\top M(w^*)^{-1} x_i = d"
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"M(w) = \sum_i w_i\, x_i x_i^\top",
+        r"w^* = \arg\max_w\, \log\det M(w)",
+        r"\iff \max_i\, x_i^\top M(w^*)^{-1} x_i = d",
     )
     symbols: ClassVar[str] = (
         "w are weights that sum to 1, M is V per unit of weight without its prior, d the number of dimensions."
@@ -150,10 +165,9 @@ class Equivalence(Lesson):
                 "Leverage over the plane",
                 self._plane(X, w, M, dark, revealed),
                 f"Leverage as shade over the plane, {len(X)} points with their weights as size, and the line where leverage is "
-                f"2; "
-                f"{outside} of the points lie outside it.",
-                "Shade: leverage. Points: area by weight; crosses have less than 1 %. Red line: leverage 2; "
-                f"{outside} of {len(X)} points lie outside.",
+                f"2; {outside} of the points lie outside it.",
+                f"Shade: leverage. Points: area by weight; crosses have less than 1 %. Red line: leverage 2; {outside} of "
+                f"{len(X)} points lie outside.",
             ),
             Picture(
                 "The worst leverage falls to d",
@@ -168,29 +182,29 @@ class Equivalence(Lesson):
         best = optimal_weights(X)
         kept = int((best > KEPT).sum())
         counts = [c for c in range(2, max(4, kept) + 1) if c <= len(X)]  # one point leaves a direction unknown
-        shares = ", ".join(f"{w:.0%}" for w in np.sort(best[best > KEPT])[::-1])
+        shares = ", ".join(f"{percent(w)}" for w in np.sort(best[best > KEPT])[::-1])
         return Question(
             f"In the best design for these {len(X)} points, how many keep more than 1 % of the weight?",
             tuple(f"{c} of {len(X)}" for c in counts),
             counts.index(kept),
-            f"{kept}, with shares {shares}. In two dimensions some best design needs no more than three. The ellipse of "
-            f"leverage 2 is then the smallest "
-            "one around the origin that holds every point, and touches those that keep weight (marked on the picture).",
+            f"Their shares: {shares}. In two dimensions some best design needs no more than three. The ellipse of leverage 2 is "
+            "then the smallest one around the origin that holds every point, and touches those that keep weight (marked on the "
+            "picture).",
         )
 
     def _plane(self, X: np.ndarray, w: np.ndarray, M: np.ndarray, dark: bool, revealed: bool) -> go.Figure:
         import plotly.graph_objects as go
 
-        reach = 1.25 * float(np.abs(X).max())
-        fig = drawing.plane(dark, reach)
-        ticks = np.linspace(-reach, reach, 61)
-        grid = np.stack([g.ravel() for g in np.meshgrid(ticks, ticks)], axis=1)
+        right, up = 1.2 * np.maximum(np.abs(X).max(0), np.abs(X).max() / 2)
+        fig = drawing.plane(dark, (-right, right, -up, up))
+        across, upwards = np.linspace(-right, right, 61), np.linspace(-up, up, 61)
+        grid = np.stack([g.ravel() for g in np.meshgrid(across, upwards)], axis=1)
         blue, symbol = style("token_od", dark)
         ground = "#14171A" if dark else "#FFFFFF"
         fig.add_trace(
             go.Heatmap(
-                x=ticks,
-                y=ticks,
+                x=across,
+                y=upwards,
                 z=np.minimum(leverage(M, grid), 8).reshape(61, 61),
                 zmin=0,
                 zmax=8,

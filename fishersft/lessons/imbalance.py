@@ -17,7 +17,7 @@ import numpy as np
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, leverage
 from fishersft.lessons import drawing
-from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, several, short
+from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several, short
 from fishersft.plots import VERMILION, ink, style
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ class Imbalance(Lesson):
         "A uniform draw looks like the pool: what is rare there is rare in the draw, and often missing.",
         "The design asks what is still uncertain, so it goes to the rare topic as soon as one more common sentence would gain "
         "less.",
-        "Its worst leverage falls early; that of draws depends on luck. All sentences are equally long here, so this is "
-        "coverage, "
-        "not length. On a balanced pool the difference goes away.",
+        "Its worst leverage falls early; that of draws depends on luck. All sentences have six tokens here, so this is coverage "
+        "and not length.",
     )
-    formula: ClassVar[str] = (
-        r"G(S) = \max_{x \in \text{pool}} x^\top V(S)^{-1} x \qquad P(\text{no rare one}) = \binom{N - r}{n} \Big/ \binom{N}{n}"
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"G(S) = \max_{x \in \text{pool}} x^\top V(S)^{-1} x",
+        r"P(\text{no rare one}) = \binom{N - r}{n} \Big/ \binom{N}{n}",
     )
     symbols: ClassVar[str] = (
         "n sentences are drawn from N = 200 of which r are rare; G is the worst leverage over the pool's tokens."
@@ -114,7 +114,7 @@ class Imbalance(Lesson):
                 "Rare sentences, TokenOD",
                 f"{covered} of {n}",
                 "How many of its picks are on the rare topic.",
-                f"the pool has {self.rare / SENTENCES:.0%}",
+                f"the pool has {percent(self.rare / SENTENCES)}",
             ),
             Number(
                 "Draws without any",
@@ -128,8 +128,7 @@ class Imbalance(Lesson):
                 "The pool and the picks",
                 self._plane(dark),
                 f"Two hundred sentences in the plane, {self.rare} of them in a cluster of their own; TokenOD takes {covered} of "
-                f"its {n} "
-                "picks there.",
+                f"its {n} picks there.",
                 "Dots: means of the sentences. Blue: TokenOD's picks; squares: the first of the draws.",
             ),
             Picture(
@@ -146,14 +145,19 @@ class Imbalance(Lesson):
         low, middle, high = CUTS
         return Question(
             f"{several(self.picks, 'sentence')} drawn at random, {self.rare} of 200 rare: how likely does the draw hold no rare "
-            f"one?",
-            (f"at most {low:.0%}", f"{low:.0%} to {middle:.0%}", f"{middle:.0%} to {high:.0%}", f"more than {high:.0%}"),
+            "one?",
+            (
+                f"at most {percent(low)}",
+                f"{percent(low)} to {percent(middle)}",
+                f"{percent(middle)} to {percent(high)}",
+                f"more than {percent(high)}",
+            ),
             sum(chance > c for c in CUTS),
-            f"{chance:.1%}; {empty} of the {DRAWS} draws on the picture hold none, and their worst leverage stays high.",
+            f"{percent(chance, 1)}; {empty} of the {DRAWS} draws on the picture hold none, and their worst leverage stays high.",
         )
 
     def _plane(self, dark: bool) -> go.Figure:
-        fig = drawing.plane(dark, 3.0, height=drawing.TALL)
+        fig = drawing.plane(dark, (-1.9, 3.3, -0.7, 3.0))
         means = self.values.reshape(SENTENCES, TOKENS, 2).mean(1)
         blue, symbol = style("token_od", dark)
         grey, square = style("uniform", dark)

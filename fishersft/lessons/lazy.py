@@ -15,7 +15,7 @@ import numpy as np
 from fishersft.design.greedy import Shard, winner_of
 from fishersft.design.threads import suited_to
 from fishersft.lessons import drawing
-from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, several
+from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several
 from fishersft.plots import VERMILION, ink, style
 
 if TYPE_CHECKING:
@@ -78,14 +78,13 @@ class Lazy(Lesson):
     lines: ClassVar[tuple[str, ...]] = (
         "After a pick every gain has changed, so the plain rule computes them all again.",
         "But gains only shrink: yesterday's gain is an upper bound on today's. Look at the highest bound first, and stop as "
-        "soon as "
-        "no bound reaches the best gain found.",
-        "The picks are the same, exactly. A pick from one topic leaves the bounds of the others nearly true; with one topic they "
-        "all fall together and less is saved.",
+        "soon as no bound reaches the best gain found.",
+        "The picks are the same, exactly. A pick from one topic leaves the bounds of the others nearly true; with one topic "
+        "they all fall together and less is saved.",
     )
-    formula: ClassVar[str] = (
-        r"\text{gain}_i(V_{\text{now}}) \le \text{gain}_i(V_{\text{then}}) \quad\text{for}\quad V_{\text{now}} \succeq "
-        r"V_{\text{then}}"
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"V_{\text{now}} \succeq V_{\text{then}} \Rightarrow",
+        r"\text{gain}_i(V_{\text{now}}) \le \text{gain}_i(V_{\text{then}})",
     )
     symbols: ClassVar[str] = "gain_i(V) = log det(V + X_iᵀ X_i) − log det V. A gain computed then bounds the gain now."
     source: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -114,7 +113,7 @@ class Lazy(Lesson):
             ),
             Number(
                 "Saved",
-                f"{1 - lazily / naively:.0%}",
+                f"{percent(1 - lazily / naively)}",
                 "Share of the naive way's gains that were never computed.",
                 f"{naively - lazily:,} of {naively:,}",
             ),
@@ -130,8 +129,7 @@ class Lazy(Lesson):
                 "Which gains each pick computed",
                 self._map(until, dark),
                 f"A table of {SENTENCES} sentences by {until} picks: dark cells are gains computed for that pick, light ones "
-                f"bounds "
-                f"that were good enough; {lazily} of {naively} are dark.",
+                f"bounds that were good enough; {lazily} of {naively} are dark.",
                 "A column is a pick, a row a sentence. Filled: gain computed. Empty: its old bound was low enough. Star: picked.",
             ),
             Picture(

@@ -20,7 +20,7 @@ import numpy as np
 from fishersft.design.greedy import Contender, winner_of
 from fishersft.design.information import design_matrix, gain, log_det
 from fishersft.lessons import drawing
-from fishersft.lessons.lesson import PAPER, READING, Lesson, Number, Picture, Question, Shown, control, nats
+from fishersft.lessons.lesson import PAPER, READING, Lesson, Number, Picture, Question, Shown, control, nats, percent
 from fishersft.plots import GREEN, PURPLE, VERMILION, ink, style
 
 if TYPE_CHECKING:
@@ -61,21 +61,19 @@ class Lemma(Lesson):
     title: ClassVar[str] = "What the lemma leaves out"
     lines: ClassVar[tuple[str, ...]] = (
         "The true information about the last layer is a large matrix with the model's probabilities in it. Lemma 3.1 bounds "
-        "its log "
-        "det from below by a small matrix, V, that has only the rows.",
+        "its log det from below by a small matrix, V, that has only the rows.",
         "One class must be pinned: with all of them free the smallest eigenvalue is exactly 0. And the bound holds for every "
-        "row at "
-        "once, so the surest row sets it.",
+        "row at once, so the surest row sets it.",
         "What the model already knows never enters V. When it is sure, the true information shrinks, V stays, and the best "
-        "sentence "
-        "can be another. All ten are about equally long here.",
+        "sentence can be another. All ten are about equally long here.",
     )
-    formula: ClassVar[str] = (
-        r"\log\det\Big(\sigma^2 I + \sum_x (\mathrm{diag}(p) - p p^\top) \otimes x x^\top\Big) \;\ge\; (L-1)\,\big(\log\det V + "
-        r"d \log c\big)"
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"H = \sigma^2 I + \sum_x (\mathrm{diag}(p) - p p^\top) \otimes x x^\top",
+        r"\log\det H \ge (L-1)(\log\det V + d \log c)",
     )
     symbols: ClassVar[str] = (
-        "p are the model's probabilities at x (without the pinned class), c the smallest eigenvalue of any diag(p) − p pᵀ."
+        "L is the number of classes, d of dimensions, p are the model's probabilities at x (without the pinned class), c the "
+        "smallest eigenvalue of any diag(p) − p pᵀ."
     )
     source: ClassVar[tuple[tuple[str, str], ...]] = (
         (PAPER, "Lemma 3.1; one reviewer called the step a leap of faith."),
@@ -136,13 +134,13 @@ class Lemma(Lesson):
                 "Constant c",
                 f"{c:.2g}",
                 "The smallest eigenvalue over all rows, one class pinned.",
-                "free: 0" if free < 1e-12 else f"free: {free:.1e}",
+                "all classes free: 0" if free < 1e-12 else f"all classes free: {free:.1e}",
             ),
             Number(
-                "The model's average top probability",
-                f"{most:.0%}",
+                "Average top probability",
+                f"{percent(most)}",
                 "How sure it is, over the thirty tokens.",
-                f"guessing: {1 / self.classes:.0%}",
+                f"guessing: {percent(1 / self.classes)}",
             ),
         )
         by_rows, true_gains = self.gains()
@@ -150,9 +148,8 @@ class Lemma(Lesson):
             Picture(
                 "The surer the model, the looser the bound",
                 self._bound(dark),
-                f"log det in nats against how sure the model is: the true information falls, the bound falls faster, V does not "
-                f"move. "
-                f"Here {nats(true)} and {nats(bound)}.",
+                "log det in nats against how sure the model is: the true information falls, the bound falls faster, V does not "
+                f"move. Here {nats(true)} and {nats(bound)}.",
                 "All ten sentences in the design. Upright line: this model. The bound soon falls out of the picture.",
             ),
             Picture(
@@ -160,7 +157,7 @@ class Lemma(Lesson):
                 self._bars(by_rows, true_gains if revealed else None, dark),
                 "Bars: the first gain of each of ten sentences from the rows alone"
                 + (" and under the true information." if revealed else "; the true ones come with the answer."),
-                f"Blue: (L − 1) times the gain under V, what TokenOD sees. Purple: the true "
+                "Blue: (L − 1) times the gain under V, what TokenOD sees. Purple: the true "
                 f"gain{'' if revealed else ', with the answer'}.",
             ),
         )
@@ -174,7 +171,7 @@ class Lemma(Lesson):
             ("yes, the same sentence", "no, another one"),
             int(a != b),
             f"TokenOD takes sentence {a + 1} ({nats(true[a])} in truth); the most has sentence {b + 1} ({nats(true[b])}). "
-            + (f"{lost:.0%} is lost." if a != b else "Make the model surer, or change the classes."),
+            + (f"{percent(lost)} is lost." if a != b else "Make the model surer, or change the classes."),
         )
 
     def _bound(self, dark: bool) -> go.Figure:
@@ -200,7 +197,7 @@ class Lemma(Lesson):
         fig = drawing.axes(dark, "sentence", "first gain (nats)", height=drawing.LOW + 40, barmode="group")
         blue, _ = style("token_od", dark)
         x = np.arange(1, SENTENCES + 1)
-        pattern = {"shape": "/", "fgcolor": ink(dark)[0], "solidity": 0.12}
+        pattern = {"shape": "/", "fgcolor": ink(dark)[0], "solidity": 0.12, "bgcolor": PURPLE}
         fig.add_trace(go.Bar(x=x, y=by_rows, name="rows alone", marker={"color": blue}, hovertemplate="%{y:.2f} nats"))
         if true is not None:
             fig.add_trace(

@@ -109,7 +109,7 @@ class Lesson(ABC):
         name: in addresses.
         title: on screen.
         lines: three or four short sentences.
-        formula: TeX.
+        formulas: TeX, each short enough for a phone.
         symbols: what stands for what in the formula.
         source: (PAPER, READING, OURS or TEXTBOOK, where).
     """
@@ -117,7 +117,7 @@ class Lesson(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     lines: ClassVar[tuple[str, ...]]
-    formula: ClassVar[str]
+    formulas: ClassVar[tuple[str, ...]]
     symbols: ClassVar[str]
     source: ClassVar[tuple[tuple[str, str], ...]]
 
@@ -136,6 +136,11 @@ def several(n: float, noun: str) -> str:
     return f"{n:,g} {noun}" if n == 1 else f"{n:,g} {noun}s"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """`37 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def nats(value: float | np.floating[Any]) -> str:
     """Three significant digits with the unit."""
     return f"{short(value)} nats"
@@ -143,4 +148,4 @@ def nats(value: float | np.floating[Any]) -> str:
 
 def short(value: float | np.floating[Any]) -> str:
     """Three significant digits at most, thousands separated."""
-    return f"{value:,.0f}" if abs(float(value)) >= 100 else f"{value:.3g}"
+    return (f"{value:,.0f}" if abs(float(value)) >= 100 else f"{value:.3g}").replace("-", "−")

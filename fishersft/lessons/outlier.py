@@ -42,14 +42,12 @@ class Outlier(Lesson):
         "To log det a far row is a bargain: the longer the better, without limit. If it is noise, TokenOD buys noise first.",
         "MatchedOD asks that the picks' second moment look like the pool's. A missing direction costs, through the log det; "
         "too much of one costs as well, through the trace.",
-        "So an outlier comes late or not at all, while what is rare but not far is still covered. This is a lead, not yet a "
-        "claim.",
+        "So an outlier comes late: it is bought when the rest can pay for it. This is a lead, not yet a claim.",
     )
-    formula: ClassVar[str] = r"\mathrm{loss}(S, t) = \mathrm{tr}(M^{-1} S/t) - \log\det(M^{-1} S/t) - d"
+    formulas: ClassVar[tuple[str, ...]] = (r"\mathrm{tr}(M^{-1} S/t) - \log\det(M^{-1} S/t) - d",)
     symbols: ClassVar[str] = (
         "M is the pool's second moment of tokens, S the picks' sum of x xᵀ plus 20 tokens of prior, t their number; the loss "
-        "is twice a "
-        "Kullback-Leibler divergence and 0 when both agree."
+        "is twice a Kullback-Leibler divergence and 0 when both agree."
     )
     source: ClassVar[tuple[tuple[str, str], ...]] = ((OURS, "MatchedOD. It is neither in the paper nor proven better."),)
 
@@ -105,16 +103,16 @@ class Outlier(Lesson):
             Picture(
                 "The pool, the outlier and the picks",
                 self._plane(dark, revealed),
-                f"Sixty sentences in the plane, one of them {self.distance:g} away, and the first {several(n, 'pick')} of TokenOD"
-                + (" and MatchedOD, with the ellipses of their second moments." if revealed else "."),
-                "Dots: means of the sentences; star: the outlier. Ellipses: second moments of the pool (dotted) and of the picks"
-                + (" (blue TokenOD, green MatchedOD)." if revealed else "; MatchedOD's come with the answer."),
+                f"Sixty sentences in the plane, one of them {self.distance:g} away, and the first {several(n, 'pick')} of "
+                "TokenOD" + (" and MatchedOD, with the ellipses of their second moments." if revealed else "."),
+                "Dots: means of the sentences; star: the outlier. Ellipses: second moments of the pool (dotted) and of the "
+                "picks" + (" (blue TokenOD, green MatchedOD)." if revealed else "; MatchedOD's come with the answer."),
             ),
             Picture(
                 "Stein's loss against the picks",
                 self._losses(dark),
                 "Stein's loss against picks: MatchedOD stays near 0, TokenOD is above it.",
-                "How unlike the pool the picks are. The 20 tokens of prior make both start near 0.",
+                "How unlike the pool the picks are. 0 is a perfect match; 20 tokens of the pool itself count as prior.",
             ),
         )
         return Shown(pictures, numbers, self._question(ranks[1]))
@@ -129,14 +127,14 @@ class Outlier(Lesson):
             options,
             answer,
             f"It is pick {rank} of {SENTENCES}; TokenOD takes it as pick {self.orders[0].index(OUTLIER) + 1}. It is part of the "
-            f"pool "
-            "too, so its price is not infinite: a little of its direction is wanted.",
+            "pool too, so its price is not infinite: a little of its direction is wanted.",
         )
 
     def _plane(self, dark: bool, revealed: bool) -> go.Figure:
         token_od, matched_od, _ = self.orders
         means = self.blocks[0].reshape(SENTENCES, TOKENS, 2).mean(1)
-        fig = drawing.plane(dark, max(3.0, 1.15 * float(np.abs(means).max())))
+        low, high = np.minimum(means.min(0), [-2.6, -2.0]), np.maximum(means.max(0), [2.6, 2.0])
+        fig = drawing.plane(dark, tuple(1.1 * float(edge) for edge in (low[0], high[0], low[1], high[1])))
         blue, circle = style("token_od", dark)
         green, hexagon = style("matched_od", dark)
         fig.add_trace(drawing.points(means[:OUTLIER], "sentences", ink(dark)[2], "circle", 5, opacity=0.45))

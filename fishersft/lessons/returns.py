@@ -48,12 +48,12 @@ class Returns(Lesson):
         "The first copy of a row tells much, the second less: the ellipse is already thin in its direction.",
         "A row in another direction keeps what it would gain, the more the nearer it is to a right angle, but never gains more "
         "than before. That is submodularity.",
-        "So a selector that looks at gains leaves duplicates alone by itself, and a short row in a new direction can beat a long "
-        "one in an old direction.",
+        "So a selector that looks at gains leaves duplicates alone by itself, and a short row in a new direction can beat a "
+        "long one in an old direction.",
     )
-    formula: ClassVar[str] = (
-        r"\log\det(V + x x^\top) - \log\det V = \log(1 + x^\top V^{-1} x) \qquad V \preceq V' \;\Rightarrow\; x^\top V'^{-1} x "
-        r"\le x^\top V^{-1} x"
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"\log\frac{\det(V + x x^\top)}{\det V} = \log(1 + x^\top V^{-1} x)",
+        r"V \preceq V' \Rightarrow x^\top V'^{-1} x \le x^\top V^{-1} x",
     )
     symbols: ClassVar[str] = "V is the design matrix before, x a new row, sigma2 = 1. A has length 1 and B has length 0.6."
     source: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -110,12 +110,11 @@ class Returns(Lesson):
             ("A once more", "B", "about the same (within 2 %)"),
             answer,
             f"A once more gains {nats(again)}, B gains {nats(other)}. Move the copies: the answer turns where the curves cross, "
-            f"if "
-            "they do.",
+            "if they do.",
         )
 
     def _plane(self, dark: bool) -> go.Figure:
-        fig = drawing.plane(dark, 1.25, height=drawing.LOW)
+        fig = drawing.plane(dark, (-1.25, 1.25, -1.15, 1.15), height=drawing.LOW)
         blue, _ = style("token_od", dark)
         V = design_matrix([np.tile(A, (self.copies, 1))], 2)
         fig.add_trace(drawing.line(drawing.ellipse_of(np.eye(2)), "before", ink(dark)[2], dash="dot", width=1.5))

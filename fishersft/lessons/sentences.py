@@ -42,10 +42,10 @@ class Sentences(Lesson):
         "Divide the gain by the tokens and short sentences come back. Make tokens alike and length is worth less, but still "
         "something.",
     )
-    formula: ClassVar[str] = (
-        r"\log\det(I + X_i V^{-1} X_i^\top) = \sum_j \log(1 + x_{ij}^\top V_{<j}^{-1} x_{ij}) \qquad V_{<j} = V + \sum_{k<j} "
-        r"x_{ik} "
-        r"x_{ik}^\top"
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"\log\det(I + X_i V^{-1} X_i^\top)",
+        r"= \sum_j \log(1 + x_{ij}^\top V_{<j}^{-1} x_{ij})",
+        r"V_{<j} = V + \sum_{k<j} x_{ik} x_{ik}^\top",
     )
     symbols: ClassVar[str] = (
         f"X_i has the tokens of sentence i as rows. Here {SENTENCES} sentences are drawn at random, in {DIMENSION} dimensions."
@@ -117,8 +117,8 @@ class Sentences(Lesson):
             f"TokenOD's {self.picks} picks: how many tokens have they, compared with {self.picks} sentences drawn at random?",
             (f"less than {MORE} times", f"{MORE} to {MUCH_MORE:g} times", f"more than {MUCH_MORE:g} times"),
             int(ratio > MORE) + int(ratio > MUCH_MORE),
-            f"{spent:,} tokens against {chance:.0f} on average, {short(ratio)} times as many. A fair comparison also asks what a "
-            "draw of as many tokens would do.",
+            f"{spent:,} tokens against {chance:.0f} on average, {short(ratio)} times as many. A fair comparison also asks what "
+            "a draw of as many tokens would do.",
         )
 
     def _scatter(self, by_gain: list[int], by_rate: list[int], dark: bool) -> go.Figure:

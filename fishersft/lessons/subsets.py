@@ -8,20 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, islice, pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fishersft.design.certificate import share_of_optimum
 from fishersft.design.greedy import Step, greedy
 from fishersft.lessons import drawing
-from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats
+from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, percent
 from fishersft.plots import GREEN, VERMILION, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-SENTENCES, DIMENSION = 12, 4
+SENTENCES, DIMENSION, MOST = 12, 4, 6
 SAME = 1e-9
 NEARLY = 0.01
 
@@ -39,7 +39,7 @@ def all_subsets(values: np.ndarray, offsets: np.ndarray, n: int) -> tuple[np.nda
 class Subsets(Lesson):
     """Twelve sentences, every subset."""
 
-    picks: int = control(3, 1, 6, 1, "Picks", "How many of the twelve sentences are chosen.")
+    picks: int = control(3, 1, MOST, 1, "Picks", "How many of the twelve sentences are chosen.")
     pool: int = control(1, 1, 30, 1, "Pool", "Another twelve sentences, drawn at random with this seed.")
 
     name: ClassVar[str] = "greedy"
@@ -47,19 +47,18 @@ class Subsets(Lesson):
     lines: ClassVar[tuple[str, ...]] = (
         "The best n sentences cannot be found in a large pool: there are too many subsets. Among twelve sentences all can be "
         "tried.",
-        "Greedy takes the largest gain, then the largest of what is left, and never takes a pick back. It is often the best, and "
-        "proven never below 63 % of it.",
+        "Greedy takes the largest gain, then the largest of what is left, and never takes a pick back. It is often the best, "
+        "and proven never below 63 % of it.",
         "The certificate says more about the case at hand: no selection can gain more than the green line. It needs no brute "
-        "force, "
-        "so the dashboard shows it for any pool.",
+        "force, so the dashboard shows it for any pool.",
     )
-    formula: ClassVar[str] = (
-        r"\max_{|S'| = n} f(S') \;\le\; f(S) + \text{sum of the } n \text{ largest gains outside } S "
-        r"\qquad f(S_{\text{greedy}}) \ge (1 - 1/e)\, \max f"
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"\max_{|S'| = n} f(S') \le f(S) + \sum_{n \text{ largest}} \text{gain}(S)",
+        r"f(S_{\text{greedy}}) \ge (1 - 1/e)\, \max f",
     )
     symbols: ClassVar[str] = (
-        "f(S) is the log det gained by the sentences S; here each has one or two tokens in four dimensions. A uniform draw is a "
-        "random place in the histogram."
+        "f(S) is the log det gained by the sentences S; here each has one or two tokens in four dimensions. A uniform draw is "
+        "a random place in the histogram."
     )
     source: ClassVar[tuple[tuple[str, str], ...]] = (
         (PAPER, "Algorithm 1 is this greedy rule."),
@@ -75,8 +74,13 @@ class Subsets(Lesson):
         return 3 * rows / np.linalg.norm(rows, axis=1, keepdims=True), np.concatenate([[0], np.cumsum(lengths)])
 
     @cached_property
+    def run(self) -> list[Step]:
+        """Greedy's first six picks."""
+        return list(islice(greedy(*self.blocks), MOST))
+
+    @property
     def steps(self) -> list[Step]:
-        return list(islice(greedy(*self.blocks), self.picks))
+        return self.run[: self.picks]
 
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         subsets, f = all_subsets(*self.blocks, self.picks)
@@ -96,9 +100,9 @@ class Subsets(Lesson):
             ),
             Number(
                 "Proven",
-                f"at least {share_of_optimum(reached, bound):.1%}",
+                f"at least {percent(share_of_optimum(reached, bound), 1)}",
                 "Of the best, by the certificate alone.",
-                f"in truth {reached / best:.2%}" if revealed else f"bound {nats(bound)}",
+                f"in truth {percent(reached / best, 2)}" if revealed else f"bound {nats(bound)}",
             ),
             Number(
                 "A random subset",
@@ -111,12 +115,19 @@ class Subsets(Lesson):
             f"All {len(f):,} subsets of {self.picks} of {SENTENCES} sentences",
             self._figure(f, reached, bound, dark, revealed),
             f"Histogram of the log det gained by each of {len(f):,} subsets; greedy reaches {nats(reached)} and the certificate "
-            f"says "
-            f"at most {nats(bound)}.",
+            f"says at most {nats(bound)}.",
             "Bars: how many subsets gain so much. Blue: greedy. Green: the certificate."
             + (" Red: the best subset." if revealed else " The right end of the bars is hidden until you answer."),
         )
-        return Shown((picture,), numbers, self._question(reached, best))
+        growing = Picture(
+            "At every budget",
+            self._budgets(dark, revealed),
+            "log det gained in nats against picks, for greedy, the certificate, the mean of all subsets"
+            + (" and the best subset." if revealed else "."),
+            "One run of greedy answers every smaller budget; the best subset of n need not hold the best of n − 1."
+            + ("" if revealed else " The best subsets come with the answer."),
+        )
+        return Shown((picture, growing), numbers, self._question(reached, best))
 
     def _question(self, reached: float, best: float) -> Question:
         missing = 1 - reached / best
@@ -125,7 +136,8 @@ class Subsets(Lesson):
             f"Is greedy's choice of {self.picks} the best of all subsets in this pool?",
             ("yes, it is the best", "no, but within 1 %", "no, more than 1 % is missing"),
             answer,
-            f"Greedy gains {nats(reached)}, the best subset {best:.5g} nats: {missing:.2%} is missing. Try other pools.",
+            f"Greedy gains {reached:.4g} nats, the best subset {best:.4g} nats: {percent(missing, 2)} is missing. Try other "
+            "pools.",
         )
 
     def _figure(self, f: np.ndarray, reached: float, bound: float, dark: bool, revealed: bool) -> go.Figure:
@@ -153,4 +165,22 @@ class Subsets(Lesson):
         for name, x, colour, dash, shape in lines:
             trace = drawing.line(np.array([[x, 0], [x, top * 1.05]]), name, colour, dash=dash)
             fig.add_trace(trace.update(mode="lines+markers", marker={"symbol": shape, "size": [0, 11], "color": colour}))
+        return fig
+
+    def _budgets(self, dark: bool, revealed: bool) -> go.Figure:
+        budgets = np.arange(1, MOST + 1)
+        every = [all_subsets(*self.blocks, int(n))[1] for n in budgets]
+        blue, symbol = style("token_od", dark)
+        fig = drawing.axes(dark, "picks", "log det gained (nats)")
+        series: list[tuple[str, Any, str, str, str]] = [
+            ("mean of all subsets", [f.mean() for f in every], ink(dark)[2], "solid", "square"),
+            ("greedy", np.cumsum([s.gain for s in self.run]), blue, "solid", symbol),
+            ("certificate", [s.optimum_bound for s in self.run], GREEN, "dash", "square"),
+        ]
+        series += [("best subset", [f.max() for f in every], VERMILION, "dot", "star")] if revealed else []
+        for name, y, colour, dash, shape in series:
+            trace = drawing.points(np.stack([budgets, y], axis=1), name, colour, shape, 8, mode="lines+markers", hoverinfo="all")
+            fig.add_trace(trace.update(line={"color": colour, "width": 2, "dash": dash}, hovertemplate="%{y:.2f} nats"))
+        fig.add_vline(x=self.picks, line={"color": ink(dark)[2], "width": 1.5, "dash": "dot"})
+        fig.update_yaxes(rangemode="tozero")
         return fig

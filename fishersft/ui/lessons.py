@@ -187,7 +187,7 @@ def _widget(control: Control | Choice, default: Any, key: str) -> Any:
         return st.selectbox(control.label, control.options, key=key, help=control.help)
     kind = type(default)
     low, high, step = kind(control.low), kind(control.high), kind(control.step)
-    return kind(st.slider(control.label, low, high, step=step, key=key, help=control.help))
+    return kind(st.slider(control.label, low, high, step=step, format="%g", key=key, help=control.help))
 
 
 def show(learning: Learning) -> Shown:
@@ -247,7 +247,8 @@ def question(learning: Learning, asked: Question) -> None:
 
 def formula(lesson: Lesson) -> None:
     """The formula, its symbols, and where it comes from."""
-    st.latex(lesson.formula)
+    for line in lesson.formulas:
+        st.latex(line)
     st.caption(lesson.symbols)
     for mark, where in lesson.source:
         st.caption(f"**{mark}:** {where}")
