@@ -19,7 +19,7 @@ from fishersft.commands.options import (
     whole_numbers,
 )
 from fishersft.errors import UserError, os_reason
-from fishersft.lm.finetune import Training
+from fishersft.lm.finetune import CHECKPOINT_SECONDS, Training
 from fishersft.lm.generate import Sampling
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "token_od,uniform,longest"
 TRAINING = ("learning_rate", "epochs", "batch", "warmup", "weight_decay", "lora", "rank", "precision")
+WHERE = ("out", "as_json", "threads", "device", "checkpoint_seconds")
 SAMPLING = ("prompts", "prompt_tokens", "new_tokens", "temperature", "top_p", "sampling_seed")
 
 
@@ -54,6 +55,14 @@ def finetune_options(command: Any) -> Any:
             click.option("--new-tokens", type=int, default=s.new_tokens, show_default=True, help="Written at most."),
             click.option("--temperature", type=float, default=s.temperature, show_default=True),
             click.option("--top-p", type=float, default=s.top_p, show_default=True),
+            click.option(
+                "--checkpoint-every",
+                "checkpoint_seconds",
+                type=click.FloatRange(0),
+                default=CHECKPOINT_SECONDS,
+                show_default=True,
+                help="Seconds of work that a kill may cost.",
+            ),
             click.option("--sampling-seed", type=int, default=s.seed, show_default=True, help="Of prompts and sampling."),
         ]
     ):
@@ -102,6 +111,7 @@ def finetune(out: Path | None, as_json: bool, threads: int | None, **options: An
             max_tokens=options["max_tokens"],
             device=options["device"],
             command=_command(),
+            checkpoint_seconds=options["checkpoint_seconds"],
             on_stage=on_stage,
             say=lambda sentence: click.echo(f"fishersft: {sentence}", err=True),
         )
@@ -162,7 +172,7 @@ def write_result(result: Any) -> None:
 
 
 def _command() -> list[str]:
-    """The command line that asked for it, without what only says where and how to print."""
+    """The command line that asked for it, without what only says where and how."""
     from fishersft.commands.options import given_options
 
-    return ["fishersft", "finetune", *given_options(without=("out", "as_json", "threads", "device"))]
+    return ["fishersft", "finetune", *given_options(without=WHERE)]

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fishersft.commands.finetune import finetune_options, plan_of, write_result
-from fishersft.commands.options import CORPUS_HELP, corpus_options, given_options, json_option, load, model_options, stages
+from fishersft.commands.finetune import WHERE, finetune_options, plan_of, write_result
+from fishersft.commands.options import (
+    CORPUS_HELP,
+    corpus_options,
+    given_options,
+    json_option,
+    load,
+    model_options,
+    progress,
+    stages,
+)
+
+if TYPE_CHECKING:
+    from fishersft.judge.report import Report
+    from fishersft.runs.finetune_result import FineTuneResult
+    from fishersft.runs.finetune_run import FineTuneRun
 
 SELECTORS = "token_od,uniform,density,longest,matched_od"
 EQUAL = ("sentences", "tokens")
@@ -26,21 +40,29 @@ EQUAL = ("sentences", "tokens")
 @click.option("--keep-models", is_flag=True, help="Keep the weights of every cell, not only of the whole pool's.")
 @finetune_options
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder; a run each in equal-sentences, equal-tokens."
+    "--judge",
+    "judged",
+    type=click.Choice(["reference", "none"]),
+    default="reference",
+    show_default=True,
+    help="Who compares the texts; fishersft judge asks others afterwards.",
 )
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for equal-sentences and equal-tokens.")
 @json_option
-def reproduce(out: Path, as_json: bool, threads: int | None, **options: Any) -> None:
-    """Fine-tune on every selection of CORPUS (shakespeare, sherlock) and measure it, at equal sentences and at equal tokens.
+def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **options: Any) -> None:
+    """Fine-tune on selections of CORPUS (shakespeare, sherlock), measure and judge, at equal sentences and at equal tokens.
 
-    What `fishersft finetune` does, twice, with the models that both have in common tuned once. The paper used GPT-2: --model gpt2.
+    What `fishersft finetune` and `fishersft judge` do, twice, with the models that both have in common tuned once. The paper
+    used GPT-2: --model gpt2. All of it is written to report.md too.
     """
     from fishersft.runs.finetune_result import FineTuneResult
+    from fishersft.runs.finetune_run import write_text
     from fishersft.runs.finetuning import finetune_run
 
-    command = ["fishersft", "reproduce", *given_options(without=("out", "as_json", "threads", "device"))]
+    command = ["fishersft", "reproduce", *given_options(without=WHERE)]
     plans = {equal: plan_of({**options, "equal": equal, "no_all": False}) for equal in EQUAL}
     corpus, folder = load(options, threads)
-    found = {}
+    found, verdicts = {}, {}
     for equal, plan in plans.items():
         with stages() as on_stage:
             run = finetune_run(
@@ -51,13 +73,43 @@ def reproduce(out: Path, as_json: bool, threads: int | None, **options: Any) -> 
                 max_tokens=options["max_tokens"],
                 device=options["device"],
                 command=command,
+                checkpoint_seconds=options["checkpoint_seconds"],
                 donors=[out / f"equal-{other}" for other in EQUAL if other != equal],
                 on_stage=on_stage,
                 say=lambda sentence: click.echo(f"fishersft: {sentence}", err=True),
             )
         found[equal] = FineTuneResult(run)
         write_result(found[equal])
+        if judged == "reference" and run.prompts:
+            verdicts[equal] = _judged(run, options["device"])
+    text = "\n".join(
+        f"## Equal {equal}\n\n{result.markdown()}\n" + (f"\n{_texts(verdicts[equal], result)}\n" if equal in verdicts else "")
+        for equal, result in found.items()
+    )
+    write_text(out / "report.md", text)
     if as_json:
-        return click.echo(json.dumps({equal: result.as_dict() for equal, result in found.items()}))
-    for equal, result in found.items():
-        click.echo(f"## Equal {equal}\n\n{result.markdown()}\n")
+        summary = {
+            equal: {**result.as_dict(), "verdicts": verdicts[equal].as_dict() if equal in verdicts else None}
+            for equal, result in found.items()
+        }
+        return click.echo(json.dumps(summary))
+    click.echo(text)
+
+
+def _judged(run: FineTuneRun, device: str) -> Report:
+    """Every selector against every other one, by the reference judge."""
+    from fishersft.judge.report import Report
+    from fishersft.runs import judging
+
+    judge = judging.reference_judge(run, device)
+    comparisons = judging.comparisons_of(run, judging.matches_of(run))
+    with progress("judging", "verdicts") as on_progress:
+        return Report(tuple(judging.judge_run(run, judge, comparisons, on_progress=on_progress)))
+
+
+def _texts(report: Report, result: FineTuneResult) -> str:
+    from fishersft.commands.judge_tables import markdown
+
+    about = result.run.about
+    labels = {s["name"]: s["label"] for s in about["selectors"]}
+    return markdown(report, str(about["corpus"]["source"]).lower(), labels, symmetric=True)

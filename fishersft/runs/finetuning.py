@@ -27,7 +27,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import within_tokens
 from fishersft.errors import ParameterError, StoreError, TrainingError
 from fishersft.lm.embed import effective_max_tokens
-from fishersft.lm.finetune import RATES, Training, finetune, save_model
+from fishersft.lm.finetune import CHECKPOINT_SECONDS, RATES, Training, finetune, save_model
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import Sampling, draw_prompts, text_of, write
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
@@ -129,6 +129,7 @@ class Workbench:
     plan: Plan
     run: FineTuneRun
     store: Store
+    checkpoint_seconds: float
 
     @cached_property
     def held_out(self) -> list[int]:
@@ -154,6 +155,7 @@ def finetune_run(
     store: Store | None = None,
     command: Sequence[str] = (),
     donors: Sequence[Path] = (),
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_stage: Stage | None = None,
     say: Say | None = None,
 ) -> FineTuneRun:
@@ -164,6 +166,7 @@ def finetune_run(
         command: the command line that made it, kept in run.json.
         donors: folders of runs whose cells are taken over where they are the very same model (equal sentences and equal tokens
             share the untuned one, the whole pool's and the reference's).
+        checkpoint_seconds: a kill in the middle of a training loses at most as much.
         on_stage: told (what, done, total); fine-tuning in trained tokens.
         say: told a sentence a finished cell.
 
@@ -187,7 +190,17 @@ def finetune_run(
     target.mkdir(parents=True, exist_ok=True)
     with FileLock(target / ".begin.lock"):
         run = _begin(target, id, about)
-        bench = Workbench(corpus, folder, device, pool, encode(corpus.examples, load_tokenizer(folder), cut), plan, run, store)
+        bench = Workbench(
+            corpus,
+            folder,
+            device,
+            pool,
+            encode(corpus.examples, load_tokenizer(folder), cut),
+            plan,
+            run,
+            store,
+            checkpoint_seconds,
+        )
         _write_held_out(bench)
         training = _training(bench, tell, say)
     chosen = _choose(bench, tell)
@@ -428,6 +441,7 @@ def _make(bench: Workbench, name: str, chosen: Chosen, training: Training, steps
             workspace=workspace,
             seed=seed or 0,
             what=name,
+            checkpoint_seconds=bench.checkpoint_seconds,
             on_progress=steps,
             on_loss=lambda step, loss: _append(losses, {"step": step, "loss": loss}),
         )

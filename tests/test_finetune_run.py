@@ -1,0 +1,245 @@
+"""Runs of fine-tuning: the same hyperparameters for all, equal sentences or equal tokens, and nothing lost to a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from fishersft.errors import StoreError
+from fishersft.runs.finetune_result import FineTuneResult
+from fishersft.runs.finetune_run import read_run
+from tests.conftest import ROOT, command_line
+from tests.tiny_model import make_model
+
+WORDS = [
+    "storm",
+    "gate",
+    "harbour",
+    "onion",
+    "knight",
+    "letter",
+    "court",
+    "lamp",
+    "river",
+    "brother",
+    "window",
+    "coat",
+    "ladder",
+    "bell",
+    "field",
+]
+COMMON = ("--epochs", 1, "--batch", 4, "--prompts", 3, "--prompt-tokens", 3, "--new-tokens", 6, "--precision", "float32")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "small.jsonl"
+    rng = np.random.default_rng(0)
+    lines = [
+        {"text": f"The {' and the '.join(rng.choice(WORDS, rng.integers(3, 9)))} were there.", "topic": "xyz"[i % 3]}
+        for i in range(120)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def arguments(corpus, model, out, *more):
+    return ("finetune", corpus, "--model", model, "--out", out, *COMMON, *(more or MORE))
+
+
+MORE = ("--selectors", "token_od,uniform", "--budgets", "4,12", "--seeds", "2", "--learning-rate", "0.003")
+FEWER = ("--selectors", "uniform", "--budgets", "12", "--seeds", "2", "--learning-rate", "0.003", "--no-all")  # of the same cells
+
+
+@pytest.fixture(scope="module")
+def finished(corpus, model, tmp_path_factory):
+    """A whole run, made once."""
+    out = tmp_path_factory.mktemp("run") / "whole"
+    answer = command_line(*arguments(corpus, model, out), "--json", FISHERSFT_HOME=str(out.parent / "home"))
+    assert answer.returncode == 0, answer.stderr
+    return out, json.loads(answer.stdout)
+
+
+def test_every_selection_the_untuned_and_the_whole_pool_are_measured(finished):
+    out, summary = finished
+    run = read_run(out)
+    assert list(run.cells) == run.about["cells"]
+    assert len(run.cells) == 2 * 2 * 2 + 2
+    assert [(line["selector"], line["budget"]) for line in summary["lines"]] == [
+        ("base", None),
+        ("token_od", 4),
+        ("uniform", 4),
+        ("token_od", 12),
+        ("uniform", 12),
+        ("all", None),
+    ]
+    assert {c.facts.get("learning_rate") for c in run.cells.values()} == {None, 0.003}  # None is the untuned
+    assert run.reference_model is not None
+
+
+def test_held_out_texts_are_never_trained_on(finished):
+    run = read_run(finished[0])
+    held_out = set(run.held_out["index"])
+    assert held_out
+    for cell in run.cells.values():
+        assert not held_out & set(cell.facts.get("indices") or ())
+    assert {p.index for p in run.prompts} <= held_out
+
+
+def test_means_are_those_of_the_kept_nats(finished):
+    run = read_run(finished[0])
+    tokens = np.array(run.held_out["tokens"])
+    (line,) = (x for x in FineTuneResult(run).lines if (x.selector, x.budget) == ("uniform", 12))
+    by_hand = np.mean([run.nats(f"uniform-12-s{s}").sum() / tokens.sum() for s in (0, 1)])
+    assert line.values["mean"].value == pytest.approx(by_hand)
+    base = run.nats("base").sum() / tokens.sum()
+    assert line.minus_base["mean"].value == pytest.approx(by_hand - base)
+    assert line.values["mean"].low < by_hand < line.values["mean"].high
+
+
+def test_every_model_answers_the_same_prompts(finished):
+    run = read_run(finished[0])
+    assert [p.number for p in run.prompts] == [0, 1, 2]
+    for name in run.cells:
+        assert [t.prompt for t in run.texts(name)] == [0, 1, 2]
+
+
+def test_a_finished_run_does_nothing_again(finished, corpus, model):
+    out, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("cell.json")}
+    answer = command_line(*arguments(corpus, model, out))
+    assert answer.returncode == 0, answer.stderr
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("cell.json")} == before
+
+
+def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corpus, model, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "fishersft", *map(str, arguments(corpus, model, out, *FEWER)), "--checkpoint-every", "0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not list(out.glob("work/*/checkpoint-*/whole")) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(list(out.glob("cells/*/cell.json"))) < 3
+    answer = command_line(*arguments(corpus, model, out, *FEWER))
+    assert answer.returncode == 0, answer.stderr
+    whole, killed = read_run(finished[0]), read_run(out)
+    for name in killed.about["cells"]:
+        assert np.array_equal(whole.nats(name), killed.nats(name)), name
+        assert whole.texts(name) == killed.texts(name)
+
+
+def test_two_processes_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path):
+    out = tmp_path / "shared"
+    command = [sys.executable, "-m", "fishersft", *map(str, arguments(corpus, model, out, *FEWER))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=200)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    for name in read_run(out).about["cells"]:
+        assert sum(f"{name}: " in text for text in told) == 1
+    whole, shared = read_run(finished[0]), read_run(out)
+    assert all(np.array_equal(whole.nats(n), shared.nats(n)) for n in shared.about["cells"])
+
+
+def test_selectors_budgets_and_seeds_may_be_added_and_the_rest_may_not(finished, corpus, model, tmp_path):
+    out = tmp_path / "grown"
+    first = ("--selectors", "uniform", "--budgets", "4", "--learning-rate", "0.003", "--no-all")
+    assert command_line(*arguments(corpus, model, out, *first)).returncode == 0
+    more = ("--selectors", "uniform,longest", "--budgets", "4,6", "--learning-rate", "0.003", "--no-all")
+    assert command_line(*arguments(corpus, model, out, *more)).returncode == 0
+    assert set(read_run(out).cells) == {"base", "uniform-4-s0", "longest-4-s0", "uniform-6-s0", "longest-6-s0"}
+    other = ("--selectors", "uniform", "--budgets", "4", "--learning-rate", "0.001", "--no-all")
+    refused = command_line(*arguments(corpus, model, out, *other))
+    assert refused.returncode == 2
+    assert "holds a run with another training" in refused.stderr
+
+
+def test_at_equal_tokens_nobody_gets_more_than_the_reference(corpus, model, tmp_path):
+    out = tmp_path / "tokens"
+    more = ("--selectors", "longest,uniform", "--budgets", "8,16", "--equal", "tokens", "--learning-rate", "0.003", "--no-all")
+    assert command_line(*arguments(corpus, model, out, *more)).returncode == 0
+    cells = read_run(out).cells
+    for n in (8, 16):
+        reference, other = cells[f"longest-{n}-s0"], cells[f"uniform-{n}-s0"]
+        assert reference.sentences == n
+        assert 0.8 * reference.tokens < other.tokens <= reference.tokens
+        assert other.sentences > n
+
+
+def test_the_learning_rate_is_found_on_a_uniform_draw_of_the_pool(corpus, model, tmp_path):
+    out = tmp_path / "sweep"
+    answer = command_line(*arguments(corpus, model, out, "--selectors", "token_od", "--budgets", "8", "--no-all"))
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads((out / "rate.json").read_text())
+    assert found["chosen"] == min((nats, float(rate)) for rate, nats in found["nats"].items())[1]
+    assert f"learning rate {found['chosen']:g}" in answer.stderr
+    assert read_run(out).cells["token_od-8-s0"].facts["learning_rate"] == found["chosen"]
+
+
+def test_a_model_made_worse_by_tuning_is_said_in_so_many_words(finished, corpus, tmp_path):
+    more = ("--selectors", "uniform", "--budgets", "4", "--learning-rate", "0.9", "--no-all")
+    tuned_already = read_run(finished[0]).reference_model
+    answer = command_line(*arguments(corpus, tuned_already, tmp_path / "bad", *more))
+    assert answer.returncode == 0, answer.stderr
+    assert "no better than the untuned one" in answer.stderr
+    assert "(no better than untuned)" in answer.stdout
+
+
+def test_reproduce_tunes_once_what_equal_sentences_and_equal_tokens_share(corpus, model, tmp_path):
+    out = tmp_path / "both"
+    answer = command_line(
+        "reproduce", corpus, "--model", model, "--out", out, *COMMON, "--selectors", "longest,uniform", "--budgets", "4",
+        "--learning-rate", "0.003", "--judge", "none",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.count("taken over from equal-sentences") == 3  # untuned, the whole pool, the reference
+    one, other = read_run(out / "equal-sentences"), read_run(out / "equal-tokens")
+    assert one.cells["uniform-4-s0"].tokens < other.cells["uniform-4-s0"].tokens
+    assert "## Equal tokens" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--budgets", "4,4"), "Budgets are different whole numbers"),
+        (("--budgets", "400"), "above the pool"),
+        (("--selectors", "nobody"), "nobody"),
+        (("--selectors", "uniform,uniform"), "named twice"),
+        (("--learning-rate", "0"), "learning rate lies above 0"),
+        (("--reference", "longest"), "not among the selectors"),
+        (("--holdout", "0"), "holds nothing out"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(corpus, model, tmp_path, more, sentence):
+    settings = {"--selectors": "uniform", "--budgets": "4", "--learning-rate": "0.003", **dict([more])}
+    answer = command_line(*arguments(corpus, model, tmp_path / "x", *(word for pair in settings.items() for word in pair)))
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert sentence in answer.stderr
+
+
+def test_a_run_of_another_version_is_refused_by_name(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"kind": "finetune", "version": 99, "versions": {"fishersft": "9.1"}}))
+    with pytest.raises(StoreError, match=r"another version of fishersft \(9.1\)"):
+        read_run(tmp_path)
+
+
+def test_an_id_is_never_a_way_out_of_the_store(home):
+    for id in ("../x", "..", "", "a/b", "*"):
+        with pytest.raises(StoreError, match="no run"):
+            read_run(id)

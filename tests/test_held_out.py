@@ -1,0 +1,59 @@
+"""Held-out measures and their intervals."""
+
+import numpy as np
+import pytest
+
+from fishersft.curves.held_out import HeldOut, difference, estimate
+
+
+def test_by_hand():
+    of = HeldOut(np.array([[2.0, 6.0, 10.0]]), np.array([1, 2, 10]), np.array(["a", "a", "b"]))
+    assert of.measure("mean") == pytest.approx(18 / 13)  # all nats over all tokens, not the mean of 2, 3 and 1
+    assert of.measure("max") == 3.0
+    assert of.measure("p95") == 3.0
+    assert of.measure("worst") == pytest.approx(8 / 3)  # topic a
+
+
+def test_a_measure_is_the_mean_over_seeds():
+    of = HeldOut(np.array([[2.0, 6.0], [4.0, 12.0]]), np.array([1, 2]))
+    assert of.measure("mean") == pytest.approx((8 / 3 + 16 / 3) / 2)
+    assert of.measure("max") == pytest.approx((3 + 6) / 2)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    rng, hits = np.random.default_rng(0), 0
+    for trial in range(200):
+        tokens = rng.integers(5, 40, size=80)
+        nats = tokens * rng.normal(3.0, 0.5, size=80)
+        found = estimate(HeldOut(nats[None], tokens), "mean", seed=trial)
+        hits += found.low <= 3.0 <= found.high
+    assert 180 <= hits <= 199
+
+
+def test_what_all_models_find_hard_cancels_in_a_difference():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(5, 40, size=100)
+    hard = tokens * rng.normal(3.0, 1.0, size=100)
+    a, b = HeldOut(hard[None] - 0.1 * tokens, tokens), HeldOut(hard[None], tokens)
+    found = difference(a, b, "mean")
+    assert found.value == pytest.approx(-0.1)
+    wide = estimate(a, "mean")
+    assert wide.high - wide.low > 0.2
+    assert np.isnan(found.low) or found.high - found.low < 1e-6
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    rng = np.random.default_rng(0)
+    tokens = np.full(400, 10)
+    base = 30 + rng.normal(0, 1, size=400)
+    agreed = HeldOut(np.stack([base, base]), tokens)
+    apart = HeldOut(np.stack([base - 3, base + 3]), tokens)
+    narrow, wide = (estimate(of, "mean") for of in (agreed, apart))
+    assert wide.value == pytest.approx(narrow.value)
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+
+
+def test_pairs_must_be_of_the_same_texts():
+    a = HeldOut(np.ones((1, 2)), np.array([1, 2]))
+    with pytest.raises(ValueError, match="same texts"):
+        difference(a, HeldOut(np.ones((1, 2)), np.array([2, 2])), "mean")
