@@ -140,7 +140,7 @@ def length_adjusted(scores: np.ndarray, longer: np.ndarray, prompts: np.ndarray)
 
     scores, prompts = _checked(scores, prompts)
     spread = float(np.std(longer)) if len(scores) else 0.0
-    if len(scores) < 3 or len(np.unique(prompts)) < 3 or np.all(scores == 1) or np.all(scores == 0):
+    if len(scores) < 3 or len(np.unique(prompts)) < 3 or np.all(scores == scores[0]):
         return None
     if spread == 0.0:
         rate = win_rate(scores, prompts)
