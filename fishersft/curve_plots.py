@@ -19,6 +19,7 @@ from fishersft.plots import figure, ink, style
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+CROWDED = 1.4  # times the mark before: nearer, a log axis has no room for both labels
 ERRORS = ("maximum", "mean")  # what guide lines belong to
 
 
@@ -112,7 +113,13 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
 
     first = curves[0][1]
     fig = _axes(dark, height, first.x_unit, first.y_unit, log, y_log)
-    fig.update_xaxes(tickvals=first.x.tolist(), ticktext=[f"{x:,}" for x in first.x])
+    if log or len(first.x) < 6:
+        crowded = np.append(first.x[1:] / first.x[:-1] < CROWDED, False) & log
+        texts = ["" if c else f"{x:,}" for x, c in zip(first.x, crowded, strict=True)]
+        fig.update_xaxes(tickvals=first.x.tolist(), ticktext=texts, tickangle=0)
+    if y_log:
+        marks = _marks([c.mean for _, c in curves])
+        fig.update_yaxes(tickvals=marks, ticktext=[f"{v:,.10g}" for v in marks])
     for name, curve in curves:
         colour, marker = style(name, dark)
         if curve.low is not None and curve.high is not None:
@@ -140,6 +147,18 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
     return fig
 
 
+def _marks(lines: Sequence[np.ndarray]) -> list[float]:
+    """Round numbers for a log axis over these values, written out: few of them, and more where the values are close together."""
+    every = np.concatenate(lines)
+    low, high = float(every.min()) / 1.5, float(every.max()) * 1.5
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for digits in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        marks = [round(v * 10.0**k, 10 - k) for k in powers for v in digits if low <= v * 10.0**k <= high]
+        if len(marks) >= 4:
+            break
+    return marks
+
+
 def _axes(dark: bool, height: int, x: str, y: str, x_log: bool, y_log: bool) -> go.Figure:
     axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
 
@@ -147,7 +166,10 @@ def _axes(dark: bool, height: int, x: str, y: str, x_log: bool, y_log: bool) -> 
         kind = {"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero"}
         return {**axis, **kind, "title": {**axis["title"], "text": title}}
 
-    return figure(dark, height=height, xaxis=one(x, x_log), yaxis=one(y, y_log), hovermode="x unified")
+    plain = figure(dark, height=height, xaxis=one(x, x_log), yaxis=one(y, y_log), hovermode="x unified")
+    # below the axis: above it is where the camera is
+    plain.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"}, margin={"t": 34})
+    return plain
 
 
 def _line(x: Any, y: Any, name: str, colour: str, marker: str) -> go.Scatter:

@@ -9,10 +9,11 @@
         │   └── ServerDown            a model's server that does not answer now, and may later
         ├── BudgetError               a budget that no selection can meet
         ├── ParameterError            a selector's name or parameter
+        ├── TrainingError             a fine-tuning that cannot go on
         ├── DesignError               rows on which the design is not defined
         ├── StoreError                the store or an output file cannot be written
         ├── JudgeError                a judge, a comparison or a vote that cannot be had
-        ├── JobError              a job that is not known, or in no state for what is asked of it
+        ├── JobError                  a job that is not known, or in no state for what is asked of it
         ├── ClusterError              a Ray cluster that cannot be reached, has no room or loses its workers
         └── MissingExtra              an optional dependency is not installed
 
@@ -60,6 +61,10 @@ class BudgetError(UserError):
 
 class ParameterError(UserError):
     """A selector or one of its parameters does not exist or is out of range."""
+
+
+class TrainingError(UserError):
+    """A fine-tuning diverged, ran out of memory or has nothing to train on."""
 
 
 class DesignError(UserError):

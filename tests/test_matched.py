@@ -4,10 +4,11 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fishersft import TokenEmbeddings
+from fishersft.design import matched_small
 from fishersft.design.blocks import Blocks
 from fishersft.design.matched import matched, second_moment
 from fishersft.design.reference import stein_greedy
@@ -30,8 +31,15 @@ def stein(blocks, picks, t0, ridge):
     return np.trace(A) - np.linalg.slogdet(A)[1] - len(M)
 
 
+@pytest.fixture(params=["small", "general"])
+def way(request, monkeypatch):
+    """Both ways of computing it, whatever d is."""
+    monkeypatch.setattr(matched_small, "LARGEST_D", 10**6 if request.param == "small" else 0)
+
+
+@pytest.mark.usefixtures("way")
 @given(seed=st.integers(0, 10_000), d=st.integers(1, 9), t0=st.sampled_from([1.0, 20.0]), ridge=st.sampled_from([1e-3, 0.1]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_picks_what_trying_every_sentence_at_every_pick_picks(seed, d, t0, ridge):
     blocks = random_blocks(25, d, seed)
     picks, losses = stein_greedy(blocks, 25, t0, ridge)
@@ -49,11 +57,13 @@ def test_screening_in_float32_and_long_sentences_change_no_pick(d, most, n):
     assert np.allclose([s.loss for s in fast], losses, atol=1e-7)
 
 
-def test_bounds_that_fall_with_the_design_save_most_evaluations():
+def test_bounds_that_fall_with_the_design_save_most_evaluations(monkeypatch):
+    monkeypatch.setattr(matched_small, "LARGEST_D", 0)
     blocks = random_blocks(400, 12, 7, most=20)
     assert steps(blocks, 100)[-1].evaluations < 400 * 100 / 8
 
 
+@pytest.mark.usefixtures("way")
 def test_the_loss_it_reports_is_steins_loss_of_its_picks_and_lower_than_by_chance():
     blocks = random_blocks(300, 8, 1)
     fast = steps(blocks, 60)
@@ -75,6 +85,16 @@ def test_a_change_of_basis_changes_no_pick():
     assert [s.position for s in steps(blocks, 20, ridge=1e-12)] == [s.position for s in steps(turned, 20, ridge=1e-12)]
 
 
+@pytest.mark.usefixtures("way")
+def test_of_duplicates_the_first_is_picked():
+    blocks = random_blocks(12, 4, 6)
+    doubled = [*blocks, *blocks]
+    assert max(s.position for s in steps(doubled, 1)) < 12
+    picks = [s.position for s in steps(doubled, 24)]
+    assert all(picks.index(i) < picks.index(i + 12) for i in range(12))
+
+
+@pytest.mark.usefixtures("way")
 def test_sampled_candidates_lose_little_and_the_seed_decides():
     blocks = random_blocks(300, 8, 5)
     exact = steps(blocks, 60)[-1].loss

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from fishersft.commands.options import CORPUS_HELP, corpus_options, engine_of, json_option, load, model_options, stages
-from fishersft.errors import ParameterError, UserError
+from fishersft.commands.options import (
+    CORPUS_HELP,
+    by_selector,
+    corpus_options,
+    engine_of,
+    json_option,
+    load,
+    model_options,
+    stages,
+)
+from fishersft.errors import UserError
 
 if TYPE_CHECKING:
     from fishersft.runs.comparison import Comparison
@@ -79,7 +88,7 @@ def compare(
     names = list(registry()) if selectors == "all" else [n.strip() for n in selectors.split(",") if n.strip()]
     if selectors == "all":
         names.remove("ask_llm")  # needs a model of its own: name it to have it
-    given = _by_selector(settings, names)
+    given = by_selector(settings, names)
     chosen = [make_selector(name, given.get(name)) for name in names]
     if out and (out.suffix not in (".csv", ".json") or not out.absolute().parent.is_dir()):
         raise UserError(f"--out must be a .csv or .json file in a folder that is there, not {out}.")
@@ -103,20 +112,6 @@ def compare(
     if out:
         _write(found, out)
     click.echo(json.dumps(found.as_dict(), ensure_ascii=False) if as_json else _text(found))
-
-
-def _by_selector(settings: tuple[str, ...], names: list[str]) -> dict[str, dict[str, str]]:
-    """{selector: {parameter: text}} from SELECTOR.NAME=VALUE."""
-    out: dict[str, dict[str, str]] = {}
-    for setting in settings:
-        left, equals, value = setting.partition("=")
-        selector, dot, name = left.strip().partition(".")
-        if not (equals and dot and name and value):
-            raise ParameterError(f"--set takes SELECTOR.NAME=VALUE, for example token_od.sigma2=1.0, not '{setting}'.")
-        if selector not in names:
-            raise ParameterError(f"--set {setting}: '{selector}' is not among the selectors compared: {', '.join(names)}.")
-        out.setdefault(selector, {})[name] = value
-    return out
 
 
 def _write(found: Comparison, out: Path) -> None:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress, stages
+from fishersft.commands.options import (
+    CORPUS_HELP,
+    corpus_options,
+    given_options,
+    json_option,
+    load,
+    model_options,
+    progress,
+    stages,
+    whole_numbers,
+)
 from fishersft.errors import MissingExtra, StoreError, UserError, os_reason
 
 if TYPE_CHECKING:
@@ -102,8 +112,8 @@ def synthetic(sweep: str | None, sweep_dimensions: str, sweep_classes: str, **op
     if not sweep:
         return _run(_experiment(world, measured), **rest)
     measured["budgets"] = measured["budgets"] or str(BUDGET)
-    dimensions = _numbers("sweep-dimensions", sweep_dimensions) if sweep != "classes" else ()
-    classes = _numbers("sweep-classes", sweep_classes) if sweep != "dimension" else ()
+    dimensions = whole_numbers("sweep-dimensions", sweep_dimensions) if sweep != "classes" else ()
+    classes = whole_numbers("sweep-classes", sweep_classes) if sweep != "dimension" else ()
     _run(Sweep(_experiment(world, measured), dimensions, classes), **rest)
 
 
@@ -130,7 +140,7 @@ def words(vectors: Path | None, words: int, model: str, revision: str | None, **
         loaded = load_model(find_model(model, revision), device="cpu")
         rows, source = reading.input_embeddings(loaded, words), loaded.name
     names = [f.name for f in fields(reading.Words) if f.name in rest]
-    named = _given("vectors", "words", "model", "revision")
+    named = given_options(only=("vectors", "words", "model", "revision"))
     _run(_experiment(reading.Words(rows, source, **{n: rest.pop(n) for n in names}, options=named), measured), **rest)
 
 
@@ -157,7 +167,7 @@ def teacher(threads: int | None, **options: Any) -> None:
         embeddings = pipeline.embed(corpus, model, max_tokens=rest["max_tokens"], device=rest["device"], on_progress=on_progress)
     if own["dimension"] is None:
         own["dimension"] = min(DIMENSION, embeddings.dimension)
-    named = (rest["corpus"], *_given(*(name for name in rest if name not in ("corpus", "engine", "ray_address"))))
+    named = (rest["corpus"], *given_options(only=tuple(n for n in rest if n not in ("corpus", "engine", "ray_address"))))
     _run(_experiment(teacher_of(embeddings, corpus, model, options=named, **own), measured), **out)
 
 
@@ -176,7 +186,7 @@ def timing(budgets: str | None, box: float, seed: int, out: Path | None, as_json
     from fishersft.curves.timing import BUDGETS, time_greedy
 
     with stages() as on_progress:
-        at = _numbers("budgets", budgets) if budgets else tuple(n for n in BUDGETS if n <= world["sentences"])
+        at = whole_numbers("budgets", budgets) if budgets else tuple(n for n in BUDGETS if n <= world["sentences"])
         found = time_greedy(Synthetic(**world), at, box=box, seed=seed, on_progress=on_progress)
     if out:
         _folder(out)
@@ -232,7 +242,7 @@ def _experiment(world: World, measured: dict[str, Any]) -> Experiment:
     from fishersft.curves.experiment import Experiment, default_budgets
 
     chosen = measured.pop("budgets")
-    budgets = _numbers("budgets", chosen) if chosen else default_budgets(int(world.settings["sentences"]))
+    budgets = whole_numbers("budgets", chosen) if chosen else default_budgets(int(world.settings["sentences"]))
     names = tuple(n.strip() for n in measured.pop("selectors").split(",") if n.strip())
     return Experiment(world, names, tuple(measured.pop("settings")), budgets, **measured)
 
@@ -240,25 +250,6 @@ def _experiment(world: World, measured: dict[str, Any]) -> Experiment:
 def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is measured, and the rest."""
     return {n: options[n] for n in MEASURED}, {n: v for n, v in options.items() if n not in MEASURED}
-
-
-def _given(*names: str) -> tuple[str, ...]:
-    """The command line's options of these names that the user gave, as they may be given again."""
-    context = click.get_current_context()
-    out: list[str] = []
-    for parameter in context.command.params:
-        name, value = str(parameter.name), context.params.get(str(parameter.name))
-        if name in names and value is not None and value != parameter.get_default(context):
-            option = max(parameter.opts, key=len)
-            out += [option] if value is True else [option, str(value)]
-    return tuple(out)
-
-
-def _numbers(name: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.replace(" ", "").split(",") if part)
-    except ValueError as error:
-        raise UserError(f"--{name} takes whole numbers with commas between, for example 50,100,200, not '{text}'.") from error
 
 
 def _folder(out: Path) -> None:

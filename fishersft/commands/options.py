@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fishersft.corpus.encode import MAX_TOKENS
-from fishersft.errors import ParameterError
+from fishersft.errors import ParameterError, UserError
 from fishersft.runs import job_report
 
 if TYPE_CHECKING:
@@ -118,6 +118,45 @@ def settings_of(settings: tuple[str, ...]) -> dict[str, str]:
             raise ParameterError(f"--set takes NAME=VALUE, for example sigma2=1.0, not '{setting}'.")
         out[name.strip()] = value.strip()
     return out
+
+
+def by_selector(settings: tuple[str, ...], names: list[str]) -> dict[str, dict[str, str]]:
+    """{selector: {parameter: text}} from SELECTOR.NAME=VALUE."""
+    out: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        left, equals, value = setting.partition("=")
+        selector, dot, name = left.strip().partition(".")
+        if not (equals and dot and name and value):
+            raise ParameterError(f"--set takes SELECTOR.NAME=VALUE, for example token_od.sigma2=1.0, not '{setting}'.")
+        if selector not in names:
+            raise ParameterError(f"--set {setting}: '{selector}' is not among the selectors compared: {', '.join(names)}.")
+        out.setdefault(selector, {})[name] = value
+    return out
+
+
+def whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    """Numbers with commas between, of option `--name`."""
+    try:
+        return tuple(int(part) for part in text.replace(" ", "").split(",") if part)
+    except ValueError as error:
+        raise UserError(f"--{name} takes whole numbers with commas between, for example 50,100,200, not '{text}'.") from error
+
+
+def given_options(*, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The arguments that this command was given and that are not at their defaults, as they may be given again."""
+    context = click.get_current_context()
+    out: list[str] = []
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        if (only and name not in only) or name in without or value is None or value == parameter.get_default(context):
+            continue
+        if isinstance(parameter, click.Argument):
+            out.insert(0, str(value))
+            continue
+        option = max(parameter.opts, key=len)
+        for one in value if isinstance(value, tuple) else (value,):
+            out += [option] if one is True else [option, str(one)]
+    return tuple(out)
 
 
 @contextlib.contextmanager

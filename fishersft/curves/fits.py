@@ -48,10 +48,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Paired:
-    """Against Uniform at one budget, over runs.
+    """Against Uniform (or another) at one budget, over runs.
 
     Attributes:
-        ratio: the geometric mean of error / Uniform's error; below 1 is better than Uniform.
+        ratio: the geometric mean of error / the other's error; below 1 is better.
         p: Wilcoxon's signed-rank test, two-sided; NaN with fewer than two runs.
     """
 
@@ -96,7 +96,7 @@ def fits_of(result: Result, measure: str = "maximum", seed: int = 0) -> Fits:
         measure=measure,
         slopes=slopes,
         ratios={name: _ratios(x, each[name], each[BASELINE], draws) for name in others},
-        paired={name: _paired(result.budgets, each[name], each[BASELINE]) for name in others},
+        paired={name: paired(result, name, BASELINE, measure) for name in others},
         constant=_constant(result),
     )
 
@@ -167,12 +167,13 @@ def _read_off(x: np.ndarray, curves: np.ndarray, wanted: np.ndarray) -> np.ndarr
     return out
 
 
-def _paired(budgets: np.ndarray, each: np.ndarray, uniform: np.ndarray) -> list[Paired]:
+def paired(result: Result, selector: str, base: str = BASELINE, measure: str = "maximum") -> list[Paired]:
+    """A selector's errors over those of another, run by run: one a budget."""
     from scipy import stats
 
-    apart = np.log(each) - np.log(uniform)
+    apart = np.log(result.each(selector, measure)) - np.log(result.each(base, measure))
     out = []
-    for k, n in enumerate(budgets):
+    for k, n in enumerate(result.budgets):
         mean, low, high, p = float(apart[:, k].mean()), np.nan, np.nan, np.nan
         if len(apart) > 1:
             half = float(stats.t.ppf(0.975, len(apart) - 1) * apart[:, k].std(ddof=1) / np.sqrt(len(apart)))

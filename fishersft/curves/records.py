@@ -103,6 +103,28 @@ def read_records(folder: Path) -> tuple[About, list[Record]]:
     return about, records
 
 
+def read_about(folder: Path) -> About:
+    """Which experiment a folder holds, without reading its records: the last "about" line.
+
+    Raises:
+        StoreError: no such file, or one that is not ours.
+    """
+    path = folder / NAME
+    about: About | None = None
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if line.startswith(b'{"about"') and line.endswith(b"\n"):
+                    about = About(**json.loads(line)["about"])
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} was not written by fishersft curves.") from error
+    if about is None:
+        raise StoreError(f"{path} says nothing of its experiment; it was not written by fishersft curves.")
+    return about
+
+
 def _read(path: Path) -> tuple[About | None, list[Record], int]:
     """The first line, the records, and how many bytes are whole lines."""
     about: About | None = None

@@ -9,9 +9,11 @@ Source: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2, 5,000 sentences; the w
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,12 @@ from fishersft.curves.synthetic import Synthetic, check_between
 from fishersft.design.blocks import Blocks
 from fishersft.design.greedy import greedy
 from fishersft.design.threads import suited_to
-from fishersft.errors import BudgetError
+from fishersft.errors import BudgetError, StoreError, os_reason
 from fishersft.selectors import Budget
 
 BUDGETS = (10, 50, 100, 200, 500, 1_000, 2_000)
 BOX = 30.0
+TIMING_FILE = "timing.json"
 Progress = Callable[[str, int, int], None]
 
 
@@ -36,7 +39,7 @@ class Timing:
     """Seconds against n.
 
     Attributes:
-        pool: the world's settings and the pool's tokens.
+        pool: the world's settings, the seed and the pool's tokens.
         budgets: n, ascending.
         fast: seconds of the fast greedy, measured.
         slow: seconds of Algorithm 1.
@@ -54,6 +57,15 @@ class Timing:
     picks: int
     same: int
     box: float
+
+    def arguments(self) -> list[str]:
+        """The command line's options that make it, those at their defaults left out."""
+        plain = {"features": "isotropic", "dimension": 10, "sentences": 5_000, "seed": 0}
+        changed = {name: self.pool.get(name, value) for name, value in plain.items() if self.pool.get(name, value) != value}
+        out = [part for name, value in changed.items() for part in (f"--{name}", f"{value}")]
+        if self.budgets != [n for n in BUDGETS if n <= self.pool["sentences"]]:
+            out += ["--budgets", ",".join(map(str, self.budgets))]
+        return [*out, "--box", f"{self.box:g}"] if self.box != BOX else out
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -109,7 +121,7 @@ def time_greedy(
     each = (done.seconds - done.prepared) / done.evaluations
     slow = [done.marks[k - 1][0] if k <= made else done.prepared + each * evaluations(k, N) for k in ascending]
     return Timing(
-        pool={"world": world.name, **world.settings, "tokens": int(rows.offsets[-1])},
+        pool={"world": world.name, **world.settings, "seed": seed, "tokens": int(rows.offsets[-1])},
         budgets=ascending,
         fast=[round(marks[k - 1], 6) for k in ascending],
         slow=[round(float(s), 6) for s in slow],
@@ -118,6 +130,21 @@ def time_greedy(
         same=agreeing(done.picks, picks),
         box=box,
     )
+
+
+def read_timing(folder: Path) -> Timing:
+    """The timing of a folder that `fishersft curves timing --out` wrote; StoreError where it holds none."""
+    path = folder / TIMING_FILE
+    try:
+        found = Timing(**json.loads(path.read_text(encoding="utf-8")))
+        columns = (found.fast, found.slow, found.measured)
+        if not found.budgets or any(len(column) != len(found.budgets) for column in columns):
+            raise ValueError("its columns differ in length")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} was not written by fishersft curves timing; delete it or name another folder.") from error
+    return found
 
 
 def evaluations(n: int, N: int) -> int:

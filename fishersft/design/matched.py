@@ -12,6 +12,8 @@ tau_i = tr(M^-1 X_i^T X_i).  The gain log det(I + X_i S^-1 X_i^T) only shrinks a
 gain alone is too loose a bound, since every gain shrinks a little at every pick.  So bounds shrink with V: when S^-1 becomes
 S^-1 - Y Y^T, a gain falls by at least ||W_i Y||_F^2, where W_i = chol(I + X_i S^-1 X_i^T)^-1 X_i at the S of any earlier
 evaluation (log det(I - A) <= -tr A, and S only grows).  Products with Y are a tenth of the work of an evaluation.
+
+Where d is small, each block is kept as its d x d matrix instead (`matched_small.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fishersft.design import matched_small
 from fishersft.design.blocks import Blocks, gram_of, log_dets, padded
 from fishersft.design.greedy import Shard, winner_of
 from fishersft.design.threads import suited_to
@@ -94,8 +97,11 @@ def matched(
     """
     with suited_to(values.shape[1]):
         blocks = Blocks(values, offsets, None, device)
-        pool = _Matching(blocks, second_moment(blocks, ridge), prior_tokens)
-        rng = rng or np.random.default_rng(0)
+        M, rng = second_moment(blocks, ridge), rng or np.random.default_rng(0)
+        if blocks.d <= matched_small.LARGEST_D and len(blocks) * M.size * 8 <= KEPT_BYTES and device == "cpu":
+            yield from _small(matched_small.SmallMatching(blocks, M, prior_tokens), candidates, rng)
+            return
+        pool = _Matching(blocks, M, prior_tokens)
         loss, left = 0.0, np.ones(len(blocks), dtype=bool)
         while left.any():
             if candidates:
@@ -106,6 +112,17 @@ def matched(
             loss -= winner.score
             pool.accept(winner.position, pool.rows(winner.position))
             yield MatchedStep(winner.position, loss, pool.evaluations)
+
+
+def _small(pool: matched_small.SmallMatching, candidates: int, rng: np.random.Generator) -> Iterator[MatchedStep]:
+    loss, left = 0.0, np.arange(len(pool.lengths))
+    while len(left):
+        some = rng.choice(left, min(candidates, len(left)), replace=False) if candidates else left
+        position, fall = pool.best(some)
+        pool.accept(position)
+        left = left[left != position]
+        loss -= fall
+        yield MatchedStep(position, loss, pool.evaluations)
 
 
 class _Matching(Shard):

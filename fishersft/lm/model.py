@@ -12,7 +12,7 @@ import threading
 import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fishersft.errors import ModelError
 from fishersft.lm.folder import ModelFolder, find_model
@@ -72,6 +72,17 @@ class CausalLM:
             out = self.network.base_model(input_ids=ids.to(self.device), use_cache=False)
         return out.last_hidden_state
 
+    def logits(self, rows: torch.Tensor) -> torch.Tensor:
+        """(k, d) rows -> (k, L) float32 logits: the head, then the scaling or the cap that loading found (`head`)."""
+        import torch
+
+        head = cast(Any, self.network.get_output_embeddings())
+        out: torch.Tensor = head(rows).float()
+        kind, _, constant = self.head.rpartition(" ")
+        if kind == "scaled by":
+            return out * float(constant)
+        return float(constant) * torch.tanh(out / float(constant)) if kind == "capped at" else out
+
 
 def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str | None = None) -> CausalLM:
     """Load a model and check its head.
@@ -87,7 +98,7 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     tokenizer = load_tokenizer(folder)
     import torch
 
-    AutoModelForCausalLM = _library().AutoModelForCausalLM
+    AutoModelForCausalLM = library().AutoModelForCausalLM
     where = torch.device(device_of(device))
     try:
         with _quiet():
@@ -116,7 +127,7 @@ def load_tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
     return _tokenizer(str(folder.path), folder.name)
 
 
-def _library() -> Any:
+def library() -> Any:
     """transformers, its parts loaded by one thread at a time: it makes them on first touch, and two that touch at once fail."""
     with _loading:
         import transformers
@@ -127,7 +138,7 @@ def _library() -> Any:
 
 @lru_cache(maxsize=8)
 def _tokenizer(path: str, name: str) -> Any:
-    AutoTokenizer = _library().AutoTokenizer
+    AutoTokenizer = library().AutoTokenizer
     try:
         with _quiet():
             return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)

@@ -20,8 +20,6 @@ from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.errors import ModelError
 
 if TYPE_CHECKING:
-    import torch
-
     from fishersft.corpus.records import Corpus
     from fishersft.lm.embed import TokenEmbeddings
     from fishersft.lm.model import CausalLM
@@ -114,7 +112,8 @@ class ModelReadings:
             rows = np.concatenate([self.embeddings.block(int(p)) for p in positions[first:last]])
             end = start + len(rows)
             with torch.inference_mode():
-                log_p = torch.log_softmax(self._logits(rows), dim=-1)
+                x = torch.from_numpy(np.array(rows, dtype=np.float32)).to(self.model.device)
+                log_p = torch.log_softmax(self.model.logits(x), dim=-1)
                 y = torch.from_numpy(targets[start:end].astype(np.int64)).to(log_p.device)
                 loss[start:end] = -log_p.gather(1, y[:, None])[:, 0].cpu().numpy()
                 confidence[start:end] = (2 * log_p).exp_().sum(-1).cpu().numpy()
@@ -122,14 +121,3 @@ class ModelReadings:
             if self.on_progress:
                 self.on_progress(end, len(targets))
         return loss, confidence
-
-    def _logits(self, rows: np.ndarray) -> torch.Tensor:
-        """(k, L) float32 logits of rows: the head, then the scaling or the cap that loading found (`CausalLM.head`)."""
-        import torch
-
-        head = cast(Any, self.model.network.get_output_embeddings())
-        out: torch.Tensor = head(torch.from_numpy(np.array(rows, dtype=np.float32)).to(self.model.device)).float()
-        kind, _, constant = self.model.head.rpartition(" ")
-        if kind == "scaled by":
-            return out * float(constant)
-        return float(constant) * torch.tanh(out / float(constant)) if kind == "capped at" else out

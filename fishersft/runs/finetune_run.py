@@ -156,9 +156,10 @@ def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
     if not found or found.get("kind") != "finetune":
         raise StoreError(f"{folder} is not a run of fishersft finetune: its {RUN} is missing or damaged.")
     if found.get("version") != VERSION:
+        other = found.get("versions", {}).get("fishersft", "unknown")
         raise StoreError(
-            f"The run in {folder} was made by another version of fishersft ({found.get('versions', {}).get('fishersft', 'unknown')}): "
-            f"its folder has layout {found.get('version')}, this one reads {VERSION}. Use that version, or run it again."
+            f"The run in {folder} was made by another version of fishersft ({other}): its folder has "
+            f"layout {found.get('version')}, this one reads {VERSION}. Use that version, or run it again."
         )
     return FineTuneRun(folder, found["id"], found["about"], found.get("versions", {}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from fishersft.corpus.export import picks_table, to_bytes
@@ -11,7 +12,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import log_det_at
 from fishersft.errors import StoreError, UserError
 from fishersft.lm.embed import TokenEmbeddings
-from fishersft.runs.store import Recipe, Store, made, writing_to
+from fishersft.runs.store import Artifact, Recipe, Store, made, writing_to
 from fishersft.selectors import Selection
 
 if TYPE_CHECKING:
@@ -79,6 +80,26 @@ def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -
     }
 
 
+def saved_selections(store: Store | None = None) -> list[dict[str, Any]]:
+    """The manifests of all kept selections, the last made first; `key` begins with the run's id."""
+    found = [artifact.manifest for artifact in (store or Store.default()).by_prefix(SELECTION, "")]
+    return sorted(found, key=lambda manifest: (str(manifest.get("made", "")), manifest["key"]), reverse=True)
+
+
+def remove_selection(run: str, store: Store | None = None) -> None:
+    """Delete a kept selection, by its id or the beginning of it.
+
+    Raises:
+        UserError: no run starts so, or several do, or it is not the user's own.
+    """
+    store = store or Store.default()
+    artifact = _found(run, store)
+    if not artifact.path.is_relative_to(store.path):
+        raise UserError(f"Run {run} ships with fishersft and stays.")
+    with writing_to(store.path):
+        shutil.rmtree(artifact.path)
+
+
 def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
     """A kept selection's manifest and picks, by its id or the beginning of it.
 
@@ -87,14 +108,19 @@ def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any]
     """
     import pandas as pd
 
-    found = (store or Store.default()).by_prefix(SELECTION, run) if run and set(run) <= set("0123456789abcdef") else []
-    if len(found) != 1:
-        several = "several runs start" if found else "no run starts"
-        raise UserError(f"In the store {several} with '{run[:40]}'; fishersft select prints the id of what it chose.")
+    artifact = _found(run, store or Store.default())
     try:
-        lines = (found[0].path / "picks.jsonl").read_text(encoding="utf-8").split("\n")
+        lines = (artifact.path / "picks.jsonl").read_text(encoding="utf-8").split("\n")
         table = pd.DataFrame([json.loads(line) for line in lines if line])
         table = table.astype({"rank": "int64", "index": "int64", "gain": "float64", "tokens": "int64"})
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"The picks of run {run} are damaged in the store; run the same select again.") from error
-    return found[0].manifest, table
+    return artifact.manifest, table
+
+
+def _found(run: str, store: Store) -> Artifact:
+    found = store.by_prefix(SELECTION, run) if run and set(run) <= set("0123456789abcdef") else []
+    if len(found) != 1:
+        several = "several runs start" if found else "no run starts"
+        raise UserError(f"In the store {several} with '{run[:40]}'; fishersft select prints the id of what it chose.")
+    return found[0]

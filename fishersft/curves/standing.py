@@ -1,0 +1,107 @@
+"""Who stands where at one budget, in numbers and in a sentence.
+
+    standing = standing_of(result, 200)
+    standing.sentence()     "With the tokens of TokenOD's first 200 sentences, the lowest maximum prediction error is ..."
+
+The lowest mean wins, and those whose errors cannot be told apart from it, run by run, are named with it: the 95 % interval of
+the ratio holds 1.  No correction for looking at several; the winner of many is flattered a little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fishersft.curves.fits import BASELINE, Estimate, paired
+from fishersft.curves.result import MEASURES, Result, interval, label_of
+
+HIGHER = ("log_det",)  # measures of which more is better
+USUAL = 200  # the budget that is spoken of where it was measured
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Of one measure at one budget.
+
+    Attributes:
+        n: the budget.
+        equal: what everyone had as much of.
+        reference: whose tokens count, by name.
+        errors: by selector, mean over runs with its interval (NaN with a single run).
+        best: the selector with the lowest mean (of log det, the highest).
+        level: others that cannot be told apart from it.
+        against: the reference's error over Uniform's; None where either was not measured, or the reference is Uniform.
+    """
+
+    n: int
+    equal: str
+    measure: str
+    reference: str
+    errors: dict[str, Estimate]
+    best: str
+    level: list[str]
+    against: Estimate | None
+
+    def sentence(self) -> str:
+        """Who has the lowest error, who is level with it, and how the reference stands to Uniform."""
+        whose = label_of(self.reference)
+        given = f"{self.n:,} sentences" if self.equal == "sentences" else f"the tokens of {whose}'s first {self.n:,} sentences"
+        what = MEASURES[self.measure]
+        first, rest = ("highest", "lower") if self.measure in HIGHER else ("lowest", "higher")
+        said = f"With {given}, the {first} {what} is {label_of(self.best)}'s, {_told(self.errors[self.best])}"
+        others = [label_of(name) for name in self.level]
+        if len(self.level) == len(self.errors) - 1 and others:
+            said += ", and no other selector can be told apart from it."
+        elif others:
+            said += f"; {_listed(others)} cannot be told apart from it."
+        else:
+            said += f"; every other is {rest}." if len(self.errors) > 1 else "."
+        if self.against is None:
+            return said
+        low, high = self.against.low, self.against.high
+        differs = "" if low > 1 or high < 1 else ", no clear difference"
+        own = "That" if self.best == self.reference else f"{whose}'s {three(self.errors[self.reference].value)}"
+        return (
+            f"{said} {own} is {three(self.against.value)} times "
+            f"{label_of(BASELINE)}'s {three(self.errors[BASELINE].value)} ({three(low)} to {three(high)}{differs})."
+        )
+
+
+def standing_of(result: Result, n: int | None = None, measure: str = "maximum") -> Standing:
+    """At the budget `n`; by default at 200, or where that was not measured at the one nearest to it."""
+    budgets = result.budgets
+    k = int(np.argmin(np.abs(np.log(budgets) - np.log(USUAL if n is None else n))))
+    errors = {}
+    for name in result.selectors:
+        mean, low, high = interval(result.each(name, measure))
+        ends = (np.nan, np.nan) if low is None or high is None else (float(low[k]), float(high[k]))
+        errors[name] = Estimate(float(mean[k]), *ends)
+    better = -1 if measure in HIGHER else 1
+    best = min(errors, key=lambda name: better * errors[name].value)
+    level = []
+    for name in errors:
+        ratio = paired(result, name, best, measure)[k].ratio
+        if name != best and not (ratio.high < 1 if measure in HIGHER else ratio.low > 1):  # a single run tells nobody apart
+            level.append(name)
+    reference = str(result.about.settings["reference"])
+    both = reference != BASELINE and reference in errors and BASELINE in errors and result.runs > 1
+    against = paired(result, reference, BASELINE, measure)[k].ratio if both else None
+    return Standing(int(budgets[k]), result.equal, measure, reference, errors, best, level, against)
+
+
+def three(value: float) -> str:
+    """Three significant digits."""
+    if np.isnan(value):
+        return "–"
+    if np.isinf(value):
+        return "∞"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _told(e: Estimate) -> str:
+    return three(e.value) if np.isnan(e.low) else f"{three(e.value)} (95 % interval {three(e.low)} to {three(e.high)})"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,242 @@
+"""Lesson: points in the plane, and the ellipse of what is still uncertain.
+
+    V = sigma2 I + sum of w x x^T      w  weight of a point, as if its row occurred w times
+    {t : t^T V t <= r}                 where the unknown coefficients are with probability 0.95: r = -2 log 0.05
+
+That holds for a linear model with noise of variance 1 and a prior of precision sigma2.  D is log det V, A the trace of V^-1,
+E its largest eigenvalue, G the largest x^T V^-1 x over the points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fishersft.design.information import design_matrix, gain, leverage, log_det
+from fishersft.errors import ParameterError
+from fishersft.lessons import drawing
+from fishersft.lessons.lesson import TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, several, short
+from fishersft.plots import ORANGE, ink, style
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+REACH = 3.0  # of the plane, in each direction
+STEP = 0.25  # of the places that can be clicked
+MOST_POINTS, MOST_WEIGHT = 40, 100.0
+LEVEL = -2 * np.log(0.05)  # of a chi-squared with two degrees of freedom
+START = ((1.5, 0.5, 1.0), (1.0, -0.25, 1.0), (-2.0, 0.25, 1.0))
+Points = tuple[tuple[float, float, float], ...]
+
+
+def read_points(text: str) -> Points:
+    """Points from "x,y,w;x,y,w", as an address carries them.
+
+    Raises:
+        ParameterError: not numbers, too many, or outside the plane.
+    """
+    found = []
+    for part in filter(None, text.split(";")):
+        numbers = part.split(",")
+        try:
+            x, y, w = (float(n) for n in numbers)
+        except ValueError as error:
+            raise ParameterError(f"points '{part[:24]}' (three numbers: x, y and weight)") from error
+        if not (abs(x) <= REACH and abs(y) <= REACH and 0 < w <= MOST_WEIGHT):
+            raise ParameterError(f"points '{part[:24]}' (x and y from -{REACH:g} to {REACH:g}, weight up to {MOST_WEIGHT:g})")
+        found.append((x, y, w))
+    if len(found) > MOST_POINTS:
+        raise ParameterError(f"{len(found)} points (at most {MOST_POINTS})")
+    return tuple(found)
+
+
+def write_points(points: Points) -> str:
+    """The inverse of `read_points`."""
+    return ";".join(",".join(f"{round(n, 3):g}" for n in point) for point in points)
+
+
+def added(points: Points, x: float, y: float) -> Points:
+    """With one more point of weight 1, or more weight where there is one already."""
+    for k, (px, py, w) in enumerate(points):
+        if (px, py) == (x, y):
+            return (*points[:k], (x, y, min(w + 1, MOST_WEIGHT)), *points[k + 1 :])
+    return (*points, (x, y, 1.0))[:MOST_POINTS]
+
+
+def nearest(points: Points, x: float, y: float) -> int:
+    """The number of the point nearest to a place; there must be one."""
+    return int(np.argmin([(px - x) ** 2 + (py - y) ** 2 for px, py, _ in points]))
+
+
+def moved(points: Points, x: float, y: float) -> Points:
+    """With the nearest point there."""
+    if not points:
+        return points
+    k = nearest(points, x, y)
+    return (*points[:k], (x, y, points[k][2]), *points[k + 1 :])
+
+
+def removed(points: Points, x: float, y: float) -> Points:
+    """Without the nearest point."""
+    if not points:
+        return points
+    k = nearest(points, x, y)
+    return (*points[:k], *points[k + 1 :])
+
+
+def weighted_rows(points: Points) -> np.ndarray:
+    """(k, 2) rows whose X^T X is the weighted sum."""
+    table = np.array(points, dtype=np.float64).reshape(-1, 3)
+    return table[:, :2] * np.sqrt(table[:, 2:])
+
+
+@dataclass(frozen=True)
+class Ellipse(Lesson):
+    """Points in the plane, by click and by table."""
+
+    points: Points = field(default=START)
+    sigma2: float = control(1.0, 0.1, 5.0, 0.1, "sigma2", "Weight of the identity in V: how much is known before any point.")
+
+    name: ClassVar[str] = "ellipse"
+    title: ClassVar[str] = "Points and the ellipse"
+    lines: ClassVar[tuple[str, ...]] = (
+        "Each point is a row x, one token's embedding, here in two dimensions; the ellipse is what you still do not know about "
+        "a linear model after seeing its rows.",
+        "A row shrinks the ellipse in its own direction, a long row more than a short one; its weight counts how often it is "
+        "seen.",
+        "Add points along one line: the ellipse gets thin and stays long. That is what a poor design looks like.",
+    )
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top",
+        r"\{\theta : \theta^\top V \theta \le 5.99\}",
+    )
+    symbols: ClassVar[str] = (
+        "X is the matrix of rows x, V the design matrix, sigma2 the weight of the identity, w a weight. The ellipse is the 95 "
+        "% region of the coefficients, centred at their estimate, for noise of variance 1."
+    )
+    source: ClassVar[tuple[tuple[str, str], ...]] = (
+        (TEXTBOOK, "Bayesian linear regression; D, A, E and G are the classical criteria of optimal design."),
+    )
+
+    @property
+    def matrix(self) -> np.ndarray:
+        return design_matrix([weighted_rows(self.points)], 2, self.sigma2)
+
+    def candidates(self) -> np.ndarray:
+        """(3, 2) places for one more point: long along what is known best, short along what is known least, and between."""
+        _, directions = drawing.semi_axes(self.matrix)  # columns: least known first
+        least, best = (d * (1.0 if d[np.argmax(np.abs(d))] > 0 else -1.0) for d in directions.T)
+        return np.stack([2.4 * best, 1.1 * least, 1.6 * (best - least) / np.sqrt(2)])
+
+    def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
+        V = self.matrix
+        half, _ = drawing.semi_axes(V, LEVEL)
+        question = self._question()
+        f = log_det(V) - 2 * np.log(self.sigma2)
+        inverse = np.linalg.eigvalsh(V) ** -1
+        table = np.array(self.points).reshape(-1, 3)
+        worst = f"{leverage(V, table[:, :2]).max():.3g}" if len(table) else "–"
+        numbers = (
+            Number(
+                "D: log det gained",
+                nats(f),
+                "log det V minus its value without points; the ellipse's area is π · 5.99 / √det V. TokenOD makes this large.",
+                f"area {short(np.pi * half[0] * half[1])}",
+            ),
+            Number(
+                "A: trace of V⁻¹",
+                short(inverse.sum()),
+                "The sum of the variances of the two coefficients; small is good.",
+                "both variances added",
+            ),
+            Number(
+                "E: largest variance",
+                short(inverse.max()),
+                "The largest eigenvalue of V⁻¹: the variance along the ellipse's long axis.",
+                f"long axis {short(half[0])}, short {short(half[1])}",
+            ),
+            Number(
+                "G: worst leverage",
+                worst,
+                "The largest xᵀ V⁻¹ x over your points: the variance of the worst prediction among them.",
+                several(len(self.points), "point"),
+            ),
+        )
+        picture = Picture(
+            "Your points and the 95 % ellipse",
+            self._figure(dark, revealed),
+            f"{several(len(self.points), 'point')} in the plane, larger where the weight is larger, and an ellipse with half "
+            f"axes {short(half[0])} and {short(half[1])}; three hollow candidates A, B and C.",
+            "Blue: points, area by weight. Line: the 95 % ellipse; dotted: without any point. A, B, C: candidates of the "
+            "question. Places to click lie a quarter apart; hover tells the leverage there.",
+        )
+        return Shown((picture,), numbers, question)
+
+    def _question(self) -> Question:
+        gains = [gain(self.matrix, x[None]) for x in self.candidates()]
+        lengths = [np.linalg.norm(x) for x in self.candidates()]
+        listed = ", ".join(f"{letter} {nats(g)} (length {short(n)})" for letter, g, n in zip("ABC", gains, lengths, strict=True))
+        k = int(np.argmax(gains))
+        return Question(
+            "One more point of weight 1: which of the hollow places A, B and C shrinks the ellipse's area most?",
+            ("A", "B", "C"),
+            k,
+            f"Their gains are {listed}. The area falls by the factor exp(−gain / 2), here {np.exp(-gains[k] / 2):.2f}. Length "
+            "counts, and so does what is not yet known in that direction.",
+        )
+
+    def _figure(self, dark: bool, revealed: bool) -> go.Figure:
+        import plotly.graph_objects as go
+
+        fig = drawing.plane(dark, (-REACH, REACH, -REACH, REACH), height=480)
+        fig.update_layout(clickmode="event+select", hoverdistance=20)
+        blue, symbol = style("token_od", dark)
+        empty = drawing.ellipse_of(self.sigma2 * np.eye(2), LEVEL)
+        fig.add_trace(drawing.line(empty, "ellipse of no points", ink(dark)[2], dash="dot", width=1.5))
+        fig.add_trace(
+            drawing.line(
+                drawing.ellipse_of(self.matrix, LEVEL), "95 % ellipse", blue, fill="toself", fillcolor=drawing.faint(blue, 0.12)
+            )
+        )
+        table = np.array(self.points).reshape(-1, 3)
+        size = 5 + 5 * np.sqrt(np.minimum(table[:, 2], 16))
+        fig.add_trace(drawing.points(table[:, :2], "points", blue, symbol, size, outline=ink(dark)[0], opacity=0.9))
+        gains = [gain(self.matrix, x[None]) for x in self.candidates()]
+        text = [f"{c}: {short(g)}" if revealed else c for c, g in zip("ABC", gains, strict=True)]
+        fig.add_trace(
+            drawing.points(
+                self.candidates(),
+                "candidates",
+                ORANGE,
+                "diamond-open",
+                13,
+                mode="markers+text",
+                text=text,
+                textposition="top center",
+            )
+        )
+        places = clickable()
+        fig.add_trace(
+            go.Scatter(
+                x=places[:, 0],
+                y=places[:, 1],
+                mode="markers",
+                name="places to click",
+                showlegend=False,
+                marker={"opacity": 0, "size": 14},
+                customdata=np.arange(len(places)),
+                text=[f"{h:.2f}" for h in leverage(self.matrix, places)],
+                hovertemplate="(%{x}, %{y})<br>leverage %{text}<extra></extra>",
+                selected={"marker": {"opacity": 0}},
+                unselected={"marker": {"opacity": 0}},
+            )
+        )
+        return fig
+
+
+def clickable() -> np.ndarray:
+    """(625, 2) places, row by row, that answer a click."""
+    ticks = np.arange(-REACH, REACH + STEP / 2, STEP)
+    return np.stack([g.ravel() for g in np.meshgrid(ticks, ticks)], axis=1)

@@ -1,0 +1,249 @@
+"""Lesson: the criteria D, A, E and G, and why the best D-design is the best G-design (Kiefer and Wolfowitz, 1960).
+
+A continuous design puts weights w, summing to 1, on k points; M(w) = sum of w_i x_i x_i^T and the leverage of x is
+x^T M^-1 x.  Always sum of w_i leverage_i = d, so the worst leverage is at least d; w maximises log det M exactly when it is d.
+The weights are found by the multiplicative algorithm (Titterington 1976; Silvey, Titterington and Torsney 1978):
+
+    w_i <- w_i leverage_i / d        log det M never falls
+
+From log det A <= d log(tr A / d) with A = M^-1 M(w*):   log det M(w*) - log det M <= d log(worst leverage / d).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fishersft.design.information import leverage, log_det
+from fishersft.lessons import drawing
+from fishersft.lessons.lesson import (
+    PAPER,
+    TEXTBOOK,
+    Lesson,
+    Number,
+    Picture,
+    Question,
+    Shown,
+    choice,
+    control,
+    nats,
+    percent,
+    short,
+)
+from fishersft.plots import VERMILION, ink, style
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+CONVERGED = 1e-6  # worst leverage / d - 1
+MOST_STEPS = 200_000
+KEPT = 0.01  # a weight that counts as kept
+
+
+def spread_out(X: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """M(w), (d, d), for rows X (k, d) and weights (k,)."""
+    return (X * w[:, None]).T @ X
+
+
+def step(X: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """One step of the multiplicative algorithm; weights keep their sum."""
+    return w * leverage(spread_out(X, w), X) / X.shape[1]
+
+
+def optimal_weights(X: np.ndarray, most: int = MOST_STEPS) -> np.ndarray:
+    """(k,) D-optimal weights: the worst leverage is within a millionth of d, or so close as `most` steps came."""
+    d = X.shape[1]
+    w = np.full(len(X), 1 / len(X))
+    for _ in range(most):
+        inverse = np.linalg.inv(spread_out(X, w))
+        h = np.einsum("ij,jk,ik->i", X, inverse, X)
+        if h.max() <= d * (1 + CONVERGED):
+            break
+        # a point whose leverage is far enough below d is in no optimal design (Harman and Pronzato 2007)
+        excess = h.max() - d
+        w = np.where(h < d * (1 + excess / 2 - np.sqrt(excess * (4 + excess - 4 / d)) / 2), 0.0, w * h / d)
+        w /= w.sum()
+    return w
+
+
+def missing_at_most(worst: float, d: int) -> float:
+    """No design has a log det larger by more than this, in nats."""
+    return float(d * np.log(max(worst, d) / d))
+
+
+POOLS = ("a cloud", "three directions", "two clusters", "a ring")
+
+
+def pool(name: str) -> np.ndarray:
+    """(k, 2) rows of a named set."""
+    rng = np.random.default_rng(7)
+    if name == "three directions":
+        return np.array([[2.0, 0.0], [0.0, 1.0], [1.2, 0.7]])
+    if name == "two clusters":
+        common = np.array([1.8, 0.4]) + 0.25 * rng.normal(size=(17, 2))
+        return np.concatenate([common, np.array([-0.4, 1.5]) + 0.2 * rng.normal(size=(3, 2))])
+    if name == "a ring":
+        angle = np.arange(7) * np.pi / 7
+        return 1.8 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return rng.normal(size=(20, 2)) * [1.1, 0.6]
+
+
+@dataclass(frozen=True)
+class Equivalence(Lesson):
+    """Weights that even out the leverage."""
+
+    points: str = choice("Points", "Which rows may be given weight.", *POOLS)
+    steps: int = control(0, 0, 60, 1, "Steps", "Steps of the algorithm: each multiplies a point's weight by its leverage over d.")
+
+    name: ClassVar[str] = "criteria"
+    title: ClassVar[str] = "D, A, E, G and the equivalence theorem"
+    lines: ClassVar[tuple[str, ...]] = (
+        "Four numbers judge a design: D, the volume of what is uncertain; A, its average; E, its worst direction; G, the worst "
+        "prediction at any point of the pool. They want different designs.",
+        "Leverage, the shade, is the variance of a prediction at each place of the plane. Weighted by the design its average "
+        "is always d = 2, so the worst cannot be below 2.",
+        "Give weight to points of high leverage, outside the red line, and take it from those inside. When no point is left "
+        "outside, the worst leverage is 2, and this very design has the largest log det too.",
+    )
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"M(w) = \sum_i w_i\, x_i x_i^\top",
+        r"w^* = \arg\max_w\, \log\det M(w)",
+        r"\iff \max_i\, x_i^\top M(w^*)^{-1} x_i = d",
+    )
+    symbols: ClassVar[str] = (
+        "w are weights that sum to 1, M is V per unit of weight without its prior, d the number of dimensions."
+    )
+    source: ClassVar[tuple[tuple[str, str], ...]] = (
+        (TEXTBOOK, "Kiefer and Wolfowitz (1960)."),
+        (PAPER, "it maximises log det and claims a small worst-case prediction error; this theorem is why one brings the other."),
+    )
+
+    def weights(self) -> np.ndarray:
+        """(k,) after so many steps from equal weights."""
+        X = pool(self.points)
+        w = np.full(len(X), 1 / len(X))
+        for _ in range(self.steps):
+            w = step(X, w)
+        return w
+
+    def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
+        X, w = pool(self.points), self.weights()
+        M = spread_out(X, w)
+        inverse = 1 / np.linalg.eigvalsh(M)
+        worst = float(leverage(M, X).max())
+        numbers = (
+            Number(
+                "D: log det M",
+                nats(log_det(M)),
+                "Large is good. The bound beside it is proven: d log(worst leverage / d).",
+                f"missing at most {short(missing_at_most(worst, 2))}",
+            ),
+            Number(
+                "A: trace of M⁻¹",
+                short(inverse.sum()),
+                "The sum of the variances of the coefficients; small is good.",
+                "sum of variances",
+            ),
+            Number(
+                "E: largest variance",
+                short(inverse.max()),
+                "The largest eigenvalue of M⁻¹; small is good.",
+                "along the worst direction",
+            ),
+            Number(
+                "G: worst leverage",
+                f"{worst:.3f}",
+                "The largest xᵀ M⁻¹ x over the points; small is good, and d is the least there is.",
+                "at best d = 2",
+            ),
+        )
+        outside = int((leverage(M, X) > 2 * (1 + 1e-3)).sum())
+        pictures = (
+            Picture(
+                "Leverage over the plane",
+                self._plane(X, w, M, dark, revealed),
+                f"Leverage as shade over the plane, {len(X)} points with their weights as size, and the line where leverage is "
+                f"2; {outside} of the points lie outside it.",
+                f"Shade: leverage. Points: area by weight; crosses have less than 1 %. Red line: leverage 2; {outside} of "
+                f"{len(X)} points lie outside.",
+            ),
+            Picture(
+                "The worst leverage falls to d",
+                self._progress(X, dark),
+                "The worst leverage against the steps of the algorithm, falling towards 2.",
+                "Each step multiplies every weight by its point's leverage over d. Dotted: d. Ring: this step.",
+            ),
+        )
+        return Shown(pictures, numbers, self._question(X))
+
+    def _question(self, X: np.ndarray) -> Question:
+        best = optimal_weights(X)
+        kept = int((best > KEPT).sum())
+        counts = [c for c in range(2, max(4, kept) + 1) if c <= len(X)]  # one point leaves a direction unknown
+        shares = ", ".join(f"{percent(w)}" for w in np.sort(best[best > KEPT])[::-1])
+        return Question(
+            f"In the best design for these {len(X)} points, how many keep more than 1 % of the weight?",
+            tuple(f"{c} of {len(X)}" for c in counts),
+            counts.index(kept),
+            f"Their shares: {shares}. In two dimensions some best design needs no more than three. The ellipse of leverage 2 is "
+            "then the smallest one around the origin that holds every point, and touches those that keep weight (marked on the "
+            "picture).",
+        )
+
+    def _plane(self, X: np.ndarray, w: np.ndarray, M: np.ndarray, dark: bool, revealed: bool) -> go.Figure:
+        import plotly.graph_objects as go
+
+        right, up = 1.2 * np.maximum(np.abs(X).max(0), np.abs(X).max() / 2)
+        fig = drawing.plane(dark, (-right, right, -up, up))
+        across, upwards = np.linspace(-right, right, 61), np.linspace(-up, up, 61)
+        grid = np.stack([g.ravel() for g in np.meshgrid(across, upwards)], axis=1)
+        blue, symbol = style("token_od", dark)
+        ground = "#14171A" if dark else "#FFFFFF"
+        fig.add_trace(
+            go.Heatmap(
+                x=across,
+                y=upwards,
+                z=np.minimum(leverage(M, grid), 8).reshape(61, 61),
+                zmin=0,
+                zmax=8,
+                zsmooth="best",
+                colorscale=[[0, ground], [1, "#7A5C00" if dark else "#F2C879"]],
+                name="leverage",
+                colorbar={
+                    "title": {"text": "leverage", "side": "right"},
+                    "thickness": 10,
+                    "tickvals": [0, 2, 4, 6, 8],
+                    "ticktext": ["0", "d = 2", "4", "6", "8+"],
+                    "outlinewidth": 0,
+                },
+                hovertemplate="leverage %{z:.2f}<extra></extra>",
+            )
+        )
+        fig.add_trace(drawing.line(drawing.ellipse_of(np.linalg.inv(M), 2.0), "leverage 2", VERMILION, width=2.5))
+        some = w > KEPT
+        fig.add_trace(
+            drawing.points(X[some], "weight", blue, symbol, 5 + 34 * np.sqrt(w[some]), outline=ink(dark)[0], opacity=0.9)
+        )
+        if (~some).any():
+            fig.add_trace(drawing.points(X[~some], "less than 1 %", ink(dark)[0], "x-thin-open", 6))
+        if revealed:
+            kept = X[optimal_weights(X) > KEPT]
+            fig.add_trace(drawing.points(kept, "keeps weight at the optimum", ink(dark)[0], "circle-open", 30))
+        return fig
+
+    def _progress(self, X: np.ndarray, dark: bool) -> go.Figure:
+        limit = self.controls()["steps"][0].high  # type: ignore[union-attr]
+        w = np.full(len(X), 1 / len(X))
+        worst = []
+        for _ in range(int(limit) + 1):
+            worst.append(float(leverage(spread_out(X, w), X).max()))
+            w = step(X, w)
+        fig = drawing.axes(dark, "steps", "worst leverage", height=drawing.TALL)
+        curve = np.stack([np.arange(len(worst)), worst], axis=1)
+        blue, _ = style("token_od", dark)
+        fig.add_trace(drawing.line(np.array([[0, 2], [limit, 2]]), "d = 2", ink(dark)[2], dash="dot"))
+        fig.add_trace(drawing.line(curve, "worst leverage (G)", blue))
+        fig.add_trace(drawing.points(curve[self.steps : self.steps + 1], "this step", VERMILION, "circle-open", 14))
+        return fig

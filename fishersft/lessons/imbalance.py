@@ -1,0 +1,182 @@
+"""Lesson: uniform against design on an imbalanced pool.
+
+Two hundred sentences of six tokens each, in the plane: most on a common topic, some on a rare one.  All are equally long, so
+equal sentences are equal tokens and length explains nothing.  Shown is the worst leverage over the pool (the G-criterion).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from math import comb
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fishersft.design.greedy import greedy
+from fishersft.design.information import design_matrix, leverage
+from fishersft.lessons import drawing
+from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several, short
+from fishersft.plots import VERMILION, ink, style
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+SENTENCES, TOKENS, MOST, DRAWS = 200, 6, 30, 20
+CUTS = (0.05, 0.25, 0.6)
+
+
+def miss(pool: int, rare: int, n: int) -> float:
+    """The chance that n of so many, drawn without replacement, hold none of the rare ones."""
+    return comb(pool - rare, n) / comb(pool, n)
+
+
+@dataclass(frozen=True)
+class Imbalance(Lesson):
+    """A common and a rare topic."""
+
+    picks: int = control(8, 1, MOST, 1, "Picks", "The budget, in sentences; all have six tokens.")
+    rare: int = control(8, 1, 60, 1, "Rare sentences", "How many of the two hundred are on the rare topic.")
+
+    name: ClassVar[str] = "imbalance"
+    title: ClassVar[str] = "Uniform against design"
+    lines: ClassVar[tuple[str, ...]] = (
+        "A uniform draw looks like the pool: what is rare there is rare in the draw, and often missing.",
+        "The design asks what is still uncertain, so it goes to the rare topic as soon as one more common sentence would gain "
+        "less.",
+        "Its worst leverage falls early; that of draws depends on luck. All sentences have six tokens here, so this is coverage "
+        "and not length.",
+    )
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"G(S) = \max_{x \in \text{pool}} x^\top V(S)^{-1} x",
+        r"P(\text{no rare one}) = \binom{N - r}{n} \Big/ \binom{N}{n}",
+    )
+    symbols: ClassVar[str] = (
+        "n sentences are drawn from N = 200 of which r are rare; G is the worst leverage over the pool's tokens."
+    )
+    source: ClassVar[tuple[tuple[str, str], ...]] = (
+        (PAPER, "the goal is a small prediction error, above all in the worst case."),
+        (OURS, "this pool. A small worst leverage is not yet a better model."),
+    )
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """(1200, 2) rows, the rare sentences last."""
+        rng = np.random.default_rng(11)
+        common = np.array([2.0, 0.5]) + 0.3 * rng.normal(size=(SENTENCES, 2))
+        rare = np.array([-0.5, 1.8]) + 0.3 * rng.normal(size=(SENTENCES, 2))
+        is_rare = np.arange(SENTENCES) >= SENTENCES - self.rare
+        centres = np.where(is_rare[:, None], rare, common)
+        return np.repeat(centres, TOKENS, axis=0) + 0.15 * rng.normal(size=(SENTENCES * TOKENS, 2))
+
+    @property
+    def offsets(self) -> np.ndarray:
+        return np.arange(SENTENCES + 1) * TOKENS
+
+    @cached_property
+    def design(self) -> list[int]:
+        """TokenOD's first picks."""
+        return [s.position for s in islice(greedy(self.values, self.offsets), MOST)]
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """(20, 30) uniform draws, in order."""
+        rng = np.random.default_rng(0)
+        return np.stack([rng.permutation(SENTENCES)[:MOST] for _ in range(DRAWS)])
+
+    def worst(self, order: np.ndarray) -> np.ndarray:
+        """(n,) worst leverage over the pool after each pick."""
+        return np.array([leverage(self._matrix(order[:n]), self.values).max() for n in range(1, len(order) + 1)])
+
+    def _matrix(self, some: np.ndarray) -> np.ndarray:
+        return design_matrix([self.values[self.offsets[i] : self.offsets[i + 1]] for i in some], 2)
+
+    @cached_property
+    def curves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Worst leverage of the design (30,) and of the draws (20, 30)."""
+        return self.worst(np.array(self.design)), np.stack([self.worst(d) for d in self.draws])
+
+    def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
+        ours, chance = self.curves
+        n = self.picks
+        first_rare = SENTENCES - self.rare
+        covered = int(sum(i >= first_rare for i in self.design[:n]))
+        empty = int((self.draws[:, :n] < first_rare).all(1).sum())
+        numbers = (
+            Number(
+                "Worst leverage, TokenOD",
+                short(ours[n - 1]),
+                "The largest xᵀ V⁻¹ x over all tokens of the pool.",
+                f"uniform: {short(chance[:, n - 1].min())} to {short(chance[:, n - 1].max())}",
+            ),
+            Number(
+                "Rare sentences, TokenOD",
+                f"{covered} of {n}",
+                "How many of its picks are on the rare topic.",
+                f"the pool has {percent(self.rare / SENTENCES)}",
+            ),
+            Number(
+                "Draws without any",
+                f"{empty} of {DRAWS}" if revealed else "?",
+                "Of the twenty uniform draws on the picture; shown with the answer.",
+                f"{n} sentences each",
+            ),
+        )
+        pictures = (
+            Picture(
+                "The pool and the picks",
+                self._plane(dark),
+                f"Two hundred sentences in the plane, {self.rare} of them in a cluster of their own; TokenOD takes {covered} of "
+                f"its {n} picks there.",
+                "Dots: means of the sentences. Blue: TokenOD's picks; squares: the first of the draws.",
+            ),
+            Picture(
+                "The worst leverage against the picks",
+                self._curves(dark),
+                f"Worst leverage against picks: TokenOD's line below most of the {DRAWS} uniform draws.",
+                f"Grey: each of {DRAWS} uniform draws; blue: TokenOD. Sentences are equally long: equal picks are equal tokens.",
+            ),
+        )
+        return Shown(pictures, numbers, self._question(empty))
+
+    def _question(self, empty: int) -> Question:
+        chance = miss(SENTENCES, self.rare, self.picks)
+        low, middle, high = CUTS
+        return Question(
+            f"{several(self.picks, 'sentence')} drawn at random, {self.rare} of 200 rare: how likely does the draw hold no rare "
+            "one?",
+            (
+                f"at most {percent(low)}",
+                f"{percent(low)} to {percent(middle)}",
+                f"{percent(middle)} to {percent(high)}",
+                f"more than {percent(high)}",
+            ),
+            sum(chance > c for c in CUTS),
+            f"{percent(chance, 1)}; {empty} of the {DRAWS} draws on the picture hold none, and their worst leverage stays high.",
+        )
+
+    def _plane(self, dark: bool) -> go.Figure:
+        fig = drawing.plane(dark, (-1.9, 3.3, -0.7, 3.0))
+        means = self.values.reshape(SENTENCES, TOKENS, 2).mean(1)
+        blue, symbol = style("token_od", dark)
+        grey, square = style("uniform", dark)
+        fig.add_trace(drawing.points(means, "sentences", ink(dark)[2], "circle", 5, opacity=0.45))
+        fig.add_trace(drawing.points(means[self.draws[0, : self.picks]], "a uniform draw", grey, f"{square}-open", 13))
+        fig.add_trace(drawing.points(means[self.design[: self.picks]], "TokenOD", blue, symbol, 10, outline=ink(dark)[0]))
+        return fig
+
+    def _curves(self, dark: bool) -> go.Figure:
+        ours, chance = self.curves
+        fig = drawing.axes(dark, "picks (six tokens each)", "worst leverage", height=drawing.TALL)
+        x = np.arange(1, MOST + 1)
+        grey, _ = style("uniform", dark)
+        blue, symbol = style("token_od", dark)
+        for k, y in enumerate(chance):
+            curve = np.stack([x, y], axis=1)
+            fig.add_trace(drawing.line(curve, f"uniform, {DRAWS} draws", grey, width=1, showlegend=k == 0, opacity=0.7))
+        trace = drawing.points(np.stack([x, ours], axis=1), "TokenOD", blue, symbol, 6, mode="lines+markers", hoverinfo="all")
+        fig.add_trace(trace.update(line={"color": blue, "width": 2.5}, hovertemplate="%{y:.3f}"))
+        fig.add_vline(x=self.picks, line={"color": VERMILION, "width": 1.5, "dash": "dot"})
+        fig.update_yaxes(type="log", dtick=1, minor={"dtick": "D1"})
+        return fig

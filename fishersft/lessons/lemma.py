@@ -1,0 +1,218 @@
+"""Lesson: what Lemma 3.1 assumes, and where it is loose.  The derivation is ours.
+
+    H = sigma2 I + sum of A(x) (x) x x^T      (d (L-1), d (L-1)): the information of the head, its last class pinned to zero
+    A(x) = diag(p) - p p^T, without the last row and column;   p = softmax(s Theta^T x)
+    c    = the smallest eigenvalue of any A(x)
+
+Every A(x) is at least c I, and c < 1, so H is at least c (V (x) I), and log det H >= (L - 1) (log det V + d log c).  With all L
+classes free, A(x) kills the vector of ones, c = 0, and the bound says nothing.  A model that is sure of its answers has p near 0
+or 1, A(x) near 0, and information far below what V promises: V does not depend on p at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fishersft.design.greedy import Contender, winner_of
+from fishersft.design.information import design_matrix, gain, log_det
+from fishersft.lessons import drawing
+from fishersft.lessons.lesson import PAPER, READING, Lesson, Number, Picture, Question, Shown, control, nats, percent
+from fishersft.plots import GREEN, PURPLE, VERMILION, ink, style
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+SENTENCES, TOKENS, DIMENSION = 10, 3, 2
+SCALES = np.round(np.arange(0, 4.01, 0.5), 1)
+
+
+def probabilities(X: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """(m, L) softmax(X theta)."""
+    logits = X @ theta
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    return p / p.sum(1, keepdims=True)
+
+
+def class_information(p: np.ndarray, *, pinned: bool = True) -> np.ndarray:
+    """(m, k, k) diag(p) - p p^T of each row of p (m, L); k = L - 1 with the last class pinned, else L."""
+    q = p[:, :-1] if pinned else p
+    return q[:, :, None] * np.eye(q.shape[1]) - q[:, :, None] * q[:, None, :]
+
+
+def head_information(X: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """(d (L-1), d (L-1)) sum of A(x) (x) x x^T over the rows of X (m, d), the last class pinned."""
+    A = class_information(probabilities(X, theta))
+    k, d = A.shape[1], X.shape[1]
+    return np.einsum("mab,mi,mj->aibj", A, X, X).reshape(k * d, k * d)
+
+
+@dataclass(frozen=True)
+class Lemma(Lesson):
+    """Ten sentences under a model that becomes surer."""
+
+    sure: float = control(2.0, 0.0, 4.0, 0.5, "How sure the model is", "Its logits are multiplied by this; 0 is plain guessing.")
+    classes: int = control(4, 2, 8, 1, "Classes L", "The size of the vocabulary.")
+
+    name: ClassVar[str] = "lemma"
+    title: ClassVar[str] = "What the lemma leaves out"
+    lines: ClassVar[tuple[str, ...]] = (
+        "The true information about the last layer is a large matrix with the model's probabilities in it. Lemma 3.1 bounds "
+        "its log det from below by a small matrix, V, that has only the rows.",
+        "One class must be pinned: with all of them free the smallest eigenvalue is exactly 0. And the bound holds for every "
+        "row at once, so the surest row sets it.",
+        "What the model already knows never enters V. When it is sure, the true information shrinks, V stays, and the best "
+        "sentence can be another. All ten are about equally long here.",
+    )
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"H = \sigma^2 I + \sum_x (\mathrm{diag}(p) - p p^\top) \otimes x x^\top",
+        r"\log\det H \ge (L-1)(\log\det V + d \log c)",
+    )
+    symbols: ClassVar[str] = (
+        "L is the number of classes, d of dimensions, p are the model's probabilities at x (without the pinned class), c the "
+        "smallest eigenvalue of any diag(p) − p pᵀ."
+    )
+    source: ClassVar[tuple[tuple[str, str], ...]] = (
+        (PAPER, "Lemma 3.1; one reviewer called the step a leap of faith."),
+        (READING, "the pinned class, the constant c and this derivation."),
+    )
+
+    @cached_property
+    def world(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (10, 3, 2) and the head (2, L)."""
+        rng = np.random.default_rng(13)
+        centres = rng.normal(size=(SENTENCES, 1, DIMENSION))
+        centres /= np.linalg.norm(centres, axis=2, keepdims=True)
+        rows = centres * rng.uniform(1.3, 1.7, (SENTENCES, 1, 1)) + 0.15 * rng.normal(size=(SENTENCES, TOKENS, DIMENSION))
+        return rows, rng.normal(size=(DIMENSION, 8))[:, : self.classes]
+
+    def log_dets(self, scale: float) -> tuple[float, float, float]:
+        """log det of the true information, its lower bound, and c, with the whole pool in the design; nats."""
+        rows, theta = self.world
+        X = rows.reshape(-1, DIMENSION)
+        k = self.classes - 1
+        H = np.eye(k * DIMENSION) + head_information(X, scale * theta)
+        c = float(np.linalg.eigvalsh(class_information(probabilities(X, scale * theta))).min())
+        V = design_matrix([X], DIMENSION)
+        bound = k * (log_det(V) + DIMENSION * np.log(c)) if c > 0 else -np.inf
+        return float(np.linalg.slogdet(H)[1]), bound, c
+
+    def gains(self) -> tuple[np.ndarray, np.ndarray]:
+        """(10,) first gain of each sentence: (L - 1) times that under V, and that under the true information; nats."""
+        rows, theta = self.world
+        k = self.classes - 1
+        V, H = np.eye(DIMENSION), np.eye(k * DIMENSION)
+        by_rows = np.array([k * gain(V, X) for X in rows])
+        true = np.array([np.linalg.slogdet(H + head_information(X, self.sure * theta))[1] for X in rows])
+        return by_rows, true
+
+    def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
+        true, bound, c = self.log_dets(self.sure)
+        rows, theta = self.world
+        X = rows.reshape(-1, DIMENSION)
+        free = float(
+            np.abs(np.linalg.eigvalsh(class_information(probabilities(X, self.sure * theta), pinned=False))).min(1).max()
+        )
+        most = float(np.mean(probabilities(X, self.sure * theta).max(1)))
+        numbers = (
+            Number(
+                "True log det",
+                nats(true),
+                "Of the information about the whole head, all ten sentences in the design.",
+                f"bound {nats(bound)}",
+            ),
+            Number(
+                "log det V",
+                nats(log_det(design_matrix([X], DIMENSION))),
+                "From the rows alone; no control here changes it.",
+                "the same for every model",
+            ),
+            Number(
+                "Constant c",
+                f"{c:.2g}",
+                "The smallest eigenvalue over all rows, one class pinned.",
+                "all classes free: 0" if free < 1e-12 else f"all classes free: {free:.1e}",
+            ),
+            Number(
+                "Average top probability",
+                f"{percent(most)}",
+                "How sure it is, over the thirty tokens.",
+                f"guessing: {percent(1 / self.classes)}",
+            ),
+        )
+        by_rows, true_gains = self.gains()
+        pictures = (
+            Picture(
+                "The surer the model, the looser the bound",
+                self._bound(dark),
+                "log det in nats against how sure the model is: the true information falls, the bound falls faster, V does not "
+                f"move. Here {nats(true)} and {nats(bound)}.",
+                "All ten sentences in the design. Upright line: this model. The bound soon falls out of the picture.",
+            ),
+            Picture(
+                "What each sentence would gain",
+                self._bars(by_rows, true_gains if revealed else None, dark),
+                "Bars: the first gain of each of ten sentences from the rows alone"
+                + (" and under the true information." if revealed else "; the true ones come with the answer."),
+                "Blue: (L − 1) times the gain under V, what TokenOD sees. Purple: the true "
+                f"gain{'' if revealed else ', with the answer'}.",
+            ),
+        )
+        return Shown(pictures, numbers, self._question(by_rows, true_gains))
+
+    def _question(self, by_rows: np.ndarray, true: np.ndarray) -> Question:
+        a, b = (first(g) for g in (by_rows, true))
+        lost = 1 - true[a] / true[b]
+        return Question(
+            "TokenOD's first pick sees only the rows. Is it also the sentence with the most true information?",
+            ("yes, the same sentence", "no, another one"),
+            int(a != b),
+            f"TokenOD takes sentence {a + 1} ({nats(true[a])} in truth); the most has sentence {b + 1} ({nats(true[b])}). "
+            + (f"{percent(lost)} is lost." if a != b else "Make the model surer, or change the classes."),
+        )
+
+    def _bound(self, dark: bool) -> go.Figure:
+        table = np.array([self.log_dets(s) for s in SCALES])
+        rows, _ = self.world
+        flat = (self.classes - 1) * log_det(design_matrix([rows.reshape(-1, DIMENSION)], DIMENSION))
+        fig = drawing.axes(dark, "how sure the model is (scale of its logits)", "log det (nats)", height=drawing.LOW + 40)
+        blue, _ = style("token_od", dark)
+        for name, y, colour, dash in (
+            ("(L − 1) log det V", np.full(len(SCALES), flat), blue, "dash"),
+            ("true information", table[:, 0], PURPLE, "solid"),
+            ("the lemma's bound", table[:, 1], GREEN, "dot"),
+        ):
+            trace = drawing.line(np.stack([SCALES, y], axis=1), name, colour, dash=dash)
+            fig.add_trace(trace.update(hoverinfo="all", hovertemplate="%{y:.1f} nats"))
+        fig.update_yaxes(range=[-1.5 * flat, 1.2 * flat])
+        fig.add_vline(x=self.sure, line={"color": VERMILION, "width": 1.5, "dash": "dot"})
+        return fig
+
+    def _bars(self, by_rows: np.ndarray, true: np.ndarray | None, dark: bool) -> go.Figure:
+        import plotly.graph_objects as go
+
+        fig = drawing.axes(dark, "sentence", "first gain (nats)", height=drawing.LOW + 40, barmode="group")
+        blue, _ = style("token_od", dark)
+        x = np.arange(1, SENTENCES + 1)
+        pattern = {"shape": "/", "fgcolor": ink(dark)[0], "solidity": 0.12, "bgcolor": PURPLE}
+        fig.add_trace(go.Bar(x=x, y=by_rows, name="rows alone", marker={"color": blue}, hovertemplate="%{y:.2f} nats"))
+        if true is not None:
+            fig.add_trace(
+                go.Bar(
+                    x=x,
+                    y=true,
+                    name="true information",
+                    marker={"color": PURPLE, "pattern": pattern},
+                    hovertemplate="%{y:.2f} nats",
+                )
+            )
+        fig.update_xaxes(dtick=1)
+        return fig
+
+
+def first(gains: np.ndarray) -> int:
+    """The sentence that greedy takes first."""
+    return winner_of([Contender(i, float(g), float(g)) for i, g in enumerate(gains)]).position

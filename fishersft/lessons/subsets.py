@@ -1,0 +1,186 @@
+"""Lesson: greedy against the best selection, found by brute force, with the certificate between them.
+
+For tiny pools only: every subset's f(S) = log det V(S) - log det V(empty), in nats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, islice, pairwise
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fishersft.design.certificate import share_of_optimum
+from fishersft.design.greedy import Step, greedy
+from fishersft.lessons import drawing
+from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, percent
+from fishersft.plots import GREEN, VERMILION, ink, style
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+SENTENCES, DIMENSION, MOST = 12, 4, 6
+SAME = 1e-9
+NEARLY = 0.01
+
+
+def all_subsets(values: np.ndarray, offsets: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every choice of n blocks, (C, n), and its f in nats, (C,), under sigma2 = 1."""
+    blocks = [values[a:b] for a, b in pairwise(offsets)]
+    squares = np.stack([X.T @ X for X in blocks])
+    subsets = np.array(list(combinations(range(len(blocks)), n)))
+    V = squares[subsets].sum(1) + np.eye(values.shape[1])
+    return subsets, np.linalg.slogdet(V)[1]
+
+
+@dataclass(frozen=True)
+class Subsets(Lesson):
+    """Twelve sentences, every subset."""
+
+    picks: int = control(3, 1, MOST, 1, "Picks", "How many of the twelve sentences are chosen.")
+    pool: int = control(1, 1, 30, 1, "Pool", "Another twelve sentences, drawn at random with this seed.")
+
+    name: ClassVar[str] = "greedy"
+    title: ClassVar[str] = "Greedy against the best"
+    lines: ClassVar[tuple[str, ...]] = (
+        "The best n sentences cannot be found in a large pool: there are too many subsets. Among twelve sentences all can be "
+        "tried.",
+        "Greedy takes the largest gain, then the largest of what is left, and never takes a pick back. It is often the best, "
+        "and proven never below 63 % of it.",
+        "The certificate says more about the case at hand: no selection can gain more than the green line. It needs no brute "
+        "force, so the dashboard shows it for any pool.",
+    )
+    formulas: ClassVar[tuple[str, ...]] = (
+        r"\max_{|S'| = n} f(S') \le f(S) + \sum_{n \text{ largest}} \text{gain}(S)",
+        r"f(S_{\text{greedy}}) \ge (1 - 1/e)\, \max f",
+    )
+    symbols: ClassVar[str] = (
+        "f(S) is the log det gained by the sentences S; here each has one or two tokens in four dimensions. A uniform draw is "
+        "a random place in the histogram."
+    )
+    source: ClassVar[tuple[tuple[str, str], ...]] = (
+        (PAPER, "Algorithm 1 is this greedy rule."),
+        (TEXTBOOK, "Nemhauser, Wolsey and Fisher (1978) for 1 − 1/e; Minoux (1978) for the certificate."),
+    )
+
+    @cached_property
+    def blocks(self) -> tuple[np.ndarray, np.ndarray]:
+        """values (T, d) and offsets (N + 1,); one or two tokens each, all rows of length 3."""
+        rng = np.random.default_rng(self.pool)
+        lengths = rng.integers(1, 3, SENTENCES)
+        rows = rng.normal(size=(lengths.sum(), DIMENSION))
+        return 3 * rows / np.linalg.norm(rows, axis=1, keepdims=True), np.concatenate([[0], np.cumsum(lengths)])
+
+    @cached_property
+    def run(self) -> list[Step]:
+        """Greedy's first six picks."""
+        return list(islice(greedy(*self.blocks), MOST))
+
+    @property
+    def steps(self) -> list[Step]:
+        return self.run[: self.picks]
+
+    def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
+        subsets, f = all_subsets(*self.blocks, self.picks)
+        reached, bound, best = sum(s.gain for s in self.steps), self.steps[-1].optimum_bound, float(f.max())
+        numbers = (
+            Number(
+                "Greedy",
+                nats(reached),
+                "log det gained by greedy's picks.",
+                "sentences " + ", ".join(str(s.position + 1) for s in self.steps),
+            ),
+            Number(
+                "The best subset",
+                nats(best) if revealed else "?",
+                f"The largest f of all {len(f):,} subsets; shown with the answer.",
+                ("sentences " + ", ".join(str(i + 1) for i in subsets[f.argmax()])) if revealed else "brute force",
+            ),
+            Number(
+                "Proven",
+                f"at least {percent(share_of_optimum(reached, bound), 1)}",
+                "Of the best, by the certificate alone.",
+                f"in truth {percent(reached / best, 2)}" if revealed else f"bound {nats(bound)}",
+            ),
+            Number(
+                "A random subset",
+                nats(float(f.mean())),
+                f"The mean of all {len(f):,} subsets.",
+                f"{float(f.min()):.3g} to {best:.3g} nats" if revealed else "",
+            ),
+        )
+        picture = Picture(
+            f"All {len(f):,} subsets of {self.picks} of {SENTENCES} sentences",
+            self._figure(f, reached, bound, dark, revealed),
+            f"Histogram of the log det gained by each of {len(f):,} subsets; greedy reaches {nats(reached)} and the certificate "
+            f"says at most {nats(bound)}.",
+            "Bars: how many subsets gain so much. Blue: greedy. Green: the certificate."
+            + (" Red: the best subset." if revealed else " The right end of the bars is hidden until you answer."),
+        )
+        growing = Picture(
+            "At every budget",
+            self._budgets(dark, revealed),
+            "log det gained in nats against picks, for greedy, the certificate, the mean of all subsets"
+            + (" and the best subset." if revealed else "."),
+            "One run of greedy answers every smaller budget; the best subset of n need not hold the best of n − 1."
+            + ("" if revealed else " The best subsets come with the answer."),
+        )
+        return Shown((picture, growing), numbers, self._question(reached, best))
+
+    def _question(self, reached: float, best: float) -> Question:
+        missing = 1 - reached / best
+        answer = 0 if missing <= SAME else 1 if missing <= NEARLY else 2
+        return Question(
+            f"Is greedy's choice of {self.picks} the best of all subsets in this pool?",
+            ("yes, it is the best", "no, but within 1 %", "no, more than 1 % is missing"),
+            answer,
+            f"Greedy gains {reached:.4g} nats, the best subset {best:.4g} nats: {percent(missing, 2)} is missing. Try other "
+            "pools.",
+        )
+
+    def _figure(self, f: np.ndarray, reached: float, bound: float, dark: bool, revealed: bool) -> go.Figure:
+        import plotly.graph_objects as go
+
+        fig = drawing.axes(dark, "log det gained (nats)", "subsets", height=drawing.LOW + 40)
+        blue, symbol = style("token_od", dark)
+        edges = np.linspace(f.min(), f.max() * (1 + 1e-9), 31) if len(f) > 30 else np.linspace(f.min() - 0.05, f.max() + 0.05, 31)
+        counts, _ = np.histogram(f, edges)
+        middles = (edges[:-1] + edges[1:]) / 2
+        keep = (edges[1:] < reached) | revealed
+        top = float(counts.max())
+        fig.add_trace(
+            go.Bar(
+                x=middles[keep],
+                y=counts[keep],
+                width=(edges[1] - edges[0]) * 0.92,
+                marker={"color": ink(dark)[2], "opacity": 0.6},
+                name="subsets",
+                hovertemplate="%{y} subsets about %{x:.2f} nats<extra></extra>",
+            )
+        )
+        lines = [("greedy", reached, blue, "solid", symbol), ("certificate", bound, GREEN, "dash", "square")]
+        lines += [("best subset", float(f.max()), VERMILION, "dot", "star")] if revealed else []
+        for name, x, colour, dash, shape in lines:
+            trace = drawing.line(np.array([[x, 0], [x, top * 1.05]]), name, colour, dash=dash)
+            fig.add_trace(trace.update(mode="lines+markers", marker={"symbol": shape, "size": [0, 11], "color": colour}))
+        return fig
+
+    def _budgets(self, dark: bool, revealed: bool) -> go.Figure:
+        budgets = np.arange(1, MOST + 1)
+        every = [all_subsets(*self.blocks, int(n))[1] for n in budgets]
+        blue, symbol = style("token_od", dark)
+        fig = drawing.axes(dark, "picks", "log det gained (nats)")
+        series: list[tuple[str, Any, str, str, str]] = [
+            ("mean of all subsets", [f.mean() for f in every], ink(dark)[2], "solid", "square"),
+            ("greedy", np.cumsum([s.gain for s in self.run]), blue, "solid", symbol),
+            ("certificate", [s.optimum_bound for s in self.run], GREEN, "dash", "square"),
+        ]
+        series += [("best subset", [f.max() for f in every], VERMILION, "dot", "star")] if revealed else []
+        for name, y, colour, dash, shape in series:
+            trace = drawing.points(np.stack([budgets, y], axis=1), name, colour, shape, 8, mode="lines+markers", hoverinfo="all")
+            fig.add_trace(trace.update(line={"color": colour, "width": 2, "dash": dash}, hovertemplate="%{y:.2f} nats"))
+        fig.add_vline(x=self.picks, line={"color": ink(dark)[2], "width": 1.5, "dash": "dot"})
+        fig.update_yaxes(rangemode="tozero")
+        return fig

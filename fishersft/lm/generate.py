@@ -1,0 +1,171 @@
+"""Prompts cut from held-out records, and what a model writes after them.
+
+A prompt is the first tokens of a plain text, the prompt of a pair, or a chat up to its first answer.  Which records are taken is
+decided by a seed alone.  Every model gets the same prompts, the same batches and the same random numbers.  Knows no run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from fishersft.corpus.encode import Encoded
+from fishersft.errors import ParameterError
+
+if TYPE_CHECKING:
+    from fishersft.lm.model import CausalLM
+
+LEAST_CONTINUATION = 8  # trained tokens a record must have after its prompt
+BATCH = 32
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How texts are written: the same for every model.
+
+    Attributes:
+        prompts: how many held-out records; 0 writes nothing.
+        prompt_tokens: of a plain text that are given; of pairs and chats the whole prompt is.
+        new_tokens: at most as many are written.
+        temperature: of the sampling; 0 takes the likeliest token each time.
+        top_p: only the likeliest tokens that together have this probability.
+        seed: of the choice of records and of the sampling.
+    """
+
+    prompts: int = 50
+    prompt_tokens: int = 8
+    new_tokens: int = 48
+    temperature: float = 0.8
+    top_p: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("prompts", 0), ("prompt_tokens", 1), ("new_tokens", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ParameterError(f"{name.replace('_', ' ')} is a whole number of at least {least} and was {value!r}.")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0) or not 0 < self.top_p <= 1:
+            raise ParameterError("temperature is at least 0, and top p lies above 0 and up to 1.")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PromptIds:
+    """One prompt: where it is from, the ids a model is given, the ids that really follow, and how many were cut off its front."""
+
+    position: int
+    ids: tuple[int, ...]
+    continuation: tuple[int, ...]
+    cut: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a model wrote after a prompt: `ended` when it closed the text itself."""
+
+    text: str
+    tokens: int
+    ended: bool
+
+
+def draw_prompts(held_out: Sequence[Encoded], sampling: Sampling, context: int = 0) -> list[PromptIds]:
+    """The prompts of `sampling.prompts` examples, or of all that are long enough where there are fewer.
+
+    Args:
+        context: of the shortest-sighted model, in tokens, 0 for no limit; longer prompts lose their first tokens.
+    """
+    found = [p for i, e in enumerate(held_out) if (p := _prompt(i, e, sampling, context))]
+    order = np.random.default_rng(sampling.seed).permutation(len(found))[: sampling.prompts]
+    return [found[i] for i in sorted(order)]
+
+
+def _prompt(position: int, example: Encoded, sampling: Sampling, context: int) -> PromptIds | None:
+    trained = np.flatnonzero(example.trained)
+    if not len(trained):
+        return None
+    whole = len(trained) == len(example.ids) - int(trained[0]) and trained[0] <= 1  # a plain text: all but bos is trained
+    start = int(trained[0]) + (sampling.prompt_tokens if whole else 0)
+    run = example.trained[start:]
+    end = start + (int(np.argmin(run)) if not run.all() else len(run))
+    if end - start < (LEAST_CONTINUATION if whole else 1) or start == 0:
+        return None
+    room = max(1, context - sampling.new_tokens) if context else start
+    cut = max(0, start - room)
+    ids = tuple(int(i) for i in example.ids[cut:start])
+    return PromptIds(position, ids, tuple(int(i) for i in example.ids[start:end]), cut)
+
+
+def write(
+    model: CausalLM,
+    prompts: Sequence[PromptIds],
+    sampling: Sampling,
+    *,
+    batch: int = BATCH,
+    on_progress: Progress | None = None,
+) -> list[Written]:
+    """What the model writes after each prompt, in their order.
+
+    Batches hold prompts of like length, padded on the left; their random numbers depend on the seed and the batch only.
+    """
+    import torch
+
+    out: list[Written | None] = [None] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), i))
+    tokenizer = cast(Any, model.tokenizer)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
+    settings = _settings(model, sampling, pad)
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        for first in range(0, len(order), batch):
+            chosen = order[first : first + batch]
+            width = max(len(prompts[i].ids) for i in chosen)
+            ids = torch.full((len(chosen), width), pad, dtype=torch.long)
+            mask = torch.zeros_like(ids)
+            for row, i in enumerate(chosen):
+                ids[row, width - len(prompts[i].ids) :] = torch.tensor(prompts[i].ids)
+                mask[row, width - len(prompts[i].ids) :] = 1
+            torch.manual_seed(sampling.seed + first)
+            with torch.inference_mode():
+                whole = cast(Any, model.network).generate(
+                    input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
+                )
+            for i, new in zip(chosen, whole[:, width:].cpu().tolist(), strict=True):
+                out[i] = _written(tokenizer, new)
+            if on_progress:
+                on_progress(min(first + batch, len(order)), len(order))
+    return [w for w in out if w is not None]
+
+
+def _written(tokenizer: Any, new: list[int]) -> Written:
+    eos = tokenizer.eos_token_id
+    ended = eos is not None and eos in new
+    body = new[: new.index(eos)] if ended else new
+    return Written(text_of(tokenizer, body), len(body) + ended, ended)
+
+
+def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Ids as people read them, without special tokens."""
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _settings(model: CausalLM, sampling: Sampling, pad: int) -> Any:
+    """Our settings alone: a model's own generation file does not enter."""
+    from fishersft.lm.model import library
+
+    tokenizer = cast(Any, model.tokenizer)
+    chance = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+    return library().GenerationConfig(
+        max_new_tokens=sampling.new_tokens,
+        pad_token_id=pad,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        **(chance if sampling.temperature > 0 else {"do_sample": False}),
+    )

@@ -1,0 +1,191 @@
+"""The panels of the Curves page: which result, its picture, what it says, and files of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+import streamlit as st
+
+from fishersft.curves.result import label_of
+from fishersft.curves.standing import standing_of
+from fishersft.curves.timing import read_timing
+from fishersft.errors import StoreError
+from fishersft.runs import curve_results
+from fishersft.runs.curve_results import Found
+from fishersft.ui import components
+from fishersft.ui import curve_parts as parts
+from fishersft.ui.curve_parts import How
+
+TWO_WORLDS = "Two worlds"
+KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
+SHOWN = {"max error": "maximum", "mean error": "mean", "G-criterion": "worst_leverage", "log det": "log_det"}
+AT = (50, 100, 200, 300, 500, 1_000, 1_500, 2_000)
+WORLDS = {"imbalanced": "An imbalanced world: clusters of rows", "isotropic": "A homogeneous world: isotropic rows"}
+
+
+@dataclass
+class Looking:
+    """What a visitor has chosen on this page, by kind of experiment; outlives a change of page."""
+
+    result: dict[str, str] = field(default_factory=dict)
+    job: dict[str, str] = field(default_factory=dict)
+
+
+def looking() -> Looking:
+    mine: Looking = st.session_state.setdefault("curves", Looking())
+    return mine
+
+
+def choose_experiment() -> str:
+    """The experiment; a link to a result opens its kind."""
+    asked = st.query_params.get("result", "")
+    if asked and st.session_state.get("curves_asked") != asked:
+        st.session_state["curves_asked"] = asked
+        try:
+            kind = curve_results.find(asked).kind
+            looking().result[kind] = asked
+            st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
+        except StoreError as error:
+            st.warning(components.escape_markdown(str(error)), icon=":material/link_off:")
+    chosen = st.segmented_control(
+        "Experiment",
+        [TWO_WORLDS, *KINDS],
+        default=TWO_WORLDS,
+        required=True,
+        key="experiment",
+        bind="query-params",
+        help="Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
+        "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
+    )
+    return str(chosen)
+
+
+def controls(selectors: list[str], *, worlds: bool = False) -> tuple[How, str, int]:
+    """What is drawn, at equal what (two worlds), and at which budget it is put into words."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
+    equal = "tokens"
+    if worlds:
+        equal = str(
+            row.segmented_control(
+                "At equal",
+                ["tokens", "sentences"],
+                default="tokens",
+                required=True,
+                key="equal",
+                bind="query-params",
+                help="Tokens: every selector gets as many as TokenOD's first n sentences have. Sentences: everyone gets n.",
+            )
+        )
+    shown = row.segmented_control(
+        "Shown",
+        list(SHOWN),
+        default="max error",
+        required=True,
+        key="measure",
+        bind="query-params",
+        help="Error of a sentence: how far the fitted head's predictions are from the truth, summed over its tokens; the largest "
+        "or the mean over all sentences. G-criterion: the worst leverage, lower is better. log det: of the design matrix.",
+    )
+    n = row.selectbox("Put into words at n", AT, index=2, key="n", bind="query-params", width=150)
+    log = parts.log_switch(row)
+    guides = row.toggle(
+        "Guides", False, key="guides", bind="query-params", help="Slopes -1/2 and -0.3, and the fitted shape of the bound."
+    )
+    picture = row.segmented_control(
+        "Picture as",
+        ["png", "svg"],
+        default="png",
+        required=True,
+        key="picture",
+        bind="query-params",
+        help="What the camera above a chart saves.",
+    )
+    names = st.pills(
+        "Selectors",
+        selectors,
+        selection_mode="multi",
+        default=selectors,
+        format_func=label_of,
+        key=f"selectors-{'-'.join(selectors)}",
+        wrap=True,
+        help="Which curves are drawn; the words and numbers are of all of them.",
+    )
+    return How(SHOWN[str(shown)], bool(log), bool(guides), str(picture), tuple(names or ())), equal, int(n or 200)
+
+
+def two_worlds() -> None:
+    """The shipped pair: what coverage is worth, and what only length is."""
+    how, equal, n = controls(parts.opened(curve_results.find("imbalanced-tokens")).selectors, worlds=True)
+    for column, (world, heading) in zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True):
+        with column:
+            st.subheader(heading, anchor=False)
+            found = curve_results.find(f"{world}-{equal}")
+            result = parts.opened(found)
+            st.markdown(components.escape_markdown(standing_of(result, n, how.measure).sentence()))
+            parts.chart(result, how, found.id)
+            parts.downloads(result, found)
+    st.caption(
+        f"{parts.drawn(result)} Both pools have 3,000 sentences with lengths of one distribution, d = 10 and L = 20. On the left "
+        "a few clusters hold most sentences, so some directions are rare; on the right all directions are alike."
+    )
+    for world, heading in WORLDS.items():
+        found = curve_results.find(f"{world}-{equal}")
+        with st.expander(f"Numbers: {heading}"):
+            parts.numbers(parts.opened(found), how.measure, n)
+            parts.code(parts.opened(found))
+
+
+def choose_result(kind: str) -> Found | None:
+    """A shipped or an earlier result of this kind; None where there is none yet."""
+    there = {found.id: found for found in curve_results.found() if found.kind == kind}
+    if not there:
+        return None
+    key, wanted = f"result-{kind}", looking().result.get(kind)
+    if wanted in there:
+        st.session_state[key] = wanted
+    elif st.session_state.get(key) not in there:
+        st.session_state.pop(key, None)
+    id = st.selectbox("Result", list(there), key=key, format_func=lambda id: _label(there[id]))
+    looking().result[kind] = id
+    st.session_state["curves_asked"] = st.query_params["result"] = id
+    return there[id]
+
+
+def _label(found: Found) -> str:
+    s = found.settings
+    origin = "shipped" if found.shipped else f"{pd.Timestamp(found.changed, unit='s'):%Y-%m-%d %H:%M} UTC, {found.id}"
+    if found.kind == curve_results.TIMING:
+        return f"{s['sentences']:,} sentences, d = {s['dimension']} ({origin})"
+    w = s["world"]
+    moved = f", {' and '.join(s['sweep'])} moved" if "sweep" in s else ""
+    title = components.one_line(found.about.title, 60)
+    return f"{title}, equal {s['equal']}, d = {w['dimension']}, L = {w['classes']}, {s['runs']} runs{moved} ({origin})"
+
+
+def show(found: Found) -> None:
+    """One result, whatever its kind."""
+    if found.kind == curve_results.TIMING:
+        how = How("maximum", parts.log_switch(), False, "png", ())
+        parts.timing(read_timing(found.folder), how, found)
+        return
+    try:
+        result = parts.opened(found)
+    except StoreError as error:
+        st.info(components.escape_markdown(str(error)), icon=":material/hourglass_empty:")
+        return
+    how, _, n = controls(result.selectors)
+    asked = int(result.about.settings["runs"])
+    if result.runs < asked:
+        st.info(
+            f"{result.runs} of {asked} runs are finished by every selector so far; these are shown.", icon=":material/pending:"
+        )
+    if result.is_sweep:
+        parts.sweep(result, how, found)
+    else:
+        st.markdown(components.escape_markdown(standing_of(result, n, how.measure).sentence()))
+        parts.chart(result, how, found.id, height=520)
+        parts.numbers(result, how.measure, n)
+    st.caption(parts.drawn(result))
+    parts.downloads(result, found)
+    parts.code(result)

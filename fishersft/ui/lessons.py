@@ -1,0 +1,265 @@
+"""The Learn page around a lesson: which one, in which state, its controls, pictures, question and words.
+
+A lesson's state lives in one typed object of the session and in the address; whichever changed last is right.  The points of
+the first lesson have widgets of their own, in `ui/plane.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import streamlit as st
+
+from fishersft.errors import ParameterError
+from fishersft.lessons import ellipse
+from fishersft.lessons.catalogue import LESSONS
+from fishersft.lessons.lesson import Choice, Control, Lesson, Picture, Question, Shown
+from fishersft.ui.components import tile
+from fishersft.ui.learn import PAGE
+from fishersft.ui.session import Session
+from fishersft.ui.theme import dark
+
+FIRST = next(iter(LESSONS))
+TABS = {
+    "ellipse": "Ellipse",
+    "criteria": "Criteria",
+    "returns": "Returns",
+    "sentences": "Sentences",
+    "greedy": "Greedy",
+    "lazy": "Lazy greedy",
+    "imbalance": "Rare topics",
+    "lemma": "The lemma",
+    "outlier": "Outliers",
+}
+
+
+@dataclass
+class Learning:
+    """One visitor's lessons.
+
+    Attributes:
+        name: the open lesson.
+        states: each lesson as it was left.
+        revealed: the lessons whose answer is shown.
+        guess: the last answer given, and the state it was given in.
+        generation: changes when points change by anything but the table.
+        base: the points that the table began with in this generation.
+        address: what this page last wrote into the address bar.
+    """
+
+    name: str = FIRST
+    states: dict[str, Lesson] = field(default_factory=lambda: {name: kind() for name, kind in LESSONS.items()})
+    revealed: set[str] = field(default_factory=set)
+    guess: tuple[Lesson, int] | None = None
+    generation: int = 0
+    base: ellipse.Points = ellipse.START
+    address: dict[str, str] | None = None
+
+    @property
+    def lesson(self) -> Lesson:
+        return self.states[self.name]
+
+    def change(self, **values: Any) -> None:
+        """The open lesson, in another state."""
+        self.states[self.name] = replace(self.lesson, **values)
+
+    def put_points(self, points: ellipse.Points) -> None:
+        """Points from elsewhere than the table, which begins anew."""
+        self.states["ellipse"] = replace(cast(ellipse.Ellipse, self.states["ellipse"]), points=points)
+        self.base = points
+        self.generation += 1
+
+
+def current(visitor: Session) -> Learning:
+    """The visitor's lessons, as the address says where it says something new."""
+    learning: Learning = st.session_state.setdefault("fishersft_learning", Learning())
+    said = {key: st.query_params[key] for key in st.query_params if key in _known()}
+    if said and said != learning.address:
+        _read(learning, said, visitor)
+        learning.address = said
+    return learning
+
+
+def write_address(learning: Learning) -> None:
+    """The lesson and what differs from its defaults."""
+    lesson = learning.lesson
+    wanted = {"lesson": learning.name}
+    for name, (_, default) in lesson.controls().items():
+        value = getattr(lesson, name)
+        if value != default:
+            wanted[name] = f"{value:g}" if isinstance(value, int | float) else str(value)
+    if isinstance(lesson, ellipse.Ellipse) and lesson.points != ellipse.START:
+        wanted["points"] = ellipse.write_points(lesson.points)
+    for key in _known() - set(wanted):
+        if key in st.query_params:
+            del st.query_params[key]
+    if any(st.query_params.get(k) != v for k, v in wanted.items()):
+        st.query_params.update(wanted)
+    learning.address = wanted
+
+
+def _known() -> set[str]:
+    return {"lesson", "points", *(name for kind in LESSONS.values() for name in kind.controls())}
+
+
+def _read(learning: Learning, said: dict[str, str], visitor: Session) -> None:
+    name = said.get("lesson", learning.name)
+    if name not in LESSONS:
+        visitor.notices.append(f"lesson {name[:24]} (one of: {', '.join(LESSONS)})")
+        name = FIRST
+    learning.name = name
+    kind = LESSONS[name]
+    values: dict[str, Any] = {}
+    for key, (control, default) in kind.controls().items():
+        value = default
+        if key in said:
+            try:
+                value = _value(said[key], control, default)
+            except ValueError:
+                visitor.notices.append(f"{key} {said[key][:24]} ({_range(control)})")
+        values[key] = value
+        st.session_state[_key(name, key)] = value
+    if kind is ellipse.Ellipse:
+        points: ellipse.Points = ellipse.START
+        try:
+            points = ellipse.read_points(said["points"]) if "points" in said else points
+        except ParameterError as error:
+            visitor.notices.append(str(error))
+        learning.put_points(points)
+        values["points"] = points
+    learning.states[name] = kind(**values)
+
+
+def _value(text: str, control: Control | Choice, default: Any) -> Any:
+    if isinstance(control, Choice):
+        if text not in control.options:
+            raise ValueError(text)
+        return text
+    value = type(default)(text)
+    if not control.fits(value):
+        raise ValueError(text)
+    return value
+
+
+def _range(control: Control | Choice) -> str:
+    return ", ".join(control.options) if isinstance(control, Choice) else f"a number from {control.low:g} to {control.high:g}"
+
+
+def _key(lesson: str, name: str) -> str:
+    return f"{lesson}.{name}"
+
+
+def contents(learning: Learning) -> None:
+    """All lessons in a row; one is open."""
+    st.session_state["lesson-tab"] = learning.name
+
+    def opened() -> None:
+        learning.name = st.session_state["lesson-tab"] or learning.name
+
+    names = list(LESSONS)
+    with st.container(key="lesson-contents"):
+        st.pills(
+            "Lesson",
+            names,
+            required=True,
+            key="lesson-tab",
+            format_func=lambda n: f"{names.index(n) + 1} {TABS[n]}",
+            label_visibility="collapsed",
+            on_change=opened,
+        )
+
+
+def controls(learning: Learning) -> None:
+    """The one or two controls of the open lesson."""
+    found = learning.lesson.controls()
+    with st.container(key="lesson-controls"):
+        for column, (name, (control, default)) in zip(st.columns(len(found)), found.items(), strict=True):
+            key = _key(learning.name, name)
+            if key not in st.session_state:
+                st.session_state[key] = getattr(learning.lesson, name)
+            with column:
+                learning.change(**{name: _widget(control, default, key)})
+
+
+def _widget(control: Control | Choice, default: Any, key: str) -> Any:
+    if isinstance(control, Choice):
+        return st.selectbox(control.label, control.options, key=key, help=control.help)
+    kind = type(default)
+    low, high, step = kind(control.low), kind(control.high), kind(control.step)
+    return kind(st.slider(control.label, low, high, step=step, format="%g", key=key, help=control.help))
+
+
+def show(learning: Learning) -> Shown:
+    """The open lesson, computed."""
+    return learning.lesson.show(revealed=learning.name in learning.revealed, dark=dark())
+
+
+def picture(shown: Picture, key: str) -> None:
+    """One chart with its title, its alternative text and how to read it."""
+    st.markdown(f"**{shown.title}**")
+    st.plotly_chart(shown.figure, theme=None, key=key, config={"displayModeBar": False}, alt=shown.alt)
+    st.caption(shown.caption)
+
+
+def words(lesson: Lesson) -> None:
+    """What the lesson says."""
+    for line in lesson.lines:
+        st.markdown(line)
+
+
+def numbers(shown: Shown) -> None:
+    """The tiles, two a row."""
+    with st.container(key="lesson-numbers"):
+        for start in range(0, len(shown.numbers), 2):
+            for column, n in zip(st.columns(2), shown.numbers[start : start + 2], strict=False):
+                with column:
+                    tile(n.label, n.value, n.help, n.beside)
+
+
+def question(learning: Learning, asked: Question) -> None:
+    """Predict, then reveal; once revealed, the answer follows the controls until it is hidden again."""
+    name, lesson = learning.name, learning.lesson
+    key = f"guess-{name}-{asked.text}"
+
+    def reveal() -> None:
+        learning.revealed.add(name)
+        chosen = st.session_state.get(key)
+        learning.guess = None if chosen is None else (lesson, asked.options.index(chosen))
+
+    with st.container(border=True, key="lesson-question"):
+        st.markdown(f"**Predict:** {asked.text}")
+        if name not in learning.revealed:
+            st.radio("Your answer", asked.options, index=None, key=key, label_visibility="collapsed")
+            st.button("Reveal", type="primary", on_click=reveal, key="reveal", icon=":material/visibility:")
+            return
+        right = asked.options[asked.answer]
+        answer = f"**{right[0].upper()}{right[1:]}.** {asked.because}"
+        if learning.guess and learning.guess[0] == lesson:
+            if learning.guess[1] == asked.answer:
+                st.success(f"You are right. {answer}", icon=":material/check_circle:")
+            else:
+                st.info(f"You said: {asked.options[learning.guess[1]]}. {answer}", icon=":material/lightbulb:")
+        else:
+            st.info(answer, icon=":material/lightbulb:")
+        st.button("Ask me again", on_click=lambda: learning.revealed.discard(name), key="again", icon=":material/visibility_off:")
+
+
+def formula(lesson: Lesson) -> None:
+    """The formula, its symbols, and where it comes from."""
+    for line in lesson.formulas:
+        st.latex(line)
+    st.caption(lesson.symbols)
+    for mark, where in lesson.source:
+        st.caption(f"**{mark}:** {where}")
+
+
+def neighbours(learning: Learning) -> None:
+    """The lessons before and after."""
+    names = list(LESSONS)
+    at = names.index(learning.name)
+    with st.container(horizontal=True, horizontal_alignment="distribute", key="lesson-neighbours"):
+        for k, icon in ((at - 1, ":material/arrow_back:"), (at + 1, ":material/arrow_forward:")):
+            if 0 <= k < len(names):
+                st.page_link(PAGE, label=LESSONS[names[k]].title, icon=icon, query_params={"lesson": names[k]})
+    st.caption("The address bar holds this lesson in this state, as a link to share. Printed, the page leaves its controls out.")

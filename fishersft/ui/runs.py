@@ -1,0 +1,206 @@
+"""The panels of the Runs page: jobs, kept selections and error curves; look, steer, export, delete.
+
+A new kind of saved run gets a function here and a line in `SECTIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from fishersft.corpus import export
+from fishersft.errors import FisherSFTError
+from fishersft.runs import curve_results, jobs, selections
+from fishersft.ui import components, job_panel
+from fishersft.ui.components import one_line, visible
+from fishersft.ui.session import public
+
+MOST_ROWS = 500
+SHORT = 12  # characters of an id
+
+
+def choose_section() -> str:
+    """What is listed; a link to a job or a run opens its list."""
+    if "job" in st.query_params and "show" not in st.session_state:
+        st.session_state["show"] = "jobs"
+    elif "run" in st.query_params and "show" not in st.session_state:
+        st.session_state["show"] = "selections"
+    section = st.segmented_control(
+        "Show",
+        list(SECTIONS),
+        default="jobs",
+        required=True,
+        key="show",
+        bind="query-params",
+        help="Jobs: long work in the background. Selections: what `fishersft select` kept. Curves: results of error curves.",
+    )
+    return str(section)
+
+
+def job_section() -> None:
+    """All jobs, the chosen one in full."""
+    there = jobs.jobs()
+    if not there:
+        _empty("No job yet. Long work, such as error curves, runs as one and is listed here.", "pages/curves.py", "Go to Curves")
+        return
+    rows = [
+        {
+            "job": job.id,
+            "state": "stopping" if job.stopping else job.state,
+            "kind": visible(job.kind),
+            "what": visible(job.title),
+            "done": job.done / job.total if job.total else float(job.state == "done"),
+            "since": datetime.fromtimestamp(job.started or job.queued),
+            "took": job_panel.span(job.seconds),
+        }
+        for job in there
+    ]
+    going = next((job.id for job in there if not job.ended), there[0].id)
+    id = _table(rows, "job", going)
+    st.button("Look again", icon=":material/refresh:", help="The list is read once; the job below is watched while it runs.")
+    job = job_panel.watch(id, link=False) if id else None
+    if job is None:
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    if job.kind == "curves" and job.out and job.state == "done":
+        _to_curves(row, job.out.name)
+    if job.ended:
+        _delete(row, job.id, "its row and its log; what it made stays", partial(jobs.remove, job.id), "job")
+
+
+def selection_section() -> None:
+    """Selections that `fishersft select` kept, and their files."""
+    kept = selections.saved_selections()
+    if not kept:
+        st.info(
+            "No selection is kept yet. This keeps one: `fishersft select demo --budget 120 --out picks.jsonl`",
+            icon=":material/inbox:",
+        )
+        return
+    columns = {"selector": "selector", "corpus": "corpus", "model": "model", "sentences": "sentences", "tokens": "tokens"}
+    columns |= {"log_det": "log det (nats)", "seed": "seed", "made": "made"}
+    rows = [{"run": m["key"][:SHORT], **{name: _cell(m.get(key)) for key, name in columns.items()}} for m in kept]
+    id = _table(rows, "run", rows[0]["run"])
+    if not id:
+        return
+    manifest, picks = selections.load_selection(id)
+    st.markdown(
+        f"**Run {manifest['key'][:SHORT]}**: {len(picks):,} of {manifest.get('pool', len(picks)):,} sentences, "
+        f"{int(picks['tokens'].sum()):,} tokens"
+    )
+    shown = picks.head(MOST_ROWS).map(lambda value: one_line(visible(value)) if isinstance(value, str) else value)
+    st.dataframe(shown, hide_index=True, height=280, alt="The picks of the run, in order")
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.markdown("Download:")
+    for format in export.FORMATS:
+        name = f"{manifest['selector']}-{id}.{format}"
+        data = partial(export.to_bytes, picks, format)
+        row.download_button(format, data, name, key=f"run-{format}-{id}", on_click="ignore")
+    _delete(row, id, "this selection", partial(selections.remove_selection, id), "run")
+    components.footer(f"fishersft export {id} --out picks.jsonl", _PYTHON.format(id=id))
+
+
+_PYTHON = "from fishersft.runs.selections import load_selection\n\nmanifest, picks = load_selection({id!r})\nprint(picks)"
+
+
+def curve_section() -> None:
+    """Error curves: those that ship and those of the visitor's own."""
+    there = curve_results.found()
+    rows = [
+        {
+            "result": one.id,
+            "kind": one.kind,
+            "what": visible(one.about.title),
+            "equal": one.settings.get("equal", ""),
+            "runs": one.settings.get("runs"),
+            "made": "shipped" if one.shipped else f"{datetime.fromtimestamp(one.changed):%Y-%m-%d %H:%M}",
+        }
+        for one in there
+    ]
+    if not rows:
+        _empty("No error curves yet.", "pages/curves.py", "Go to Curves")
+        return
+    id = _table(rows, "result", rows[0]["result"])
+    chosen = next((one for one in there if one.id == id), None)
+    if chosen is None:
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    _to_curves(row, chosen.id)
+    if not chosen.shipped:
+        _delete(row, chosen.id, "this result and its records", partial(curve_results.remove, chosen.id), "result")
+
+
+SECTIONS: dict[str, Callable[[], None]] = {"jobs": job_section, "selections": selection_section, "curves": curve_section}
+
+
+def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
+    """The rows; the id of the chosen one, which the address carries too."""
+    ids = [row[key] for row in rows]
+    asked = st.query_params.get(key, "")
+    matching = [id for id in ids if asked and id.startswith(asked)]
+    if asked and len(matching) != 1:
+        st.warning(
+            components.escape_markdown(f"There is no {key} '{asked[:SHORT]}' here (any more)."), icon=":material/link_off:"
+        )
+    chosen = matching[0] if len(matching) == 1 else usual
+    name = f"table-{key}-{len(ids)}"
+
+    def picked() -> None:
+        marked = st.session_state[name]["selection"]["rows"]
+        if marked and marked[0] < len(ids):
+            st.query_params[key] = ids[marked[0]]
+
+    st.dataframe(
+        pd.DataFrame(list(rows)).head(MOST_ROWS),
+        hide_index=True,
+        key=name,
+        on_select=picked,
+        selection_mode="single-row",
+        placeholder="",
+        height=min(320, 46 + 35 * len(rows)),
+        alt=f"One row a {key}, the last first",
+        column_config={
+            "done": st.column_config.ProgressColumn("done", min_value=0, max_value=1, format="percent", width=90),
+            "since": st.column_config.DatetimeColumn("since", format="YYYY-MM-DD HH:mm", width=130),
+            "what": st.column_config.TextColumn("what", width="large"),
+            key: st.column_config.TextColumn(key, width=130),
+        },
+    )
+    st.caption(f"{len(rows):,} in all. Click the box before a row to open it; below: {key} {components.escape_markdown(chosen)}.")
+    return chosen
+
+
+def _to_curves(row: Any, id: str) -> None:
+    row.page_link("pages/curves.py", label="Open in Curves", icon=":material/show_chart:", query_params={"result": id})
+
+
+def _delete(row: Any, id: str, what: str, remove: Callable[[], None], key: str) -> None:
+    """A button behind a second one."""
+    if public():
+        return
+    with row.popover("Delete", icon=":material/delete:"):
+        st.markdown(f"Delete {what}?")
+        if st.button("Yes, delete", key=f"delete-{id}", type="primary"):
+            try:
+                remove()
+            except FisherSFTError as error:
+                components.problem(str(error))
+                return
+            st.query_params.pop(key, None)
+            st.rerun()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    return visible(one_line(value, 60)) if isinstance(value, str) else value
+
+
+def _empty(sentence: str, page: str, label: str) -> None:
+    st.info(sentence, icon=":material/inbox:")
+    st.page_link(page, label=label, icon=":material/arrow_forward:")

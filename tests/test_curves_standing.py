@@ -1,0 +1,162 @@
+"""Who stands where: hand-made records, the shipped results, and the plan of a form."""
+
+import numpy as np
+import pytest
+
+from fishersft import bundle
+from fishersft.curves.experiment import BUDGETS, SELECTORS, Experiment
+from fishersft.curves.plan import plan_of, renamed, whole_numbers
+from fishersft.curves.result import Result, command_of, read_result
+from fishersft.curves.standing import standing_of
+from fishersft.curves.sweep import Sweep
+from fishersft.curves.synthetic import Synthetic
+from fishersft.errors import StoreError, UserError
+from fishersft.runs import curve_results
+
+from .conftest import command_line
+
+SHIPPED = [f"{world}-{equal}" for world in ("imbalanced", "isotropic") for equal in ("tokens", "sentences")]
+
+
+def result_of(errors, equal="sentences", measure="maximum"):
+    """A result at n = 100 and 200 whose errors at both are {selector: one a run}."""
+    runs = len(next(iter(errors.values())))
+    asked = Experiment(selectors=tuple(errors), budgets=(100, 200), runs=runs, equal=equal)
+    columns = ("maximum", "mean", "worst_leverage", "log_det")
+    records = [
+        {"run": r, "selector": name, "d": 10, "L": 20, "n": [100, 200], "sentences": [100, 200], "tokens": [800, 1600],
+         **{c: [values[r]] * 2 for c in columns}}
+        for name, values in errors.items() for r in range(runs)
+    ]  # fmt: skip
+    return Result.of(asked.about, records)
+
+
+def test_the_lowest_mean_wins_and_those_level_with_it_run_by_run_are_named():
+    found = standing_of(
+        result_of({"token_od": [10.0, 20, 30, 40], "uniform": [20.0, 40, 60, 82], "longest": [11.0, 19, 31.5, 39.5]})
+    )
+    assert (found.best, found.level, found.n) == ("token_od", ["longest"], 200)
+    assert found.against.value == pytest.approx(np.exp(np.mean(np.log([0.5, 0.5, 0.5, 40 / 82]))))
+    sentence = found.sentence()
+    assert sentence.startswith(
+        "With 200 sentences, the lowest maximum prediction error is TokenOD's, 25 (95 % interval 4.46 to 45.5)"
+    )
+    assert "Longest cannot be told apart from it." in sentence
+    assert "That is 0.497 times Uniform's 50.5" in sentence
+
+
+def test_no_difference_is_called_no_difference():
+    errors = {"token_od": [10.0, 12, 9, 11], "uniform": [11.0, 11, 10, 10.5]}
+    sentence = standing_of(result_of(errors, "tokens")).sentence()
+    assert sentence.startswith("With the tokens of TokenOD's first 200 sentences,")
+    assert "no other selector can be told apart" in sentence
+    assert "no clear difference" in sentence
+
+
+def test_of_log_det_the_highest_wins():
+    found = standing_of(result_of({"token_od": [30.0, 31], "uniform": [20.0, 21.5]}), measure="log_det")
+    assert (found.best, found.level) == ("token_od", [])
+    assert "the highest log det gained (nats) is TokenOD's" in found.sentence()
+    assert "every other is lower" in found.sentence()
+
+
+def test_a_single_run_tells_nobody_apart():
+    found = standing_of(result_of({"token_od": [1.0], "uniform": [9.0]}))
+    assert found.level == ["uniform"]
+    assert found.against is None
+
+
+def test_a_budget_that_was_not_measured_is_the_nearest_one():
+    assert standing_of(result_of({"token_od": [1.0, 2], "uniform": [9.0, 8]}), n=50).n == 100
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_result_is_whole_and_is_what_its_command_says(name):
+    """All 20 runs of all default selectors at all default budgets, of the world and the equality that its name says."""
+    result = read_result(bundle.asset("curves", name))
+    world, equal = name.split("-")
+    asked = Experiment(Synthetic(features="clustered" if world == "imbalanced" else "isotropic"), equal=equal)
+    assert result.about.settings == asked.settings | {"selectors": list(SELECTORS), "budgets": list(BUDGETS)}
+    assert result.about.arguments == asked.arguments()
+    assert result.runs == 20
+
+
+def test_a_shipped_record_is_what_a_fresh_computation_gives():
+    from fishersft.curves.measure import Task, records_of
+
+    for name in ("imbalanced-sentences", "isotropic-sentences"):
+        found = curve_results.find(name)
+        world = {k: v for k, v in found.settings["world"].items() if k != "name"}
+        asked = Experiment(Synthetic(**world), budgets=tuple(found.settings["budgets"]))
+        fresh = next(records_of(Task(asked, 3, ("uniform",))))
+        kept = read_result(found.folder)
+        assert kept.each("uniform", "maximum")[3] == pytest.approx(fresh["maximum"], rel=1e-5)
+
+
+def test_the_lesson_of_the_two_worlds():
+    """Imbalanced, at equal tokens: TokenOD far below Uniform at n = 200; isotropic: no difference."""
+    imbalanced, isotropic = (standing_of(read_result(bundle.asset("curves", f"{w}-tokens"))) for w in ("imbalanced", "isotropic"))
+    assert imbalanced.against.high < 0.7
+    assert isotropic.against.low < 1 < isotropic.against.high
+
+
+class TestPlan:
+    def test_its_command_makes_the_same_experiment(self, tmp_path):
+        asked = Experiment(
+            Synthetic(sentences=60, dimension=3, classes=4), ("uniform", "longest"), budgets=(5, 20), runs=2, equal="tokens"
+        )
+        done = command_line(*plan_of(asked).arguments, "--workers", 1, "--out", tmp_path / "out")
+        assert done.returncode == 0, done.stderr
+        assert read_result(tmp_path / "out").about == asked.about
+
+    def test_more_work_takes_longer_and_more_processes_less(self):
+        small, large = Experiment(runs=2), Experiment(Synthetic(dimension=20), runs=20)
+        assert plan_of(small).seconds < plan_of(large).seconds
+        assert plan_of(large, workers=4).seconds == pytest.approx(plan_of(large).seconds / 4)
+        assert plan_of(small, workers=8).seconds == pytest.approx(plan_of(small).seconds / 2)
+        assert plan_of(Sweep(Experiment(budgets=(1000,)))).records == 8 * 20 * 7
+
+    def test_another_world_keeps_the_measuring(self):
+        asked = Experiment(Synthetic(dimension=5), runs=3, budgets=(10, 20))
+        found = renamed(plan_of(asked), "teacher", "x", ["demo"], ["--budgets", "--dimension"])
+        assert found.arguments == ("curves", "teacher", "demo", "--runs", "3")
+
+    def test_numbers_that_are_none_are_refused_in_one_sentence(self):
+        assert whole_numbers(" 5, 10,", "n") == (5, 10)
+        with pytest.raises(UserError, match="Budgets n takes whole numbers"):
+            whole_numbers("5;6", "Budgets n")
+
+
+class TestResults:
+    @pytest.fixture
+    def own(self):
+        folder = curve_results.folder_for(["curves", "synthetic"])
+        done = command_line("curves", "synthetic", "--sentences", 40, "--selectors", "uniform,longest", "--budgets", "5,20",
+                            "--runs", 2, "--workers", 1, "--out", folder)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    def test_shipped_ones_come_first_and_stay_and_own_ones_can_go(self, own):
+        there = curve_results.found()
+        assert [f.shipped for f in there] == sorted((f.shipped for f in there), reverse=True)
+        assert there[-1].folder == own
+        assert there[-1].kind == "synthetic"
+        assert command_of(there[-1].about).startswith("fishersft curves synthetic --sentences 40")
+        with pytest.raises(StoreError, match="ships with fishersft"):
+            curve_results.remove("imbalanced-tokens")
+        curve_results.remove(own.name)
+        assert not own.exists()
+        with pytest.raises(StoreError, match="There is no result"):
+            curve_results.find(own.name)
+
+    def test_a_damaged_one_is_left_out(self, own):
+        (own / "records.jsonl").write_text("{broken\n")
+        assert own.name not in [f.id for f in curve_results.found()]
+
+    def test_the_same_question_has_the_same_folder_and_another_input_another(self):
+        a, b = ["curves", "teacher", "x.txt"], ["curves", "teacher", "y.txt"]
+        assert curve_results.folder_for(a, ("1",)) == curve_results.folder_for(a, ("1",))
+        assert (
+            len({curve_results.folder_for(a, ("1",)), curve_results.folder_for(a, ("2",)), curve_results.folder_for(b, ("1",))})
+            == 3
+        )
