@@ -302,3 +302,9 @@ class TestBlindVotes:
 def test_the_mini_model_is_a_folder_too(tmp_path):
     shutil.copytree(bundle.asset("mini"), tmp_path / "m")
     assert LocalJudge(find_model(tmp_path / "m"), "x").id == LocalJudge(find_model("mini"), "x").id
+
+
+def test_what_was_not_written_of_the_corpus_own_text_is_not_the_measure():
+    own = (("The sky was", " grey, and the rain fell on the town all day long."),)
+    cut, short = (ReferenceJudge(find_model("mini"), o, "cpu", 2) for o in (own, (("The sky was", " grey,"),)))
+    assert cut.target == pytest.approx(short.target, rel=1e-6)

@@ -108,9 +108,7 @@ def _confirm(judge: Judge, run: FineTuneRun, comparisons: list[Comparison], opti
     if not cost.readings:
         return
     price = f"about {cost.dollars:.2f} dollars" if cost.dollars is not None else "at prices that were not stated"
-    told = (
-        f"{cost.readings:,} questions to {judge.label}, about {cost.tokens_in:,} tokens in, {cost.tokens_out:,} out, {price}"
-    )
+    told = f"{cost.readings:,} questions to {judge.label}, about {cost.tokens_in:,} tokens in, {cost.tokens_out:,} out, {price}"
     if cost.dollars is not None and judge.prices.most is not None and cost.dollars > judge.prices.most:
         raise JudgeError(
             f"{told[:1].upper()}{told[1:]}, is above --max-cost {judge.prices.most:g}; raise it, or lower --prompts or --budget."
