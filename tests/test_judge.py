@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -308,3 +309,10 @@ def test_what_was_not_written_of_the_corpus_own_text_is_not_the_measure():
     own = (("The sky was", " grey, and the rain fell on the town all day long."),)
     cut, short = (ReferenceJudge(find_model("mini"), o, "cpu", 2) for o in (own, (("The sky was", " grey,"),)))
     assert cut.target == pytest.approx(short.target, rel=1e-6)
+
+
+def test_a_very_long_text_is_looked_at_quickly():
+    started = time.monotonic()
+    for text in ("<" + " " * 200_000, "answer " * 30_000, "ignore " * 30_000, "<tag" * 50_000):
+        addressing(Question("p", text, "x"))
+    assert time.monotonic() - started < 5

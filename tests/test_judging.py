@@ -151,8 +151,12 @@ def test_a_kill_in_the_middle_costs_only_what_was_under_way(chat, tmp_path, home
     """A real kill -9 of the command; the rest is asked, and the numbers are those of a judging that nothing stopped."""
     folder = make_run(tmp_path / "run", prompts=20, model=False, write=lambda c, k: f" {c[: 3 + k % 5]} wrote {k * 7 % 11} lines")
 
-    def script(request, _):
-        time.sleep(0.05)
+    answered, killed = [float("inf")], threading.Event()
+
+    def script(request, count):
+        if count > answered[0]:
+            killed.wait(60)
+            return None
         first, second = fenced(request)
         return says("1" if len(first) >= len(second) else "2")
 
@@ -162,6 +166,7 @@ def test_a_kill_in_the_middle_costs_only_what_was_under_way(chat, tmp_path, home
     assert whole.returncode == 0, whole.stderr
     asked_for_all = len(server.requests)
     server.requests.clear()
+    answered[0] = 10
     command = [sys.executable, "-m", "fishersft", *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ})
     run = read_run(folder)
@@ -171,14 +176,16 @@ def test_a_kill_in_the_middle_costs_only_what_was_under_way(chat, tmp_path, home
         return len(verdicts.KeptReadings(run, about[0]["id"])) if about else 0
 
     for _ in range(600):
-        if kept() >= 8:
+        if kept() >= 10:
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    answered[0] = float("inf")
+    killed.set()
     before = kept()
-    assert 8 <= before < asked_for_all
-    time.sleep(0.3)
+    assert before == 10 < asked_for_all
+    time.sleep(0.1)
     server.requests.clear()
     again = command_line(*options)
     assert again.returncode == 0, again.stderr

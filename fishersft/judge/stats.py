@@ -101,7 +101,7 @@ def effective_number(scores: np.ndarray, prompts: np.ndarray) -> float:
         return float(k)
     sums = np.bincount(cluster, weights=scores - p)
     clustered = k / (k - 1) * float((sums**2).sum()) / n**2
-    return float(n) if clustered == 0 else min(float(n), p * (1 - p) / clustered)
+    return float(n) if clustered == 0 else min(float(n), max(1.0, p * (1 - p) / clustered))
 
 
 def exact_test(scores: np.ndarray, prompts: np.ndarray) -> float:
