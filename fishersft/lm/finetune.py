@@ -193,6 +193,7 @@ def _train(
         save_strategy="no",  # the watcher below asks for checkpoints as time passes
         logging_steps=max(1, total // 20),
         logging_nan_inf_filter=False,
+        remove_unused_columns=False,
         dataloader_pin_memory=model.device.type == "cuda",
         disable_tqdm=True,
         report_to="none",
@@ -300,7 +301,8 @@ def _with_adapters(network: Any, training: Training) -> Any:
     if isinstance(network, PeftModel):  # an attempt that ran out of memory left its adapters
         network = network.unload()
     settings = LoraConfig(r=training.rank, lora_alpha=2 * training.rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    return get_peft_model(network, settings)
+    with _quiet():
+        return get_peft_model(network, settings)
 
 
 def _last_whole(workspace: Path) -> Path | None:

@@ -1,0 +1,165 @@
+"""Fine-tuning: it trains what the design counts, resumes exactly, and says plainly when it cannot go on."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from fishersft.corpus.encode import IGNORED, encode
+from fishersft.corpus.records import PromptCompletion, Text
+from fishersft.errors import ParameterError, TrainingError
+from fishersft.lm.finetune import Training, _Collator, _item, finetune, save_model
+from fishersft.lm.model import load_model
+from fishersft.lm.score import nats_of
+from tests.tiny_model import make_model
+
+TEXTS = [
+    Text(f"The {animal} sat on the {place} and waited for rain.") for animal in ("cat", "dog", "owl", "fox") for place in "abcd"
+]
+QUICK = Training(learning_rate=1e-2, epochs=2, batch=4, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def model(folder):
+    return load_model(str(folder), device="cpu")
+
+
+@pytest.fixture
+def examples(model):
+    return encode(TEXTS, model.tokenizer, 64)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.network.parameters()]).numpy()
+
+
+def test_the_texts_trained_on_are_predicted_better_and_the_loss_says_so(model, examples, tmp_path):
+    before = nats_of(model, examples).sum()
+    tuned = finetune(model, examples, QUICK, workspace=tmp_path)
+    assert nats_of(tuned.model, examples).sum() < 0.9 * before
+    assert tuned.losses[-1][1] < tuned.losses[0][1]
+    assert tuned.steps == QUICK.steps(len(examples)) == 8
+
+
+def test_a_trained_token_is_a_row_of_the_design_and_nothing_else_is(model):
+    pairs = [PromptCompletion("Say where the cat is.", "On the mat."), PromptCompletion("Why?", "It is warm there, and dry.")]
+    encoded = encode(pairs, model.tokenizer, 64)
+    batch = _Collator(0)([_item(e) for e in encoded])
+    assert [(row != IGNORED).sum().item() for row in batch["labels"]] == [len(e.rows) for e in encoded]
+    changed = {**batch, "input_ids": batch["input_ids"].clone()}
+    changed["input_ids"][batch["attention_mask"] == 0] = 7  # padding
+    model.network.eval()
+    with torch.no_grad():
+        assert torch.allclose(model.network(**batch).loss, model.network(**changed).loss, atol=1e-6)
+
+
+def test_the_loss_of_training_is_the_nats_of_scoring(model, examples):
+    batch = _Collator(0)([_item(e) for e in examples])
+    with torch.no_grad():
+        loss = float(model.network(**batch).loss)
+    assert loss == pytest.approx(nats_of(model, examples).sum() / sum(len(e.rows) for e in examples), rel=1e-5)
+
+
+def test_scores_do_not_depend_on_the_company_a_text_is_read_in(model, examples):
+    alone = np.concatenate([nats_of(model, [e]) for e in examples])
+    assert np.allclose(nats_of(model, examples), alone, rtol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folder, examples, tmp_path):
+    found = [
+        weights(finetune(load_model(str(folder), device="cpu"), examples, QUICK, workspace=tmp_path / str(k), seed=s).model)
+        for k, s in enumerate((3, 3, 4))
+    ]
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_training_stopped_anywhere_ends_with_the_weights_of_an_undisturbed_one(folder, examples, tmp_path, lora):
+    training = Training(learning_rate=1e-2, epochs=2, batch=4, precision="float32", lora=lora, rank=2)
+
+    def fresh():
+        return load_model(str(folder), device="cpu")
+
+    whole = finetune(fresh(), examples, training, workspace=tmp_path / "whole", seed=1)
+
+    def stop(done, _):
+        if done == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        finetune(fresh(), examples, training, workspace=tmp_path / "cut", seed=1, checkpoint_seconds=0, on_progress=stop)
+    half = tmp_path / "cut" / "checkpoint-5"  # as a kill in the middle of writing leaves it: never resumed from
+    shutil.copytree(tmp_path / "cut" / "checkpoint-4", half)
+    (half / "whole").unlink()
+    (half / "trainer_state.json").write_text("{")
+    resumed = finetune(fresh(), examples, training, workspace=tmp_path / "cut", seed=1)
+    assert resumed.resumed_at == 4
+    assert np.array_equal(weights(whole.model), weights(resumed.model))
+
+
+def test_adapters_are_merged_so_that_the_tuned_model_is_a_plain_one(model, examples, tmp_path):
+    before = weights(model)
+    training = Training(learning_rate=1e-2, epochs=2, batch=4, lora=True, rank=2, precision="float32")
+    tuned = finetune(model, examples, training, workspace=tmp_path / "work").model
+    save_model(tuned, tmp_path / "saved")
+    again = load_model(str(tmp_path / "saved"), device="cpu")
+    assert len(weights(again)) == len(before)
+    assert not np.array_equal(weights(again), before)
+    assert np.allclose(nats_of(again, examples), nats_of(tuned, examples), rtol=1e-4)
+
+
+def test_when_memory_runs_out_the_batch_is_halved_and_the_steps_stay_the_same(folder, examples, tmp_path):
+    plain = finetune(load_model(str(folder), device="cpu"), examples, QUICK, workspace=tmp_path / "a")
+    model = load_model(str(folder), device="cpu")
+    forward = model.network.forward
+
+    def narrow(input_ids=None, **rest):
+        if len(input_ids) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(input_ids=input_ids, **rest)
+
+    model.network.forward = narrow
+    halved = finetune(model, examples, QUICK, workspace=tmp_path / "b")
+    assert halved.steps == plain.steps
+    assert halved.notes == ("Memory ran out; each step of 4 examples was computed in 2 parts.",)
+    assert halved.losses[-1][1] < halved.losses[0][1]
+
+
+def test_memory_too_small_for_one_example_is_said_in_a_sentence(model, examples, tmp_path):
+    def never(**_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    model.network.forward = never
+    with pytest.raises(TrainingError, match="token_od-50-s0: out of memory .* even with one example"):
+        finetune(model, examples, QUICK, workspace=tmp_path, what="token_od-50-s0")
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_says_which(model, examples, tmp_path):
+    with torch.no_grad():
+        model.network.transformer.ln_f.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"uniform-50-s1 diverged: the loss at step 1 of 8 .* Lower --learning-rate"):
+        finetune(model, examples, QUICK, workspace=tmp_path, what="uniform-50-s1")
+
+
+def test_nothing_to_train_on_is_said(model, tmp_path):
+    with pytest.raises(TrainingError, match="no trained token"):
+        finetune(model, encode([Text(" ")], model.tokenizer, 64), QUICK, workspace=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"learning_rate": 0}, {"learning_rate": float("nan")}, {"epochs": 0}, {"batch": 1.5}, {"warmup": 1}]
+)
+def test_hyperparameters_out_of_range_are_refused(wrong):
+    with pytest.raises(ParameterError):
+        Training(**wrong)
