@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-Said = dict[str, Any] | tuple[int, dict[str, Any]] | None
+Said = dict[str, Any] | tuple[int, dict[str, Any] | bytes] | None
 
 
 def says(text: str, **message: Any) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class ScriptedChat:
                     self.connection.close()
                     return
                 status, content = said if isinstance(said, tuple) else (200, _completion(said, body, count))
-                data = json.dumps(content).encode()
+                data = content if isinstance(content, bytes) else json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
@@ -85,7 +85,7 @@ class ScriptedChat:
 
 def _completion(said: dict[str, Any], request: dict[str, Any], count: int) -> dict[str, Any]:
     said = dict(said)
-    logprobs, reason = said.pop("logprobs", None), said.pop("finish_reason", "stop")
+    logprobs, reason, usage = said.pop("logprobs", None), said.pop("finish_reason", "stop"), said.pop("usage", None)
     message = {"role": "assistant", **said}
     choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": logprobs if request.get("logprobs") else None}
     return {
@@ -94,4 +94,5 @@ def _completion(said: dict[str, Any], request: dict[str, Any], count: int) -> di
         "created": 0,
         "model": request["model"],
         "choices": [choice],
+        **({"usage": usage} if usage else {}),
     }

@@ -194,3 +194,11 @@ def test_the_papers_numbers_are_there_for_its_two_corpora_and_no_other():
     assert paper_rates("shakespeare")["uniform"] == dict(zip(BUDGETS, (0.80, 0.56, 0.60, 0.59, 0.64, 0.74), strict=True))
     assert paper_rates("sherlock")["ask_llm"][5000] == 0.89
     assert paper_rates("demo") == {}
+
+
+def test_a_name_from_a_strangers_run_cannot_break_the_table_or_the_terminal():
+    from fishersft.commands.judge_tables import markdown
+
+    rows = tuple(judged("x", "y", s, k) for k, s in enumerate([1.0, 0.0, 0.5]))
+    said = markdown(Report(rows), "", {"x": "a|b\n# c\x1b[31m", "y": "Y"}, symmetric=False)
+    assert "| a\\|b # c[31m | Y |" in said and "\x1b" not in said

@@ -84,4 +84,5 @@ def shown(rate: Rate) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|")
+    """One line without marks of a table or control characters: names come from a run that may be a stranger's."""
+    return "".join(c for c in " ".join(str(text).split()) if c.isprintable()).replace("|", "\\|")

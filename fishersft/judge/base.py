@@ -27,7 +27,7 @@ NO_ANSWER = (REFUSED, UNPARSABLE, TOO_LONG)
 SAID = (FIRST, SECOND, TIE, *NO_ANSWER)
 A, B = "a", "b"
 ADDRESSES = re.compile(
-    r"<\s*/?\s*tag\s*-?\s*[12]"
+    r"<\s{0,9}/?\s{0,9}tag\s{0,9}-?\s{0,9}[12]"  # every run is bounded: a text may be long
     r"|\b(respond|answer|reply|output|say|write|choose|pick|vote|select)\b\W{0,4}(with|for|text|number|option)?\W{0,4}[12]\b"
     r"|\bverdict\b\W{0,6}(is\W{0,3})?(text\W{0,3})?[12]\b"
     r"|\b(ignore|disregard|forget|override)\b.{0,40}\b(instructions?|prompts?)\b"

@@ -32,11 +32,14 @@ class ReferenceJudge(Judge):
         folder: of the reference model.
         own: prompts and the corpus' own continuations of them.
         device: as `load_model` takes it.
+        most_tokens: of a text that count; as many as were written at most, since early tokens surprise more than later
+            ones and the corpus' own continuations may be longer.  0 for all.
     """
 
     folder: ModelFolder
     own: tuple[tuple[str, str], ...] = field(repr=False)
     device: str = "auto"
+    most_tokens: int = 0
 
     name: ClassVar[str] = "reference"
     symmetric: ClassVar[bool] = True
@@ -49,7 +52,7 @@ class ReferenceJudge(Judge):
     @cached_property
     def identity(self) -> str:
         texts = hashlib.sha256(json.dumps(self.own, ensure_ascii=True).encode()).hexdigest()
-        return f"{self.folder.fingerprint} {texts}"
+        return f"{self.folder.fingerprint} {texts} {self.most_tokens}"
 
     @cached_property
     def model(self) -> CausalLM:
@@ -86,6 +89,7 @@ class ReferenceJudge(Judge):
         import torch
 
         before, body = self._ids(prompt), self._ids(text)
+        body = body[: self.most_tokens or None]
         if not body:
             return None
         bos = self.model.tokenizer.bos_token_id

@@ -171,6 +171,7 @@ class Report:
             "position_rate": _none(self.position),
             "flip_rate": _none(self.flips),
             "counts": self.counts,
+            "matrix": {a: {b: rate.as_dict() for b, rate in row.items()} for a, row in self.matrix.items()},
             "ranking": [asdict(s) for s in self.ranking],
             "power": self.power,
         }

@@ -101,7 +101,7 @@ def effective_number(scores: np.ndarray, prompts: np.ndarray) -> float:
         return float(k)
     sums = np.bincount(cluster, weights=scores - p)
     clustered = k / (k - 1) * float((sums**2).sum()) / n**2
-    return float(n) if clustered == 0 else min(float(n), p * (1 - p) / clustered)
+    return float(n) if clustered == 0 else min(float(n), max(1.0, p * (1 - p) / clustered))
 
 
 def exact_test(scores: np.ndarray, prompts: np.ndarray) -> float:
@@ -140,7 +140,7 @@ def length_adjusted(scores: np.ndarray, longer: np.ndarray, prompts: np.ndarray)
 
     scores, prompts = _checked(scores, prompts)
     spread = float(np.std(longer)) if len(scores) else 0.0
-    if len(scores) < 3 or len(np.unique(prompts)) < 3 or np.all(scores == 1) or np.all(scores == 0):
+    if len(scores) < 3 or len(np.unique(prompts)) < 3 or np.all(scores == scores[0]):
         return None
     if spread == 0.0:
         rate = win_rate(scores, prompts)

@@ -12,7 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from fishersft.errors import JudgeError
@@ -27,6 +27,7 @@ from fishersft.runs.store import Store
 from fishersft.runs.verdicts import KeptReadings, judges_of, kept_votes, note_judge
 
 Progress = Callable[[int, int], None]
+DOMAINS = {"shakespeare": "Shakespeare", "sherlock": "Sherlock Holmes", "demo": "English"}  # as a judge's prompt calls them
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,10 @@ def reference_judge(run: FineTuneRun, device: str = "auto") -> ReferenceJudge:
             f"The run {run.id} has no finished model tuned on the whole pool, which the reference judge reads with; "
             "resume the run, or take another --judge."
         )
-    return ReferenceJudge(find_model(path), tuple((p.text, p.continuation) for p in run.prompts), device)
+    said = run.about.get("prompts")
+    most = said.get("new_tokens") if isinstance(said, dict) else 0
+    own = tuple((p.text, p.continuation) for p in run.prompts)
+    return ReferenceJudge(find_model(path), own, device, most if isinstance(most, int) and most > 0 else 0)
 
 
 def local_judge(run: FineTuneRun, model: str, domain: str | None = None, device: str = "auto") -> LocalJudge:
@@ -212,9 +216,12 @@ def local_judge(run: FineTuneRun, model: str, domain: str | None = None, device:
 
 
 def domain_of_run(run: FineTuneRun) -> str:
-    """What its texts are, for a judge's prompt: as the run says, else its corpus' name."""
+    """What its texts are, for a judge's prompt: as the run says, else after its corpus."""
+    if domain := run.about.get("domain"):
+        return str(domain)
     corpus = run.about.get("corpus")
-    return str(run.about.get("domain") or (corpus.get("name") if isinstance(corpus, dict) else "") or "")
+    source = str(corpus.get("source") or corpus.get("name") or "") if isinstance(corpus, dict) else ""
+    return DOMAINS.get(source, PurePath(source).stem or "English")
 
 
 def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
