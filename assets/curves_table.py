@@ -22,8 +22,8 @@ def main() -> None:
     runs = sorted({result.runs for result in results.values()})
     commands = ", ".join(f"`{command_of(result.about)}`" for result in results.values())
     print(
-        f"\nMeans of {', '.join(map(str, runs))} runs with 95 % intervals at n = {USUAL}; bold: the lowest, and those that cannot "
-        f"be told apart from it, run by run. {commands} made the rows."
+        f"\nMeans of {', '.join(map(str, runs))} runs with 95 % intervals at n = {USUAL}; bold: the lowest, and those that "
+        f"cannot be told apart from it, run by run. {commands} made the rows."
     )
 
 
