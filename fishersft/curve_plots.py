@@ -163,7 +163,7 @@ def _axes(dark: bool, height: int, x: str, y: str, x_log: bool, y_log: bool) -> 
     axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
 
     def one(title: str, log: bool) -> dict[str, Any]:
-        kind = {"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero"}
+        kind = {"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero", "tickformat": ",.4~r"}
         return {**axis, **kind, "title": {**axis["title"], "text": title}}
 
     plain = figure(dark, height=height, xaxis=one(x, x_log), yaxis=one(y, y_log), hovermode="x unified")

@@ -116,6 +116,8 @@ class TestJob:
         assert read_result(job.out).runs == 2
         again = fill(open_page("curves", result=job.out.name))
         assert str(job.out) in " ".join(c.value for c in again.code)  # the same question goes to the same folder
+        assert "This was run before" in text_of(again)
+        assert open_page("curves", experiment="Synthetic").selectbox(key="result-synthetic").value == job.out.name
 
     def test_a_job_that_fails_says_why_in_one_sentence_and_can_be_resumed(self):
         at = open_page("curves", experiment="Word vectors")
@@ -157,7 +159,7 @@ class TestJob:
 
     def test_your_corpus_is_the_one_that_was_chosen(self, jsonl):
         at = open_page("curves", corpus=str(jsonl), holdout="0", experiment="Your corpus")
-        command = next(c.value for c in at.code if c.value.startswith("fishersft curves teacher"))
+        command = next(c.value for c in at.code if c.value.startswith(f"fishersft curves teacher {jsonl}"))
         assert command.split(" --out ")[0] == f"fishersft curves teacher {jsonl} --model mini --holdout 0"
         assert "8 records to choose from" in text_of(at)
 

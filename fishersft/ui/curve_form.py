@@ -34,6 +34,7 @@ def watched(kind: str) -> None:
     going = [j for j in jobs.jobs() if j.kind == "curves" and not j.ended and j.arguments[1:2] == (kind,)]
     mine = looking().job.get(kind)
     known = {j.id for j in jobs.jobs()}
+    going.sort(key=lambda j: j.state != "running")
     id = mine if mine in known else going[0].id if going else None
     if id is None:
         return
@@ -80,6 +81,12 @@ def _offer(kind: str, plan: Plan, inputs: tuple[str, ...]) -> None:
     if already:
         st.info("This very run is going on; it is shown above.", icon=":material/play_circle:")
         looking().job[kind] = already.id
+        return
+    if curve_results.complete(folder):
+        st.info("This was run before, to its end.", icon=":material/check_circle:")
+        if st.button("Show its result", key=f"show-{kind}"):
+            looking().result[kind] = folder.name
+            st.rerun()
         return
     if st.button("Run as a job", type="primary", icon=":material/play_arrow:", key=f"run-{kind}"):
         job = jobs.start(arguments, kind="curves", title=f"Curves: {plan.title}", out=folder)

@@ -145,11 +145,24 @@ def choose_result(kind: str) -> Found | None:
     if wanted in there:
         st.session_state[key] = wanted
     elif st.session_state.get(key) not in there:
-        st.session_state.pop(key, None)
+        st.session_state[key] = _last(list(there.values()))
     id = st.selectbox("Result", list(there), key=key, format_func=lambda id: _label(there[id]))
     looking().result[kind] = id
     st.session_state["curves_asked"] = st.query_params["result"] = id
     return there[id]
+
+
+def _last(there: list[Found]) -> str:
+    """The visitor's own last result that has something to show, else the first shipped one."""
+    for found in there:
+        if found.shipped:
+            continue
+        try:
+            _ = found.kind == curve_results.TIMING or parts.opened(found)
+        except StoreError:
+            continue
+        return found.id
+    return there[0].id
 
 
 def _label(found: Found) -> str:
