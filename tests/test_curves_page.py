@@ -128,6 +128,7 @@ class TestJob:
         assert (job.state, job.exit_status) == ("failed", 2)
         assert "/nowhere/<b>vectors</b>.txt" in " ".join(e.value for e in at.error).replace("\\", "")
         assert "<b>" not in " ".join(e.value for e in at.error)
+        assert "name a file of word vectors" in " ".join(e.value for e in at.error)  # whole, not cut
         label(at.button, "Resume").click().run()
         assert jobs.jobs()[0].attempt == 2
 

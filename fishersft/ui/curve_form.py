@@ -26,6 +26,7 @@ from fishersft.ui.curves import looking
 from fishersft.ui.session import Session, public
 
 Values = dict[str, Any]
+WORLD = ("--dimension", "--classes", "--sentences", "--median-length", "--length-spread")
 MEASURED = ("runs", "seed", "equal", "reference", "ridge", "sigma2")
 
 
@@ -171,7 +172,8 @@ def _teacher(visitor: Session) -> tuple[Values, tuple[str, ...]]:
     row = st.container(horizontal=True, vertical_alignment="center")
     row.markdown(f"**{name}**, {len(corpus.pool_index):,} records to choose from, read by **{model}**")
     row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
-    values: Values = {"pool": len(corpus.pool_index)}
+    layout = cached.layout(visitor.choice)
+    values: Values = {"pool": len(layout.index), "tokens": layout.rows / max(1, len(layout.index))}
     a, b, c, d = st.columns(4)
     values["dimension"] = a.number_input("Directions d'", 0, 4_096, DIMENSION, help="Leading directions of the rows; 0 for all.")
     values["classes"] = b.number_input("Classes L", 2, 1_000, 20, help="The corpus' most frequent tokens.")
@@ -231,14 +233,15 @@ def _plan_words(values: Values, visitor: Session) -> Plan:
 
 def _plan_teacher(values: Values, visitor: Session) -> Plan:
     N = values["sentences"] or min(MOST, values["pool"])
-    like = Synthetic(dimension=values["dimension"] or DIMENSION, classes=values["classes"], sentences=N)
+    lengths = {"median_length": min(256.0, max(1.0, values["tokens"])), "length_spread": 0.0}
+    like = Synthetic(dimension=values["dimension"] or DIMENSION, classes=values["classes"], sentences=N, **lengths)
     plan = plan_of(_experiment(values, like, _budgets(values, N)), workers=_cores())
     options = [visitor.choice.source, "--model", visitor.choice.model]
     for name, value in visitor.choice.options:
         options += [f"--{name.replace('_', '-')}", *([value] if value else [])]
     plain = {"dimension": DIMENSION, "classes": 20, "sentences": 0, "scale": 1.0}
     options += [part for name, usual in plain.items() if values[name] != usual for part in _said(name, values)]
-    without = ["--dimension", "--classes", "--sentences", *([] if values["budgets"].strip() else ["--budgets"])]
+    without = [*WORLD, *([] if values["budgets"].strip() else ["--budgets"])]
     return renamed(plan, "teacher", f"{components.one_line(visitor.choice.name, 60)}, the model's own head", options, without)
 
 

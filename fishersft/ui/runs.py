@@ -17,7 +17,7 @@ from fishersft.corpus import export
 from fishersft.errors import FisherSFTError
 from fishersft.runs import curve_results, jobs, selections
 from fishersft.ui import components, job_panel
-from fishersft.ui.components import one_line, visible
+from fishersft.ui.components import one_line, visible, visible_text
 from fishersft.ui.session import public
 
 MOST_ROWS = 500
@@ -53,7 +53,7 @@ def job_section() -> None:
             "job": job.id,
             "state": "stopping" if job.stopping else job.state,
             "kind": visible(job.kind),
-            "what": visible(job.title),
+            "what": visible_text(job.title),
             "done": round(job.done / job.total, 2) if job.total else float(job.state == "done"),
             "since": datetime.fromtimestamp(job.started or job.queued),
             "took": job_panel.span(job.seconds),
@@ -117,7 +117,7 @@ def curve_section() -> None:
         {
             "result": one.id,
             "kind": one.kind,
-            "what": visible(one.about.title),
+            "what": visible_text(one.about.title),
             "equal": one.settings.get("equal", ""),
             "runs": one.settings.get("runs"),
             "made": "shipped" if one.shipped else f"{datetime.fromtimestamp(one.changed):%Y-%m-%d %H:%M}",
