@@ -95,6 +95,13 @@ class TestShipped:
         at = open_page("curves", result="nothing")
         assert "There is no result 'nothing' here" in " ".join(w.value for w in at.warning)
 
+    def test_another_page_and_back_is_the_same_view(self):
+        at = open_page("curves", result="isotropic-sentences")
+        at.switch_page("pages/runs.py").run()
+        at.query_params.clear()
+        at.switch_page("pages/curves.py").run()
+        assert at.selectbox(key="result-synthetic").value == "isotropic-sentences"
+
     def test_the_python_on_the_page_makes_the_experiment_of_the_result(self):
         at = open_page("curves", result="imbalanced-tokens")
         code = next(c.value for c in at.code if "Experiment(" in c.value)

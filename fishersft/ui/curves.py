@@ -26,8 +26,9 @@ WORLDS = {"imbalanced": "An imbalanced world: clusters of rows", "isotropic": "A
 
 @dataclass
 class Looking:
-    """What a visitor has chosen on this page, by kind of experiment; outlives a change of page."""
+    """What a visitor has chosen on this page, results and jobs by kind of experiment; outlives a change of page."""
 
+    experiment: str = ""
     result: dict[str, str] = field(default_factory=dict)
     job: dict[str, str] = field(default_factory=dict)
 
@@ -48,6 +49,8 @@ def choose_experiment() -> str:
             st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
         except StoreError as error:
             st.warning(components.escape_markdown(str(error)), icon=":material/link_off:")
+    if looking().experiment and "experiment" not in st.query_params and "experiment" not in st.session_state:
+        st.session_state["experiment"] = looking().experiment  # back from another page
     chosen = st.segmented_control(
         "Experiment",
         [TWO_WORLDS, *KINDS],
@@ -58,6 +61,7 @@ def choose_experiment() -> str:
         help="Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
         "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
     )
+    looking().experiment = str(chosen)
     return str(chosen)
 
 
