@@ -78,6 +78,8 @@ def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, heigh
         part = ([timing.budgets[k] for k in joined], [timing.slow[k] for k in joined])
         trace: go.Scatter = _line(*part, "Algorithm 1, extrapolated", quiet, "square-open")
         fig.add_trace(trace.update(line={"dash": "dash"}))
+    if log:
+        _mark_y(fig, [np.array(timing.fast), np.array(timing.slow)])
     return fig
 
 
@@ -118,8 +120,7 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
         texts = ["" if c else f"{x:,}" for x, c in zip(first.x, crowded, strict=True)]
         fig.update_xaxes(tickvals=first.x.tolist(), ticktext=texts, tickangle=0)
     if y_log:
-        marks = _marks([c.mean for _, c in curves])
-        fig.update_yaxes(tickvals=marks, ticktext=[f"{v:,.10g}" for v in marks])
+        _mark_y(fig, [c.mean for _, c in curves])
     for name, curve in curves:
         colour, marker = style(name, dark)
         if curve.low is not None and curve.high is not None:
@@ -147,23 +148,23 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
     return fig
 
 
-def _marks(lines: Sequence[np.ndarray]) -> list[float]:
-    """Round numbers for a log axis over these values, written out: few of them, and more where the values are close together."""
+def _mark_y(fig: go.Figure, lines: Sequence[np.ndarray]) -> None:
+    """Round numbers on the log axis, written out: few of them, and more where the values are close together."""
     every = np.concatenate(lines)
     low, high = float(every.min()) / 1.5, float(every.max()) * 1.5
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for digits in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+    for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
         marks = [round(v * 10.0**k, 10 - k) for k in powers for v in digits if low <= v * 10.0**k <= high]
         if len(marks) >= 4:
             break
-    return marks
+    fig.update_yaxes(tickvals=marks, ticktext=[f"{v:,.10g}" for v in marks])
 
 
 def _axes(dark: bool, height: int, x: str, y: str, x_log: bool, y_log: bool) -> go.Figure:
     axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
 
     def one(title: str, log: bool) -> dict[str, Any]:
-        kind = {"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero"}
+        kind = {"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero", "tickformat": ",.4~r"}
         return {**axis, **kind, "title": {**axis["title"], "text": title}}
 
     plain = figure(dark, height=height, xaxis=one(x, x_log), yaxis=one(y, y_log), hovermode="x unified")

@@ -22,6 +22,7 @@ from fishersft.curves.experiment import About, Key, Record, key_of
 from fishersft.errors import StoreError, os_reason
 
 NAME = "records.jsonl"
+NEEDED = {"world", "selectors", "budgets", "runs", "seed", "equal", "reference"}
 GROWS = ("runs", "selectors")  # settings that may change between two starts
 
 
@@ -115,13 +116,23 @@ def read_about(folder: Path) -> About:
         with path.open("rb") as file:
             for line in file:
                 if line.startswith(b'{"about"') and line.endswith(b"\n"):
-                    about = About(**json.loads(line)["about"])
+                    about = checked(About(**json.loads(line)["about"]))
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} was not written by fishersft curves.") from error
     if about is None:
         raise StoreError(f"{path} says nothing of its experiment; it was not written by fishersft curves.")
+    return about
+
+
+def checked(about: About) -> About:
+    """ValueError where it is not what `fishersft curves` writes."""
+    if not isinstance(about.settings, dict) or NEEDED - set(about.settings) or not isinstance(about.settings["world"], dict):
+        raise ValueError("settings are missing")
+    words = isinstance(about.arguments, list) and all(isinstance(part, str) for part in about.arguments)
+    if not (isinstance(about.title, str) and words and about.arguments[:1] == ["curves"] and len(about.arguments) > 1):
+        raise ValueError("the command is missing")
     return about
 
 

@@ -169,7 +169,11 @@ def read_result(folder: Path) -> Result:
     """The result of a folder that `fishersft curves` wrote; StoreError where it holds none."""
     from fishersft.curves.records import read_records
 
-    return Result.of(*read_records(folder))
+    about, records = read_records(folder)
+    try:
+        return Result.of(about, records)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"The records in {folder} are damaged; delete the folder and run the experiment again.") from error
 
 
 def interval(each: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:

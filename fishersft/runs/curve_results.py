@@ -2,6 +2,7 @@
 
     found()              all of them, shipped first, then the youngest first; unreadable ones are left out
     find(id)             one, by the id of its folder
+    complete(folder)     whether all of it is there
     folder_for(...)      where a new one is written: the same question goes to the same folder, which goes on there
     remove(id)           of the store, never a shipped one
 
@@ -22,6 +23,7 @@ from typing import Any
 from fishersft import bundle
 from fishersft.curves.experiment import About
 from fishersft.curves.records import NAME, read_about
+from fishersft.curves.result import read_result
 from fishersft.curves.timing import TIMING_FILE, read_timing
 from fishersft.errors import StoreError
 from fishersft.runs.store import Store, writing_to
@@ -83,6 +85,17 @@ def folder_for(arguments: Sequence[str], inputs: Sequence[str] = (), store: Stor
     """The folder of a command's result: equal commands on equal inputs (fingerprints) have one folder."""
     named = json.dumps([list(arguments), list(inputs)])
     return home(store) / hashlib.sha256(named.encode()).hexdigest()[:12]
+
+
+def complete(folder: Path) -> bool:
+    """Whether a folder holds all that was asked of it."""
+    try:
+        if (folder / TIMING_FILE).exists():
+            return bool(read_timing(folder).budgets)
+        result = read_result(folder)
+    except StoreError:
+        return False
+    return result.runs == int(result.about.settings["runs"])
 
 
 def remove(id: str, store: Store | None = None) -> None:

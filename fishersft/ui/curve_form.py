@@ -26,6 +26,7 @@ from fishersft.ui.curves import looking
 from fishersft.ui.session import Session, public
 
 Values = dict[str, Any]
+WORLD = ("--dimension", "--classes", "--sentences", "--median-length", "--length-spread")
 MEASURED = ("runs", "seed", "equal", "reference", "ridge", "sigma2")
 
 
@@ -34,6 +35,7 @@ def watched(kind: str) -> None:
     going = [j for j in jobs.jobs() if j.kind == "curves" and not j.ended and j.arguments[1:2] == (kind,)]
     mine = looking().job.get(kind)
     known = {j.id for j in jobs.jobs()}
+    going.sort(key=lambda j: j.state != "running")
     id = mine if mine in known else going[0].id if going else None
     if id is None:
         return
@@ -80,6 +82,12 @@ def _offer(kind: str, plan: Plan, inputs: tuple[str, ...]) -> None:
     if already:
         st.info("This very run is going on; it is shown above.", icon=":material/play_circle:")
         looking().job[kind] = already.id
+        return
+    if curve_results.complete(folder):
+        st.info("This was run before, to its end.", icon=":material/check_circle:")
+        if st.button("Show its result", key=f"show-{kind}"):
+            looking().result[kind] = folder.name
+            st.rerun()
         return
     if st.button("Run as a job", type="primary", icon=":material/play_arrow:", key=f"run-{kind}"):
         job = jobs.start(arguments, kind="curves", title=f"Curves: {plan.title}", out=folder)
@@ -164,7 +172,8 @@ def _teacher(visitor: Session) -> tuple[Values, tuple[str, ...]]:
     row = st.container(horizontal=True, vertical_alignment="center")
     row.markdown(f"**{name}**, {len(corpus.pool_index):,} records to choose from, read by **{model}**")
     row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
-    values: Values = {"pool": len(corpus.pool_index)}
+    layout = cached.layout(visitor.choice)
+    values: Values = {"pool": len(layout.index), "tokens": layout.rows / max(1, len(layout.index))}
     a, b, c, d = st.columns(4)
     values["dimension"] = a.number_input("Directions d'", 0, 4_096, DIMENSION, help="Leading directions of the rows; 0 for all.")
     values["classes"] = b.number_input("Classes L", 2, 1_000, 20, help="The corpus' most frequent tokens.")
@@ -224,14 +233,15 @@ def _plan_words(values: Values, visitor: Session) -> Plan:
 
 def _plan_teacher(values: Values, visitor: Session) -> Plan:
     N = values["sentences"] or min(MOST, values["pool"])
-    like = Synthetic(dimension=values["dimension"] or DIMENSION, classes=values["classes"], sentences=N)
+    lengths = {"median_length": min(256.0, max(1.0, values["tokens"])), "length_spread": 0.0}
+    like = Synthetic(dimension=values["dimension"] or DIMENSION, classes=values["classes"], sentences=N, **lengths)
     plan = plan_of(_experiment(values, like, _budgets(values, N)), workers=_cores())
     options = [visitor.choice.source, "--model", visitor.choice.model]
     for name, value in visitor.choice.options:
         options += [f"--{name.replace('_', '-')}", *([value] if value else [])]
     plain = {"dimension": DIMENSION, "classes": 20, "sentences": 0, "scale": 1.0}
     options += [part for name, usual in plain.items() if values[name] != usual for part in _said(name, values)]
-    without = ["--dimension", "--classes", "--sentences", *([] if values["budgets"].strip() else ["--budgets"])]
+    without = [*WORLD, *([] if values["budgets"].strip() else ["--budgets"])]
     return renamed(plan, "teacher", f"{components.one_line(visitor.choice.name, 60)}, the model's own head", options, without)
 
 

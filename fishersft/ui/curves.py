@@ -26,8 +26,9 @@ WORLDS = {"imbalanced": "An imbalanced world: clusters of rows", "isotropic": "A
 
 @dataclass
 class Looking:
-    """What a visitor has chosen on this page, by kind of experiment; outlives a change of page."""
+    """What a visitor has chosen on this page, results and jobs by kind of experiment; outlives a change of page."""
 
+    experiment: str = ""
     result: dict[str, str] = field(default_factory=dict)
     job: dict[str, str] = field(default_factory=dict)
 
@@ -48,6 +49,8 @@ def choose_experiment() -> str:
             st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
         except StoreError as error:
             st.warning(components.escape_markdown(str(error)), icon=":material/link_off:")
+    if looking().experiment and "experiment" not in st.query_params and "experiment" not in st.session_state:
+        st.session_state["experiment"] = looking().experiment  # back from another page
     chosen = st.segmented_control(
         "Experiment",
         [TWO_WORLDS, *KINDS],
@@ -58,6 +61,7 @@ def choose_experiment() -> str:
         help="Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
         "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
     )
+    looking().experiment = str(chosen)
     return str(chosen)
 
 
@@ -145,11 +149,24 @@ def choose_result(kind: str) -> Found | None:
     if wanted in there:
         st.session_state[key] = wanted
     elif st.session_state.get(key) not in there:
-        st.session_state.pop(key, None)
+        st.session_state[key] = _last(list(there.values()))
     id = st.selectbox("Result", list(there), key=key, format_func=lambda id: _label(there[id]))
     looking().result[kind] = id
     st.session_state["curves_asked"] = st.query_params["result"] = id
     return there[id]
+
+
+def _last(there: list[Found]) -> str:
+    """The visitor's own last result that has something to show, else the first shipped one."""
+    for found in there:
+        if found.shipped:
+            continue
+        try:
+            _ = found.kind == curve_results.TIMING or parts.opened(found)
+        except StoreError:
+            continue
+        return found.id
+    return there[0].id
 
 
 def _label(found: Found) -> str:

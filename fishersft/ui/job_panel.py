@@ -18,7 +18,7 @@ from fishersft.errors import JobError
 from fishersft.runs import jobs
 from fishersft.runs.job_rows import CANCELLED, DONE, FAILED, QUEUED, RESUMABLE
 from fishersft.runs.jobs import Job
-from fishersft.ui.components import escape_markdown, problem, visible
+from fishersft.ui.components import escape_markdown, problem, visible_text
 from fishersft.ui.session import public
 
 EVERY = 2  # seconds between two looks
@@ -69,7 +69,7 @@ def _going_on(id: str, link: bool) -> None:
 def _ended(job: Job, link: bool) -> None:
     _heading(job)
     took = f" after {span(job.seconds)}" if job.seconds is not None else ""
-    sentence = escape_markdown(visible(job.sentence)) if job.sentence and not public() else ""
+    sentence = escape_markdown(visible_text(job.sentence)) if job.sentence and not public() else ""
     if job.state == DONE:
         st.success(f"Done{took}.", icon=ICONS[DONE])
     elif job.state == CANCELLED:
@@ -101,7 +101,7 @@ def _heading(job: Job) -> None:
     since = datetime.fromtimestamp(job.started or job.queued)
     state = "stopping" if job.stopping else job.state
     st.markdown(
-        f"{ICONS[job.state]} **{escape_markdown(visible(job.title))}**, {state} on {escape_markdown(job.device)} "
+        f"{ICONS[job.state]} **{escape_markdown(visible_text(job.title))}**, {state} on {escape_markdown(job.device)} "
         f"since {since:%Y-%m-%d %H:%M}" + (f", attempt {job.attempt}" if job.attempt > 1 else "")
     )
 
@@ -120,7 +120,9 @@ def _log(job: Job) -> None:
     if public():
         return
     with st.expander("Log and command"):
-        st.code("\n".join(visible(line) for line in jobs.log_lines(job, LINES)) or "Nothing yet.", language=None, wrap_lines=True)
+        st.code(
+            "\n".join(visible_text(line) for line in jobs.log_lines(job, LINES)) or "Nothing yet.", language=None, wrap_lines=True
+        )
         st.code(shlex.join(["fishersft", *job.arguments]), language="bash", wrap_lines=True)
 
 

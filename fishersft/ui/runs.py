@@ -17,7 +17,7 @@ from fishersft.corpus import export
 from fishersft.errors import FisherSFTError
 from fishersft.runs import curve_results, jobs, selections
 from fishersft.ui import components, job_panel
-from fishersft.ui.components import one_line, visible
+from fishersft.ui.components import one_line, visible, visible_text
 from fishersft.ui.session import public
 
 MOST_ROWS = 500
@@ -53,15 +53,15 @@ def job_section() -> None:
             "job": job.id,
             "state": "stopping" if job.stopping else job.state,
             "kind": visible(job.kind),
-            "what": visible(job.title),
-            "done": job.done / job.total if job.total else float(job.state == "done"),
+            "what": visible_text(job.title),
+            "done": round(job.done / job.total, 2) if job.total else float(job.state == "done"),
             "since": datetime.fromtimestamp(job.started or job.queued),
             "took": job_panel.span(job.seconds),
         }
         for job in there
     ]
-    going = next((job.id for job in there if not job.ended), there[0].id)
-    id = _table(rows, "job", going)
+    active = sorted((job for job in there if not job.ended), key=lambda job: job.state != "running")
+    id = _table(rows, "job", (active or there)[0].id)
     st.button("Look again", icon=":material/refresh:", help="The list is read once; the job below is watched while it runs.")
     job = job_panel.watch(id, link=False) if id else None
     if job is None:
@@ -85,6 +85,8 @@ def selection_section() -> None:
     columns = {"selector": "selector", "corpus": "corpus", "model": "model", "sentences": "sentences", "tokens": "tokens"}
     columns |= {"log_det": "log det (nats)", "seed": "seed", "made": "made"}
     rows = [{"run": m["key"][:SHORT], **{name: _cell(m.get(key)) for key, name in columns.items()}} for m in kept]
+    for row in rows:
+        row["made"] = str(row["made"])[:16].replace("T", " ")
     id = _table(rows, "run", rows[0]["run"])
     if not id:
         return
@@ -93,15 +95,15 @@ def selection_section() -> None:
         f"**Run {manifest['key'][:SHORT]}**: {len(picks):,} of {manifest.get('pool', len(picks)):,} sentences, "
         f"{int(picks['tokens'].sum()):,} tokens"
     )
-    shown = picks.head(MOST_ROWS).map(lambda value: one_line(visible(value)) if isinstance(value, str) else value)
+    shown = picks.head(MOST_ROWS).map(lambda value: one_line(value) if isinstance(value, str) else value)
     st.dataframe(shown, hide_index=True, height=280, alt="The picks of the run, in order")
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.markdown("Download:")
+    files = st.container(horizontal=True, vertical_alignment="center")
+    files.markdown("Download:")
     for format in export.FORMATS:
         name = f"{manifest['selector']}-{id}.{format}"
         data = partial(export.to_bytes, picks, format)
-        row.download_button(format, data, name, key=f"run-{format}-{id}", on_click="ignore")
-    _delete(row, id, "this selection", partial(selections.remove_selection, id), "run")
+        files.download_button(format, data, name, key=f"run-{format}-{id}", on_click="ignore")
+    _delete(files, id, "this selection", partial(selections.remove_selection, id), "run")
     components.footer(f"fishersft export {id} --out picks.jsonl", _PYTHON.format(id=id))
 
 
@@ -115,7 +117,7 @@ def curve_section() -> None:
         {
             "result": one.id,
             "kind": one.kind,
-            "what": visible(one.about.title),
+            "what": visible_text(one.about.title),
             "equal": one.settings.get("equal", ""),
             "runs": one.settings.get("runs"),
             "made": "shipped" if one.shipped else f"{datetime.fromtimestamp(one.changed):%Y-%m-%d %H:%M}",
@@ -166,6 +168,7 @@ def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
         alt=f"One row a {key}, the last first",
         column_config={
             "done": st.column_config.ProgressColumn("done", min_value=0, max_value=1, format="percent", width=90),
+            "made": st.column_config.TextColumn("made", width=130),
             "since": st.column_config.DatetimeColumn("since", format="YYYY-MM-DD HH:mm", width=130),
             "what": st.column_config.TextColumn("what", width="large"),
             key: st.column_config.TextColumn(key, width=130),

@@ -1,0 +1,73 @@
+"""Curves and Runs in a real browser: hover, files, the picture, and a job that is watched without a reload."""
+
+import os
+import re
+import sys
+
+import pandas as pd
+import pytest
+
+from fishersft import bundle
+from fishersft.curves.result import read_result
+from fishersft.curves.standing import three
+from fishersft.runs import jobs
+from fishersft.runs.store import Store
+
+from .conftest import ROOT
+from .test_browser import browser, page, pytestmark, settle, started  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def curves(tmp_path_factory):
+    """(address, store) of a dashboard."""
+    home = tmp_path_factory.mktemp("home")
+    server, address = started([sys.executable, "-m", "fishersft", "app"], {**os.environ, "FISHERSFT_HOME": str(home)}, ROOT)
+    yield address, Store(home)
+    server.terminate()
+    server.wait()
+
+
+def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(curves, page, tmp_path):  # noqa: F811
+    page.goto(f"{curves[0]}/curves")
+    page.wait_for_selector(".js-plotly-plot .points path")
+    settle(page)
+    plot = page.locator(".js-plotly-plot").first
+    x, y = plot.evaluate(
+        """g => { const f = g._fullLayout, r = g.getBoundingClientRect();
+                  return [r.left + f._size.l + f.xaxis.d2p(200), r.top + f._size.t + f.yaxis.d2p(150)]; }"""
+    )
+    page.mouse.move(x - 3, y)
+    page.mouse.move(x, y, steps=3)
+    page.wait_for_selector(".hoverlayer .legend text")
+    said = " ".join(page.locator(".hoverlayer text").all_text_contents())
+    curve = read_result(bundle.asset("curves", "imbalanced-tokens")).curve("token_od")
+    mean, low, high = (three(float(v[2])) for v in (curve.mean, curve.low, curve.high))
+    assert "200" in said
+    found = re.search(r"TokenOD\s*:\s*([\d.,]+) \(([\d.,]+) to ([\d.,]+)\)", said)
+    assert [three(float(v.replace(",", ""))) for v in found.groups()] == [mean, low, high]
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="csv", exact=True).first.click()
+    download.value.save_as(tmp_path / "got.csv")
+    table = pd.read_csv(tmp_path / "got.csv").set_index(["selector", "n"])
+    assert table.loc[("token_od", 200), "maximum"] == pytest.approx(curve.mean[2])
+    with page.expect_download() as download:
+        plot.hover()
+        page.locator('.modebar-btn[data-title^="Download plot"]').first.click()
+    assert download.value.suggested_filename == "curves-imbalanced-tokens-maximum.png"
+
+
+def test_a_job_is_watched_to_its_end_without_a_reload(curves, page):  # noqa: F811
+    address, store = curves
+    arguments = ["curves", "synthetic", "--sentences", "60", "--budgets", "5,20", "--runs", "15", "--workers", "1"]
+    out = store.path / "curves" / "0123456789ab"
+    job = jobs.start([*arguments, "--out", str(out)], kind="curves", title="fifteen small runs", out=out, store=store)
+    page.goto(f"{address}/runs?job={job.id}")
+    page.wait_for_selector("text=It goes on when this tab is closed")
+    page.wait_for_selector("text=/measuring: [0-9]+ of 105/")
+    page.wait_for_selector("text=/^Done after/")
+    page.get_by_text("Open in Curves").click()
+    page.wait_for_selector(".js-plotly-plot .points path")
+    settle(page)
+    assert "0123456789ab" in page.url
+    assert "With 20 sentences, the lowest maximum prediction error is" in page.inner_text('[data-testid="stMain"]')

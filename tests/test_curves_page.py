@@ -1,0 +1,249 @@
+"""The Curves and Runs pages: shipped results at once, own runs as real jobs, refusals in one sentence, a hosted demo."""
+
+import json
+import time
+
+import pytest
+
+from fishersft import bundle, select
+from fishersft.curves.records import Records
+from fishersft.curves.result import read_result
+from fishersft.curves.standing import standing_of
+from fishersft.runs import curve_results, jobs
+
+from .conftest import command_line
+from .test_pages import figure, numbers, open_page, text_of
+
+pytestmark = pytest.mark.xdist_group("jobs")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(home):
+    yield
+    for job in jobs.jobs():
+        if not job.ended:
+            jobs.cancel(job.id, grace=0.1)
+
+
+def plain(at):
+    return text_of(at).replace("\\", "")
+
+
+def label(elements, text):
+    return next(e for e in elements if e.label == text)
+
+
+def fill(at, **more):
+    """The synthetic form with a tiny experiment."""
+    label(at.number_input, "Sentences N").set_value(40)
+    label(at.text_input, "Budgets n").set_value(more.get("budgets", "5,20"))
+    label(at.number_input, "Runs").set_value(2)
+    label(at.multiselect, "Selectors").set_value(["uniform", "longest"])
+    label(at.text_input, "Selector settings").set_value(more.get("settings", ""))
+    return label(at.button, "Check and estimate").click().run()
+
+
+def ended(at, seconds=90):
+    """The page once its only job has ended."""
+    until = time.monotonic() + seconds
+    while not jobs.jobs()[0].ended:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    at.run()
+    assert not at.exception
+    return jobs.jobs()[0]
+
+
+def made(**more):
+    """A small result in the store, made by the command itself."""
+    folder = curve_results.folder_for(["curves", "synthetic", str(more)])
+    arguments = ["--sentences", 40, "--selectors", "token_od,uniform", "--budgets", "5,20", "--runs", more.get("runs", 2)]
+    done = command_line("curves", "synthetic", *arguments, "--workers", 1, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class TestShipped:
+    def test_both_worlds_are_there_on_arrival_with_their_sentences_and_numbers(self):
+        at = open_page("curves")
+        for k, world in enumerate(("imbalanced", "isotropic")):
+            result = read_result(bundle.asset("curves", f"{world}-tokens"))
+            assert standing_of(result).sentence() in plain(at)
+            lines = [t for t in figure(at, k)["data"] if t.get("name") == "TokenOD"]
+            assert numbers(lines[0]["y"]) == pytest.approx(result.curve("token_od").mean)
+        assert "fishersft curves synthetic --features clustered --equal tokens --out curves" in [c.value for c in at.code]
+
+    def test_switches_change_the_picture_and_the_words(self):
+        at = open_page("curves", equal="sentences", measure="G-criterion", n="500", logarithmic="false")
+        result = read_result(bundle.asset("curves", "imbalanced-sentences"))
+        assert standing_of(result, 500, "worst_leverage").sentence() in plain(at)
+        assert figure(at)["layout"]["yaxis"].get("type") != "log"
+        at.segmented_control(key="measure").set_value("log det").run()
+        assert "the highest log det gained (nats) is TokenOD's" in plain(at)
+        assert not at.exception
+
+    def test_curves_can_be_left_out_and_guides_put_in(self):
+        at = open_page("curves", experiment="Synthetic", guides="true")
+        names = [t.get("name") for t in figure(at)["data"] if t.get("name")]
+        assert {"slope -0.5", "slope -0.3"} <= set(names)
+        next(p for p in at.pills if p.label == "Selectors").set_value(["uniform"]).run()
+        assert [t["name"] for t in figure(at)["data"] if t.get("name") and "slope" not in t["name"]][:1] == ["Uniform"]
+
+    def test_a_link_opens_a_result_and_one_to_nothing_says_so(self):
+        at = open_page("curves", result="isotropic-sentences")
+        assert at.selectbox(key="result-synthetic").value == "isotropic-sentences"
+        at = open_page("curves", result="nothing")
+        assert "There is no result 'nothing' here" in " ".join(w.value for w in at.warning)
+
+    def test_another_page_and_back_is_the_same_view(self):
+        at = open_page("curves", result="isotropic-sentences")
+        at.switch_page("pages/runs.py").run()
+        at.query_params.clear()
+        at.switch_page("pages/curves.py").run()
+        assert at.selectbox(key="result-synthetic").value == "isotropic-sentences"
+
+    def test_the_python_on_the_page_makes_the_experiment_of_the_result(self):
+        at = open_page("curves", result="imbalanced-tokens")
+        code = next(c.value for c in at.code if "Experiment(" in c.value)
+        exec(code.split("result =")[0], scope := {})
+        assert scope["experiment"].settings == curve_results.find("imbalanced-tokens").settings
+
+
+class TestJob:
+    def test_parameters_become_a_job_whose_result_is_shown_when_it_is_done(self):
+        at = fill(open_page("curves", experiment="Synthetic"))
+        assert "4 records, roughly" in text_of(at)
+        label(at.button, "Run as a job").click().run()
+        assert not at.exception
+        assert "goes on when this tab is closed" in text_of(at)
+        job = ended(at)
+        assert job.state == "done", jobs.log_lines(job)
+        assert at.selectbox(key="result-synthetic").value == job.out.name
+        assert "With 20 sentences, the lowest maximum prediction error is" in plain(at)
+        assert read_result(job.out).runs == 2
+        again = fill(open_page("curves", result=job.out.name))
+        assert str(job.out) in " ".join(c.value for c in again.code)  # the same question goes to the same folder
+        assert "This was run before" in text_of(again)
+        assert open_page("curves", experiment="Synthetic").selectbox(key="result-synthetic").value == job.out.name
+
+    def test_a_job_that_fails_says_why_in_one_sentence_and_can_be_resumed(self):
+        at = open_page("curves", experiment="Word vectors")
+        label(at.text_input, "File of vectors").set_value("/nowhere/<b>vectors</b>.txt")
+        label(at.button, "Check and estimate").click().run()
+        label(at.button, "Run as a job").click().run()
+        job = ended(at)
+        assert (job.state, job.exit_status) == ("failed", 2)
+        assert "/nowhere/<b>vectors</b>.txt" in " ".join(e.value for e in at.error).replace("\\", "")
+        assert "<b>" not in " ".join(e.value for e in at.error)
+        assert "name a file of word vectors" in " ".join(e.value for e in at.error)  # whole, not cut
+        label(at.button, "Resume").click().run()
+        assert jobs.jobs()[0].attempt == 2
+
+    def test_one_that_goes_on_can_be_cancelled_from_the_runs_page(self):
+        job = jobs.start(["curves", "synthetic", "--runs", "500"], kind="curves", title="a long one")
+        at = open_page("runs", job=job.id[:6])
+        assert "a long one" in text_of(at)
+        label(at.button, "Cancel").click().run()
+        assert not at.exception
+        assert jobs.job(job.id).state == "cancelled"
+        assert label(at.button, "Resume")
+        label(at.button, "Yes, delete").click().run()
+        assert jobs.jobs() == []
+        assert "No job yet" in text_of(at)
+
+    @pytest.mark.parametrize(
+        ("more", "sentence"),
+        [
+            ({"budgets": "5;6"}, "Budgets n takes whole numbers with commas between"),
+            ({"budgets": "50"}, "The budget of 50 sentences is above the pool of 40"),
+            ({"settings": "magic.x=1"}, "--set speaks of 'magic'"),
+            ({"settings": "uniform"}, "--set takes SELECTOR.NAME=VALUE"),
+        ],
+    )
+    def test_bad_parameters_get_one_sentence_and_no_button(self, more, sentence):
+        at = fill(open_page("curves", experiment="Synthetic"), **more)
+        assert sentence in " ".join(e.value for e in at.error).replace("\\", "")
+        assert "Run as a job" not in [b.label for b in at.button]
+
+    def test_your_corpus_is_the_one_that_was_chosen(self, jsonl):
+        at = open_page("curves", corpus=str(jsonl), holdout="0", experiment="Your corpus")
+        command = next(c.value for c in at.code if c.value.startswith(f"fishersft curves teacher {jsonl}"))
+        assert command.split(" --out ")[0] == f"fishersft curves teacher {jsonl} --model mini --holdout 0"
+        assert "8 records to choose from" in text_of(at)
+
+    def test_fast_against_slow_is_run_and_shown(self, home):
+        folder = home / "curves" / "aaaaaaaaaaaa"
+        done = command_line("curves", "timing", "--sentences", 30, "--budgets", "5,10", "--box", 5, "--out", folder)
+        assert done.returncode == 0, done.stderr
+        at = open_page("curves", result="aaaaaaaaaaaa")
+        assert "10 picks: the fast greedy" in text_of(at)
+        assert "fishersft curves timing --sentences 30 --budgets 5,10 --box 5" in [c.value for c in at.code]
+
+
+class TestResults:
+    def test_an_unfinished_result_shows_what_it_has(self):
+        folder = made()
+        lines = (folder / "records.jsonl").read_text().splitlines(keepends=True)
+        (folder / "records.jsonl").write_text("".join(lines[:3]))
+        assert "1 of 2 runs are finished" in text_of(open_page("curves", result=folder.name))
+        (folder / "records.jsonl").write_text(lines[0])
+        assert "No run is finished by every selector yet" in text_of(open_page("curves", result=folder.name))
+
+    def test_a_damaged_one_is_no_traceback(self, home):
+        (home / "curves" / "bad").mkdir(parents=True)
+        (home / "curves" / "bad" / "records.jsonl").write_text('{"about": {"settings": 3, "title": "x", "arguments": []}}\n')
+        folder = made()
+        lines = (folder / "records.jsonl").read_text().replace('"maximum"', '"minimum"')
+        (folder / "records.jsonl").write_text(lines)
+        assert "are damaged" in plain(open_page("curves", result=folder.name))
+        (home / "curves" / "worse").mkdir()
+        (home / "curves" / "worse" / "timing.json").write_text("[1, 2")
+        assert not open_page("curves", experiment="Synthetic").exception
+        assert not open_page("runs", show="curves").exception
+
+    def test_a_hostile_title_is_text(self, home):
+        about = read_result(bundle.asset("curves", "isotropic-tokens")).about
+        hostile = type(about)(about.settings, "<img src=x> ![b](http://127.0.0.1:9/x) $x$", about.arguments)
+        with Records(home / "curves" / "hostile", hostile):
+            pass
+        at = open_page("runs", show="curves", result="hostile")
+        assert not any("<img" in m.value for m in at.markdown)
+        assert not open_page("curves", result="hostile").exception
+
+
+class TestRuns:
+    def test_a_kept_selection_is_listed_opened_and_deleted(self, tmp_path):
+        out = tmp_path / "picks.jsonl"
+        done = command_line("select", "demo", "--budget", 7, "--out", out, "--json")
+        run = json.loads(done.stdout)["run"]
+        at = open_page("runs", run=run)
+        assert f"Run {run}" in text_of(at)
+        assert "7 of 1,250 sentences" in text_of(at)
+        assert at.dataframe[1].value["index"].tolist() == select("demo", budget=7).indices.tolist()
+        label(at.button, "Yes, delete").click().run()
+        assert "No selection is kept yet" in text_of(at)
+
+    def test_a_link_to_a_run_that_is_gone_says_so(self):
+        jobs.start(["curves", "synthetic", "--budgets", "x"], kind="curves", title="t")
+        assert "There is no job 'ffff' here" in open_page("runs", job="ffff").warning[0].value.replace("\\", "")
+
+    def test_own_curves_can_be_deleted_and_shipped_ones_cannot(self):
+        folder = made()
+        at = open_page("runs", show="curves", result=folder.name)
+        label(at.button, "Yes, delete").click().run()
+        assert not folder.exists()
+        assert "Yes, delete" not in [b.label for b in open_page("runs", show="curves", result="imbalanced-tokens").button]
+
+    def test_on_a_hosted_demo_everything_can_be_read_and_nothing_changed(self, monkeypatch):
+        job = jobs.start(["curves", "synthetic", "--runs", "500"], kind="curves", title="a long one")
+        folder = made()
+        monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
+        at = open_page("runs", job=job.id)
+        assert "a long one" in text_of(at)
+        assert {b.label for b in at.button} == {"Look again"}
+        assert not [c for c in at.code if "curves" in c.value]  # it names folders of the host
+        assert not {"Yes, delete"} & {b.label for b in open_page("runs", show="curves", result=folder.name).button}
+        at = open_page("curves", experiment="Synthetic")
+        assert "runs nothing" in text_of(at)
+        assert not at.number_input
+        assert not {"Run as a job", "Cancel"} & {b.label for b in at.button}
