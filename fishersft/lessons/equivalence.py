@@ -212,10 +212,14 @@ class Equivalence(Lesson):
                 colorscale=[[0, ground], [1, "#7A5C00" if dark else "#F2C879"]],
                 name="leverage",
                 colorbar={
-                    "title": {"text": "leverage", "side": "right"},
+                    "title": {"text": "leverage", "side": "top"},
+                    "orientation": "h",
+                    "y": -0.22,
+                    "yanchor": "top",
+                    "len": 0.7,
                     "thickness": 10,
                     "tickvals": [0, 2, 4, 6, 8],
-                    "ticktext": ["0", "d = 2", "4", "6", "8+"],
+                    "ticktext": ["0", "d = 2", "4", "6", "8 and more"],
                     "outlinewidth": 0,
                 },
                 hovertemplate="leverage %{z:.2f}<extra></extra>",
@@ -240,7 +244,7 @@ class Equivalence(Lesson):
         for _ in range(int(limit) + 1):
             worst.append(float(leverage(spread_out(X, w), X).max()))
             w = step(X, w)
-        fig = drawing.axes(dark, "steps", "worst leverage", height=drawing.TALL)
+        fig = drawing.axes(dark, "steps", "worst leverage")
         curve = np.stack([np.arange(len(worst)), worst], axis=1)
         blue, _ = style("token_od", dark)
         fig.add_trace(drawing.line(np.array([[0, 2], [limit, 2]]), "d = 2", ink(dark)[2], dash="dot"))

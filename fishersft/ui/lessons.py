@@ -210,11 +210,9 @@ def words(lesson: Lesson) -> None:
 
 def numbers(shown: Shown) -> None:
     """The tiles, two a row."""
-    with st.container(key="lesson-numbers"):
-        for start in range(0, len(shown.numbers), 2):
-            for column, n in zip(st.columns(2), shown.numbers[start : start + 2], strict=False):
-                with column:
-                    tile(n.label, n.value, n.help, n.beside)
+    with st.container(horizontal=True, key="lesson-numbers"):
+        for n in shown.numbers:
+            tile(n.label, n.value, n.help, n.beside)
 
 
 def question(learning: Learning, asked: Question) -> None:
