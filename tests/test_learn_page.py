@@ -1,13 +1,13 @@
 """The Learn page: every lesson opens, every control changes it, and an address says what it could not have."""
 
-import json
-
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from fishersft.lessons import ellipse
 from fishersft.lessons.catalogue import LESSONS
 from fishersft.lessons.lesson import Control
+from fishersft.ui import plane
 
 from .conftest import ROOT
 
@@ -117,23 +117,12 @@ def test_moving_between_lessons_keeps_each_as_it_was_left():
     assert address(at) == {"lesson": "greedy", "picks": "5"}
 
 
-def clicked(x, y):
-    places = ellipse.clickable()
-    k = int(((places - [x, y]) ** 2).sum(1).argmin())
-    return {"selection": {"points": [{"customdata": k}], "point_indices": [k]}}
-
-
-def test_a_click_adds_and_moves_a_point_and_the_link_keeps_it():
-    at = open_lesson(lesson="ellipse", points="1,0,1")
-    key = next(k for k in at.session_state.filtered_state if k.startswith("plane-") and k != "plane-act")
-    at.session_state[key] = clicked(0, 2)
-    at.run()
-    assert address(at)["points"] == "1,0,1"  # the harness plays a selection, not the click that brings it
-    learning = at.session_state["fishersft_learning"]
-    learning.put_points(ellipse.added(learning.lesson.points, 0.0, 2.0))
-    at.run()
-    assert address(at)["points"] == "1,0,1;0,2,1"
-    assert json.loads(pictures(at)[0])["data"][2]["name"] == "points"
+def test_rows_of_the_table_that_are_no_points_are_left_out_and_counted():
+    rows = [[1.0004, 0, 1], [None, 1, 1], [9, 0, 1], [0, 0, 0], [0, 1, float("nan")], [-3, 3, 100]]
+    table = pd.DataFrame(rows, columns=["x", "y", "weight"])
+    assert plane.clean(table) == (((1.0, 0.0, 1.0), (-3.0, 3.0, 100.0)), 4)
+    many = pd.DataFrame([[0, 0, 1]] * 50, columns=["x", "y", "weight"])
+    assert (len(plane.clean(many)[0]), plane.clean(many)[1]) == (ellipse.MOST_POINTS, 10)
 
 
 def test_starting_again_and_clearing():
