@@ -10,6 +10,7 @@ dashboard, browser, page = test_browser.dashboard, test_browser.browser, test_br
 
 
 def opened(page, address):
+    page.set_default_timeout(60_000)
     page.goto(address)
     page.wait_for_selector(".js-plotly-plot .points path", state="attached")
     settle(page)
@@ -52,13 +53,16 @@ def test_a_click_adds_a_point_another_act_removes_it_and_the_link_reopens_it(das
 
 def test_the_table_is_edited_by_keyboard_alone(dashboard, page):
     opened(page, f"{dashboard}/learn?lesson=ellipse&points=1,0,1")
-    grid = page.locator('[data-testid="stDataFrame"] canvas').first
+    grid = page.locator('[data-testid="stDataFrameResizable"]').first
     grid.scroll_into_view_if_needed()
-    box = page.locator('[data-testid="stDataFrameResizable"]').first.bounding_box()
-    page.mouse.click(box["x"] + 120, box["y"] + 50)
+    page.wait_for_timeout(500)
+    box = grid.bounding_box()
+    page.mouse.click(box["x"] + 120, box["y"] + 52)
+    page.wait_for_timeout(300)
     page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
     page.keyboard.press("Control+A")
-    page.keyboard.type("2")
+    page.keyboard.type("2", delay=50)
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"points=2%2C0%2C1"))
     settle(page)

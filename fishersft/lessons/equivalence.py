@@ -166,7 +166,7 @@ class Equivalence(Lesson):
                 self._plane(X, w, M, dark, revealed),
                 f"Leverage as shade over the plane, {len(X)} points with their weights as size, and the line where leverage is "
                 f"2; {outside} of the points lie outside it.",
-                f"Shade: leverage. Points: area by weight; crosses have less than 1 %. Red line: leverage 2; {outside} of "
+                f"Shade: leverage, up to 8. Points: area by weight; crosses have less than 1 %. Red line: leverage 2; {outside} of "
                 f"{len(X)} points lie outside.",
             ),
             Picture(
@@ -196,7 +196,7 @@ class Equivalence(Lesson):
         import plotly.graph_objects as go
 
         right, up = 1.2 * np.maximum(np.abs(X).max(0), np.abs(X).max() / 2)
-        fig = drawing.plane(dark, (-right, right, -up, up))
+        fig = drawing.plane(dark, (-right, right, -up, up), height=400)
         across, upwards = np.linspace(-right, right, 61), np.linspace(-up, up, 61)
         grid = np.stack([g.ravel() for g in np.meshgrid(across, upwards)], axis=1)
         blue, symbol = style("token_od", dark)
@@ -219,7 +219,7 @@ class Equivalence(Lesson):
                     "len": 0.7,
                     "thickness": 10,
                     "tickvals": [0, 2, 4, 6, 8],
-                    "ticktext": ["0", "d = 2", "4", "6", "8 and more"],
+                    "ticktext": ["0", "d = 2", "4", "6", "8+"],
                     "outlinewidth": 0,
                 },
                 hovertemplate="leverage %{z:.2f}<extra></extra>",
