@@ -166,7 +166,7 @@ class Equivalence(Lesson):
                 self._plane(X, w, M, dark, revealed),
                 f"Leverage as shade over the plane, {len(X)} points with their weights as size, and the line where leverage is "
                 f"2; {outside} of the points lie outside it.",
-                f"Shade: leverage, up to 8. Points: area by weight; crosses have less than 1 %. Red line: leverage 2; {outside} of "
+                f"Shade: leverage. Points: area by weight; crosses have less than 1 %. Red line: leverage 2; {outside} of "
                 f"{len(X)} points lie outside.",
             ),
             Picture(
