@@ -302,7 +302,7 @@ def test_two_tabs_keep_their_own_view(dashboard, page, browser):
 
 def test_a_phone_shows_everything_without_scrolling_sideways(dashboard, browser):
     phone = browser.new_page(viewport={"width": 390, "height": 844})
-    for part in ("", "corpus", "curves", "runs"):
+    for part in ("", "corpus", "curves", "learn", "runs"):
         phone.goto(f"{dashboard}/{part}")
         settle(phone)
         assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth + 2")

@@ -23,6 +23,7 @@ BELOW = {
     "plots": {"curves"},
     "curve_plots": {"curves", "plots"},
     "sentence_map": {"plots"},
+    "lessons": {"errors", "design", "plots"},
     "explain": {"design", "lm"},
 }
 HEAVY = {"torch", "transformers", "umap", "plotly", "pandas", "streamlit", "datasets", "pyarrow", "sklearn", "scipy", "ray"}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 REACH = 3.0  # of the plane, in each direction
 STEP = 0.25  # of the places that can be clicked
-MOST_POINTS, MOST_WEIGHT = 40, 100.0
+MOST_POINTS, LEAST_WEIGHT, MOST_WEIGHT = 40, 0.001, 100.0
 LEVEL = -2 * np.log(0.05)  # of a chi-squared with two degrees of freedom
 START = ((1.5, 0.5, 1.0), (1.0, -0.25, 1.0), (-2.0, 0.25, 1.0))
 Points = tuple[tuple[float, float, float], ...]
@@ -41,11 +41,13 @@ def read_points(text: str) -> Points:
     for part in filter(None, text.split(";")):
         numbers = part.split(",")
         try:
-            x, y, w = (float(n) for n in numbers)
+            x, y, w = (round(float(n), 3) for n in numbers)
         except ValueError as error:
             raise ParameterError(f"points '{part[:24]}' (three numbers: x, y and weight)") from error
-        if not (abs(x) <= REACH and abs(y) <= REACH and 0 < w <= MOST_WEIGHT):
-            raise ParameterError(f"points '{part[:24]}' (x and y from -{REACH:g} to {REACH:g}, weight up to {MOST_WEIGHT:g})")
+        if not (abs(x) <= REACH and abs(y) <= REACH and LEAST_WEIGHT <= w <= MOST_WEIGHT):
+            raise ParameterError(
+                f"points '{part[:24]}' (x and y from -{REACH:g} to {REACH:g}, weight from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g})"
+            )
         found.append((x, y, w))
     if len(found) > MOST_POINTS:
         raise ParameterError(f"{len(found)} points (at most {MOST_POINTS})")

@@ -196,7 +196,7 @@ class Equivalence(Lesson):
         import plotly.graph_objects as go
 
         right, up = 1.2 * np.maximum(np.abs(X).max(0), np.abs(X).max() / 2)
-        fig = drawing.plane(dark, (-right, right, -up, up))
+        fig = drawing.plane(dark, (-right, right, -up, up), height=400)
         across, upwards = np.linspace(-right, right, 61), np.linspace(-up, up, 61)
         grid = np.stack([g.ravel() for g in np.meshgrid(across, upwards)], axis=1)
         blue, symbol = style("token_od", dark)
@@ -212,7 +212,11 @@ class Equivalence(Lesson):
                 colorscale=[[0, ground], [1, "#7A5C00" if dark else "#F2C879"]],
                 name="leverage",
                 colorbar={
-                    "title": {"text": "leverage", "side": "right"},
+                    "title": {"text": "leverage", "side": "top"},
+                    "orientation": "h",
+                    "y": -0.22,
+                    "yanchor": "top",
+                    "len": 0.7,
                     "thickness": 10,
                     "tickvals": [0, 2, 4, 6, 8],
                     "ticktext": ["0", "d = 2", "4", "6", "8+"],
@@ -240,7 +244,7 @@ class Equivalence(Lesson):
         for _ in range(int(limit) + 1):
             worst.append(float(leverage(spread_out(X, w), X).max()))
             w = step(X, w)
-        fig = drawing.axes(dark, "steps", "worst leverage", height=drawing.TALL)
+        fig = drawing.axes(dark, "steps", "worst leverage")
         curve = np.stack([np.arange(len(worst)), worst], axis=1)
         blue, _ = style("token_od", dark)
         fig.add_trace(drawing.line(np.array([[0, 2], [limit, 2]]), "d = 2", ink(dark)[2], dash="dot"))

@@ -7,7 +7,7 @@ equal sentences are equal tokens and length explains nothing.  Shown is the wors
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from math import comb
 from typing import TYPE_CHECKING, ClassVar
@@ -92,10 +92,10 @@ class Imbalance(Lesson):
     def _matrix(self, some: np.ndarray) -> np.ndarray:
         return design_matrix([self.values[self.offsets[i] : self.offsets[i + 1]] for i in some], 2)
 
-    @cached_property
+    @property
     def curves(self) -> tuple[np.ndarray, np.ndarray]:
         """Worst leverage of the design (30,) and of the draws (20, 30)."""
-        return self.worst(np.array(self.design)), np.stack([self.worst(d) for d in self.draws])
+        return curves_of(self.rare)
 
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         ours, chance = self.curves
@@ -180,3 +180,10 @@ class Imbalance(Lesson):
         fig.add_vline(x=self.picks, line={"color": VERMILION, "width": 1.5, "dash": "dot"})
         fig.update_yaxes(type="log", dtick=1, minor={"dtick": "D1"})
         return fig
+
+
+@lru_cache(maxsize=16)
+def curves_of(rare: int) -> tuple[np.ndarray, np.ndarray]:
+    """`Imbalance.curves`, which no budget changes."""
+    lesson = Imbalance(rare=rare)
+    return lesson.worst(np.array(lesson.design)), np.stack([lesson.worst(d) for d in lesson.draws])

@@ -45,7 +45,8 @@ class Learning:
         guess: the last answer given, and the state it was given in.
         generation: changes when points change by anything but the table.
         base: the points that the table began with in this generation.
-        address: what this page last wrote into the address bar.
+        address: what was last read from the address or written into it.
+        written: what was last written.
     """
 
     name: str = FIRST
@@ -55,6 +56,7 @@ class Learning:
     generation: int = 0
     base: ellipse.Points = ellipse.START
     address: dict[str, str] | None = None
+    written: dict[str, str] | None = None
 
     @property
     def lesson(self) -> Lesson:
@@ -94,9 +96,9 @@ def write_address(learning: Learning) -> None:
     for key in _known() - set(wanted):
         if key in st.query_params:
             del st.query_params[key]
-    if any(st.query_params.get(k) != v for k, v in wanted.items()):
-        st.query_params.update(wanted)
-    learning.address = wanted
+    if learning.written != wanted or any(st.query_params.get(k) != v for k, v in wanted.items()):
+        st.query_params.update(wanted)  # also after a link within the page, which tells the server and not the address bar
+    learning.address = learning.written = wanted
 
 
 def _known() -> set[str]:
@@ -210,11 +212,9 @@ def words(lesson: Lesson) -> None:
 
 def numbers(shown: Shown) -> None:
     """The tiles, two a row."""
-    with st.container(key="lesson-numbers"):
-        for start in range(0, len(shown.numbers), 2):
-            for column, n in zip(st.columns(2), shown.numbers[start : start + 2], strict=False):
-                with column:
-                    tile(n.label, n.value, n.help, n.beside)
+    with st.container(horizontal=True, key="lesson-numbers"):
+        for n in shown.numbers:
+            tile(n.label, n.value, n.help, n.beside)
 
 
 def question(learning: Learning, asked: Question) -> None:

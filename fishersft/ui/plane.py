@@ -49,8 +49,10 @@ def clicks(learning: Learning, shown: Picture) -> None:
 
 def table(learning: Learning) -> None:
     """The points as numbers; rows are added at the end and removed with the box before them."""
+    if f"points-{learning.generation}" not in st.session_state and learning.base != points_of(learning):
+        learning.put_points(points_of(learning))  # the table's own memory ends with a visit to another lesson
     before = pd.DataFrame(learning.base, columns=["x", "y", "weight"], dtype=float)
-    reach, most = ellipse.REACH, ellipse.MOST_WEIGHT
+    reach, least, most = ellipse.REACH, ellipse.LEAST_WEIGHT, ellipse.MOST_WEIGHT
     edited = st.data_editor(
         before,
         num_rows="dynamic",
@@ -61,7 +63,7 @@ def table(learning: Learning) -> None:
             "x": st.column_config.NumberColumn("x", min_value=-reach, max_value=reach, step=0.001, required=True),
             "y": st.column_config.NumberColumn("y", min_value=-reach, max_value=reach, step=0.001, required=True),
             "weight": st.column_config.NumberColumn(
-                "weight", min_value=0.001, max_value=most, step=0.001, default=1.0, help="As if the row were seen so often."
+                "weight", min_value=least, max_value=most, step=0.001, default=1.0, help="As if the row were seen so often."
             ),
         },
     )
@@ -75,7 +77,9 @@ def table(learning: Learning) -> None:
 def clean(table: pd.DataFrame) -> tuple[ellipse.Points, int]:
     """The rows that are points, and how many are not."""
     numbers = table[["x", "y", "weight"]].apply(pd.to_numeric, errors="coerce").round(3)
-    fits = (numbers[["x", "y"]].abs() <= ellipse.REACH).all(axis=1) & numbers["weight"].between(0.001, ellipse.MOST_WEIGHT)
+    fits = (numbers[["x", "y"]].abs() <= ellipse.REACH).all(axis=1) & numbers["weight"].between(
+        ellipse.LEAST_WEIGHT, ellipse.MOST_WEIGHT
+    )
     kept = numbers[fits].head(ellipse.MOST_POINTS)
     points = tuple((float(x), float(y), float(w)) for x, y, w in kept.itertuples(index=False))
     return points, len(numbers) - len(points)

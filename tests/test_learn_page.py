@@ -1,0 +1,134 @@
+"""The Learn page: every lesson opens, every control changes it, and an address says what it could not have."""
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fishersft.lessons import ellipse
+from fishersft.lessons.catalogue import LESSONS
+from fishersft.lessons.lesson import Control
+from fishersft.ui import plane
+
+from .conftest import ROOT
+
+
+def open_lesson(**address):
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in address.items():
+        at.query_params[key] = value
+    at.switch_page("pages/learn.py").run()
+    assert not at.exception, at.exception
+    return at
+
+
+def text_of(at):
+    return " ".join(
+        str(e.value) for kind in ("markdown", "caption", "info", "success", "warning", "subheader") for e in at.get(kind)
+    )
+
+
+def pictures(at):
+    return [c.proto.spec for c in at.get("plotly_chart")]
+
+
+def address(at):
+    return {k: v[0] if isinstance(v, list) else v for k, v in at.query_params.items()}
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_opens_by_its_link_and_each_control_changes_what_is_shown(name):
+    at = open_lesson(lesson=name)
+    kind = LESSONS[name]
+    assert at.subheader[0].value == kind.title
+    assert all(chart.proto.alt for chart in at.get("plotly_chart"))
+    for key, (control, default) in kind.controls().items():
+        before = pictures(at)
+        if isinstance(control, Control):
+            at.slider(key=f"{name}.{key}").set_value(type(default)(control.high)).run()
+        else:
+            at.selectbox(key=f"{name}.{key}").set_value(control.options[-1]).run()
+        assert not at.exception, at.exception
+        assert pictures(at) != before
+        assert address(at)["lesson"] == name
+        assert key in address(at)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_prediction_is_judged_by_the_answer_computed_for_the_state(name):
+    at = open_lesson(lesson=name)
+    asked = LESSONS[name]().show(revealed=False).question
+    right = asked.options[asked.answer]
+    wrong = asked.options[asked.answer - 1]
+    assert asked.because[:20] not in text_of(at)
+    at.radio[0].set_value(wrong)
+    at.button(key="reveal").click().run()
+    assert f"You said: {wrong}" in at.info[0].value
+    at.button(key="again").click().run()
+    at.radio[0].set_value(right)
+    at.button(key="reveal").click().run()
+    assert at.success[0].value.startswith("You are right.")
+    assert asked.because in at.success[0].value
+
+
+def test_the_answer_follows_the_controls_once_it_is_shown():
+    at = open_lesson(lesson="returns", copies="0", angle="90")
+    at.button(key="reveal").click().run()
+    assert "A once more" in at.info[0].value
+    at.slider(key="returns.copies").set_value(12).run()
+    assert at.info[0].value.startswith("**B.**")
+
+
+def test_a_link_opens_a_lesson_in_its_state():
+    at = open_lesson(lesson="greedy", picks="4", pool="9")
+    assert (at.slider(key="greedy.picks").value, at.slider(key="greedy.pool").value) == (4, 9)
+    assert "All 495 subsets of 4" in text_of(at)
+    at = open_lesson(lesson="ellipse", points="1,0,1;0,2,3", sigma2="0.5")
+    assert "2 points" in [m.delta for m in at.metric]
+    assert address(at) == {"lesson": "ellipse", "points": "1,0,1;0,2,3", "sigma2": "0.5"}
+    assert open_lesson(lesson="ellipse", points="").metric[3].value == "–"
+
+
+@pytest.mark.parametrize(
+    ("bad", "shown"),
+    [
+        ({"lesson": "magic"}, "magic"),
+        ({"lesson": "greedy", "picks": "99"}, "picks 99"),
+        ({"lesson": "greedy", "picks": "2.5"}, "picks 2.5"),
+        ({"lesson": "criteria", "points": "a spiral"}, "a spiral"),
+        ({"lesson": "lemma", "sure": "nan"}, "sure nan"),
+        ({"lesson": "ellipse", "points": "1,2"}, "1,2"),
+        ({"lesson": "ellipse", "sigma2": "<b>"}, "sigma2"),
+    ],
+)
+def test_what_a_link_says_wrongly_is_named_and_the_usual_is_shown(bad, shown):
+    at = open_lesson(**bad)
+    assert shown in at.warning[0].value.replace("\\", "")
+    kind = LESSONS.get(bad["lesson"], LESSONS["ellipse"])
+    assert at.subheader[0].value == kind.title
+    assert address(at) == {"lesson": kind.name}
+
+
+def test_moving_between_lessons_keeps_each_as_it_was_left():
+    at = open_lesson(lesson="greedy", picks="5")
+    at.pills(key="lesson-tab").set_value("lazy").run()
+    assert address(at) == {"lesson": "lazy"}
+    at.pills(key="lesson-tab").set_value("greedy").run()
+    assert at.slider(key="greedy.picks").value == 5
+    assert address(at) == {"lesson": "greedy", "picks": "5"}
+
+
+def test_rows_of_the_table_that_are_no_points_are_left_out_and_counted():
+    rows = [[1.0004, 0, 1], [None, 1, 1], [9, 0, 1], [0, 0, 0], [0, 1, float("nan")], [-3, 3, 100]]
+    table = pd.DataFrame(rows, columns=["x", "y", "weight"])
+    assert plane.clean(table) == (((1.0, 0.0, 1.0), (-3.0, 3.0, 100.0)), 4)
+    many = pd.DataFrame([[0, 0, 1]] * 50, columns=["x", "y", "weight"])
+    assert (len(plane.clean(many)[0]), plane.clean(many)[1]) == (ellipse.MOST_POINTS, 10)
+
+
+def test_starting_again_and_clearing():
+    at = open_lesson(lesson="ellipse", points="1,0,1")
+    next(b for b in at.button if b.label == "Clear").click().run()
+    assert address(at)["points"] == ""
+    assert at.metric[3].value == "–"
+    next(b for b in at.button if b.label == "Start again").click().run()
+    assert "points" not in address(at)
