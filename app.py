@@ -12,6 +12,7 @@ st.logo(str(bundle.asset("logo.svg")), size="large")
 
 pages = [
     st.Page("pages/explore.py", title="Explore", icon=":material/scatter_plot:", url_path="explore", default=True),
+    st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
     st.Page("pages/corpus.py", title="Corpus", icon=":material/description:", url_path="corpus"),
 ]
 st.navigation(pages, position="top").run()

@@ -21,6 +21,7 @@ BELOW = {
     "projection": {"errors"},
     "plots": {"curves"},
     "curve_plots": {"curves", "plots"},
+    "compare_plots": {"plots", "sentence_map"},
     "sentence_map": {"plots"},
     "explain": {"design", "lm"},
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -54,7 +54,8 @@ def chance(
 def whole_pool(scorer: Scorer, *, bound: float = np.nan, store: Store | None = None) -> Scores:
     """Every record selected: what no selection can go beyond, and what perplexity and lengths are measured against."""
     positions = np.arange(len(scorer.embeddings))
-    return _kept(scorer, {"equal": "everything"}, lambda: _scored(scorer, [positions], None), store, bound)[0]
+    found = _kept(scorer, {"equal": "everything"}, lambda: _scored(scorer, [positions], None), store, bound)[0]
+    return replace(found, radius=0.0)  # but for rounding
 
 
 def is_kept(scorer: Scorer, equal: str, amount: int, *, draws: int, seed: int, store: Store | None = None) -> bool:

@@ -210,11 +210,12 @@ def compare(
             tell(f"{selector.label}: choosing", done, total)
 
         ways: dict[str, Any] = {"store": store, "on_progress": picks, "on_stage": tell}
+        own = seed if selector.random else 0  # the others' orders are kept once
         if by is under:
-            order = pipeline.order(by, selector, wanted, seed, **ways)
+            order = pipeline.order(by, selector, wanted, own, **ways)
         else:
-            order = order_under(by, under, selector, wanted, seed, **ways)
-        return selector.cut(under, order, wanted, seed)
+            order = order_under(by, under, selector, wanted, own, **ways)
+        return selector.cut(under, order, wanted, own)
 
     first = chosen(selectors[names.index(reference)], budget, pool)
     spent = int(first.tokens.sum())
