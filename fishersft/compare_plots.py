@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 NEITHER, ONLY_FIRST, ONLY_SECOND, BOTH = 0, 1, 2, 3
+FAINT = "circle-open"  # what no one picked
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -56,7 +57,7 @@ def pair_map(
     (one, one_mark), (two, two_mark) = (style(s.name, dark) for s in pair)
     if one == two:  # relatives share a colour: the second is hollow
         two_mark += "-open"
-    palette, marks = [pale, one, two, text], ["circle", one_mark, two_mark, "star"]
+    palette, marks = [pale, one, two, text], [FAINT, one_mark, two_mark, "star"]
     names = ("neither", f"only {pair[0].label}", f"only {pair[1].label}", "both")
     counts = np.bincount(kinds, minlength=4)
     order = shown(points, focus)
@@ -64,7 +65,8 @@ def pair_map(
         (f"{names[k]}: {counts[k]:,}", palette[k], marks[k], k > 0) for k in (ONLY_FIRST, ONLY_SECOND, BOTH, NEITHER)
     ]
     paint = Paint(kinds[order], palette, [marks[k] for k in kinds[order]], entries)
-    return drawn(points, order, paint, focus=focus, window=window, equal_axes=equal_axes, dark=dark, height=height)
+    fig = drawn(points, order, paint, focus=focus, window=window, equal_axes=equal_axes, dark=dark, height=height)
+    return _same_room(fig)
 
 
 def selection_map(
@@ -93,11 +95,12 @@ def selection_map(
     entries: list[Entry] = [
         (f"not {other.label}'s: {counts[1]:,}", colour, mark, True),
         (f"{other.label}'s too: {counts[2]:,}", text, "star", True),
-        (f"not picked: {counts[0]:,}", pale, "circle", False),
+        (f"not picked: {counts[0]:,}", pale, FAINT, False),
     ]
-    marks = ["circle", mark, "star"]
+    marks = [FAINT, mark, "star"]
     paint = Paint(kinds[order], [pale, colour, text], [marks[k] for k in kinds[order]], entries)
-    return drawn(points, order, paint, focus=focus, window=window, equal_axes=equal_axes, dark=dark, height=height)
+    fig = drawn(points, order, paint, focus=focus, window=window, equal_axes=equal_axes, dark=dark, height=height)
+    return _same_room(fig)
 
 
 def overlap_matrix(
@@ -195,12 +198,20 @@ def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log
                 showlegend=False,
             )
         )
-    kind = {"type": "log", "dtick": 1} if log else {"rangemode": "tozero"}
+    least, most = min(r.quantiles[0] for r in rows), max(r.quantiles[-1] for r in rows)
+    kind = _log_axis(0.9 * least, 1.1 * most) if log else {"range": [0, 1.04 * most]}
     fig.update_layout(
         xaxis={**axis, **kind, "title": {**axis["title"], "text": unit}, "fixedrange": True},
         yaxis={**axis, "ticks": "", "autorange": "reversed", "showgrid": False, "fixedrange": True},
     )
     return fig
+
+
+def _log_axis(low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis with a few round ticks."""
+    ticks = [m * 10.0**e for e in range(-3, 9) for m in (1, 2, 5)]
+    inside = [t for t in ticks if low <= t <= high]
+    return {"type": "log", "range": np.log10([low, high]).tolist(), "tickvals": inside, "ticktext": [f"{t:,.4g}" for t in inside]}
 
 
 def topic_shares(
@@ -264,6 +275,12 @@ def topic_shares(
         barmode="overlay",
     )
     return fig
+
+
+def _same_room(fig: go.Figure) -> go.Figure:
+    """Maps side by side are equally large, however many lines their legends take."""
+    legend = {"yref": "container", "y": 0, "yanchor": "bottom"}
+    return fig.update_layout(legend=legend, margin={"l": 8, "r": 8, "t": 8, "b": 72})
 
 
 def _pale(dark: bool) -> str:
