@@ -202,7 +202,7 @@ def test_hostile_text_is_shown_and_never_obeyed(tmp_path):
     path = tmp_path / "h.jsonl"
     path.write_text("".join(json.dumps({"text": t, "topic": HOSTILE[i % 2]}) + "\n" for i, t in enumerate(HOSTILE)))
     embed(load_corpus(str(path), holdout=0))
-    at = open_page("compare", corpus=str(path), holdout="0", budget="4", record="0")
+    at = open_page("compare", corpus=str(path), holdout="0", budget="4", record="0", map="PCA")
     for chart in at.get("plotly_chart"):
         assert "<img" not in chart.proto.spec and "<script" not in chart.proto.spec
     for markdown in at.markdown:
