@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ def _same(found: Comparison) -> Row:
 def _spent(found: Comparison) -> str:
     first = next(r for r in found.chosen if r.name == found.reference).scores[0]
     other = "tokens" if found.equal == "sentences" else "sentences"
-    each = [f"{r.label} {number(_value(r, other))}" for r in found.chosen]
+    each = [f"{_called(r)} {number(_value(r, other))}" for r in found.chosen]
     head = (
         f"All select {first.sentences:,} sentences; in trained tokens"
         if found.equal == "sentences"
@@ -95,7 +96,7 @@ def _shared(found: Comparison) -> str:
 
 def _log_det(found: Comparison) -> str:
     each = [
-        f"{r.label} {number(_value(r, 'log_det'))} ({_against(r, found)})"
+        f"{_called(r)} {number(_value(r, 'log_det'))} ({_against(r, found)})"
         for r in sorted(found.chosen, key=lambda r: -_value(r, "log_det"))
     ]
     out = f"log det gained, in nats, at equal {found.equal}: {_listed(each)}; random draws {span(_same(found), 'log_det')}."
@@ -103,7 +104,7 @@ def _log_det(found: Comparison) -> str:
         row = next(r for r in found.chosen if r.name == found.reference)
         lead, honest = (_value(row, "log_det") - c.span("log_det")[0] for c in found.chance)
         out += (
-            f" Random draws of as many tokens as {row.label} spends gain {span(found.chance[1], 'log_det')}: its lead over the "
+            f" Random draws of as many tokens as {_called(row)} spends gain {span(found.chance[1], 'log_det')}: its lead over the "
             f"mean draw is {number(lead)} nats at equal sentences and {number(honest)} at equal tokens."
         )
     return out
@@ -116,10 +117,10 @@ def _against(row: Row, found: Comparison) -> str:
 
 def _length(found: Comparison) -> str:
     pool = found.pool
-    each = [f"{r.label} {number(round(r.scores[0].tokens / r.scores[0].sentences, 1))}" for r in found.chosen]
+    each = [f"{_called(r)} {number(round(r.scores[0].tokens / r.scores[0].sentences, 1))}" for r in found.chosen]
     out = f"Trained tokens a sentence: {_listed(each)}; the pool {number(round(pool.tokens / pool.sentences, 1))}."
     if np.isfinite(pool.perplexity):
-        each = [f"{r.label} {number(_value(r, 'perplexity'))}" for r in found.chosen]
+        each = [f"{_called(r)} {number(_value(r, 'perplexity'))}" for r in found.chosen]
         out += (
             f" Perplexity of the picks before any tuning: {_listed(each)}; random draws {span(_same(found), 'perplexity')}, "
             f"the pool {number(pool.perplexity)}."
@@ -134,7 +135,7 @@ def _worst(found: Comparison) -> str:
         best = min(found.chosen, key=lambda r, c=criterion: _value(r, c))  # type: ignore[misc]
         words = standing(_value(best, criterion), _same(found), criterion)
         parts.append(
-            f"{CRITERIA[criterion]} is least with {best.label}, {number(_value(best, criterion))}, {words} "
+            f"{CRITERIA[criterion]} is least with {_called(best)}, {number(_value(best, criterion))}, {words} "
             f"{'the' if words == 'within' else 'all'} random draws ({span(_same(found), criterion)})"
         )
     text = "; ".join(parts)
@@ -145,7 +146,7 @@ def _cover(found: Comparison) -> str:
     column, total = found.topic
     if not column:
         return ""
-    each = [f"{r.label} {number(_value(r, 'topics'))}" for r in found.chosen]
+    each = [f"{_called(r)} {number(_value(r, 'topics'))}" for r in found.chosen]
     return f"Of {total} values of '{column}', covered: {_listed(each)}; random draws {span(_same(found), 'topics')}."
 
 
@@ -157,11 +158,16 @@ def _transfer(found: Comparison) -> str:
     for away, home in zip(found.chosen, found.home, strict=True):
         a, h = found.selections[away.name].indices, found.at_home[home.name].indices
         parts.append(
-            f"{away.label} gains {number(_value(away, 'log_det'))} nats where {under} itself would have gained "
+            f"{_called(away)} gains {number(_value(away, 'log_det'))} nats where {under} itself would have gained "
             f"{number(_value(home, 'log_det'))}, and shares {len(np.intersect1d(a, h)):,} of {len(a):,} picks with it"
         )
     return f"Chosen by {model}, scored under {under}: {'; '.join(parts)}."
 
 
 def _named(found: Comparison, name: str) -> str:
-    return next(r.label for r in found.chosen if r.name == name)
+    return next(_called(r) for r in found.chosen if r.name == name)
+
+
+def _called(row: Row) -> str:
+    """A row's label inside a sentence, where a bare number may follow it."""
+    return re.sub(r", seed (\d+)", r" (seed \1)", row.label)

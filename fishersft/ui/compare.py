@@ -67,7 +67,7 @@ def maps_panel(view: View, session: Session) -> None:
     one, two = (s.label for s in view.named[:2])
     stars = "both selectors share" if together else f"{one} shares (on its own map: that {two} shares)"
     st.caption(
-        f"{kind} of {len(view.pool):,} sentence means, the same axes on every map. Dark stars are picks that {stars}. Click a "
+        f"{kind} of {len(view.pool):,} sentence means, the same axes on every map. Stars are picks that {stars}. Click a "
         "point to find it on every map and below; draw with the lasso for a set that all maps and the table show."
         + (f" {MOST_POINTS:,} points are drawn: every pick and an even sample of the rest." if sampled else "")
     )
