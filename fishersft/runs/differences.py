@@ -104,8 +104,8 @@ def _log_det(found: Comparison) -> str:
         row = next(r for r in found.chosen if r.name == found.reference)
         lead, honest = (_value(row, "log_det") - c.span("log_det")[0] for c in found.chance)
         out += (
-            f" Random draws of as many tokens as {_called(row)} spends gain {span(found.chance[1], 'log_det')}: its lead over the "
-            f"mean draw is {number(lead)} nats at equal sentences and {number(honest)} at equal tokens."
+            f" Random draws of as many tokens as {_called(row)} spends gain {span(found.chance[1], 'log_det')}: its lead over "
+            f"the mean draw is {number(lead)} nats at equal sentences and {number(honest)} at equal tokens."
         )
     return out
 
