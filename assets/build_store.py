@@ -1,4 +1,4 @@
-"""Make `assets/store/`: the demo's embeddings, map, orders and curves, so that the first chart needs no computing.
+"""Make `assets/store/`: the demo's embeddings, maps, orders, curves and draws, so that the first chart needs no computing.
 
     python assets/build_store.py
 
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fishersft import Budget, Pool, Store, load_corpus, make_selector
+from fishersft import Budget, Pool, Store, compare, load_corpus, load_pool, make_selector
 from fishersft.curves.gain import grid
 from fishersft.runs import pictures, pipeline
 
+COMPARED = 120  # sentences that the Compare page opens with
 TARGET = Path(__file__).resolve().parent / "store"
 
 
@@ -34,10 +35,18 @@ def main() -> None:
         pictures.map_of(embeddings, method, store=store)
     band = pictures.band(embeddings, len(pool), int(embeddings.tokens.sum()), store=store)
     assert np.array_equal(band.sentences, grid(len(pool)))
+    chance(store)
     for leftover in ("locks", "partial"):
         shutil.rmtree(TARGET / leftover, ignore_errors=True)
     size = sum(f.stat().st_size for f in TARGET.rglob("*") if f.is_file())
     print(f"{TARGET.name}: {size / 1e6:.1f} MB")
+
+
+def chance(store: Store) -> None:
+    """The model's losses, and random draws under every criterion at the budget that Compare opens with."""
+    pool = load_pool(load_corpus("demo"), "mini", store=store)
+    found = compare(pool, [make_selector("token_od")], Budget(sentences=COMPARED), store=store)
+    print(f"{found.chance[1].label}: {len(found.chance[1].scores)} scored")
 
 
 if __name__ == "__main__":

@@ -71,12 +71,33 @@ def sentence_map(
         focus, neighbour: positions to ring: the record looked at, and its nearest pick.
         equal_axes: one unit is as long across as up, for maps whose distances mean something (PCA).
     """
+    order = shown(points, focus)
+    paint = _paint(points, order, colour_by, values, selector, dark)
+    return drawn(points, order, paint, focus=focus, neighbour=neighbour, equal_axes=equal_axes, dark=dark, height=height)
+
+
+def drawn(
+    points: Points,
+    order: np.ndarray,
+    paint: Paint,
+    *,
+    focus: int | None = None,
+    neighbour: int | None = None,
+    window: Window | None = None,
+    equal_axes: bool = False,
+    dark: bool = False,
+    height: int = 620,
+) -> go.Figure:
+    """The figure of points that are painted already.
+
+    Args:
+        order: positions to draw, from `shown`.
+        window: what the axes span; the same one makes maps that can be compared.
+    """
     import plotly.graph_objects as go
 
     fig = figure(dark, height=height)
-    order = shown(points, focus)
     picked = points.rank[order] > 0
-    paint = _paint(points, order, colour_by, values, selector, dark)
     bar = paint.bar
     searched = bool(points.matched.any())
     opacity = np.where(picked, 0.95, 0.45)
@@ -155,15 +176,27 @@ def sentence_map(
             )
         )
     bare = {"visible": False, "showgrid": False, "zeroline": False}
+    across, up = ({"range": list(side), "autorange": False} if side else {} for side in window or ((), ()))
     fig.update_layout(
-        xaxis=bare,
-        yaxis={**bare, **({"scaleanchor": "x"} if equal_axes else {})},
+        xaxis={**bare, **across},
+        yaxis={**bare, **up, **({"scaleanchor": "x"} if equal_axes else {})},
         dragmode="pan",
         clickmode="event+select",
-        uirevision="map",
+        uirevision=f"map {window}" if window else "map",
         legend={"y": -0.02, "yanchor": "top"},  # above, the toolbar would cover it
     )
     return fig
+
+
+Window = tuple[tuple[float, float], tuple[float, float]]  # left and right, bottom and top
+
+
+def window_of(xy: np.ndarray) -> Window:
+    """What a map of these (k, 2) points spans, with a little room around."""
+    low, high = xy.min(0).astype(float), xy.max(0).astype(float)
+    room = 0.05 * np.maximum(high - low, 1e-3 + 0.02 * np.abs(high))
+    (left, bottom), (right, top) = (low - room).tolist(), (high + room).tolist()
+    return (left, right), (bottom, top)
 
 
 Entry = tuple[str, str, str, bool]  # name, colour, symbol, large

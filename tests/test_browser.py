@@ -167,11 +167,12 @@ def test_a_row_of_the_table_rings_its_point_and_explains_it(dashboard, page):
     assert "nearest pick" in names
 
 
-def test_a_lasso_makes_a_set_that_the_table_shows(dashboard, page):
-    opened(page, dashboard)
-    page.locator(".js-plotly-plot").first.hover()
-    page.locator('.js-plotly-plot .modebar-btn[data-title="Lasso Select"]').first.click()
-    box = page.locator(".js-plotly-plot .plot-container .nsewdrag").first.bounding_box()
+def draw_lasso(page, k):
+    """A lasso over the middle of the k-th chart of the page."""
+    chart = page.locator(".js-plotly-plot").nth(k)
+    chart.hover()
+    chart.locator('.modebar-btn[data-title="Lasso Select"]').click()
+    box = chart.locator(".plot-container .nsewdrag").first.bounding_box()
     left, top, w, h = box["x"], box["y"], box["width"], box["height"]
     corners = [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.31)]
     page.mouse.move(left + corners[0][0] * w, top + corners[0][1] * h)
@@ -179,6 +180,36 @@ def test_a_lasso_makes_a_set_that_the_table_shows(dashboard, page):
     for x, y in corners[1:]:
         page.mouse.move(left + x * w, top + y * h, steps=8)
     page.mouse.up()
+
+
+def lit(page, k):
+    """The records that the k-th map draws at full strength."""
+    return (
+        page.locator(".js-plotly-plot")
+        .nth(k)
+        .evaluate("g => Array.from(g._fullData[0].customdata).filter((_, i) => g._fullData[0].marker.opacity[i] === 1).sort()")
+    )
+
+
+def test_a_lasso_on_one_map_lights_the_same_records_on_the_others_and_another_takes_its_place(dashboard, page):
+    opened(page, f"{dashboard}/compare")
+    for k in (1, 0):
+        draw_lasso(page, k)
+        page.wait_for_selector("text=Only the lasso's are shown")
+        settle(page)
+        sets = [lit(page, map) for map in range(3)]
+        assert len(sets[0]) > 50
+        assert sets[0] == sets[1] == sets[2]
+    old = page.locator(".js-plotly-plot").nth(1).evaluate("g => g._fullData[0].selectedpoints ?? null")
+    assert old is None  # the first lasso's own points are no longer selected there
+    page.get_by_role("button", name="Clear the lasso").click()
+    settle(page)
+    assert lit(page, 0) == lit(page, 2) == []
+
+
+def test_a_lasso_makes_a_set_that_the_table_shows(dashboard, page):
+    opened(page, dashboard)
+    draw_lasso(page, 0)
     page.wait_for_selector("text=/the lasso's [0-9,]+/")
     settle(page)
     held = int(re.search(r"the lasso's ([\d,]+)", page.inner_text('[data-testid="stMain"]'))[1].replace(",", ""))
@@ -302,7 +333,7 @@ def test_two_tabs_keep_their_own_view(dashboard, page, browser):
 
 def test_a_phone_shows_everything_without_scrolling_sideways(dashboard, browser):
     phone = browser.new_page(viewport={"width": 390, "height": 844})
-    for part in ("", "corpus", "curves", "learn", "runs"):
+    for part in ("", "corpus", "compare", "curves", "learn", "runs"):
         phone.goto(f"{dashboard}/{part}")
         settle(phone)
         assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth + 2")

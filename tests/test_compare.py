@@ -1,19 +1,27 @@
 """Selectors side by side: every criterion as its definition says, beside what chance gives."""
 
 import json
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from fishersft import Budget, Pool, TokenEmbeddings, make_selector
-from fishersft.curves.criteria import bound_at, jaccard, k_center_radius, scores
+from fishersft import Budget, Corpus, Pool, Text, TokenEmbeddings, bundle, load_pool, make_selector, registry
+from fishersft.curves.criteria import Scorer, Scores, bound_at, jaccard, k_center_radius, scores
+from fishersft.curves.result import read_result
 from fishersft.errors import BudgetError, ParameterError
 from fishersft.lm.statistics import TokenStatistics
-from fishersft.runs.comparison import compare
+from fishersft.runs.chance import chance, is_kept
+from fishersft.runs.comparison import Row, compare
+from fishersft.runs.differences import describe, standing
+from fishersft.runs.evidence import Cost, Evidence, gather
 
 from .conftest import command_line, random_blocks
 from .test_selectors import made_by_hand
+
+ZERO = Scores(1, 1, *[0.0] * 7)
 
 
 @pytest.fixture
@@ -165,3 +173,144 @@ class TestCommand:
     def test_a_mistake_gets_one_sentence(self, jsonl, options, words):
         done = command_line("compare", jsonl, "--budget", 2, *options)
         assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+
+
+class TestOwnCriteria:
+    """What a selector's rule is greedy for is scored as the selector itself counts it."""
+
+    def test_stein_loss_and_log_det_of_the_means_are_the_selectors_own(self, pool):
+        found = compare(pool, [make_selector(n) for n in ("matched_od", "sentence_od", "fisher_od")], Budget(sentences=9))
+        by = {row.name: row.scores[0] for row in found.chosen}
+        assert by["matched_od"].stein_loss == pytest.approx(-found.selections["matched_od"].objective, rel=1e-6)
+        assert by["sentence_od"].sentence_log_det == pytest.approx(found.selections["sentence_od"].objective, rel=1e-5)
+        assert by["fisher_od"].fisher_log_det == pytest.approx(found.selections["fisher_od"].objective, rel=1e-5)
+        assert by["matched_od"].stein_loss < min(by["sentence_od"].stein_loss, by["fisher_od"].stein_loss)
+
+    def test_everything_selected_has_no_radius_and_the_most_log_det(self, pool):
+        found = compare(pool, [make_selector("token_od")], Budget(sentences=9))
+        assert found.pool.radius == 0 and found.pool.sentences == 40
+        assert found.pool.log_det > found.chosen[0].scores[0].log_det
+
+
+class TestWords:
+    def test_a_value_stands_better_within_or_worse_by_the_side_that_is_better(self):
+        draws = tuple(replace(ZERO, log_det=float(v), radius=float(v)) for v in (2, 5))
+        row = Row("", "Uniform", draws)
+        assert [standing(v, row, "log_det") for v in (1, 2, 3, 6)] == ["worse than", "within", "within", "better than"]
+        assert [standing(v, row, "radius") for v in (1, 6)] == ["better than", "worse than"]
+        assert standing(1, row, "tokens") == ""
+
+    def test_the_numbers_in_the_words_are_the_comparisons(self, pool):
+        found = compare(pool, [make_selector(n) for n in ("token_od", "longest")], Budget(sentences=8))
+        said = " ".join(describe(found))
+        a, b = (set(s.indices.tolist()) for s in found.selections.values())
+        least, most = min(found.shared_by_chance["token_od"]), max(found.shared_by_chance["token_od"])
+        assert f"share {len(a & b)} of their 8 picks; a random draw shares {least} to {most}" in said
+        assert f"TokenOD {found.selections['token_od'].tokens.sum()}" in said
+        assert said.endswith("None of these numbers is yet a better fine-tuned model.")
+
+    def test_one_selector_alone_is_described_without_a_rival(self, pool):
+        assert not any("share" in s for s in describe(compare(pool, [make_selector("longest")], Budget(sentences=3))))
+
+
+class TestTransfer:
+    @pytest.fixture
+    def two(self):
+        """One corpus read by two "models": rows in other dimensions, other token counts, one record missing in the second."""
+        texts = [Text(f"record {i}") for i in range(30)]
+        corpus = Corpus("c", "c", tuple(texts), pd.DataFrame({"text": [t.text for t in texts]}), np.zeros(30, bool))
+        a, b = random_blocks(30, 5, 1), random_blocks(30, 4, 2)
+        rows = TokenEmbeddings.of([x for i, x in enumerate(b) if i != 7])
+        index = np.array([i for i in range(30) if i != 7])
+        under = TokenEmbeddings(rows.values, rows.offsets, index, {"model": "/models/b"})
+        facts = TokenEmbeddings.of(a)
+        return Pool(replace(facts, facts={"model": "a"}), corpus), Pool(under, corpus)
+
+    def test_picks_keep_their_records_and_count_the_other_models_tokens(self, two):
+        pool, under = two
+        chosen = [make_selector("token_od"), make_selector("longest")]
+        found = compare(pool, chosen, Budget(sentences=10), score_pool=under)
+        alone = compare(pool, chosen, Budget(sentences=11))
+        for name, taken in found.selections.items():
+            expected = [i for i in alone.selections[name].indices.tolist() if i != 7][:10]
+            assert taken.indices.tolist() == expected
+            assert taken.tokens.tolist() == [under.tokens[under.index.tolist().index(i)] for i in expected]
+            assert np.isnan(taken.order.optimum_bounds).all()
+        home = compare(under, chosen, Budget(sentences=10))
+        assert [r.scores[0].log_det for r in found.home] == [r.scores[0].log_det for r in home.chosen]
+        assert found.home[0].scores[0].log_det >= found.chosen[0].scores[0].log_det - 1e-9
+        assert [r.label for r in found.home] == ["TokenOD, chosen by b", "Longest, chosen by b"]
+        assert any(s.startswith("Chosen by a, scored under b: TokenOD gains") for s in describe(found))
+        json.dumps(found.as_dict(), allow_nan=False)
+
+    def test_equal_tokens_are_the_scoring_models(self, two):
+        pool, under = two
+        found = compare(
+            pool, [make_selector("longest"), make_selector("uniform")], Budget(tokens=40), equal="tokens", score_pool=under
+        )
+        assert all(s.tokens.sum() <= 40 for s in found.selections.values())
+        assert {s.tokens for r in found.chosen for s in r.scores} == {int(s.tokens.sum()) for s in found.selections.values()}
+
+    def test_another_corpus_is_refused(self, two):
+        pool, under = two
+        other = replace(under, corpus=replace(under.corpus, held_out=np.arange(30) == 3))
+        with pytest.raises(ParameterError, match="same corpus"):
+            compare(pool, [make_selector("longest")], Budget(sentences=3), score_pool=other)
+
+
+class TestChance:
+    def test_draws_are_scored_once_and_another_column_of_topics_is_another_answer(self, pool, monkeypatch):
+        rows = replace(pool.embeddings, key="k" * 64)
+        first = Scorer(rows, topics=np.array(list("ab" * 20)))
+        found = chance(first, "sentences", 6, draws=20, seed=0)
+        assert is_kept(first, "sentences", 6, draws=20, seed=0)
+        assert not is_kept(Scorer(rows, topics=np.array(list("abcd" * 10))), "sentences", 6, draws=20, seed=0)
+        with monkeypatch.context() as patched:
+            patched.setattr("fishersft.runs.chance._scored", lambda *a: pytest.fail("scored again"))
+            assert repr(chance(first, "sentences", 6, draws=20, seed=0)) == repr(found)  # NaN is not equal to itself
+
+    def test_the_share_of_the_optimum_follows_the_bound_and_is_not_kept(self, pool):
+        rows = replace(pool.embeddings, key="k" * 64)
+        low, high = (chance(Scorer(rows), "tokens", 30, draws=20, seed=0, bound=b) for b in (50.0, 100.0))
+        assert low[0].share_of_optimum == pytest.approx(2 * high[0].share_of_optimum)
+
+
+class TestEvidence:
+    def test_what_ships_is_what_the_command_gives(self):
+        held = json.loads(bundle.asset("evidence/demo.json").read_text())["comparison"]
+        quick = ["token_od", "sentence_od", "uniform", "longest", "perplexity"]
+        again = compare(load_pool("demo"), [make_selector(n) for n in quick], Budget(sentences=120), equal="tokens")
+        rows = {r["selector"]: r["scores"][0] for r in held["rows"] if r["selector"]}
+        for row in again.chosen:
+            for name in ("tokens", "log_det", "worst_leverage", "stein_loss"):
+                assert rows[row.name][name] == pytest.approx(getattr(row.scores[0], name), rel=2e-3), (row.name, name)
+
+    def test_findings_stand_to_chance_and_carry_their_command(self):
+        known = gather()
+        assert {f.selector for f in known.findings} == set(registry()) - {"ask_llm"}
+        assert all(f.command.startswith("fishersft ") for f in known.findings)
+        best = next(f for f in known.of("matched_od") if f.what == "Stein's loss")
+        assert best.lower and best.stands == "better" and best.value < best.chance_low
+
+    def test_nothing_there_is_nothing_known(self, tmp_path):
+        assert gather(tmp_path / "no.json", tmp_path / "none") == Evidence((), {})
+        (tmp_path / "bad.json").write_text('{"comparison": 3}')
+        assert gather(tmp_path / "bad.json", tmp_path).findings == ()
+
+    def test_the_error_against_a_known_truth_is_read_from_records(self, tmp_path):
+        done = command_line(
+            "curves", "synthetic", "--runs", 2, "--sentences", 80, "--budgets", "10,20", "--selectors", "token_od,uniform",
+            "--out", tmp_path / "w",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        (found,) = gather(tmp_path / "no.json", tmp_path).findings
+        table = read_result(tmp_path / "w").table()
+        mine, chance_of = (next(r for r in table if r["selector"] == s and r["n"] == 20) for s in ("token_od", "uniform"))
+        assert (found.value, found.low) == (mine["maximum"], mine["maximum_low"])
+        assert (found.chance_low, found.chance_high) == (chance_of["maximum_low"], chance_of["maximum_high"])
+        assert "n = 20" in found.where and found.command.startswith("fishersft curves synthetic")
+
+    def test_a_cost_elsewhere_grows_with_rows_and_the_square_of_the_dimension(self):
+        cost = Cost(10.0, 1_000, 8)
+        assert cost.elsewhere(2_000, 16) == pytest.approx(80)
+        assert cost.elsewhere(9, 9, reference=Cost(2.0, 1_000, 8), known=3.0) == pytest.approx(15)

@@ -22,6 +22,7 @@ BELOW = {
     "projection": {"errors"},
     "plots": {"curves"},
     "curve_plots": {"curves", "plots"},
+    "compare_plots": {"plots", "sentence_map"},
     "sentence_map": {"plots"},
     "lessons": {"errors", "design", "plots"},
     "explain": {"design", "lm"},

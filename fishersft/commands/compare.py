@@ -36,6 +36,9 @@ HEADS = {
     "radius": "radius",
     "perplexity": "perplexity",
     "topics": "topics",
+    "sentence_log_det": "of means",
+    "fisher_log_det": "weighted",
+    "stein_loss": "Stein",
 }
 
 
@@ -57,6 +60,11 @@ HEADS = {
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random draws and selectors.")
 @click.option("--draws", type=int, default=20, show_default=True, help="Random draws, at least 20.")
 @click.option("--sigma2", type=float, default=1.0, show_default=True, help="Of the design that all are scored under.")
+@click.option(
+    "--score-model",
+    metavar="MODEL",
+    help="Score under this model what --model chose; its tokens count. Each selector also chooses with it, to compare.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the numbers to this .csv or .json file.")
 @json_option
 def compare(
@@ -69,6 +77,7 @@ def compare(
     seed: int,
     draws: int,
     sigma2: float,
+    score_model: str | None,
     out: Path | None,
     as_json: bool,
     threads: int | None,
@@ -78,9 +87,10 @@ def compare(
 
     log det in nats over the empty selection; of optimum: at least this share of the best possible log det at this budget;
     leverage over all token rows of the pool; radius: the farthest sentence mean from the nearest pick; perplexity of the picks
-    under the model; topics covered where a column tells. Beside them, always, random draws of as many sentences and of as many
-    tokens as the reference selector spends.
+    under the model; topics covered where a column tells; and the criteria that the compared selectors are greedy for. Beside
+    them, always, random draws of as many sentences and of as many tokens as the reference selector spends. Last, in words.
     """
+    from fishersft.lm.folder import find_model
     from fishersft.runs import comparison, pipeline
     from fishersft.selectors import Budget, make_selector, registry
 
@@ -98,6 +108,12 @@ def compare(
     with engine_of(options) as engine, stages() as on_stage:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
         pool = pipeline.load_pool(corpus, folder, **where, on_progress=lambda done, total: on_stage("embedding", done, total))
+        under = None
+        if score_model:
+            scoring = find_model(score_model)
+            under = pipeline.load_pool(
+                corpus, scoring, **where, on_progress=lambda done, total: on_stage(f"embedding with {scoring.name}", done, total)
+            )
         found = comparison.compare(
             pool,
             chosen,
@@ -107,6 +123,7 @@ def compare(
             seed=seed,
             draws=draws,
             sigma2=sigma2,
+            score_pool=under,
             on_progress=on_stage,
         )
     if out:
@@ -125,12 +142,18 @@ def _write(found: Comparison, out: Path) -> None:
 
 
 def _text(found: Comparison) -> str:
-    """The table, then the overlaps, then what to know of the picks."""
+    """The table, then the overlaps, then what to know of the picks, then what differs in words."""
+    from fishersft.runs.comparison import OWN
+    from fishersft.runs.differences import describe
+
     topic, total = found.topic
-    columns = [c for c in HEADS if not all(np.isnan(row.span(c)[0]) for row in found.rows)]
+    own = {OWN.get(name) for name in found.selections}
+    hidden = {"sentence_log_det", "fisher_log_det", "stein_loss"} - own
+    columns = [c for c in HEADS if c not in hidden and not all(np.isnan(row.span(c)[0]) for row in found.rows)]
     heads = ["", *(f"{HEADS[c]} of {total}" if c == "topics" else HEADS[c] for c in columns)]
     lines = [[row.label, *(_span(c, *row.span(c)[1:]) for c in columns)] for row in found.rows]
-    title = f"{found.corpus} under {found.model}, equal {found.equal} as {found.reference}"
+    scored = f", scored under {found.score_model}" if found.score_model else ""
+    title = f"{found.corpus} under {found.model}{scored}, equal {found.equal} as {found.reference}"
     out = [title + (f"; topics in column '{topic}'" if topic else "") + ".", "", *_aligned([heads, *lines])]
     names = list(found.overlap.columns)
     if len(names) > 1:
@@ -138,7 +161,7 @@ def _text(found: Comparison) -> str:
         body = [[f"{k + 1} {n}", *(f"{v:.2f}" for v in found.overlap[n])] for k, n in enumerate(names)]
         out += ["", "Overlap of the picks (Jaccard):", *_aligned([["", *short], *body])]
     notes = [f"{name}: {key}: {value}" for name, s in found.selections.items() for key, value in s.order.notes.items()]
-    return "\n".join([*out, *(["", *notes] if notes else [])])
+    return "\n".join([*out, *(["", *notes] if notes else []), "", *(f"- {sentence}" for sentence in describe(found))])
 
 
 def _span(criterion: str, least: float, most: float) -> str:

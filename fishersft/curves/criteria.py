@@ -1,6 +1,8 @@
 """One selection under every criterion, so that a rule is not judged by its own alone.
 
     log det          f(S), nats gained over the empty selection: TokenOD's criterion (D-optimality)
+                     of the sentence means, SentenceOD's; of rows weighted by the model's uncertainty, FisherOD's
+    Stein's loss     how far the picks' second moment is from the pool's: MatchedOD's, with its default prior and ridge
     leverage         x^T V(S)^-1 x over every token row of the pool, largest (G-optimality) and mean (V-optimality)
     k-center radius  the largest distance of a sentence mean of the pool to the nearest selected one
     perplexity       exp of the mean loss of the selected tokens under the model, before any tuning
@@ -12,6 +14,7 @@ Knows no selector: it takes positions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +23,7 @@ from fishersft.design.certificate import optimum_bound, token_bound
 from fishersft.design.factor import Factor
 from fishersft.design.greedy import Shard
 from fishersft.design.information import design_matrix, log_det
+from fishersft.design.matched import second_moment
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.statistics import TokenStatistics
 
@@ -33,7 +37,23 @@ CRITERIA = {
     "radius": "k-center radius",
     "perplexity": "perplexity of the picks",
     "topics": "topics covered",
+    "sentence_log_det": "log det of the means (nats)",
+    "fisher_log_det": "log det of the weighted rows (nats)",
+    "stein_loss": "Stein's loss",
 }
+HIGHER, LOWER = 1, -1  # which way is better; the others are facts, not goals
+BETTER = {
+    "log_det": HIGHER,
+    "share_of_optimum": HIGHER,
+    "worst_leverage": LOWER,
+    "mean_leverage": LOWER,
+    "radius": LOWER,
+    "topics": HIGHER,
+    "sentence_log_det": HIGHER,
+    "fisher_log_det": HIGHER,
+    "stein_loss": LOWER,
+}
+PRIOR_TOKENS, RIDGE = 20.0, 1e-3  # of Stein's loss
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,43 @@ class Scores:
     radius: float
     perplexity: float
     topics: float
+    sentence_log_det: float = np.nan
+    fisher_log_det: float = np.nan
+    stein_loss: float = np.nan
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Every criterion of any selection from one pool.
+
+    Attributes:
+        statistics: of the pool's tokens, for perplexity and the weighted rows.
+        topics: (N,) the pool's values of a column.
+    """
+
+    embeddings: TokenEmbeddings
+    sigma2: float = 1.0
+    statistics: TokenStatistics | None = None
+    topics: np.ndarray | None = None
+    device: str = "cpu"
+
+    @cached_property
+    def moment(self) -> np.ndarray:
+        """(d, d) the pool's second moment, with MatchedOD's ridge."""
+        return second_moment(Blocks(self.embeddings.values, self.embeddings.offsets, None, self.device), RIDGE)
+
+    def __call__(self, positions: np.ndarray, bound: float = np.nan) -> Scores:
+        """The scores of the records at `positions`; `bound` as `bound_at` gives it."""
+        return scores(
+            self.embeddings,
+            positions,
+            sigma2=self.sigma2,
+            bound=bound,
+            statistics=self.statistics,
+            topics=self.topics,
+            moment=self.moment,
+            device=self.device,
+        )
 
 
 def scores(
@@ -59,6 +116,7 @@ def scores(
     bound: float = np.nan,
     statistics: TokenStatistics | None = None,
     topics: np.ndarray | None = None,
+    moment: np.ndarray | None = None,
     device: str = "cpu",
 ) -> Scores:
     """Every criterion of the records at `positions` of the pool.
@@ -66,18 +124,24 @@ def scores(
     Args:
         bound: upper bound on f at this budget (`bound_at`).
         topics: (N,) the pool's values of a column.
+        moment: (d, d) the pool's second moment, for Stein's loss.
     """
     d = embeddings.dimension
-    V = design_matrix([np.concatenate([embeddings.block(int(p)) for p in positions])], d, sigma2)
-    f = log_det(V) - d * float(np.log(sigma2))
+    empty = d * float(np.log(sigma2))
+    X = np.concatenate([embeddings.block(int(p)) for p in positions])
+    V = design_matrix([X], d, sigma2)
+    f = log_det(V) - empty
     worst, mean = _leverage(embeddings, V, device)
-    loss = np.nan
+    loss = fisher = np.nan
     if statistics is not None:
         tokens = embeddings.tokens[positions]
         loss = float((statistics.mean_losses[positions] * tokens).sum() / tokens.sum())
+        confidence = np.concatenate([statistics.confidence[embeddings.rows_of(int(p))] for p in positions])
+        unsure = np.sqrt(np.clip(1 - confidence.astype(np.float64), 0, 1))
+        fisher = log_det(design_matrix([X * unsure[:, None]], d, sigma2)) - empty
     return Scores(
         sentences=len(positions),
-        tokens=int(embeddings.tokens[positions].sum()),
+        tokens=len(X),
         log_det=f,
         share_of_optimum=min(1.0, f / bound) if bound > 0 else np.nan,
         worst_leverage=worst,
@@ -85,7 +149,17 @@ def scores(
         radius=k_center_radius(embeddings.means, positions),
         perplexity=float(np.exp(loss)),
         topics=np.nan if topics is None else float(len(set(topics[positions].tolist()))),
+        sentence_log_det=log_det(design_matrix([embeddings.means[positions]], d, sigma2)) - empty,
+        fisher_log_det=fisher,
+        stein_loss=np.nan if moment is None else stein_loss(V, moment, len(X), sigma2),
     )
+
+
+def stein_loss(V: np.ndarray, moment: np.ndarray, tokens: int, sigma2: float = 1.0) -> float:
+    """tr(M^-1 S/t) - log det(M^-1 S/t) - d for the picks' rows in V; S and t start from `PRIOR_TOKENS` of the pool's M."""
+    d, t = len(V), PRIOR_TOKENS + tokens
+    S = (V - sigma2 * np.eye(d) + PRIOR_TOKENS * moment) / t
+    return float(np.trace(np.linalg.solve(moment, S))) - log_det(S) + log_det(moment) - d
 
 
 def bound_at(

@@ -76,7 +76,11 @@ class TokenEmbeddings:
 
     def block(self, position: int) -> np.ndarray:
         """X_i, (M_i, d), of the record at `position` (0 to N - 1)."""
-        return self.values[self.offsets[position] : self.offsets[position + 1]]
+        return self.values[self.rows_of(position)]
+
+    def rows_of(self, position: int) -> slice:
+        """Where the rows of the record at `position` are."""
+        return slice(int(self.offsets[position]), int(self.offsets[position + 1]))
 
     @cached_property
     def means(self) -> np.ndarray:

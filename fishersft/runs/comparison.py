@@ -1,6 +1,7 @@
 """Selectors side by side: each one's selection under every criterion, at equal sentences or at equal tokens.
 
 With them, always, what chance gives: random draws of as many sentences, and of as many tokens as the reference selector spends.
+One model may choose and another score (`score_pool`).  What the numbers say in words is `differences.describe`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft.curves.criteria import CRITERIA, Scores, bound_at, jaccard, scores
-from fishersft.curves.gain import draw_orders, within_tokens
+from fishersft.curves.criteria import CRITERIA, Scorer, Scores, bound_at, jaccard
 from fishersft.errors import ParameterError
 from fishersft.runs import pipeline
+from fishersft.runs.chance import chance, drawn, whole_pool
+from fishersft.runs.differences import describe, short
 from fishersft.runs.store import Store
+from fishersft.runs.transfer import check_same_corpus, order_under
 from fishersft.selectors import Budget, Pool, Selection, Selector
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_DRAWS = 20
+OWN = {  # the criterion that a selector's rule is greedy for; those that draw have none
+    "token_od": "log_det",
+    "token_od_per_token": "log_det",
+    "token_od_approximate": "log_det",
+    "fisher_od": "fisher_log_det",
+    "matched_od": "stein_loss",
+    "sentence_od": "sentence_log_det",
+    "longest": "tokens",
+    "perplexity": "perplexity",
+    "k_center": "radius",
+}
 Report = Callable[[str, int, int], None]
 
 
@@ -33,11 +47,13 @@ class Row:
         name: the selector's, or "" for random draws.
         label: for people.
         scores: one; or one a draw.
+        model: the one that chose; "" for random draws.
     """
 
     name: str
     label: str
     scores: tuple[Scores, ...]
+    model: str = ""
 
     def span(self, criterion: str) -> tuple[float, float, float]:
         """Mean, least and most over the draws."""
@@ -52,21 +68,48 @@ class Comparison:
     Attributes:
         equal: "sentences" or "tokens".
         reference: the selector whose tokens the others are cut at (equal tokens), and chance is drawn at.
-        rows: the selectors' in the order asked for, then the random draws.
+        model, score_model: the one that chose, and the one that scored where that is another; "" where it is not.
+        rows: the selectors' in the order asked for (chosen by `model`, then by `score_model` too), then the random draws.
+        pool: everything selected.
         selections: by selector name.
+        at_home: chosen by `score_model` itself, where there is one.
+        shared_by_chance: by selector name, how many of its picks each random draw holds too, at the budget that is equal.
         topic: the column that topics are counted in, with how many values the pool has; ("", 0) without one.
     """
 
     corpus: str
     model: str
+    score_model: str
     equal: str
     reference: str
     seed: int
     draws: int
     sigma2: float
     rows: tuple[Row, ...]
+    pool: Scores
     selections: dict[str, Selection]
+    at_home: dict[str, Selection]
+    shared_by_chance: dict[str, tuple[int, ...]]
     topic: tuple[str, int]
+
+    @property
+    def chosen(self) -> tuple[Row, ...]:
+        """The selectors' rows, chosen by `model`."""
+        return self.rows[: len(self.selections)]
+
+    @property
+    def home(self) -> tuple[Row, ...]:
+        """The selectors' rows, chosen by `score_model` itself; () where one model chose and scored."""
+        return self.rows[len(self.selections) : -2] if self.score_model else ()
+
+    @property
+    def chance(self) -> tuple[Row, Row]:
+        """The random draws: of as many sentences, of as many tokens."""
+        return self.rows[-2], self.rows[-1]
+
+    def shared(self, a: str, b: str) -> int:
+        """How many picks two selectors have in common."""
+        return len(np.intersect1d(self.selections[a].indices, self.selections[b].indices))
 
     @property
     def overlap(self) -> pd.DataFrame:
@@ -83,7 +126,9 @@ class Comparison:
 
         lines = []
         for row in self.rows:
-            line: dict[str, Any] = {"selector": row.name or row.label, "draws": len(row.scores)}
+            line: dict[str, Any] = {"selector": row.name or row.label, "chosen_by": row.model, "draws": len(row.scores)}
+            if not self.score_model:
+                del line["chosen_by"]
             for criterion in CRITERIA:
                 mean, least, most = row.span(criterion)
                 line |= {criterion: mean, f"{criterion}_least": least, f"{criterion}_most": most}
@@ -92,19 +137,22 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; a criterion that cannot be had is null."""
-        rows = [
-            {
-                "selector": row.name or None,
-                "label": row.label,
-                "parameters": self.selections[row.name].parameters if row.name else None,
-                "notes": self.selections[row.name].order.notes if row.name else {},
-                "scores": [{k: None if np.isnan(v) else v for k, v in asdict(s).items()} for s in row.scores],
-            }
-            for row in self.rows
-        ]
+
+        def plain(found: Scores) -> dict[str, Any]:
+            return {k: None if np.isnan(v) else v for k, v in asdict(found).items()}
+
+        rows = []
+        for k, row in enumerate(self.rows):
+            line: dict[str, Any] = {"selector": row.name or None, "label": row.label, "chosen_by": row.model or None}
+            if row.name:
+                taken = (self.selections if k < len(self.selections) else self.at_home)[row.name]
+                line |= {"parameters": taken.parameters, "notes": taken.order.notes}
+                line |= {"criterion": OWN.get(row.name), "seconds": round(float(taken.order.seconds[-1]), 3)}
+            rows.append({**line, "scores": [plain(s) for s in row.scores]})
         return {
             "corpus": self.corpus,
             "model": self.model,
+            "score_model": self.score_model or None,
             "equal": self.equal,
             "reference": self.reference,
             "seed": self.seed,
@@ -113,7 +161,10 @@ class Comparison:
             "topic_column": self.topic[0] or None,
             "topics_in_pool": self.topic[1] or None,
             "rows": rows,
+            "pool": plain(self.pool),
             "overlap": self.overlap.to_dict(),
+            "shared_by_chance": {name: list(counts) for name, counts in self.shared_by_chance.items()},
+            "summary": list(describe(self)),
         }
 
 
@@ -127,6 +178,7 @@ def compare(
     seed: int = 0,
     draws: int = LEAST_DRAWS,
     sigma2: float = 1.0,
+    score_pool: Pool | None = None,
     store: Store | None = None,
     on_progress: Report | None = None,
 ) -> Comparison:
@@ -137,70 +189,92 @@ def compare(
         reference: a selector's name; the first where not given.
         draws: random draws, at least 20.
         sigma2: of the design that everyone is scored under.
+        score_pool: the same corpus under the model that scores and whose tokens count, where it is not the one that chooses;
+            then every selector also chooses with that model, to show what the other one's choice costs.
         on_progress: told (what, done, total).
 
     Raises:
-        ParameterError: no selector, the same one twice, fewer draws, an unknown reference or `equal`.
+        ParameterError: no selector, the same one twice, fewer draws, an unknown reference or `equal`, another corpus.
         BudgetError: the pool cannot meet the budget.
     """
     names = [s.name for s in selectors]
     reference = reference or (names[0] if names else "")
     _check(names, reference, equal, draws)
     tell = on_progress or (lambda *_: None)
+    under = score_pool or pool
+    if score_pool:
+        check_same_corpus(pool, score_pool)
 
-    def chosen(selector: Selector, wanted: Budget) -> Selection:
+    def chosen(selector: Selector, wanted: Budget, by: Pool) -> Selection:
         def picks(done: int, total: int) -> None:
             tell(f"{selector.label}: choosing", done, total)
 
-        order = pipeline.order(pool, selector, wanted, seed, store=store, on_progress=picks, on_stage=tell)
-        return selector.cut(pool, order, wanted, seed)
+        ways: dict[str, Any] = {"store": store, "on_progress": picks, "on_stage": tell}
+        own = seed if selector.random else 0  # the others' orders are kept once
+        if by is under:
+            order = pipeline.order(by, selector, wanted, own, **ways)
+        else:
+            order = order_under(by, under, selector, wanted, own, **ways)
+        return selector.cut(under, order, wanted, own)
 
-    first = chosen(selectors[names.index(reference)], budget)
+    first = chosen(selectors[names.index(reference)], budget, pool)
     spent = int(first.tokens.sum())
     wanted = Budget(tokens=spent) if equal == "tokens" else Budget(sentences=len(first))
-    selections = {s.name: first if s.name == reference else chosen(s, wanted) for s in selectors}
+    selections = {s.name: first if s.name == reference else chosen(s, wanted, pool) for s in selectors}
+    at_home = {s.name: chosen(s, wanted, under) for s in selectors} if score_pool else {}
 
-    rows = pool.embeddings
-    best = selections.get("token_od", first).order.positions
-    bound = bound_at(rows, best, sigma2=sigma2, tokens=spent if equal == "tokens" else None, device=pool.device)
-    statistics = pool.statistics() if pool.readings or pool.model else None
-    column, topics = topics_of(pool)
-    orders = draw_orders(len(pool), draws, seed)
-    jobs = [
-        *((s.name, _label(s, seed), equal, [selections[s.name].order.positions]) for s in selectors),
-        ("", f"Uniform, {len(first):,} sentences, {draws} draws", "sentences", [o[: len(first)] for o in orders]),
-        ("", f"Uniform, {spent:,} tokens, {draws} draws", "tokens", [_cut(o, rows.tokens, spent) for o in orders]),
-    ]
-    total, done, lines = sum(len(sets) for *_, sets in jobs), 0, []
-    for name, label, kind, sets in jobs:
-        found = []
-        for positions in sets:
-            found.append(
-                scores(
-                    rows,
-                    positions,
-                    sigma2=sigma2,
-                    bound=bound if kind == equal else np.nan,  # what is proven is proven for one budget
-                    statistics=statistics,
-                    topics=topics,
-                    device=pool.device,
-                )
-            )
-            done += 1
-            tell("scoring", done, total)
-        lines.append(Row(name, label, tuple(found)))
+    best = at_home.get("token_od", selections.get("token_od", first)).order.positions
+    limit = spent if equal == "tokens" else None
+    bound = bound_at(under.embeddings, best, sigma2=sigma2, tokens=limit, device=under.device)
+    scorer = scorer_of(under, sigma2)
+    column, topics = topics_of(under)
+    model, score_model = (str(p.embeddings.facts.get("model", "")) for p in (pool, under))
+
+    def row(selector: Selector, taken: Selection, by: str, note: str = "") -> Row:
+        return Row(selector.name, _label(selector, seed) + note, (scorer(taken.order.positions, bound),), by)
+
+    lines = [row(s, selections[s.name], model) for s in selectors]
+    lines += [row(s, at_home[s.name], score_model, f", chosen by {short(score_model)}") for s in selectors if score_pool]
+    for kind, amount in (("sentences", len(first)), ("tokens", spent)):
+        found = chance(
+            scorer,
+            kind,
+            amount,
+            draws=draws,
+            seed=seed,
+            bound=bound if kind == equal else np.nan,  # what is proven is proven for one budget
+            store=store,
+            on_progress=lambda done, total: tell("scoring random draws", done, total),
+        )
+        lines.append(Row("", f"Uniform, {amount:,} {kind}, {draws} draws", found))
     return Comparison(
         corpus=pool.corpus.name if pool.corpus else "",
-        model=str(rows.facts.get("model", "")),
+        model=model,
+        score_model=score_model if score_pool else "",
         equal=equal,
         reference=reference,
         seed=seed,
         draws=draws,
         sigma2=sigma2,
         rows=tuple(lines),
+        pool=whole_pool(scorer, store=store),
         selections=selections,
+        at_home=at_home,
+        shared_by_chance={
+            name: tuple(
+                len(np.intersect1d(s.order.positions, some))
+                for some in drawn(under.tokens, equal, spent if equal == "tokens" else len(first), draws, seed)
+            )
+            for name, s in selections.items()
+        },
         topic=(column, 0 if topics is None else len(set(topics.tolist()))),
     )
+
+
+def scorer_of(pool: Pool, sigma2: float = 1.0) -> Scorer:
+    """What scores selections from a pool, with losses and topics where they can be had."""
+    statistics = pool.statistics() if pool.readings or pool.model else None
+    return Scorer(pool.embeddings, sigma2, statistics, topics_of(pool)[1], pool.device)
 
 
 def topics_of(pool: Pool) -> tuple[str, np.ndarray | None]:
@@ -209,11 +283,6 @@ def topics_of(pool: Pool) -> tuple[str, np.ndarray | None]:
         return "", None
     column = pool.corpus.categories[0]
     return column, pool.corpus.fields[column].map(str).to_numpy()[pool.index]
-
-
-def _cut(order: np.ndarray, tokens: np.ndarray, limit: int) -> np.ndarray:
-    """The longest prefix of at most `limit` tokens, or one record where not even that fits."""
-    return order[: max(1, int(within_tokens(tokens[order], np.array([limit]))[0]))]
 
 
 def _label(selector: Selector, seed: int) -> str:

@@ -18,6 +18,8 @@ from fishersft.ui.session import Choice, Session, choose
 from fishersft.ui.theme import dark
 
 LONGEST_TOKEN = 80
+MAP = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "toImage"]}
+STILL = {"displayModeBar": False}
 
 
 @contextmanager
@@ -174,10 +176,38 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def duration(seconds: float) -> str:
+    """A time to wait, in words."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def spread(values: Sequence[float] | np.ndarray) -> str:
     """The range of some draws, as "a to b"."""
     low, high = number(float(np.min(values))), number(float(np.max(values)))
     return low if low == high else f"{low} to {high}"
+
+
+def picked_on_map(session: Session, key: str) -> None:
+    """What a gesture on the map with this key means: one point is the record looked at, several are the lasso's set."""
+    session.lasso = ()
+    found = [int(np.ravel(p["customdata"])[0]) for p in st.session_state[key]["selection"]["points"] if "customdata" in p]
+    if len(found) == 1:
+        session.record = found[0]
+    elif found:
+        session.lasso = tuple(found)
+
+
+def clear_lasso(session: Session) -> None:
+    """Forget the set, and what is drawn on the maps."""
+    session.lasso = ()
+    session.generation += 1
+
+
+def cells(values: Any) -> list[str]:
+    """A column of the corpus as a table shows it; blanks where there is nothing."""
+    return ["" if v is None or v != v else one_line(v, 60) for v in values]
 
 
 def one_line(text: Any, longest: int = 400) -> str:

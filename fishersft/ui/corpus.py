@@ -18,7 +18,7 @@ from fishersft.runs import pipeline
 from fishersft.runs.store import Store
 from fishersft.ui import cached, components
 from fishersft.ui.components import tile
-from fishersft.ui.session import Session, choose, public
+from fishersft.ui.session import Choice, Session, choose, public
 from fishersft.ui.theme import dark
 from fishersft.ui.uploads import check_upload
 
@@ -269,8 +269,7 @@ def browse(corpus: Corpus, layout: Plan) -> None:
 
 def embed(session: Session, layout: Plan) -> None:
     """The one action of the page: compute the embeddings, or go and explore them."""
-    choice = session.choice
-    if (known := cached.embeddings(choice)) is not None:
+    if (known := cached.embeddings(session.choice)) is not None:
         facts = known.facts
         row = st.container(horizontal=True, vertical_alignment="center")
         row.markdown(
@@ -279,20 +278,26 @@ def embed(session: Session, layout: Plan) -> None:
         if row.button("Explore", type="primary", icon=":material/scatter_plot:"):
             st.switch_page("pages/explore.py")
         return
+    if compute(session.choice, layout):
+        st.switch_page("pages/explore.py")
+
+
+def compute(choice: Choice, layout: Plan) -> bool:
+    """A button that embeds, with the time it takes before it starts; True once it is done."""
     speed = cached.tokens_a_second(choice)
     total = sum(len(e.ids) for e in layout.encoded)
     row = st.container(horizontal=True, vertical_alignment="center")
     go = row.button(f"Embed {len(layout.index):,} records", type="primary", icon=":material/memory:")
     row.caption(
-        f"{total:,} tokens, about {_duration(total / speed)} here. Stopped or interrupted, it goes on where it was. "
+        f"{total:,} tokens, about {components.duration(total / speed)} here. Stopped or interrupted, it goes on where it was. "
         f"{_head(cached.model(choice).head)}"
     )
     if not go:
-        return
+        return False
     bar = st.progress(0.0, "Embedding …")
     st.button("Stop", icon=":material/stop:", help="What is done is kept.")
     pipeline.embed(cached.corpus(choice), cached.model(choice), on_progress=_reporter(bar))
-    st.switch_page("pages/explore.py")
+    return True
 
 
 def _reporter(bar: st.delta_generator.DeltaGenerator) -> Callable[[int, int], None]:
@@ -305,16 +310,10 @@ def _reporter(bar: st.delta_generator.DeltaGenerator) -> Callable[[int, int], No
         first = done if first is None else first
         spent = time.perf_counter() - started
         rest = spent / max(done - first, 1) * (total - done)
-        left = f", about {_duration(rest)} left" if done > first else ""
+        left = f", about {components.duration(rest)} left" if done > first else ""
         bar.progress(min(1.0, done / max(total, 1)), f"Embedding: {done:,} of {total:,} tokens{left}")
 
     return report
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _head(head: str) -> str:

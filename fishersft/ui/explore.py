@@ -50,21 +50,13 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
     )
     key = f"map-{session.generation}"
 
-    def chosen() -> None:
-        session.lasso = ()
-        found = [int(np.ravel(p["customdata"])[0]) for p in st.session_state[key]["selection"]["points"] if "customdata" in p]
-        if len(found) == 1:
-            session.record = found[0]
-        elif found:
-            session.lasso = tuple(found)
-
     st.plotly_chart(
         drawn,
         theme=None,
         key=key,
-        on_select=chosen,
+        on_select=partial(components.picked_on_map, session, key),
         selection_mode=("points", "lasso", "box"),
-        config={"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "toImage"]},
+        config=components.MAP,
         alt=f"{kind} map of {len(view.pool):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top.",
     )
     sampled = len(view.pool) > sentence_map.MOST_POINTS
@@ -105,7 +97,7 @@ def gain_panel(view: View) -> None:
     st.plotly_chart(
         drawn,
         theme=None,
-        config={"displayModeBar": False},
+        config=components.STILL,
         key="gain-chart",
         alt=f"log det gained in nats against {unit}: {view.selector.label}, 20 uniform draws as a band, and the longest first.",
     )
@@ -213,8 +205,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Non
         }[o],
     )
     if session.lasso and right.button("Clear the lasso", icon=":material/deselect:"):
-        session.lasso = ()
-        session.generation += 1
+        components.clear_lasso(session)
         st.rerun()
     keep = {"picks": view.rank > 0, "all": np.ones(len(view.pool), bool), "lasso": inside}[str(show)]
     if matched is not None:
@@ -270,7 +261,7 @@ def _table(view: View, positions: np.ndarray) -> pd.DataFrame:
         table["gain"] = gains
     table["tokens"] = view.pool.tokens[positions]
     for column in view.corpus.categories[:2]:
-        table[f" {column}"] = view.fields[column].map(lambda v: "" if v is None or v != v else str(v)).to_numpy()[records]
+        table[f" {column}"] = components.cells(view.fields[column].iloc[records])
     table["text"] = [components.one_line(view.corpus.texts[r], TEXT_WIDTH) for r in records]
     return table
 

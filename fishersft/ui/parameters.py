@@ -14,13 +14,13 @@ import streamlit as st
 from fishersft.selectors import Selector
 
 
-def parameters(kind: type[Selector]) -> dict[str, Any]:
+def parameters(kind: type[Selector], title: str = "Parameters") -> dict[str, Any]:
     """What the visitor chose, by name; the defaults at first."""
     known = fields(kind)
     if not known:
         return {}
     explained = explanations(kind)
-    with st.popover("Parameters", icon=":material/tune:", help=f"What {kind.label} can be told.", width="stretch"):
+    with st.popover(title, icon=":material/tune:", help=f"What {kind.label} can be told.", width="stretch"):
         return {field.name: _widget(kind, field, explained.get(field.name, "")) for field in known}
 
 

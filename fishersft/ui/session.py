@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ class Choice:
         if self.model != "mini":
             raise ModelError("This hosted demo has one model, mini; install fishersft to use others.")
 
-    def command(self, *arguments: str) -> str:
+    def command(self, *arguments: str, verb: str = "select") -> str:
         """The command line that does the same."""
         import shlex
 
@@ -102,18 +103,25 @@ class Choice:
         parts = [corpus]
         for key, value in self.options:
             parts += [f"--{key.replace('_', '-')}", *([value] if value else [])]
-        return shlex.join(["fishersft", "select", *parts, "--model", self.model, *arguments])
+        return shlex.join(["fishersft", verb, *parts, "--model", self.model, *arguments])
 
 
 @dataclass
 class Session:
-    """One visitor's state."""
+    """One visitor's state.
+
+    Attributes:
+        generation: part of the maps' keys; another one clears what was drawn on them.
+        selectors, score_model: what Compare shows; () and "" at first.
+    """
 
     choice: Choice = field(default_factory=Choice)
     record: int | None = None
     lasso: tuple[int, ...] = ()
     generation: int = 0
     notices: list[str] = field(default_factory=list)
+    selectors: tuple[str, ...] = ()
+    score_model: str = ""
 
 
 def under_navigation() -> None:
@@ -169,6 +177,21 @@ def write_address(session: Session) -> None:
     if any(st.query_params.get(k) != v for k, v in wanted.items()):
         st.query_params.update(wanted)  # at once: each write is a step of the browser's Back button
     st.session_state["fishersft_address"] = wanted
+
+
+def check_address(session: Session, key: str, fits: Callable[[str], bool], what: str) -> None:
+    """Streamlit drops an address value that does not fit without a word; we say so."""
+    value = st.query_params.get(key)
+    if value is not None and key not in st.session_state and not fits(value):
+        session.notices.append(f"{key} {value[:24]} ({what})")
+
+
+def write_value(key: str, value: str) -> None:
+    """Put one value of a page's own into the address bar; "" leaves it out."""
+    if value and st.query_params.get(key) != value:
+        st.query_params[key] = value
+    elif not value and key in st.query_params:
+        del st.query_params[key]
 
 
 def choose(**changes: Any) -> None:

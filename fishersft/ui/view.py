@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +15,7 @@ from fishersft.runs.pictures import Band
 from fishersft.selectors import Order, Pool, Selector, find_selector, make_selector, registry
 from fishersft.ui import cached
 from fishersft.ui.parameters import parameters
-from fishersft.ui.session import Choice, Session, public
+from fishersft.ui.session import Choice, Session, check_address, public
 
 UNITS = ("sentences", "percent", "tokens")
 
@@ -96,11 +95,11 @@ def control_bar(pool: Pool, session: Session) -> tuple[Selector, int, str]:
     """Selector, seed and unit."""
     names = [n for n, kind in registry().items() if not (public() and kind.reaches_out)]
     labels = {find_selector(name).label: name for name in names}
-    _check(session, "selector", lambda v: v in names or v in labels, ", ".join(names))
+    check_address(session, "selector", lambda v: v in names or v in labels, ", ".join(names))
     if "selector" not in st.session_state and st.query_params.get("selector") in names:
         st.session_state["selector"] = st.query_params["selector"]  # the widget's own address form is the label
-    _check(session, "unit", lambda v: v in UNITS, ", ".join(UNITS))
-    _check(session, "seed", lambda v: v.isdigit() and int(v) < 10**6, "0 to 999,999")
+    check_address(session, "unit", lambda v: v in UNITS, ", ".join(UNITS))
+    check_address(session, "seed", lambda v: v.isdigit() and int(v) < 10**6, "0 to 999,999")
     left, form, middle, right = st.columns([3, 2, 4, 2], vertical_alignment="bottom")
     name = left.selectbox(
         "Selector",
@@ -142,11 +141,11 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> int:
     tokens = pool.tokens[order.positions]
     note = "" if most == N else f" The first {most:,} picks of {N:,} are computed."
     if unit == "sentences":
-        _check(session, "sentences", lambda v: v.isdigit() and 1 <= int(v) <= most, f"1 to {most:,}")
+        check_address(session, "sentences", lambda v: v.isdigit() and 1 <= int(v) <= most, f"1 to {most:,}")
         return _slide("Budget: sentences", 1, max(most, 2), usual, "sentences", "How many sentences to select." + note)
     if unit == "percent":
         top = max(1.0, round(100 * most / N, 1))
-        _check(session, "percent", lambda v: _number(v) and 0 < float(v) <= top, f"up to {top:g}")
+        check_address(session, "percent", lambda v: _number(v) and 0 < float(v) <= top, f"up to {top:g}")
         share = st.slider(
             "Budget: percent of the pool",
             0.1,
@@ -160,7 +159,7 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> int:
         )
         return min(most, max(1, round(share / 100 * N)))
     least, total = int(tokens[0]), int(tokens.sum())
-    _check(session, "tokens", lambda v: v.isdigit() and least <= int(v) <= total, f"{least:,} to {total:,}")
+    check_address(session, "tokens", lambda v: v.isdigit() and least <= int(v) <= total, f"{least:,} to {total:,}")
     limit = _slide(
         "Budget: trained tokens",
         least,
@@ -183,19 +182,12 @@ def _number(text: str) -> bool:
         return False
 
 
-def _check(session: Session, key: str, fits: Callable[[str], bool], what: str) -> None:
-    """Streamlit drops an address value that does not fit without a word; we say so."""
-    value = st.query_params.get(key)
-    if value is not None and key not in st.session_state and not fits(value):
-        session.notices.append(f"{key} {value[:24]} ({what})")
-
-
 def map_controls(view: View, session: Session) -> tuple[str, str, np.ndarray | None]:
     """Which map, coloured by what, and (N,) bool: the records that hold every word of the search, None without one."""
     columns = [c for c in view.corpus.colourable if c not in ("selection", "pick order", "tokens")]
     options = ["selection", "pick order", "tokens", *columns]
-    _check(session, "colour", lambda v: v in options, "selection, pick order, tokens or a column")
-    _check(session, "map", lambda v: v in ("UMAP", "PCA"), "UMAP or PCA")
+    check_address(session, "colour", lambda v: v in options, "selection, pick order, tokens or a column")
+    check_address(session, "map", lambda v: v in ("UMAP", "PCA"), "UMAP or PCA")
     left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
     words = (
         left.text_input(

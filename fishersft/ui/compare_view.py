@@ -1,0 +1,229 @@
+"""What the Compare page shows, and the controls that decide it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import streamlit as st
+
+from fishersft.compare_plots import Named
+from fishersft.corpus.records import Corpus
+from fishersft.runs.chance import chance, is_kept
+from fishersft.runs.comparison import LEAST_DRAWS, Comparison
+from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector, registry
+from fishersft.ui import cached, components
+from fishersft.ui.parameters import parameters
+from fishersft.ui.session import Choice, Session, check_address, public, write_value
+
+DEFAULT = ("token_od", "longest", "sentence_od")
+LEAST, MOST = 2, 4
+UNITS = ("sentences", "tokens")
+AT_ONCE = 4.0  # seconds of computing that nobody needs to be asked for
+DRAWS_AT_ONCE = 25.0
+
+
+@dataclass(frozen=True)
+class View:
+    """Two to four selections of one pool; the first two are those that classes are made of.
+
+    Attributes:
+        selectors: those compared, the first being the reference.
+        n: sentences of the first.
+    """
+
+    choice: Choice
+    corpus: Corpus
+    pool: Pool
+    selectors: tuple[Selector, ...]
+    seed: int
+    equal: str
+    n: int
+    found: Comparison
+
+    @cached_property
+    def named(self) -> tuple[Named, ...]:
+        return tuple(Named(row.name, row.label) for row in self.found.chosen)
+
+    def selection(self, selector: Selector | Named) -> Selection:
+        return self.found.selections[selector.name]
+
+    @cached_property
+    def ranks(self) -> dict[str, np.ndarray]:
+        """By selector name, (N,) pick number from 1, 0 where not picked."""
+        out = {}
+        for name, taken in self.found.selections.items():
+            rank = np.zeros(len(self.pool), dtype=np.int64)
+            rank[taken.order.positions] = np.arange(1, len(taken) + 1)
+            out[name] = rank
+        return out
+
+    def within(self, records: tuple[int, ...]) -> np.ndarray:
+        """(N,) bool: which of the pool are among these records."""
+        return np.isin(self.pool.index, records)
+
+    def position_of(self, record: int | None) -> int | None:
+        """The pool position of a record's number, or None where it is not in the pool."""
+        if record is None:
+            return None
+        at = int(np.searchsorted(self.pool.index, record))
+        return at if at < len(self.pool) and self.pool.index[at] == record else None
+
+
+def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
+    """Which selectors, what they get equally much of, and the seed; fewer than two selectors mean that none can be compared."""
+    offered = [n for n, kind in registry().items() if not (public() and kind.reaches_out)]
+    if "compare-selectors" not in st.session_state:
+        st.session_state["compare-selectors"] = _from_address(session, offered)
+    check_address(session, "equal", lambda v: v in UNITS, " or ".join(UNITS))
+    check_address(session, "seed", lambda v: v.isdigit() and int(v) < 10**6, "0 to 999,999")
+    left, middle, right = st.columns([6, 3, 2], vertical_alignment="bottom")
+    names = left.multiselect(
+        "Selectors, two to four",
+        offered,
+        key="compare-selectors",
+        max_selections=MOST,
+        format_func=lambda s: find_selector(s).label,
+        placeholder="choose at least two",
+        help="The rules to compare. The budget counts the first one's sentences, and the first two are those that the maps and "
+        "the table tell apart. What each is for stands at the foot of the page.",
+    )
+    equal = middle.segmented_control(
+        "Equal",
+        UNITS,
+        default="sentences",
+        required=True,
+        key="equal",
+        bind="query-params",
+        help="Every selector gets as many sentences as the first, or at most as many trained tokens. Fine-tuning is paid for in "
+        "tokens, and some selectors prefer long sentences: look at both.",
+    )
+    chosen = [find_selector(name) for name in names]
+    seed = right.number_input(
+        "Seed",
+        0,
+        10**6 - 1,
+        0,
+        key="seed",
+        bind="query-params",
+        help="Of the 20 random draws, and of selectors that draw.",
+    )
+    with_fields = [kind for kind in chosen if fields(kind)]
+    given = {}
+    if with_fields:
+        with st.container(horizontal=True):
+            for kind in with_fields:
+                given[kind.name] = parameters(kind, f"{kind.label}: parameters")
+    session.selectors = tuple(names)
+    write_value("selectors", ",".join(names) if tuple(names) not in ((), DEFAULT) else "")
+    return tuple(make_selector(kind.name, given.get(kind.name)) for kind in chosen), str(equal), int(seed)
+
+
+def _from_address(session: Session, offered: list[str]) -> list[str]:
+    """Selectors that the address names, or those looked at before, or the usual ones."""
+    asked = [n.strip() for n in st.query_params.get("selectors", "").split(",") if n.strip()]
+    if not asked:
+        return list(session.selectors if len(session.selectors) >= LEAST else DEFAULT)
+    known = list(dict.fromkeys(n for n in asked if n in offered))
+    for name in asked:
+        if name not in offered:
+            session.notices.append(f"selectors {name[:24]} (there are {', '.join(offered)})")
+    if len(known) > MOST:
+        session.notices.append(f"selectors {','.join(known[MOST:])[:60]} (at most {MOST})")
+    if len(known) < LEAST:
+        session.notices.append(f"selectors {','.join(asked)[:60]} (at least {LEAST})")
+        return list(DEFAULT)
+    return known[:MOST]
+
+
+def computed(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> tuple[Selector, ...]:
+    """Those whose order is there; quick ones are computed now, for the others there is a button that says how long it takes."""
+    ready, waiting = [], []
+    for selector in selectors:
+        own = seed if selector.random else 0
+        if cached.order(pool, selector, own) is not None:
+            ready.append(selector)
+            continue
+        about = expected(pool, selector)
+        if about is not None and about <= AT_ONCE:
+            cached.order_now(pool, selector, own)
+            ready.append(selector)
+        else:
+            waiting.append((selector, about))
+    for selector, about in waiting:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            go = st.button(f"Compute {selector.label}", type="primary", icon=":material/play_arrow:", key=f"go-{selector.name}")
+            how_long = f"about {components.duration(about)}" if about else "how long is not known"
+            st.markdown(f"{selector.label} has not chosen from this corpus yet: {how_long}, once. Until then it is left out.")
+        if go:
+            cached.order_now(pool, selector, seed if selector.random else 0)
+            st.rerun()
+    return tuple(ready)
+
+
+def expected(pool: Pool, selector: Selector) -> float | None:
+    """Seconds that an order will take here, from what it took on the demo and how fast TokenOD was on this pool."""
+    costs = cached.evidence().costs
+    if selector.name not in costs:
+        return None
+    known = cached.order(pool, make_selector("token_od"), 0)
+    rows = pool.embeddings
+    seconds = float(known.seconds[-1]) if known is not None else np.nan
+    return costs[selector.name].elsewhere(len(rows.values), rows.dimension, costs.get("token_od"), seconds)
+
+
+def budget_slider(pool: Pool, selectors: tuple[Selector, ...], seed: int, session: Session) -> int:
+    """The budget: sentences of the first selector."""
+    orders = [cached.order_now(pool, s, seed if s.random else 0) for s in selectors]
+    most = min(len(order) for order in orders)
+    usual = max(1, min(120, most, len(pool) // 8))
+    note = "" if most == len(pool) else f" The first {most:,} picks of {len(pool):,} are computed."
+    check_address(session, "budget", lambda v: v.isdigit() and 1 <= int(v) <= most, f"1 to {most:,}")
+    return min(
+        most,
+        int(
+            st.slider(
+                f"Budget: sentences of {selectors[0].label}",
+                1,
+                max(most, 2),
+                usual,
+                1,
+                key="budget",
+                format="localized",
+                bind="query-params",
+                help="How many sentences the first selector takes; the others get as many, or as many tokens." + note,
+            )
+        ),
+    )
+
+
+def score_draws(pool: Pool, selector: Selector, n: int, seed: int) -> None:
+    """Make sure that the random draws at this budget are scored; long work waits for a button."""
+    order = cached.order_now(pool, selector, seed if selector.random else 0)
+    spent = int(selector.cut(pool, order, Budget(sentences=n), seed).tokens.sum())
+    scorer = cached.scorer(pool)
+    wanted = (("sentences", n), ("tokens", spent))
+    missing = [(k, a) for k, a in wanted if not is_kept(scorer, k, a, draws=LEAST_DRAWS, seed=seed)]
+    if not missing:
+        return
+    scorer(order.positions[:n])  # what is computed once for a pool is not timed
+    started = time.perf_counter()
+    scorer(order.positions[:n])
+    about = (time.perf_counter() - started) * LEAST_DRAWS * len(missing)
+    place = st.empty()
+    if about > DRAWS_AT_ONCE:
+        with place.container(border=True):
+            st.markdown("Nothing is compared here without chance beside it, and these random draws are not scored yet.")
+            if not st.button(f"Score them, about {components.duration(about)}", type="primary", icon=":material/casino:"):
+                st.stop()
+    said = f"Scoring {LEAST_DRAWS * len(missing)} random draws at this budget, about {components.duration(about)}"
+    bar = place.progress(0.0, f"{said} …")
+    for k, (equal, amount) in enumerate(missing):
+
+        def report(done: int, total: int, k: int = k) -> None:
+            bar.progress((k + done / total) / len(missing), f"{said}: {k * total + done:,} done")
+
+        chance(scorer, equal, amount, draws=LEAST_DRAWS, seed=seed, on_progress=report)
+    place.empty()

@@ -1,0 +1,51 @@
+"""Compare: two to four selectors side by side, each beside chance, before anything is fine-tuned."""
+
+import streamlit as st
+
+from fishersft.ui import advice, cached, compare, compare_numbers, compare_view, components, session, transfer
+
+visitor = session.current()
+session.write_address(visitor)
+
+with components.friendly():
+    choice = visitor.choice
+    corpus = cached.corpus(choice)
+    embeddings = cached.embeddings(choice)
+    st.caption(
+        "Which rule should choose your fine-tuning data? Selectors side by side on one corpus, at equal sentences or at equal "
+        "tokens, each beside 20 random draws."
+    )
+    components.headline(corpus, choice, embeddings)
+    notices = st.container()
+    if embeddings is None:
+        components.not_embedded()
+        st.stop()
+
+    pool = cached.pool(choice, embeddings)
+    asked, equal, seed = compare_view.control_bar(visitor)
+    ready = compare_view.computed(pool, asked, seed)
+    if len(ready) >= compare_view.LEAST:
+        n = compare_view.budget_slider(pool, ready, seed, visitor)
+        compare_view.score_draws(pool, ready[0], n, seed)
+        found = cached.comparison(pool, ready, n, equal, seed)
+        view = compare_view.View(choice, corpus, pool, ready, seed, equal, n, found)
+
+        compare.maps_panel(view, visitor)
+        left, right = st.columns([3, 2], gap="large")
+        with left:
+            compare.words_panel(view)
+        with right:
+            compare.overlap_panel(view)
+        compare_numbers.criteria_panel(view)
+        compare_numbers.gain_panel(view)
+        compare_numbers.spreads_panel(view)
+        compare.records_panel(view, visitor)
+        transfer.panel(view, visitor)
+        compare.downloads(view, visitor.score_model)
+    else:
+        st.info("Choose at least two selectors whose picks are computed.", icon=":material/compare_arrows:")
+    advice.panel()
+    with notices:
+        components.notices(visitor)
+
+session.write_address(visitor)
