@@ -141,18 +141,15 @@ def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corp
         assert whole.texts(name) == killed.texts(name)
 
 
-def test_two_processes_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path):
+def test_processes_of_a_launcher_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path):
     out = tmp_path / "shared"
-    command = [sys.executable, "-m", "fishersft", *map(str, arguments(corpus, model, out, *FEWER))]
+    words = map(str, arguments(corpus, model, out, *FEWER))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "fishersft", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    both = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        for _ in range(2)
-    ]
-    told = [process.communicate(timeout=200)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
+    both = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    assert both.returncode == 0, both.stderr
     for name in read_run(out).about["cells"]:
-        assert sum(f"{name}: " in text for text in told) == 1
+        assert both.stderr.count(f"{name}: ") == 1
     whole, shared = read_run(finished[0]), read_run(out)
     assert all(np.array_equal(whole.nats(n), shared.nats(n)) for n in shared.about["cells"])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fishersft.commands.finetune import WHERE, finetune_options, plan_of, write_result
+from fishersft.commands.finetune import WHERE, finetune_options, plan_of, work_alone, write_result
 from fishersft.commands.options import (
     CORPUS_HELP,
     corpus_options,
@@ -61,6 +61,7 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
 
     command = ["fishersft", "reproduce", *given_options(without=WHERE)]
     plans = {equal: plan_of({**options, "equal": equal, "no_all": False}) for equal in EQUAL}
+    work_alone(options)
     corpus, folder = load(options, threads)
     found, verdicts = {}, {}
     for equal, plan in plans.items():

@@ -17,18 +17,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
+from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import within_tokens
 from fishersft.errors import ParameterError, StoreError, TrainingError
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.finetune import CHECKPOINT_SECONDS, RATES, Training, finetune, save_model
-from fishersft.lm.folder import ModelFolder
+from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.generate import Sampling, draw_prompts, text_of, write
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.lm.score import nats_of
@@ -54,6 +55,9 @@ from fishersft.runs.finetune_run import (
 )
 from fishersft.runs.store import Store, made
 from fishersft.selectors import Budget, Pool, Selector
+
+if TYPE_CHECKING:
+    from fishersft.runs.finetune_result import FineTuneResult
 
 RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # of a run's settings, what may be added to later
@@ -225,6 +229,46 @@ def finetune_run(
     shutil.rmtree(target / WORK, ignore_errors=True)
     tell("fine-tuning", total, total)
     return run
+
+
+def finetune_all(
+    corpus: str | Path | Corpus,
+    model: str | Path | ModelFolder = "mini",
+    *,
+    selectors: Sequence[str | Selector] = ("token_od", "uniform", "longest"),
+    budgets: Sequence[int] = (100, 200, 500),
+    equal: str = "sentences",
+    seeds: int = 1,
+    learning_rate: float | None = None,
+    out: str | Path | None = None,
+    on_stage: Stage | None = None,
+    **training: Any,
+) -> FineTuneResult:
+    """`fishersft finetune` from Python: tune the model on every selection and measure it on the held-out texts.
+
+    Args:
+        learning_rate: found on a uniform draw where not given.
+        out: the run's folder; in the store where not given. The same call goes on where it was stopped.
+        training: fields of `Training` (epochs, batch, lora, ...).
+
+    Raises:
+        UserError: one sentence.
+    """
+    from fishersft.runs.finetune_result import FineTuneResult
+
+    if learning_rate is not None:
+        training["learning_rate"] = learning_rate
+    plan = Plan(
+        selectors=tuple(pipeline.as_selector(s) for s in selectors),
+        budgets=tuple(budgets),
+        equal=equal,
+        seeds=tuple(range(seeds)),
+        training=Training(**training),
+        sweep=learning_rate is None,
+    )
+    text = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
+    folder = model if isinstance(model, ModelFolder) else find_model(model)
+    return FineTuneResult(finetune_run(text, folder, plan, Path(out) if out else None, on_stage=on_stage))
 
 
 def _about(
