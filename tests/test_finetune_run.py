@@ -177,6 +177,7 @@ def test_at_equal_tokens_nobody_gets_more_than_the_reference(corpus, model, tmp_
         assert reference.sentences == n
         assert 0.8 * reference.tokens < other.tokens <= reference.tokens
         assert other.sentences > n
+        assert other.facts["steps"] == reference.facts["steps"]  # as many tokens a step, or more steps would win
 
 
 def test_the_learning_rate_is_found_on_a_uniform_draw_of_the_pool(corpus, model, tmp_path):

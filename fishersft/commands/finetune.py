@@ -40,7 +40,13 @@ def finetune_options(command: Any) -> Any:
         [
             click.option("--learning-rate", type=float, help="The highest.  [default: found on a uniform draw]"),
             click.option("--epochs", type=int, default=t.epochs, show_default=True, help="Passes over a selection."),
-            click.option("--batch", type=int, default=t.batch, show_default=True, help="Sentences a step."),
+            click.option(
+                "--batch",
+                type=int,
+                default=t.batch,
+                show_default=True,
+                help="Sentences a step; at equal tokens the reference's, and others take as many steps.",
+            ),
             click.option("--warmup", type=float, default=t.warmup, show_default=True, help="Share of steps that warm up."),
             click.option("--weight-decay", type=float, default=t.weight_decay, show_default=True),
             click.option("--lora", is_flag=True, help="Tune low-rank adapters instead of all weights."),

@@ -1,6 +1,7 @@
 """Fine-tune on every selection: selections -> tuned models -> held-out nats and texts, a cell each, kept as they come.
 
-A cell is one model.  All cells of a run get the same hyperparameters; where no learning rate is given it is found on a uniform
+A cell is one model.  All cells of a run get the same hyperparameters; at equal tokens that means as many tokens a step, and so
+as many steps, as the reference selector takes, whose batch counts sentences: others' batches hold more or fewer of them.  Where no learning rate is given it is found on a uniform
 draw, judged on other records of the pool, so neither a selector under test nor the held-out texts have a say in it.  Any number
 of processes may work on one folder, on one machine or on many that share it: each takes a cell that nobody else holds.
 The order of the stages is here; the folder is `finetune_run`'s, the training `lm.finetune`'s.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -72,7 +74,7 @@ class Plan:
 
     Attributes:
         budgets: in sentences of the reference selector.
-        equal: "sentences", or "tokens": everyone is cut at the tokens of the reference's first n.
+        equal: "sentences", or "tokens": everyone is cut at the tokens of the reference's first n, and takes as many steps.
         reference: whose tokens count; the first selector where not given.
         seeds: numbers; each is a draw of the random selectors and a training.
         reference_rows: of `base` (untuned) and `all` (the whole pool).
@@ -220,7 +222,8 @@ def finetune_run(
                     def steps(k: int, of: int, done: int = done, cost: int = _cost(bench, name, chosen)) -> None:
                         tell("fine-tuning", done + cost * k // max(of, 1), total)
 
-                    say(_adopt(bench, name, chosen, training, donors) or _make(bench, name, chosen, training, steps))
+                    tuning = _tuning(bench, name, chosen, training)
+                    say(_adopt(bench, name, chosen, tuning, donors) or _make(bench, name, chosen, tuning, steps))
                     taken = True
             if name in run.cells:
                 waiting.remove(name)
@@ -495,6 +498,7 @@ def _make(bench: Workbench, name: str, chosen: Chosen, training: Training, steps
             "tokens": int(bench.pool.tokens[positions].sum()),
             "indices": [int(i) for i in bench.pool.index[positions]] if selector != ALL else None,
             "steps": tuned.steps,
+            "batch": training.batch,
             "learning_rate": training.learning_rate,
             "losses": [list(x) for x in tuned.losses],
             "notes": list(tuned.notes),
@@ -517,6 +521,16 @@ def _make(bench: Workbench, name: str, chosen: Chosen, training: Training, steps
         f"{name}: {facts['mean']:.3f} nats a held-out token after {facts['sentences']:,} sentences, "
         f"{facts['tokens']:,} tokens ({facts['seconds']:.0f} s)."
     )
+
+
+def _tuning(bench: Workbench, name: str, chosen: Chosen, training: Training) -> Training:
+    """The hyperparameters of one cell: at equal tokens, the batch that makes the reference's number of steps."""
+    selector, budget, seed = next(cell for cell in bench.plan.cells if cell_name(*cell) == name)
+    if bench.plan.equal != "tokens" or selector in (BASE, ALL):
+        return training
+    reference = chosen[cell_name(bench.plan.anchor.name, budget, seed)]
+    steps = math.ceil(len(reference) / training.batch)
+    return replace(training, batch=math.ceil(len(chosen[name]) / steps))
 
 
 def _key(bench: Workbench, name: str, chosen: Chosen, training: Training) -> str:
