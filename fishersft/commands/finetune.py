@@ -45,7 +45,7 @@ def finetune_options(command: Any) -> Any:
                 type=int,
                 default=t.batch,
                 show_default=True,
-                help="Sentences a step; at equal tokens the reference's, and others take as many steps.",
+                help="Sentences a step; at equal tokens the reference's: all take as many steps.",
             ),
             click.option("--warmup", type=float, default=t.warmup, show_default=True, help="Share of steps that warm up."),
             click.option("--weight-decay", type=float, default=t.weight_decay, show_default=True),

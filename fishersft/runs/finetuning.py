@@ -1,9 +1,10 @@
 """Fine-tune on every selection: selections -> tuned models -> held-out nats and texts, a cell each, kept as they come.
 
 A cell is one model.  All cells of a run get the same hyperparameters; at equal tokens that means as many tokens a step, and so
-as many steps, as the reference selector takes, whose batch counts sentences: others' batches hold more or fewer of them.  Where no learning rate is given it is found on a uniform
-draw, judged on other records of the pool, so neither a selector under test nor the held-out texts have a say in it.  Any number
-of processes may work on one folder, on one machine or on many that share it: each takes a cell that nobody else holds.
+as many steps, as the reference selector takes: others' batches hold more or fewer sentences.  Where no learning rate is given
+it is found on a uniform draw, judged on other records of the pool, so neither a selector under test nor the held-out texts have
+a say in it.  Any number of processes may work on one folder, on one machine or on many that share it: each takes a cell that
+nobody else holds.
 The order of the stages is here; the folder is `finetune_run`'s, the training `lm.finetune`'s.
 """
 
