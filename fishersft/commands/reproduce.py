@@ -53,7 +53,7 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
     """Fine-tune on selections of CORPUS (shakespeare, sherlock), measure and judge, at equal sentences and at equal tokens.
 
     What `fishersft finetune` and `fishersft judge` do, twice, with the models that both have in common tuned once. The paper
-    used GPT-2: --model gpt2. All of it is written to report.md too.
+    used GPT-2: --model gpt2. All of it is written to report.md and report.json too.
     """
     from fishersft.runs.finetune_result import FineTuneResult
     from fishersft.runs.finetune_run import write_text
@@ -87,12 +87,13 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
         f"## Equal {equal}\n\n{result.markdown()}\n" + (f"\n{_texts(verdicts[equal], result)}\n" if equal in verdicts else "")
         for equal, result in found.items()
     )
+    summary = {
+        equal: {**result.as_dict(), "verdicts": verdicts[equal].as_dict() if equal in verdicts else None}
+        for equal, result in found.items()
+    }
     write_text(out / "report.md", text)
+    write_text(out / "report.json", json.dumps(summary))
     if as_json:
-        summary = {
-            equal: {**result.as_dict(), "verdicts": verdicts[equal].as_dict() if equal in verdicts else None}
-            for equal, result in found.items()
-        }
         return click.echo(json.dumps(summary))
     click.echo(text)
 
