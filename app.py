@@ -14,6 +14,7 @@ pages = [
     st.Page("pages/explore.py", title="Explore", icon=":material/scatter_plot:", url_path="explore", default=True),
     st.Page("pages/corpus.py", title="Corpus", icon=":material/description:", url_path="corpus"),
     st.Page("pages/curves.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
+    st.Page("pages/generations.py", title="Generations", icon=":material/forum:", url_path="generations"),
     st.Page("pages/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
     st.Page("pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
 ]
