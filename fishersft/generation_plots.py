@@ -152,6 +152,7 @@ def matrix_figure(
         )
     )
     fig.update_yaxes(autorange="reversed", showgrid=False, title={"text": "this wins …"})
+    fig.update_layout(margin={"t": 40})
     fig.update_xaxes(side="top", showgrid=False, title={"text": "… against this"}, tickangle=-30)
     return fig
 
@@ -160,7 +161,7 @@ def ranking_figure(strengths: Sequence[Strength], labels: Mapping[str, str], *, 
     """Bradley-Terry strengths with 95 % intervals, the strongest on top."""
     import plotly.graph_objects as go
 
-    fig = _axes(dark, height or 90 + 42 * len(strengths), "strength, log odds about the mean of all (95 %)", "")
+    fig = _axes(dark, height or 120 + 62 * len(strengths), "strength, log odds about the mean of all (95 %)", "")
     for one in strengths:
         colour, marker = style(one.name, dark)
         value, low, high = _estimates([one])

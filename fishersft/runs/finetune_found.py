@@ -15,7 +15,9 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from fishersft import bundle
 from fishersft.errors import StoreError
@@ -49,6 +51,28 @@ def find(name: str, store: Store | None = None) -> FineTuneRun:
 def shipped(run: FineTuneRun) -> bool:
     """Whether it came with fishersft."""
     return run.folder.parent == bundle.asset("runs")
+
+
+def made(run: FineTuneRun) -> datetime:
+    """When it was begun, or last added to."""
+    return datetime.fromtimestamp((run.folder / RUN).stat().st_mtime)
+
+
+def told(run: FineTuneRun) -> str:
+    """What it compares, in one line; names in it come from its folder."""
+    about = run.about
+    corpus, model = (part.get("name", "?") if isinstance(part, dict) else "?" for part in map(about.get, ("corpus", "model")))
+    n = ", ".join(f"{n:,}" for n in _list(about, "budgets") if isinstance(n, int))
+    seeds = len(_list(about, "seeds"))
+    return (
+        f"{corpus} with {model}, {len(_list(about, 'selectors'))} selectors, n = {n}, equal {about.get('equal')}, "
+        f"{seeds} seed{'s' * (seeds != 1)}"
+    )
+
+
+def _list(about: dict[str, Any], name: str) -> list[Any]:
+    found = about.get(name)
+    return found if isinstance(found, list) else []
 
 
 def stamp(run: FineTuneRun) -> tuple[tuple[str, int], ...]:

@@ -11,10 +11,14 @@ import numpy as np
 import streamlit as st
 
 from fishersft.commands.finetune import SAMPLING, TRAINING, plan_of
+from fishersft.corpus.encode import MAX_TOKENS, encode
+from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
+from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.finetune import Training
+from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import BATCH, Sampling
-from fishersft.lm.model import CausalLM
+from fishersft.lm.model import CausalLM, load_tokenizer
 from fishersft.runs import finetune_found, jobs
 from fishersft.runs.finetune_cost import Cost, Speed, cost_of
 from fishersft.runs.finetuning import Plan
@@ -167,15 +171,13 @@ def _offer(visitor: Session, values: Values, plan: Plan) -> None:
     """The estimate, the command and the button."""
     corpus, folder = cached.corpus(visitor.choice), cached.folder(visitor.choice)
     lm = cached.model(visitor.choice)
-    tokens = np.array([len(e.rows) for e in cached.layout(visitor.choice).encoded])
-    pool = tokens[corpus.pool_index]
-    pool = pool[pool > 0]
+    pool = np.diff(cached.layout(visitor.choice).offsets)
     if (most := max(plan.budgets)) > len(pool):
         raise ParameterError(f"A budget of {most:,} sentences is more than the {len(pool):,} that can be chosen; lower it.")
     if not corpus.held_out.any():
         raise ParameterError(f"{corpus.name} holds nothing out, so nothing can be measured; raise the held-out share.")
     speed = Speed(cached.tokens_a_second(visitor.choice), _step(lm.fingerprint, lm))
-    cost = cost_of(plan, pool, tokens[corpus.held_out], speed)
+    cost = cost_of(plan, pool, _held_out(corpus.fingerprint, folder.fingerprint, corpus, folder), speed)
     st.markdown(_told(cost, speed))
     arguments = arguments_of(visitor, values, plan)
     out = finetune_found.folder_for(arguments, (corpus.fingerprint, folder.fingerprint))
@@ -200,10 +202,18 @@ def _told(cost: Cost, speed: Speed) -> str:
     return (
         f"{cost.models:,} models, {cost.least:,} to {cost.most:,} trained tokens over all epochs: roughly **{took}**. Estimated "
         f"from tokens: this machine reads {speed.tokens:,.0f} of them a second (timed just now), a training step is counted as "
-        f"three readings, and writing as {speed.step * 1000:.0f} ms a token and batch; the range is from random draws to the longest "
-        "sentences. Other work beside it makes it longer, and embedding and choosing come on top where they are not kept yet. "
+        f"three readings, and writing as {speed.step * 1000:.0f} ms a token and batch; the range is from random draws to the "
+        "longest sentences. Other work beside it makes it longer; embedding and choosing come on top where they are not kept. "
         "It runs in the background, and goes on where it was stopped."
     )
+
+
+@st.cache_data(max_entries=4, show_spinner="Counting tokens …")
+def _held_out(corpus_print: str, model_print: str, _corpus: Corpus, _folder: ModelFolder) -> np.ndarray:
+    """(H,) trained tokens of the held-out texts."""
+    texts = [_corpus.examples[i] for i in np.flatnonzero(_corpus.held_out)]
+    encoded = encode(texts, load_tokenizer(_folder), effective_max_tokens(MAX_TOKENS, _folder.context))
+    return np.array([len(e.rows) for e in encoded], dtype=np.int64)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Timing the model on one step …")

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
 from fishersft.errors import StoreError
 from fishersft.runs import finetune_found, jobs
-from fishersft.runs.finetune_run import RUN, FineTuneRun
+from fishersft.runs.finetune_run import FineTuneRun
 from fishersft.runs.jobs import Job
 from fishersft.ui import components, job_panel
 from fishersft.ui.generation_data import Opened, opened
@@ -100,24 +99,13 @@ def choose_run() -> Opened | None:
 
 
 def _label(run: FineTuneRun) -> str:
-    about = run.about
-    corpus, model = (_name(about, part) for part in ("corpus", "model"))
-    origin = "shipped" if finetune_found.shipped(run) else f"{_made(run):%Y-%m-%d %H:%M}, {run.folder.name}"
-    n = ", ".join(f"{n:,}" for n in about.get("budgets", []) if isinstance(n, int))
-    seeds = len(about.get("seeds", []))
-    return (
-        f"{corpus} with {model}, {len(about.get('selectors', []))} selectors, n = {n}, equal {about.get('equal')}, "
-        f"{seeds} seed{'s' * (seeds != 1)} ({origin})"
-    )
+    origin = "shipped" if finetune_found.shipped(run) else f"{finetune_found.made(run):%Y-%m-%d %H:%M}, {run.folder.name}"
+    return f"{components.visible_text(components.one_line(finetune_found.told(run), 160))} ({origin})"
 
 
 def _name(about: dict[str, Any], part: str) -> str:
     told = about.get(part)
     return components.visible(components.one_line(told.get("name", "?") if isinstance(told, dict) else "?", 60))
-
-
-def _made(run: FineTuneRun) -> datetime:
-    return datetime.fromtimestamp((run.folder / RUN).stat().st_mtime)
 
 
 def headline(of: Opened) -> None:

@@ -131,7 +131,7 @@ def standing(lines: Sequence[Line], measure: str, equal: str) -> str:
         if measure in line.minus_uniform:
             e = line.minus_uniform[measure]
             apart = "below Uniform" if e.high < 0 else "above Uniform" if e.low > 0 else "not to be told apart from Uniform"
-            groups[apart].append(f"{line.label} ({written(e, signed=True)})")
+            groups[apart].append(f"{line.label}, {written(e, signed=True)},")
     told = "; ".join(
         f"{' and '.join(found)} {'is' if len(found) == 1 else 'are'} {where}" for where, found in groups.items() if found
     )
@@ -159,7 +159,8 @@ def _chart(of: Opened, how: How) -> None:
     drawn = f"of {texts} and of {seeds} seeds" if seeds > 1 else f"of {texts}; one seed, so its chance is not in them"
     st.caption(
         f"Bands and brackets: 95 % intervals of a bootstrap {drawn}. Lower is better. No selector ever sees a held-out text. "
-        "Hover for numbers; the camera above the chart saves the picture."
+        + ("These bands are mostly what texts differ by; minus Uniform is paired, text by text. " if how.shown == "nats" else "")
+        + "Hover for numbers; the camera above the chart saves the picture."
     )
 
 
@@ -186,7 +187,13 @@ def _table(of: Opened, how: How) -> None:
     frame = pd.DataFrame(rows)
     if not any(line.worse for line in of.lines):
         frame = frame.drop(columns="verdict")
-    st.dataframe(frame, hide_index=True, height=min(560, 46 + 35 * len(rows)), alt="Held-out nats of every selection")
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height="content" if len(rows) < 16 else 560,
+        alt="Held-out nats of every selection",
+        column_config={name: st.column_config.NumberColumn(name, format="localized") for name in ("n", "sentences", "tokens")},
+    )
 
 
 def _losses(of: Opened) -> None:

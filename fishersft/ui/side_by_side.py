@@ -35,7 +35,7 @@ LONGEST = 6_000  # characters of a text on the screen
 class Side:
     """One of the two texts, and who wrote it."""
 
-    name: str
+    who: str
     label: str
     text: str
     tokens: int | None
@@ -134,13 +134,14 @@ def _side(
     of: Opened, written: Mapping[str, Mapping[int, Generated]], which: str, budget: int | None, seed: int, prompt: Prompt
 ) -> Side | None:
     if which == OWN:
-        return Side(OWN, "The record itself", prompt.continuation, None, True)
+        return Side("The record itself", "The record itself", prompt.continuation, None, True)
     cell = _cell(of, which, budget, seed)
     text = written.get(cell.name, {}).get(prompt.number) if cell else None
     if cell is None or text is None:
         return None
     n = "" if cell.budget is None else f", {cell.sentences:,} sentences, {cell.tokens:,} tokens"
-    return Side(which, f"{of.labels.get(which, which)}{n}", text.text, text.tokens, text.ended)
+    who = of.labels.get(which, which)
+    return Side(who, f"{who}{n}", text.text, text.tokens, text.ended)
 
 
 def _cell(of: Opened, which: str, budget: int | None, seed: int) -> Cell | None:
@@ -203,12 +204,12 @@ def _verdicts(of: Opened, prompt: Prompt, left: Side, right: Side) -> None:
     if not rows:
         st.caption("No judge has read this pair; Win rates says how to ask one.")
         return
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What judges said of these two texts", height=46 + 35 * len(rows))
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What judges said of these two texts", height="content")
     st.caption("A judge sees no names and reads both orders; a verdict that changes with the order is a tie.")
 
 
 def _row(label: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any]:
-    names = {A: left.label, B: right.label}
+    names = {A: left.who, B: right.who}
     winner = names.get(verdict.winner, "tie" + (" (the order changed it)" if verdict.flipped else ""))
     if verdict.addressed:
         winner += " (a text speaks to the judge and cannot win)"
@@ -217,7 +218,7 @@ def _row(label: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any
         "verdict": visible(one_line(winner, 90)),
         "left first": _said(verdict.forward, ("left", "right")),
         "right first": _said(verdict.backward, ("right", "left")),
-        "in the judge's words": "; ".join(dict.fromkeys(w for r in verdict.readings if (w := words_of(r)))),
+        "in the judge's words": _words(verdict),
     }
 
 
@@ -227,16 +228,24 @@ def _said(one: Reading | None, places: tuple[str, str]) -> str:
     return {FIRST: f"the {places[0]} one", SECOND: f"the {places[1]} one"}.get(one.said, SAID.get(one.said, "?"))
 
 
-def words_of(one: Reading) -> str:
+def _words(verdict: Verdict) -> str:
+    """What is behind both readings; of a judge that reads each text alone the second order has nothing new."""
+    said = [words_of(r, names) for r, names in zip(verdict.readings, (("left", "right"), ("right", "left")), strict=True)]
+    alone = verdict.forward is not None and "target" in verdict.forward.facts
+    return "; ".join(dict.fromkeys(s for s in (said[:1] if alone else said) if s))
+
+
+def words_of(one: Reading, names: tuple[str, str]) -> str:
     """What is behind a reading: the reply where one was kept, else its numbers."""
     facts = one.facts
     if isinstance(facts.get("reply"), str):
         return f"“{visible(one_line(facts['reply'], 200))}”"
     if "target" in facts:
         first, second = (_nats(facts.get(name)) for name in ("nats_first", "nats_second"))
-        return f"first {first}, second {second} nats a token; the corpus' own texts {_nats(facts['target'])}, nearer wins"
+        own = _nats(facts["target"])
+        return f"{names[0]} {first}, {names[1]} {second} nats a token; the corpus' own texts {own}, nearer wins"
     if "p_first" in facts:
-        return f"probability of the first {_nats(facts['p_first'])}"
+        return f"probability of the {names[0]} one {_nats(facts['p_first'])}, read first"
     return ""
 
 

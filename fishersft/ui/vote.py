@@ -21,9 +21,9 @@ from fishersft.ui.side_by_side import boxed
 
 CHOICES = {"1": "left", "2": "right", "0": "neither"}
 BUTTONS = (
-    ("1", "Left is better", ":material/looks_one:"),
-    ("0", "Tie", ":material/exposure_zero:"),
-    ("2", "Right is better", ":material/looks_two:"),
+    ("1", "Left is better"),
+    ("0", "Tie"),
+    ("2", "Right is better"),
 )
 
 
@@ -83,10 +83,9 @@ def _ballot(of: Opened, ballot: Ballot, voter: str, done: int, every: int) -> No
             st.markdown(f"**{place}**")
             boxed(text)
     row = st.container(horizontal=True, horizontal_alignment="center", key="vote-buttons")
-    for choice, label, icon in BUTTONS:
+    for choice, label in BUTTONS:
         row.button(
             label,
-            icon=icon,
             key=f"vote-{choice}-{ballot.id}",
             shortcut=choice,
             on_click=_cast,
@@ -149,7 +148,7 @@ def _agreement(of: Opened) -> None:
         st.caption("No vote is kept for this run yet.")
         return
     count = len(people.report.judged)
-    st.caption(f"{count:,} {'vote is' if count == 1 else 'votes are'} kept for this run, by whom- and whenever.")
+    st.caption(f"{_votes(count)} {'is' if count == 1 else 'are'} kept for this run.")
     for judge in (t for t in told if t.id != PEOPLE):
         st.markdown(escape_markdown(agreement(people.report.judged, judge)))
 
@@ -162,11 +161,15 @@ def agreement(voted: tuple[Judged, ...], judge: Any) -> str:
         return f"People and {label}: no pair that both have judged."
     if found.kappa != found.kappa:
         told = "kappa cannot be told where both only ever say one thing"
-        return f"People and {label}: the same verdict in {found.observed:.0%} of {found.n:,} votes; {told}."
+        return f"People and {label}: the same verdict in {found.observed:.0%} of {_votes(found.n)}; {told}."
     return (
         f"People and {label}: kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f}), the same verdict in "
-        f"{found.observed:.0%} of {found.n:,} votes. 0 is chance, 1 is full agreement; ties count as a third verdict."
+        f"{found.observed:.0%} of {_votes(found.n)}. 0 is chance, 1 is full agreement; ties count as a third verdict."
     )
+
+
+def _votes(n: int) -> str:
+    return f"{n:,} {'vote' if n == 1 else 'votes'}"
 
 
 def _given(prompt: str) -> None:

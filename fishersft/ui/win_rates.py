@@ -100,8 +100,7 @@ def _report(of: Opened, judge: Told, every: list[Told]) -> None:
 
 
 def _voted(report: Report) -> str:
-    n = len(report.judged)
-    return f"{n:,} {'vote' if n == 1 else 'votes'}; the sides were drawn, so a habit of voting left favours nobody."
+    return f"{len(report.judged):,} votes; the sides were drawn, so a habit of voting left favours nobody."
 
 
 def _against(of: Opened, report: Report, name: str) -> None:
@@ -148,7 +147,7 @@ def _table(of: Opened, report: Report) -> None:
         frame if paper else frame.drop(columns="the paper's"),
         hide_index=True,
         alt="Every comparison at every budget",
-        height=min(420, 46 + 35 * len(rows)),
+        height="content" if len(rows) < 16 else 480,
     )
     note = f" The column of the paper is not ours: {SOURCE}, GPT-4o as the judge, without intervals." if paper else ""
     st.caption(
