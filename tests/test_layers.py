@@ -22,6 +22,8 @@ BELOW = {
     "projection": {"errors"},
     "plots": {"curves"},
     "curve_plots": {"curves", "plots"},
+    "generation_plots": {"plots"},
+    "reading": set(),
     "sentence_map": {"plots"},
     "explain": {"design", "lm"},
 }

@@ -139,6 +139,13 @@ def _offer(of: Opened, asked: Asked) -> None:
     if asked.kind == LLM and not (asked.base_url and asked.model):
         st.caption("Name the server and its model to go on.")
         return
+    if asked.kind == REFERENCE and of.run.reference_model is None:
+        st.info(
+            "The reference judge reads with the model tuned on the whole pool, and this run came without its weights. Take a server "
+            "or a local model, or fine-tune again with the whole pool.",
+            icon=":material/info:",
+        )
+        return
     if asked.kind == LOCAL and asked.model in ("reference", "llm"):
         raise JudgeError(f"'{asked.model}' is not a model's folder or hub id; choose that judge above.")
     with sound(of.run):

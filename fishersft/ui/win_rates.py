@@ -139,7 +139,7 @@ def _table(of: Opened, report: Report) -> None:
         row |= {"p": f"{line.p_value:.2g}", "at equal length (95 %)": shown(line.adjusted) if line.adjusted else "–"}
         row |= {"prompts": line.prompts, "prompts for 5 points": line.needed[0] or None}
         theirs = paper_rate(of.corpus, line)
-        row["the paper's"] = f"{theirs:.0%}" if theirs is not None else "–"
+        row["the paper's"] = f"{100 * theirs:.0f} %" if theirs is not None else "–"
         paper = paper or theirs is not None
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -167,7 +167,7 @@ def _paper(of: Opened) -> None:
         rows = [
             {
                 "TokenOD against": names.get(other, other),
-                **{f"n = {n:,}": f"{v:.0%}" for n, v in zip(BUDGETS, rates, strict=True)},
+                **{f"n = {n:,}": f"{100 * v:.0f} %" for n, v in zip(BUDGETS, rates, strict=True)},
             }
             for other, rates in WIN_RATES[of.corpus].items()
         ]
