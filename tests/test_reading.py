@@ -1,5 +1,7 @@
 """The word diff: what is marked differs, what is not is common, and nothing of the text is lost."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +38,7 @@ def test_the_share_is_counted_in_words_of_both():
 def test_spans_joined_are_the_text_and_the_marks_turn_around_with_the_texts(one, other):
     left, right = compared(one, other)
     assert ("".join(s.text for s in left), "".join(s.text for s in right)) == (one, other)
-    assert all(a.differs != b.differs for a, b in zip(left, left[1:], strict=False))
+    assert all(a.differs != b.differs for a, b in itertools.pairwise(left))
     assert (one.split() == other.split()) <= (not marked(left) and not marked(right))
 
 

@@ -164,9 +164,13 @@ def _chart(of: Opened, how: How) -> None:
     )
 
 
-def chart_config(name: str) -> dict[str, Any]:
-    """Of a chart whose picture is saved under this name."""
-    return {**BUTTONS, "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2}}
+def chart_config(name: str, *, always: bool = True) -> dict[str, Any]:
+    """Of a chart whose picture is saved under this name; the buttons are seen always, or under the pointer."""
+    return {
+        **BUTTONS,
+        "displayModeBar": True if always else "hover",
+        "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2},
+    }
 
 
 def _table(of: Opened, how: How) -> None:

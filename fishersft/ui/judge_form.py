@@ -141,8 +141,8 @@ def _offer(of: Opened, asked: Asked) -> None:
         return
     if asked.kind == REFERENCE and of.run.reference_model is None:
         st.info(
-            "The reference judge reads with the model tuned on the whole pool, and this run came without its weights. Take a server "
-            "or a local model, or fine-tune again with the whole pool.",
+            "The reference judge reads with the model tuned on the whole pool, and this run came without its weights. Take a "
+            "server or a local model, or fine-tune again with the whole pool.",
             icon=":material/info:",
         )
         return

@@ -19,6 +19,7 @@ from fishersft.ui.generations import visit
 from fishersft.ui.session import public
 from fishersft.ui.side_by_side import boxed
 
+FEW = 8  # votes; an interval of fewer would say nothing
 CHOICES = {"1": "left", "2": "right", "0": "neither"}
 BUTTONS = (
     ("1", "Left is better"),
@@ -159,6 +160,9 @@ def agreement(voted: tuple[Judged, ...], judge: Any) -> str:
     label = visible(one_line(judge.label, 60))
     if found.n == 0:
         return f"People and {label}: no pair that both have judged."
+    if found.n < FEW:
+        told = f"kappa is told from {FEW} votes on"
+        return f"People and {label}: the same verdict in {round(found.observed * found.n)} of {_votes(found.n)}; {told}."
     if found.kappa != found.kappa:
         told = "kappa cannot be told where both only ever say one thing"
         return f"People and {label}: the same verdict in {100 * found.observed:.0f} % of {_votes(found.n)}; {told}."

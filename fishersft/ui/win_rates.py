@@ -71,7 +71,9 @@ def _report(of: Opened, judge: Told, every: list[Told]) -> None:
     with left:
         st.subheader("Who wins against whom", anchor=False)
         fig = generation_plots.matrix_figure(report.matrix, of.labels, dark=dark())
-        st.plotly_chart(fig, theme=None, key=f"matrix-{name}", config=chart_config(f"win-rates-{name}"), alt="Win rates by pair")
+        st.plotly_chart(
+            fig, theme=None, key=f"matrix-{name}", config=chart_config(f"win-rates-{name}", always=False), alt="Win rates by pair"
+        )
         st.caption(
             "How often the row wins, over all budgets and seeds, ties as halves, with 95 % intervals; blue wins, orange loses."
         )
