@@ -1,4 +1,4 @@
-"""The panels of the Runs page: jobs, kept selections and error curves; look, steer, export, delete.
+"""The panels of the Runs page: jobs, kept selections, error curves and fine-tuned runs; look, steer, export, delete.
 
 A new kind of saved run gets a function here and a line in `SECTIONS`.
 """
@@ -15,7 +15,8 @@ import streamlit as st
 
 from fishersft.corpus import export
 from fishersft.errors import FisherSFTError
-from fishersft.runs import curve_results, jobs, selections
+from fishersft.runs import curve_results, finetune_found, jobs, selections
+from fishersft.runs.finetune_run import RUN
 from fishersft.ui import components, job_panel
 from fishersft.ui.components import one_line, visible, visible_text
 from fishersft.ui.session import public
@@ -30,6 +31,8 @@ def choose_section() -> str:
         st.session_state["show"] = "jobs"
     elif "run" in st.query_params and "show" not in st.session_state:
         st.session_state["show"] = "selections"
+    elif "finetuned" in st.query_params and "show" not in st.session_state:
+        st.session_state["show"] = "generations"
     section = st.segmented_control(
         "Show",
         list(SECTIONS),
@@ -37,7 +40,8 @@ def choose_section() -> str:
         required=True,
         key="show",
         bind="query-params",
-        help="Jobs: long work in the background. Selections: what `fishersft select` kept. Curves: results of error curves.",
+        help="Jobs: long work in the background. Selections: what `fishersft select` kept. Curves: results of error curves. "
+        "Generations: runs of fine-tuning.",
     )
     return str(section)
 
@@ -69,6 +73,8 @@ def job_section() -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     if job.kind == "curves" and job.out and job.state == "done":
         _to_curves(row, job.out.name)
+    if job.kind in ("finetune", "judge") and job.out and (job.out / RUN).exists():
+        _to_generations(row, job.out.name)
     if job.ended:
         _delete(row, job.id, "its row and its log; what it made stays", partial(jobs.remove, job.id), "job")
 
@@ -137,7 +143,39 @@ def curve_section() -> None:
         _delete(row, chosen.id, "this result and its records", partial(curve_results.remove, chosen.id), "result")
 
 
-SECTIONS: dict[str, Callable[[], None]] = {"jobs": job_section, "selections": selection_section, "curves": curve_section}
+def finetune_section() -> None:
+    """Runs of fine-tuning: those that ship and those of the visitor's own."""
+    there = {run.folder.name: run for run in finetune_found.found()}
+    rows = [
+        {
+            "finetuned": name,
+            "what": components.visible_text(one_line(finetune_found.told(run), 160)),
+            "done": len(run.cells) / max(1, len(run.about.get("cells", []))),
+            "made": "shipped" if finetune_found.shipped(run) else f"{finetune_found.made(run):%Y-%m-%d %H:%M}",
+        }
+        for name, run in there.items()
+    ]
+    if not rows:
+        _empty("No run of fine-tuning yet.", "pages/generations.py", "Go to Generations")
+        return
+    name = _table(rows, "finetuned", next(iter(there)))
+    chosen = there.get(name or "")
+    if chosen is None:
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    _to_generations(row, chosen.folder.name)
+    going = any(job.out == chosen.folder and not job.ended for job in jobs.jobs())
+    if not finetune_found.shipped(chosen) and not going:
+        what = "this run with its models and texts; votes and verdicts on them stay"
+        _delete(row, chosen.folder.name, what, partial(finetune_found.remove, chosen.folder.name), "finetuned")
+
+
+SECTIONS: dict[str, Callable[[], None]] = {
+    "jobs": job_section,
+    "selections": selection_section,
+    "curves": curve_section,
+    "generations": finetune_section,
+}
 
 
 def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
@@ -180,6 +218,10 @@ def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
 
 def _to_curves(row: Any, id: str) -> None:
     row.page_link("pages/curves.py", label="Open in Curves", icon=":material/show_chart:", query_params={"result": id})
+
+
+def _to_generations(row: Any, name: str) -> None:
+    row.page_link("pages/generations.py", label="Open in Generations", icon=":material/forum:", query_params={"run": name})
 
 
 def _delete(row: Any, id: str, what: str, remove: Callable[[], None], key: str) -> None:
