@@ -1,4 +1,4 @@
-"""Print the README's tables of what fine-tuning came to, from the shipped results in `results/`, and the commands that made them."""
+"""Print the README's tables of what fine-tuning came to, from the shipped results in `results/`, and their commands."""
 
 import json
 import shlex
@@ -55,7 +55,8 @@ def win_rates(reports: dict[str, Any]) -> list[str]:
 
 
 def rivals(matched: dict[str, Any]) -> list[str]:
-    rows = [["corpus", "tokens", "untuned", "Uniform", "MatchedOD", "Stratified", "MatchedOD, p95", "Stratified, p95"], ["---"] * 8]
+    heads = ["corpus", "tokens", "untuned", "Uniform", "MatchedOD", "Stratified", "MatchedOD, p95", "Stratified, p95"]
+    rows = [heads, ["---"] * 8]
     for name, result in matched.items():
         at = {line["selector"]: line for line in result["lines"]}
         row = [MATCHED[name], f"{at['matched_od']['tokens']:,.0f}"]
