@@ -23,6 +23,7 @@ CHROMIUM = (
 )
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (install chromium, or set CHROMIUM to its path)"),
 ]

@@ -122,6 +122,7 @@ def test_a_finished_run_does_nothing_again(finished, corpus, model):
     assert {p: p.stat().st_mtime_ns for p in out.rglob("cell.json")} == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corpus, model, tmp_path):
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "fishersft", *map(str, arguments(corpus, model, out, *FEWER)), "--checkpoint-every", "0"]
@@ -141,6 +142,7 @@ def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corp
         assert whole.texts(name) == killed.texts(name)
 
 
+@pytest.mark.slow
 def test_processes_of_a_launcher_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path):
     out = tmp_path / "shared"
     words = map(str, arguments(corpus, model, out, *FEWER))
