@@ -81,6 +81,15 @@ class TestSections:
         assert "held-out record 103" in words_of(at)
         assert [at.query_params[k] for k in ("left", "right", "at", "draw", "prompt")] == ["longest", "base", "50", "1", "3"]
 
+    def test_another_run_is_opened_by_its_box_and_stays_open(self, run, home):
+        tuned_run(home / "runs" / "other", budgets=(77,))
+        at = section("Read", run="abc123")
+        at.selectbox(key="run-choice").set_value("other").run()
+        assert at.query_params["run"] == "other"
+        assert "Token Od, 77 sentences" in words_of(at)
+        button(at, "prompt-on").click().run()
+        assert at.selectbox(key="run-choice").value == "other"
+
     @pytest.mark.parametrize(
         ("bad", "said"),
         [({"run": "../../etc"}, "no run '../../etc'"), ({"run": "nowhere"}, "no run 'nowhere'"), ({"left": "magic"}, "left=magic"),
