@@ -5,6 +5,7 @@ import re
 import types
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from fishersft import bundle
 from fishersft.judge.report import Report
@@ -17,6 +18,7 @@ from fishersft.ui.generation_data import begun
 from fishersft.ui.held_out import live_losses, standing
 from fishersft.ui.judge_form import LLM, REFERENCE, Asked, secrets_for
 
+from .conftest import ROOT
 from .judged_run import words
 from .test_pages import HOSTILE, figure, open_page, text_of
 from .tuned_run import Digests, tuned_run
@@ -36,7 +38,13 @@ def judged(run, judge=None):
 
 
 def section(name, **address):
-    return open_page("generations", section=name, **address)
+    """A section of the page as its address opens it."""
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    for key, value in {"section": name, **address}.items():
+        at.query_params[key] = value
+    at.switch_page("pages/generations.py").run()
+    assert not at.exception, at.exception
+    return at
 
 
 def words_of(at):
@@ -80,6 +88,15 @@ class TestSections:
         assert "Longest, 50 sentences" in words_of(at)
         assert "held-out record 103" in words_of(at)
         assert [at.query_params[k] for k in ("left", "right", "at", "draw", "prompt")] == ["longest", "base", "50", "1", "3"]
+
+    def test_another_run_is_opened_by_its_box_and_stays_open(self, run, home):
+        tuned_run(home / "runs" / "other", budgets=(77,))
+        at = section("Read", run="abc123")
+        at.selectbox(key="run-choice").set_value("other").run()
+        assert at.query_params["run"] == "other"
+        assert "Token Od, 77 sentences" in words_of(at)
+        button(at, "prompt-on").click().run()
+        assert at.selectbox(key="run-choice").value == "other"
 
     @pytest.mark.parametrize(
         ("bad", "said"),

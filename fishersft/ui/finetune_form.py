@@ -24,7 +24,7 @@ from fishersft.runs.finetune_cost import Cost, Speed, cost_of
 from fishersft.runs.finetuning import Plan
 from fishersft.selectors import find_selector, registry
 from fishersft.ui import cached, components, job_panel
-from fishersft.ui.generations import FINETUNE, visit, watched
+from fishersft.ui.generations import FINETUNE, RESULTS, visit, watched
 from fishersft.ui.session import Session, public
 
 SELECTORS = ("token_od", "uniform", "longest", "matched_od")
@@ -41,11 +41,7 @@ def section(visitor: Session) -> None:
     job = watched(FINETUNE)
     if job is not None and job.out and job.state == "done":
         row = st.container(horizontal=True)
-        if row.button("Open its results", icon=":material/insights:", key="open-finished", type="primary"):
-            visit().run = job.out.name
-            st.session_state["section"] = "Results"
-            st.query_params["run"] = job.out.name
-            st.rerun()
+        row.button("Open its results", icon=":material/insights:", key="open-finished", on_click=_open, args=(job.out.name,))
     corpus, model = cached.corpus(visitor.choice), visitor.choice.model
     name, read_by = (components.escape_markdown(components.one_line(x, 60)) for x in (corpus.name, model))
     row = st.container(horizontal=True, vertical_alignment="center")
@@ -65,6 +61,12 @@ def section(visitor: Session) -> None:
         _offer(visitor, asked, plan)
     except FisherSFTError as error:
         components.problem(str(error))
+
+
+def _open(name: str) -> None:
+    """Show a run's results."""
+    visit().run = name
+    st.session_state["section"] = RESULTS
 
 
 def _form() -> Values:
@@ -89,7 +91,7 @@ def _form() -> Values:
         help="Sentences: everyone gets n. Tokens: as many as the first selector's first n sentences have, which is the fair one "
         "where texts differ in length.",
     )
-    a, b, c, d, e = st.columns([2, 2, 1, 1, 1])
+    a, b, c, d, e = st.columns([2, 2, 1, 1, 1], vertical_alignment="bottom")
     values["rate"] = a.segmented_control("Learning rate", [FOUND, GIVEN], default=FOUND, required=True)
     values["learning_rate"] = b.number_input(
         "If given",

@@ -89,13 +89,19 @@ def choose_run() -> Opened | None:
         st.session_state["run-choice"] = visit().run
     elif st.session_state.get("run-choice") not in there:
         st.session_state.pop("run-choice", None)
-    name = st.selectbox("Run", list(there), key="run-choice", format_func=lambda name: _label(there[name]))
+    name = st.selectbox(
+        "Run", list(there), key="run-choice", format_func=lambda name: _label(there[name]), on_change=_another_run
+    )
     if name != visit().run:
         visit().run, visit().cast = str(name), None
     if st.query_params.get("run") != name:
         st.query_params["run"] = str(name)
     st.session_state["generations_asked"] = name
     return opened(there[str(name)])
+
+
+def _another_run() -> None:
+    visit().run, visit().cast = st.session_state["run-choice"], None
 
 
 def _label(run: FineTuneRun) -> str:
@@ -115,15 +121,20 @@ def headline(of: Opened) -> None:
     records, held_out = about["corpus"].get("records", 0), about["corpus"].get("held_out", 0)
     size = f", {records:,} records ({held_out:,} held out)" if records else ""
     rate = about.get("training", {}).get("learning_rate")
-    trained = f", {about['training'].get('epochs')} epochs, learning rate {_rate(of, rate)}" if rate is not None else ""
+    trained = f", {_epochs(about)}, learning rate {_rate(of, rate)}" if rate is not None else ""
     st.markdown(
         f"**{corpus}**{size}, **{model}** tuned on each selection, at equal {components.escape_markdown(str(about['equal']))}"
         f"{trained}"
     )
-    if len(of.cells) < of.planned:
+    if 0 < len(of.cells) < of.planned:
         st.info(
             f"{len(of.cells)} of {of.planned} models are finished; what is shown is of these.", icon=":material/hourglass_top:"
         )
+
+
+def _epochs(about: dict[str, Any]) -> str:
+    epochs = about["training"].get("epochs")
+    return components.escape_markdown(f"{epochs} epoch{'s' * (epochs != 1)}"[:20])
 
 
 def _rate(of: Opened, asked: Any) -> str:

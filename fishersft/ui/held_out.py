@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,18 +16,21 @@ import pandas as pd
 import streamlit as st
 
 from fishersft import generation_plots
+from fishersft.runs import finetune_found
 from fishersft.runs.finetune_result import BASELINE, Line, written
 from fishersft.runs.finetune_run import BASE
 from fishersft.runs.finetuning import LOSSES, RATE, WORK
 from fishersft.ui import components
-from fishersft.ui.generation_data import Opened, opened
+from fishersft.ui.generation_data import Opened
 from fishersft.ui.generations import FINETUNE, watched
 from fishersft.ui.job_panel import EVERY
 from fishersft.ui.theme import dark
 
+PAUSE = 10.0  # seconds between two readings of a run that goes on
 MEASURES = {"mean": "mean", "95th percentile": "p95", "largest": "max", "worst topic": "worst"}
 BUTTONS = {"displaylogo": False, "displayModeBar": True, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
-PYTHON = """from fishersft.runs.finetune_result import FineTuneResult
+PYTHON = """from fishersft.runs import finetune_found
+from fishersft.runs.finetune_result import FineTuneResult
 from fishersft.runs.finetune_run import read_run
 
 result = FineTuneResult(read_run({name!r}))
@@ -239,8 +243,11 @@ def _found_rate(of: Opened) -> None:
 
 @st.fragment(run_every=EVERY)
 def _going_on(of: Opened) -> None:
-    """Losses of the models that are being trained; the page is drawn anew when one is finished."""
-    if opened(of.run).stamp != of.stamp:
+    """Losses of the models that are being trained; the page is drawn anew when more are finished, but not all the time."""
+    drawn = st.session_state.setdefault(f"drawn-{of.name}", (of.stamp, time.monotonic()))
+    if drawn[0] != of.stamp:
+        st.session_state[f"drawn-{of.name}"] = (of.stamp, time.monotonic())
+    elif finetune_found.stamp(of.run) != of.stamp and time.monotonic() - drawn[1] > PAUSE:
         st.rerun()
     live = live_losses(of.run.folder)
     if not live:
