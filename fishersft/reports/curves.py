@@ -99,7 +99,9 @@ def _figures(result: Result) -> list[tuple[str, str, Callable[[bool], go.Figure]
 
 def _figure(draw: Callable[[bool], go.Figure], id: str, name: str, title: str) -> Figure:
     heading = f"{title[:1].upper()}{title[1:]}"
-    return Figure.of(draw, f"{id}-{name}", f"{heading}: a line a selector with a band; the numbers are in the tables.", heading)
+    return Figure.of(
+        draw, f"{id}-{name}", f"{heading}: a line a selector with a band; the numbers are in the tables.", f"{heading}."
+    )
 
 
 def _slopes(result: Result) -> Table:
