@@ -58,7 +58,7 @@ def test_a_folder_gets_csv_json_html_and_records(folder):
     np.testing.assert_allclose(table["maximum"], [row["maximum"] for row in summary["table"]])
     assert summary["fits"]["slopes"]["token_od"]["value"] < 0
     html = (folder / "curves.html").read_text(encoding="utf-8")
-    assert "Plotly.newPlot" in html
+    assert "Plotly.react" in html
     assert 'src="http' not in html  # self-contained
 
 
