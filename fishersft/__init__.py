@@ -11,6 +11,8 @@ from fishersft.errors import FisherSFTError, UserError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import CausalLM, load_model
 from fishersft.runs.comparison import compare
+from fishersft.runs.finetuning import finetune_all as finetune
+from fishersft.runs.judging import judge_all as judge_texts
 from fishersft.runs.pipeline import embed, load_pool, select
 from fishersft.runs.store import Store
 from fishersft.selectors import Budget, Pick, Pool, Selection, Selector, make_selector, registry
@@ -36,6 +38,8 @@ __all__ = [
     "__version__",
     "compare",
     "embed",
+    "finetune",
+    "judge_texts",
     "load_corpus",
     "load_model",
     "load_pool",

@@ -19,7 +19,7 @@ BAD = [
     )],
     *[("learn", bad) for bad in ({"lesson": "magic"}, {"lesson": "ellipse", "points": "zzz"}, {"lesson": "returns", "record": "x1"})],
     *[("runs", bad) for bad in (
-        {"show": "magic"}, {"job": "ffff"}, {"run": "ffff"}, {"tuning": "ffff"}, {"result": "nothing"},
+        {"show": "magic"}, {"job": "ffff"}, {"run": "ffff"}, {"finetuned": "ffff"}, {"result": "nothing"},
     )],
 ]  # fmt: skip
 

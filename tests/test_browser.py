@@ -16,12 +16,14 @@ import pytest
 
 from .conftest import ROOT
 from .test_pages import HOSTILE
+from .tuned_run import tuned_run
 
 CHROMIUM = (
     os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (install chromium, or set CHROMIUM to its path)"),
 ]
@@ -354,5 +356,36 @@ def test_an_installed_wheel_opens_the_same_dashboard_outside_the_checkout(page, 
     try:
         opened(page, address)
         assert "120 of 1,250" in page.inner_text('[data-testid="stMain"]')
+    finally:
+        server.terminate()
+
+
+def test_blind_votes_are_cast_by_the_keys_1_2_and_0_and_names_come_after(page, tmp_path):
+    home = tmp_path / "home"
+    tuned_run(home / "runs" / "abc123", selectors=("token_od", "uniform", "longest"))
+    server, address = started([sys.executable, "-m", "fishersft", "app"], {**os.environ, "FISHERSFT_HOME": str(home)}, tmp_path)
+    try:
+        page.goto(f"{address}/generations?run=abc123&section=Vote")
+        names = ("Token Od", "Uniform", "Longest")
+        for key, said in (("1", "left"), ("2", "right"), ("0", "neither")):
+            page.wait_for_selector("text=Left is better")
+            settle(page)
+            main = page.locator('[data-testid="stMain"]')
+            assert not any(f"{side}: {name}" in main.inner_text() for side in ("Left", "Right") for name in names)
+            page.keyboard.press(key)
+            page.wait_for_selector(f"text=Your vote is kept: {said}")
+            settle(page)
+            assert sum(f"{side}: {name}" in main.inner_text() for side in ("Left", "Right") for name in names) == 2
+            page.keyboard.press("n")
+        page.wait_for_selector("text=Pair 4 of 18")
+        field = page.get_by_role("textbox", name="Voter")
+        field.click()
+        field.press("End")
+        field.press("1")  # typed into a field it is a letter, not a vote
+        field.press("Tab")
+        page.wait_for_selector("text=Pair 1 of 18")
+        settle(page)
+        assert field.input_value() == "you1"
+        assert "3 votes are kept" in page.inner_text('[data-testid="stMain"]')
     finally:
         server.terminate()

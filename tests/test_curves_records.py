@@ -33,6 +33,7 @@ def numbers(folder):
     return sorted(({k: v for k, v in r.items() if k != "seconds"} for r in records), key=key_of)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_numbers(tmp_path, workers):

@@ -26,7 +26,7 @@ from fishersft.runs.engine import Engine
 
 from .conftest import random_blocks
 
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 
 @pytest.fixture(scope="module")

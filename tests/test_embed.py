@@ -116,6 +116,7 @@ fishersft.embed("demo", "mini", store=fishersft.Store(fishersft.Store.default().
 """
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_loses_at_most_the_batch_in_hand(home, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BATCH_TOKENS", 512)
     child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)

@@ -122,6 +122,7 @@ def test_a_finished_run_does_nothing_again(finished, corpus, model):
     assert {p: p.stat().st_mtime_ns for p in out.rglob("cell.json")} == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corpus, model, tmp_path):
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "fishersft", *map(str, arguments(corpus, model, out, *FEWER)), "--checkpoint-every", "0"]
@@ -141,18 +142,16 @@ def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corp
         assert whole.texts(name) == killed.texts(name)
 
 
-def test_two_processes_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path):
+@pytest.mark.slow
+def test_processes_of_a_launcher_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path):
     out = tmp_path / "shared"
-    command = [sys.executable, "-m", "fishersft", *map(str, arguments(corpus, model, out, *FEWER))]
+    words = map(str, arguments(corpus, model, out, *FEWER))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "fishersft", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    both = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        for _ in range(2)
-    ]
-    told = [process.communicate(timeout=200)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
+    both = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    assert both.returncode == 0, both.stderr
     for name in read_run(out).about["cells"]:
-        assert sum(f"{name}: " in text for text in told) == 1
+        assert both.stderr.count(f"{name}: ") == 1
     whole, shared = read_run(finished[0]), read_run(out)
     assert all(np.array_equal(whole.nats(n), shared.nats(n)) for n in shared.about["cells"])
 
@@ -180,6 +179,7 @@ def test_at_equal_tokens_nobody_gets_more_than_the_reference(corpus, model, tmp_
         assert reference.sentences == n
         assert 0.8 * reference.tokens < other.tokens <= reference.tokens
         assert other.sentences > n
+        assert other.facts["steps"] == reference.facts["steps"]  # as many tokens a step, or more steps would win
 
 
 def test_the_learning_rate_is_found_on_a_uniform_draw_of_the_pool(corpus, model, tmp_path):

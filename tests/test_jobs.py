@@ -25,7 +25,7 @@ from fishersft.runs.store import Store
 
 from .test_cli import run as fishersft_command
 
-pytestmark = pytest.mark.xdist_group("jobs")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("jobs")]
 
 STRANGER = """
 import os, pathlib, signal, subprocess, sys, time

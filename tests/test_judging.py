@@ -147,6 +147,7 @@ class TestWhatIsKept:
         assert again.asked > 0 and list(home.glob(f"{verdicts.FILE}.damaged-*"))
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_costs_only_what_was_under_way(chat, tmp_path, home):
     """A real kill -9 of the command; the rest is asked, and the numbers are those of a judging that nothing stopped."""
     folder = make_run(tmp_path / "run", prompts=20, model=False, write=lambda c, k: f" {c[: 3 + k % 5]} wrote {k * 7 % 11} lines")

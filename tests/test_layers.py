@@ -23,6 +23,8 @@ BELOW = {
     "plots": {"curves"},
     "curve_plots": {"curves", "plots"},
     "compare_plots": {"plots", "sentence_map"},
+    "generation_plots": {"plots"},
+    "reading": set(),
     "sentence_map": {"plots"},
     "lessons": {"errors", "design", "plots"},
     "explain": {"design", "lm"},

@@ -30,6 +30,7 @@ def test_quick_start_has_exactly_two_commands():
     assert "pytest" in commands[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", blocks(section("Command line"), "sh")[0].strip().splitlines())
 def test_every_command_runs(line, tmp_path):
     arguments = shlex.split(line, comments=True)[1:]
@@ -52,6 +53,7 @@ def test_the_selector_example_keeps_the_contract():
     assert chosen.tokens.tolist() == sorted(rows.tokens)[:5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "table"), re.findall(r"<!-- table: python (.*?) -->\n(.*?)<!-- end -->", README, re.S))
 def test_a_table_is_what_its_command_prints(script, table):
     printed = subprocess.run(

@@ -102,7 +102,12 @@ class TestSelection:
         page = selection_page(kept)
         text = Tags(page.html()).text
         assert "TokenOD chose 3 of 8 sentences" in text
-        for told in (kept.manifest["corpus_fingerprint"], "sigma2 1", "fishersft select small.jsonl", f"fishersft export {kept.id}"):
+        for told in (
+            kept.manifest["corpus_fingerprint"],
+            "sigma2 1",
+            "fishersft select small.jsonl",
+            f"fishersft export {kept.id}",
+        ):
             assert told in text
         table = next(b for p in page.parts for b in p.blocks if isinstance(b, Table) and b.head[:2] == ("pick", "record"))
         assert [int(row[1]) for row in table.rows] == kept.picks["index"].tolist()

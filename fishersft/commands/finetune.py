@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "token_od,uniform,longest"
 TRAINING = ("learning_rate", "epochs", "batch", "warmup", "weight_decay", "lora", "rank", "precision")
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT")
 WHERE = ("out", "as_json", "threads", "device", "checkpoint_seconds")
 SAMPLING = ("prompts", "prompt_tokens", "new_tokens", "temperature", "top_p", "sampling_seed")
 
@@ -38,7 +40,13 @@ def finetune_options(command: Any) -> Any:
         [
             click.option("--learning-rate", type=float, help="The highest.  [default: found on a uniform draw]"),
             click.option("--epochs", type=int, default=t.epochs, show_default=True, help="Passes over a selection."),
-            click.option("--batch", type=int, default=t.batch, show_default=True, help="Sentences a step."),
+            click.option(
+                "--batch",
+                type=int,
+                default=t.batch,
+                show_default=True,
+                help="Sentences a step; at equal tokens the reference's: all take as many steps.",
+            ),
             click.option("--warmup", type=float, default=t.warmup, show_default=True, help="Share of steps that warm up."),
             click.option("--weight-decay", type=float, default=t.weight_decay, show_default=True),
             click.option("--lora", is_flag=True, help="Tune low-rank adapters instead of all weights."),
@@ -101,6 +109,7 @@ def finetune(out: Path | None, as_json: bool, threads: int | None, **options: An
     from fishersft.runs.finetuning import finetune_run
 
     plan = plan_of(options)
+    work_alone(options)
     corpus, folder = load(options, threads)
     with stages() as on_stage:
         run = finetune_run(
@@ -129,6 +138,22 @@ def finetune(out: Path | None, as_json: bool, threads: int | None, **options: An
         return click.echo(json.dumps({**result.as_dict(), "out": str(run.folder)}))
     click.echo(result.markdown())
     click.echo(f"\nNats a held-out token. Run {run.id} in {run.folder}; fishersft judge {out or run.id} compares its texts.")
+
+
+def work_alone(options: dict[str, Any]) -> None:
+    """Under `torchrun` or `accelerate launch`, be one of several workers that share the cells, each on its own GPU.
+
+    A cell is one process' work: their wish to train one model together is taken out of the environment.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return
+    import torch
+
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if options["device"] == "auto" and torch.cuda.device_count() > rank:
+        options["device"] = f"cuda:{rank}"
+    for name in [n for n in os.environ if n in LAUNCHER or n.startswith(("ACCELERATE_", "TORCHELASTIC_"))]:
+        del os.environ[name]
 
 
 def plan_of(options: dict[str, Any]) -> Plan:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fishersft.commands.finetune import WHERE, finetune_options, plan_of, write_result
+from fishersft.commands.finetune import WHERE, finetune_options, plan_of, work_alone, write_result
 from fishersft.commands.options import (
     CORPUS_HELP,
     corpus_options,
@@ -53,7 +53,7 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
     """Fine-tune on selections of CORPUS (shakespeare, sherlock), measure and judge, at equal sentences and at equal tokens.
 
     What `fishersft finetune` and `fishersft judge` do, twice, with the models that both have in common tuned once. The paper
-    used GPT-2: --model gpt2. All of it is written to report.md too.
+    used GPT-2: --model gpt2. All of it is written to report.md and report.json too.
     """
     from fishersft.runs.finetune_result import FineTuneResult
     from fishersft.runs.finetune_run import write_text
@@ -61,6 +61,7 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
 
     command = ["fishersft", "reproduce", *given_options(without=WHERE)]
     plans = {equal: plan_of({**options, "equal": equal, "no_all": False}) for equal in EQUAL}
+    work_alone(options)
     corpus, folder = load(options, threads)
     found, verdicts = {}, {}
     for equal, plan in plans.items():
@@ -86,12 +87,13 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
         f"## Equal {equal}\n\n{result.markdown()}\n" + (f"\n{_texts(verdicts[equal], result)}\n" if equal in verdicts else "")
         for equal, result in found.items()
     )
+    summary = {
+        equal: {**result.as_dict(), "verdicts": verdicts[equal].as_dict() if equal in verdicts else None}
+        for equal, result in found.items()
+    }
     write_text(out / "report.md", text)
+    write_text(out / "report.json", json.dumps(summary))
     if as_json:
-        summary = {
-            equal: {**result.as_dict(), "verdicts": verdicts[equal].as_dict() if equal in verdicts else None}
-            for equal, result in found.items()
-        }
         return click.echo(json.dumps(summary))
     click.echo(text)
 

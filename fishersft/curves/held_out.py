@@ -12,12 +12,13 @@ Knows no model and no file.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 DRAWS = 2_000
 LEVEL = 0.95
+KEPT = 2_000  # texts; the draws of more would fill the memory
 MEASURES = ("mean", "p95", "max", "worst")
 
 
@@ -86,8 +87,19 @@ class HeldOut:
 def _drawn(of: HeldOut, seed: int, draws: int = DRAWS) -> tuple[np.ndarray, np.ndarray]:
     """How often each text (B, H) and each seed (B, S) is drawn; one seed is always the one there is."""
     S, H = of.nats.shape
+    drawn = _kept_counts if H <= KEPT else _counts
+    return drawn(S, H, seed, draws)
+
+
+def _counts(S: int, H: int, seed: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return rng.multinomial(H, np.full(H, 1 / H), draws).astype(float), rng.multinomial(S, np.full(S, 1 / S), draws).astype(float)
+    texts = rng.multinomial(H, np.full(H, 1 / H), draws).astype(float)
+    seeds = rng.multinomial(S, np.full(S, 1 / S), draws).astype(float)
+    texts.flags.writeable = seeds.flags.writeable = False
+    return texts, seeds
+
+
+_kept_counts = lru_cache(maxsize=4)(_counts)  # every measure of every model of a run asks for the same ones
 
 
 def estimate(of: HeldOut, name: str, seed: int = 0) -> Estimate:

@@ -6,20 +6,25 @@ Everything in a run's folder may be a stranger's: names, prompts and texts are s
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fishersft import generation_plots
 from fishersft.commands.judge_tables import biases, paper_rate, shown
 from fishersft.errors import FisherSFTError
 from fishersft.judge.paper import SOURCE
 from fishersft.judge.report import Report
-from fishersft.reports.page import Block, Code, Page, Part, SideBySide, Table, Text, table_of
+from fishersft.reports.page import Block, Code, Figure, Page, Part, SideBySide, Table, Text, table_of
 from fishersft.runs.finetune_result import HEADS, FineTuneResult, Line, written
 from fishersft.runs.finetune_run import ALL, BASE, FineTuneRun
 from fishersft.runs.judging import comparisons_of, every_match, verdicts_of
 from fishersft.runs.store import Store
 from fishersft.runs.verdicts import judges_of
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 SAMPLED, SEED = 6, 0
 
@@ -87,7 +92,27 @@ def _held_out(result: FineTuneResult) -> list[Block]:
     )
     head = ("selection", "sentences", "tokens", *(HEADS[m] for m in measures), "mean, minus Uniform")
     caption = "Nats a held-out token, lower is better, with 95 % intervals over texts and seeds"
-    return [Table(caption, head, rows)]
+    return [*_curves(result), Table(caption, head, rows)]
+
+
+def _curves(result: FineTuneResult) -> list[Figure]:
+    """The mean, and the paired difference to Uniform where there is one."""
+
+    def draw(kind: str, dark: bool) -> go.Figure:
+        return generation_plots.held_out_figure(result.lines, "mean", kind, dark=dark)
+
+    lines = result.lines
+    tuned = any(line.budget is not None for line in lines)
+    kinds = {"nats": tuned, "minus Uniform": any(line.minus_uniform for line in lines if line.budget is not None)}
+    out = []
+    for kind, there in kinds.items():
+        if there:
+            what = "Mean nats a held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
+            alt = f"{what}, against sentences of a selection: a line a selector with a band; the numbers are in the table."
+            caption = f"{what}; lower is better. Bands: 95 % intervals."
+            name = f"{result.run.id}-held-out{'' if shown == 'nats' else '-difference'}"
+            out.append(Figure.of(partial(draw, kind), name, alt, caption))
+    return out
 
 
 def _name(line: Line) -> str:
@@ -128,10 +153,21 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
         keep = len(head) if paper else len(head) - 1
         caption = f"{about['label']}: how often a's text is better, ties half, with 95 % intervals clustered by prompt"
         out.append(Table(caption, head[:keep], tuple(row[:keep] for row in rows)))
+        if len(found.matrix) > 2:
+            out.append(_matrix(found, labels, run.id, str(about["label"])))
         out.append(Text(biases(found, symmetric=bool(about["symmetric"])) + f" {found.power}"))
         if paper:
             out.append(Text(f"The paper's rates are not ours: {SOURCE}, GPT-4o as the judge, without intervals."))
     return out or [Text(f"Nobody has judged this run yet; fishersft judge {run.id} does.")]
+
+
+def _matrix(found: Report, labels: dict[str, str], run: str, judge: str) -> Figure:
+    def draw(dark: bool) -> go.Figure:
+        return generation_plots.matrix_figure(found.matrix, labels, dark=dark)
+
+    alt = f"{judge}: how often the row's texts are better than the column's; the numbers are in the table."
+    caption = f"{judge}: how often the row wins against the column, over all budgets, with 95 % intervals."
+    return Figure.of(draw, f"{run}-win-rates", alt, caption)
 
 
 def _side_by_side(run: FineTuneRun) -> list[Block]:

@@ -34,7 +34,7 @@ def report(run: str, store: Store | None = None) -> Page:
         return found
     there = _known(store)
     matching = [run] if run in there else [id for id in there if len(run) >= FEWEST and id.startswith(run)]
-    if len(matching) != 1:
+    if len({there[id] for id in matching}) != 1:
         several = "several runs start" if matching else "no selection, fine-tuning or error curves start"
         raise UserError(
             f"In the store {several} with '{run[:40]}'; give the id that select or finetune printed, an id of the Runs page, or "
@@ -49,7 +49,8 @@ def _known(store: Store) -> dict[str, Callable[[], Page]]:
     for found in curve_results.found(store):
         out[found.id] = partial(found_page, found)
     for run in finetune_run.runs(store):
-        out[run.id] = partial(finetune_page, run, store)
+        out[run.folder.name] = partial(finetune_page, run, store)
+        out.setdefault(run.id, out[run.folder.name])
     for manifest in saved_selections(store):
         out[str(manifest["key"])[:12]] = partial(_selection, str(manifest["key"]), store)
     return out

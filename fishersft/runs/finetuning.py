@@ -1,8 +1,10 @@
 """Fine-tune on every selection: selections -> tuned models -> held-out nats and texts, a cell each, kept as they come.
 
-A cell is one model.  All cells of a run get the same hyperparameters; where no learning rate is given it is found on a uniform
-draw, judged on other records of the pool, so neither a selector under test nor the held-out texts have a say in it.  Any number
-of processes may work on one folder, on one machine or on many that share it: each takes a cell that nobody else holds.
+A cell is one model.  All cells of a run get the same hyperparameters; at equal tokens that means as many tokens a step, and so
+as many steps, as the reference selector takes: others' batches hold more or fewer sentences.  Where no learning rate is given
+it is found on a uniform draw, judged on other records of the pool, so neither a selector under test nor the held-out texts have
+a say in it.  Any number of processes may work on one folder, on one machine or on many that share it: each takes a cell that
+nobody else holds.
 The order of the stages is here; the folder is `finetune_run`'s, the training `lm.finetune`'s.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,18 +20,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
+from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import within_tokens
 from fishersft.errors import ParameterError, StoreError, TrainingError
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.finetune import CHECKPOINT_SECONDS, RATES, Training, finetune, save_model
-from fishersft.lm.folder import ModelFolder
+from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.generate import Sampling, draw_prompts, text_of, write
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.lm.score import nats_of
@@ -55,6 +59,9 @@ from fishersft.runs.finetune_run import (
 from fishersft.runs.store import Store, made
 from fishersft.selectors import Budget, Pool, Selector
 
+if TYPE_CHECKING:
+    from fishersft.runs.finetune_result import FineTuneResult
+
 RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # of a run's settings, what may be added to later
 SWEEP_EXAMPLES, SWEEP_SEED = 200, 97
@@ -68,7 +75,7 @@ class Plan:
 
     Attributes:
         budgets: in sentences of the reference selector.
-        equal: "sentences", or "tokens": everyone is cut at the tokens of the reference's first n.
+        equal: "sentences", or "tokens": everyone is cut at the tokens of the reference's first n, and takes as many steps.
         reference: whose tokens count; the first selector where not given.
         seeds: numbers; each is a draw of the random selectors and a training.
         reference_rows: of `base` (untuned) and `all` (the whole pool).
@@ -216,7 +223,8 @@ def finetune_run(
                     def steps(k: int, of: int, done: int = done, cost: int = _cost(bench, name, chosen)) -> None:
                         tell("fine-tuning", done + cost * k // max(of, 1), total)
 
-                    say(_adopt(bench, name, chosen, training, donors) or _make(bench, name, chosen, training, steps))
+                    tuning = _tuning(bench, name, chosen, training)
+                    say(_adopt(bench, name, chosen, tuning, donors) or _make(bench, name, chosen, tuning, steps))
                     taken = True
             if name in run.cells:
                 waiting.remove(name)
@@ -225,6 +233,46 @@ def finetune_run(
     shutil.rmtree(target / WORK, ignore_errors=True)
     tell("fine-tuning", total, total)
     return run
+
+
+def finetune_all(
+    corpus: str | Path | Corpus,
+    model: str | Path | ModelFolder = "mini",
+    *,
+    selectors: Sequence[str | Selector] = ("token_od", "uniform", "longest"),
+    budgets: Sequence[int] = (100, 200, 500),
+    equal: str = "sentences",
+    seeds: int = 1,
+    learning_rate: float | None = None,
+    out: str | Path | None = None,
+    on_stage: Stage | None = None,
+    **training: Any,
+) -> FineTuneResult:
+    """`fishersft finetune` from Python: tune the model on every selection and measure it on the held-out texts.
+
+    Args:
+        learning_rate: found on a uniform draw where not given.
+        out: the run's folder; in the store where not given. The same call goes on where it was stopped.
+        training: fields of `Training` (epochs, batch, lora, ...).
+
+    Raises:
+        UserError: one sentence.
+    """
+    from fishersft.runs.finetune_result import FineTuneResult
+
+    if learning_rate is not None:
+        training["learning_rate"] = learning_rate
+    plan = Plan(
+        selectors=tuple(pipeline.as_selector(s) for s in selectors),
+        budgets=tuple(budgets),
+        equal=equal,
+        seeds=tuple(range(seeds)),
+        training=Training(**training),
+        sweep=learning_rate is None,
+    )
+    text = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
+    folder = model if isinstance(model, ModelFolder) else find_model(model)
+    return FineTuneResult(finetune_run(text, folder, plan, Path(out) if out else None, on_stage=on_stage))
 
 
 def _about(
@@ -451,6 +499,7 @@ def _make(bench: Workbench, name: str, chosen: Chosen, training: Training, steps
             "tokens": int(bench.pool.tokens[positions].sum()),
             "indices": [int(i) for i in bench.pool.index[positions]] if selector != ALL else None,
             "steps": tuned.steps,
+            "batch": training.batch,
             "learning_rate": training.learning_rate,
             "losses": [list(x) for x in tuned.losses],
             "notes": list(tuned.notes),
@@ -473,6 +522,16 @@ def _make(bench: Workbench, name: str, chosen: Chosen, training: Training, steps
         f"{name}: {facts['mean']:.3f} nats a held-out token after {facts['sentences']:,} sentences, "
         f"{facts['tokens']:,} tokens ({facts['seconds']:.0f} s)."
     )
+
+
+def _tuning(bench: Workbench, name: str, chosen: Chosen, training: Training) -> Training:
+    """The hyperparameters of one cell: at equal tokens, the batch that makes the reference's number of steps."""
+    selector, budget, seed = next(cell for cell in bench.plan.cells if cell_name(*cell) == name)
+    if bench.plan.equal != "tokens" or selector in (BASE, ALL):
+        return training
+    reference = chosen[cell_name(bench.plan.anchor.name, budget, seed)]
+    steps = math.ceil(len(reference) / training.batch)
+    return replace(training, batch=math.ceil(len(chosen[name]) / steps))
 
 
 def _key(bench: Workbench, name: str, chosen: Chosen, training: Training) -> str:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ def start(
     title: str,
     device: str = "cpu",
     out: Path | None = None,
+    secrets_for_it: Mapping[str, str] | None = None,
     store: Store | None = None,
 ) -> Job:
     """Start `fishersft ARGUMENTS` as a job; returns at once.
@@ -65,6 +66,7 @@ def start(
         kind: what the page files it under, such as "finetune".
         device: whose slot it takes: one job runs on each name, the others wait.
         out: where the command writes, as its arguments tell it; only kept, so that a page can open it.
+        secrets_for_it: environment variables of its process, such as a key; never kept, so a resumed job does not have them.
 
     Raises:
         JobError: nothing to run, or the process cannot be started.
@@ -81,7 +83,7 @@ def start(
     names = {"id": id, "kind": _plain(kind), "title": _plain(title), "device": _plain(device)}
     command = {"arguments": [str(argument) for argument in arguments], "folder": str(folder)}
     rows.add({**names, **command, "out": str(folder / out) if out else None})
-    return _spawn(rows, id)
+    return _spawn(rows, id, secrets_for_it or {})
 
 
 def jobs(store: Store | None = None) -> list[Job]:
@@ -191,12 +193,13 @@ def sweep(rows: JobRows) -> list[dict[str, Any]]:
         return found
 
 
-def _spawn(rows: JobRows, id: str) -> Job:
-    """Start the process of a job that has just been queued."""
+def _spawn(rows: JobRows, id: str, told: Mapping[str, str] | None = None) -> Job:
+    """Start the process of a job that has just been queued; `told` is only in its environment."""
     row = rows.one(id)
     log = rows.log(id)
     environment = {
         **os.environ,
+        **(told or {}),
         **_environment(row),
         "FISHERSFT_HOME": str(rows.path),
         "PYTHONUNBUFFERED": "1",  # the log is read while it is written

@@ -20,9 +20,9 @@ from fishersft.judge.base import Judge, Question, Shown, key_of, orders, settled
 from fishersft.judge.llm import domain_of
 from fishersft.judge.local import LocalJudge
 from fishersft.judge.reference import ReferenceJudge
-from fishersft.judge.report import Judged
+from fishersft.judge.report import Judged, Report
 from fishersft.lm.folder import find_model
-from fishersft.runs.finetune_run import ALL, BASE, Cell, FineTuneRun, Generated, write_lines
+from fishersft.runs.finetune_run import ALL, BASE, Cell, FineTuneRun, Generated, read_run, write_lines
 from fishersft.runs.store import Store
 from fishersft.runs.verdicts import KeptReadings, judges_of, kept_votes, note_judge
 
@@ -170,6 +170,23 @@ def judge_run(
         if on_progress:
             on_progress(len(found), len(comparisons))
     return [found[number] for number in sorted(found)]
+
+
+def judge_all(run: FineTuneRun | str | Path, judge: Judge | str = "reference", *, against: str | None = None) -> Report:
+    """`fishersft judge` from Python: every selector's texts against every other's.
+
+    Args:
+        run: or its folder or id.
+        judge: "reference", a folder or `hf:ID` of an instruction-tuned model, or a `Judge`.
+        against: only against this selector, or `base`, or `all`.
+
+    Raises:
+        JudgeError, StoreError, ModelError: one sentence.
+    """
+    run = run if isinstance(run, FineTuneRun) else read_run(run)
+    if isinstance(judge, str):
+        judge = reference_judge(run) if judge == "reference" else local_judge(run, judge)
+    return Report(tuple(judge_run(run, judge, comparisons_of(run, matches_of(run, against=against)))))
 
 
 def verdicts_of(

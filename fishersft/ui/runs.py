@@ -1,4 +1,4 @@
-"""The panels of the Runs page: jobs, kept selections, fine-tunings and error curves; look, steer, export, delete.
+"""The panels of the Runs page: jobs, kept selections, error curves and fine-tuned runs; look, steer, export, delete.
 
 A new kind of saved run gets a function here and a line in `SECTIONS`.
 """
@@ -16,8 +16,9 @@ import streamlit as st
 from fishersft.errors import FisherSFTError
 from fishersft.reports.curves import found_page
 from fishersft.reports.finetune import finetune_page
-from fishersft.runs import curve_results, finetune_run, jobs, selections
+from fishersft.runs import curve_results, finetune_found, jobs, selections
 from fishersft.runs.again import command_of, python_of
+from fishersft.runs.finetune_run import RUN
 from fishersft.ui import components, downloads, job_panel
 from fishersft.ui.components import one_line, visible, visible_text
 from fishersft.ui.session import Session, check_address, public
@@ -26,7 +27,7 @@ MOST_ROWS = 500
 SHORT = 12  # characters of an id
 
 
-LISTED = {"job": "jobs", "run": "selections", "tuning": "fine-tunings", "result": "curves"}  # parameter: its list
+LISTED = {"job": "jobs", "run": "selections", "result": "curves", "finetuned": "generations"}  # parameter: its list
 
 
 def choose_section(session: Session) -> str:
@@ -42,8 +43,8 @@ def choose_section(session: Session) -> str:
         required=True,
         key="show",
         bind="query-params",
-        help="Jobs: long work in the background. Selections: what `fishersft select` kept. Fine-tunings: runs of "
-        "`fishersft finetune`. Curves: results of error curves.",
+        help="Jobs: long work in the background. Selections: what `fishersft select` kept. Curves: results of error curves. "
+        "Generations: runs of fine-tuning.",
     )
     return str(section)
 
@@ -76,6 +77,8 @@ def job_section() -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     if job.kind == "curves" and job.out and job.state == "done":
         _to_curves(row, job.out.name)
+    if job.kind in ("finetune", "judge") and job.out and (job.out / RUN).exists():
+        _to_generations(row, job.out.name)
     if job.ended:
         _delete(row, job.id, "its row and its log; what it made stays", partial(jobs.remove, job.id), "job")
 
@@ -119,30 +122,6 @@ manifest, picks = load_selection({id!r})
 """
 
 
-def finetune_section() -> None:
-    """Runs of fine-tuning: those that ship and those of the store."""
-    there = finetune_run.runs()
-    if not there:
-        _stale("tuning", [])
-        st.info("No fine-tuning yet. This makes one: `fishersft finetune demo --budgets 50,200`", icon=":material/inbox:")
-        return
-    rows = [
-        {
-            "tuning": run.id,
-            "corpus": visible(one_line(run.about["corpus"]["name"], 60)),
-            "model": visible(one_line(run.about["model"]["name"], 60)),
-            "selectors": visible_text(", ".join(str(s["label"]) for s in run.about["selectors"])),
-            "models done": f"{len(run.cells):,} of {len(run.about['cells']):,}",
-            "made": str(run.versions.get("made", ""))[:16].replace("T", " "),
-        }
-        for run in there
-    ]
-    id = _table(rows, "tuning", rows[0]["tuning"])
-    chosen = next((run for run in there if run.id == id), None)
-    if chosen is not None:
-        downloads.report(partial(finetune_page, chosen), f"finetune-{chosen.id}")
-
-
 def curve_section() -> None:
     """Error curves: those that ship and those of the visitor's own."""
     there = curve_results.found()
@@ -172,11 +151,40 @@ def curve_section() -> None:
         _delete(row, chosen.id, "this result and its records", partial(curve_results.remove, chosen.id), "result")
 
 
+def finetune_section() -> None:
+    """Runs of fine-tuning: those that ship and those of the visitor's own."""
+    there = {run.folder.name: run for run in finetune_found.found()}
+    rows = [
+        {
+            "finetuned": name,
+            "what": components.visible_text(one_line(finetune_found.told(run), 160)),
+            "done": len(run.cells) / max(1, len(run.about.get("cells", []))),
+            "made": "shipped" if finetune_found.shipped(run) else f"{finetune_found.made(run):%Y-%m-%d %H:%M}",
+        }
+        for name, run in there.items()
+    ]
+    if not rows:
+        _stale("finetuned", [])
+        _empty("No run of fine-tuning yet.", "pages/generations.py", "Go to Generations")
+        return
+    name = _table(rows, "finetuned", next(iter(there)))
+    chosen = there.get(name or "")
+    if chosen is None:
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    _to_generations(row, chosen.folder.name)
+    downloads.report(partial(finetune_page, chosen), f"finetune-{chosen.folder.name}", row)
+    going = any(job.out == chosen.folder and not job.ended for job in jobs.jobs())
+    if not finetune_found.shipped(chosen) and not going:
+        what = "this run with its models and texts; votes and verdicts on them stay"
+        _delete(row, chosen.folder.name, what, partial(finetune_found.remove, chosen.folder.name), "finetuned")
+
+
 SECTIONS: dict[str, Callable[[], None]] = {
     "jobs": job_section,
     "selections": selection_section,
-    "fine-tunings": finetune_section,
     "curves": curve_section,
+    "generations": finetune_section,
 }
 
 
@@ -225,6 +233,10 @@ def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
 
 def _to_curves(row: Any, id: str) -> None:
     row.page_link("pages/curves.py", label="Open in Curves", icon=":material/show_chart:", query_params={"result": id})
+
+
+def _to_generations(row: Any, name: str) -> None:
+    row.page_link("pages/generations.py", label="Open in Generations", icon=":material/forum:", query_params={"run": name})
 
 
 def _delete(row: Any, id: str, what: str, remove: Callable[[], None], key: str) -> None:

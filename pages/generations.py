@@ -1,0 +1,35 @@
+"""Generations: fine-tune on each selection, measure, read the texts side by side, vote, and see who wins."""
+
+import streamlit as st
+
+from fishersft.ui import components, finetune_form, generations, held_out, session, side_by_side, vote, win_rates
+
+visitor = session.current()
+session.write_address(visitor)
+
+with components.friendly():
+    st.caption(
+        "Does a selection teach the model? It is fine-tuned on each of them, all with the same hyperparameters, measured on "
+        "texts that no selector saw, and lets prompts go on; judges and people compare what it wrote."
+    )
+    section = generations.choose_section()
+    if section == generations.SET_UP:
+        finetune_form.section(visitor)
+    else:
+        run = generations.choose_run()
+        if run is None:
+            generations.empty()
+            finetune_form.section(visitor)
+        else:
+            generations.headline(run)
+            if section == generations.RESULTS:
+                held_out.section(run)
+            elif section == generations.READ:
+                side_by_side.section(run, visitor)
+            elif section == generations.VOTE:
+                vote.section(run)
+            else:
+                win_rates.section(run, visitor)
+    components.notices(visitor)
+
+session.write_address(visitor)

@@ -1,0 +1,91 @@
+"""Runs of fine-tuning by name: an address can name one and never leave the store; and what a run will take."""
+
+import numpy as np
+import pytest
+
+from fishersft.errors import StoreError
+from fishersft.lm.finetune import Training
+from fishersft.lm.generate import Sampling
+from fishersft.runs import finetune_found
+from fishersft.runs.finetune_cost import PASSES, STARTING, Speed, cost_of
+from fishersft.runs.finetuning import Plan
+from fishersft.selectors import make_selector
+
+from .tuned_run import tuned_run
+
+
+@pytest.fixture
+def run(home):
+    return tuned_run(home / "runs" / "abc123")
+
+
+def test_a_run_is_found_by_its_folder_and_by_its_id(home):
+    tuned_run(home / "runs" / "mine", id="f00d")
+    assert finetune_found.find("mine").id == finetune_found.find("f00d").id == "f00d"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../runs/abc123", "/etc", "abc123/", "a" * 200, "nowhere", "abc"])
+def test_no_name_leaves_the_store(run, name):
+    with pytest.raises(StoreError, match="no run"):
+        finetune_found.find(name)
+
+
+def test_a_folder_elsewhere_is_not_opened_by_its_path(tmp_path, home):
+    tuned_run(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="no run"):
+        finetune_found.find(str(tmp_path / "elsewhere"))
+
+
+def test_a_run_of_another_version_says_so_and_is_not_listed(home):
+    tuned_run(home / "runs" / "old", version=99)
+    assert "old" not in [r.folder.name for r in finetune_found.found()]
+    with pytest.raises(StoreError, match="another version"):
+        finetune_found.find("old")
+
+
+def test_removing_takes_the_folder_and_a_shipped_one_stays(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("fishersft.bundle.asset", lambda *parts: tmp_path.joinpath("assets", *parts))
+    tuned_run(tmp_path / "assets" / "runs" / "demo")
+    assert finetune_found.shipped(finetune_found.find("demo"))
+    with pytest.raises(StoreError, match="ships with"):
+        finetune_found.remove("demo")
+    finetune_found.remove("abc123")
+    assert not run.exists()
+    assert finetune_found.find("demo").folder.is_dir()
+
+
+def test_the_stamp_changes_when_a_model_is_finished(run):
+    found = finetune_found.find("abc123")
+    before = finetune_found.stamp(found)
+    path = run / "cells" / "uniform-50-s0" / "cell.json"
+    kept = path.read_text()
+    path.unlink()
+    assert finetune_found.stamp(found) != before
+    path.write_text(kept)
+    assert finetune_found.stamp(found) != before
+
+
+def test_the_cost_of_a_plan_worked_out_by_hand():
+    plan = Plan(
+        (make_selector("token_od"), make_selector("uniform")),
+        budgets=(2,),
+        training=Training(learning_rate=1e-4, epochs=3),
+        sweep=False,
+        sampling=Sampling(prompts=33, new_tokens=10),
+    )
+    pool, held_out = np.array([10, 2, 6, 2]), np.array([7, 3])
+    cost = cost_of(plan, pool, held_out, Speed(tokens=100.0, step=0.5))
+    assert cost.models == 4  # untuned, two selections, the whole pool
+    assert cost.least == 3 * (2 * 2 * 5 + 20)  # two sentences of 5 on average, twice, and all
+    assert cost.most == 3 * (2 * 16 + 20)  # the longest two have 16
+    rest = 4 * (STARTING + 10 / 100 + 2 * 10 * 0.5)  # 33 prompts are two batches
+    assert cost.seconds == pytest.approx((rest + PASSES * 1.2, rest + PASSES * 1.56))
+
+
+def test_finding_the_learning_rate_costs_more_and_so_do_more_seeds():
+    def seconds(**more):
+        plan = Plan((make_selector("uniform"),), budgets=(20,), **more)
+        return cost_of(plan, np.full(100, 30), np.full(10, 30), Speed(1000.0, 0.01)).seconds[0]
+
+    assert seconds(sweep=True) > seconds(sweep=False)
+    assert seconds(seeds=(0, 1), sweep=False) > seconds(sweep=False)

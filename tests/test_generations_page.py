@@ -1,0 +1,407 @@
+"""The Generations page: its numbers are the run's, votes are blind until they lock, and hostile texts stay texts."""
+
+import json
+import re
+import types
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fishersft import bundle
+from fishersft.judge.report import Report
+from fishersft.runs import job_rows, jobs, judging, verdicts, votes
+from fishersft.runs.finetune_found import find
+from fishersft.runs.finetune_result import FineTuneResult, written
+from fishersft.runs.processes import Process
+from fishersft.runs.store import Store
+from fishersft.ui.generation_data import begun
+from fishersft.ui.held_out import live_losses, standing
+from fishersft.ui.judge_form import LLM, REFERENCE, Asked, secrets_for
+
+from .conftest import ROOT
+from .judged_run import words
+from .test_pages import HOSTILE, figure, open_page, text_of
+from .tuned_run import Digests, tuned_run
+
+SECTIONS = ["Results", "Read", "Vote", "Win rates", "Set up"]
+
+
+@pytest.fixture
+def run(home):
+    tuned_run(home / "runs" / "abc123", selectors=("token_od", "uniform", "longest"), budgets=(50, 200), seeds=(0, 1))
+    return find("abc123")
+
+
+def judged(run, judge=None):
+    comparisons = judging.comparisons_of(run, judging.matches_of(run))
+    return Report(tuple(judging.judge_run(run, judge or Digests(3), comparisons)))
+
+
+def section(name, **address):
+    """A section of the page as its address opens it."""
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    for key, value in {"section": name, **address}.items():
+        at.query_params[key] = value
+    at.switch_page("pages/generations.py").run()
+    assert not at.exception, at.exception
+    return at
+
+
+def words_of(at):
+    """All that the page says, without the marks that keep Markdown from obeying."""
+    return text_of(at).replace("\\", "").replace("\u2060", "")
+
+
+def button(at, key):
+    return next(b for b in at.button if (b.key or "").startswith(key))
+
+
+class TestSections:
+    @pytest.mark.parametrize("name", SECTIONS)
+    def test_every_section_opens_with_a_run_and_with_none(self, name, home, monkeypatch):
+        real = bundle.asset
+        monkeypatch.setattr(bundle, "asset", lambda *parts: home / "nothing" if parts[0] == "runs" else real(*parts))
+        at = section(name)
+        assert not at.error
+        assert ("There is no run of fine-tuning yet" in words_of(at)) == (name != "Set up")
+        tuned_run(home / "runs" / "abc123")
+        assert not section(name).error
+
+    def test_results_are_the_runs_own_numbers(self, run):
+        at = section("Results")
+        lines = FineTuneResult(run).lines
+        table = at.dataframe[0].value
+        assert table["mean"].tolist() == [written(line.values["mean"]) for line in lines]
+        assert table["worst topic"].tolist() == [written(line.values["worst"]) for line in lines]
+        told = [written(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "–" for line in lines]
+        assert table["mean, minus Uniform"].tolist() == told
+        assert standing(lines, "mean", "sentences") in words_of(at)
+        drawn = next(t for t in figure(at)["data"] if t.get("name") == "Token Od")
+        assert list(drawn["x"]["bdata"] if isinstance(drawn["x"], dict) else drawn["x"])
+
+    def test_an_address_opens_the_same_view_of_the_same_run(self, run, home):
+        tuned_run(home / "runs" / "other")
+        at = section("Results", run="abc123", held_out="worst topic", minus="minus untuned")
+        assert at.selectbox(key="run-choice").value == "abc123"
+        assert "worst topic, nats a token minus untuned" in figure(at)["layout"]["yaxis"]["title"]["text"]
+        at = section("Read", run="abc123", left="longest", right="base", at="50", draw="1", prompt="3")
+        assert "Longest, 50 sentences" in words_of(at)
+        assert "held-out record 103" in words_of(at)
+        assert [at.query_params[k] for k in ("left", "right", "at", "draw", "prompt")] == ["longest", "base", "50", "1", "3"]
+
+    def test_another_run_is_opened_by_its_box_and_stays_open(self, run, home):
+        tuned_run(home / "runs" / "other", budgets=(77,))
+        at = section("Read", run="abc123")
+        at.selectbox(key="run-choice").set_value("other").run()
+        assert at.query_params["run"] == "other"
+        assert "Token Od, 77 sentences" in words_of(at)
+        button(at, "prompt-on").click().run()
+        assert at.selectbox(key="run-choice").value == "other"
+
+    @pytest.mark.parametrize(
+        ("bad", "said"),
+        [({"run": "../../etc"}, "no run '../../etc'"), ({"run": "nowhere"}, "no run 'nowhere'"), ({"left": "magic"}, "left=magic"),
+         ({"at": "7"}, "at=7"), ({"prompt": "999"}, "prompt=999")],
+    )  # fmt: skip
+    def test_a_bad_link_is_named_on_the_page_and_the_usual_is_shown(self, run, bad, said):
+        at = section("Read", **bad)
+        assert said in words_of(at)
+        assert "held-out record 100" in words_of(at)
+
+    def test_a_run_that_is_worse_than_the_untuned_model_says_so_in_red(self, home):
+        tuned_run(home / "runs" / "bad", worse=True)
+        at = section("Results")
+        assert "no better than the untuned one" in at.error[0].value
+        assert "Token Od at 50" in at.error[0].value.replace("\\", "")
+        assert "no better than untuned" in at.dataframe[0].value["verdict"].tolist()
+
+    def test_a_run_of_another_version_or_a_damaged_one_gets_a_sentence(self, home):
+        tuned_run(home / "runs" / "old", version=99)
+        assert "another version" in words_of(section("Results", run="old"))
+        folder = tuned_run(home / "runs" / "hurt")
+        (folder / "cells" / "base" / "cell.json").write_text('{"selector": "base"}')
+        at = section("Results", run="hurt")
+        assert "is damaged" in words_of(at)
+
+    def test_a_link_to_a_run_and_a_row_of_it_are_on_the_runs_page(self, run):
+        at = open_page("runs", show="generations")
+        assert at.dataframe[0].value["finetuned"].tolist()[0] == "abc123"
+        assert at.dataframe[0].value["done"].tolist()[0] == 1.0
+        button(at, "delete-abc123").click().run()
+        assert not run.folder.exists()
+
+
+class TestReading:
+    def test_the_differing_words_are_underlined_and_the_verdict_stands_in_both_orders(self, run):
+        report = judged(run, Digests())
+        at = section("Read", left="token_od", right="uniform", at="50", draw="0", prompt="2")
+        left, right = [h.proto.body for h in at.get("html") if "min-height" in h.proto.body]
+        assert re.findall(r"underline[^>]*>([^<]*)<", left) == ["token od"]
+        assert re.findall(r"underline[^>]*>([^<]*)<", right) == ["uniform"]
+        one = next(j for j in report.judged if (j.a, j.b, j.budget, j.seed, j.prompt) == ("token_od", "uniform", 50, 0, 2))
+        row = at.dataframe[0].value.iloc[0]
+        assert row["verdict"] == {"a": "Token Od", "b": "Uniform"}[one.verdict.winner]
+        side = {"a": "the left one", "b": "the right one"}[one.verdict.winner]
+        assert (row["left first"], row["right first"]) == (side, side)
+
+    def test_a_verdict_that_the_order_changed_is_a_tie(self, run):
+        judged(run, Digests(1))  # takes whatever comes first
+        row = section("Read", left="token_od", right="uniform").dataframe[0].value.iloc[0]
+        assert row["verdict"] == "tie (the order changed it)"
+        assert (row["left first"], row["right first"]) == ("the left one", "the right one")
+
+    def test_the_page_says_that_prompts_are_drawn_and_steps_through_them(self, run):
+        at = section("Read")
+        assert "never picked by hand" in words_of(at)
+        button(at, "prompt-on").click().run()
+        assert "held-out record 101" in words_of(at)
+        button(at, "prompt-back").click().run()
+        button(at, "prompt-back").click().run()
+        assert "held-out record 105" in words_of(at)
+
+
+class TestVoting:
+    def test_names_appear_only_after_the_vote_is_locked(self, run):
+        at = section("Vote")
+        names = ("Token Od", "Uniform", "Longest")
+        shown = words_of(at) + " ".join(h.proto.body for h in at.get("html") if "wrote of" not in h.proto.body)
+        assert not any(name in shown for name in names)
+        button(at, "vote-1").click().run()
+        kept = verdicts.kept_votes(run)
+        assert [v["choice"] for v in kept] == ["1"]
+        assert "Your vote is kept: left" in words_of_success(at)
+        assert sum(name in words_of(at) for name in names) == 2
+
+    def test_a_vote_cannot_be_cast_twice_and_the_first_one_stays(self, run):
+        at = section("Vote")
+        other = section("Vote")  # another tab that shows the same pair
+        button(at, "vote-1").click().run()
+        button(other, "vote-2").click().run()
+        assert "locked" in words_of(other)
+        assert [v["choice"] for v in verdicts.kept_votes(run)] == ["1"]
+        assert not any((b.key or "").startswith("vote-2") for b in at.button)  # nothing to press once it is locked
+
+    def test_the_queue_is_the_seeds_and_goes_on_where_it_was(self, run):
+        queue = votes.vote_queue(run, 0)
+        at = section("Vote")
+        for ballot in queue[:2]:
+            assert button(at, "vote-0").key.endswith(ballot.id)
+            button(at, "vote-0").click().run()
+            button(at, "vote-on").click().run()
+        assert button(section("Vote"), "vote-0").key.endswith(queue[2].id)
+        other = section("Vote")
+        other.number_input(key="queue").set_value(7).run()
+        done = {b.id for b in queue[:2]}
+        first = next(b for b in votes.vote_queue(run, 7) if b.id not in done)
+        assert button(other, "vote-0").key.endswith(first.id)
+
+    def test_another_voter_has_a_vote_of_their_own(self, run):
+        at = section("Vote")
+        button(at, "vote-2").click().run()
+        at = section("Vote")
+        at.text_input(key="voter").set_value("Ada").run()
+        assert button(at, "vote-1").key.endswith(votes.vote_queue(run, 0)[0].id)
+        button(at, "vote-1").click().run()
+        assert [(v["voter"], v["choice"]) for v in verdicts.kept_votes(run)] == [("you", "2"), ("Ada", "1")]
+
+    def test_agreement_with_the_judge_is_the_one_that_votes_gives(self, run):
+        report = judged(run)
+        comparisons = judging.comparisons_of(run, judging.matches_of(run))
+        for k, ballot in enumerate(votes.vote_queue(run, 0)[:8]):
+            votes.cast(run, ballot, "120"[k % 3], comparisons=comparisons)
+        found = votes.agreement(votes.votes(run), report.judged)
+        said = f"kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f})"
+        assert said in words_of(section("Vote"))
+        assert said in words_of(section("Win rates"))
+
+    def test_a_hosted_demo_takes_no_votes_asks_no_judge_and_trains_nothing(self, run, monkeypatch):
+        monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
+        assert "takes no votes" in words_of(section("Vote"))
+        for name in SECTIONS:
+            at = section(name)
+            pressed = [b.label for b in at.button if b.label]
+            assert not pressed, (name, pressed)
+
+
+def words_of_success(at):
+    return " ".join(s.value for s in at.success).replace("\\", "")
+
+
+class TestWinRates:
+    def test_the_table_and_the_matrix_are_the_judges_own(self, run):
+        report = judged(run)
+        at = section("Win rates")
+        table = at.dataframe[0].value
+        assert table["won / tied / lost"].tolist() == [f"{x.won} / {x.tied} / {x.lost}" for x in report.lines]
+        assert [float(s.split(" %")[0]) for s in table["a wins (95 %)"]] == [round(100 * x.rate.value) for x in report.lines]
+        cells = figure(at)["data"][0]
+        assert cells["text"][0][1].startswith(f"<b>{100 * report.matrix['token_od']['uniform'].value:.0f} %")
+        assert report.power in words_of(at)
+        assert "The order changed the verdict" in words_of(at)
+        assert "the paper's" not in table
+
+    def test_the_papers_numbers_stand_beside_ours_on_its_corpora_marked_as_the_papers(self, home):
+        tuned_run(home / "runs" / "will", source="shakespeare", budgets=(100,), selectors=("token_od", "uniform"))
+        judged(find("will"))
+        at = section("Win rates")
+        assert at.dataframe[0].value["the paper's"].tolist() == ["80 %"]
+        assert "not ours" in words_of(at)
+        assert at.dataframe[1].value["n = 5,000"].tolist() == ["74 %", "84 %", "74 %"]
+
+    def test_matches_that_a_judge_was_not_asked_about_do_not_enter(self, home):
+        def twins(cell, prompt):  # the untuned model once writes what Uniform wrote: its reading is known by chance
+            return words("uniform-50-s0", prompt) if cell == "base" and prompt == 3 else words(cell, prompt)
+
+        tuned_run(home / "runs" / "abc123", write=twins)
+        run = find("abc123")
+        report = judged(run)
+        every = judging.comparisons_of(run, judging.matches_of(run, pairs=[("token_od", "uniform"), ("token_od", "base")]))
+        about = verdicts.judges_of(run)[0]
+        kept = judging.verdicts_of(run, about, every)
+        assert any("base" in (j.a, j.b) for j in kept)
+        told, asked = begun(kept, every)
+        assert [(j.a, j.b, j.prompt) for j in told] == [(j.a, j.b, j.prompt) for j in report.judged]
+        assert asked == len(report.judged) == 6
+
+    def test_a_judge_that_was_stopped_says_how_far_it_is(self, run):
+        comparisons = judging.comparisons_of(run, judging.matches_of(run))
+        judging.judge_run(run, Digests(), comparisons[:24])
+        at = section("Win rates")
+        assert "24 of 72 comparisons" in words_of(at)
+        assert at.dataframe[0].value["prompts"].tolist()[0] == 2
+
+    def test_a_key_goes_into_the_jobs_environment_and_nowhere_else(self, run, monkeypatch, home):
+        import streamlit as st
+
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        monkeypatch.setattr(st, "session_state", {"judge-key": "sk-secret"})
+        asked = Asked(LLM, base_url="http://127.0.0.1:9/v1", model="m", most=None)
+        assert secrets_for(asked) == {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+        assert secrets_for(Asked(REFERENCE)) == {}
+        started = {}
+        monkeypatch.setattr(jobs.subprocess, "Popen", lambda *a, **k: started.update(k, command=a[0]) or Child())
+        job = jobs.start(["judge", "x"], kind="judge", title="t", secrets_for_it=secrets_for(asked))
+        assert started["env"]["OPENAI_API_KEY"] == "sk-secret"
+        assert "sk-secret" not in json.dumps([started["command"], job.as_dict()])
+        for path in home.rglob("*"):
+            assert not path.is_file() or b"sk-secret" not in path.read_bytes()
+
+    def test_what_a_judge_will_cost_is_said_before_it_may_start(self, run):
+        at = section("Win rates")
+        choice = next(g for g in at.get("button_group") if g.key == "judge-kind")
+        choice.set_value(LLM).run()
+        at.text_input(key="judge-server").set_value("https://judge.example/v1")
+        at.text_input(key="judge-model").set_value("some-model")
+        at.number_input(key="judge-in").set_value(2.5)
+        at.number_input(key="judge-out").set_value(10.0).run()
+        assert re.search(r"36 questions to some-model at judge.example, about [\d,]+ tokens in .* dollars", words_of(at))
+        assert button(at, "judge-run").disabled
+        at.checkbox(key="judge-sure").check().run()
+        assert not button(at, "judge-run").disabled
+        at.number_input(key="judge-most").set_value(0.0001).run()
+        assert "above the cap" in words_of(at)
+        assert button(at, "judge-run").disabled
+
+
+class Child:
+    pid = 4194300
+
+    def wait(self):
+        return 0
+
+
+class TestJobs:
+    @pytest.fixture
+    def job(self, run, monkeypatch):
+        """A job of the run whose process is this one, so that it counts as running."""
+        import os
+
+        child = Child()
+        child.pid = os.getpid()
+        monkeypatch.setattr(jobs.subprocess, "Popen", lambda *a, **k: child)
+        return jobs.start(["finetune", "demo"], kind="finetune", title="Fine-tune <b>demo</b>", out=run.folder)
+
+    def test_a_running_job_shows_its_losses_as_they_come(self, run, job):
+        rows = job_rows.JobRows(Store.default().path)
+        assert Process.read(rows.one(job.id)["process"]).alive
+        cell = run.folder / "work" / "token_od-200-s1"
+        cell.mkdir(parents=True)
+        (cell / "losses.jsonl").write_text('{"step": 1, "loss": 4.5}\n{"step": 2, "loss": 4.25}\n{"step": 3, "lo')
+        assert live_losses(run.folder) == {"token_od-200-s1": [(1, 4.5), (2, 4.25)]}
+        at = section("Results")
+        assert "Being trained: token_od-200-s1, step 2." in words_of(at)
+        assert "Waiting for its turn" in words_of(at) or at.get("progress")
+        assert not at.exception
+
+    def test_a_failed_job_says_why_and_what_is_finished_is_shown(self, run, monkeypatch):
+        def refused(*a, **k):
+            raise OSError(12, "Cannot allocate memory")
+
+        monkeypatch.setattr(jobs.subprocess, "Popen", refused)
+        with pytest.raises(Exception, match="cannot be started"):
+            jobs.start(["finetune", "demo"], kind="finetune", title="Fine-tune", out=run.folder)
+        (run.folder / "cells" / "all-s0" / "cell.json").unlink()
+        at = section("Results")
+        assert "cannot be started" in at.error[0].value
+        assert "13 of 14 models are finished" in words_of(at)
+        assert len(at.dataframe[0].value) == 7
+
+    def test_set_up_estimates_from_tokens_and_starts_the_command_it_shows(self, monkeypatch, home):
+        started = {}
+
+        def start(arguments, **more):
+            started.update(more, arguments=arguments)
+            return types.SimpleNamespace(id="x")
+
+        monkeypatch.setattr(jobs, "start", start)
+        at = section("Set up")
+        at.text_input[0].set_value("20,50")
+        button_named(at, "Check and estimate").click().run()
+        assert re.search(r"18 models, [\d,]+ to [\d,]+ trained tokens .* roughly", words_of(at))
+        shown = at.code[0].value
+        assert "--selectors token_od,uniform,longest,matched_od --budgets 20,50 --equal tokens --seeds 2 --out" in shown
+        assert "--learning-rate" not in shown
+        button(at, "run-finetune").click().run()
+        assert shown == "fishersft " + " ".join(started["arguments"])
+        assert started["out"].parent == home / "runs"
+        assert started["kind"] == "finetune"
+
+    def test_a_mistake_in_the_form_is_one_sentence(self):
+        at = section("Set up")
+        at.text_input[0].set_value("20,many")
+        button_named(at, "Check and estimate").click().run()
+        assert "whole numbers with commas between" in at.error[0].value
+        at.text_input[0].set_value("20,999999")
+        button_named(at, "Check and estimate").click().run()
+        assert "more than the" in at.error[0].value
+
+
+def button_named(at, label):
+    return next(b for b in at.button if b.label == label)
+
+
+def test_hostile_texts_labels_and_judges_are_shown_and_never_obeyed(home):
+    def write(cell, prompt):
+        return HOSTILE[(prompt + len(cell)) % len(HOSTILE)] + (" and on" if "token" in cell else "")
+
+    folder = tuned_run(home / "runs" / "evil", write=write, prompts=len(HOSTILE))
+    told = json.loads((folder / "run.json").read_text())
+    told["about"]["selectors"][0]["label"] = HOSTILE[0]
+    told["about"]["corpus"]["name"] = HOSTILE[4]
+    (folder / "run.json").write_text(json.dumps(told))
+    run = find("evil")
+    judged(run)
+    pages = [section("Read", prompt=str(k)) for k in range(len(HOSTILE))]
+    voting = section("Vote")
+    button(voting, "vote-1").click().run()
+    for at in [*pages, voting, section("Results"), section("Win rates"), open_page("runs", show="generations")]:
+        assert not at.exception
+        for element in at.get("html"):
+            assert not re.search(r"<(?!/?(div|span|br|style)\b)[a-z]", element.proto.body.split("</style>")[-1])
+            assert "\u202e" not in element.proto.body
+        for markdown in [*at.markdown, *at.caption, *at.get("success")]:
+            plain = re.sub(r"\\.", "", str(markdown.value))
+            assert "](" not in plain
+            assert "<" not in plain
+        for chart in at.get("plotly_chart"):
+            assert "<img" not in json.loads(json.dumps(chart.proto.spec)).replace("\\u003c", "<")
