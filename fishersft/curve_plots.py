@@ -12,7 +12,7 @@ import numpy as np
 
 from fishersft.curves.fits import GUIDES, bound_shape, guide
 from fishersft.curves.gain import Curve
-from fishersft.curves.result import MEASURES, Result
+from fishersft.curves.result import Result
 from fishersft.curves.timing import Timing
 from fishersft.plots import figure, ink, style
 
@@ -81,33 +81,6 @@ def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, heigh
     if log:
         _mark_y(fig, [np.array(timing.fast), np.array(timing.slow)])
     return fig
-
-
-def page(result: Result) -> str:
-    """A self-contained HTML page of a result: both errors, then leverage and log det; for `curves.html`."""
-    import html
-
-    parts, settings = [], result.about.settings
-    if result.is_sweep:
-        figures = [
-            (f"{MEASURES[m].capitalize()} against {o}", sweep_figure(result, o, m)) for o in settings["sweep"] for m in ERRORS
-        ]
-    else:
-        figures = [(MEASURES[m].capitalize(), error_figure(result, m)) for m in MEASURES]
-    for k, (heading, fig) in enumerate(figures):
-        body = fig.to_html(full_html=False, include_plotlyjs=k == 0, config={"displaylogo": False})
-        parts.append(f"<h2>{html.escape(heading)}</h2>\n{body}")
-    from fishersft.curves.result import command_of
-
-    about = f"{result.runs} runs; bands are 95 % intervals of the mean over runs; compared at equal {result.equal}."
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(result.about.title)}</title>"
-        "<style>body{font-family:system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#22262B}"
-        "code{white-space:pre-wrap}h2{font-size:1.1rem}</style></head>\n<body>\n"
-        f"<h1>{html.escape(result.about.title)}</h1>\n<p>{html.escape(about)}</p>\n"
-        f"<p><code>{html.escape(command_of(result.about))}</code></p>\n" + "\n".join(parts) + "\n</body></html>\n"
-    )
 
 
 def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height: int, y_log: bool) -> go.Figure:

@@ -12,17 +12,20 @@ with components.friendly():
         "What is a selection worth? Labels are drawn from a known head, a head is fitted on each selection, and the two are "
         "compared on every sentence of the pool."
     )
-    experiment = curves.choose_experiment()
+    notices = st.container()
+    experiment = curves.choose_experiment(visitor)
     if experiment == curves.TWO_WORLDS:
-        curves.two_worlds()
+        curves.two_worlds(visitor)
     else:
         kind = curves.KINDS[experiment]
         curve_form.watched(kind)
         found = curves.choose_result(kind)
         if found:
-            curves.show(found)
+            curves.show(found, visitor)
         else:
             st.info("There is no result of this kind yet; run one below.", icon=":material/show_chart:")
         curve_form.run_panel(kind, visitor, empty=found is None)
+    with notices:
+        components.notices(visitor)
 
 session.write_address(visitor)

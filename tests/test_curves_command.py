@@ -10,13 +10,14 @@ from click.testing import CliRunner
 
 from fishersft.commands.curve_tables import markdown
 from fishersft.commands.curves import curves
-from fishersft.curve_plots import error_figure, page, sweep_figure, timing_figure
+from fishersft.curve_plots import error_figure, sweep_figure, timing_figure
 from fishersft.curves.experiment import Experiment
 from fishersft.curves.result import MEASURES, read_result
 from fishersft.curves.sweep import Sweep
 from fishersft.curves.synthetic import Synthetic
 from fishersft.curves.timing import evaluations, time_greedy
 from fishersft.errors import BudgetError, UserError
+from fishersft.reports.curves import curves_page
 
 TINY = [
     "--dimension",
@@ -57,7 +58,7 @@ def test_a_folder_gets_csv_json_html_and_records(folder):
     np.testing.assert_allclose(table["maximum"], [row["maximum"] for row in summary["table"]])
     assert summary["fits"]["slopes"]["token_od"]["value"] < 0
     html = (folder / "curves.html").read_text(encoding="utf-8")
-    assert "Plotly.newPlot" in html
+    assert "Plotly.react" in html
     assert 'src="http' not in html  # self-contained
 
 
@@ -123,7 +124,7 @@ def test_a_sweep_is_written_drawn_and_told(tmp_path):
     assert result.along("classes", "uniform").x.tolist() == [3, 4]
     figure = sweep_figure(result, "classes")
     assert figure.layout.xaxis.title.text == "classes L"
-    assert "classes L" in page(result)
+    assert "classes L" in curves_page(result).html()
 
 
 def test_a_figure_has_a_line_a_band_and_guides(folder):

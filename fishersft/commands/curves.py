@@ -230,11 +230,11 @@ def _run(experiment: Experiment | Sweep, *, workers: int | None, out: Path | Non
         _write(out / "curves.csv", pd.DataFrame(summary["table"]).to_csv(index=False))
         _write(out / "curves.json", json.dumps(summary, indent=1))
         try:
-            from fishersft.curve_plots import page
+            from fishersft.reports.curves import curves_page
 
-            _write(out / "curves.html", page(result))
-        except ImportError:
-            click.echo(f"fishersft: {MissingExtra('curves.html', 'app')}", err=True)
+            _write(out / "curves.html", curves_page(result, out.name).html())
+        except MissingExtra as error:
+            click.echo(f"fishersft: {error}", err=True)
     click.echo(json.dumps({**summary, "out": str(out) if out else None}) if as_json else markdown(result))
 
 

@@ -1,36 +1,86 @@
-"""`fishersft export`: a kept selection, written again."""
+"""`fishersft export`: a kept selection, or any run as a page, written for others."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
 
 from fishersft.commands.options import json_option
-from fishersft.corpus.export import FORMATS
 from fishersft.errors import UserError
+
+PRINTED = ("jsonl", "csv", "indices")
+REPORT = "report"
+NAMES = ("jsonl", "csv", "parquet", "indices", "dataset", "trl", "atlas", REPORT)
 
 
 @click.command()
 @click.argument("run")
-@click.option("--format", "format_name", type=click.Choice(list(FORMATS)), help="By default the ending of --out.")
-@click.option("--out", type=click.Path(path_type=Path), help="The file to write; standard output without it (not parquet).")
+@click.option("--format", "format_name", type=click.Choice(NAMES), help="By default the ending of --out.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The file to write, or for dataset and trl a new folder; jsonl, csv and indices go to standard output without it.",
+)
 @json_option
 def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -> None:
-    """Write the picks of a kept selection. RUN is the id that `select` printed."""
-    from fishersft.corpus import export as table
-    from fishersft.runs import selections
+    """Write the picks of a kept selection, or a report of any run.
 
-    format = table.format_of(out, format_name) if out else format_name or "jsonl"
+    RUN is the id that `select` printed. For --format report it may also be a run of `finetune` or the folder or id of error
+    curves. dataset is a folder for Hugging Face datasets, trl one for trl sft, atlas a table for Embedding Atlas, and report
+    one HTML page that needs no server.
+    """
+    format = format_name or _by_ending(out)
     if as_json and not out:
         raise UserError("--json tells what was written to a file; name one with --out.")
-    if not out and format == "parquet":
-        raise UserError("A parquet file is not for the terminal; name a file with --out.")
-    manifest, picks = selections.load_selection(run)
+    if not out and format not in PRINTED:
+        raise UserError(f"{format} is not for the terminal; name a {_place(format)} with --out.")
+    if out and not out.absolute().parent.is_dir():
+        raise UserError(f"There is no folder {out.absolute().parent} to write {out.name} into.")
+    facts = _report(run, out) if out and format == REPORT else _selection(run, format, out)
+    if facts:
+        click.echo(json.dumps(facts) if as_json else _told(facts))
+
+
+def _selection(run: str, format: str, out: Path | None) -> dict[str, object]:
+    from fishersft.runs import exports, selections
+
+    kept = selections.load_kept(run)
     if not out:
-        click.echo(table.to_bytes(picks, format).decode(), nl=False)
-        return
-    table.write_table(picks, out, format)
-    facts = {"run": manifest["key"][:12], "out": str(out), "format": format, "picks": len(picks)}
-    click.echo(json.dumps(facts) if as_json else f"Wrote {len(picks):,} picks of run {facts['run']} to {out}.")
+        content = exports.files(kept, format)
+        click.echo(next(iter(content.values())).decode(), nl=False)
+        return {}
+    exports.write(kept, format, out)
+    opens = exports.FORMATS[format].command.replace("{path!r}", repr(str(out))).replace("{path}", shlex.quote(str(out)))
+    return {"run": kept.id, "out": str(out), "format": format, "picks": len(kept.picks), "opens_with": opens or None}
+
+
+def _report(run: str, out: Path) -> dict[str, object]:
+    from fishersft.reports.of_run import report
+    from fishersft.runs.exports import write_files
+
+    page = report(run)
+    write_files({"report.html": page.html().encode("utf-8", "replace")}, out, folder=False)
+    return {"run": page.run, "out": str(out), "format": REPORT, "opens_with": None}
+
+
+def _told(facts: dict[str, object]) -> str:
+    what = f"{facts['picks']:,} picks" if "picks" in facts else "the report"
+    sentence = f"Wrote {what} of run {facts['run']} to {facts['out']}."
+    return f"{sentence}\nOpen it with: {facts['opens_with']}" if facts.get("opens_with") else sentence
+
+
+def _by_ending(out: Path | None) -> str:
+    if out is None:
+        return "jsonl"
+    ending = out.suffix.lower()
+    found = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet", ".txt": "indices", ".html": REPORT}.get(ending)
+    if found is None:
+        raise UserError(f"What to write to {out.name} is not known by its ending; give --format, one of {', '.join(NAMES)}.")
+    return found
+
+
+def _place(format: str) -> str:
+    return "folder" if format in ("dataset", "trl") else "file"

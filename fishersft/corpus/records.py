@@ -68,6 +68,17 @@ class Chat:
 Example = Text | PromptCompletion | Chat
 
 
+def trained(example: Example) -> dict[str, Any]:
+    """An example as trainers take it: {"text"}, {"prompt", "completion"} or {"messages": [{"role", "content"}]}."""
+    match example:
+        case Text(text):
+            return {"text": text}
+        case PromptCompletion(prompt, completion):
+            return {"prompt": prompt, "completion": completion}
+        case Chat(messages):
+            return {"messages": [{"role": m.role, "content": m.content} for m in messages]}
+
+
 def canonical(example: Example) -> str:
     """One line of JSON that two examples share exactly when they train the same thing."""
     match example:

@@ -135,7 +135,7 @@ class FineTuneResult:
 
     def markdown(self) -> str:
         """The table for people: nats a held-out token, 95 % intervals, difference to Uniform."""
-        heads = ["selection", "sentences", "tokens", *(_HEADS[m] for m in self.measures), "mean, minus Uniform"]
+        heads = ["selection", "sentences", "tokens", *(HEADS[m] for m in self.measures), "mean, minus Uniform"]
         rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         for line in self.lines:
             name = line.label if line.budget is None else f"{line.label}, {line.budget:,}"
@@ -146,7 +146,7 @@ class FineTuneResult:
         return "\n".join(rows)
 
 
-_HEADS = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}
+HEADS = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}
 
 
 def written(e: Estimate, *, signed: bool = False) -> str:

@@ -247,7 +247,7 @@ def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
     Raises:
         StoreError: it cannot be written.
     """
-    matches = _all_matches(run)
+    matches = every_match(run)
     comparisons = comparisons_of(run, matches) if matches else []
     lines: list[dict[str, Any]] = []
     for about in judges_of(run, store):
@@ -264,7 +264,7 @@ def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
     return len(lines)
 
 
-def _all_matches(run: FineTuneRun) -> list[Match]:
+def every_match(run: FineTuneRun) -> list[Match]:
     """Everyone against everyone, base and all included."""
     there = list(dict.fromkeys(c.selector for c in run.cells.values()))
     return matches_of(run, pairs=list(itertools.combinations(there, 2))) if len(there) > 1 else []

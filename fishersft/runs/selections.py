@@ -1,16 +1,28 @@
-"""Selections that last: kept with their picks' own fields, found again by the id that `select` printed."""
+"""Selections that last: kept with their picks' own fields, found again by the id that `select` printed.
+
+    manifest.json     what was chosen, from what, by what, and `provenance`: what it takes to do it again
+    picks.jsonl       one row a pick, in order: rank, index, gain, tokens and the record's own fields
+    examples.jsonl    the same picks as they are trained: text, prompt + completion, or messages
+
+A selection at hand and one of the store are the same thing here, a `Kept`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from fishersft.corpus.export import picks_table, to_bytes
-from fishersft.corpus.records import Corpus
+from fishersft.corpus.export import picks_table, plain, to_bytes
+from fishersft.corpus.records import Corpus, trained
 from fishersft.curves.gain import log_det_at
 from fishersft.errors import StoreError, UserError
+from fishersft.home import user_path
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.runs.store import Artifact, Recipe, Store, made, writing_to
 from fishersft.selectors import Selection
@@ -19,15 +31,72 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SELECTION = "selection"
+PICKS, EXAMPLES = "picks.jsonl", "examples.jsonl"
+LIBRARIES = ("torch", "transformers", "numpy")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A selection as it is exported, from the store or from the screen.
+
+    Attributes:
+        id: the run's; "" for one that is not in the store.
+        manifest: `summary`, when and by which version it was made, and its `provenance`.
+        picks: one row a pick; see `corpus.export.picks_table`.
+        examples: the picks as they are trained: {"text"}, {"prompt", "completion"} or {"messages"}.
+    """
+
+    id: str
+    manifest: dict[str, Any]
+    picks: pd.DataFrame
+    examples: list[dict[str, Any]]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.manifest["provenance"]
+        return found
+
+    @property
+    def name(self) -> str:
+        """For files: the selector and the number of picks."""
+        return f"{self.manifest['selector']}-{len(self.picks)}"
+
+
+def kept_of(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> Kept:
+    """A selection at hand, not in the store."""
+    return Kept(
+        "",
+        {**summary(corpus, embeddings, selection), "provenance": provenance(corpus, embeddings), **made()},
+        selection_table(corpus, selection),
+        [trained(corpus.examples[i]) for i in selection.indices],
+    )
+
+
+def provenance(corpus: Corpus, embeddings: TokenEmbeddings) -> dict[str, Any]:
+    """What the picks came from, as far as the embeddings know it."""
+    facts, path = embeddings.facts, user_path(corpus.source)
+    return {
+        "source": str(path.absolute()) if os.path.exists(path) else corpus.source,
+        "options": [list(option) for option in corpus.options],
+        "shape": corpus.shape,
+        "columns": [str(c) for c in corpus.fields.columns],
+        "records": len(corpus),
+        "model": facts.get("model"),
+        "revision": facts.get("revision") or None,
+        "model_fingerprint": facts.get("inputs", {}).get("model"),
+        "max_tokens": facts.get("parameters", {}).get("max_tokens"),
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
 
 
 def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None) -> str:
     """Keep a selection with its picks' own fields; returns the run's id, which `export` takes."""
     store = store or Store.default()
-    picks = to_bytes(selection_table(corpus, selection), "jsonl")
+    kept = kept_of(corpus, embeddings, selection)
+    picks = to_bytes(kept.picks, "jsonl")
     recipe = Recipe(
         SELECTION,
-        2,
+        3,
         {
             "selector": selection.selector,
             "parameters": selection.parameters,
@@ -40,8 +109,9 @@ def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selec
         with store.lock(recipe):
             folder = store.workspace(recipe)
             with writing_to(store.path):
-                (folder / "picks.jsonl").write_bytes(picks)
-            store.commit(recipe, folder, {**summary(corpus, embeddings, selection), **made()})
+                (folder / PICKS).write_bytes(picks)
+                (folder / EXAMPLES).write_bytes(_lines(kept.examples))
+            store.commit(recipe, folder, kept.manifest)
     return recipe.key[:12]
 
 
@@ -110,12 +180,38 @@ def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any]
 
     artifact = _found(run, store or Store.default())
     try:
-        lines = (artifact.path / "picks.jsonl").read_text(encoding="utf-8").split("\n")
-        table = pd.DataFrame([json.loads(line) for line in lines if line])
+        table = pd.DataFrame(_read(artifact, PICKS))
         table = table.astype({"rank": "int64", "index": "int64", "gain": "float64", "tokens": "int64"})
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"The picks of run {run} are damaged in the store; run the same select again.") from error
     return artifact.manifest, table
+
+
+def load_kept(run: str, store: Store | None = None) -> Kept:
+    """A kept selection with all that an export may need.
+
+    Raises:
+        UserError: no run starts so, or several do; or it was kept by a version that did not note where it came from.
+    """
+    store = store or Store.default()
+    manifest, picks = load_selection(run, store)
+    if "provenance" not in manifest:
+        raise StoreError(f"Run {run} was kept by an older fishersft, which did not note its source; run the same select again.")
+    try:
+        examples = _read(_found(run, store), EXAMPLES)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"The examples of run {run} are damaged in the store; run the same select again.") from error
+    return Kept(str(manifest["key"])[:12], manifest, picks, examples)
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> bytes:
+    text = "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows)
+    return text.encode("utf-8", "replace")
+
+
+def _read(artifact: Artifact, name: str) -> list[dict[str, Any]]:
+    lines = (artifact.path / name).read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]
 
 
 def _found(run: str, store: Store) -> Artifact:

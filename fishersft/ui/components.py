@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,8 @@ from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.ui.session import Choice, Session, choose
 from fishersft.ui.theme import dark
+from fishersft.visible import visible as visible
+from fishersft.visible import visible_text as visible_text
 
 LONGEST_TOKEN = 80
 MAP = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "toImage"]}
@@ -107,31 +108,6 @@ def escape_markdown(text: str) -> str:
 def tile(label: str, value: str, help: str, beside: str = "") -> None:
     """A number with its unit and what to compare it with."""
     st.metric(label, value, help=help, border=True, delta=beside or None, delta_color="off", delta_arrow="off")
-
-
-def visible(text: str) -> str:
-    """Text for the eye: control, zero-width and direction marks become their code in brackets, long tokens are cut."""
-    return _spelled(text if len(text) <= LONGEST_TOKEN else f"{text[:LONGEST_TOKEN]}…({len(text):,} characters)")
-
-
-def _spelled(text: str) -> str:
-    shown = []
-    for c in text:
-        if c == "\n":
-            shown.append("\n")
-        elif c == "\t":
-            shown.append("    ")
-        elif unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-            shown.append(f"[U+{ord(c):04X}]")
-        else:
-            shown.append(c)
-    return "".join(shown)
-
-
-def visible_text(text: str, longest: int = 1_200) -> str:
-    """A whole record for the eye."""
-    cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
-    return "\n".join(visible(line) if len(line) <= LONGEST_TOKEN else _spelled(line) for line in cut.split("\n"))
 
 
 def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> None:

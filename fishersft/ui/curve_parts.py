@@ -13,13 +13,14 @@ import pandas as pd
 import streamlit as st
 
 from fishersft import curve_plots
+from fishersft.curves.code import python_of
 from fishersft.curves.fits import Fits, fits_of
 from fishersft.curves.result import MEASURES, Result, command_of, label_of, read_result
 from fishersft.curves.standing import HIGHER, standing_of, three
 from fishersft.curves.timing import TIMING_FILE, Timing
+from fishersft.reports.curves import curves_page
 from fishersft.runs.curve_results import Found
 from fishersft.ui import components
-from fishersft.ui.curve_code import python_of
 from fishersft.ui.theme import dark
 
 ALT = "{}: a line a selector with a band; the numbers are in the table below."
@@ -147,7 +148,7 @@ def downloads(result: Result, found: Found) -> None:
     files: Sequence[tuple[str, Any, str]] = (
         ("csv", _csv, "one row a selector and budget, with intervals"),
         ("json", _json, "settings, command, table and fits"),
-        ("html", curve_plots.page, "a page with all four figures that needs no server"),
+        ("report.html", partial(_report, found.id), "one page with settings, figures and tables that needs no server"),
     )
     for ending, make, what in files:
         name = f"curves-{found.id}.{ending}"
@@ -157,6 +158,10 @@ def downloads(result: Result, found: Found) -> None:
 
 def _csv(result: Result) -> str:
     return pd.DataFrame(result.table()).to_csv(index=False)
+
+
+def _report(id: str, result: Result) -> str:
+    return curves_page(result, id).html()
 
 
 def _json(result: Result) -> str:

@@ -16,10 +16,13 @@ from fishersft.runs.curve_results import Found
 from fishersft.ui import components
 from fishersft.ui import curve_parts as parts
 from fishersft.ui.curve_parts import How
+from fishersft.ui.session import Session, check_address
 
 TWO_WORLDS = "Two worlds"
 KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
 SHOWN = {"max error": "maximum", "mean error": "mean", "G-criterion": "worst_leverage", "log det": "log_det"}
+EQUAL = ("tokens", "sentences")
+PICTURES = ("png", "svg")
 AT = (50, 100, 200, 300, 500, 1_000, 1_500, 2_000)
 WORLDS = {"imbalanced": "An imbalanced world: clusters of rows", "isotropic": "A homogeneous world: isotropic rows"}
 
@@ -38,8 +41,9 @@ def looking() -> Looking:
     return mine
 
 
-def choose_experiment() -> str:
+def choose_experiment(session: Session) -> str:
     """The experiment; a link to a result opens its kind."""
+    check_address(session, "experiment", lambda v: v in (TWO_WORLDS, *KINDS), ", ".join([TWO_WORLDS, *KINDS]))
     asked = st.query_params.get("result", "")
     if asked and st.session_state.get("curves_asked") != asked:
         st.session_state["curves_asked"] = asked
@@ -65,15 +69,21 @@ def choose_experiment() -> str:
     return str(chosen)
 
 
-def controls(selectors: list[str], *, worlds: bool = False) -> tuple[How, str, int]:
+def controls(selectors: list[str], session: Session, *, worlds: bool = False) -> tuple[How, str, int]:
     """What is drawn, at equal what (two worlds), and at which budget it is put into words."""
+    check_address(session, "equal", lambda v: v in EQUAL, " or ".join(EQUAL))
+    check_address(session, "measure", lambda v: v in SHOWN, ", ".join(SHOWN))
+    check_address(session, "n", lambda v: v in map(str, AT), ", ".join(map(str, AT)))
+    check_address(session, "picture", lambda v: v in PICTURES, " or ".join(PICTURES))
+    for switch in ("logarithmic", "guides"):
+        check_address(session, switch, lambda v: v.lower() in ("true", "false"), "true or false")
     row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
     equal = "tokens"
     if worlds:
         equal = str(
             row.segmented_control(
                 "At equal",
-                ["tokens", "sentences"],
+                EQUAL,
                 default="tokens",
                 required=True,
                 key="equal",
@@ -98,7 +108,7 @@ def controls(selectors: list[str], *, worlds: bool = False) -> tuple[How, str, i
     )
     picture = row.segmented_control(
         "Picture as",
-        ["png", "svg"],
+        PICTURES,
         default="png",
         required=True,
         key="picture",
@@ -118,9 +128,9 @@ def controls(selectors: list[str], *, worlds: bool = False) -> tuple[How, str, i
     return How(SHOWN[str(shown)], bool(log), bool(guides), str(picture), tuple(names or ())), equal, int(n or 200)
 
 
-def two_worlds() -> None:
+def two_worlds(session: Session) -> None:
     """The shipped pair: what coverage is worth, and what only length is."""
-    how, equal, n = controls(parts.opened(curve_results.find("imbalanced-tokens")).selectors, worlds=True)
+    how, equal, n = controls(parts.opened(curve_results.find("imbalanced-tokens")).selectors, session, worlds=True)
     for column, (world, heading) in zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True):
         with column:
             st.subheader(heading, anchor=False)
@@ -184,7 +194,7 @@ def _label(found: Found) -> str:
     return f"{title}, equal {s['equal']}, d = {w['dimension']}, L = {w['classes']}, {s['runs']} runs{moved} ({origin})"
 
 
-def show(found: Found) -> None:
+def show(found: Found, session: Session) -> None:
     """One result, whatever its kind."""
     if found.kind == curve_results.TIMING:
         how = How("maximum", parts.log_switch(), False, "png", ())
@@ -195,7 +205,7 @@ def show(found: Found) -> None:
     except StoreError as error:
         st.info(components.escape_markdown(str(error)), icon=":material/hourglass_empty:")
         return
-    how, _, n = controls(result.selectors)
+    how, _, n = controls(result.selectors, session)
     asked = int(result.about.settings["runs"])
     if result.runs < asked:
         st.info(

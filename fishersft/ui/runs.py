@@ -13,26 +13,29 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft.corpus import export
 from fishersft.errors import FisherSFTError
+from fishersft.reports.curves import found_page
+from fishersft.reports.finetune import finetune_page
 from fishersft.runs import curve_results, finetune_found, jobs, selections
+from fishersft.runs.again import command_of, python_of
 from fishersft.runs.finetune_run import RUN
-from fishersft.ui import components, job_panel
+from fishersft.ui import components, downloads, job_panel
 from fishersft.ui.components import one_line, visible, visible_text
-from fishersft.ui.session import public
+from fishersft.ui.session import Session, check_address, public
 
 MOST_ROWS = 500
 SHORT = 12  # characters of an id
 
 
-def choose_section() -> str:
+LISTED = {"job": "jobs", "run": "selections", "result": "curves", "finetuned": "generations"}  # parameter: its list
+
+
+def choose_section(session: Session) -> str:
     """What is listed; a link to a job or a run opens its list."""
-    if "job" in st.query_params and "show" not in st.session_state:
-        st.session_state["show"] = "jobs"
-    elif "run" in st.query_params and "show" not in st.session_state:
-        st.session_state["show"] = "selections"
-    elif "finetuned" in st.query_params and "show" not in st.session_state:
-        st.session_state["show"] = "generations"
+    check_address(session, "show", lambda v: v in SECTIONS, ", ".join(SECTIONS))
+    opens = next((section for key, section in LISTED.items() if key in st.query_params), None)
+    if opens and "show" not in st.session_state and st.query_params.get("show") not in SECTIONS:
+        st.session_state["show"] = opens
     section = st.segmented_control(
         "Show",
         list(SECTIONS),
@@ -50,6 +53,7 @@ def job_section() -> None:
     """All jobs, the chosen one in full."""
     there = jobs.jobs()
     if not there:
+        _stale("job", [])
         _empty("No job yet. Long work, such as error curves, runs as one and is listed here.", "pages/curves.py", "Go to Curves")
         return
     rows = [
@@ -83,6 +87,7 @@ def selection_section() -> None:
     """Selections that `fishersft select` kept, and their files."""
     kept = selections.saved_selections()
     if not kept:
+        _stale("run", [])
         st.info(
             "No selection is kept yet. This keeps one: `fishersft select demo --budget 120 --out picks.jsonl`",
             icon=":material/inbox:",
@@ -96,24 +101,25 @@ def selection_section() -> None:
     id = _table(rows, "run", rows[0]["run"])
     if not id:
         return
-    manifest, picks = selections.load_selection(id)
+    found = selections.load_kept(id)
+    picks = found.picks
     st.markdown(
-        f"**Run {manifest['key'][:SHORT]}**: {len(picks):,} of {manifest.get('pool', len(picks)):,} sentences, "
-        f"{int(picks['tokens'].sum()):,} tokens"
+        f"**Run {found.id}**: {len(picks):,} of {found.manifest['pool']:,} sentences, {int(picks['tokens'].sum()):,} tokens"
     )
     shown = picks.head(MOST_ROWS).map(lambda value: one_line(value) if isinstance(value, str) else value)
     st.dataframe(shown, hide_index=True, height=280, alt="The picks of the run, in order")
-    files = st.container(horizontal=True, vertical_alignment="center")
-    files.markdown("Download:")
-    for format in export.FORMATS:
-        name = f"{manifest['selector']}-{id}.{format}"
-        data = partial(export.to_bytes, picks, format)
-        files.download_button(format, data, name, key=f"run-{format}-{id}", on_click="ignore")
+    files = st.container(horizontal=True, vertical_alignment="bottom")
+    downloads.selection(found, f"run-{id}", row=files)
     _delete(files, id, "this selection", partial(selections.remove_selection, id), "run")
-    components.footer(f"fishersft export {id} --out picks.jsonl", _PYTHON.format(id=id))
+    again = f"{command_of(found, shared=public())}\nfishersft export {id} --out picks.jsonl"
+    components.footer(again, f"{python_of(found, shared=public())}\n{_PYTHON.format(id=id)}")
 
 
-_PYTHON = "from fishersft.runs.selections import load_selection\n\nmanifest, picks = load_selection({id!r})\nprint(picks)"
+_PYTHON = """# or the kept one
+from fishersft.runs.selections import load_selection
+
+manifest, picks = load_selection({id!r})
+"""
 
 
 def curve_section() -> None:
@@ -131,6 +137,7 @@ def curve_section() -> None:
         for one in there
     ]
     if not rows:
+        _stale("result", [])
         _empty("No error curves yet.", "pages/curves.py", "Go to Curves")
         return
     id = _table(rows, "result", rows[0]["result"])
@@ -139,6 +146,7 @@ def curve_section() -> None:
         return
     row = st.container(horizontal=True, vertical_alignment="center")
     _to_curves(row, chosen.id)
+    downloads.report(partial(found_page, chosen), f"curves-{chosen.id}", row)
     if not chosen.shipped:
         _delete(row, chosen.id, "this result and its records", partial(curve_results.remove, chosen.id), "result")
 
@@ -156,6 +164,7 @@ def finetune_section() -> None:
         for name, run in there.items()
     ]
     if not rows:
+        _stale("finetuned", [])
         _empty("No run of fine-tuning yet.", "pages/generations.py", "Go to Generations")
         return
     name = _table(rows, "finetuned", next(iter(there)))
@@ -164,6 +173,7 @@ def finetune_section() -> None:
         return
     row = st.container(horizontal=True, vertical_alignment="center")
     _to_generations(row, chosen.folder.name)
+    downloads.report(partial(finetune_page, chosen), f"finetune-{chosen.folder.name}", row)
     going = any(job.out == chosen.folder and not job.ended for job in jobs.jobs())
     if not finetune_found.shipped(chosen) and not going:
         what = "this run with its models and texts; votes and verdicts on them stay"
@@ -178,16 +188,21 @@ SECTIONS: dict[str, Callable[[], None]] = {
 }
 
 
-def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
-    """The rows; the id of the chosen one, which the address carries too."""
-    ids = [row[key] for row in rows]
+def _stale(key: str, ids: Sequence[str]) -> str | None:
+    """The id that the address asks for; named on the page where there is none or several such."""
     asked = st.query_params.get(key, "")
     matching = [id for id in ids if asked and id.startswith(asked)]
     if asked and len(matching) != 1:
-        st.warning(
-            components.escape_markdown(f"There is no {key} '{asked[:SHORT]}' here (any more)."), icon=":material/link_off:"
-        )
-    chosen = matching[0] if len(matching) == 1 else usual
+        told = f"Several {key}s begin with" if matching else f"There is no {key}"
+        sentence = f"{told} '{asked[:SHORT]}' here{'' if matching else ' (any more)'}."
+        st.warning(components.escape_markdown(sentence), icon=":material/link_off:")
+    return matching[0] if len(matching) == 1 else None
+
+
+def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
+    """The rows; the id of the chosen one, which the address carries too."""
+    ids = [row[key] for row in rows]
+    chosen = _stale(key, ids) or usual
     name = f"table-{key}-{len(ids)}"
 
     def picked() -> None:

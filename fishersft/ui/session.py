@@ -17,6 +17,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from fishersft.corpus import classics
+from fishersft.corpus.read import SPLITS
 from fishersft.errors import CorpusError, ModelError
 from fishersft.runs.store import Store
 
@@ -149,10 +150,14 @@ def current() -> Session:
 
 
 def _read_address(session: Session, seen: dict[str, str]) -> None:
+    for key, known in {"split_on": SPLITS, "skip_bad": ("1",)}.items():
+        if key in seen and seen[key] not in known:
+            session.notices.append(f"{key} {seen.pop(key)[:24]} ({' or '.join(known)})")
+    asked = tuple((k, seen[k]) for k in OPTIONS if k in seen)
     session.choice = Choice(
         corpus=seen.get("corpus", session.choice.corpus),
         model=seen.get("model", session.choice.model),
-        options=tuple((k, seen[k]) for k in OPTIONS if k in seen) if "corpus" in seen else session.choice.options,
+        options=asked if asked or "corpus" in seen else session.choice.options,
     )
     if "record" in seen:
         if seen["record"].isdigit():

@@ -1,0 +1,127 @@
+"""Files of a run, offered by one menu and one button: the forms of a selection, and the report of any run.
+
+    downloads.selection(kept, key="run-3f2a...")                      # one of the store
+    downloads.selection(kept_of(corpus, embeddings, picks), key="explore", pool=(corpus, embeddings))
+    downloads.report(lambda: finetune_page(run), "finetune-3f2a")
+
+A file is made when its button is pressed; what it takes is looked for when it is chosen, so that a refusal is a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from fishersft.errors import FisherSFTError
+from fishersft.reports.page import Page
+from fishersft.reports.selection import selection_page
+from fishersft.runs import exports, pictures
+from fishersft.runs.again import is_file
+from fishersft.runs.exports import FORMATS, Pool
+from fishersft.runs.selections import Kept
+from fishersft.ui import components
+from fishersft.ui.session import public
+
+REPORT = "report"
+LABELS = {
+    "jsonl": "JSON lines",
+    "csv": "CSV",
+    "parquet": "Parquet",
+    "indices": "Indices",
+    "dataset": "Dataset folder",
+    "trl": "TRL recipe",
+    "atlas": "Embedding Atlas",
+    REPORT: "Report",
+}
+REPORT_IS = "one HTML page with settings, figures, tables and the calls that make the same; it needs no server and no network"
+
+
+def selection(kept: Kept, key: str, pool: Pool | None = None, row: Any = None) -> None:
+    """The menu and the button.
+
+    Args:
+        key: begins the widgets' keys; another one for another selection.
+        pool: the corpus and its embeddings where they are at hand.
+        row: a horizontal container that the two go into.
+    """
+    place = row if row is not None else st.container(horizontal=True, vertical_alignment="bottom")
+    offered = [f for f in LABELS if pool is not None or not _closed(kept, f)]
+    format = str(
+        place.selectbox(
+            "Download as",
+            offered,
+            key=f"{key}-format",
+            format_func=LABELS.__getitem__,
+            width=200,
+            help="\n".join(f"- **{LABELS[f]}**: {_what(f)}" for f in offered),
+        )
+    )
+    try:
+        pool = _ready(kept, format, pool)
+    except FisherSFTError as error:
+        components.problem(str(error))
+        return
+    name = f"{kept.name}-report.html" if format == REPORT else exports.packed_name(kept, format)
+    place.download_button(
+        "Download",
+        data=partial(_made, kept, format, pool),
+        file_name=name,
+        icon=":material/download:",
+        key=f"{key}-download-{format}",
+        on_click="ignore",
+    )
+    st.caption(f"{name}: {_what(format)}.")
+    if format != REPORT and FORMATS[format].command:
+        path = name.removesuffix(".zip")
+        opens = FORMATS[format].command.replace("{path!r}", repr(path)).replace("{path}", path)
+        st.code(opens, language="bash", wrap_lines=True)
+
+
+def report(page: Callable[[], Page], name: str, row: Any = None) -> None:
+    """A button for the report of a run that has no other forms."""
+    (row if row is not None else st).download_button(
+        "Report",
+        data=lambda: page().html(),
+        file_name=f"{name}.html",
+        icon=":material/download:",
+        key=f"report-{name}",
+        on_click="ignore",
+        help=REPORT_IS[:1].upper() + REPORT_IS[1:] + ".",
+    )
+
+
+def _what(format: str) -> str:
+    return REPORT_IS if format == REPORT else FORMATS[format].what
+
+
+def _wants_pool(format: str) -> bool:
+    return format == REPORT or FORMATS[format].pool
+
+
+def _closed(kept: Kept, format: str) -> bool:
+    """On a hosted demo no file of the host is read again."""
+    return public() and _wants_pool(format) and is_file(str(kept.provenance["source"]))
+
+
+def _ready(kept: Kept, format: str, pool: Pool | None) -> Pool | None:
+    """The corpus and embeddings, with the map computed, for those forms that take them; a report does without."""
+    if not _wants_pool(format):
+        return None
+    try:
+        pool = pool or exports.pool_of(kept)
+    except FisherSFTError:
+        if format != REPORT:
+            raise
+        return None
+    with st.spinner("Drawing the map, once …"):
+        pictures.map_of(pool[1])
+    return pool
+
+
+def _made(kept: Kept, format: str, pool: Pool | None) -> bytes:
+    if format == REPORT:
+        return selection_page(kept, pool).html().encode("utf-8", "replace")
+    return exports.packed(kept, format, pool)
