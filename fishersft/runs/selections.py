@@ -7,22 +7,34 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fishersft.corpus.export import picks_table, to_bytes
 from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import log_det_at
 from fishersft.errors import StoreError, UserError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.runs.store import Artifact, Recipe, Store, made, writing_to
-from fishersft.selectors import Selection
+from fishersft.selectors import Order, Pool, Selection
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SELECTION = "selection"
+BY_HAND = "by_hand"
 
 
-def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None) -> str:
-    """Keep a selection with its picks' own fields; returns the run's id, which `export` takes."""
+def by_hand(pool: Pool, positions: np.ndarray) -> Selection:
+    """Records that no selector chose, such as a lasso's, as a selection: in the order given, without gains."""
+    n, unknown = len(positions), np.full(len(positions), np.nan)
+    order = Order(np.asarray(positions, dtype=np.int64), unknown, np.zeros(n, dtype=np.int64), np.zeros(n), unknown)
+    return Selection(BY_HAND, {}, 0, pool.index[positions], pool.tokens[positions], order)
+
+
+def save_selection(
+    corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None, name: str = ""
+) -> str:
+    """Keep a selection with its picks' own fields, under a name if it has one; returns the run's id, which `export` takes."""
     store = store or Store.default()
     picks = to_bytes(selection_table(corpus, selection), "jsonl")
     recipe = Recipe(
@@ -33,6 +45,7 @@ def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selec
             "parameters": selection.parameters,
             "seed": selection.seed,
             "picks": hashlib.sha256(picks).hexdigest(),  # metadata too, which the corpus' fingerprint leaves out
+            **({"name": name} if name else {}),
         },
         {"embeddings": embeddings.key, "corpus": corpus.name},
     )
@@ -41,7 +54,7 @@ def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selec
             folder = store.workspace(recipe)
             with writing_to(store.path):
                 (folder / "picks.jsonl").write_bytes(picks)
-            store.commit(recipe, folder, {**summary(corpus, embeddings, selection), **made()})
+            store.commit(recipe, folder, {**summary(corpus, embeddings, selection), "name": name, **made()})
     return recipe.key[:12]
 
 
