@@ -24,10 +24,10 @@ with components.friendly():
     shown = view.view_of(choice, corpus, cached.pool(choice, embeddings), visitor)
     what_if.banner(shown, visitor)
     explore.tiles(shown)
-    playing = filters.choose_view(visitor) == "play"
+    playing = filters.choose_view(visitor) == "player"
     left, right = st.columns([3, 2], gap="medium")
     with st.container() if playing else left:
-        kind, colour, matched = filters.map_controls(shown, visitor)
+        kind, colour, matched = filters.map_controls(shown, visitor, playing)
     if playing:
         player.player_panel(shown, visitor, kind)
         left, right = st.columns([3, 2], gap="medium")

@@ -9,28 +9,26 @@ from fishersft.ui import components
 from fishersft.ui.session import Session, check_address
 from fishersft.ui.view import View
 
-SHOWN = ("map", "play")
-NAMES = {"map": "Map", "play": "Play the picks"}
+SHOWN = ("map", "player")
 
 
 def choose_view(session: Session) -> str:
     """The map, or the player."""
-    if "view" not in st.session_state and st.query_params.get("view") in SHOWN:
-        st.session_state["view"] = st.query_params["view"]
+    check_address(session, "view", lambda v: v in SHOWN, "map or player")
     shown = st.segmented_control(
         "Show",
         SHOWN,
         default="map",
         required=True,
         key="view",
-        format_func=NAMES.__getitem__,
-        help="The map is for looking around; the player lights up the picks one by one.",
+        bind="query-params",
+        help="The map is for looking around; the player lights up the picks one by one, with their gains and the ellipse.",
     )
     return str(shown)
 
 
-def map_controls(view: View, session: Session) -> tuple[str, str, np.ndarray | None]:
-    """Which map, coloured by what, and (N,) bool: the records that search and filters leave, None where there are none."""
+def map_controls(view: View, session: Session, playing: bool = False) -> tuple[str, str, np.ndarray | None]:
+    """Which map, coloured by what (the player has colours of its own), and (N,) bool: the records that search and filters leave, None where there are none."""
     columns = [c for c in view.corpus.colourable if c not in ("selection", "pick order", "tokens")]
     options = ["selection", "pick order", "tokens", *columns]
     check_address(session, "colour", lambda v: v in options, "selection, pick order, tokens or a column")
@@ -51,14 +49,16 @@ def map_controls(view: View, session: Session) -> tuple[str, str, np.ndarray | N
     )
     with form:
         kept = _filters(view)
-    colour = middle.selectbox(
-        "Colour by",
-        options,
-        key="colour",
-        bind="query-params",
-        help="Picks stay larger and on top whatever the colour shows.",
-    )
-    kind = right.segmented_control(
+    colour = "selection"
+    if not playing:
+        colour = middle.selectbox(
+            "Colour by",
+            options,
+            key="colour",
+            bind="query-params",
+            help="Picks stay larger and on top whatever the colour shows.",
+        )
+    kind = (middle if playing else right).segmented_control(
         "Map",
         ["UMAP", "PCA"],
         default="UMAP",

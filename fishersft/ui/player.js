@@ -85,7 +85,7 @@ function make(root) {
     pen.globalAlpha = 1;
   };
 
-  const frameOf = (pen, w, h, low, high) => {
+  const frameOf = (pen, w, h, low, high, side = "left") => {
     const d = player.data, left = 8, bottom = 18;
     pen.clearRect(0, 0, w, h);
     pen.strokeStyle = d.colours.grid;
@@ -93,7 +93,9 @@ function make(root) {
     pen.beginPath(); pen.moveTo(left, 4); pen.lineTo(left, h - bottom); pen.lineTo(w - 6, h - bottom); pen.stroke();
     pen.fillStyle = d.colours.quiet;
     pen.font = "12px system-ui, sans-serif";
-    pen.textAlign = "left"; pen.fillText("1", left, h - 4); pen.fillText(high, left + 5, 14);
+    pen.textAlign = "left"; pen.fillText("1", left, h - 4);
+    pen.textAlign = side; pen.fillText(high, side === "left" ? left + 5 : w - 6, 14);
+    pen.textAlign = "left";
     if (low) pen.fillText(low, left + 5, h - bottom - 5);
     pen.textAlign = "right"; pen.fillText(`${player.last.toLocaleString("en")} picks`, w - 6, h - 4);
     return (k) => left + (player.last === 1 ? 0 : ((k - 1) / (player.last - 1)) * (w - left - 6));
@@ -119,7 +121,7 @@ function make(root) {
     const d = player.data, [pen, w, h] = room($("gains")), most = Math.max(...player.ends, 1e-9);
     const least = Math.max(Math.min(...player.ends), most / 1e4), rise = Math.log(most / least) || 1;
     const up = (v) => h - 22 - (Math.log(Math.max(v, least) / least) / rise) * (h - 34);
-    const across = frameOf(pen, w, h, `${nats(least)}`, `${nats(most)} nats, log scale`);
+    const across = frameOf(pen, w, h, `${nats(least)}`, `at most ${nats(most)} nats; log scale`, "right");
     pen.lineWidth = 2; pen.strokeStyle = d.colours.pick; pen.globalAlpha = 0.3;
     line(pen, d.picks.gain, across, up, player.last);
     pen.globalAlpha = 1;
@@ -175,7 +177,7 @@ function make(root) {
   player.start = () => {
     if (player.at >= player.last) player.at = 0;
     player.playing = true;
-    play.textContent = "⏸";
+    play.textContent = "❚❚";
     play.setAttribute("aria-label", "Pause");
     next = performance.now();
     const step = (now) => {

@@ -10,6 +10,7 @@ import streamlit as st
 
 from fishersft import explain, plots
 from fishersft.curves.gain import Curve, grid
+from fishersft.errors import FisherSFTError
 from fishersft.selectors import Selector, make_selector, registry
 from fishersft.ui import cached, compare_view, components
 from fishersft.ui.components import escape_markdown, number, tile, visible
@@ -149,7 +150,7 @@ def _wait(view: View, waiting: list[tuple[Selector, float | None]]) -> None:
         for selector, _ in waiting:
             try:
                 cached.order_now(view.pool, selector, 0)
-            except components.FisherSFTError as error:
+            except FisherSFTError as error:
                 components.problem(f"{selector.label}: {error}")
         st.toast(f"Ranked in {components.duration(time.monotonic() - started)}.")
         st.rerun()
