@@ -28,6 +28,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
     "#8A8F98",
 )
 CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#B8860B", "#5A5F66")
+CATEGORY_ON_DARK = ("#4DA3FF", "#F5B83D", "#2FCB9F", "#FF7F45", "#EA9CCB", "#8FD6FF", "#DDBB45", "#B9C0C9")  # the same hues
 CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 STYLES = {
     "token_od": (BLUE, "circle"),

@@ -72,7 +72,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
         format_func=lambda o: {
             "picks": f"the {view.n:,} picks",
             "all": f"all {len(view.pool):,}",
-            "lasso": f"{'the lasso' if not session.lasso_name else session.lasso_name}'s {int(inside.sum()):,}",
+            "lasso": f"{escape_markdown(session.lasso_name) if session.lasso_name else "the lasso's"} {int(inside.sum()):,}",
         }[o],
     )
     if session.lasso and right.button("Clear the lasso", icon=":material/deselect:"):
@@ -87,8 +87,9 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
         st.info("No record matches; clear the search, the filters or the lasso.", icon=":material/search_off:")
         return None
     cut = positions[:MOST_ROWS]
-    words = [{"picks": f"the {view.n:,} picks", "all": "the whole pool", "lasso": session.lasso_name or "the lasso"}[str(show)]]
-    held = Held(", found".join([*words, ""]) if matched is not None else words[0], positions, show == "picks" and matched is None)
+    names = {"picks": f"the {view.n:,} picks", "all": "the whole pool", "lasso": session.lasso_name or "the lasso's set"}
+    label = names[str(show)] + (", as searched and filtered" if matched is not None else "")
+    held = Held(label, positions, picks=show == "picks" and matched is None)
     table = _table(view, cut)
     key = f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}"
 
