@@ -2,7 +2,6 @@
 
 import re
 
-
 from .test_browser import browser, dashboard, opened, page, pytestmark, settle  # noqa: F401  fixtures
 
 STEPS = """

@@ -23,6 +23,7 @@ from fishersft.ui.view import View
 MOST_ROWS = 2_000
 TEXT_WIDTH = 400
 LONGEST_NAME = 60
+_LASSO = "the lasso's"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
         format_func=lambda o: {
             "picks": f"the {view.n:,} picks",
             "all": f"all {len(view.pool):,}",
-            "lasso": f"{escape_markdown(session.lasso_name) if session.lasso_name else "the lasso's"} {int(inside.sum()):,}",
+            "lasso": f"{escape_markdown(session.lasso_name) or _LASSO} {int(inside.sum()):,}",
         }[o],
     )
     if session.lasso and right.button("Clear the lasso", icon=":material/deselect:"):
@@ -177,9 +178,12 @@ def _keep(view: View, held: Held, selection: Selection) -> None:
     """A name for the set, and a place in the store."""
     if public():
         return
-    with st.popover(
-        "Keep this set", icon=":material/bookmark_add:", help="Under a name, in the store; the Runs page lists it too."
-    ), st.form("keep", border=False, clear_on_submit=True):
+    with (
+        st.popover(
+            "Keep this set", icon=":material/bookmark_add:", help="Under a name, in the store; the Runs page lists it too."
+        ),
+        st.form("keep", border=False, clear_on_submit=True),
+    ):
         name = st.text_input("Name", max_chars=LONGEST_NAME, placeholder=f"{len(held.positions):,} records")
         if st.form_submit_button("Keep", type="primary"):
             called = one_line(name, LONGEST_NAME) or one_line(held.label, LONGEST_NAME)
