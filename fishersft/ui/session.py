@@ -114,6 +114,7 @@ class Session:
     Attributes:
         generation: part of the maps' keys; another one clears what was drawn on them.
         selectors, score_model: what Compare shows; () and "" at first.
+        picture: what a chart's camera saves, png or svg.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -123,6 +124,7 @@ class Session:
     notices: list[str] = field(default_factory=list)
     selectors: tuple[str, ...] = ()
     score_model: str = ""
+    picture: str = "png"
 
 
 def under_navigation() -> None:
