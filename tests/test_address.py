@@ -1,5 +1,7 @@
 """Every view reopens from its address, and what an address asks for in vain is named on the page."""
 
+import json
+
 import pytest
 
 from .test_pages import open_page, tiles
@@ -18,6 +20,7 @@ BAD = [
         {"logarithmic": "maybe"}, {"guides": "maybe"},
     )],
     *[("learn", bad) for bad in ({"lesson": "magic"}, {"lesson": "ellipse", "points": "zzz"}, {"lesson": "returns", "record": "x1"})],
+    *[("generations", bad) for bad in ({"section": "Magic"}, {"run": "ffff"})],
     *[("runs", bad) for bad in (
         {"show": "magic"}, {"job": "ffff"}, {"run": "ffff"}, {"finetuned": "ffff"}, {"result": "nothing"},
     )],
@@ -40,3 +43,15 @@ def test_how_the_demo_is_read_reopens_from_its_address():
 def test_a_link_with_a_bad_parameter_keeps_its_good_ones():
     at = open_page(sentences="33", unit="sentences", colour="mood")
     assert tiles(at)["Selected"] == "33 of 1,250"
+
+
+def test_the_camera_of_every_page_saves_what_was_chosen_once():
+    def cameras(at):
+        configs = [json.loads(c.proto.config) for c in at.get("plotly_chart")]
+        return {c["toImageButtonOptions"]["format"] for c in configs if "toImageButtonOptions" in c}
+
+    at = open_page("curves", picture="svg")
+    assert cameras(at) == {"svg"}
+    at.switch_page("pages/compare.py").run()
+    assert cameras(at) == {"svg"}
+    assert cameras(open_page("compare")) == {"png"}

@@ -196,7 +196,7 @@ class TestFineTune:
         run = measured(tmp_path / "run", write=lambda cell, k: HOSTILE[k % len(HOSTILE)], prompts=len(HOSTILE), source=HOSTILE[0])
         seen = Tags(finetune_page(run).html())
         assert not {tag for tag, _ in seen.tags} & {"img", "b", "a", "iframe"}
-        assert sum(tag == "script" for tag, _ in seen.tags) == 2
+        assert sum(tag == "script" and found.get("type") != "application/json" for tag, found in seen.tags) == 2
 
 
 class TestOfRun:

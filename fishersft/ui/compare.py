@@ -149,7 +149,7 @@ def overlap_panel(view: View) -> None:
     st.plotly_chart(
         compare_plots.overlap_matrix(view.named, shared, jaccard, dark=dark(), height=130 + 50 * len(names)),
         theme=None,
-        config=components.STILL,
+        config=components.camera("compare-overlap"),
         key="overlap-chart",
         alt=f"Picks that every two selectors share. {pairs}.",
     )
@@ -233,7 +233,8 @@ def records_panel(view: View, session: Session) -> None:
 def downloads(view: View, score_model: str) -> None:
     """The numbers as files, and the calls that make the same."""
     names = [s.name for s in view.selectors]
-    row = st.container(horizontal=True, vertical_alignment="center")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    components.pictures(row)
     row.markdown("Download the numbers:")
     stem = f"compare-{'-'.join(names)}-{view.n}"
     files = {

@@ -41,7 +41,7 @@ def gain_panel(view: View) -> None:
     st.plotly_chart(
         plots.gain_curves(curves, budget=budget, log=log, dark=dark(), height=330),
         theme=None,
-        config=components.STILL,
+        config=components.camera("compare-gain"),
         key="gain-chart",
         alt=f"log det gained in nats against {unit}: {', '.join(s.label for s in view.named)}, and random draws as a band.",
     )
@@ -134,7 +134,7 @@ def _spread(view: View, title: str, unit: str, values: np.ndarray, draws: list[n
     st.plotly_chart(
         compare_plots.spreads(rows, (min(medians), max(medians)), unit, log=log, dark=dark()),
         theme=None,
-        config=components.STILL,
+        config=components.camera("compare-spread"),
         key=f"spread-{title}",
         alt=f"{title}, medians of {unit}: {said}; random draws {components.spread(medians)}.",
     )
@@ -165,7 +165,7 @@ def _topics(view: View, draws: list[np.ndarray]) -> None:
             [str(names[p]) for p in places], everything, np.stack([shares(d) for d in draws]), picked, dark=dark()
         ),
         theme=None,
-        config=components.STILL,
+        config=components.camera("compare-topics"),
         key="topics-chart",
         alt=components.one_line(f"Share of the picks by {column}. {'; '.join(far)}.", 400),
     )

@@ -13,7 +13,7 @@ import streamlit as st
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.lm.embed import TokenEmbeddings
-from fishersft.ui.session import Choice, Session, choose
+from fishersft.ui.session import Choice, Session, check_address, choose, current
 from fishersft.ui.theme import dark
 from fishersft.visible import visible as visible
 from fishersft.visible import visible_text as visible_text
@@ -21,6 +21,41 @@ from fishersft.visible import visible_text as visible_text
 LONGEST_TOKEN = 80
 MAP = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "toImage"]}
 STILL = {"displayModeBar": False}
+PICTURES = ("png", "svg")
+
+
+def camera(name: str, *, always: bool = False, buttons: Sequence[str] = ("toImage",)) -> dict[str, Any]:
+    """The configuration of a chart whose camera saves it under a name, as png or svg (`pictures`).
+
+    Args:
+        always: the buttons are seen at once, else when the pointer is on the chart.
+    """
+    format = st.session_state.get("picture") or current().picture
+    return {
+        "displaylogo": False,
+        "displayModeBar": True if always else "hover",
+        "modeBarButtons": [list(buttons)],
+        "toImageButtonOptions": {"format": format, "filename": name, "scale": 2 if format == "png" else 1},
+    }
+
+
+def pictures(row: Any) -> None:
+    """The switch between png and svg; it holds for the cameras of every page."""
+    visitor = current()
+    check_address(visitor, "picture", lambda v: v in PICTURES, " or ".join(PICTURES))
+    if "picture" not in st.session_state and "picture" not in st.query_params:
+        st.session_state["picture"] = visitor.picture  # back from another page
+    chosen = row.segmented_control(
+        "Pictures as",
+        PICTURES,
+        default="png",
+        required=True,
+        key="picture",
+        bind="query-params",
+        help="What the camera above a chart saves, here and on the other pages: png for slides, svg to scale and to edit. "
+        "The camera is seen when the pointer is on a chart.",
+    )
+    visitor.picture = str(chosen)
 
 
 @contextmanager

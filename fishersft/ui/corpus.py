@@ -219,7 +219,7 @@ def lengths(corpus: Corpus, layout: Plan, cut: int) -> None:
         plots.length_histogram(np.diff(layout.offsets), cut, dark=dark()),
         theme=None,
         key="lengths",
-        config={"displayModeBar": False},
+        config=components.camera("lengths"),
         alt="Histogram of trained tokens a record",
     )
     st.caption(

@@ -23,6 +23,7 @@ from fishersft.runs.curve_results import Found
 from fishersft.ui import components
 from fishersft.ui.theme import dark
 
+BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
 ALT = "{}: a line a selector with a band; the numbers are in the table below."
 
 
@@ -33,7 +34,6 @@ class How:
     measure: str
     log: bool
     guides: bool
-    picture: str
     selectors: tuple[str, ...]
 
 
@@ -91,12 +91,7 @@ def _plot(fig: Any, how: How, key: str, what: str) -> None:
         fig,
         theme=None,
         key=f"chart-{key}-{how.log}",
-        config={
-            "displaylogo": False,
-            "displayModeBar": True,
-            "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-            "toImageButtonOptions": {"format": how.picture, "filename": f"curves-{key}", "scale": 2},
-        },
+        config=components.camera(f"curves-{key}", always=True, buttons=BUTTONS),
         alt=ALT.format(what[:1].upper() + what[1:]),
     )
 

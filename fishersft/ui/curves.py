@@ -22,7 +22,6 @@ TWO_WORLDS = "Two worlds"
 KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
 SHOWN = {"max error": "maximum", "mean error": "mean", "G-criterion": "worst_leverage", "log det": "log_det"}
 EQUAL = ("tokens", "sentences")
-PICTURES = ("png", "svg")
 AT = (50, 100, 200, 300, 500, 1_000, 1_500, 2_000)
 WORLDS = {"imbalanced": "An imbalanced world: clusters of rows", "isotropic": "A homogeneous world: isotropic rows"}
 
@@ -74,7 +73,6 @@ def controls(selectors: list[str], session: Session, *, worlds: bool = False) ->
     check_address(session, "equal", lambda v: v in EQUAL, " or ".join(EQUAL))
     check_address(session, "measure", lambda v: v in SHOWN, ", ".join(SHOWN))
     check_address(session, "n", lambda v: v in map(str, AT), ", ".join(map(str, AT)))
-    check_address(session, "picture", lambda v: v in PICTURES, " or ".join(PICTURES))
     for switch in ("logarithmic", "guides"):
         check_address(session, switch, lambda v: v.lower() in ("true", "false"), "true or false")
     row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
@@ -106,15 +104,7 @@ def controls(selectors: list[str], session: Session, *, worlds: bool = False) ->
     guides = row.toggle(
         "Guides", False, key="guides", bind="query-params", help="Slopes -1/2 and -0.3, and the fitted shape of the bound."
     )
-    picture = row.segmented_control(
-        "Picture as",
-        PICTURES,
-        default="png",
-        required=True,
-        key="picture",
-        bind="query-params",
-        help="What the camera above a chart saves.",
-    )
+    components.pictures(row)
     names = st.pills(
         "Selectors",
         selectors,
@@ -125,7 +115,7 @@ def controls(selectors: list[str], session: Session, *, worlds: bool = False) ->
         wrap=True,
         help="Which curves are drawn; the words and numbers are of all of them.",
     )
-    return How(SHOWN[str(shown)], bool(log), bool(guides), str(picture), tuple(names or ())), equal, int(n or 200)
+    return How(SHOWN[str(shown)], bool(log), bool(guides), tuple(names or ())), equal, int(n or 200)
 
 
 def two_worlds(session: Session) -> None:
@@ -197,7 +187,7 @@ def _label(found: Found) -> str:
 def show(found: Found, session: Session) -> None:
     """One result, whatever its kind."""
     if found.kind == curve_results.TIMING:
-        how = How("maximum", parts.log_switch(), False, "png", ())
+        how = How("maximum", parts.log_switch(), False, ())
         parts.timing(read_timing(found.folder), how, found)
         return
     try:

@@ -18,7 +18,7 @@ from fishersft.runs.finetune_run import FineTuneRun
 from fishersft.runs.jobs import Job
 from fishersft.ui import components, job_panel
 from fishersft.ui.generation_data import Opened, opened
-from fishersft.ui.session import Session
+from fishersft.ui.session import Session, check_address, current
 
 RESULTS, READ, VOTE, WIN_RATES, SET_UP = SECTIONS = ("Results", "Read", "Vote", "Win rates", "Set up")
 FINETUNE, JUDGE = "finetune", "judge"  # kinds of jobs
@@ -49,6 +49,7 @@ def visit() -> Visit:
 
 
 def choose_section() -> str:
+    check_address(current(), "section", lambda v: v in SECTIONS, ", ".join(SECTIONS))
     chosen = st.segmented_control(
         "Section",
         SECTIONS,

@@ -24,11 +24,13 @@ from fishersft.ui import components
 from fishersft.ui.generation_data import Opened
 from fishersft.ui.generations import FINETUNE, watched
 from fishersft.ui.job_panel import EVERY
+from fishersft.ui.session import check_address, current
 from fishersft.ui.theme import dark
 
 PAUSE = 10.0  # seconds between two readings of a run that goes on
 MEASURES = {"mean": "mean", "95th percentile": "p95", "largest": "max", "worst topic": "worst"}
-BUTTONS = {"displaylogo": False, "displayModeBar": True, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
+BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
+AGAINST = ("sentences", "tokens")
 PYTHON = """from fishersft.runs import finetune_found
 from fishersft.runs.finetune_result import FineTuneResult
 from fishersft.runs.finetune_run import read_run
@@ -83,6 +85,9 @@ def _unsound(of: Opened) -> None:
 
 def _controls(of: Opened) -> How:
     row = st.container(horizontal=True, vertical_alignment="bottom", key="held-out-controls")
+    visitor = current()
+    for key, known in {"held_out": tuple(MEASURES), "minus": tuple(generation_plots.MINUS), "against": AGAINST}.items():
+        check_address(visitor, key, known.__contains__, ", ".join(known))
     there = [name for name, measure in MEASURES.items() if measure in of.lines[0].values]
     measure = row.segmented_control(
         "Measure",
@@ -106,13 +111,14 @@ def _controls(of: Opened) -> How:
     )
     against = row.segmented_control(
         "Against",
-        ["sentences", "tokens"],
+        AGAINST,
         default="sentences",
         required=True,
         key="against",
         bind="query-params",
         help="Sentences of the budget, or the trained tokens that each selection really has: some selectors prefer long texts.",
     )
+    components.pictures(row)
     return How(MEASURES[str(measure)], str(shown), str(against))
 
 
@@ -170,11 +176,7 @@ def _chart(of: Opened, how: How) -> None:
 
 def chart_config(name: str, *, always: bool = True) -> dict[str, Any]:
     """Of a chart whose picture is saved under this name; the buttons are seen always, or under the pointer."""
-    return {
-        **BUTTONS,
-        "displayModeBar": True if always else "hover",
-        "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2},
-    }
+    return components.camera(name, always=always, buttons=BUTTONS)
 
 
 def _table(of: Opened, how: How) -> None:

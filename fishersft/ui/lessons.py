@@ -15,7 +15,7 @@ from fishersft.errors import ParameterError
 from fishersft.lessons import ellipse
 from fishersft.lessons.catalogue import LESSONS
 from fishersft.lessons.lesson import Choice, Control, Lesson, Picture, Question, Shown
-from fishersft.ui.components import tile
+from fishersft.ui.components import camera, tile
 from fishersft.ui.learn import PAGE
 from fishersft.ui.session import Session
 from fishersft.ui.theme import dark
@@ -200,7 +200,7 @@ def show(learning: Learning) -> Shown:
 def picture(shown: Picture, key: str) -> None:
     """One chart with its title, its alternative text and how to read it."""
     st.markdown(f"**{shown.title}**")
-    st.plotly_chart(shown.figure, theme=None, key=key, config={"displayModeBar": False}, alt=shown.alt)
+    st.plotly_chart(shown.figure, theme=None, key=key, config=camera(key), alt=shown.alt)
     st.caption(shown.caption)
 
 

@@ -119,6 +119,7 @@ class Session:
         lasso, lasso_name: record numbers of the set that is shown, and its name where it is a kept one.
         pinned, excluded: record numbers of the what-if, in the order they were named.
         selectors, score_model: what Compare shows; () and "" at first.
+        picture: what a chart's camera saves, png or svg.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -131,6 +132,7 @@ class Session:
     excluded: tuple[int, ...] = ()
     selectors: tuple[str, ...] = ()
     score_model: str = ""
+    picture: str = "png"
 
 
 def under_navigation() -> None:
