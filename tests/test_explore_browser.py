@@ -2,7 +2,11 @@
 
 import re
 
-from .test_browser import browser, dashboard, opened, page, pytestmark, settle  # noqa: F401  fixtures
+from . import test_browser
+from .test_browser import opened, settle
+
+pytestmark = test_browser.pytestmark
+dashboard, browser, page = test_browser.dashboard, test_browser.browser, test_browser.page
 
 STEPS = """
 async () => {
@@ -20,6 +24,7 @@ async () => {
 
 
 def player(page, address):
+    page.set_default_timeout(60_000)
     page.goto(address)
     page.wait_for_selector(".player .now:has-text('Pick')")
     settle(page)
@@ -70,7 +75,7 @@ def test_a_click_in_the_player_opens_that_record(dashboard, page):
     assert "Why this sentence?" in page.inner_text('[data-testid="stMain"]')
 
 
-def test_a_tap_on_a_phones_map_selects_and_a_swipe_scrolls(dashboard, browser):  # noqa: F811
+def test_a_tap_on_a_phones_map_selects_and_a_swipe_scrolls(dashboard, browser):
     context = browser.new_context(
         viewport={"width": 390, "height": 844},
         has_touch=True,

@@ -28,7 +28,10 @@ def choose_view(session: Session) -> str:
 
 
 def map_controls(view: View, session: Session, playing: bool = False) -> tuple[str, str, np.ndarray | None]:
-    """Which map, coloured by what (the player has colours of its own), and (N,) bool: the records that search and filters leave, None where there are none."""
+    """Which map, coloured by what (the player has colours of its own), and which records search and filters leave.
+
+    These are (N,) bool; None where nothing is searched or filtered.
+    """
     columns = [c for c in view.corpus.colourable if c not in ("selection", "pick order", "tokens")]
     options = ["selection", "pick order", "tokens", *columns]
     check_address(session, "colour", lambda v: v in options, "selection, pick order, tokens or a column")

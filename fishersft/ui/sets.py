@@ -85,7 +85,8 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
     positions = np.flatnonzero(keep)
     positions = positions[np.argsort(np.where(view.rank[positions] > 0, view.rank[positions], len(view.pool) + 1), kind="stable")]
     if not len(positions):
-        st.info("No record matches; clear the search, the filters or the lasso.", icon=":material/search_off:")
+        where = f" among the {view.n:,} picks" if show == "picks" else ""
+        st.info(f"No record matches{where}; clear the search, the filters or the lasso.", icon=":material/search_off:")
         return None
     cut = positions[:MOST_ROWS]
     names = {"picks": f"the {view.n:,} picks", "all": "the whole pool", "lasso": session.lasso_name or "the lasso's set"}
