@@ -18,6 +18,7 @@ import numpy as np
 
 from fishersft import bundle
 from fishersft.curves.result import MEASURES, Result, read_result
+from fishersft.curves.standing import USUAL
 from fishersft.errors import StoreError
 from fishersft.selectors import registry
 
@@ -129,22 +130,28 @@ def gather(demo: Path | None = None, curves: Path | None = None) -> Evidence:
 
 
 def known_truth(result: Result, measure: str = "maximum") -> list[Finding]:
-    """The error of every selector at an experiment's largest budget, beside Uniform's; none of a sweep or without Uniform."""
+    """The error of every selector beside Uniform's, at the usual budget, or at the largest where that was not measured.
+
+    None of a sweep or without Uniform.
+    """
     from fishersft.curves.result import command_of
 
     if result.is_sweep or BASELINE not in result.selectors:
         return []
 
-    def at_last(selector: str) -> tuple[float, float, float]:
-        curve = result.curve(selector, measure)
-        low, high = (float(b[-1]) if b is not None else np.nan for b in (curve.low, curve.high))
-        return float(curve.mean[-1]), low, high
+    budgets = [int(n) for n in result.budgets]
+    at = budgets.index(USUAL) if USUAL in budgets else -1
 
-    value, low, high = at_last(BASELINE)
+    def there(selector: str) -> tuple[float, float, float]:
+        curve = result.curve(selector, measure)
+        low, high = (float(b[at]) if b is not None else np.nan for b in (curve.low, curve.high))
+        return float(curve.mean[at]), low, high
+
+    value, low, high = there(BASELINE)
     chance = (value, value) if np.isnan(low) else (low, high)
-    where = f"{result.about.title}, n = {int(result.budgets[-1]):,} {result.unit}, {result.runs} runs"
+    where = f"{result.about.title}, n = {budgets[at]:,} {result.unit}, {result.runs} runs"
     return [
-        Finding(s, MEASURES[measure], where, at_last(s)[0], *chance, True, command_of(result.about), *at_last(s)[1:])
+        Finding(s, MEASURES[measure], where, there(s)[0], *chance, True, command_of(result.about), *there(s)[1:])
         for s in result.selectors
         if s != BASELINE
     ]
