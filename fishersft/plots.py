@@ -28,6 +28,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
     "#8A8F98",
 )
 CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#B8860B", "#5A5F66")
+CATEGORY_ON_DARK = ("#4DA3FF", "#F5B83D", "#2FCB9F", "#FF7F45", "#EA9CCB", "#8FD6FF", "#DDBB45", "#B9C0C9")  # the same hues
 CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 STYLES = {
     "token_od": (BLUE, "circle"),
@@ -114,10 +115,12 @@ def gain_curves(
     *,
     budget: float,
     log: bool = False,
+    marks: Sequence[tuple[str, float, float]] = (),
     dark: bool = False,
     height: int = 280,
 ) -> go.Figure:
-    """Log det against the budget: lines (selector's name, curve), bands behind them, and the current budget's mark."""
+    """Log det against the budget: lines (selector's name, curve), bands behind them, the current budget's mark, and
+    `marks`: sets of records as points (label, budget, log det)."""
     import plotly.graph_objects as go
 
     unit = curves[0][1].x_unit
@@ -156,6 +159,17 @@ def gain_curves(
                     "width": 2.5 if curve.draws == 1 and name != "longest" else 1.5,
                     "dash": {"uniform": "solid", "longest": "dash"}.get(name, "solid"),
                 },
+                hovertemplate="%{y:,.4~r}",
+            )
+        )
+    for name, x, y in marks:
+        fig.add_trace(
+            go.Scatter(
+                x=[x],
+                y=[y],
+                mode="markers",
+                name=label(name),
+                marker={"symbol": "star", "size": 13, "color": ink(dark)[0], "line": {"width": 1}},
                 hovertemplate="%{y:,.4~r}",
             )
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft.plots import CATEGORY_COLOURS, CATEGORY_SYMBOLS, figure, ink, label, style
+from fishersft.plots import CATEGORY_COLOURS, CATEGORY_ON_DARK, CATEGORY_SYMBOLS, figure, ink, label, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -100,7 +100,7 @@ def drawn(
     picked = points.rank[order] > 0
     bar = paint.bar
     searched = bool(points.matched.any())
-    opacity = np.where(picked, 0.95, 0.45)
+    opacity = np.where(picked, 0.95, 0.7 if dark and paint.entries[3:] else 0.45)  # pale hues drown in the dark
     if searched:
         opacity = np.where(points.matched[order], 1.0, np.where(picked, 0.35, 0.12))
     size = np.where(picked, 10.0, 5.0) + np.where(points.matched[order], 2.0, 0.0)
@@ -256,13 +256,14 @@ def _paint(points: Points, order: np.ndarray, colour_by: str, values: Any, selec
     room = len(CATEGORY_COLOURS) * len(CATEGORY_SYMBOLS)
     place = {name: k for k, name in enumerate(ranked[:room])}
     at = [place.get(name, -1) for name in names]
-    colours, kinds = len(CATEGORY_COLOURS), CATEGORY_SYMBOLS
-    entries = [(label(n), CATEGORY_COLOURS[k % colours], kinds[k // colours], True) for n, k in place.items()]
+    hues = CATEGORY_ON_DARK if dark else CATEGORY_COLOURS
+    colours, kinds = len(hues), CATEGORY_SYMBOLS
+    entries = [(label(n), hues[k % colours], kinds[k // colours], True) for n, k in place.items()]
     if len(ranked) > room:
         entries.append((f"{len(ranked) - room} more", pale, "circle", False))
     codes = np.array([1 + k % colours if k >= 0 else 0 for k in at])
     symbols: str | list[str] = [kinds[k // colours] if k >= 0 else "circle" for k in at]
-    return Paint(codes, [pale, *CATEGORY_COLOURS], symbols if len(ranked) > colours else "circle", entries)
+    return Paint(codes, [pale, *hues], symbols if len(ranked) > colours else "circle", entries)
 
 
 def _numbers(column: Sequence[Any]) -> np.ndarray | None:

@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from fishersft import make_selector
-from fishersft.ui import cached, components, explore, session, view, why
+from fishersft.ui import cached, components, explore, filters, player, session, sets, view, what_if, why
 
 visitor = session.current()
 session.write_address(visitor)
@@ -22,24 +21,29 @@ with components.friendly():
         components.not_embedded()
         st.stop()
 
-    pool = cached.pool(choice, embeddings)
-    selector, seed, unit = view.control_bar(pool, visitor)
-    order = cached.order_now(pool, selector, seed)
-    reference = cached.order_now(pool, make_selector("token_od"), 0)
-    longest = cached.order_now(pool, make_selector("longest"), 0)
-    n = view.budget_slider(pool, order, unit, visitor)
-    shown = view.View(choice, corpus, pool, selector, seed, order, n, unit, reference, longest)
-
+    shown = view.view_of(choice, corpus, cached.pool(choice, embeddings), visitor)
+    what_if.banner(shown, visitor)
     explore.tiles(shown)
+    playing = filters.choose_view(visitor) == "player"
     left, right = st.columns([3, 2], gap="medium")
-    with left:
-        kind, colour, matched = view.map_controls(shown, visitor)
-        explore.map_panel(shown, visitor, kind, colour, matched)
+    with st.container() if playing else left:
+        kind, colour, matched = filters.map_controls(shown, visitor, playing)
+    if playing:
+        player.player_panel(shown, visitor, kind)
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            why.why_panel(shown, visitor)
+    else:
+        with left:
+            explore.map_panel(shown, visitor, kind, colour, matched)
     with right:
-        explore.gain_panel(shown)
-        why.why_panel(shown, visitor)
-    explore.table_panel(shown, visitor, matched)
-    explore.downloads(shown)
+        explore.gain_panel(shown, sets.chosen_set(shown, visitor, matched))
+        if not playing:
+            why.why_panel(shown, visitor)
+    what_if.panel(shown, visitor)
+    held = sets.table_panel(shown, visitor, matched)
+    sets.downloads(shown, held)
+    sets.kept_panel(shown, visitor)
     with notices:
         components.notices(visitor)
 

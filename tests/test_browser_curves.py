@@ -27,7 +27,7 @@ def curves(tmp_path_factory):
     server.wait()
 
 
-def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(curves, page, tmp_path):  # noqa: F811
+def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(curves, page, tmp_path):
     page.goto(f"{curves[0]}/curves")
     page.wait_for_selector(".js-plotly-plot .points path")
     settle(page)
@@ -57,7 +57,7 @@ def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(curves, pag
     assert download.value.suggested_filename == "curves-imbalanced-tokens-maximum.png"
 
 
-def test_a_job_is_watched_to_its_end_without_a_reload(curves, page):  # noqa: F811
+def test_a_job_is_watched_to_its_end_without_a_reload(curves, page):
     address, store = curves
     arguments = ["curves", "synthetic", "--sentences", "60", "--budgets", "5,20", "--runs", "15", "--workers", "1"]
     out = store.path / "curves" / "0123456789ab"

@@ -39,7 +39,7 @@ def reports(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["selection", "finetune"])
-def test_it_is_drawn_without_a_network_and_nothing_leaves_or_runs(reports, browser, name):  # noqa: F811
+def test_it_is_drawn_without_a_network_and_nothing_leaves_or_runs(reports, browser, name):
     context = browser.new_context(offline=True, color_scheme="dark", viewport={"width": 1200, "height": 900})
     page = context.new_page()
     asked, said = [], []
@@ -75,7 +75,7 @@ def until(page, holds):
     raise AssertionError("it did not come true in 10 s")
 
 
-def test_it_follows_the_theme_is_light_on_paper_and_saves_both_kinds_of_picture(reports, browser, tmp_path):  # noqa: F811
+def test_it_follows_the_theme_is_light_on_paper_and_saves_both_kinds_of_picture(reports, browser, tmp_path):
     context = browser.new_context(offline=True, color_scheme="dark", viewport={"width": 1200, "height": 900})
     page = context.new_page()
     page.goto(reports["selection"].as_uri())

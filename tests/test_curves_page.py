@@ -109,6 +109,7 @@ class TestShipped:
         assert scope["experiment"].settings == curve_results.find("imbalanced-tokens").settings
 
 
+@pytest.mark.slow
 class TestJob:
     def test_parameters_become_a_job_whose_result_is_shown_when_it_is_done(self):
         at = fill(open_page("curves", experiment="Synthetic"))
@@ -188,6 +189,15 @@ class TestResults:
         assert "1 of 2 runs are finished" in text_of(open_page("curves", result=folder.name))
         (folder / "records.jsonl").write_text(lines[0])
         assert "No run is finished by every selector yet" in text_of(open_page("curves", result=folder.name))
+
+    def test_another_result_is_opened_by_its_box(self):
+        one, other = made(), made(runs=3)
+        at = open_page("curves", result=one.name)
+        box = label(at.selectbox, "Result")
+        assert box.value == one.name
+        box.set_value(other.name).run()
+        assert label(at.selectbox, "Result").value == other.name
+        assert other.name in str(at.query_params["result"])
 
     def test_a_damaged_one_is_no_traceback(self, home):
         (home / "curves" / "bad").mkdir(parents=True)

@@ -19,6 +19,7 @@ from fishersft.commands.options import (
     progress,
     settings_of,
     stages,
+    whole_numbers,
 )
 from fishersft.errors import UserError
 
@@ -53,6 +54,8 @@ def _list(context: click.Context, wanted: bool) -> None:
 @click.option("--token-budget", type=int, help="How many trained tokens to choose at most, instead of --budget.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the selector, e.g. sigma2=1.0.")
+@click.option("--pin", default="", metavar="RECORDS", help="Records taken first, e.g. 12,40; the rest is chosen from there.")
+@click.option("--exclude", default="", metavar="RECORDS", help="Records never taken, e.g. 7.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the picks: .jsonl, .csv or .parquet.")
 @json_option
 def select(
@@ -61,6 +64,8 @@ def select(
     token_budget: int | None,
     seed: int,
     settings: tuple[str, ...],
+    pin: str,
+    exclude: str,
     out: Path | None,
     as_json: bool,
     threads: int | None,
@@ -77,6 +82,7 @@ def select(
 
     wanted = Budget(budget, token_budget)
     selector = make_selector(selector_name, settings_of(settings))
+    pinned, excluded = whole_numbers("pin", pin), whole_numbers("exclude", exclude)
     format = table.format_of(out) if out else "jsonl"
     if out and not out.absolute().parent.is_dir():
         raise UserError(f"There is no folder {out.absolute().parent} to write {out.name} into.")
@@ -88,6 +94,7 @@ def select(
         with progress("embedding", "tokens") as on_progress:
             embeddings = pipeline.embed(corpus, folder, max_tokens=options["max_tokens"], **where, on_progress=on_progress)
         pool = pipeline.pool_of(embeddings, corpus, folder, **where)
+        pool = pool.given(pinned, excluded)
         with stages() as on_stage, progress("selecting", "sentences" if budget else "tokens") as on_progress:
             order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress, on_stage=on_stage)
     selection = selector.cut(pool, order, wanted, seed)

@@ -41,7 +41,7 @@ from fishersft.design.greedy import Step, check_measurable, winner_of
 from fishersft.design.information import check_sigma2
 from fishersft.design.mapped import where_mapped
 from fishersft.design.shard_worker import Begun, Part, Picked, Reply, ShardWorker
-from fishersft.errors import DesignError
+from fishersft.errors import DesignError, ParameterError
 
 INLINE = 100_000  # bytes; up to here Ray sends an argument with the call, which is quicker than its object store
 
@@ -85,6 +85,8 @@ def greedy(
     *,
     weights: np.ndarray | None = None,
     costs: np.ndarray | None = None,
+    pinned: Sequence[int] = (),
+    excluded: Sequence[int] = (),
     address: str | None = None,
     workers: int | None = None,
     device: str = "cpu",
@@ -101,8 +103,11 @@ def greedy(
 
     Raises:
         DesignError: as there.
+        ParameterError: pinned or excluded blocks, which only one machine takes.
         MissingExtra, ClusterError: no ray, no cluster, or workers that die again and again.
     """
+    if pinned or excluded:
+        raise ParameterError("Pinned and excluded records are chosen around on one machine only; leave out --engine ray.")
     check_sigma2(sigma2)
     blocks = Blocks(values, offsets, weights)  # refuses weights by their row in the whole pool
     gpu = device.startswith("cuda")

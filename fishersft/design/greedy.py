@@ -161,6 +161,18 @@ class Shard:
         self._last = NOTHING
         self.fresh[:] = False
 
+    def contender(self, position: int) -> Contender:
+        """A block of this shard that is taken whatever its gain, with its gain now, in float64."""
+        here = position - self.first
+        self.gains[here] = self._evaluate(np.array([here]), exact=True)[0]
+        gain = float(self.gains[here])
+        return Contender(position, float(self.score(self.gains[[here]], np.array([here]))[0]), gain)
+
+    def leave_out(self, positions: Sequence[int]) -> None:
+        """These blocks of the pool are never proposed."""
+        here = np.asarray(positions, dtype=np.int64) - self.first
+        self.outside[here[(here >= 0) & (here < len(self.blocks))]] = False
+
     def largest(self, n: int) -> np.ndarray:
         """(up to n,) upper bounds on the current gains outside the selection, the n largest."""
         rest = self.bounds[self.outside]
@@ -236,6 +248,8 @@ def greedy(
     *,
     weights: np.ndarray | None = None,
     costs: np.ndarray | None = None,
+    pinned: Sequence[int] = (),
+    excluded: Sequence[int] = (),
     device: str = "cpu",
 ) -> Iterator[Step]:
     """Picks of Algorithm 1, one at a time, until the pool is empty.
@@ -246,6 +260,8 @@ def greedy(
         sigma2: weight of the identity in V, > 0.
         weights: (T,) that rows are multiplied by.
         costs: (N,) > 0; the block with the largest gain divided by its cost is taken, and nothing is proven of the optimum.
+        pinned: blocks taken first, in this order, whatever they gain; the greedy goes on from there.
+        excluded: blocks never taken; what is proven is proven of selections without them.
         device: where the algebra happens.
 
     Raises:
@@ -254,9 +270,10 @@ def greedy(
     with suited_to(values.shape[1]):
         shard = Shard(values, offsets, sigma2, weights=weights, costs=costs, device=device)
         check_measurable(float(shard.gains.max()), sigma2)
-        f, picked = 0.0, 0
-        while contenders := shard.propose():
-            winner = winner_of(contenders)
+        shard.leave_out(excluded)
+        f, picked, forced = 0.0, 0, iter(pinned)
+        while (there := next(forced, None)) is not None or (contenders := shard.propose()):
+            winner = shard.contender(int(there)) if there is not None else winner_of(contenders)
             f, picked = f + winner.gain, picked + 1
             shard.accept(winner.position, shard.rows(winner.position))
             bound = optimum_bound(f, shard.largest(picked), picked) if costs is None else np.nan

@@ -6,7 +6,7 @@ selectors may be given by name or as objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,8 @@ def select(
     token_budget: int | None = None,
     seed: int = 0,
     parameters: Mapping[str, Any] | None = None,
+    pinned: Sequence[int] = (),
+    excluded: Sequence[int] = (),
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
     engine: str | Engine = "here",
@@ -157,6 +159,8 @@ def select(
         budget: how many sentences, or
         token_budget: how many trained tokens at most.
         parameters: of the selector when it is named, e.g. {"sigma2": 1.0}.
+        pinned, excluded: numbers of records that are taken first, in this order, and that are never taken; TokenOD and its
+            kin choose the rest from there.
         engine: `here`, `ray`, or an `Engine`: where it is computed; the picks are the same.
 
     Raises:
@@ -167,6 +171,7 @@ def select(
     run = as_engine(engine)
     with run.kept():
         pool = load_pool(corpus, model, max_tokens=max_tokens, device=device, engine=run, store=store, on_progress=on_progress)
+        pool = pool.given(pinned, excluded)
         taken = order(pool, chosen, wanted, seed, store=store, on_progress=on_progress)
     return chosen.cut(pool, taken, wanted, seed)
 
@@ -250,7 +255,7 @@ def order(
     `on_stage(what, done, total)` tells of work before the first pick (texts asked).
     """
     budget.check(pool)
-    if not pool.embeddings.key:
+    if not pool.embeddings.key or not pool.is_free:  # an order from pins is no prefix of the selector's own
         return selector.take(pool, budget, seed, on_progress, on_stage)
     store = store or Store.default()
     recipe = order_recipe(pool.embeddings, selector, seed)

@@ -48,6 +48,11 @@ class StoredReadings:
         return self._now().losses(positions)
 
     @property
+    def stored(self) -> bool:
+        """Whether they can be read without asking the model."""
+        return bool(self.embeddings.key) and self.store.find(self._recipe) is not None
+
+    @property
     def _recipe(self) -> Recipe:
         return Recipe(STATISTICS, 1, {}, {"embeddings": self.embeddings.key})
 

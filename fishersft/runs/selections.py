@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fishersft.corpus.export import picks_table, plain, to_bytes
 from fishersft.corpus.records import Corpus, trained
 from fishersft.curves.gain import log_det_at
@@ -25,12 +27,13 @@ from fishersft.errors import StoreError, UserError
 from fishersft.home import user_path
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.runs.store import Artifact, Recipe, Store, made, writing_to
-from fishersft.selectors import Selection
+from fishersft.selectors import Order, Pool, Selection
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SELECTION = "selection"
+BY_HAND = "by_hand"
 PICKS, EXAMPLES = "picks.jsonl", "examples.jsonl"
 LIBRARIES = ("torch", "transformers", "numpy")
 
@@ -89,8 +92,17 @@ def provenance(corpus: Corpus, embeddings: TokenEmbeddings) -> dict[str, Any]:
     }
 
 
-def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None) -> str:
-    """Keep a selection with its picks' own fields; returns the run's id, which `export` takes."""
+def by_hand(pool: Pool, positions: np.ndarray) -> Selection:
+    """Records that no selector chose, such as a lasso's, as a selection: in the order given, without gains."""
+    n, unknown = len(positions), np.full(len(positions), np.nan)
+    order = Order(np.asarray(positions, dtype=np.int64), unknown, np.zeros(n, dtype=np.int64), np.zeros(n), unknown)
+    return Selection(BY_HAND, {}, 0, pool.index[positions], pool.tokens[positions], order)
+
+
+def save_selection(
+    corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None, name: str = ""
+) -> str:
+    """Keep a selection with its picks' own fields, under a name if it has one; returns the run's id, which `export` takes."""
     store = store or Store.default()
     kept = kept_of(corpus, embeddings, selection)
     picks = to_bytes(kept.picks, "jsonl")
@@ -102,6 +114,7 @@ def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selec
             "parameters": selection.parameters,
             "seed": selection.seed,
             "picks": hashlib.sha256(picks).hexdigest(),  # metadata too, which the corpus' fingerprint leaves out
+            **({"name": name} if name else {}),
         },
         {"embeddings": embeddings.key, "corpus": corpus.name},
     )
@@ -111,7 +124,7 @@ def save_selection(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selec
             with writing_to(store.path):
                 (folder / PICKS).write_bytes(picks)
                 (folder / EXAMPLES).write_bytes(_lines(kept.examples))
-            store.commit(recipe, folder, kept.manifest)
+            store.commit(recipe, folder, {**kept.manifest, "name": name})
     return recipe.key[:12]
 
 

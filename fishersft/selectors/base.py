@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fishersft.errors import BudgetError
+from fishersft.errors import BudgetError, ParameterError
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.selection import Budget, Doing, Note, Order, Pick, Selection, check_seed
 
@@ -34,6 +34,7 @@ class Selector(ABC):
         place: where it stands in lists; small first.
         random: whether the seed changes the picks.
         reaches_out: whether it opens models or servers that its parameters name; a hosted demo does not offer it.
+        heeds_pins: whether it runs the pool's greedy, and so can take some records first and others never.
         gain_of: what `Pick.gain` is the increase of, as a reader would say it; "" where picks carry no gain.
     """
 
@@ -44,6 +45,7 @@ class Selector(ABC):
     place: ClassVar[int] = 100
     random: ClassVar[bool] = False
     reaches_out: ClassVar[bool] = False
+    heeds_pins: ClassVar[bool] = False
     gain_of: ClassVar[str] = ""
 
     @abstractmethod
@@ -75,6 +77,7 @@ class Selector(ABC):
         `on_progress(done, total)` counts picks or tokens; `on_stage(what, done, total)` tells of work before the first pick.
         """
         budget.check(pool)
+        self._check_pins(pool, budget)
         rng = np.random.default_rng(check_seed(seed))
         total = budget.sentences if budget.sentences is not None else int(budget.tokens or 0)
         seen = np.zeros(len(pool), dtype=bool)
@@ -113,6 +116,18 @@ class Selector(ABC):
             notes=notes,
         )
 
+    def _check_pins(self, pool: Pool, budget: Budget) -> None:
+        if pool.is_free:
+            return
+        if not self.heeds_pins:
+            raise ParameterError(f"{self.label} takes no pinned or excluded records; TokenOD does.")
+        room, wanted = len(pool) - len(pool.excluded), budget.sentences
+        if wanted is not None and not len(pool.pinned) <= wanted <= room:
+            raise BudgetError(
+                f"The budget of {wanted:,} sentences must hold the {len(pool.pinned):,} pinned ones and leave out the "
+                f"{len(pool.excluded):,} excluded ones of {len(pool):,}: {max(1, len(pool.pinned)):,} to {room:,}."
+            )
+
     def select(
         self,
         pool: Pool,
@@ -144,10 +159,16 @@ class Selector(ABC):
             )
         return Selection(
             selector=self.name,
-            parameters=self.parameters,
+            parameters={**self.parameters, **_pins(pool)},
             seed=seed,
             indices=pool.index[order.positions],
             tokens=pool.tokens[order.positions],
             order=order,
             gain_of=self.gain_of,
         )
+
+
+def _pins(pool: Pool) -> dict[str, list[int]]:
+    """The records that were pinned and excluded, where any were."""
+    said = {"pinned": pool.pinned, "excluded": pool.excluded}
+    return {name: pool.index[list(positions)].tolist() for name, positions in said.items() if positions}

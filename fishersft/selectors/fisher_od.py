@@ -32,6 +32,7 @@ class FisherOD(Selector):
     summary: ClassVar[str] = "TokenOD with every token weighted by how unsure the model is of it."
     reference: ClassVar[str] = "ours; answers a reviewer of Deb et al. 2025: what the model knows never enters TokenOD"
     place: ClassVar[int] = 2
+    heeds_pins: ClassVar[bool] = True
     gain_of: ClassVar[str] = "log det of the weighted rows"
 
     def __post_init__(self) -> None:

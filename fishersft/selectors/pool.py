@@ -7,8 +7,9 @@ selector needs to know.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class Pool:
         answers: what language models answered, by the digest of the question; kept between runs where it is a kept mapping.
         greedy: how greedy is run; `fishersft.design.greedy.greedy` or one that takes the same arguments.
         device: where dense algebra happens.
+        pinned, excluded: positions that are taken first, and that are never taken (`given`).
     """
 
     embeddings: TokenEmbeddings
@@ -46,6 +48,8 @@ class Pool:
     answers: MutableMapping[str, Any] = field(default_factory=dict, repr=False)
     greedy: Callable[..., Iterator[Step]] = greedy
     device: str = "cpu"
+    pinned: tuple[int, ...] = ()
+    excluded: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -57,6 +61,33 @@ class Pool:
     @property
     def tokens(self) -> np.ndarray:
         return self.embeddings.tokens
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing is pinned and nothing excluded."""
+        return not self.pinned and not self.excluded
+
+    def given(self, pinned: Sequence[int] = (), excluded: Sequence[int] = ()) -> Pool:
+        """This pool with records that are taken first, in this order, and records that are never taken; by record number.
+
+        Selectors that run the pool's greedy heed it; the others refuse.
+
+        Raises:
+            ParameterError: a record outside the pool, named twice, or both pinned and excluded.
+        """
+        if not pinned and not excluded:
+            return self
+        named = [*pinned, *excluded]
+        if len(set(named)) < len(named):
+            twice = next(r for r in named if named.count(r) > 1)
+            raise ParameterError(f"Record {twice} is pinned or excluded twice; name each record once.")
+        there = {int(record): position for position, record in enumerate(self.index)}
+        if missing := [record for record in named if record not in there]:
+            raise ParameterError(
+                f"Record {missing[0]} cannot be pinned or excluded: it is not in the pool (held-out and blank records are not)."
+            )
+        first, never = tuple(there[r] for r in pinned), tuple(there[r] for r in excluded)
+        return replace(self, pinned=first, excluded=never, greedy=partial(self.greedy, pinned=first, excluded=never))
 
     def statistics(self) -> TokenStatistics:
         """Loss and confidence of every trained token under the model.

@@ -29,6 +29,7 @@ class TokenOD(Selector):
     summary: ClassVar[str] = "Takes the sentence whose token rows add most to the log det of the design matrix."
     reference: ClassVar[str] = "Deb et al. 2025, FisherSFT (ICML), arXiv 2505.14826, Algorithms 1 and 2"
     place: ClassVar[int] = 0
+    heeds_pins: ClassVar[bool] = True
     gain_of: ClassVar[str] = "log det"
 
     def __post_init__(self) -> None:

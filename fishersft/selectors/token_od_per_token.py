@@ -32,6 +32,7 @@ class TokenODPerToken(Selector):
     summary: ClassVar[str] = "Takes the sentence with the largest gain in log det for each of its tokens."
     reference: ClassVar[str] = "ours, after Leskovec et al. 2007 (CELF), cost-benefit greedy"
     place: ClassVar[int] = 1
+    heeds_pins: ClassVar[bool] = True
     gain_of: ClassVar[str] = "log det"
 
     def __post_init__(self) -> None:

@@ -9,23 +9,32 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from fishersft import explain
 from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
-from fishersft.corpus.records import Corpus
+from fishersft.corpus.records import Corpus, Text
 from fishersft.curves.criteria import Scorer
+from fishersft.curves.gain import log_det_at
+from fishersft.design import along
+from fishersft.design.along import Walk
 from fishersft.lm.embed import BATCH_TOKENS, Plan, TokenEmbeddings, effective_max_tokens, plan
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
+from fishersft.lm.reader import rows_of
 from fishersft.projection import project
 from fishersft.runs import pictures, pipeline
 from fishersft.runs.comparison import Comparison, compare, scorer_of, topics_of
 from fishersft.runs.evidence import Evidence, gather
+from fishersft.runs.readings import StoredReadings
+from fishersft.runs.selections import load_selection
 from fishersft.runs.store import Store
+from fishersft.runs.what_if import rechosen
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.ui.session import Choice
 
 MOST_PICKS = 1_000  # an order is computed this far at first where the pool is large
 SMALL_POOL = 2_000
+WHAT_IF_STEP = 40
 
 
 def corpus(choice: Choice) -> Corpus:
@@ -145,6 +154,111 @@ def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
         bar.empty()
     _order.clear()
     return computed
+
+
+def what_if(pool: Pool, selector: Selector, seed: int, budget: Budget, plain: Order) -> Order:
+    """The order from pinned and excluded records, as far as the budget needs it; never stored."""
+    if budget.sentences is not None:  # in steps, so that a nudge of the budget computes nothing
+        room = len(pool) - len(pool.excluded)
+        steps = -(-max(budget.sentences, len(pool.pinned)) // WHAT_IF_STEP) * WHAT_IF_STEP
+        budget = Budget(sentences=min(room, steps))
+    return _what_if(pool.embeddings.key, selector, seed, pool.pinned, pool.excluded, budget, pool, plain)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Choosing again from there …")
+def _what_if(
+    key: str, selector: Selector, seed: int, pinned: Any, excluded: Any, budget: Budget, _pool: Pool, _plain: Order
+) -> Order:
+    return rechosen(_pool, selector, budget, seed, plain=_plain)
+
+
+def walk(pool: Pool, selector: Selector, seed: int, order: Order, n: int, plane: tuple[int, int] | None = None) -> Walk:
+    """The first n picks one by one: gains by TokenOD's criterion, and the ellipse in the plane of two principal directions."""
+    return _walk(pool.embeddings.key, selector, seed, pool.pinned, pool.excluded, n, plane, pool.embeddings, order)
+
+
+@st.cache_data(max_entries=16, show_spinner="Walking through the picks …")
+def _walk(
+    key: str,
+    selector: Selector,
+    seed: int,
+    pinned: Any,
+    excluded: Any,
+    n: int,
+    plane: tuple[int, int] | None,
+    _embeddings: TokenEmbeddings,
+    _order: Order,
+) -> Walk:
+    U = None if plane is None else _directions(key, _embeddings)[:, list(plane)]
+    return along.walk(_embeddings.values, _embeddings.offsets, _order.positions[:n], plane=U)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _directions(key: str, _embeddings: TokenEmbeddings) -> np.ndarray:
+    return along.principal_directions(_embeddings.values, _embeddings.offsets, 10)
+
+
+def gains_now(pool: Pool, selector: Selector, seed: int, order: Order, n: int) -> np.ndarray:
+    """(N,) what each record would add to the first n picks, nats; of the picks themselves, what a copy would add."""
+    return _gains_now(pool.embeddings.key, selector, seed, pool.pinned, pool.excluded, n, pool, order)
+
+
+@st.cache_data(max_entries=8, show_spinner="Weighing every sentence again …")
+def _gains_now(
+    key: str, selector: Selector, seed: int, pinned: Any, excluded: Any, n: int, _pool: Pool, _order: Order
+) -> np.ndarray:
+    return explain.gains_now(_pool.embeddings, _order.positions[:n])
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def direction(
+    key: str, selector: Selector, seed: int, pins: Any, n: int, position: int, _pool: Pool, _order: Order
+) -> explain.Direction:
+    return explain.direction_added(_pool.embeddings, _order.positions[:n], position)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def gain_by_budget(
+    key: str, selector: Selector, seed: int, pins: Any, at: tuple[int, ...], position: int, _pool: Pool, _order: Order
+) -> np.ndarray:
+    return explain.gain_along(_pool.embeddings, _order.positions, at, position)
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading it with the model …")
+def pasted(text: str, model_print: str, _choice: Choice) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """A text that is in no corpus: its tokens, which of them are trained, and their rows (M, d)."""
+    lm = model(_choice)
+    encoded = encode([Text(text)], lm.tokenizer, effective_max_tokens(MAX_TOKENS, folder(_choice).context))[0]
+    rows = rows_of([encoded], lm) if len(encoded.rows) else np.empty((0, lm.dimension), np.float32)
+    return token_texts(lm.tokenizer, encoded.ids.tolist()), encoded.trained, rows
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def log_det_of(key: str, digest: str, _embeddings: TokenEmbeddings, _positions: np.ndarray) -> float:
+    """f of a set of records, nats."""
+    return float(log_det_at(_embeddings, _positions, [len(_positions)])[0]) if len(_positions) else 0.0
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def kept_records(key: str) -> list[int]:
+    """The record numbers of a kept selection, in its order."""
+    return [int(i) for i in load_selection(key)[1]["index"]]
+
+
+def has_losses(pool: Pool) -> bool:
+    """Whether the losses of the pool's tokens are at hand, so that perplexity costs nothing."""
+    return isinstance(pool.readings, StoredReadings) and pool.readings.stored
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def median_perplexity(key: str, _pool: Pool) -> float:
+    return float(np.exp(np.median(_pool.losses(np.arange(len(_pool))))))
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def perplexity(key: str, position: int, _pool: Pool) -> float:
+    """exp of the mean loss of a record's trained tokens."""
+    return float(np.exp(_pool.losses(np.array([position]))[0]))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

@@ -200,9 +200,14 @@ def spread(values: Sequence[float] | np.ndarray) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def touch() -> bool:
+    """Whether the visitor's browser says it is a phone's, where dragging on a map must not stand in the page's way."""
+    return "Mobi" in (st.context.headers.get("User-Agent") or "")
+
+
 def picked_on_map(session: Session, key: str) -> None:
     """What a gesture on the map with this key means: one point is the record looked at, several are the lasso's set."""
-    session.lasso = ()
+    session.lasso, session.lasso_name = (), ""
     found = [int(np.ravel(p["customdata"])[0]) for p in st.session_state[key]["selection"]["points"] if "customdata" in p]
     if len(found) == 1:
         session.record = found[0]
@@ -212,7 +217,7 @@ def picked_on_map(session: Session, key: str) -> None:
 
 def clear_lasso(session: Session) -> None:
     """Forget the set, and what is drawn on the maps."""
-    session.lasso = ()
+    session.lasso, session.lasso_name = (), ""
     session.generation += 1
 
 

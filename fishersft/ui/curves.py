@@ -150,7 +150,11 @@ def choose_result(kind: str) -> Found | None:
         st.session_state[key] = wanted
     elif st.session_state.get(key) not in there:
         st.session_state[key] = _last(list(there.values()))
-    id = st.selectbox("Result", list(there), key=key, format_func=lambda id: _label(there[id]))
+
+    def chosen() -> None:  # before the next run draws the box anew from what the visitor looks at
+        looking().result[kind] = st.session_state[key]
+
+    id = st.selectbox("Result", list(there), key=key, format_func=lambda id: _label(there[id]), on_change=chosen)
     looking().result[kind] = id
     st.session_state["curves_asked"] = st.query_params["result"] = id
     return there[id]

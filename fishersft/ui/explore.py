@@ -1,28 +1,23 @@
-"""The panels of the Explore page: map, curve, tiles, table, downloads."""
+"""The panels of the Explore page: map, curve, tiles."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from fishersft import explain, plots, sentence_map
-from fishersft.corpus import export
-from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import Curve, band_curve, draw_orders, within_tokens
 from fishersft.design.certificate import share_of_optimum
-from fishersft.runs.selections import selection_table
-from fishersft.selectors import Budget, Selection, make_selector
-from fishersft.ui import cached, components
+from fishersft.selectors import make_selector
+from fishersft.ui import cached, components, learn
 from fishersft.ui.components import number, spread, tile
 from fishersft.ui.session import Session
+from fishersft.ui.sets import Held
 from fishersft.ui.theme import dark
 from fishersft.ui.view import View
-
-MOST_ROWS = 2_000
-TEXT_WIDTH = 400
 
 
 def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.ndarray | None) -> None:
@@ -37,6 +32,9 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         values = view.pool.tokens
     elif colour in view.fields.columns:
         values = view.fields[colour].to_numpy(dtype=object)[view.pool.index]
+    if session.lasso_name:  # a kept set was not drawn on this map by hand
+        inside = np.isin(view.pool.index, session.lasso)
+        matched = inside if matched is None else matched & inside
     points = sentence_map.Points(xy, view.pool.index, view.rank, np.zeros(len(xy), bool) if matched is None else matched)
     drawn = sentence_map.sentence_map(
         points,
@@ -48,6 +46,8 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         equal_axes=kind == "PCA",
         dark=dark(),
     )
+    if components.touch():
+        drawn.update_layout(dragmode=False)  # a swipe scrolls the page, and a tap arrives as a click
     key = f"map-{session.generation}"
 
     st.plotly_chart(
@@ -59,6 +59,8 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         config=components.MAP,
         alt=f"{kind} map of {len(view.pool):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top.",
     )
+    if components.touch():
+        st.caption("Tap a point to see why; the bar above the map has zoom, box and lasso.")
     sampled = len(view.pool) > sentence_map.MOST_POINTS
     st.caption(
         f"{kind} of {len(view.pool):,} sentence means in {view.pool.embeddings.dimension} dimensions, for the eye only: "
@@ -67,8 +69,8 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
     )
 
 
-def gain_panel(view: View) -> None:
-    """What the picks gain, beside chance and sheer length."""
+def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
+    """What the picks gain, beside chance and sheer length, and what some sets would."""
     tokens = view.unit == "tokens"
     unit = "trained tokens" if tokens else "sentences"
     at, f = view.gain
@@ -85,15 +87,21 @@ def gain_panel(view: View) -> None:
     steps = np.cumsum(view.pool.tokens[known.positions]) if tokens else np.arange(1, len(known) + 1)
     within = steps <= reach
     curves.append(("token_od", Curve("TokenOD", steps[within], np.cumsum(known.gains)[within], unit)))
-    if view.selector not in (make_selector("longest"), make_selector("token_od")):
-        curves.append((view.selector.name, Curve(_own_label(view), spent[at - 1] if tokens else at, f, unit)))
+    if not view.pool.is_free or view.selector not in (make_selector("longest"), make_selector("token_od")):
+        curves.append(
+            (
+                view.selector.name if view.pool.is_free else "what_if",
+                Curve(_own_label(view), spent[at - 1] if tokens else at, f, unit),
+            )
+        )
     curves.append(
         ("longest", Curve("Longest", long_x[long_x <= reach], long_f[long_x <= reach], unit))
     )  # last: it hides under TokenOD otherwise
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     left.markdown(f"**log det gained, by {unit}**")
     log = right.toggle("Log axes", key="log", bind="query-params")
-    drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, dark=dark())
+    marks = [(one.label, one.tokens(view.pool) if tokens else len(one.positions), one.log_det(view.pool)) for one in held]
+    drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, marks=marks, dark=dark())
     st.plotly_chart(
         drawn,
         theme=None,
@@ -111,7 +119,8 @@ def gain_panel(view: View) -> None:
 def _own_label(view: View) -> str:
     changed = [f"{name}={value}" for name, value in view.selector.changed.items()]
     seed = [f"seed {view.seed}"] if view.selector.random else []
-    return ", ".join([view.selector.label, *changed, *seed])
+    pins = [f"{len(pins)} {what}" for what, pins in (("pinned", view.pool.pinned), ("excluded", view.pool.excluded)) if pins]
+    return ", ".join([view.selector.label, *changed, *seed, *pins])
 
 
 def _in_words(view: View) -> str:
@@ -166,14 +175,19 @@ def tiles(view: View) -> None:
         tile(
             "log det gained",
             f"{number(view.f, 4)} nats",
-            "f(S) = log det V(S) - log det V(empty), under TokenOD's criterion.",
+            learn.helped("f(S) = log det V(S) - log det V(empty), under TokenOD's criterion.", "log det"),
             f"uniform, {same}: {spread(chance)}",
         )
         tile(
             "Of the best possible",
             f"at least {share_of_optimum(view.f, bound):.1%}",
-            f"The share of the largest log det that any {n:,} sentences could have: a proof (Minoux 1978), not an estimate.",
-            "proven, not estimated",
+            learn.helped(
+                f"The share of the largest log det that any {n:,} sentences could have: a proof (Minoux 1978), not an estimate. "
+                "It uses the bounds that TokenOD kept while it picked; `fishersft compare` weighs every sentence afresh and "
+                "proves a little more of the same picks.",
+                "certificate",
+            ),
+            "proven while picking",
         )
         for column in view.corpus.categories[:1]:
             values = view.fields[column].map(str).to_numpy()[view.pool.index]
@@ -185,121 +199,3 @@ def tiles(view: View) -> None:
                 "How many different values of this column the selection holds.",
                 f"uniform, {same}: {spread(chance)}",
             )
-
-
-def table_panel(view: View, session: Session, matched: np.ndarray | None) -> None:
-    """Picks in order, or the lasso's set, or what the search found; a row opens its reasons."""
-    inside = np.isin(view.pool.index, session.lasso)
-    options = ["picks", "all"] + (["lasso"] if session.lasso else [])
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    show = left.segmented_control(
-        "Table of",
-        options,
-        default="lasso" if session.lasso else "picks",
-        required=True,
-        key=f"show-{session.lasso}",
-        format_func=lambda o: {
-            "picks": f"the {view.n:,} picks",
-            "all": f"all {len(view.pool):,}",
-            "lasso": f"the lasso's {int(inside.sum()):,}",
-        }[o],
-    )
-    if session.lasso and right.button("Clear the lasso", icon=":material/deselect:"):
-        components.clear_lasso(session)
-        st.rerun()
-    keep = {"picks": view.rank > 0, "all": np.ones(len(view.pool), bool), "lasso": inside}[str(show)]
-    if matched is not None:
-        keep = keep & matched
-    positions = np.flatnonzero(keep)
-    positions = positions[np.argsort(np.where(view.rank[positions] > 0, view.rank[positions], len(view.pool) + 1), kind="stable")]
-    if not len(positions):
-        st.info("No record matches; clear the search or the lasso.", icon=":material/search_off:")
-        return
-    cut = positions[:MOST_ROWS]
-    table = _table(view, cut)
-    key = f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}"
-
-    def chosen() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
-        session.record = int(view.pool.index[cut[rows[0]]]) if rows else session.record
-
-    st.dataframe(
-        table,
-        hide_index=True,
-        height=380,
-        key=key,
-        on_select=chosen,
-        selection_mode="single-row",
-        row_height=34,
-        placeholder="",
-        alt="The selected sentences in the order they were picked" if show == "picks" else "Sentences of the pool",
-        column_config={
-            "pick": st.column_config.NumberColumn("pick", width=60, help="Place in the order; blank where not selected."),
-            "record": st.column_config.NumberColumn("record", width=70, help="Number in the corpus, from 0."),
-            "gain": st.column_config.NumberColumn(
-                "gain (nats)", width=90, format="%.2f", help="log det gained when it was picked."
-            ),
-            "tokens": st.column_config.NumberColumn("tokens", width=70, help="Trained tokens."),
-            "text": st.column_config.TextColumn("text", width="large"),
-        },
-    )
-    picked = int((view.rank[positions] > 0).sum())
-    st.caption(
-        f"{len(positions):,} rows, {picked:,} of them selected. Click the box before a row to see why."
-        + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
-    )
-
-
-def _table(view: View, positions: np.ndarray) -> pd.DataFrame:
-    rank = view.rank[positions]
-    gains = np.full(len(positions), np.nan)
-    if view.selector.name == "token_od":
-        gains[rank > 0] = view.order.gains[rank[rank > 0] - 1]
-    records = view.pool.index[positions]
-    table = pd.DataFrame({"pick": pd.array([int(r) if r else None for r in rank], dtype="Int64"), "record": records})
-    if view.selector.name == "token_od":
-        table["gain"] = gains
-    table["tokens"] = view.pool.tokens[positions]
-    for column in view.corpus.categories[:2]:
-        table[f" {column}"] = components.cells(view.fields[column].iloc[records])
-    table["text"] = [components.one_line(view.corpus.texts[r], TEXT_WIDTH) for r in records]
-    return table
-
-
-def _picks(corpus: Corpus, selection: Selection, format: str) -> bytes:
-    return export.to_bytes(selection_table(corpus, selection), format)
-
-
-def downloads(view: View) -> None:
-    """The picks as files, and the calls that make the same."""
-    budget = Budget(sentences=view.n)
-    selection = view.selector.cut(view.pool, view.order, budget, view.seed)
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.markdown(f"Download the {view.n:,} picks:")
-    for format in export.FORMATS:
-        row.download_button(
-            format,
-            data=partial(_picks, view.corpus, selection, format),
-            file_name=f"{view.selector.name}-{view.n}.{format}",
-            key=f"download-{format}",
-            on_click="ignore",
-            help=f"rank, index, gain, tokens and the record's own fields, as {format}",
-        )
-    amount = ("--token-budget", str(view.picked_tokens)) if view.unit == "tokens" else ("--budget", str(view.n))
-    seed = ("--seed", str(view.seed)) if view.seed else ()
-    changed = view.selector.changed
-    settings = [word for name, value in changed.items() for word in ("--set", f"{name}={value}")]
-    command = view.choice.command("--selector", view.selector.name, *settings, *amount, *seed, "--out", "picks.jsonl")
-    source = view.choice.title if view.choice.corpus.startswith("upload:") and view.choice.title else view.choice.corpus
-    keywords = "".join(f", {k}={v!r}" for k, v in view.choice.load_options.items())
-    what = f"{amount[0].removeprefix('--').replace('-', '_')}={amount[1]}"
-    python = (
-        "import fishersft\n\n"
-        f"corpus = fishersft.load_corpus({source!r}{keywords})\n"
-        f"picks = fishersft.select(corpus, {view.choice.model!r}, selector={view.selector.name!r}, {what}, seed={view.seed}"
-        f"{f', parameters={changed!r}' if changed else ''})\n"
-        "print(picks.indices, picks.gains)"
-    )
-    for name, value in view.order.notes.items():
-        st.caption(components.escape_markdown(f"{view.selector.label}, {name}: {value}."))
-    components.footer(command, python)

@@ -93,7 +93,14 @@ def selection_section() -> None:
             icon=":material/inbox:",
         )
         return
-    columns = {"selector": "selector", "corpus": "corpus", "model": "model", "sentences": "sentences", "tokens": "tokens"}
+    columns = {
+        "name": "name",
+        "selector": "selector",
+        "corpus": "corpus",
+        "model": "model",
+        "sentences": "sentences",
+        "tokens": "tokens",
+    }
     columns |= {"log_det": "log det (nats)", "seed": "seed", "made": "made"}
     rows = [{"run": m["key"][:SHORT], **{name: _cell(m.get(key)) for key, name in columns.items()}} for m in kept]
     for row in rows:

@@ -23,8 +23,11 @@ from fishersft.runs.store import Store
 
 UPLOAD = re.compile(r"upload:[0-9a-f]{16}\.(txt|csv|tsv|jsonl|json|parquet)")
 OPTIONS = ("text_column", "prompt_column", "completion_column", "messages_column", "split_on", "holdout", "skip_bad")
-OURS = ("corpus", "model", "record", *OPTIONS)
+PINS = {"pin": "pinned", "exclude": "excluded"}
+OURS = ("corpus", "model", "record", *PINS, *OPTIONS)
 
+
+MOST_PINS = 50
 
 _went_through_app = False
 
@@ -113,6 +116,8 @@ class Session:
 
     Attributes:
         generation: part of the maps' keys; another one clears what was drawn on them.
+        lasso, lasso_name: record numbers of the set that is shown, and its name where it is a kept one.
+        pinned, excluded: record numbers of the what-if, in the order they were named.
         selectors, score_model: what Compare shows; () and "" at first.
         picture: what a chart's camera saves, png or svg.
     """
@@ -120,8 +125,11 @@ class Session:
     choice: Choice = field(default_factory=Choice)
     record: int | None = None
     lasso: tuple[int, ...] = ()
+    lasso_name: str = ""
     generation: int = 0
     notices: list[str] = field(default_factory=list)
+    pinned: tuple[int, ...] = ()
+    excluded: tuple[int, ...] = ()
     selectors: tuple[str, ...] = ()
     score_model: str = ""
     picture: str = "png"
@@ -156,11 +164,22 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
         if key in seen and seen[key] not in known:
             session.notices.append(f"{key} {seen.pop(key)[:24]} ({' or '.join(known)})")
     asked = tuple((k, seen[k]) for k in OPTIONS if k in seen)
+    before = session.choice
     session.choice = Choice(
         corpus=seen.get("corpus", session.choice.corpus),
         model=seen.get("model", session.choice.model),
         options=asked if asked or "corpus" in seen else session.choice.options,
     )
+    if session.choice != before:
+        session.lasso, session.pinned, session.excluded = (), (), ()
+    for key, name in PINS.items():
+        if key in seen:
+            numbers = seen[key].split(",")
+            if all(n.isdigit() and n.isascii() for n in numbers) and len(numbers) <= MOST_PINS:
+                setattr(session, name, tuple(dict.fromkeys(map(int, numbers))))
+            else:
+                session.notices.append(f"{key} {seen[key][:24]} (record numbers with commas between)")
+    session.excluded = tuple(r for r in session.excluded if r not in session.pinned)
     if "record" in seen:
         if seen["record"].isdigit():
             session.record = int(seen["record"])
@@ -174,6 +193,7 @@ def write_address(session: Session) -> None:
     values = {
         "corpus": choice.corpus if choice.corpus != "demo" else "",
         "model": choice.model if choice.model != "mini" else "",
+        **{key: ",".join(map(str, getattr(session, name))) for key, name in PINS.items()},
         "record": "" if session.record is None else str(session.record),
         **{k: v or "1" for k, v in choice.options},
     }
@@ -207,5 +227,6 @@ def choose(**changes: Any) -> None:
     chosen = replace(session.choice, **changes)
     if chosen != session.choice:
         session.choice, session.record, session.lasso = chosen, None, ()
+        session.pinned = session.excluded = ()
         session.generation += 1
         write_address(session)

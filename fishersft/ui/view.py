@@ -1,4 +1,4 @@
-"""What the Explore page shows, and the controls that decide it."""
+"""What the Explore page shows, and the controls that decide which picks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import streamlit as st
 from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import within_tokens
 from fishersft.runs.pictures import Band
-from fishersft.selectors import Order, Pool, Selector, find_selector, make_selector, registry
+from fishersft.selectors import Budget, Order, Pool, Selector, find_selector, make_selector, registry
 from fishersft.ui import cached
 from fishersft.ui.parameters import parameters
 from fishersft.ui.session import Choice, Session, check_address, public
@@ -25,7 +25,9 @@ class View:
     """What is on the screen: a pool, an order and how much of it is selected.
 
     Attributes:
-        order: the selector's, as far as it was computed.
+        pool: with what is pinned and excluded.
+        plain: the selector's order with nothing pinned, as far as it was computed.
+        order: the one shown: `plain`, or what is chosen from the pins.
         n: picks selected.
         reference: TokenOD's order, which the certificate comes from.
         longest: the control's order.
@@ -36,6 +38,7 @@ class View:
     pool: Pool
     selector: Selector
     seed: int
+    plain: Order
     order: Order
     n: int
     unit: str
@@ -56,6 +59,9 @@ class View:
     @cached_property
     def gain(self) -> tuple[np.ndarray, np.ndarray]:
         """Budgets in sentences and f there, nats."""
+        if not self.pool.is_free:
+            walked = cached.walk(self.pool, self.selector, self.seed, self.order, len(self.order))
+            return np.arange(1, len(self.order) + 1), np.cumsum(walked.gains)
         at, f = cached.gain_of(
             self.pool.embeddings.key, self.selector, self.seed, len(self.order), self.pool.embeddings, self.order
         )
@@ -70,8 +76,8 @@ class View:
 
     @cached_property
     def band(self) -> Band:
-        top = len(self.order)
-        most = max(int(self.pool.tokens[o.positions].sum()) for o in (self.order, self.reference))
+        top = len(self.plain)
+        most = max(int(self.pool.tokens[o.positions].sum()) for o in (self.plain, self.reference))
         return cached.band(self.pool.embeddings.key, top, most, self.pool.embeddings)
 
     @property
@@ -134,15 +140,33 @@ def control_bar(pool: Pool, session: Session) -> tuple[Selector, int, str]:
     return selector, int(seed) if selector.random else 0, str(unit)
 
 
-def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> int:
-    """The budget, as a number of picks."""
+def view_of(choice: Choice, corpus: Corpus, pool: Pool, session: Session) -> View:
+    """The controls, and what they lead to."""
+    selector, seed, unit = control_bar(pool, session)
+    plain = cached.order_now(pool, selector, seed)
+    reference = cached.order_now(pool, make_selector("token_od"), 0)
+    longest = cached.order_now(pool, make_selector("longest"), 0)
+    budget = budget_slider(pool, plain, unit, session)
+    given, order = pool, plain
+    if selector.heeds_pins and (session.pinned or session.excluded):
+        given = pool.given(session.pinned, session.excluded)
+        order = cached.what_if(given, selector, seed, budget, plain)
+    n = max(1, min(len(order), budget.cut(pool.tokens[order.positions]) or len(order)))
+    if budget.tokens is not None:
+        n = max(1, int(within_tokens(pool.tokens[order.positions], np.array([budget.tokens]))[0]))
+    return View(choice, corpus, given, selector, seed, plain, order, n, unit, reference, longest)
+
+
+def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budget:
+    """The budget; its range is what `order` was computed to."""
     N, most = len(pool), len(order)
     usual = max(1, min(120, most, N // 8))
     tokens = pool.tokens[order.positions]
     note = "" if most == N else f" The first {most:,} picks of {N:,} are computed."
     if unit == "sentences":
         check_address(session, "sentences", lambda v: v.isdigit() and 1 <= int(v) <= most, f"1 to {most:,}")
-        return _slide("Budget: sentences", 1, max(most, 2), usual, "sentences", "How many sentences to select." + note)
+        asked = _slide("Budget: sentences", 1, max(most, 2), usual, "sentences", "How many sentences to select." + note)
+        return Budget(sentences=min(most, asked))
     if unit == "percent":
         top = max(1.0, round(100 * most / N, 1))
         check_address(session, "percent", lambda v: _number(v) and 0 < float(v) <= top, f"up to {top:g}")
@@ -157,7 +181,7 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> int:
             bind="query-params",
             help="Share of the pool's sentences." + note,
         )
-        return min(most, max(1, round(share / 100 * N)))
+        return Budget(sentences=min(most, max(1, round(share / 100 * N))))
     least, total = int(tokens[0]), int(tokens.sum())
     check_address(session, "tokens", lambda v: v.isdigit() and least <= int(v) <= total, f"{least:,} to {total:,}")
     limit = _slide(
@@ -168,7 +192,7 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> int:
         "tokens",
         "The longest prefix of the picks with at most so many trained tokens." + note,
     )
-    return max(1, int(within_tokens(tokens, np.array([limit]))[0]))
+    return Budget(tokens=limit)
 
 
 def _slide(label: str, low: int, high: int, value: int, key: str, help: str) -> int:
@@ -180,48 +204,3 @@ def _number(text: str) -> bool:
         return np.isfinite(float(text))
     except ValueError:
         return False
-
-
-def map_controls(view: View, session: Session) -> tuple[str, str, np.ndarray | None]:
-    """Which map, coloured by what, and (N,) bool: the records that hold every word of the search, None without one."""
-    columns = [c for c in view.corpus.colourable if c not in ("selection", "pick order", "tokens")]
-    options = ["selection", "pick order", "tokens", *columns]
-    check_address(session, "colour", lambda v: v in options, "selection, pick order, tokens or a column")
-    check_address(session, "map", lambda v: v in ("UMAP", "PCA"), "UMAP or PCA")
-    left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
-    words = (
-        left.text_input(
-            "Search",
-            key="q",
-            bind="query-params",
-            type="search",
-            placeholder="words in the text",
-            help="Records that hold all the words, in any order and case; they light up on the map.",
-            max_chars=200,
-        )
-        .lower()
-        .split()
-    )
-    colour = middle.selectbox(
-        "Colour by",
-        options,
-        key="colour",
-        bind="query-params",
-        help="Picks stay larger and on top whatever the colour shows.",
-    )
-    kind = right.segmented_control(
-        "Map",
-        ["UMAP", "PCA"],
-        default="UMAP",
-        required=True,
-        key="map",
-        bind="query-params",
-        help="UMAP keeps neighbours together; PCA is the flat shadow along the two widest directions.",
-    )
-    matched = None
-    if words:
-        texts = [view.corpus.texts[i].lower() for i in view.pool.index]
-        matched = np.array([all(w in t for w in words) for t in texts])
-        picked = int((matched & (view.rank > 0)).sum())
-        left.caption(f"{int(matched.sum()):,} of {len(view.pool):,} sentences, {picked:,} of them selected")
-    return str(kind), str(colour), matched

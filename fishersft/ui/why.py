@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fishersft import explain
-from fishersft.ui import cached, components
+from fishersft.ui import cached, components, learn, what_if, why_more
 from fishersft.ui.components import number, tile
 from fishersft.ui.session import Session
 from fishersft.ui.view import View
@@ -22,6 +22,7 @@ def why_panel(view: View, session: Session) -> None:
         session.record = None
         session.generation += 1
         st.rerun()
+    _goto(view, session)
     if session.record is None:
         st.info(
             "Click a point on the map or a row of the table: its gain, token by token, appears here.", icon=":material/ads_click:"
@@ -35,6 +36,7 @@ def why_panel(view: View, session: Session) -> None:
         return
     found = explain.why(view.pool.embeddings, view.order.positions, view.n, position)
     label = view.selector.label
+    what_if.pin_buttons(view, session, session.record)
     if found.picked:
         st.markdown(f"Record {session.record:,} is **pick {found.rank:,}** of {label}. Its gain when it was picked:")
     elif found.rank:
@@ -48,7 +50,7 @@ def why_panel(view: View, session: Session) -> None:
         tile(
             "Gain",
             f"{number(found.gain)} nats",
-            f"With {found.before:,} sentences in the design before it.",
+            learn.helped(f"With {found.before:,} sentences in the design before it.", "gain"),
             f"{number(found.gain / len(found.token_gains))} a token",
         )
         tile(
@@ -57,6 +59,7 @@ def why_panel(view: View, session: Session) -> None:
             "Trained tokens of this record.",
             f"pool median {int(np.median(view.pool.tokens)):,}",
         )
+        why_more.perplexity_tile(view, position)
     _strongest(texts, trained, found.token_gains)
     if found.nearest is not None:
         record = int(view.pool.index[found.nearest])
@@ -65,6 +68,27 @@ def why_panel(view: View, session: Session) -> None:
             f"(cosine {found.similarity:.2f} of centred means)"
         )
         st.text(components.visible_text(view.corpus.texts[record], 600))
+    why_more.more(view, session, position, found)
+
+
+def _goto(view: View, session: Session) -> None:
+    """A record by its number, for the keyboard and for those who know it."""
+    key = f"goto-{session.record}"
+
+    def gone() -> None:
+        asked = st.session_state[key]
+        session.record = session.record if asked is None else int(asked)
+
+    st.number_input(
+        "Record number",
+        0,
+        max(0, len(view.corpus) - 1),
+        session.record if session.record is not None and session.record < len(view.corpus) else None,
+        key=key,
+        on_change=gone,
+        placeholder="click the map, a row of the table, or type a number",
+        help="Any record of the pool; the map rings it.",
+    )
 
 
 def _strongest(texts: Any, trained: np.ndarray, gains: np.ndarray) -> None:

@@ -1,0 +1,277 @@
+"""Sets of records on the Explore page: the table shows one, and it is downloaded, kept under a name, and compared."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from fishersft.corpus import export
+from fishersft.corpus.records import Corpus
+from fishersft.runs import selections
+from fishersft.runs.selections import selection_table
+from fishersft.selectors import Budget, Pool, Selection
+from fishersft.ui import cached, components
+from fishersft.ui.components import escape_markdown, one_line
+from fishersft.ui.session import Session, public
+from fishersft.ui.view import View
+
+MOST_ROWS = 2_000
+TEXT_WIDTH = 400
+LONGEST_NAME = 60
+_LASSO = "the lasso's"
+
+
+@dataclass(frozen=True)
+class Held:
+    """Some records of the pool.
+
+    Attributes:
+        label: in words; may hold what a visitor typed.
+        positions: (k,) in the pool, in the order of the table.
+        picks: whether these are exactly the selector's picks, in pick order.
+    """
+
+    label: str
+    positions: np.ndarray
+    picks: bool = False
+
+    def log_det(self, pool: Pool) -> float:
+        """f of the set, nats, by TokenOD's criterion."""
+        digest = hashlib.sha256(np.sort(self.positions).tobytes()).hexdigest()
+        return cached.log_det_of(pool.embeddings.key, digest, pool.embeddings, self.positions)
+
+    def tokens(self, pool: Pool) -> int:
+        return int(pool.tokens[self.positions].sum())
+
+
+def chosen_set(view: View, session: Session, matched: np.ndarray | None) -> list[Held]:
+    """The lasso, narrowed by search and filters, or what these found; none where nothing is chosen."""
+    inside = np.isin(view.pool.index, session.lasso) if session.lasso else np.ones(len(view.pool), dtype=bool)
+    if matched is None and not session.lasso:
+        return []
+    positions = np.flatnonzero(inside if matched is None else inside & matched)
+    label = (session.lasso_name or "the lasso's set") if session.lasso else "what was found"
+    return [Held(label, positions)] if len(positions) else []
+
+
+def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Held | None:
+    """Picks in order, or the lasso's set, or what search and filters found; a row opens its reasons.  What it shows is a set."""
+    inside = np.isin(view.pool.index, session.lasso)
+    options = ["picks", "all"] + (["lasso"] if session.lasso else [])
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    show = left.segmented_control(
+        "Table of",
+        options,
+        default="lasso" if session.lasso else "picks",
+        required=True,
+        key=f"show-{session.lasso}",
+        format_func=lambda o: {
+            "picks": f"the {view.n:,} picks",
+            "all": f"all {len(view.pool):,}",
+            "lasso": f"{escape_markdown(session.lasso_name) or _LASSO} {int(inside.sum()):,}",
+        }[o],
+    )
+    if session.lasso and right.button("Clear the lasso", icon=":material/deselect:"):
+        components.clear_lasso(session)
+        st.rerun()
+    keep = {"picks": view.rank > 0, "all": np.ones(len(view.pool), bool), "lasso": inside}[str(show)]
+    if matched is not None:
+        keep = keep & matched
+    positions = np.flatnonzero(keep)
+    positions = positions[np.argsort(np.where(view.rank[positions] > 0, view.rank[positions], len(view.pool) + 1), kind="stable")]
+    if not len(positions):
+        where = f" among the {view.n:,} picks" if show == "picks" else ""
+        st.info(f"No record matches{where}; clear the search, the filters or the lasso.", icon=":material/search_off:")
+        return None
+    cut = positions[:MOST_ROWS]
+    names = {"picks": f"the {view.n:,} picks", "all": "the whole pool", "lasso": session.lasso_name or "the lasso's set"}
+    label = names[str(show)] + (", as searched and filtered" if matched is not None else "")
+    held = Held(label, positions, picks=show == "picks" and matched is None)
+    table = _table(view, cut)
+    key = f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}"
+
+    def chosen() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        session.record = int(view.pool.index[cut[rows[0]]]) if rows else session.record
+
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=380,
+        key=key,
+        on_select=chosen,
+        selection_mode="single-row",
+        row_height=34,
+        placeholder="",
+        alt="The selected sentences in the order they were picked" if show == "picks" else "Sentences of the pool",
+        column_config={
+            "pick": st.column_config.NumberColumn("pick", width=60, help="Place in the order; blank where not selected."),
+            "record": st.column_config.NumberColumn("record", width=70, help="Number in the corpus, from 0."),
+            "gain": st.column_config.NumberColumn(
+                "gain (nats)", width=90, format="%.2f", help="log det gained when it was picked."
+            ),
+            "tokens": st.column_config.NumberColumn("tokens", width=70, help="Trained tokens."),
+            "text": st.column_config.TextColumn("text", width="large"),
+        },
+    )
+    picked = int((view.rank[positions] > 0).sum())
+    st.caption(
+        f"{len(positions):,} rows, {picked:,} of them selected. Click the box before a row to see why."
+        + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
+    )
+    return held
+
+
+def _table(view: View, positions: np.ndarray) -> pd.DataFrame:
+    rank = view.rank[positions]
+    gains = np.full(len(positions), np.nan)
+    if view.selector.name == "token_od":
+        gains[rank > 0] = view.order.gains[rank[rank > 0] - 1]
+    records = view.pool.index[positions]
+    table = pd.DataFrame({"pick": pd.array([int(r) if r else None for r in rank], dtype="Int64"), "record": records})
+    if view.selector.name == "token_od":
+        table["gain"] = gains
+    table["tokens"] = view.pool.tokens[positions]
+    for column in view.corpus.categories[:2]:
+        table[f" {column}"] = components.cells(view.fields[column].iloc[records])
+    table["text"] = [components.one_line(view.corpus.texts[r], TEXT_WIDTH) for r in records]
+    return table
+
+
+def _bytes(corpus: Corpus, selection: Selection, format: str) -> bytes:
+    return export.to_bytes(selection_table(corpus, selection), format)
+
+
+def downloads(view: View, held: Held | None) -> None:
+    """What the table shows, as files and under a name, and the calls that make the picks."""
+    if held is not None:
+        selection = _selection(view, held)
+        stem = f"{view.selector.name}-{view.n}" if held.picks else f"set-{len(held.positions)}"
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.markdown(f"Download {escape_markdown(held.label)}, {len(held.positions):,} records:")
+        for format in export.FORMATS:
+            row.download_button(
+                format,
+                data=partial(_bytes, view.corpus, selection, format),
+                file_name=f"{stem}.{format}",
+                key=f"download-{format}",
+                on_click="ignore",
+                help=f"rank, index, gain, tokens and the record's own fields, as {format}",
+            )
+        _keep(view, held, selection)
+    for name, value in view.order.notes.items():
+        st.caption(escape_markdown(f"{view.selector.label}, {name}: {value}."))
+    components.footer(*_calls(view))
+
+
+def _selection(view: View, held: Held) -> Selection:
+    if held.picks:
+        return view.selector.cut(view.pool, view.order, Budget(sentences=view.n), view.seed)
+    return selections.by_hand(view.pool, held.positions)
+
+
+def _keep(view: View, held: Held, selection: Selection) -> None:
+    """A name for the set, and a place in the store."""
+    if public():
+        return
+    with (
+        st.popover(
+            "Keep this set", icon=":material/bookmark_add:", help="Under a name, in the store; the Runs page lists it too."
+        ),
+        st.form("keep", border=False, clear_on_submit=True),
+    ):
+        name = st.text_input("Name", max_chars=LONGEST_NAME, placeholder=f"{len(held.positions):,} records")
+        if st.form_submit_button("Keep", type="primary"):
+            called = one_line(name, LONGEST_NAME) or one_line(held.label, LONGEST_NAME)
+            run = selections.save_selection(view.corpus, view.pool.embeddings, selection, name=called)
+            st.success(escape_markdown(f"Kept {called} as run {run}."), icon=":material/bookmark_added:")
+
+
+def kept_panel(view: View, session: Session) -> None:
+    """Sets kept under this corpus and model, beside the picks; one can be shown on the map."""
+    if not st.toggle("Kept sets", key="kept", help="What you kept of this corpus under this model, compared with the picks."):
+        return
+    here = [m for m in selections.saved_selections() if m.get("embeddings") == view.pool.embeddings.key]
+    if not here:
+        st.info("Nothing is kept of this corpus yet: use Keep this set, below the table.", icon=":material/inbox:")
+        return
+    rows, sets = [], []
+    b = view.band
+    for manifest in here:
+        positions = _positions(view, manifest["key"])
+        if positions is None:
+            continue
+        spent = int(view.pool.tokens[positions].sum())
+        by_number, by_tokens = (
+            float(np.mean([np.interp(at, x, draw) for draw in draws]))
+            for at, x, draws in ((len(positions), b.sentences, b.uniform_by_sentences), (spent, b.tokens, b.uniform_by_tokens))
+        )
+        sets.append((manifest, positions))
+        rows.append(
+            {
+                "name": one_line(manifest.get("name") or f"{manifest['selector']}, {manifest['sentences']}", LONGEST_NAME),
+                "records": len(positions),
+                "tokens": spent,
+                "log det (nats)": round(float(manifest["log_det"]), 1),
+                "uniform, same number": round(by_number, 1),
+                "uniform, same tokens": round(by_tokens, 1),
+                "also picked": int((view.rank[positions] > 0).sum()),
+                "run": manifest["key"][:12],
+            }
+        )
+    shown = st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        key=f"kept-{len(rows)}",
+        on_select="rerun",
+        selection_mode="single-row",
+        alt="Kept sets: size, log det, what uniform draws of the same size have, and how many are among the picks",
+    )
+    marked = shown["selection"]["rows"]
+    if not marked or marked[0] >= len(sets):
+        st.caption("Click the box before a set to light it up on the map and list it below. The Runs page deletes and exports.")
+        return
+    manifest, positions = sets[marked[0]]
+    chosen = tuple(view.pool.index[positions].tolist())
+    if session.lasso != chosen and st.button(f"Show {len(chosen):,} records", icon=":material/visibility:", key="show-kept"):
+        session.lasso, session.lasso_name = chosen, one_line(manifest.get("name") or manifest["selector"], LONGEST_NAME)
+        session.generation += 1
+        st.rerun()
+
+
+def _positions(view: View, key: str) -> np.ndarray | None:
+    """Where a kept set's records are in the pool; None where some are not."""
+    records = np.array(cached.kept_records(key))
+    at = np.searchsorted(view.pool.index, records).clip(max=len(view.pool) - 1)
+    return at if len(at) and bool((view.pool.index[at] == records).all()) else None
+
+
+def _calls(view: View) -> tuple[str, str]:
+    """The command line and the Python that make the picks."""
+    amount = ("--token-budget", str(view.picked_tokens)) if view.unit == "tokens" else ("--budget", str(view.n))
+    seed = ("--seed", str(view.seed)) if view.seed else ()
+    changed = view.selector.changed
+    settings = [word for name, value in changed.items() for word in ("--set", f"{name}={value}")]
+    pins = {"pinned": view.pool.pinned, "excluded": view.pool.excluded}
+    records = {name: view.pool.index[list(at)].tolist() for name, at in pins.items() if at}
+    forced = [
+        w for name, r in records.items() for w in (f"--{name.removesuffix('ned').removesuffix('d')}", ",".join(map(str, r)))
+    ]
+    command = view.choice.command("--selector", view.selector.name, *settings, *amount, *seed, *forced, "--out", "picks.jsonl")
+    source = view.choice.title if view.choice.corpus.startswith("upload:") and view.choice.title else view.choice.corpus
+    keywords = "".join(f", {k}={v!r}" for k, v in view.choice.load_options.items())
+    what = f"{amount[0].removeprefix('--').replace('-', '_')}={amount[1]}"
+    more = f", parameters={changed!r}" if changed else ""
+    more += "".join(f", {name}={r!r}" for name, r in records.items())
+    return command, (
+        "import fishersft\n\n"
+        f"corpus = fishersft.load_corpus({source!r}{keywords})\n"
+        f"picks = fishersft.select(corpus, {view.choice.model!r}, selector={view.selector.name!r}, {what}, "
+        f"seed={view.seed}{more})\n"
+        "print(picks.indices, picks.gains)"
+    )

@@ -1,0 +1,167 @@
+"""Explore beyond the map: the player, what-if, more reasons, filters, and sets with names."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fishersft import embed, select
+from fishersft.runs.selections import load_selection, saved_selections
+
+from .test_pages import HOSTILE, figure, numbers, open_page, text_of, tiles
+
+CORPUS = {"sentences": "20"}
+
+
+def played(at):
+    return json.loads(at.get("bidi_component")[0].proto.json)
+
+
+def button(at, start):
+    return next(b for b in at.button if b.label.startswith(start))
+
+
+def test_the_player_has_the_picks_in_order_with_their_gains():
+    at = open_page(view="player", sentences="15")
+    picks, chosen = played(at)["picks"], select("demo", budget=15)
+    assert picks["record"] == chosen.indices.tolist()
+    assert np.allclose(picks["gain"], chosen.gains, rtol=1e-4)
+    assert len(played(at)["rest"]["x"]) == 1250 - 15
+    assert len(played(at)["axes"]) == 16
+    assert len(at.get("plotly_chart")) == 1  # the curve; the player stands for the map
+
+
+def test_the_player_rests_on_the_record_that_is_looked_at():
+    at = open_page(view="player", sentences="15", record="281")
+    assert played(at)["at"] == 2
+    at = open_page(view="player", sentences="15", across="2", up="2")
+    assert "Two different directions" in text_of(at)
+
+
+def test_pinning_in_and_out_chooses_the_rest_again_and_the_address_says_so():
+    at = open_page(**CORPUS, record="281")
+    button(at, "Pin out").click().run()
+    assert at.query_params["exclude"] == "281"
+    picked = at.dataframe[0].value["record"].tolist()
+    assert picked == select("demo", budget=20, excluded=[281]).indices.tolist()
+    at.session_state["fishersft"].record = 5
+    at.run()
+    button(at, "Pin in").click().run()
+    assert at.dataframe[0].value["record"].tolist()[0] == 5
+    assert "pinned record 5; excluded record 281" in text_of(at)
+    assert "--pin 5 --exclude 281" in at.code[0].value
+    exec(at.code[1].value.split("print(")[0], scope := {})
+    assert scope["picks"].indices.tolist() == at.dataframe[0].value["record"].tolist()
+    button(at, "Clear the what-if").click().run()
+    assert at.dataframe[0].value["record"].tolist() == select("demo", budget=20).indices.tolist()
+
+
+@pytest.mark.parametrize(("bad", "words"), [({"pin": "a"}, "pin a"), ({"exclude": "3"}, "not in the pool")])
+def test_a_link_with_pins_that_cannot_be_is_explained(bad, words):
+    at = open_page(**CORPUS, **bad)
+    assert words in " ".join(e.value.replace("\\", "") for e in [*at.error, *at.warning])
+
+
+def test_selectors_that_take_no_pins_say_so():
+    assert "takes no pinned" in text_of(open_page(**CORPUS, pin="5", selector="longest"))
+
+
+def test_a_copy_of_a_picked_sentence_gains_little_and_a_new_long_one_more():
+    at = open_page(sentences="120")
+    places = []
+    for text in (HOSTILE[0], " ".join(["quartz sphinx judged my vow over zebra lakes"] * 6)):
+        at.text_area[0].set_value(text)
+        button(at, "What would it gain").click().run()
+        assert not at.exception
+        place, of = tiles(at)["Place"].replace(",", "").split(" of ")
+        assert of == "1131"
+        places.append((float(tiles(at)["Gain"].split()[0]), int(place)))
+    assert all(1 <= place <= 1131 for _, place in places)
+    assert (places[0][0] < places[1][0]) == (places[0][1] > places[1][1])
+
+
+def test_a_pool_sentence_pasted_gains_what_the_pool_says_it_gains():
+    rows = embed("demo")
+    from fishersft import load_corpus
+    from fishersft.explain import gains_now
+
+    at = open_page(sentences="20")
+    text = load_corpus("demo").texts[int(rows.index[7])]
+    at.text_area[0].set_value(text)
+    button(at, "What would it gain").click().run()
+    expected = gains_now(rows, select("demo", budget=20).order.positions)[7]
+    assert float(tiles(at)["Gain"].split()[0]) == pytest.approx(expected, rel=0.02)
+
+
+def test_a_filter_acts_on_table_map_and_curve():
+    at = open_page(sentences="50")
+    at.multiselect(key="filter topic").set_value(["science"]).run()
+    assert set(at.dataframe[0].value[" topic"]) == {"science"}
+    assert "what was found" in [t.get("name") for t in figure(at, 1)["data"]]
+    lit = int((numbers(figure(at)["data"][0]["marker"]["opacity"]) == 1).sum())
+    assert f"{lit} of 1,250 sentences" in text_of(at)
+
+
+def test_a_set_is_kept_under_its_name_compared_and_shown_again():
+    at = open_page(sentences="5")
+    at.session_state["fishersft"].lasso = (4, 1, 2)
+    at.run()
+    next(t for t in at.text_input if t.label == "Name").set_value("my <b>three</b>")
+    button(at, "Keep").click().run()
+    kept = saved_selections()[0]
+    assert kept["name"] == "my <b>three</b>"
+    assert sorted(load_selection(kept["key"])[1]["index"]) == [1, 2, 4]
+    at = open_page(sentences="5")
+    at.toggle(key="kept").set_value(True).run()
+    table = at.dataframe[-1].value
+    assert (table["name"][0], table["records"][0], table["also picked"][0]) == ("my <b>three</b>", 3, 0)
+    at.session_state["kept-1"] = {"selection": {"rows": [0]}}
+    at.run()
+    button(at, "Show 3 records").click().run()
+    assert sorted(at.dataframe[0].value["record"]) == [1, 2, 4]
+    names = [t.get("name") or "" for t in figure(at, 1)["data"]]
+    assert any("three" in n for n in names)
+    assert not any("<b>" in n for n in names)
+
+
+def test_a_hosted_demo_keeps_nothing_and_takes_a_pasted_sentence(monkeypatch):
+    monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
+    at = open_page(**CORPUS)
+    assert not [b for b in at.button if b.label == "Keep"]
+    at.text_area[0].set_value("A bishop sat on the shore.")
+    button(at, "What would it gain").click().run()
+    assert "Place" in tiles(at)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [("direction", "Others that lie along it"), ("budgets", "After 1 picks"), ("neighbours", "cosine of centred")],
+)
+def test_every_further_reason_opens(part, words):
+    at = open_page(**CORPUS, record="281")
+    at.session_state["why-more"] = part
+    at.run()
+    assert not at.exception
+    assert words in text_of(at)
+
+
+def test_ranks_are_those_of_the_orders_and_slow_ones_wait_for_a_button(monkeypatch):
+    monkeypatch.setattr("fishersft.ui.why_more.AT_ONCE", 0.3)
+    at = open_page(**CORPUS, record="281")
+    at.session_state["why-more"] = "ranks"
+    at.run()
+    ranks = at.dataframe[0].value.set_index("selector")["rank"]
+    assert ranks["TokenOD"] == 2
+    rows = embed("demo")
+    longest = np.argsort(-rows.tokens, kind="stable")
+    assert ranks["Longest"] == 1 + np.flatnonzero(rows.index[longest] == 281)[0]
+    assert [b.label for b in at.button if b.label.startswith("Rank it under")]
+
+
+def test_perplexity_is_that_of_the_stored_losses():
+    from fishersft import load_pool
+
+    at = open_page(**CORPUS, record="281")
+    pool = load_pool("demo")
+    expected = np.exp(pool.losses(np.flatnonzero(pool.index == 281))[0])
+    assert float(tiles(at)["Perplexity"]) == pytest.approx(expected, rel=0.01)
