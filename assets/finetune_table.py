@@ -1,7 +1,11 @@
-"""Print the README's tables of what fine-tuning came to, from the shipped results in `results/`, and their commands."""
+"""Print the README's tables of what fine-tuning came to, from the shipped results in `results/`, and their commands.
+
+With --tail, the first of them for the 95th percentile of held-out texts instead of the mean.
+"""
 
 import json
 import shlex
+import sys
 from typing import Any
 
 from fishersft import bundle
@@ -13,9 +17,11 @@ MATCHED = {"demo": "demo", "instruction": "instruction", "sherlock": "Sherlock",
 
 def main() -> None:
     reports = {name: found for name in PAPER if (found := _read(f"{name}.json"))}
-    for measure, title in (("mean", "the mean"), ("p95", "the 95th percentile of texts")):
-        print(f"Held-out nats a token, {title}: Uniform's, and each selector's difference to it.\n")
-        print("\n".join(differences(reports, measure)) + "\n")
+    tail = "--tail" in sys.argv
+    print(f"Held-out nats a token, {'95th percentile of texts' if tail else 'mean'}: Uniform's, and the difference to it.\n")
+    print("\n".join(differences(reports, "p95" if tail else "mean")) + "\n")
+    if tail:
+        return
     print(f"{_commands([found['sentences'] for found in reports.values()])} made these rows.\n")
     print("How often TokenOD's text wins against Uniform's: ours by the reference judge, the paper's by GPT-4o on GPT-2.\n")
     print("\n".join(win_rates(reports)) + "\n")
@@ -46,7 +52,11 @@ def win_rates(reports: dict[str, Any]) -> list[str]:
         paper = paper_rates(name).get("uniform", {})
         for n in report["sentences"]["about"]["budgets"]:
             row = [PAPER[name], f"{n:,}"]
-            for result in report.values():
+            for equal in ("sentences", "tokens"):
+                if equal not in report:
+                    row.append("not run")
+                    continue
+                result = report[equal]
                 (line,) = (x for x in result["verdicts"]["lines"] if (x["a"], x["b"], x["budget"]) == ("token_od", "uniform", n))
                 rate = line["win_rate"]
                 row.append(f"{100 * rate['value']:.0f} % ({100 * rate['low']:.0f} to {100 * rate['high']:.0f})")

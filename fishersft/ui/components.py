@@ -201,7 +201,7 @@ def spread(values: Sequence[float] | np.ndarray) -> str:
 
 
 def touch() -> bool:
-    """Whether the visitor's browser says it is a phone's, where dragging on a map must not stand in the page's way."""
+    """Whether the visitor's browser says that it is a phone's."""
     return "Mobi" in (st.context.headers.get("User-Agent") or "")
 
 

@@ -46,8 +46,6 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         equal_axes=kind == "PCA",
         dark=dark(),
     )
-    if components.touch():
-        drawn.update_layout(dragmode=False)  # a swipe scrolls the page, and a tap arrives as a click
     key = f"map-{session.generation}"
 
     st.plotly_chart(
@@ -60,7 +58,7 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         alt=f"{kind} map of {len(view.pool):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top.",
     )
     if components.touch():
-        st.caption("Tap a point to see why; the bar above the map has zoom, box and lasso.")
+        st.caption("A tap selects nothing on this map; tap in the player, or draw a box here with the tool above the map.")
     sampled = len(view.pool) > sentence_map.MOST_POINTS
     st.caption(
         f"{kind} of {len(view.pool):,} sentence means in {view.pool.embeddings.dimension} dimensions, for the eye only: "

@@ -13,12 +13,12 @@ SHOWN = ("map", "player")
 
 
 def choose_view(session: Session) -> str:
-    """The map, or the player."""
+    """The map, or the player, where a phone begins."""
     check_address(session, "view", lambda v: v in SHOWN, "map or player")
     shown = st.segmented_control(
         "Show",
         SHOWN,
-        default="map",
+        default="player" if components.touch() else "map",  # plotly's points take no taps
         required=True,
         key="view",
         bind="query-params",
