@@ -13,7 +13,7 @@ BAD = [
     )],
     *[("corpus", bad) for bad in ({"record": "x1"}, {"split_on": "comma"}, {"holdout": "lots"}, {"text_column": "nope"}, {"skip_bad": "maybe"})],
     *[("compare", bad) for bad in (
-        {"selectors": "magic,uniform"}, {"equal": "miles"}, {"seed": "-1"}, {"budget": "5000"}, {"log": "maybe"}, {"token_od.sigma2": "much"},
+        {"selectors": "magic,uniform"}, {"equal": "miles"}, {"seed": "-1"}, {"budget": "5000"}, {"token_od.sigma2": "much"},
     )],
     *[("curves", bad) for bad in (
         {"experiment": "Magic"}, {"result": "nothing"}, {"equal": "miles"}, {"measure": "mood"}, {"n": "7"}, {"picture": "gif"},
