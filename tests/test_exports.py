@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from fishersft import embed, load_corpus, select
+from fishersft import embed, load_corpus, load_pool, select
 from fishersft.commands.export import NAMES
 from fishersft.errors import StoreError, UserError
 from fishersft.lm.finetune import Training
+from fishersft.reports.selection import selection_page
 from fishersft.runs import exports
 from fishersft.runs.again import command_of, python_of
-from fishersft.runs.selections import EXAMPLES, kept_of, load_kept, save_selection
+from fishersft.runs.selections import EXAMPLES, by_hand, kept_of, load_kept, save_selection
 from fishersft.runs.store import Store
 
 from .conftest import TEXTS, command_line
@@ -174,6 +175,34 @@ def test_what_is_exported_from_the_screen_is_what_is_exported_from_the_store(jso
     at_hand = kept_of(corpus, rows, select(corpus, budget=3))
     for format in ("jsonl", "csv", "indices", "trl"):
         assert exports.files(at_hand, format) == exports.files(kept, format)
+
+
+def test_pins_are_part_of_the_command_and_the_python(jsonl, tmp_path):
+    corpus = load_corpus(jsonl, holdout=0)
+    chosen = select(corpus, budget=3, pinned=[7, 2], excluded=[6])
+    kept = load_kept(save_selection(corpus, embed(corpus), chosen))
+    out = tmp_path / "again.jsonl"
+    assert "--pin 7,2 --exclude 6" in command_of(kept)
+    done = command_line(*command_of(kept, out=str(out)).split()[1:])
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["index"] for line in out.read_text().splitlines()] == chosen.indices.tolist()
+    exec(python_of(kept).split("print(")[0], scope := {})
+    assert scope["picks"].indices.tolist() == chosen.indices.tolist()
+
+
+def test_a_set_chosen_by_hand_says_so_and_is_exported_like_any_other(jsonl, tmp_path):
+    corpus = load_corpus(jsonl, holdout=0)
+    rows = embed(corpus)
+    run = save_selection(corpus, rows, by_hand(load_pool(corpus), np.array([5, 1])), name="two of mine")
+    kept = load_kept(run)
+    assert command_of(kept).startswith("# chosen by hand")
+    exec(python_of(kept).split("print(")[0], scope := {})
+    assert scope["picks"].index.tolist() == [5, 1]
+    for format in exports.FORMATS:
+        assert exports.files(kept, format)
+    assert "two of mine: 2 records of small.jsonl chosen by hand" in exports.files(kept, "dataset")["README.md"].decode()
+    assert selection_page(kept).title == "two of mine: 2 of 8 sentences of small.jsonl, chosen by hand"
+    assert selection_page(kept).html()
 
 
 class TestPlaces:

@@ -18,7 +18,7 @@ from fishersft.reports.page import Block, Code, Figure, Page, Part, Table, Text,
 from fishersft.runs import pictures
 from fishersft.runs.again import command_of, python_of
 from fishersft.runs.exports import Pool, pool_of, provenance_of
-from fishersft.runs.selections import Kept
+from fishersft.runs.selections import BY_HAND, Kept
 from fishersft.selectors import registry
 
 if TYPE_CHECKING:
@@ -48,15 +48,17 @@ def selection_page(kept: Kept, pool: Pool | None = None) -> Page:
     if pool:
         parts.append(Part("Where the picks are", (_map(kept, label, *pool),)))
     parts += [Part("The picks", (_picks(kept),)), Part("The same again", _again(kept))]
-    title = f"{label} chose {len(kept.picks):,} of {m['pool']:,} sentences of {m['corpus']}"
+    what = f"{len(kept.picks):,} of {m['pool']:,} sentences of {m['corpus']}"
+    title = f"{what}, chosen by hand" if m["selector"] == BY_HAND else f"{label} chose {what}"
+    title = f"{m['name']}: {title}" if m.get("name") else title
     return Page(title, kept.id, summary, tuple(parts))
 
 
 def label_of(kept: Kept) -> str:
-    """The selector's name for people, with the parameters that are not the usual ones."""
+    """The selector's name for people."""
     name = str(kept.manifest["selector"])
     kind = registry().get(name)
-    return kind.label if kind else name
+    return kind.label if kind else "By hand" if name == BY_HAND else name
 
 
 def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> list[Block]:

@@ -31,7 +31,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, StoreError, UserError, os_reason
 from fishersft.lm.embed import TokenEmbeddings, open_embeddings
 from fishersft.runs.again import command_of, is_file, model_of, source_of
-from fishersft.runs.selections import Kept
+from fishersft.runs.selections import BY_HAND, Kept
 from fishersft.runs.store import Store
 
 if TYPE_CHECKING:
@@ -160,7 +160,9 @@ def folder_name(kept: Kept, format: str) -> str:
 def title_of(kept: Kept) -> str:
     """One line for people."""
     m = kept.manifest
-    return f"{len(kept.picks):,} records of {m['corpus']} chosen by {m['selector']}"
+    name = f"{m['name']}: " if m.get("name") else ""
+    whose = "hand" if m["selector"] == BY_HAND else m["selector"]
+    return f"{name}{len(kept.picks):,} records of {m['corpus']} chosen by {whose}"
 
 
 def provenance_of(kept: Kept, *, shared: bool = True) -> dict[str, Any]:

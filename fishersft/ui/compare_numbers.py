@@ -15,6 +15,7 @@ from fishersft.runs.comparison import OWN, Row
 from fishersft.runs.differences import number, span, standing
 from fishersft.ui import cached, components
 from fishersft.ui.compare_view import View
+from fishersft.ui.session import check_address, current
 from fishersft.ui.theme import dark
 
 MARKS = {"better than": " ▲", "worse than": " ▼"}
@@ -35,6 +36,7 @@ def gain_panel(view: View) -> None:
         at, f = cached.gain_of(rows.key, selector, view.seed if selector.random else 0, len(order), rows, order)
         along = np.cumsum(rows.tokens[order.positions])[at - 1] if tokens else at
         curves.append((selector.name, Curve(named.label, along, f, unit)))
+    check_address(current(), "log", lambda v: v.lower() in ("true", "false"), "true or false")
     log = st.toggle("Log axes", key="log", bind="query-params", help="Shows the first picks, where selectors differ most.")
     first = view.selection(view.selectors[0])
     budget = int(first.tokens.sum()) if tokens else view.n
