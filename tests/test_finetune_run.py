@@ -33,7 +33,22 @@ WORDS = [
     "bell",
     "field",
 ]
-COMMON = ("--epochs", 1, "--batch", 4, "--prompts", 3, "--prompt-tokens", 3, "--new-tokens", 6, "--precision", "float32")
+COMMON = (
+    "--epochs",
+    1,
+    "--batch",
+    4,
+    "--prompts",
+    3,
+    "--prompt-tokens",
+    3,
+    "--new-tokens",
+    6,
+    "--precision",
+    "float32",
+    "--threads",
+    1,
+)  # sums depend on how many share them
 
 
 @pytest.fixture(scope="module")
