@@ -132,16 +132,16 @@ def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
         index=pool[keep],
         offsets=np.concatenate([[0], np.cumsum(counts[keep])]),
         skipped=pool[~keep],
-        batches=_batches(lengths),
+        batches=batches_of(lengths),
     )
 
 
-def _batches(lengths: np.ndarray) -> list[np.ndarray]:
-    """Positions by falling length, cut where the padded batch would pass BATCH_TOKENS."""
+def batches_of(lengths: np.ndarray, most: int = BATCH_TOKENS) -> list[np.ndarray]:
+    """Positions by falling length, cut where the padded batch would pass `most` tokens; lengths are at least 1."""
     order = np.argsort(-lengths, kind="stable")
     batches, start = [], 0
     while start < len(order):
-        size = max(1, BATCH_TOKENS // int(lengths[order[start]]))
+        size = max(1, most // int(lengths[order[start]]))
         batches.append(order[start : start + size])
         start += size
     return batches

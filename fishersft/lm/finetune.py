@@ -10,14 +10,12 @@ Checkpoints hold the Trainer's own optimizer and random states; only a folder of
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import math
 import shutil
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,6 +24,7 @@ import numpy as np
 
 from fishersft.corpus.encode import IGNORED, Encoded
 from fishersft.errors import MissingExtra, ModelError, ParameterError, TrainingError
+from fishersft.lm.model import library, quiet
 
 if TYPE_CHECKING:
     from fishersft.lm.model import CausalLM
@@ -199,7 +198,7 @@ def _train(
         report_to="none",
     )
     watcher = _watcher(transformers, what, checkpoint_seconds, on_progress, on_loss)
-    with _quiet():
+    with quiet():
         trainer = transformers.Trainer(
             model=network,
             args=settings,
@@ -301,7 +300,7 @@ def _with_adapters(network: Any, training: Training) -> Any:
     if isinstance(network, PeftModel):  # an attempt that ran out of memory left its adapters
         network = network.unload()
     settings = LoraConfig(r=training.rank, lora_alpha=2 * training.rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    with _quiet():
+    with quiet():
         return get_peft_model(network, settings)
 
 
@@ -340,28 +339,11 @@ def _free(model: CausalLM, before: dict[str, Any] | None) -> None:
 
 def _libraries(training: Training) -> Any:
     """transformers with its Trainer, which needs accelerate."""
-    from fishersft.lm.model import library
-
     try:
         import accelerate  # noqa: F401
     except ImportError as error:
         raise MissingExtra("Fine-tuning", "tune") from error
     return library()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The Trainer's own remarks stay off the user's terminal."""
-    from transformers.utils import logging as library
-
-    level = library.get_verbosity()
-    library.set_verbosity_error()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            library.set_verbosity(level)
 
 
 def save_model(model: CausalLM, folder: Path) -> None:
@@ -371,7 +353,7 @@ def save_model(model: CausalLM, folder: Path) -> None:
         ModelError: they cannot be written.
     """
     try:
-        with _quiet():
+        with quiet():
             model.network.save_pretrained(folder)
             model.tokenizer.save_pretrained(folder)
     except OSError as error:

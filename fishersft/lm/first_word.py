@@ -12,14 +12,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from fishersft.errors import ModelError
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
-
-if TYPE_CHECKING:
-    import torch
 
 CUE = "\nAnswer:"  # where no chat template says that it is the model's turn
 LEAST_ROOM = 16  # tokens of a text that must fit beside the question
@@ -132,19 +129,9 @@ class FirstWord:
             row[: len(prompt)] = torch.tensor(prompt)  # padded on the right, which changes nothing before it
         last = torch.tensor([len(prompt) - 1 for prompt in batch], device=self.model.device)
         rows = self.model.rows(ids)[torch.arange(len(batch), device=self.model.device), last]
-        log_p = torch.log_softmax(self._logits(rows).cpu().double(), dim=-1)
+        log_p = torch.log_softmax(self.model.logits(rows).cpu().double(), dim=-1)
         one, other = (log_p[:, word].logsumexp(-1) for word in self.words)
         return list(zip(torch.sigmoid(one - other).tolist(), torch.logaddexp(one, other).exp().tolist(), strict=True))
-
-    def _logits(self, rows: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        with torch.inference_mode():
-            out: torch.Tensor = cast(Any, self.model.network.get_output_embeddings())(rows).float()
-        kind, _, constant = self.model.head.rpartition(" ")
-        if kind == "scaled by":
-            return out * float(constant)
-        return float(constant) * torch.tanh(out / float(constant)) if kind == "capped at" else out
 
     def _ids(self, text: str, *, as_letters: bool = False) -> list[int]:
         """Ids of a text; `as_letters` reads special tokens in it as the characters they are spelled with."""

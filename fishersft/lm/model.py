@@ -76,8 +76,8 @@ class CausalLM:
         """(k, d) rows -> (k, L) float32 logits: the head, then the scaling or the cap that loading found (`head`)."""
         import torch
 
-        head = cast(Any, self.network.get_output_embeddings())
-        out: torch.Tensor = head(rows).float()
+        with torch.inference_mode():
+            out: torch.Tensor = cast(Any, self.network.get_output_embeddings())(rows).float()
         kind, _, constant = self.head.rpartition(" ")
         if kind == "scaled by":
             return out * float(constant)
@@ -101,7 +101,7 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     AutoModelForCausalLM = library().AutoModelForCausalLM
     where = torch.device(device_of(device))
     try:
-        with _quiet():
+        with quiet():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder.path,
                 use_safetensors=True,
@@ -140,7 +140,7 @@ def library() -> Any:
 def _tokenizer(path: str, name: str) -> Any:
     AutoTokenizer = library().AutoTokenizer
     try:
-        with _quiet():
+        with quiet():
             return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except Exception as error:
         raise ModelError(f"The tokenizer of {name} could not be loaded: {' '.join(str(error).split())[:200]}") from error
@@ -211,7 +211,7 @@ def _check_head(network: Any, name: str, device: torch.device) -> str:
     )
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801 - reads as a statement: with _quiet()
+class quiet(warnings.catch_warnings):  # noqa: N801 - reads as a statement: with quiet()
     """Transformers' progress bars and warnings stay off the user's terminal."""
 
     def __enter__(self) -> Any:
