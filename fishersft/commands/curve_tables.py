@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-from fishersft.curves.fits import Estimate, fits_of
+from fishersft.curves.fits import fits_of
 from fishersft.curves.result import Result, command_of, label_of
+from fishersft.curves.standing import sweep_sentence, three, with_interval
 
 
 def markdown(result: Result) -> str:
@@ -15,7 +14,11 @@ def markdown(result: Result) -> str:
     return "\n".join(
         [
             *head,
-            *(_sweep(result) if result.is_sweep else [*_errors(result), "", *_fits(result)]),
+            *(
+                [*_sweep(result), "", *(sweep_sentence(result, over) for over in result.about.settings["sweep"])]
+                if result.is_sweep
+                else [*_errors(result), "", *_fits(result)]
+            ),
             "",
             f"`{command_of(result.about)}`",
         ]
@@ -32,7 +35,7 @@ def _errors(result: Result) -> list[str]:
         cells = [f"{n:,}", f"{spent[k]:,.0f}"] if of_tokens else [f"{n:,}"]
         for name in names:
             worst, mean = (float(result.each(name, m)[:, k].mean()) for m in ("maximum", "mean"))
-            cells.append(f"{_three(worst)} ({_three(mean)})")
+            cells.append(f"{three(worst)} ({three(mean)})")
         lines.append(_row(cells))
     return lines
 
@@ -46,11 +49,11 @@ def _fits(result: Result) -> list[str]:
     heads = ["", "slope", f"Uniform's {result.equal} for the same, {inner}", f"error over Uniform's, {inner}", "p"]
     lines = _heads([*heads, f"error over Uniform's, {last}", "p"] if half else heads)
     for name in result.selectors:
-        cells = [label_of(name), _estimate(fits.slopes[name])]
+        cells = [label_of(name), with_interval(fits.slopes[name])]
         if name in fits.ratios:
-            cells.append(f"{_estimate(fits.ratios[name][at])} times")
+            cells.append(f"{with_interval(fits.ratios[name][at])} times")
             for k in [at, -1] if half else [at]:
-                cells += [_estimate(fits.paired[name][k].ratio), _three(fits.paired[name][k].p)]
+                cells += [with_interval(fits.paired[name][k].ratio), three(fits.paired[name][k].p)]
         lines.append(_row(cells + ["-"] * ((7 if half else 5) - len(cells))))
     return lines
 
@@ -61,25 +64,9 @@ def _sweep(result: Result) -> list[str]:
         cells = [f"{d}", f"{L}"]
         for name in result.selectors:
             worst, mean = (float(result.each(name, m, (d, L))[:, 0].mean()) for m in ("maximum", "mean"))
-            cells.append(f"{_three(worst)} ({_three(mean)})")
+            cells.append(f"{three(worst)} ({three(mean)})")
         lines.append(_row(cells))
     return lines
-
-
-def _estimate(e: Estimate) -> str:
-    if math.isnan(e.value):
-        return "-"
-    said = f"{e.side} {_three(e.value)}".strip()
-    if math.isnan(e.low) or (e.side and math.isinf(e.high)):
-        return said
-    return f"{said} ({_three(e.low)} or more)" if math.isinf(e.high) else f"{said} ({_three(e.low)} to {_three(e.high)})"
-
-
-def _three(value: float) -> str:
-    """Three significant digits."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _heads(cells: list[str]) -> list[str]:

@@ -7,6 +7,7 @@
               "at least" can be said, before its first only "at most"
     paired    log(error / Uniform's error) run by run: the geometric mean of the ratio with a t interval, and the p value
               of Wilcoxon's signed-rank test.  Each p stands for itself; there are as many tests as budgets
+    growth    of a sweep: the slope of log(mean error) on log(d), or log(L); 1 is what the theorem's O(dL / sqrt n) allows
     bound     c d L / sqrt(n), the shape of the theorem's O(dL / sqrt n), with c fitted to the reference's maximum error: a
               line to look along, not a bound
 
@@ -23,7 +24,7 @@ import numpy as np
 from fishersft.curves.gain import Curve
 
 if TYPE_CHECKING:
-    from fishersft.curves.result import Result
+    from fishersft.curves.result import Point, Result
 
 GUIDES = (-0.5, -0.3)
 DRAWS = 2_000
@@ -88,8 +89,7 @@ def fits_of(result: Result, measure: str = "maximum", seed: int = 0) -> Fits:
     x = result.spent()
     each = {name: result.each(name, measure) for name in result.selectors}
     rng = np.random.default_rng(seed)
-    # the same resampled runs for every selector: they saw the same problems
-    draws = rng.integers(result.runs, size=(DRAWS if result.runs > 1 else 0, result.runs))
+    draws = _resampled(result.runs, rng)
     slopes = {name: _slope(x, values, draws) for name, values in each.items()}
     others = [name for name in each if name != BASELINE] if BASELINE in each else []
     return Fits(
@@ -99,6 +99,13 @@ def fits_of(result: Result, measure: str = "maximum", seed: int = 0) -> Fits:
         paired={name: paired(result, name, BASELINE, measure) for name in others},
         constant=_constant(result),
     )
+
+
+def growth(result: Result, over: str, selector: str, measure: str = "maximum", seed: int = 0) -> Estimate:
+    """The power of `dimension` or `classes` that a selector's error grows with along a sweep; NaN with a single value."""
+    along = result.along(over, selector, measure)
+    each = np.stack([result.each(selector, measure, p)[:, 0] for p in result.points_along(over)], axis=1)
+    return _slope(along.x, each, _resampled(result.runs, np.random.default_rng(seed)))
 
 
 def guide(result: Result, selector: str, slope: float, measure: str = "maximum") -> Curve:
@@ -123,6 +130,11 @@ def _constant(result: Result) -> float:
     name = name if name in result.selectors else result.selectors[0]
     y = result.each(name, "maximum").mean(0)
     return float(np.exp(np.mean(np.log(y) - np.log(d * L / np.sqrt(result.spent())))))
+
+
+def _resampled(runs: int, rng: np.random.Generator) -> np.ndarray:
+    """(draws, runs): the same resampled runs for every selector, for they saw the same problems."""
+    return rng.integers(runs, size=(DRAWS if runs > 1 else 0, runs))
 
 
 def _slope(x: np.ndarray, each: np.ndarray, draws: np.ndarray) -> Estimate:
@@ -167,11 +179,13 @@ def _read_off(x: np.ndarray, curves: np.ndarray, wanted: np.ndarray) -> np.ndarr
     return out
 
 
-def paired(result: Result, selector: str, base: str = BASELINE, measure: str = "maximum") -> list[Paired]:
-    """A selector's errors over those of another, run by run: one a budget."""
+def paired(
+    result: Result, selector: str, base: str = BASELINE, measure: str = "maximum", point: Point | None = None
+) -> list[Paired]:
+    """A selector's errors over those of another, run by run: one a budget; of a sweep, at a point."""
     from scipy import stats
 
-    apart = np.log(result.each(selector, measure)) - np.log(result.each(base, measure))
+    apart = np.log(result.each(selector, measure, point)) - np.log(result.each(base, measure, point))
     out = []
     for k, n in enumerate(result.budgets):
         mean, low, high, p = float(apart[:, k].mean()), np.nan, np.nan, np.nan

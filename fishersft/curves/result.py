@@ -119,16 +119,18 @@ class Result:
         mean, low, high = interval(self.each(selector, measure, point))
         return Curve(label_of(selector), self.budgets, mean, self.unit, MEASURES[measure], low, high, self.runs)
 
-    def along(self, over: str, selector: str, measure: str = "maximum") -> Curve:
-        """A sweep's curve against `dimension` or `classes`, the other one held at the experiment's own."""
+    def points_along(self, over: str) -> list[Point]:
+        """A sweep's points along `dimension` or `classes`, the other one held at the experiment's own."""
         axis = 0 if over == "dimension" else 1
-        other = "classes" if over == "dimension" else "dimension"
-        kept = self.about.settings["world"][other]
+        kept = self.about.settings["world"]["classes" if over == "dimension" else "dimension"]
         wanted = self.about.settings["sweep"][over]
-        points = [p for p in self.values if p[1 - axis] == kept and p[axis] in wanted]
-        each = np.stack([self.each(selector, measure, p)[:, 0] for p in points], axis=1)
-        mean, low, high = interval(each)
-        x = np.array([p[axis] for p in points])
+        return [p for p in self.values if p[1 - axis] == kept and p[axis] in wanted]
+
+    def along(self, over: str, selector: str, measure: str = "maximum") -> Curve:
+        """A sweep's curve against `dimension` or `classes`."""
+        points = self.points_along(over)
+        mean, low, high = interval(np.stack([self.each(selector, measure, p)[:, 0] for p in points], axis=1))
+        x = np.array([p[0 if over == "dimension" else 1] for p in points])
         unit = "dimension d" if over == "dimension" else "classes L"
         return Curve(label_of(selector), x, mean, unit, MEASURES[measure], low, high, self.runs)
 

@@ -2,6 +2,7 @@
 
     standing = standing_of(result, 200)
     standing.sentence()     "With the tokens of TokenOD's first 200 sentences, the lowest maximum prediction error is ..."
+    sweep_sentence(result, "dimension")     the same of a sweep: how the error grows, and who stands where at its ends
 
 The lowest mean wins, and those whose errors cannot be told apart from it, run by run, are named with it: the 95 % interval of
 the ratio holds 1.  No correction for looking at several; the winner of many is flattered a little.
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fishersft.curves.fits import BASELINE, Estimate, paired
-from fishersft.curves.result import MEASURES, Result, interval, label_of
+from fishersft.curves.fits import BASELINE, Estimate, growth, paired
+from fishersft.curves.result import MEASURES, Point, Result, interval, label_of
 
 HIGHER = ("log_det",)  # measures of which more is better
 USUAL = 200  # the budget that is spoken of where it was measured
@@ -72,11 +73,7 @@ def standing_of(result: Result, n: int | None = None, measure: str = "maximum") 
     """At the budget `n`; by default at 200, or where that was not measured at the one nearest to it."""
     budgets = result.budgets
     k = int(np.argmin(np.abs(np.log(budgets) - np.log(USUAL if n is None else n))))
-    errors = {}
-    for name in result.selectors:
-        mean, low, high = interval(result.each(name, measure))
-        ends = (np.nan, np.nan) if low is None or high is None else (float(low[k]), float(high[k]))
-        errors[name] = Estimate(float(mean[k]), *ends)
+    errors = means(result, measure, k)
     better = -1 if measure in HIGHER else 1
     best = min(errors, key=lambda name: better * errors[name].value)
     level = []
@@ -90,6 +87,34 @@ def standing_of(result: Result, n: int | None = None, measure: str = "maximum") 
     return Standing(int(budgets[k]), result.equal, measure, reference, errors, best, level, against)
 
 
+def means(result: Result, measure: str = "maximum", k: int = 0, point: Point | None = None) -> dict[str, Estimate]:
+    """By selector, the mean over runs at the k-th budget with its interval (NaN with a single run); of a sweep, at a point."""
+    out = {}
+    for name in result.selectors:
+        mean, low, high = interval(result.each(name, measure, point))
+        ends = (np.nan, np.nan) if low is None or high is None else (float(low[k]), float(high[k]))
+        out[name] = Estimate(float(mean[k]), *ends)
+    return out
+
+
+def sweep_sentence(result: Result, over: str, measure: str = "maximum") -> str:
+    """Of a sweep over `dimension` or `classes`: the reference's error, the power it grows with, and Uniform at both ends."""
+    name = str(result.about.settings["reference"])
+    name = name if name in result.selectors else result.selectors[0]
+    along, whose, what = result.along(over, name, measure), label_of(name), MEASURES[measure]
+    x, y = along.x, along.mean
+    letter = "d" if over == "dimension" else "L"
+    said = f"From {letter} = {x[0]} to {x[-1]}, {whose}'s {what} goes from {three(y[0])} to {three(y[-1])}"
+    if measure not in HIGHER and len(x) > 1:
+        said += f", about as {letter} to the power {_told(growth(result, over, name, measure))}"
+    if name == BASELINE or BASELINE not in result.selectors or result.runs < 2:
+        return f"{said}."
+    points = result.points_along(over)
+    ends = [paired(result, name, BASELINE, measure, p)[0].ratio for p in (points[0], points[-1])]
+    told = " and ".join(with_interval(e) for e in ends)
+    return f"{said}; over {label_of(BASELINE)}'s it is {told} at the two ends."
+
+
 def three(value: float) -> str:
     """Three significant digits."""
     if np.isnan(value):
@@ -97,6 +122,16 @@ def three(value: float) -> str:
     if np.isinf(value):
         return "∞"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def with_interval(e: Estimate) -> str:
+    """ "25.6 (23.1 to 28)", "at least 3", "12 (9.5 or more)"; a dash where there is none."""
+    if np.isnan(e.value):
+        return "–"
+    said = f"{e.side} {three(e.value)}".strip()
+    if np.isnan(e.low) or (e.side and np.isinf(e.high)):
+        return said
+    return f"{said} ({three(e.low)} or more)" if np.isinf(e.high) else f"{said} ({three(e.low)} to {three(e.high)})"
 
 
 def _told(e: Estimate) -> str:

@@ -11,7 +11,7 @@ from fishersft import curve_plots
 from fishersft.curves.code import python_of
 from fishersft.curves.fits import fits_of
 from fishersft.curves.result import MEASURES, Result, command_of, label_of, read_result
-from fishersft.curves.standing import standing_of, three
+from fishersft.curves.standing import standing_of, sweep_sentence, three, with_interval
 from fishersft.curves.timing import Timing, read_timing
 from fishersft.reports.page import Code, Figure, Page, Part, Table, Text, table_of
 from fishersft.runs.curve_results import TIMING, Found
@@ -33,7 +33,10 @@ def found_page(found: Found) -> Page:
 def curves_page(result: Result, id: str = "") -> Page:
     """The report of an experiment or a sweep, as far as it has got."""
     asked = int(result.about.settings["runs"])
-    words = [] if result.is_sweep else [standing_of(result, measure=m).sentence() for m in ERRORS]
+    if result.is_sweep:
+        words = [sweep_sentence(result, over, m) for over in result.about.settings["sweep"] for m in ERRORS]
+    else:
+        words = [standing_of(result, measure=m).sentence() for m in ERRORS]
     so_far = f" {result.runs} of {asked} runs are finished." if result.runs < asked else ""
     summary = (
         f"{result.runs} runs, each a fresh pool, head and labels; bands and brackets are 95 % intervals of the mean over runs; "
@@ -106,7 +109,7 @@ def _figure(draw: Callable[[bool], go.Figure], id: str, name: str, title: str) -
 
 def _slopes(result: Result) -> Table:
     fits = {m: fits_of(result, m) for m in ERRORS}
-    rows = tuple((label_of(name), *(_told(fits[m].slopes[name]) for m in ERRORS)) for name in result.selectors)
+    rows = tuple((label_of(name), *(with_interval(fits[m].slopes[name]) for m in ERRORS)) for name in result.selectors)
     return Table(
         "Slope of log error on log n, with 95 % intervals by a bootstrap over runs; theory says -1/2, the paper saw about -0.3",
         ("selector", *(MEASURES[m] for m in ERRORS)),
@@ -133,12 +136,6 @@ def _table(result: Result) -> Table:
 def _with(row: dict[str, Any], measure: str) -> str:
     value, low, high = (row[f"{measure}{end}"] for end in ("", "_low", "_high"))
     return three(value) if low is None else f"{three(value)} ({three(low)} to {three(high)})"
-
-
-def _told(e: Any) -> str:
-    if e.value != e.value:
-        return "–"
-    return three(e.value) if e.low != e.low else f"{three(e.value)} ({three(e.low)} to {three(e.high)})"
 
 
 def _flat(settings: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:

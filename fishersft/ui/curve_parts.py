@@ -16,7 +16,7 @@ from fishersft import curve_plots
 from fishersft.curves.code import python_of
 from fishersft.curves.fits import Fits, fits_of
 from fishersft.curves.result import MEASURES, Result, command_of, label_of, read_result
-from fishersft.curves.standing import HIGHER, standing_of, three
+from fishersft.curves.standing import HIGHER, means, standing_of, sweep_sentence, three, with_interval
 from fishersft.curves.timing import TIMING_FILE, Timing
 from fishersft.reports.curves import curves_page
 from fishersft.runs.curve_results import Found
@@ -61,12 +61,13 @@ def sweep(result: Result, how: How, found: Found) -> None:
     for column, over in zip(st.columns(len(moved), gap="medium"), moved, strict=True):
         fig = curve_plots.sweep_figure(result, over, how.measure, log=how.log, dark=dark(), height=460)
         with column:
+            st.markdown(components.escape_markdown(sweep_sentence(result, over, how.measure)))
             _plot(fig, how, f"{found.id}-{over}-{how.measure}", f"{MEASURES[how.measure]} against {over}")
-    st.dataframe(pd.DataFrame(result.table())[_columns(how.measure)], hide_index=True, alt="The sweep in numbers")
-
-
-def _columns(measure: str) -> list[str]:
-    return ["d", "L", "selector", "n", "runs", "sentences", "tokens", measure, f"{measure}_low", f"{measure}_high"]
+    rows = []
+    for d, L in result.values:
+        told = {label_of(name): with_interval(e) for name, e in means(result, how.measure, point=(d, L)).items()}
+        rows.append({"d": d, "L": L, **told})
+    st.dataframe(rows, hide_index=True, alt=f"{MEASURES[how.measure]} at every d and L, by selector")
 
 
 def timing(told: Timing, how: How, found: Found) -> None:
@@ -103,12 +104,12 @@ def numbers(result: Result, measure: str, n: int) -> None:
     k = result.budgets.tolist().index(standing.n)
     lines = []
     for name in result.selectors:
-        line = {"selector": label_of(name), "slope": _interval(fits.slopes[name])}
-        line[MEASURES[measure]] = _interval(standing.errors[name])
+        line = {"selector": label_of(name), "slope": with_interval(fits.slopes[name])}
+        line[MEASURES[measure]] = with_interval(standing.errors[name])
         if name in fits.ratios and measure not in HIGHER:
-            line[f"Uniform's {result.equal} for the same"] = f"{_interval(fits.ratios[name][k])} times"
+            line[f"Uniform's {result.equal} for the same"] = f"{with_interval(fits.ratios[name][k])} times"
         if name in fits.paired:
-            line["over Uniform's, run by run"] = _interval(fits.paired[name][k].ratio)
+            line["over Uniform's, run by run"] = with_interval(fits.paired[name][k].ratio)
             line["p"] = three(fits.paired[name][k].p)
         lines.append(line)
     st.dataframe(pd.DataFrame(lines).fillna("–"), hide_index=True, alt=f"Numbers at n = {standing.n}")
@@ -117,15 +118,6 @@ def numbers(result: Result, measure: str, n: int) -> None:
         f"paper saw about -0.3. Uniform's {result.equal} for the same: how many times more Uniform needs. p: Wilcoxon's "
         "signed-rank test over runs, each for itself; there is one a budget."
     )
-
-
-def _interval(e: Any) -> str:
-    if e.value != e.value:
-        return "–"
-    said = f"{e.side} {three(e.value)}".strip()
-    if e.low != e.low or (e.side and e.high == float("inf")):
-        return said
-    return f"{said} ({three(e.low)} or more)" if e.high == float("inf") else f"{said} ({three(e.low)} to {three(e.high)})"
 
 
 def drawn(result: Result) -> str:

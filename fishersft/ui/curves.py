@@ -68,8 +68,8 @@ def choose_experiment(session: Session) -> str:
     return str(chosen)
 
 
-def controls(selectors: list[str], session: Session, *, worlds: bool = False) -> tuple[How, str, int]:
-    """What is drawn, at equal what (two worlds), and at which budget it is put into words."""
+def controls(selectors: list[str], session: Session, *, worlds: bool = False, against_n: bool = True) -> tuple[How, str, int]:
+    """What is drawn, at equal what (two worlds), and at which budget it is put into words (where n moves)."""
     check_address(session, "equal", lambda v: v in EQUAL, " or ".join(EQUAL))
     check_address(session, "measure", lambda v: v in SHOWN, ", ".join(SHOWN))
     check_address(session, "n", lambda v: v in map(str, AT), ", ".join(map(str, AT)))
@@ -99,11 +99,14 @@ def controls(selectors: list[str], session: Session, *, worlds: bool = False) ->
         help="Error of a sentence: how far the fitted head's predictions are from the truth, summed over its tokens; the largest "
         "or the mean over all sentences. G-criterion: the worst leverage, lower is better. log det: of the design matrix.",
     )
-    n = row.selectbox("Put into words at n", AT, index=2, key="n", bind="query-params", width=150)
-    log = parts.log_switch(row)
-    guides = row.toggle(
-        "Guides", False, key="guides", bind="query-params", help="Slopes -1/2 and -0.3, and the fitted shape of the bound."
-    )
+    n: int | None = None
+    if against_n:
+        n = row.selectbox("Put into words at n", AT, index=2, key="n", bind="query-params", width=150)
+    log, guides = parts.log_switch(row), False
+    if against_n:
+        guides = row.toggle(
+            "Guides", False, key="guides", bind="query-params", help="Slopes -1/2 and -0.3, and the fitted shape of the bound."
+        )
     components.pictures(row)
     names = st.pills(
         "Selectors",
@@ -178,10 +181,10 @@ def _label(found: Found) -> str:
     origin = "shipped" if found.shipped else f"{pd.Timestamp(found.changed, unit='s'):%Y-%m-%d %H:%M} UTC, {found.id}"
     if found.kind == curve_results.TIMING:
         return f"{s['sentences']:,} sentences, d = {s['dimension']} ({origin})"
-    w = s["world"]
-    moved = f", {' and '.join(s['sweep'])} moved" if "sweep" in s else ""
-    title = components.one_line(found.about.title, 60)
-    return f"{title}, equal {s['equal']}, d = {w['dimension']}, L = {w['classes']}, {s['runs']} runs{moved} ({origin})"
+    w, fixed = s["world"], ""
+    if "sweep" not in s:
+        fixed = f"d = {w['dimension']}, L = {w['classes']}, "
+    return f"{components.one_line(found.about.title, 80)}, equal {s['equal']}, {fixed}{s['runs']} runs ({origin})"
 
 
 def show(found: Found, session: Session) -> None:
@@ -195,7 +198,7 @@ def show(found: Found, session: Session) -> None:
     except StoreError as error:
         st.info(components.escape_markdown(str(error)), icon=":material/hourglass_empty:")
         return
-    how, _, n = controls(result.selectors, session)
+    how, _, n = controls(result.selectors, session, against_n=not result.is_sweep)
     asked = int(result.about.settings["runs"])
     if result.runs < asked:
         st.info(
