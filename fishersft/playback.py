@@ -33,6 +33,7 @@ class Played:
         chance: (n,) the mean of random draws of as many sentences, nats; None where it is not at hand.
         texts: (n,) what a reader sees of each pick.
         directions: which two principal directions the plane has, from 1.
+        lit: (N,) bool, what stands out; None where nothing does.
     """
 
     xy: np.ndarray
@@ -43,10 +44,11 @@ class Played:
     chance: np.ndarray | None
     texts: Sequence[str]
     directions: tuple[int, int]
+    lit: np.ndarray | None = None
 
 
 def packed(played: Played, *, selector: str, label: str, kind: str, equal: bool, dark: bool) -> dict[str, Any]:
-    """JSON for the player; `key` names the content, so that the player knows whether it is the same.
+    """JSON for the player; `key` names what is played, so that a search or a filter does not begin it anew.
 
     Args:
         kind: what the map is, in words.
@@ -88,4 +90,17 @@ def packed(played: Played, *, selector: str, label: str, kind: str, equal: bool,
         "pale": "#7C838C" if dark else "#9AA1AA",
         "edge": "#14171A" if dark else "#FFFFFF",
     }
-    return {"key": key, "colours": colours, **content}
+    return {"key": key, "colours": colours, "lit": _lit(played, places), **content}
+
+
+def _lit(played: Played, places: np.ndarray) -> dict[str, Any] | None:
+    """The points that stand out, and which picks are among them."""
+    if played.lit is None:
+        return None
+    at = np.flatnonzero(played.lit)[:MOST_POINTS]
+    return {
+        "x": places[at, 0].tolist(),
+        "y": places[at, 1].tolist(),
+        "record": played.index[at].tolist(),
+        "picks": played.lit[played.order].tolist(),
+    }

@@ -2,33 +2,23 @@
 
 import streamlit as st
 
-from fishersft.ui import advice, cached, compare, compare_numbers, compare_view, components, session, transfer
+from fishersft.ui import advice, cached, compare, compare_numbers, compare_view, frame, kept_sets, transfer
 
-visitor = session.current()
-session.write_address(visitor)
-
-with components.friendly():
-    choice = visitor.choice
-    corpus = cached.corpus(choice)
-    embeddings = cached.embeddings(choice)
-    st.caption(
-        "Which rule should choose your fine-tuning data? Selectors side by side on one corpus, at equal sentences or at equal "
-        "tokens, each beside 20 random draws."
-    )
-    components.headline(corpus, choice, embeddings)
-    notices = st.container()
-    if embeddings is None:
-        components.not_embedded()
-        st.stop()
-
-    pool = cached.pool(choice, embeddings)
+with frame.page(
+    "compare",
+    "Which rule should choose your fine-tuning data? Selectors side by side on one corpus, at equal sentences or at equal "
+    "tokens, each beside 20 random draws.",
+) as visitor:
+    opened = frame.opened(visitor)
+    kept_sets.reopen(opened, visitor)
+    pool = opened.pool
     asked, equal, seed = compare_view.control_bar(visitor)
     ready = compare_view.computed(pool, asked, seed)
     if len(ready) >= compare_view.LEAST:
-        n = compare_view.budget_slider(pool, ready, seed, visitor)
+        n = compare_view.budget_slider(pool, ready, seed)
         compare_view.score_draws(pool, ready[0], n, seed)
         found = cached.comparison(pool, ready, n, equal, seed)
-        view = compare_view.View(choice, corpus, pool, ready, seed, equal, n, found)
+        view = compare_view.View(opened.choice, opened.corpus, pool, ready, seed, equal, n, found)
 
         compare.maps_panel(view, visitor)
         left, right = st.columns([3, 2], gap="large")
@@ -45,7 +35,3 @@ with components.friendly():
     else:
         st.info("Choose at least two selectors whose picks are computed.", icon=":material/compare_arrows:")
     advice.panel()
-    with notices:
-        components.notices(visitor)
-
-session.write_address(visitor)

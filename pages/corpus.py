@@ -4,26 +4,22 @@ import streamlit as st
 
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.lm.embed import effective_max_tokens
-from fishersft.ui import cached, components, session
+from fishersft.ui import cached, components, frame
 from fishersft.ui import corpus as panels
 
-visitor = session.current()
-session.write_address(visitor)
+with frame.page("corpus") as visitor:
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        panels.choose_corpus(visitor)
+    with right:
+        panels.choose_model(visitor)
 
-left, right = st.columns([3, 2], gap="medium")
-with left:
-    panels.choose_corpus(visitor)
-with right:
-    panels.choose_model(visitor)
-components.notices(visitor)
+    corpus = panels.read(visitor)
+    if corpus is None:
+        st.stop()
+    components.title(corpus)
+    panels.reading_options(visitor, [str(c) for c in corpus.fields.columns])
 
-corpus = panels.read(visitor)
-if corpus is None:
-    st.stop()
-components.title(corpus)
-panels.reading_options(visitor, [str(c) for c in corpus.fields.columns])
-
-with components.friendly():
     folder = cached.folder(visitor.choice)
     layout = cached.layout(visitor.choice)
     panels.embed(visitor, layout)
@@ -33,5 +29,3 @@ with components.friendly():
         panels.lengths(corpus, layout, effective_max_tokens(MAX_TOKENS, folder.context))
     with right:
         panels.browse(corpus, layout)
-
-session.write_address(visitor)

@@ -2,30 +2,22 @@
 
 import streamlit as st
 
-from fishersft.ui import components, curve_form, curves, session
+from fishersft.ui import curve_form, curves, frame
 
-visitor = session.current()
-session.write_address(visitor)
-
-with components.friendly():
-    st.caption(
-        "What is a selection worth? Labels are drawn from a known head, a head is fitted on each selection, and the two are "
-        "compared on every sentence of the pool."
-    )
-    notices = st.container()
+with frame.page(
+    "curves",
+    "What is a selection worth? Labels are drawn from a known head, a head is fitted on each selection, and the two are "
+    "compared on every sentence of the pool.",
+) as visitor:
     experiment = curves.choose_experiment(visitor)
     if experiment == curves.TWO_WORLDS:
-        curves.two_worlds(visitor)
+        curves.two_worlds()
     else:
         kind = curves.KINDS[experiment]
         curve_form.watched(kind)
         found = curves.choose_result(kind)
         if found:
-            curves.show(found, visitor)
+            curves.show(found)
         else:
             st.info("There is no result of this kind yet; run one below.", icon=":material/show_chart:")
         curve_form.run_panel(kind, visitor, empty=found is None)
-    with notices:
-        components.notices(visitor)
-
-session.write_address(visitor)

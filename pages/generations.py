@@ -1,17 +1,12 @@
 """Generations: fine-tune on each selection, measure, read the texts side by side, vote, and see who wins."""
 
-import streamlit as st
+from fishersft.ui import finetune_form, frame, generations, held_out, side_by_side, vote, win_rates
 
-from fishersft.ui import components, finetune_form, generations, held_out, session, side_by_side, vote, win_rates
-
-visitor = session.current()
-session.write_address(visitor)
-
-with components.friendly():
-    st.caption(
-        "Does a selection teach the model? It is fine-tuned on each of them, all with the same hyperparameters, measured on "
-        "texts that no selector saw, and lets prompts go on; judges and people compare what it wrote."
-    )
+with frame.page(
+    "generations",
+    "Does a selection teach the model? It is fine-tuned on each of them, all with the same hyperparameters, measured on "
+    "texts that no selector saw, and lets prompts go on; judges and people compare what it wrote.",
+) as visitor:
     section = generations.choose_section()
     if section == generations.SET_UP:
         finetune_form.section(visitor)
@@ -30,6 +25,3 @@ with components.friendly():
                 vote.section(run)
             else:
                 win_rates.section(run, visitor)
-    components.notices(visitor)
-
-session.write_address(visitor)

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from fishersft.ui import components, lessons, plane, session
+from fishersft.ui import frame, lessons, plane
 
-visitor = session.current()
+visitor = frame.begin()
 learning = lessons.current(visitor)
 lessons.contents(learning)
-components.notices(visitor)
+frame.notices(visitor, "learn")
 st.subheader(learning.lesson.title, anchor=False)
 
 left, right = st.columns([3, 2], gap="large")

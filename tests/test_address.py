@@ -1,19 +1,26 @@
 """Every view reopens from its address, and what an address asks for in vain is named on the page."""
 
+import ast
 import json
 
 import pytest
 
+from fishersft.selectors import registry
+from fishersft.ui.address import PAGES
+from fishersft.ui.session import OURS
+
+from .conftest import ROOT
 from .test_pages import open_page, tiles
 
 BAD = [
     *[("explore", bad) for bad in (
         {"selector": "magic"}, {"unit": "miles"}, {"sentences": "5000"}, {"seed": "-1"}, {"colour": "mood"}, {"map": "globe"},
-        {"record": "x1"}, {"token_od.sigma2": "much"},
+        {"record": "x1"}, {"token_od.sigma2": "much"}, {"log": "maybe"}, {"view": "x"}, {"view": "player", "across": "99"},
+        {"view": "player", "up": "0"}, {"q": "secret"}, {"token_od.sigma3": "2"}, {"budget": "7"},
     )],
     *[("corpus", bad) for bad in ({"record": "x1"}, {"split_on": "comma"}, {"holdout": "lots"}, {"text_column": "nope"}, {"skip_bad": "maybe"})],
     *[("compare", bad) for bad in (
-        {"selectors": "magic,uniform"}, {"equal": "miles"}, {"seed": "-1"}, {"budget": "5000"}, {"token_od.sigma2": "much"},
+        {"selectors": "magic,uniform"}, {"equal": "miles"}, {"seed": "-1"}, {"budget": "5000"}, {"token_od.sigma2": "much"}, {"log": "maybe"}, {"rows": "some"}, {"maps": "x"},
     )],
     *[("curves", bad) for bad in (
         {"experiment": "Magic"}, {"result": "nothing"}, {"equal": "miles"}, {"measure": "mood"}, {"n": "7"}, {"picture": "gif"},
@@ -24,6 +31,7 @@ BAD = [
     *[("runs", bad) for bad in (
         {"show": "magic"}, {"job": "ffff"}, {"run": "ffff"}, {"finetuned": "ffff"}, {"result": "nothing"},
     )],
+    *[(page, {"budgt": "3"}) for page in PAGES],
 ]  # fmt: skip
 
 
@@ -32,6 +40,35 @@ def test_a_bad_or_stale_parameter_is_named_on_its_page(page, bad):
     at = open_page(page, **bad)
     said = " ".join(e.value for e in [*at.warning, *at.error, *at.caption]).replace("\\", "")
     assert list(bad.values())[-1] in said
+
+
+def test_a_parameter_of_another_page_is_named_with_that_page_and_goes_when_it_is_read():
+    at = open_page(budget="7")
+    assert "read by Compare, not here" in at.warning[0].value
+    at.button(key="dismiss").click().run()
+    assert not at.warning
+    assert "budget" not in at.query_params
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_reads_no_parameter_that_its_list_does_not_hold(page):
+    at = open_page(page)
+    read = at.session_state.filtered_state.get("fishersft_read", set())
+    own = {name for name in read if name.partition(".")[0] not in registry()}
+    assert own <= PAGES[page] | set(OURS)
+
+
+def test_no_control_is_bound_to_the_address_without_a_check():
+    bare = []
+    for path in (ROOT / "fishersft" / "ui").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            binds = [call for call in calls if any(word.arg == "bind" for word in call.keywords)]
+            names = {getattr(call.func, "id", getattr(call.func, "attr", "")) for call in calls}
+            if binds and not names & {"check_address", "check_switch"}:
+                bare.append(f"{path.name}: {function.name}")
+    assert not bare
 
 
 def test_how_the_demo_is_read_reopens_from_its_address():

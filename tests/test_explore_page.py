@@ -7,6 +7,7 @@ import pytest
 
 from fishersft import embed, select
 from fishersft.runs.selections import load_selection, saved_selections
+from fishersft.ui.downloads import LABELS
 
 from .test_pages import HOSTILE, figure, numbers, open_page, text_of, tiles
 
@@ -122,6 +123,17 @@ def test_a_set_is_kept_under_its_name_compared_and_shown_again():
     names = [t.get("name") or "" for t in figure(at, 1)["data"]]
     assert any("three" in n for n in names)
     assert not any("<b>" in n for n in names)
+
+
+def test_what_the_table_shows_is_offered_in_every_form():
+    at = open_page(sentences="5")
+    at.session_state["fishersft"].lasso = (4, 1, 2)
+    at.run()
+    for format in LABELS:
+        at.selectbox(key="explore-format").set_value(format).run()
+        assert not at.exception and not at.error, format
+        assert "by_hand-3" in text_of(at)
+    assert at.selectbox(key="explore-format").options == list(LABELS.values())
 
 
 def test_a_hosted_demo_keeps_nothing_and_takes_a_pasted_sentence(monkeypatch):

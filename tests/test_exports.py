@@ -160,7 +160,7 @@ def test_the_command_and_the_python_of_an_export_make_the_same_picks(made, tmp_p
 @pytest.mark.parametrize("format", exports.FORMATS)
 def test_a_download_is_the_file_or_a_zip_of_the_folder(kept, format):
     content, data = exports.files(kept, format), exports.packed(kept, format)
-    name = exports.packed_name(kept, format)
+    name = exports.packed_name(kept.name, format)
     if name.endswith(".zip"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             found = {n.removeprefix("token_od-3-" + format + "/"): archive.read(n) for n in archive.namelist()}

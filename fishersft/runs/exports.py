@@ -142,19 +142,19 @@ def packed(kept: Kept, format: str, pool: Pool | None = None) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in content.items():
-            archive.writestr(f"{folder_name(kept, format)}/{name}", data)
+            archive.writestr(f"{folder_name(kept.name, format)}/{name}", data)
     return buffer.getvalue()
 
 
-def packed_name(kept: Kept, format: str) -> str:
-    """What the download is called."""
+def packed_name(stem: str, format: str) -> str:
+    """What the download of a selection with this name is called."""
     extra = "-atlas" if format == "atlas" else ""
     ending = FORMATS[format].ending
-    return f"{kept.name}{extra}{ending}" if ending else f"{folder_name(kept, format)}.zip"
+    return f"{stem}{extra}{ending}" if ending else f"{folder_name(stem, format)}.zip"
 
 
-def folder_name(kept: Kept, format: str) -> str:
-    return f"{kept.name}-{format}"
+def folder_name(stem: str, format: str) -> str:
+    return f"{stem}-{format}"
 
 
 def title_of(kept: Kept) -> str:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fishersft.runs.evidence import Finding, purpose
 from fishersft.selectors import registry
-from fishersft.ui import cached
+from fishersft.ui import cached, learn
 from fishersft.ui.components import escape_markdown, number
 
 DEMO = "demo"
@@ -18,7 +18,8 @@ EQUAL = "all at its tokens"
 
 def panel() -> None:
     """The table; numbers come from the evidence that ships, and are named as missing where there is none."""
-    st.subheader("Which selector should I use?", anchor="which")
+    said = "What is meant by an optimal design, by coverage, and by matching the pool."
+    st.subheader("Which selector should I use?", anchor="which", help=learn.helped(said, "log det", "coverage", "MatchedOD"))
     known = cached.evidence()
     measured = list(dict.fromkeys((f.what, f.chance_low, f.chance_high) for f in known.findings if f.where.startswith(DEMO)))
     truths = {

@@ -14,9 +14,9 @@ from fishersft import compare_plots
 from fishersft.compare_plots import Named
 from fishersft.runs.differences import describe
 from fishersft.sentence_map import MOST_POINTS, Points, Window, window_of
-from fishersft.ui import cached, components
+from fishersft.ui import bound, cached, components, learn
 from fishersft.ui.compare_view import View
-from fishersft.ui.session import Session, check_address
+from fishersft.ui.session import Session
 from fishersft.ui.theme import dark
 
 MAPS = ("one each", "first two together")
@@ -27,28 +27,12 @@ TEXT_WIDTH = 400
 
 def maps_panel(view: View, session: Session) -> None:
     """The selections on maps with the same axes; a lasso on one lights the same records on all."""
-    check_address(session, "maps", lambda v: v in MAPS, " or ".join(MAPS))
-    check_address(session, "map", lambda v: v in ("UMAP", "PCA"), "UMAP or PCA")
     left, middle, right = st.columns([3, 2, 4], vertical_alignment="bottom")
-    how = left.segmented_control(
-        "Maps",
-        MAPS,
-        default=MAPS[0],
-        required=True,
-        key="maps",
-        bind="query-params",
-        help="One map a selector, side by side; or the first two selectors on one large map.",
+    how = bound.segmented(
+        "Maps", MAPS, "maps", place=left, help="One map a selector, side by side; or the first two selectors on one large map."
     )
-    kind = middle.segmented_control(
-        "Map",
-        ("UMAP", "PCA"),
-        default="UMAP",
-        required=True,
-        key="map",
-        bind="query-params",
-        help="UMAP keeps neighbours together; PCA is the flat shadow along the two widest directions.",
-    )
-    xy = cached.map_of(view.pool.embeddings.key, str(kind).lower(), view.pool.embeddings)
+    kind = bound.map_kind(middle)
+    xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
     lit = view.within(session.lasso)
     zoom = False
     with right.container(horizontal=True, vertical_alignment="bottom"):
@@ -62,7 +46,7 @@ def maps_panel(view: View, session: Session) -> None:
     for start in range(0, len(shown), each_row):
         for column, (selector, other) in zip(st.columns(each_row, gap="medium"), shown[start : start + each_row], strict=False):
             with column:
-                _map(view, session, selector, other, xy, lit, window, str(kind), together=together)
+                _map(view, session, selector, other, xy, lit, window, kind, together=together)
     sampled = len(view.pool) > MOST_POINTS
     one, two = (s.label for s in view.named[:2])
     stars = "both selectors share" if together else f"{one} shares (on its own map: that {two} shares)"
@@ -133,13 +117,14 @@ def _brushed(session: Session, key: str, source: Named, others: tuple[Named, ...
 
 def words_panel(view: View) -> None:
     """What differs, with the numbers."""
-    st.subheader("What differs", anchor="differs")
+    said = "Numbers that are outside the range of random draws are said to differ from chance."
+    st.subheader("What differs", anchor="differs", help=learn.helped(said, "random draws", "equal tokens"))
     st.markdown("\n".join(f"- {components.escape_markdown(sentence)}" for sentence in describe(view.found)))
 
 
 def overlap_panel(view: View) -> None:
     """How many picks every two share, beside what a random draw shares."""
-    st.subheader("Overlap of the picks", anchor="overlap")
+    st.subheader("Overlap of the picks", anchor="overlap", help=learn.helped("Beside what a random draw shares.", "random draws"))
     names = [s.name for s in view.named]
     shared = np.array([[view.found.shared(a, b) for b in names] for a in names])
     jaccard = view.found.overlap.to_numpy()
@@ -163,22 +148,18 @@ def overlap_panel(view: View) -> None:
 def records_panel(view: View, session: Session) -> None:
     """The records picked: by either of the first two, both, one of them, or the lasso's."""
     st.subheader("The records", anchor="records")
-    check_address(session, "rows", lambda v: v in SETS, ", ".join(SETS))
     lit = view.within(session.lasso)
     one, two = (view.ranks[s.name] > 0 for s in view.named[:2])
     kind = compare_plots.classes(one, two)
     anyone = np.any([r > 0 for r in view.ranks.values()], axis=0)
     keep = dict(zip(SETS, (anyone, kind == 3, kind == 1, kind == 2, lit), strict=True))
-    show = st.segmented_control(
+    show = bound.segmented(
         "Show",
         SETS,
-        default=SETS[0],
-        required=True,
-        key="rows",
-        bind="query-params",
+        "rows",
         help=f"The first is {view.named[0].label}, the second {view.named[1].label}. A lasso narrows every choice to its set.",
     )
-    chosen = keep[str(show)]
+    chosen = keep[show]
     if show != SETS[4] and session.lasso:
         chosen = chosen & lit
     positions = np.flatnonzero(chosen)
@@ -200,16 +181,12 @@ def records_panel(view: View, session: Session) -> None:
     table["text"] = [components.one_line(view.corpus.texts[r], TEXT_WIDTH) for r in records]
     key = f"records-{show}-{hash(cut.tobytes())}"
 
-    def look() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
-        session.record = int(view.pool.index[cut[rows[0]]]) if rows else session.record
-
     st.dataframe(
         table,
         hide_index=True,
         height=340,
         key=key,
-        on_select=look,
+        on_select=partial(components.open_row, session, key, records),
         selection_mode="single-row",
         row_height=34,
         placeholder="",

@@ -13,9 +13,8 @@ from fishersft.curves.gain import Curve, band_curve
 from fishersft.runs.chance import drawn
 from fishersft.runs.comparison import OWN, Row
 from fishersft.runs.differences import number, span, standing
-from fishersft.ui import cached, components
+from fishersft.ui import bound, cached, components, learn
 from fishersft.ui.compare_view import View
-from fishersft.ui.session import check_address, current
 from fishersft.ui.theme import dark
 
 MARKS = {"better than": " ▲", "worse than": " ▼"}
@@ -23,7 +22,8 @@ MARKS = {"better than": " ▲", "worse than": " ▼"}
 
 def gain_panel(view: View) -> None:
     """log det against length for every selector, with the band of random draws."""
-    st.subheader("Gain against length", anchor="gain")
+    said = "What each selection adds to the design matrix, beside a band of random draws."
+    st.subheader("Gain against length", anchor="gain", help=learn.helped(said, "log det", "random draws"))
     tokens = view.equal == "tokens"
     unit = "trained tokens" if tokens else "sentences"
     rows = view.pool.embeddings
@@ -36,8 +36,7 @@ def gain_panel(view: View) -> None:
         at, f = cached.gain_of(rows.key, selector, view.seed if selector.random else 0, len(order), rows, order)
         along = np.cumsum(rows.tokens[order.positions])[at - 1] if tokens else at
         curves.append((selector.name, Curve(named.label, along, f, unit)))
-    check_address(current(), "log", lambda v: v.lower() in ("true", "false"), "true or false")
-    log = st.toggle("Log axes", key="log", bind="query-params", help="Shows the first picks, where selectors differ most.")
+    log = bound.toggle("Log axes", "log", help="Shows the first picks, where selectors differ most.")
     first = view.selection(view.selectors[0])
     budget = int(first.tokens.sum()) if tokens else view.n
     st.plotly_chart(
@@ -55,7 +54,9 @@ def gain_panel(view: View) -> None:
 
 def criteria_panel(view: View) -> None:
     """Each selection under every criterion, each selector's own among them."""
-    st.subheader("Each selection under every criterion", anchor="criteria")
+    said = "What each line measures is said below the table."
+    terms = ("worst leverage", "certificate", "Stein's loss", "log det")
+    st.subheader("Each selection under every criterion", anchor="criteria", help=learn.helped(said, *terms))
     found = view.found
     same = found.chance[0 if found.equal == "sentences" else 1]
     column, total = found.topic
@@ -108,7 +109,8 @@ def _range(criterion: str, row: Row) -> str:
 
 def spreads_panel(view: View) -> None:
     """Lengths, perplexity and topics of the picks against the pool's."""
-    st.subheader("What the picks are like", anchor="picks")
+    said = "Lengths, perplexity and topics, beside the pool and random draws."
+    st.subheader("What the picks are like", anchor="picks", help=learn.helped(said, "length", "coverage"))
     amount = view.n if view.equal == "sentences" else int(view.selection(view.selectors[0]).tokens.sum())
     draws = drawn(view.pool.tokens, view.equal, amount, view.found.draws, view.seed)
     left, right = st.columns(2, gap="medium")

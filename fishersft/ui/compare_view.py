@@ -13,10 +13,10 @@ from fishersft.compare_plots import Named
 from fishersft.corpus.records import Corpus
 from fishersft.runs.chance import chance, is_kept
 from fishersft.runs.comparison import LEAST_DRAWS, Comparison
-from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector, registry
-from fishersft.ui import cached, components
+from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
+from fishersft.ui import bound, cached, components, learn
 from fishersft.ui.parameters import parameters
-from fishersft.ui.session import Choice, Session, check_address, public, write_value
+from fishersft.ui.session import Choice, Session, write_value
 
 DEFAULT = ("token_od", "longest", "sentence_od")
 LEAST, MOST = 2, 4
@@ -66,19 +66,14 @@ class View:
 
     def position_of(self, record: int | None) -> int | None:
         """The pool position of a record's number, or None where it is not in the pool."""
-        if record is None:
-            return None
-        at = int(np.searchsorted(self.pool.index, record))
-        return at if at < len(self.pool) and self.pool.index[at] == record else None
+        return components.position_of(self.pool, record)
 
 
 def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
     """Which selectors, what they get equally much of, and the seed; fewer than two selectors mean that none can be compared."""
-    offered = [n for n, kind in registry().items() if not (public() and kind.reaches_out)]
+    offered = bound.offered()
     if "compare-selectors" not in st.session_state:
         st.session_state["compare-selectors"] = _from_address(session, offered)
-    check_address(session, "equal", lambda v: v in UNITS, " or ".join(UNITS))
-    check_address(session, "seed", lambda v: v.isdigit() and int(v) < 10**6, "0 to 999,999")
     left, middle, right = st.columns([6, 3, 2], vertical_alignment="bottom")
     names = left.multiselect(
         "Selectors, two to four",
@@ -90,26 +85,19 @@ def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
         help="The rules to compare. The budget counts the first one's sentences, and the first two are those that the maps and "
         "the table tell apart. What each is for stands at the foot of the page.",
     )
-    equal = middle.segmented_control(
+    equal = bound.segmented(
         "Equal",
         UNITS,
-        default="sentences",
-        required=True,
-        key="equal",
-        bind="query-params",
-        help="Every selector gets as many sentences as the first, or at most as many trained tokens. Fine-tuning is paid for in "
-        "tokens, and some selectors prefer long sentences: look at both.",
+        "equal",
+        place=middle,
+        help=learn.helped(
+            "Every selector gets as many sentences as the first, or at most as many trained tokens. Fine-tuning is paid for in "
+            "tokens, and some selectors prefer long sentences: look at both.",
+            "equal tokens",
+        ),
     )
     chosen = [find_selector(name) for name in names]
-    seed = right.number_input(
-        "Seed",
-        0,
-        10**6 - 1,
-        0,
-        key="seed",
-        bind="query-params",
-        help="Of the 20 random draws, and of selectors that draw.",
-    )
+    seed = bound.seed(right, "Of the 20 random draws, and of selectors that draw.")
     with_fields = [kind for kind in chosen if fields(kind)]
     given = {}
     if with_fields:
@@ -118,7 +106,7 @@ def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
                 given[kind.name] = parameters(kind, f"{kind.label}: parameters")
     session.selectors = tuple(names)
     write_value("selectors", ",".join(names) if tuple(names) not in ((), DEFAULT) else "")
-    return tuple(make_selector(kind.name, given.get(kind.name)) for kind in chosen), str(equal), int(seed)
+    return tuple(make_selector(kind.name, given.get(kind.name)) for kind in chosen), equal, seed
 
 
 def _from_address(session: Session, offered: list[str]) -> list[str]:
@@ -174,29 +162,14 @@ def expected(pool: Pool, selector: Selector) -> float | None:
     return costs[selector.name].elsewhere(len(rows.values), rows.dimension, costs.get("token_od"), seconds)
 
 
-def budget_slider(pool: Pool, selectors: tuple[Selector, ...], seed: int, session: Session) -> int:
+def budget_slider(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> int:
     """The budget: sentences of the first selector."""
     orders = [cached.order_now(pool, s, seed if s.random else 0) for s in selectors]
     most = min(len(order) for order in orders)
     usual = max(1, min(120, most, len(pool) // 8))
     note = "" if most == len(pool) else f" The first {most:,} picks of {len(pool):,} are computed."
-    check_address(session, "budget", lambda v: v.isdigit() and 1 <= int(v) <= most, f"1 to {most:,}")
-    return min(
-        most,
-        int(
-            st.slider(
-                f"Budget: sentences of {selectors[0].label}",
-                1,
-                max(most, 2),
-                usual,
-                1,
-                key="budget",
-                format="localized",
-                bind="query-params",
-                help="How many sentences the first selector takes; the others get as many, or as many tokens." + note,
-            )
-        ),
-    )
+    said = "How many sentences the first selector takes; the others get as many, or as many tokens." + note
+    return bound.slide(f"Budget: sentences of {selectors[0].label}", 1, most, usual, "budget", said)
 
 
 def score_draws(pool: Pool, selector: Selector, n: int, seed: int) -> None:

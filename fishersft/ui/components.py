@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
-from fishersft.errors import FisherSFTError, ParameterError
-from fishersft.lm.embed import TokenEmbeddings
-from fishersft.ui.session import Choice, Session, check_address, choose, current
+from fishersft.selectors import Pool
+from fishersft.ui import bound
+from fishersft.ui.session import Session, current
 from fishersft.ui.theme import dark
 from fishersft.visible import visible as visible
 from fishersft.visible import visible_text as visible_text
@@ -42,68 +41,21 @@ def camera(name: str, *, always: bool = False, buttons: Sequence[str] = ("toImag
 def pictures(row: Any) -> None:
     """The switch between png and svg; it holds for the cameras of every page."""
     visitor = current()
-    check_address(visitor, "picture", lambda v: v in PICTURES, " or ".join(PICTURES))
     if "picture" not in st.session_state and "picture" not in st.query_params:
         st.session_state["picture"] = visitor.picture  # back from another page
-    chosen = row.segmented_control(
+    visitor.picture = bound.segmented(
         "Pictures as",
         PICTURES,
-        default="png",
-        required=True,
-        key="picture",
-        bind="query-params",
+        "picture",
+        place=row,
         help="What the camera above a chart saves, here and on the other pages: png for slides, svg to scale and to edit. "
         "The camera is seen when the pointer is on a chart.",
     )
-    visitor.picture = str(chosen)
-
-
-@contextmanager
-def friendly() -> Iterator[None]:
-    """A refusal becomes a box with its sentence; the rest of the page is not drawn."""
-    try:
-        yield
-    except FisherSFTError as error:
-        problem(str(error))
-        if not isinstance(error, ParameterError):  # the controls above put that right
-            way_back()
-        st.stop()
-
-
-def way_back() -> None:
-    """Where to go from a corpus or model that cannot be opened."""
-    row = st.container(horizontal=True)
-    row.button("Back to the demo", icon=":material/home:", on_click=lambda: choose(corpus="demo", model="mini", options=()))
-    row.page_link("pages/corpus.py", label="Choose another corpus or model", icon=":material/swap_horiz:")
 
 
 def problem(sentence: str) -> None:
     """An error in the visitor's words; markup in it is shown, not obeyed."""
     st.error(escape_markdown(sentence), icon=":material/error:")
-
-
-def notices(visitor: Session) -> None:
-    """What the address asked for and could not have, until the visitor has read it."""
-    if visitor.notices:
-        listed = "; ".join(dict.fromkeys(visitor.notices))
-        sentence = f"Some of this link was not understood: {listed}. The usual values are shown."
-        st.warning(escape_markdown(sentence), icon=":material/link_off:")
-    if visitor.notices and st.button("Got it", key="dismiss"):
-        visitor.notices.clear()
-        st.rerun()
-
-
-def headline(corpus: Corpus, choice: Choice, embeddings: TokenEmbeddings | None) -> None:
-    """Which corpus under which model, and where to change that."""
-    pool = len(corpus.pool_index) if embeddings is None else len(embeddings)
-    skipped = len(corpus.pool_index) - pool
-    without = f", {skipped:,} without a trained token" if skipped else ""
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    row.markdown(
-        f"**{escape_markdown(one_line(corpus.name, 60))}**, {len(corpus):,} records ({pool:,} in the pool, "
-        f"{int(corpus.held_out.sum()):,} held out{without}), read by **{escape_markdown(one_line(choice.model, 60))}**"
-    )
-    row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
 
 
 def title(corpus: Corpus) -> None:
@@ -117,16 +69,6 @@ def title(corpus: Corpus) -> None:
     held = int(corpus.held_out.sum())
     why = " (at least 50 where there are that many, at most half; see How it is read)" if held > 0.15 * len(corpus) else ""
     st.caption(f"{len(corpus):,} {kinds[corpus.shape]}. {held:,} are held out{why}, {len(corpus) - held:,} can be selected.")
-
-
-def not_embedded() -> None:
-    """The empty state of pages that need embeddings."""
-    st.info(
-        "This corpus has no embeddings under this model yet. The Corpus page computes them once and keeps them.",
-        icon=":material/hourglass_empty:",
-    )
-    if st.button("Go to the Corpus page", type="primary"):
-        st.switch_page("pages/corpus.py")
 
 
 def escape_markdown(text: str) -> str:
@@ -207,17 +149,36 @@ def touch() -> bool:
 
 def picked_on_map(session: Session, key: str) -> None:
     """What a gesture on the map with this key means: one point is the record looked at, several are the lasso's set."""
-    session.lasso, session.lasso_name = (), ""
+    session.hold()
     found = [int(np.ravel(p["customdata"])[0]) for p in st.session_state[key]["selection"]["points"] if "customdata" in p]
     if len(found) == 1:
         session.record = found[0]
     elif found:
-        session.lasso = tuple(found)
+        session.hold(found)
+
+
+def open_row(session: Session, key: str, records: Sequence[int] | np.ndarray) -> None:
+    """What a click on a row of the table with this key means: its record is the one looked at.
+
+    Args:
+        records: the record number of each row.
+    """
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows and rows[0] < len(records):
+        session.record = int(records[rows[0]])
+
+
+def position_of(pool: Pool, record: int | None) -> int | None:
+    """The pool position of a record's number, or None where it is not in the pool."""
+    if record is None:
+        return None
+    at = int(np.searchsorted(pool.index, record))
+    return at if at < len(pool) and pool.index[at] == record else None
 
 
 def clear_lasso(session: Session) -> None:
     """Forget the set, and what is drawn on the maps."""
-    session.lasso, session.lasso_name = (), ""
+    session.hold()
     session.generation += 1
 
 

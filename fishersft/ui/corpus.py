@@ -16,7 +16,7 @@ from fishersft.errors import ColumnError, FisherSFTError
 from fishersft.lm.embed import Plan
 from fishersft.runs import pipeline
 from fishersft.runs.store import Store
-from fishersft.ui import cached, components
+from fishersft.ui import cached, components, frame, learn
 from fishersft.ui.components import tile
 from fishersft.ui.session import Choice, Session, choose, public
 from fishersft.ui.theme import dark
@@ -169,7 +169,7 @@ def read(session: Session) -> Corpus | None:
         reading_options(session, error.columns, wanted=True)
     except FisherSFTError as error:
         components.problem(str(error))
-        components.way_back()
+        frame.way_back()
         reading_options(session, [])
     return None
 
@@ -187,7 +187,7 @@ def tiles(corpus: Corpus, layout: Plan) -> None:
         tile(
             "Trained tokens",
             f"{layout.rows:,}",
-            "Rows of the design: positions whose next token is trained, in the pool.",
+            learn.helped("Rows of the design: positions whose next token is trained, in the pool.", "design matrix"),
             f"median {int(np.median(tokens)):,} a record",
         )
         tile(
@@ -214,7 +214,8 @@ def tiles(corpus: Corpus, layout: Plan) -> None:
 
 def lengths(corpus: Corpus, layout: Plan, cut: int) -> None:
     """How long the records are."""
-    st.markdown("**Length of the records in the pool**")
+    said = "A long record has more rows, and so gains more."
+    st.markdown("**Length of the records in the pool**", help=learn.helped(said, "length"))
     st.plotly_chart(
         plots.length_histogram(np.diff(layout.offsets), cut, dark=dark()),
         theme=None,

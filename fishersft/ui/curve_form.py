@@ -21,7 +21,7 @@ from fishersft.curves.timing import BOX, BUDGETS
 from fishersft.errors import FisherSFTError
 from fishersft.runs import curve_results, jobs
 from fishersft.selectors import find_selector, registry
-from fishersft.ui import cached, components, job_panel
+from fishersft.ui import cached, components, job_panel, learn
 from fishersft.ui.curves import looking
 from fishersft.ui.session import Session, public
 
@@ -126,7 +126,9 @@ def _measured(values: Values) -> None:
 def _more(values: Values) -> None:
     a, b, c = st.columns([1, 1, 3])
     values["ridge"] = a.number_input("Ridge", value=0.1, step=None, format="%g", help="Of the fitted head.")
-    values["sigma2"] = b.number_input("sigma2", value=1.0, step=None, format="%g", help="Of the design that is reported.")
+    values["sigma2"] = b.number_input(
+        "sigma2", value=1.0, step=None, format="%g", help=learn.helped("Of the design that is reported.", "sigma2")
+    )
     values["settings"] = c.text_input(
         "Selector settings", "", placeholder="token_od.sigma2=2 matched_od.ridge=0.01", max_chars=300, help="With spaces between."
     )

@@ -20,7 +20,7 @@ from fishersft.curves.standing import HIGHER, means, standing_of, sweep_sentence
 from fishersft.curves.timing import TIMING_FILE, Timing
 from fishersft.reports.curves import curves_page
 from fishersft.runs.curve_results import Found
-from fishersft.ui import components
+from fishersft.ui import bound, components
 from fishersft.ui.theme import dark
 
 BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
@@ -39,8 +39,7 @@ class How:
 
 def log_switch(row: Any = None) -> bool:
     """Log axes, of every chart of the page."""
-    help = "Straight lines are power laws there."
-    return bool((row or st).toggle("Log axes", True, key="logarithmic", bind="query-params", help=help))
+    return bound.toggle("Log axes", "logarithmic", True, place=row or st, help="Straight lines are power laws there.")
 
 
 def chart(result: Result, how: How, key: str, height: int = 460) -> None:

@@ -13,16 +13,20 @@ from fishersft.curves.timing import read_timing
 from fishersft.errors import StoreError
 from fishersft.runs import curve_results
 from fishersft.runs.curve_results import Found
-from fishersft.ui import components
+from fishersft.ui import bound, components, learn
 from fishersft.ui import curve_parts as parts
 from fishersft.ui.curve_parts import How
-from fishersft.ui.session import Session, check_address
+from fishersft.ui.session import Session
 
 TWO_WORLDS = "Two worlds"
 KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
 SHOWN = {"max error": "maximum", "mean error": "mean", "G-criterion": "worst_leverage", "log det": "log_det"}
 EQUAL = ("tokens", "sentences")
 AT = (50, 100, 200, 300, 500, 1_000, 1_500, 2_000)
+WHY = {
+    "imbalanced": "A few clusters hold most sentences; covering the rare directions lowers the largest error.",
+    "isotropic": "All directions are alike, so there is nothing rare to cover.",
+}
 WORLDS = {"imbalanced": "An imbalanced world: clusters of rows", "isotropic": "A homogeneous world: isotropic rows"}
 
 
@@ -42,7 +46,6 @@ def looking() -> Looking:
 
 def choose_experiment(session: Session) -> str:
     """The experiment; a link to a result opens its kind."""
-    check_address(session, "experiment", lambda v: v in (TWO_WORLDS, *KINDS), ", ".join([TWO_WORLDS, *KINDS]))
     asked = st.query_params.get("result", "")
     if asked and st.session_state.get("curves_asked") != asked:
         st.session_state["curves_asked"] = asked
@@ -54,59 +57,48 @@ def choose_experiment(session: Session) -> str:
             st.warning(components.escape_markdown(str(error)), icon=":material/link_off:")
     if looking().experiment and "experiment" not in st.query_params and "experiment" not in st.session_state:
         st.session_state["experiment"] = looking().experiment  # back from another page
-    chosen = st.segmented_control(
+    chosen = bound.segmented(
         "Experiment",
         [TWO_WORLDS, *KINDS],
-        default=TWO_WORLDS,
-        required=True,
-        key="experiment",
-        bind="query-params",
+        "experiment",
         help="Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
         "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
     )
-    looking().experiment = str(chosen)
-    return str(chosen)
+    looking().experiment = chosen
+    return chosen
 
 
-def controls(selectors: list[str], session: Session, *, worlds: bool = False, against_n: bool = True) -> tuple[How, str, int]:
+def controls(selectors: list[str], *, worlds: bool = False, against_n: bool = True) -> tuple[How, str, int]:
     """What is drawn, at equal what (two worlds), and at which budget it is put into words (where n moves)."""
-    check_address(session, "equal", lambda v: v in EQUAL, " or ".join(EQUAL))
-    check_address(session, "measure", lambda v: v in SHOWN, ", ".join(SHOWN))
-    check_address(session, "n", lambda v: v in map(str, AT), ", ".join(map(str, AT)))
-    for switch in ("logarithmic", "guides"):
-        check_address(session, switch, lambda v: v.lower() in ("true", "false"), "true or false")
     row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
     equal = "tokens"
     if worlds:
-        equal = str(
-            row.segmented_control(
-                "At equal",
-                EQUAL,
-                default="tokens",
-                required=True,
-                key="equal",
-                bind="query-params",
-                help="Tokens: every selector gets as many as TokenOD's first n sentences have. Sentences: everyone gets n.",
-            )
+        equal = bound.segmented(
+            "At equal",
+            EQUAL,
+            "equal",
+            place=row,
+            help=learn.helped(
+                "Tokens: every selector gets as many as TokenOD's first n sentences have. Sentences: everyone gets n.",
+                "equal tokens",
+            ),
         )
-    shown = row.segmented_control(
+    shown = bound.segmented(
         "Shown",
         list(SHOWN),
-        default="max error",
-        required=True,
-        key="measure",
-        bind="query-params",
-        help="Error of a sentence: how far the fitted head's predictions are from the truth, summed over its tokens; the largest "
-        "or the mean over all sentences. G-criterion: the worst leverage, lower is better. log det: of the design matrix.",
+        "measure",
+        place=row,
+        help=learn.helped(
+            "Error of a sentence: how far the fitted head's predictions are from the truth, summed over its tokens; the largest "
+            "or the mean over all sentences. G-criterion: the worst leverage, lower is better. log det: of the design matrix.",
+            "worst leverage",
+            "log det",
+        ),
     )
-    n: int | None = None
-    if against_n:
-        n = row.selectbox("Put into words at n", AT, index=2, key="n", bind="query-params", width=150)
-    log, guides = parts.log_switch(row), False
-    if against_n:
-        guides = row.toggle(
-            "Guides", False, key="guides", bind="query-params", help="Slopes -1/2 and -0.3, and the fitted shape of the bound."
-        )
+    n = bound.select("Put into words at n", AT, "n", place=row, index=2, width=150) if against_n else None
+    log = parts.log_switch(row)
+    slopes = "Slopes -1/2 and -0.3, and the fitted shape of the bound."
+    guides = against_n and bound.toggle("Guides", "guides", place=row, help=slopes)
     components.pictures(row)
     names = st.pills(
         "Selectors",
@@ -118,15 +110,15 @@ def controls(selectors: list[str], session: Session, *, worlds: bool = False, ag
         wrap=True,
         help="Which curves are drawn; the words and numbers are of all of them.",
     )
-    return How(SHOWN[str(shown)], bool(log), bool(guides), tuple(names or ())), equal, int(n or 200)
+    return How(SHOWN[shown], log, guides, tuple(names or ())), equal, int(n or 200)
 
 
-def two_worlds(session: Session) -> None:
+def two_worlds() -> None:
     """The shipped pair: what coverage is worth, and what only length is."""
-    how, equal, n = controls(parts.opened(curve_results.find("imbalanced-tokens")).selectors, session, worlds=True)
+    how, equal, n = controls(parts.opened(curve_results.find("imbalanced-tokens")).selectors, worlds=True)
     for column, (world, heading) in zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True):
         with column:
-            st.subheader(heading, anchor=False)
+            st.subheader(heading, anchor=False, help=learn.helped(WHY[world], "coverage"))
             found = curve_results.find(f"{world}-{equal}")
             result = parts.opened(found)
             st.markdown(components.escape_markdown(standing_of(result, n, how.measure).sentence()))
@@ -187,7 +179,7 @@ def _label(found: Found) -> str:
     return f"{components.one_line(found.about.title, 80)}, equal {s['equal']}, {fixed}{s['runs']} runs ({origin})"
 
 
-def show(found: Found, session: Session) -> None:
+def show(found: Found) -> None:
     """One result, whatever its kind."""
     if found.kind == curve_results.TIMING:
         how = How("maximum", parts.log_switch(), False, ())
@@ -198,7 +190,7 @@ def show(found: Found, session: Session) -> None:
     except StoreError as error:
         st.info(components.escape_markdown(str(error)), icon=":material/hourglass_empty:")
         return
-    how, _, n = controls(result.selectors, session, against_n=not result.is_sweep)
+    how, _, n = controls(result.selectors, against_n=not result.is_sweep)
     asked = int(result.about.settings["runs"])
     if result.runs < asked:
         st.info(

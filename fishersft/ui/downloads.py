@@ -1,7 +1,7 @@
 """Files of a run, offered by one menu and one button: the forms of a selection, and the report of any run.
 
     downloads.selection(kept, key="run-3f2a...")                      # one of the store
-    downloads.selection(kept_of(corpus, embeddings, picks), key="explore", pool=(corpus, embeddings))
+    downloads.on_screen("token_od-120", lambda: kept_of(corpus, embeddings, picks), key="explore", pool=(corpus, embeddings))
     downloads.report(lambda: finetune_page(run), "finetune-3f2a")
 
 A file is made when its button is pressed; what it takes is looked for when it is chosen, so that a refusal is a sentence.
@@ -10,7 +10,6 @@ A file is made when its button is pressed; what it takes is looked for when it i
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -39,16 +38,28 @@ LABELS = {
 REPORT_IS = "one HTML page with settings, figures, tables and the calls that make the same; it needs no server and no network"
 
 
-def selection(kept: Kept, key: str, pool: Pool | None = None, row: Any = None) -> None:
-    """The menu and the button.
+def selection(kept: Kept, key: str, row: Any = None) -> None:
+    """The menu and the button for one of the store.
 
     Args:
         key: begins the widgets' keys; another one for another selection.
-        pool: the corpus and its embeddings where they are at hand.
         row: a horizontal container that the two go into.
     """
+    _menu(kept.name, lambda: kept, key, None, row, [f for f in LABELS if not _closed(kept, f)])
+
+
+def on_screen(name: str, make: Callable[[], Kept], key: str, pool: Pool, row: Any = None) -> None:
+    """The same for a selection that is looked at; it is made when the button is pressed.
+
+    Args:
+        name: its `Kept.name`.
+        pool: the corpus and its embeddings.
+    """
+    _menu(name, make, key, pool, row, list(LABELS))
+
+
+def _menu(stem: str, make: Callable[[], Kept], key: str, pool: Pool | None, row: Any, offered: list[str]) -> None:
     place = row if row is not None else st.container(horizontal=True, vertical_alignment="bottom")
-    offered = [f for f in LABELS if pool is not None or not _closed(kept, f)]
     format = str(
         place.selectbox(
             "Download as",
@@ -60,14 +71,14 @@ def selection(kept: Kept, key: str, pool: Pool | None = None, row: Any = None) -
         )
     )
     try:
-        pool = _ready(kept, format, pool)
+        pool = _ready(make, format, pool)
     except FisherSFTError as error:
         components.problem(str(error))
         return
-    name = f"{kept.name}-report.html" if format == REPORT else exports.packed_name(kept, format)
+    name = f"{stem}-report.html" if format == REPORT else exports.packed_name(stem, format)
     place.download_button(
         "Download",
-        data=partial(_made, kept, format, pool),
+        data=lambda: _made(make(), format, pool),
         file_name=name,
         icon=":material/download:",
         key=f"{key}-download-{format}",
@@ -106,12 +117,12 @@ def _closed(kept: Kept, format: str) -> bool:
     return public() and _wants_pool(format) and is_file(str(kept.provenance["source"]))
 
 
-def _ready(kept: Kept, format: str, pool: Pool | None) -> Pool | None:
+def _ready(make: Callable[[], Kept], format: str, pool: Pool | None) -> Pool | None:
     """The corpus and embeddings, with the map computed, for those forms that take them; a report does without."""
     if not _wants_pool(format):
         return None
     try:
-        pool = pool or exports.pool_of(kept)
+        pool = pool or exports.pool_of(make())
     except FisherSFTError:
         if format != REPORT:
             raise

@@ -12,7 +12,7 @@ from fishersft import explain, plots, sentence_map
 from fishersft.curves.gain import Curve, band_curve, draw_orders, within_tokens
 from fishersft.design.certificate import share_of_optimum
 from fishersft.selectors import make_selector
-from fishersft.ui import cached, components, learn
+from fishersft.ui import bound, cached, components, learn
 from fishersft.ui.components import number, spread, tile
 from fishersft.ui.session import Session
 from fishersft.ui.sets import Held
@@ -32,9 +32,10 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         values = view.pool.tokens
     elif colour in view.fields.columns:
         values = view.fields[colour].to_numpy(dtype=object)[view.pool.index]
-    if session.lasso_name:  # a kept set was not drawn on this map by hand
-        inside = np.isin(view.pool.index, session.lasso)
-        matched = inside if matched is None else matched & inside
+    key = f"map-{session.generation}"
+    gesture = (st.session_state.get(key) or {}).get("selection", {}).get("points")
+    if session.lasso and not gesture:  # a set of a link, of the store or of another page was not drawn on this map
+        matched = view.lit(session.lasso, matched)
     points = sentence_map.Points(xy, view.pool.index, view.rank, np.zeros(len(xy), bool) if matched is None else matched)
     drawn = sentence_map.sentence_map(
         points,
@@ -46,8 +47,6 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         equal_axes=kind == "PCA",
         dark=dark(),
     )
-    key = f"map-{session.generation}"
-
     st.plotly_chart(
         drawn,
         theme=None,
@@ -96,8 +95,9 @@ def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
         ("longest", Curve("Longest", long_x[long_x <= reach], long_f[long_x <= reach], unit))
     )  # last: it hides under TokenOD otherwise
     left, right = st.columns([2, 1], vertical_alignment="bottom")
-    left.markdown(f"**log det gained, by {unit}**")
-    log = right.toggle("Log axes", key="log", bind="query-params")
+    said = "What a selection adds to the design matrix, in nats, beside a band of random draws."
+    left.markdown(f"**log det gained, by {unit}**", help=learn.helped(said, "log det", "random draws"))
+    log = bound.toggle("Log axes", "log", place=right)
     marks = [(one.label, one.tokens(view.pool) if tokens else len(one.positions), one.log_det(view.pool)) for one in held]
     drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, marks=marks, dark=dark())
     st.plotly_chart(
@@ -167,7 +167,7 @@ def tiles(view: View) -> None:
         tile(
             "Trained tokens",
             f"{view.picked_tokens:,}",
-            f"Tokens that fine-tuning on the selection would train on, of {total:,}.",
+            learn.helped(f"Tokens that fine-tuning on the selection would train on, of {total:,}.", "equal tokens"),
             f"{view.picked_tokens / total:.1%} of the pool's" if tokens else f"uniform, {same}: {spread([*map(spent, cuts)])}",
         )
         tile(
@@ -194,6 +194,6 @@ def tiles(view: View) -> None:
             tile(
                 f"Covered: {components.escape_markdown(components.one_line(column, 24))}",
                 f"{covered} of {len(set(values))}",
-                "How many different values of this column the selection holds.",
+                learn.helped("How many different values of this column the selection holds.", "coverage"),
                 f"uniform, {same}: {spread(chance)}",
             )

@@ -16,9 +16,9 @@ from fishersft.errors import StoreError
 from fishersft.runs import finetune_found, jobs
 from fishersft.runs.finetune_run import FineTuneRun
 from fishersft.runs.jobs import Job
-from fishersft.ui import components, job_panel
+from fishersft.ui import bound, components, job_panel
 from fishersft.ui.generation_data import Opened, opened
-from fishersft.ui.session import Session, check_address, current
+from fishersft.ui.session import Session
 
 RESULTS, READ, VOTE, WIN_RATES, SET_UP = SECTIONS = ("Results", "Read", "Vote", "Win rates", "Set up")
 FINETUNE, JUDGE = "finetune", "judge"  # kinds of jobs
@@ -49,19 +49,14 @@ def visit() -> Visit:
 
 
 def choose_section() -> str:
-    check_address(current(), "section", lambda v: v in SECTIONS, ", ".join(SECTIONS))
-    chosen = st.segmented_control(
+    return bound.segmented(
         "Section",
         SECTIONS,
-        default=RESULTS,
-        required=True,
-        key="section",
-        bind="query-params",
+        "section",
         label_visibility="collapsed",
         help="Results: held-out nats. Read: two texts side by side. Vote: blind, by keys. Win rates: what judges and people "
         "say. Set up: fine-tune on selections of your own.",
     )
-    return str(chosen)
 
 
 def choose_run() -> Opened | None:

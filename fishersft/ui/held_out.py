@@ -20,11 +20,10 @@ from fishersft.runs import finetune_found
 from fishersft.runs.finetune_result import BASELINE, Line, written
 from fishersft.runs.finetune_run import BASE
 from fishersft.runs.finetuning import LOSSES, RATE, WORK
-from fishersft.ui import components
+from fishersft.ui import bound, components, learn
 from fishersft.ui.generation_data import Opened
 from fishersft.ui.generations import FINETUNE, watched
 from fishersft.ui.job_panel import EVERY
-from fishersft.ui.session import check_address, current
 from fishersft.ui.theme import dark
 
 PAUSE = 10.0  # seconds between two readings of a run that goes on
@@ -85,41 +84,41 @@ def _unsound(of: Opened) -> None:
 
 def _controls(of: Opened) -> How:
     row = st.container(horizontal=True, vertical_alignment="bottom", key="held-out-controls")
-    visitor = current()
-    for key, known in {"held_out": tuple(MEASURES), "minus": tuple(generation_plots.MINUS), "against": AGAINST}.items():
-        check_address(visitor, key, known.__contains__, ", ".join(known))
     there = [name for name, measure in MEASURES.items() if measure in of.lines[0].values]
-    measure = row.segmented_control(
+    measure = bound.segmented(
         "Measure",
         there,
+        "held_out",
         default="mean",
-        required=True,
-        key="held_out",
-        bind="query-params",
-        help="Nats a trained token of the held-out texts, lower is better. Mean: over all tokens. The others are the tail: the "
-        "95th percentile and the largest of the texts' own means, and the mean of the worst topic.",
+        place=row,
+        help=learn.helped(
+            "Nats a trained token of the held-out texts, lower is better. Mean: over all tokens. The others are the tail: the "
+            "95th percentile and the largest of the texts' own means, and the mean of the worst topic.",
+            "coverage",
+        ),
     )
-    shown = row.segmented_control(
+    shown = bound.segmented(
         "Shown",
         list(generation_plots.MINUS),
+        "minus",
         default="nats",
-        required=True,
-        key="minus",
-        bind="query-params",
+        place=row,
         help="Differences are paired: the same texts, seed by seed, so what every model finds hard cancels and the band is "
         "narrower. Below 0 is better.",
     )
-    against = row.segmented_control(
+    against = bound.segmented(
         "Against",
         AGAINST,
+        "against",
         default="sentences",
-        required=True,
-        key="against",
-        bind="query-params",
-        help="Sentences of the budget, or the trained tokens that each selection really has: some selectors prefer long texts.",
+        place=row,
+        help=learn.helped(
+            "Sentences of the budget, or the trained tokens that each selection really has: some selectors prefer long texts.",
+            "equal tokens",
+        ),
     )
     components.pictures(row)
-    return How(MEASURES[str(measure)], str(shown), str(against))
+    return How(MEASURES[measure], shown, against)
 
 
 def standing(lines: Sequence[Line], measure: str, equal: str) -> str:

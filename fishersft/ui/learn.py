@@ -12,6 +12,7 @@ import streamlit as st
 
 from fishersft.lessons.catalogue import TERMS
 from fishersft.lessons.lesson import Lesson
+from fishersft.selectors import Selector
 
 PAGE = "pages/learn.py"
 
@@ -31,9 +32,15 @@ def link(term: str) -> str:
     return f"[Lesson: {lesson_of(term).title}]({address(term)})"
 
 
-def helped(text: str, term: str) -> str:
-    """A help text that ends with the link to the lesson."""
-    return f"{text} {link(term)}"
+def helped(text: str, *terms: str) -> str:
+    """A help text that ends with links to the lessons of its terms, each once."""
+    return " ".join([text, *dict.fromkeys(link(term) for term in terms)])
+
+
+def selector(kind: type[Selector]) -> str:
+    """A selector and what it is, in Markdown, with its lesson where it has one."""
+    said = f"**{kind.label}**: {kind.summary}"
+    return helped(said, kind.label) if kind.label in TERMS else said
 
 
 def info(term: str) -> None:

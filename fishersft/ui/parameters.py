@@ -6,14 +6,14 @@ Numbers and choices live in the address too.  Free text (a model, a server) does
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import Field, fields
-from math import isfinite
 from typing import Any
 
 import streamlit as st
 
+from fishersft.lessons.catalogue import TERMS
 from fishersft.selectors import Selector
+from fishersft.ui import bound, learn
 from fishersft.ui.session import check_address, current
 
 
@@ -35,37 +35,20 @@ def explanations(kind: type[Selector]) -> dict[str, str]:
     return {name: text[:1].upper() + text[1:] for names, text in said.items() for name in names.split(", ")}
 
 
-def _check(key: str, default: Any, choices: Sequence[str] | None) -> None:
-    """Name what the address asks for and the widget below will not take."""
-    visitor = current()
-    if choices:
-        check_address(visitor, key, lambda v: v in choices, ", ".join(choices))
-    elif isinstance(default, bool):
-        check_address(visitor, key, lambda v: v.lower() in ("true", "false"), "true or false")
-    elif isinstance(default, int):
-        check_address(visitor, key, str.isdigit, "a whole number")
-    elif isinstance(default, float):
-        check_address(visitor, key, _is_number, "a number")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def _widget(kind: type[Selector], field: Field[Any], help: str) -> Any:
     label, key, default = field.name.replace("_", " "), f"{kind.name}.{field.name}", field.default
-    options: dict[str, Any] = {"key": key, "help": help or None}
+    said = learn.helped(help, field.name) if field.name in TERMS else help
+    options: dict[str, Any] = {"key": key, "help": said or None}
     choices = field.metadata.get("choices")
-    _check(key, default, choices)
     if choices:
-        return st.segmented_control(label, choices, default=default, required=True, bind="query-params", **options)
+        return bound.segmented(label, choices, key, default=str(default), help=said or None)
     if isinstance(default, bool):
+        bound.check_switch(key)
         return st.checkbox(label, default, bind="query-params", **options)
     if isinstance(default, int):
+        check_address(current(), key, str.isdigit, "a whole number")
         return int(st.number_input(label, 0, None, default, 1, bind="query-params", **options))
     if isinstance(default, float):
+        check_address(current(), key, bound.is_number, "a number")
         return float(st.number_input(label, value=default, step=None, format="%g", bind="query-params", **options))
     return st.text_input(label, str(default), max_chars=300, **options)

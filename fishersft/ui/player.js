@@ -47,20 +47,22 @@ function make(root) {
     const d = player.data, [pen, w, h] = room(base);
     pen.clearRect(0, 0, w, h);
     pen.fillStyle = d.colours.pale;
-    pen.globalAlpha = 0.55;
+    pen.globalAlpha = d.lit ? 0.2 : 0.55;
     for (const set of [d.rest, d.picks]) for (let i = 0; i < set.x.length; i++) dot(pen, ...place(set.x[i], set.y[i]), 2.2);
+    pen.globalAlpha = 1; // what is searched, filtered or lassoed
+    if (d.lit) for (let i = 0; i < d.lit.x.length; i++) dot(pen, ...place(d.lit.x[i], d.lit.y[i]), 3.2);
     player.drawn = 0;
   };
   const addPicks = () => {
     if (player.at < player.drawn) background();
     const d = player.data, pen = base.getContext("2d");
-    if (player.drawn < player.at) pen.globalAlpha = 0.9;
     pen.lineWidth = 1;
     for (; player.drawn < player.at; player.drawn++) {
       const [x, y] = place(d.picks.x[player.drawn], d.picks.y[player.drawn]);
       pen.fillStyle = d.colours.pick;
       pen.strokeStyle = d.colours.edge;
-      dot(pen, x, y, 4.6);
+      pen.globalAlpha = !d.lit ? 0.9 : d.lit.picks[player.drawn] ? 1 : 0.35;
+      dot(pen, x, y, d.lit && d.lit.picks[player.drawn] ? 5.6 : 4.6);
       pen.stroke();
     }
   };
@@ -199,7 +201,7 @@ function make(root) {
   $("map").onclick = (event) => {
     const box = $("map").getBoundingClientRect(), px = event.clientX - box.left, py = event.clientY - box.top, d = player.data;
     let best = 18 * 18, record = null, pick = 0;
-    for (const set of [d.picks, d.rest])
+    for (const set of d.lit ? [d.picks, d.rest, d.lit] : [d.picks, d.rest])
       for (let i = 0; i < set.x.length; i++) {
         const [x, y] = place(set.x[i], set.y[i]), far = (x - px) ** 2 + (y - py) ** 2;
         if (far < best) { best = far; record = set.record[i]; pick = set === d.picks ? i + 1 : 0; }

@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 
 from fishersft.playback import Played, packed
-from fishersft.ui import cached, components
+from fishersft.ui import bound, cached, components
 from fishersft.ui.session import Session
 from fishersft.ui.theme import dark
 from fishersft.ui.view import View
@@ -30,15 +30,17 @@ def _part(kind: str) -> str:
 _player = st.components.v2.component("fishersft_pick_player", html=_part("html"), css=_part("css"), js=_part("js"))
 
 
-def player_panel(view: View, session: Session, kind: str) -> None:
-    """The player, and which directions its ellipse is seen in."""
+def player_panel(view: View, session: Session, kind: str, matched: np.ndarray | None) -> None:
+    """The player, and which directions its ellipse is seen in; what is searched, filtered or lassoed lights up as on the map."""
     first, second = _directions(view)
     positions = view.order.positions[: view.n]
     walk = cached.walk(view.pool, view.selector, view.seed, view.order, view.n, (first - 1, second - 1))
     chance = np.interp(np.arange(1, view.n + 1), view.band.sentences, view.band.uniform_by_sentences.mean(0))
     texts = [components.visible_text(view.corpus.texts[r], TEXT) for r in view.pool.index[positions]]
     xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
-    played = Played(xy, positions, view.pool.index, view.pool.tokens, walk, chance, texts, (first, second))
+    played = Played(
+        xy, positions, view.pool.index, view.pool.tokens, walk, chance, texts, (first, second), view.lit(session.lasso, matched)
+    )
     data = packed(played, selector=view.selector.name, label=view.selector.label, kind=kind, equal=kind == "PCA", dark=dark())
     at = view.position_of(session.record)
     rank = int(view.rank[at]) if at is not None else 0
@@ -62,15 +64,16 @@ def _directions(view: View) -> tuple[int, int]:
     if most == 1:
         return 1, 1
     row = st.container(horizontal=True, vertical_alignment="bottom")
-    first = row.selectbox(
+    first = bound.select(
         "Ellipse: across",
         numbers,
-        key="across",
-        bind="query-params",
+        "across",
+        place=row,
+        says=f"1 to {most}",
         width=140,
         help="Principal directions of the pool's token rows; 1 is the one along which they are longest together.",
     )
-    second = row.selectbox("up", numbers, index=1, key="up", bind="query-params", width=140)
+    second = bound.select("up", numbers, "up", place=row, says=f"1 to {most}", index=1, width=140)
     if first == second:
         second = next(k for k in numbers if k != first)
         row.caption(f"Two different directions make a plane; up is {second}.")

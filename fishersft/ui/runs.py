@@ -19,9 +19,9 @@ from fishersft.reports.finetune import finetune_page
 from fishersft.runs import curve_results, finetune_found, jobs, selections
 from fishersft.runs.again import command_of, python_of
 from fishersft.runs.finetune_run import RUN
-from fishersft.ui import components, downloads, job_panel
+from fishersft.ui import bound, components, downloads, job_panel
 from fishersft.ui.components import one_line, visible, visible_text
-from fishersft.ui.session import Session, check_address, public
+from fishersft.ui.session import public
 
 MOST_ROWS = 500
 SHORT = 12  # characters of an id
@@ -30,23 +30,18 @@ SHORT = 12  # characters of an id
 LISTED = {"job": "jobs", "run": "selections", "result": "curves", "finetuned": "generations"}  # parameter: its list
 
 
-def choose_section(session: Session) -> str:
+def choose_section() -> str:
     """What is listed; a link to a job or a run opens its list."""
-    check_address(session, "show", lambda v: v in SECTIONS, ", ".join(SECTIONS))
     opens = next((section for key, section in LISTED.items() if key in st.query_params), None)
     if opens and "show" not in st.session_state and st.query_params.get("show") not in SECTIONS:
         st.session_state["show"] = opens
-    section = st.segmented_control(
+    return bound.segmented(
         "Show",
         list(SECTIONS),
-        default="jobs",
-        required=True,
-        key="show",
-        bind="query-params",
+        "show",
         help="Jobs: long work in the background. Selections: what `fishersft select` kept. Curves: results of error curves. "
         "Generations: runs of fine-tuning.",
     )
-    return str(section)
 
 
 def job_section() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from fishersft.corpus import classics
 from fishersft.corpus.read import SPLITS
 from fishersft.errors import CorpusError, ModelError
 from fishersft.runs.store import Store
+from fishersft.ui import ranges
 
 UPLOAD = re.compile(r"upload:[0-9a-f]{16}\.(txt|csv|tsv|jsonl|json|parquet)")
 OPTIONS = ("text_column", "prompt_column", "completion_column", "messages_column", "split_on", "holdout", "skip_bad")
 PINS = {"pin": "pinned", "exclude": "excluded"}
-OURS = ("corpus", "model", "record", *PINS, *OPTIONS)
-
+OURS = ("corpus", "model", "record", "lasso", "set", *PINS, *OPTIONS)
+RUN = re.compile(r"[0-9a-f]{4,64}")
 
 MOST_PINS = 50
 
@@ -116,16 +117,18 @@ class Session:
 
     Attributes:
         generation: part of the maps' keys; another one clears what was drawn on them.
-        lasso, lasso_name: record numbers of the set that is shown, and its name where it is a kept one.
+        lasso, lasso_name, lasso_run: record numbers of the set that is shown; its name and its run where it is a kept one.
         pinned, excluded: record numbers of the what-if, in the order they were named.
         selectors, score_model: what Compare shows; () and "" at first.
         picture: what a chart's camera saves, png or svg.
+        guide: whether a first visitor's guide was "put away" just now or "read" before; "" at first.
     """
 
     choice: Choice = field(default_factory=Choice)
     record: int | None = None
     lasso: tuple[int, ...] = ()
     lasso_name: str = ""
+    lasso_run: str = ""
     generation: int = 0
     notices: list[str] = field(default_factory=list)
     pinned: tuple[int, ...] = ()
@@ -133,6 +136,11 @@ class Session:
     selectors: tuple[str, ...] = ()
     score_model: str = ""
     picture: str = "png"
+    guide: str = ""
+
+    def hold(self, records: Sequence[int] = (), name: str = "", run: str = "") -> None:
+        """Show this set of records, by number; none where there are none."""
+        self.lasso, self.lasso_name, self.lasso_run = tuple(records), name, run
 
 
 def under_navigation() -> None:
@@ -171,7 +179,8 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
         options=asked if asked or "corpus" in seen else session.choice.options,
     )
     if session.choice != before:
-        session.lasso, session.pinned, session.excluded = (), (), ()
+        session.hold()
+        session.pinned = session.excluded = ()
     for key, name in PINS.items():
         if key in seen:
             numbers = seen[key].split(",")
@@ -185,6 +194,22 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
             session.record = int(seen["record"])
         else:
             session.notices.append(f"record {seen['record'][:20]} (a whole number)")
+    _read_set(session, seen)
+
+
+def _read_set(session: Session, seen: dict[str, str]) -> None:
+    """A lasso's records, or the run of a kept set, which the pages about selections open."""
+    if "lasso" in seen and seen["lasso"] != ranges.written(session.lasso):
+        numbers = ranges.read(seen["lasso"])
+        if numbers is None:
+            session.notices.append(f"lasso {seen['lasso'][:24]} (record numbers such as 0-3,7)")
+        else:
+            session.hold(numbers)
+    if "set" in seen and seen["set"] != session.lasso_run:
+        if RUN.fullmatch(seen["set"]):
+            session.hold(run=seen["set"])
+        else:
+            session.notices.append(f"set {seen['set'][:24]} (the id of a kept set)")
 
 
 def write_address(session: Session) -> None:
@@ -194,6 +219,8 @@ def write_address(session: Session) -> None:
         "corpus": choice.corpus if choice.corpus != "demo" else "",
         "model": choice.model if choice.model != "mini" else "",
         **{key: ",".join(map(str, getattr(session, name))) for key, name in PINS.items()},
+        "lasso": "" if session.lasso_run else ranges.written(session.lasso),
+        "set": session.lasso_run,
         "record": "" if session.record is None else str(session.record),
         **{k: v or "1" for k, v in choice.options},
     }
@@ -208,13 +235,21 @@ def write_address(session: Session) -> None:
 
 def check_address(session: Session, key: str, fits: Callable[[str], bool], what: str) -> None:
     """Streamlit drops an address value that does not fit without a word; we say so."""
+    read_here().add(key)
     value = st.query_params.get(key)
     if value is not None and key not in st.session_state and not fits(value):
         session.notices.append(f"{key} {value[:24]} ({what})")
 
 
+def read_here() -> set[str]:
+    """Names of the parameters that the page has read from its address in this run, by a check or by itself."""
+    names: set[str] = st.session_state.setdefault("fishersft_read", set())
+    return names
+
+
 def write_value(key: str, value: str) -> None:
     """Put one value of a page's own into the address bar; "" leaves it out."""
+    read_here().add(key)
     if value and st.query_params.get(key) != value:
         st.query_params[key] = value
     elif not value and key in st.query_params:
@@ -226,7 +261,8 @@ def choose(**changes: Any) -> None:
     session = current()
     chosen = replace(session.choice, **changes)
     if chosen != session.choice:
-        session.choice, session.record, session.lasso = chosen, None, ()
+        session.choice, session.record = chosen, None
+        session.hold()
         session.pinned = session.excluded = ()
         session.generation += 1
         write_address(session)

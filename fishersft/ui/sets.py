@@ -10,19 +10,16 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.corpus import export
-from fishersft.corpus.records import Corpus
 from fishersft.runs import selections
-from fishersft.runs.selections import selection_table
 from fishersft.selectors import Budget, Pool, Selection
-from fishersft.ui import cached, components
-from fishersft.ui.components import escape_markdown, one_line
-from fishersft.ui.session import Session, public
+from fishersft.ui import cached, components, kept_sets
+from fishersft.ui import downloads as files
+from fishersft.ui.components import escape_markdown
+from fishersft.ui.session import Session
 from fishersft.ui.view import View
 
 MOST_ROWS = 2_000
 TEXT_WIDTH = 400
-LONGEST_NAME = 60
 _LASSO = "the lasso's"
 
 
@@ -95,16 +92,12 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
     table = _table(view, cut)
     key = f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}"
 
-    def chosen() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
-        session.record = int(view.pool.index[cut[rows[0]]]) if rows else session.record
-
     st.dataframe(
         table,
         hide_index=True,
         height=380,
         key=key,
-        on_select=chosen,
+        on_select=partial(components.open_row, session, key, view.pool.index[cut]),
         selection_mode="single-row",
         row_height=34,
         placeholder="",
@@ -143,112 +136,29 @@ def _table(view: View, positions: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def _bytes(corpus: Corpus, selection: Selection, format: str) -> bytes:
-    return export.to_bytes(selection_table(corpus, selection), format)
-
-
-def downloads(view: View, held: Held | None) -> None:
+def downloads(view: View, session: Session, held: Held | None) -> None:
     """What the table shows, as files and under a name, and the calls that make the picks."""
     if held is not None:
         selection = _selection(view, held)
-        stem = f"{view.selector.name}-{view.n}" if held.picks else f"set-{len(held.positions)}"
-        row = st.container(horizontal=True, vertical_alignment="center")
-        row.markdown(f"Download {escape_markdown(held.label)}, {len(held.positions):,} records:")
-        for format in export.FORMATS:
-            row.download_button(
-                format,
-                data=partial(_bytes, view.corpus, selection, format),
-                file_name=f"{stem}.{format}",
-                key=f"download-{format}",
-                on_click="ignore",
-                help=f"rank, index, gain, tokens and the record's own fields, as {format}",
-            )
-        _keep(view, held, selection)
+        rows = view.pool.embeddings
+        row = st.container(horizontal=True, vertical_alignment="bottom")
+        row.markdown(f"{escape_markdown(_capital(held.label))}, {len(held.positions):,} records:", width="content")
+        make = partial(selections.kept_of, view.corpus, rows, selection)
+        files.on_screen(f"{selection.selector}-{len(selection)}", make, "explore", (view.corpus, rows), row)
+        kept_sets.keep(view, session, held.label, selection)
     for name, value in view.order.notes.items():
         st.caption(escape_markdown(f"{view.selector.label}, {name}: {value}."))
     components.footer(*_calls(view))
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _selection(view: View, held: Held) -> Selection:
     if held.picks:
         return view.selector.cut(view.pool, view.order, Budget(sentences=view.n), view.seed)
     return selections.by_hand(view.pool, held.positions)
-
-
-def _keep(view: View, held: Held, selection: Selection) -> None:
-    """A name for the set, and a place in the store."""
-    if public():
-        return
-    with (
-        st.popover(
-            "Keep this set", icon=":material/bookmark_add:", help="Under a name, in the store; the Runs page lists it too."
-        ),
-        st.form("keep", border=False, clear_on_submit=True),
-    ):
-        name = st.text_input("Name", max_chars=LONGEST_NAME, placeholder=f"{len(held.positions):,} records")
-        if st.form_submit_button("Keep", type="primary"):
-            called = one_line(name, LONGEST_NAME) or one_line(held.label, LONGEST_NAME)
-            run = selections.save_selection(view.corpus, view.pool.embeddings, selection, name=called)
-            st.success(escape_markdown(f"Kept {called} as run {run}."), icon=":material/bookmark_added:")
-
-
-def kept_panel(view: View, session: Session) -> None:
-    """Sets kept under this corpus and model, beside the picks; one can be shown on the map."""
-    if not st.toggle("Kept sets", key="kept", help="What you kept of this corpus under this model, compared with the picks."):
-        return
-    here = [m for m in selections.saved_selections() if m.get("embeddings") == view.pool.embeddings.key]
-    if not here:
-        st.info("Nothing is kept of this corpus yet: use Keep this set, below the table.", icon=":material/inbox:")
-        return
-    rows, sets = [], []
-    b = view.band
-    for manifest in here:
-        positions = _positions(view, manifest["key"])
-        if positions is None:
-            continue
-        spent = int(view.pool.tokens[positions].sum())
-        by_number, by_tokens = (
-            float(np.mean([np.interp(at, x, draw) for draw in draws]))
-            for at, x, draws in ((len(positions), b.sentences, b.uniform_by_sentences), (spent, b.tokens, b.uniform_by_tokens))
-        )
-        sets.append((manifest, positions))
-        rows.append(
-            {
-                "name": one_line(manifest.get("name") or f"{manifest['selector']}, {manifest['sentences']}", LONGEST_NAME),
-                "records": len(positions),
-                "tokens": spent,
-                "log det (nats)": round(float(manifest["log_det"]), 1),
-                "uniform, same number": round(by_number, 1),
-                "uniform, same tokens": round(by_tokens, 1),
-                "also picked": int((view.rank[positions] > 0).sum()),
-                "run": manifest["key"][:12],
-            }
-        )
-    shown = st.dataframe(
-        pd.DataFrame(rows),
-        hide_index=True,
-        key=f"kept-{len(rows)}",
-        on_select="rerun",
-        selection_mode="single-row",
-        alt="Kept sets: size, log det, what uniform draws of the same size have, and how many are among the picks",
-    )
-    marked = shown["selection"]["rows"]
-    if not marked or marked[0] >= len(sets):
-        st.caption("Click the box before a set to light it up on the map and list it below. The Runs page deletes and exports.")
-        return
-    manifest, positions = sets[marked[0]]
-    chosen = tuple(view.pool.index[positions].tolist())
-    if session.lasso != chosen and st.button(f"Show {len(chosen):,} records", icon=":material/visibility:", key="show-kept"):
-        session.lasso, session.lasso_name = chosen, one_line(manifest.get("name") or manifest["selector"], LONGEST_NAME)
-        session.generation += 1
-        st.rerun()
-
-
-def _positions(view: View, key: str) -> np.ndarray | None:
-    """Where a kept set's records are in the pool; None where some are not."""
-    records = np.array(cached.kept_records(key))
-    at = np.searchsorted(view.pool.index, records).clip(max=len(view.pool) - 1)
-    return at if len(at) and bool((view.pool.index[at] == records).all()) else None
 
 
 def _calls(view: View) -> tuple[str, str]:

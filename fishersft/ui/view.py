@@ -12,10 +12,11 @@ import streamlit as st
 from fishersft.corpus.records import Corpus
 from fishersft.curves.gain import within_tokens
 from fishersft.runs.pictures import Band
-from fishersft.selectors import Budget, Order, Pool, Selector, find_selector, make_selector, registry
-from fishersft.ui import cached
+from fishersft.selectors import Budget, Order, Pool, Selector, find_selector, make_selector
+from fishersft.ui import bound, cached, components, learn
+from fishersft.ui.frame import Opened
 from fishersft.ui.parameters import parameters
-from fishersft.ui.session import Choice, Session, check_address, public
+from fishersft.ui.session import Choice, Session, check_address
 
 UNITS = ("sentences", "percent", "tokens")
 
@@ -87,25 +88,27 @@ class View:
 
     def position_of(self, record: int | None) -> int | None:
         """The pool position of a record's number, or None where it is not in the pool."""
-        if record is None:
-            return None
-        at = int(np.searchsorted(self.pool.index, record))
-        return at if at < len(self.pool) and self.pool.index[at] == record else None
+        return components.position_of(self.pool, record)
+
+    def lit(self, lasso: tuple[int, ...], matched: np.ndarray | None) -> np.ndarray | None:
+        """(N,) bool: what search and filters found, narrowed to a set where there is one; None where nothing narrows."""
+        if not lasso:
+            return matched
+        inside = np.isin(self.pool.index, lasso)
+        return inside if matched is None else inside & matched
 
     @property
     def fields(self) -> pd.DataFrame:
         return self.corpus.fields
 
 
-def control_bar(pool: Pool, session: Session) -> tuple[Selector, int, str]:
+def control_bar(session: Session) -> tuple[Selector, int, str]:
     """Selector, seed and unit."""
-    names = [n for n, kind in registry().items() if not (public() and kind.reaches_out)]
+    names = bound.offered()
     labels = {find_selector(name).label: name for name in names}
     check_address(session, "selector", lambda v: v in names or v in labels, ", ".join(names))
     if "selector" not in st.session_state and st.query_params.get("selector") in names:
         st.session_state["selector"] = st.query_params["selector"]  # the widget's own address form is the label
-    check_address(session, "unit", lambda v: v in UNITS, ", ".join(UNITS))
-    check_address(session, "seed", lambda v: v.isdigit() and int(v) < 10**6, "0 to 999,999")
     left, form, middle, right = st.columns([3, 2, 4, 2], vertical_alignment="bottom")
     name = left.selectbox(
         "Selector",
@@ -113,36 +116,31 @@ def control_bar(pool: Pool, session: Session) -> tuple[Selector, int, str]:
         key="selector",
         bind="query-params",
         format_func=lambda s: find_selector(s).label,
-        help="The rule that chooses.\n\n" + "\n".join(f"- **{registry()[n].label}**: {registry()[n].summary}" for n in names),
+        help="The rule that chooses.\n\n" + "\n".join(f"- {learn.selector(find_selector(n))}" for n in names),
     )
     with form:
         selector = make_selector(str(name), parameters(find_selector(str(name))))
-    unit = middle.segmented_control(
+    unit = bound.segmented(
         "Budget in",
         UNITS,
-        default="sentences",
-        required=True,
-        key="unit",
-        bind="query-params",
-        help="Sentences as in the paper, percent of the pool, or trained tokens. TokenOD prefers long sentences, so compare "
-        "selectors at equal tokens too: the chart's axis follows this switch.",
+        "unit",
+        place=middle,
+        help=learn.helped(
+            "Sentences as in the paper, percent of the pool, or trained tokens. TokenOD prefers long sentences, so compare "
+            "selectors at equal tokens too: the chart's axis follows this switch.",
+            "equal tokens",
+        ),
     )
-    seed = right.number_input(
-        "Seed",
-        0,
-        10**6 - 1,
-        0,
-        key="seed",
-        bind="query-params",
-        disabled=not selector.random,
-        help="For selectors that draw at random; the same seed gives the same picks.",
+    seed = bound.seed(
+        right, "For selectors that draw at random; the same seed gives the same picks.", disabled=not selector.random
     )
-    return selector, int(seed) if selector.random else 0, str(unit)
+    return selector, seed if selector.random else 0, unit
 
 
-def view_of(choice: Choice, corpus: Corpus, pool: Pool, session: Session) -> View:
+def view_of(opened: Opened, session: Session) -> View:
     """The controls, and what they lead to."""
-    selector, seed, unit = control_bar(pool, session)
+    pool = opened.pool
+    selector, seed, unit = control_bar(session)
     plain = cached.order_now(pool, selector, seed)
     reference = cached.order_now(pool, make_selector("token_od"), 0)
     longest = cached.order_now(pool, make_selector("longest"), 0)
@@ -154,7 +152,7 @@ def view_of(choice: Choice, corpus: Corpus, pool: Pool, session: Session) -> Vie
     n = max(1, min(len(order), budget.cut(pool.tokens[order.positions]) or len(order)))
     if budget.tokens is not None:
         n = max(1, int(within_tokens(pool.tokens[order.positions], np.array([budget.tokens]))[0]))
-    return View(choice, corpus, given, selector, seed, plain, order, n, unit, reference, longest)
+    return View(opened.choice, opened.corpus, given, selector, seed, plain, order, n, unit, reference, longest)
 
 
 def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budget:
@@ -164,12 +162,11 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
     tokens = pool.tokens[order.positions]
     note = "" if most == N else f" The first {most:,} picks of {N:,} are computed."
     if unit == "sentences":
-        check_address(session, "sentences", lambda v: v.isdigit() and 1 <= int(v) <= most, f"1 to {most:,}")
-        asked = _slide("Budget: sentences", 1, max(most, 2), usual, "sentences", "How many sentences to select." + note)
-        return Budget(sentences=min(most, asked))
+        said = "How many sentences to select." + note
+        return Budget(sentences=bound.slide("Budget: sentences", 1, most, usual, "sentences", said))
     if unit == "percent":
         top = max(1.0, round(100 * most / N, 1))
-        check_address(session, "percent", lambda v: _number(v) and 0 < float(v) <= top, f"up to {top:g}")
+        check_address(session, "percent", lambda v: bound.is_number(v) and 0 < float(v) <= top, f"up to {top:g}")
         share = st.slider(
             "Budget: percent of the pool",
             0.1,
@@ -183,24 +180,6 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
         )
         return Budget(sentences=min(most, max(1, round(share / 100 * N))))
     least, total = int(tokens[0]), int(tokens.sum())
-    check_address(session, "tokens", lambda v: v.isdigit() and least <= int(v) <= total, f"{least:,} to {total:,}")
-    limit = _slide(
-        "Budget: trained tokens",
-        least,
-        max(total, least + 1),
-        max(least, int(tokens[:usual].sum())),
-        "tokens",
-        "The longest prefix of the picks with at most so many trained tokens." + note,
-    )
-    return Budget(tokens=limit)
-
-
-def _slide(label: str, low: int, high: int, value: int, key: str, help: str) -> int:
-    return min(high, int(st.slider(label, low, high, value, 1, key=key, format="localized", bind="query-params", help=help)))
-
-
-def _number(text: str) -> bool:
-    try:
-        return np.isfinite(float(text))
-    except ValueError:
-        return False
+    said = "The longest prefix of the picks with at most so many trained tokens." + note
+    start = max(least, int(tokens[:usual].sum()))
+    return Budget(tokens=bound.slide("Budget: trained tokens", least, total, start, "tokens", said))

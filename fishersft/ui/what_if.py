@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fishersft.design.information import design_matrix, token_gains
-from fishersft.ui import cached, components
+from fishersft.ui import cached, components, learn
 from fishersft.ui.components import number, tile
 from fishersft.ui.session import MOST_PINS, Session
 from fishersft.ui.view import View
@@ -70,7 +70,7 @@ def panel(view: View, session: Session) -> None:
     with st.expander("What if? Your own sentence, pins and sigma2", icon=":material/science:"):
         st.caption(
             "Pin a record in or out under “Why this sentence?”. sigma2, how much is taken as known before any pick, is among the "
-            "selector's Parameters. Both choose again at once. Below: a text that is not in the corpus."
+            "selector's Parameters. Both choose again at once. Below: a text that is not in the corpus. " + learn.link("sigma2")
         )
         with st.form("own-sentence", border=False):
             text = st.text_area(
@@ -100,17 +100,22 @@ def _own(view: View, text: str) -> None:
     place = 1 + int((others > gain).sum())
     per_token = 1 + int((others / view.pool.tokens[outside] > gain / len(gains)).sum())
     with st.container(horizontal=True):
-        tile("Gain", f"{number(gain)} nats", f"With the {view.n:,} picks in the design.", f"{number(gain / len(gains))} a token")
+        tile(
+            "Gain",
+            f"{number(gain)} nats",
+            learn.helped(f"With the {view.n:,} picks in the design.", "gain"),
+            f"{number(gain / len(gains))} a token",
+        )
         tile(
             "Place",
             f"{place:,} of {len(outside) + 1:,}",
-            "Among the sentences that are not picked, by gain: the first is what TokenOD takes next.",
+            learn.helped("Among the sentences not picked, by gain: the first is what TokenOD takes next.", "greedy"),
             f"by gain a token: {per_token:,}",
         )
         tile(
             "Length",
             f"{len(gains):,} tokens",
-            "Trained tokens of your text.",
+            learn.helped("Trained tokens of your text.", "length"),
             f"pool median {int(np.median(view.pool.tokens)):,}",
         )
     components.heat_map(texts, trained, gains)

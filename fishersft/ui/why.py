@@ -17,7 +17,11 @@ from fishersft.ui.view import View
 def why_panel(view: View, session: Session) -> None:
     """Why this sentence: its gain, split over its tokens."""
     row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
-    row.subheader("Why this sentence?", anchor="why")
+    row.subheader(
+        "Why this sentence?",
+        anchor="why",
+        help=learn.helped("Its gain, nats by nats: what each of its tokens adds.", "token gain", "gain"),
+    )
     if session.record is not None and row.button("Clear", icon=":material/close:", help="Look at no sentence in particular."):
         session.record = None
         session.generation += 1
@@ -56,7 +60,7 @@ def why_panel(view: View, session: Session) -> None:
         tile(
             "Length",
             f"{view.pool.tokens[position]:,} tokens",
-            "Trained tokens of this record.",
+            learn.helped("Trained tokens of this record.", "length"),
             f"pool median {int(np.median(view.pool.tokens)):,}",
         )
         why_more.perplexity_tile(view, position)

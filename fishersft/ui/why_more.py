@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from fishersft import explain, plots
 from fishersft.curves.gain import Curve, grid
 from fishersft.errors import FisherSFTError
 from fishersft.selectors import Selector, make_selector, registry
-from fishersft.ui import cached, compare_view, components
+from fishersft.ui import cached, compare_view, components, learn
 from fishersft.ui.components import escape_markdown, number, tile, visible
 from fishersft.ui.session import Session, public
 from fishersft.ui.theme import dark
@@ -67,14 +68,20 @@ def _direction(view: View, position: int, found: explain.Why) -> None:
     added = cached.direction(key, view.selector, view.seed, _pins(view), found.before, position, view.pool, view.order)
     with st.container(horizontal=True):
         tile(
-            "Along one direction", f"{added.share:.0%} of the gain", "The direction in which this record adds most to the design."
+            "Along one direction",
+            f"{added.share:.0%} of the gain",
+            learn.helped("The direction in which this record adds most to the design.", "ellipse"),
         )
         tile(
             "Standard error along it",
             f"× {number(added.narrowed)}",
-            "Of a linear model's prediction in that direction, after this record against before.",
+            learn.helped("Of a linear model's prediction in that direction, after this record against before.", "leverage"),
         )
-        tile("Half of the gain", f"{added.half} direction{'s' if added.half > 1 else ''}", "The largest ones, taken together.")
+        tile(
+            "Half of the gain",
+            f"{added.half} direction{'s' if added.half > 1 else ''}",
+            learn.helped("The largest ones, taken together.", "ellipse"),
+        )
     top = np.argsort(-added.tokens, kind="stable")[:5]
     found_in = cached.folder(view.choice)
     record = int(view.pool.index[position])
@@ -171,15 +178,11 @@ def _neighbours(view: View, session: Session, position: int) -> None:
     )
     key = f"neighbours-{session.record}"
 
-    def chosen() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
-        session.record = int(records[rows[0]]) if rows else session.record
-
     st.dataframe(
         table,
         hide_index=True,
         key=key,
-        on_select=chosen,
+        on_select=partial(components.open_row, session, key, records),
         selection_mode="single-row",
         placeholder="",
         alt="The most similar records by the cosine of centred sentence means",

@@ -1,0 +1,125 @@
+"""What every page stands in: its purpose in a sentence, what of its address was not understood, and refusals in words.
+
+with frame.page("compare", "Which rule should choose your fine-tuning data?") as visitor:
+    opened = frame.opened(visitor)      # pages about one corpus under one model
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import StopException
+
+from fishersft.corpus.records import Corpus
+from fishersft.errors import FisherSFTError, ParameterError
+from fishersft.lm.embed import TokenEmbeddings
+from fishersft.selectors import Pool
+from fishersft.ui import address, cached, session
+from fishersft.ui.components import escape_markdown, one_line, problem
+from fishersft.ui.session import Choice, Session
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A corpus under a model, embedded."""
+
+    choice: Choice
+    corpus: Corpus
+    pool: Pool
+
+
+@contextmanager
+def page(name: str, said: str = "") -> Iterator[Session]:
+    """A page of `address.PAGES`: a refusal becomes a box with its sentence, and the rest is not drawn.
+
+    What the address asked for in vain is told above the page, whether it was drawn to its end or not.
+    """
+    visitor = begin()
+    session.write_address(visitor)
+    if said:
+        st.caption(said)
+    top = st.container()
+    try:
+        yield visitor
+    except FisherSFTError as error:
+        problem(str(error))
+        if not isinstance(error, ParameterError):  # the controls above put that right
+            way_back()
+        with top:
+            notices(visitor, name)
+        st.stop()
+    except StopException:  # an empty state; an address of a page that is not drawn is told of too
+        with top:
+            notices(visitor, name)
+        raise
+    session.write_address(visitor)
+    with top:
+        notices(visitor, name)
+
+
+def begin() -> Session:
+    """The visitor, at the start of a run of any page."""
+    session.read_here().clear()
+    return session.current()
+
+
+def opened(visitor: Session) -> Opened:
+    """What a page about selections needs, with its headline; the page ends here where nothing is embedded yet."""
+    choice = visitor.choice
+    corpus = cached.corpus(choice)
+    embeddings = cached.embeddings(choice)
+    headline(corpus, choice, embeddings)
+    if embeddings is None:
+        not_embedded()
+        st.stop()
+    return Opened(choice, corpus, cached.pool(choice, embeddings))
+
+
+def notices(visitor: Session, name: str) -> None:
+    """What the address asked for and could not have, until the visitor has read it."""
+    stray = address.stray(name)
+    told = [*visitor.notices, *(f"{key[:40]} {st.query_params[key][:24]} ({why})" for key, why in stray.items())]
+    if not told:
+        return
+    sentence = f"Some of this link was not understood: {'; '.join(dict.fromkeys(told))}. The usual values are shown."
+    st.warning(escape_markdown(sentence), icon=":material/link_off:")
+    if st.button("Got it", key="dismiss"):
+        visitor.notices.clear()
+        for key in stray:
+            del st.query_params[key]
+        st.rerun()
+
+
+def way_back() -> None:
+    """Where to go from a corpus or model that cannot be opened."""
+    row = st.container(horizontal=True)
+    row.button(
+        "Back to the demo", icon=":material/home:", on_click=lambda: session.choose(corpus="demo", model="mini", options=())
+    )
+    row.page_link("pages/corpus.py", label="Choose another corpus or model", icon=":material/swap_horiz:")
+
+
+def headline(corpus: Corpus, choice: Choice, embeddings: TokenEmbeddings | None) -> None:
+    """Which corpus under which model, and where to change that."""
+    pool = len(corpus.pool_index) if embeddings is None else len(embeddings)
+    skipped = len(corpus.pool_index) - pool
+    without = f", {skipped:,} without a trained token" if skipped else ""
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    row.markdown(
+        f"**{escape_markdown(one_line(corpus.name, 60))}**, {len(corpus):,} records ({pool:,} in the pool, "
+        f"{int(corpus.held_out.sum()):,} held out{without}), read by **{escape_markdown(one_line(choice.model, 60))}**"
+    )
+    row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
+
+
+def not_embedded() -> None:
+    """The empty state of pages that need embeddings."""
+    st.info(
+        "This corpus has no embeddings under this model yet. The Corpus page computes them once and keeps them.",
+        icon=":material/hourglass_empty:",
+    )
+    if st.button("Go to the Corpus page", type="primary"):
+        st.switch_page("pages/corpus.py")
