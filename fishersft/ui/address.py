@@ -14,7 +14,11 @@ from fishersft.selectors import registry
 from fishersft.ui.session import OURS, read_here
 
 PAGES: dict[str, frozenset[str]] = {
-    "explore": frozenset("selector seed unit sentences percent tokens view map colour filter length log across up".split()),
+    "explore": frozenset(
+        # what is selected, then how it is looked at
+        ["selector", "seed", "unit", "sentences", "percent", "tokens", "view", "map", "colour", "filter", "length", "log"]
+    )
+    | {"across", "up"},
     "corpus": frozenset(),
     "compare": frozenset(("selectors", "seed", "equal", "budget", "maps", "map", "rows", "log", "score", "picture")),
     "curves": frozenset(("experiment", "result", "equal", "measure", "n", "logarithmic", "guides", "picture")),
