@@ -14,7 +14,7 @@ import pytest
 
 from fishersft.errors import JudgeError, MissingExtra, ModelError, ParameterError, ServerDown
 from fishersft.judge.base import FIRST, REFUSED, SECOND, TOO_LONG, UNPARSABLE, Question, Shown
-from fishersft.judge.llm import MOST_CHARACTERS, LLMJudge, Prices, domain_of
+from fishersft.judge.llm import MOST_CHARACTERS, MOST_KEPT, LLMJudge, Prices, domain_of
 
 from .conftest import SHARED
 from .scripted_chat import ScriptedChat, fails, says
@@ -106,6 +106,20 @@ class TestAsking:
         verdict = judge_at(chat(lambda *_: says("hm"))).compare("p", " a", " b")
         assert verdict.winner == "tie" and [r.said for r in verdict.readings] == [UNPARSABLE] * 2
         assert verdict.forward.facts["reply"] == "hm"
+
+    def test_the_judges_words_are_kept_with_its_verdict_in_both_orders(self, chat):
+        words = {"1": "It scans: 1", "2": "Wooden, so 2"}
+        verdict = judge_at(chat(lambda request, _: says(words["1" if "fine" in fenced(request)[0] else "2"]))).compare(
+            "p", " a fine text", " a text"
+        )
+        assert verdict.winner == "a"
+        assert [r.facts["reply"] for r in verdict.readings] == [words["1"], words["2"]]
+
+    def test_of_a_long_reply_the_beginning_and_the_verdict_at_its_end_are_kept(self, chat):
+        said = "To begin with. " + "And so on. " * 5_000 + "Verdict: 2"
+        ((_, reading),) = judge_at(chat(lambda *_: says(said))).read([Shown("p", " a", " b")])
+        assert reading.said == SECOND and len(reading.facts["reply"]) == MOST_KEPT
+        assert reading.facts["reply"].startswith("To begin with.") and reading.facts["reply"].endswith("Verdict: 2")
 
     def test_a_long_text_is_cut_and_the_cut_told(self, chat):
         server = chat(prefers("never"))
