@@ -93,6 +93,11 @@ class TestSections:
         drawn = next(t for t in figure(at)["data"] if t.get("name") == "Token Od")
         assert list(drawn["x"]["bdata"] if isinstance(drawn["x"], dict) else drawn["x"])
 
+    def test_it_opens_with_paired_differences_where_there_is_uniform_and_with_nats_where_there_is_not(self, run, home):
+        assert "minus Uniform" in figure(section("Results", run="abc123"))["layout"]["yaxis"]["title"]["text"]
+        tuned_run(home / "runs" / "alone", selectors=("token_od", "longest"))
+        assert figure(section("Results", run="alone"))["layout"]["yaxis"]["title"]["text"] == "mean, nats a held-out token"
+
     def test_an_address_opens_the_same_view_of_the_same_run(self, run, home):
         tuned_run(home / "runs" / "other")
         at = section("Results", run="abc123", held_out="worst topic", minus="minus untuned")

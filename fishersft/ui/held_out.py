@@ -101,7 +101,7 @@ def _controls(of: Opened) -> How:
         "Shown",
         list(generation_plots.MINUS),
         "minus",
-        default="nats",
+        default="minus Uniform" if any(line.minus_uniform for line in of.lines) else "nats",
         place=row,
         help="Differences are paired: the same texts, seed by seed, so what every model finds hard cancels and the band is "
         "narrower. Below 0 is better.",
@@ -156,7 +156,7 @@ def _chart(of: Opened, how: How) -> None:
     group = generation_plots.MINUS[how.shown]
     if not any(how.measure in getattr(line, group) for line in of.lines):
         missing = "Uniform" if how.shown == "minus Uniform" else "the untuned model"
-        st.info(f"This run has no finished model of {missing} to compare with.", icon=":material/info:")
+        st.info(f"This run has no finished model of {missing} to compare with; nats can be shown.", icon=":material/info:")
         return
     fig = generation_plots.held_out_figure(of.lines, how.measure, how.shown, against=how.against, dark=dark(), height=440)
     key = f"held-out-{of.name}-{how.measure}-{how.shown}-{how.against}"
@@ -200,6 +200,7 @@ def _table(of: Opened, how: How) -> None:
         frame,
         hide_index=True,
         height="content" if len(rows) < 16 else 560,
+        placeholder="–",
         alt="Held-out nats of every selection",
         column_config={name: st.column_config.NumberColumn(name, format="localized") for name in ("n", "sentences", "tokens")},
     )

@@ -296,6 +296,7 @@ def _everyone(of: Opened, written: Mapping[str, Mapping[int, Generated]], prompt
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,
+            placeholder="–",
             alt="A text a model",
             column_config={"text": st.column_config.TextColumn("text", width="large")},
         )
