@@ -18,8 +18,7 @@ import streamlit as st
 from fishersft import generation_plots
 from fishersft.runs import finetune_found
 from fishersft.runs.finetune_result import BASELINE, Line, written
-from fishersft.runs.finetune_run import BASE
-from fishersft.runs.finetuning import LOSSES, RATE, WORK
+from fishersft.runs.finetune_run import BASE, LOSSES, RATE, WORK
 from fishersft.ui import bound, components, learn
 from fishersft.ui.generation_data import Opened
 from fishersft.ui.generations import FINETUNE, watched
