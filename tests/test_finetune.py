@@ -9,9 +9,11 @@ import torch
 from fishersft.corpus.encode import IGNORED, encode
 from fishersft.corpus.records import PromptCompletion, Text
 from fishersft.errors import ParameterError, TrainingError
-from fishersft.lm.finetune import Training, _Collator, _item, finetune, save_model
+from fishersft.lm.finetune import finetune, save_model
 from fishersft.lm.model import load_model
 from fishersft.lm.score import nats_of
+from fishersft.lm.trainer import Collator, item
+from fishersft.lm.training import Training
 from tests.tiny_model import make_model
 
 TEXTS = [
@@ -50,7 +52,7 @@ def test_the_texts_trained_on_are_predicted_better_and_the_loss_says_so(model, e
 def test_a_trained_token_is_a_row_of_the_design_and_nothing_else_is(model):
     pairs = [PromptCompletion("Say where the cat is.", "On the mat."), PromptCompletion("Why?", "It is warm there, and dry.")]
     encoded = encode(pairs, model.tokenizer, 64)
-    batch = _Collator(0)([_item(e) for e in encoded])
+    batch = Collator(0)([item(e) for e in encoded])
     assert [(row != IGNORED).sum().item() for row in batch["labels"]] == [len(e.rows) for e in encoded]
     changed = {**batch, "input_ids": batch["input_ids"].clone()}
     changed["input_ids"][batch["attention_mask"] == 0] = 7  # padding
@@ -60,7 +62,7 @@ def test_a_trained_token_is_a_row_of_the_design_and_nothing_else_is(model):
 
 
 def test_the_loss_of_training_is_the_nats_of_scoring(model, examples):
-    batch = _Collator(0)([_item(e) for e in examples])
+    batch = Collator(0)([item(e) for e in examples])
     with torch.no_grad():
         loss = float(model.network(**batch).loss)
     assert loss == pytest.approx(nats_of(model, examples).sum() / sum(len(e.rows) for e in examples), rel=1e-5)

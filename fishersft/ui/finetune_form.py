@@ -15,13 +15,13 @@ from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.lm.embed import effective_max_tokens
-from fishersft.lm.finetune import Training
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import BATCH, Sampling
 from fishersft.lm.model import CausalLM, load_tokenizer
+from fishersft.lm.training import Training
 from fishersft.runs import finetune_found, jobs
 from fishersft.runs.finetune_cost import Cost, Speed, cost_of
-from fishersft.runs.finetuning import Plan
+from fishersft.runs.finetune_plan import Plan
 from fishersft.selectors import find_selector, registry
 from fishersft.ui import cached, components, job_panel
 from fishersft.ui.generations import FINETUNE, RESULTS, visit, watched

@@ -18,8 +18,7 @@ import streamlit as st
 from fishersft import generation_plots
 from fishersft.runs import finetune_found
 from fishersft.runs.finetune_result import BASELINE, Line, written
-from fishersft.runs.finetune_run import BASE
-from fishersft.runs.finetuning import LOSSES, RATE, WORK
+from fishersft.runs.finetune_run import BASE, LOSSES, RATE, WORK
 from fishersft.ui import bound, components, learn
 from fishersft.ui.generation_data import Opened
 from fishersft.ui.generations import FINETUNE, watched
@@ -101,7 +100,7 @@ def _controls(of: Opened) -> How:
         "Shown",
         list(generation_plots.MINUS),
         "minus",
-        default="nats",
+        default="minus Uniform" if any(line.minus_uniform for line in of.lines) else "nats",
         place=row,
         help="Differences are paired: the same texts, seed by seed, so what every model finds hard cancels and the band is "
         "narrower. Below 0 is better.",
@@ -156,7 +155,7 @@ def _chart(of: Opened, how: How) -> None:
     group = generation_plots.MINUS[how.shown]
     if not any(how.measure in getattr(line, group) for line in of.lines):
         missing = "Uniform" if how.shown == "minus Uniform" else "the untuned model"
-        st.info(f"This run has no finished model of {missing} to compare with.", icon=":material/info:")
+        st.info(f"This run has no finished model of {missing} to compare with; nats can be shown.", icon=":material/info:")
         return
     fig = generation_plots.held_out_figure(of.lines, how.measure, how.shown, against=how.against, dark=dark(), height=440)
     key = f"held-out-{of.name}-{how.measure}-{how.shown}-{how.against}"
@@ -200,6 +199,7 @@ def _table(of: Opened, how: How) -> None:
         frame,
         hide_index=True,
         height="content" if len(rows) < 16 else 560,
+        placeholder="–",
         alt="Held-out nats of every selection",
         column_config={name: st.column_config.NumberColumn(name, format="localized") for name in ("n", "sentences", "tokens")},
     )

@@ -148,6 +148,7 @@ def _table(of: Opened, report: Report) -> None:
     st.dataframe(
         frame if paper else frame.drop(columns="the paper's"),
         hide_index=True,
+        placeholder="–",
         alt="Every comparison at every budget",
         height="content" if len(rows) < 16 else 480,
     )
