@@ -105,7 +105,7 @@ class Equivalence(Lesson):
         "prediction at any point of the pool. They can want different designs, but two of them never do: D and G.",
         "Leverage, the shade, is the variance of a prediction at each place of the plane. Weighted by the design its average "
         "is always d = 2, so the worst cannot be below 2.",
-        "Give weight to points of high leverage, outside the red line, and take it from those inside. When no point is left "
+        "Give weight to points of high leverage, outside the line of leverage 2, and take it from those inside. When no point is left "
         "outside, the worst leverage is 2, and this very design has the largest log det too.",
     )
     formulas: ClassVar[tuple[str, ...]] = (
@@ -168,7 +168,7 @@ class Equivalence(Lesson):
                 self._plane(X, w, M, dark, revealed),
                 f"Leverage as shade over the plane, {len(X)} points with their weights as size, and the line where leverage is "
                 f"2; {outside} of the points lie outside it.",
-                f"Shade: leverage. Points: larger with more weight; crosses have less than 1 %. Red line: leverage 2; "
+                f"Shade: leverage. Points: larger with more weight; crosses have less than 1 %. Line: leverage 2; "
                 f"{outside} of {len(X)} points lie outside.",
             ),
             Picture(
