@@ -25,6 +25,7 @@ from fishersft.ui.generations import FINETUNE, watched
 from fishersft.ui.job_panel import EVERY
 from fishersft.ui.theme import dark
 
+ENOUGH_SEEDS = 5  # of a bootstrap over seeds; of 2, about 75 of 100 intervals hold the truth where seeds matter as much as texts
 PAUSE = 10.0  # seconds between two readings of a run that goes on
 MEASURES = {"mean": "mean", "95th percentile": "p95", "largest": "max", "worst topic": "worst"}
 BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
@@ -92,7 +93,8 @@ def _controls(of: Opened) -> How:
         place=row,
         help=learn.helped(
             "Nats a trained token of the held-out texts, lower is better. Mean: over all tokens. The others are the tail: the "
-            "95th percentile and the largest of the texts' own means, and the mean of the worst topic.",
+            "95th percentile and the largest of the texts' own means, and the mean of the worst topic. The interval of the "
+            "largest cannot go beyond the texts at hand: it says how much hangs on single ones, not how bad others may be.",
             "coverage",
         ),
     )
@@ -164,7 +166,8 @@ def _chart(of: Opened, how: How) -> None:
     )
     seeds = len(of.run.about["seeds"])
     texts = f"{len(of.run.held_out['tokens']):,} held-out texts"
-    drawn = f"of {texts} and of {seeds} seeds" if seeds > 1 else f"of {texts}; one seed, so its chance is not in them"
+    few = ", too few for the band to be wide enough" if seeds < ENOUGH_SEEDS else ""
+    drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; one seed, so its chance is not in them"
     st.caption(
         f"Bands and brackets: 95 % intervals of a bootstrap {drawn}. Lower is better. No selector ever sees a held-out text. "
         + ("These bands are mostly what texts differ by; minus Uniform is paired, text by text. " if how.shown == "nats" else "")
