@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from fishersft.commands.judge_tables import biases
+from fishersft.commands.judge_tables import surprised
 from fishersft.judge import stats
 from fishersft.judge.base import Reading, Verdict
 from fishersft.judge.paper import BUDGETS, paper_rates
@@ -195,11 +195,11 @@ class TestReport:
         low = Report((by_surprise(3.0, 2.0, "a", 0), by_surprise(2.5, 3.5, "b", 1), by_surprise(3.0, 3.0, "tie", 2)))
         below, won = low.surprise
         assert (below.value, below.n, won.value, won.n) == (1.0, 6, 1.0, 2)
-        assert "100 % surprise it less" in biases(low, symmetric=True) and "little else" in biases(low, symmetric=True)
+        assert "100 % surprise it less" in surprised(*low.surprise) and "little else" in surprised(*low.surprise)
         both = Report((by_surprise(3.9, 2.0, "a", 0), by_surprise(6.0, 4.2, "b", 1)))
         below, won = both.surprise
         assert (below.value, won.value) == (0.5, 0.5)
-        assert "little else" not in biases(both, symmetric=True)
+        assert "little else" not in surprised(*both.surprise)
         assert Report((judged("x", "y", 1.0, 0),)).surprise is None
         broken = Report((by_surprise("4", None, "a", 0), by_surprise(math.nan, 1.0, "a", 1)))
         assert broken.surprise is None

@@ -30,7 +30,7 @@ LOPSIDED = 0.9  # of the texts on one side of the corpus' own surprise: then the
 def markdown(report: Report, corpus: str, labels: Mapping[str, str], *, symmetric: bool) -> str:
     """Tables and sentences; `labels` name selectors, `corpus` is the name that the paper's table is looked up by."""
     parts = [win_rates(report, corpus, labels), ranking(report, labels), biases(report, symmetric=symmetric)]
-    parts += [CHANCE, report.power]
+    parts += [surprised(*report.surprise) if report.surprise else "", CHANCE, report.power]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -81,8 +81,6 @@ def biases(report: Report, *, symmetric: bool) -> str:
         out.append(f"The text shown first was named in {shown(report.position)} of {report.position.n:,} decided answers.")
         if report.flips.n:
             out.append(f"The order changed the verdict in {shown(report.flips)} of {report.flips.n:,} questions decided twice.")
-    if report.surprise:
-        out.append(surprised(*report.surprise))
     told = [f"{report.counts[name]:,} {words}" for name, words in HOW.items() if report.counts.get(name)]
     out.append(f"{len(report.judged):,} verdicts" + (f"; {', '.join(told)}." if told else "."))
     return " ".join(out)

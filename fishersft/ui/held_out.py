@@ -25,6 +25,7 @@ from fishersft.ui.generations import FINETUNE, watched
 from fishersft.ui.job_panel import EVERY
 from fishersft.ui.theme import dark
 
+WORSE = "no better than untuned"
 ENOUGH_SEEDS = 5  # of a bootstrap over seeds; of 2, about 75 of 100 intervals hold the truth where seeds matter as much as texts
 PAUSE = 10.0  # seconds between two readings of a run that goes on
 MEASURES = {"mean": "mean", "95th percentile": "p95", "largest": "max", "worst topic": "worst"}
@@ -185,7 +186,8 @@ def _table(of: Opened, how: How) -> None:
     heads = {measure: name for name, measure in MEASURES.items()}
     rows = []
     for line in of.lines:
-        row: dict[str, Any] = {"selection": components.visible(line.label), "n": line.budget, "seeds": len(line.seeds) or None}
+        row: dict[str, Any] = {"selection": components.visible(line.label), "verdict": WORSE if line.worse else ""}
+        row |= {"n": line.budget, "seeds": len(line.seeds) or None}
         row |= {"sentences": round(line.sentences), "tokens": round(line.tokens)}
         row |= {heads[m]: written(e) for m, e in line.values.items()}
         name = f"{heads[how.measure]}, minus Uniform"
@@ -193,7 +195,6 @@ def _table(of: Opened, how: How) -> None:
         name = f"{heads[how.measure]}, minus untuned"
         row[name] = written(line.minus_base[how.measure], signed=True) if how.measure in line.minus_base else "–"
         row["seconds"] = None if np.isnan(line.seconds) else round(line.seconds)
-        row["verdict"] = "no better than untuned" if line.worse else ""
         rows.append(row)
     frame = pd.DataFrame(rows)
     if not any(line.worse for line in of.lines):

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from fishersft import generation_plots
-from fishersft.commands.judge_tables import CHANCE, biases, markdown, paper_rate, shown
+from fishersft.commands.judge_tables import CHANCE, LOPSIDED, biases, markdown, paper_rate, shown, surprised
 from fishersft.judge.paper import BUDGETS, SOURCE, WIN_RATES, paper_rates
 from fishersft.judge.report import Report
 from fishersft.selectors import registry
@@ -66,6 +66,9 @@ def _report(of: Opened, judge: Told, every: list[Told]) -> None:
             f"This judge has read {len(report.judged):,} of {judge.asked:,} comparisons so far; the same job goes on from there.",
             icon=":material/hourglass_top:",
         )
+    if report.surprise:
+        told, lopsided = surprised(*report.surprise), report.surprise[0].value >= LOPSIDED
+        (st.warning if lopsided else st.info)(escape_markdown(told), icon=":material/balance:")
     left, right = st.columns(2, gap="medium")
     name = f"{of.name}-{judge.id}"
     with left:
