@@ -91,7 +91,7 @@ def attacked(beacon, tmp_path_factory):
     shutil.copytree(bundle.asset("mini"), model)
     write = lambda cell, k: ANSWERED.format(
         beacon=address, end="w" * 3_000 if k % 2 else f"{cell} {HOSTILE[k % len(HOSTILE)][:200]}"
-    )  # noqa: E731
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FISHERSFT_HOME", str(home))
         corpus = load_corpus(str(path))
