@@ -157,14 +157,26 @@ def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corp
         assert whole.texts(name) == killed.texts(name)
 
 
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--nproc-per-node=2", "--standalone"),
+    "accelerate": (
+        # --multi_gpu is its way of starting several processes; without a GPU each computes on the processor
+        *("accelerate.commands.accelerate_cli", "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+    ),
+}
+
+
 @pytest.mark.slow
-def test_processes_of_a_launcher_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path):
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_processes_of_a_launcher_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path, launcher):
     out = tmp_path / "shared"
     words = map(str, arguments(corpus, model, out, *FEWER))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "fishersft", *words]
+    command = [sys.executable, "-m", *LAUNCHERS[launcher], "-m", "fishersft", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     both = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
     assert both.returncode == 0, both.stderr
+    assert both.stdout.count("Nats a held-out token. Run") == 2  # both were there, and both told the whole run
     for name in read_run(out).about["cells"]:
         assert both.stderr.count(f"{name}: ") == 1
     whole, shared = read_run(finished[0]), read_run(out)

@@ -14,12 +14,15 @@ from fishersft.selectors import Pool
 from fishersft.ui import bound
 from fishersft.ui.session import Session, current
 from fishersft.ui.theme import dark
+from fishersft.visible import in_shell
 from fishersft.visible import visible as visible
 from fishersft.visible import visible_text as visible_text
 
 LONGEST_TOKEN = 80
 MAP = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "toImage"]}
 STILL = {"displayModeBar": False}
+NARROW = {"pick": 56, "record": 68, "gain": 92, "tokens": 68, "category": 96}  # pixels of a table's columns that are not text
+TABLE = 1_250  # pixels that a table fills on a wide screen; what is left over is dealt out evenly, so there should be little
 PICTURES = ("png", "svg")
 
 
@@ -115,9 +118,14 @@ def footer(command: str, python: str) -> None:
     """What reproduces the screen without it."""
     with st.expander("The same without the screen"):
         st.caption("Command line")
-        st.code(command, language="bash", wrap_lines=True)
+        shell(command)
         st.caption("Python")
         st.code(python, language="python", wrap_lines=True)
+
+
+def shell(command: str) -> None:
+    """A command to copy; marks that would turn the line around are spelled out."""
+    st.code(in_shell(command), language="bash", wrap_lines=True)
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -180,6 +188,11 @@ def clear_lasso(session: Session) -> None:
     """Forget the set, and what is drawn on the maps."""
     session.hold()
     session.generation += 1
+
+
+def text_width(*others: str) -> int:
+    """Pixels for the text of a table beside other columns, by their names in `NARROW`."""
+    return max(420, TABLE - sum(NARROW[name] for name in others))
 
 
 def cells(values: Any) -> list[str]:

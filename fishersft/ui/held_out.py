@@ -25,6 +25,8 @@ from fishersft.ui.generations import FINETUNE, watched
 from fishersft.ui.job_panel import EVERY
 from fishersft.ui.theme import dark
 
+WORSE = "no better than untuned"
+ENOUGH_SEEDS = 5  # of a bootstrap over seeds; of 2, about 75 of 100 intervals hold the truth where seeds matter as much as texts
 PAUSE = 10.0  # seconds between two readings of a run that goes on
 MEASURES = {"mean": "mean", "95th percentile": "p95", "largest": "max", "worst topic": "worst"}
 BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
@@ -92,7 +94,8 @@ def _controls(of: Opened) -> How:
         place=row,
         help=learn.helped(
             "Nats a trained token of the held-out texts, lower is better. Mean: over all tokens. The others are the tail: the "
-            "95th percentile and the largest of the texts' own means, and the mean of the worst topic.",
+            "95th percentile and the largest of the texts' own means, and the mean of the worst topic. The interval of the "
+            "largest cannot go beyond the texts at hand: it says how much hangs on single ones, not how bad others may be.",
             "coverage",
         ),
     )
@@ -164,7 +167,8 @@ def _chart(of: Opened, how: How) -> None:
     )
     seeds = len(of.run.about["seeds"])
     texts = f"{len(of.run.held_out['tokens']):,} held-out texts"
-    drawn = f"of {texts} and of {seeds} seeds" if seeds > 1 else f"of {texts}; one seed, so its chance is not in them"
+    few = ", too few for the band to be wide enough" if seeds < ENOUGH_SEEDS else ""
+    drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; one seed, so its chance is not in them"
     st.caption(
         f"Bands and brackets: 95 % intervals of a bootstrap {drawn}. Lower is better. No selector ever sees a held-out text. "
         + ("These bands are mostly what texts differ by; minus Uniform is paired, text by text. " if how.shown == "nats" else "")
@@ -182,7 +186,8 @@ def _table(of: Opened, how: How) -> None:
     heads = {measure: name for name, measure in MEASURES.items()}
     rows = []
     for line in of.lines:
-        row: dict[str, Any] = {"selection": components.visible(line.label), "n": line.budget, "seeds": len(line.seeds) or None}
+        row: dict[str, Any] = {"selection": components.visible(line.label), "verdict": WORSE if line.worse else ""}
+        row |= {"n": line.budget, "seeds": len(line.seeds) or None}
         row |= {"sentences": round(line.sentences), "tokens": round(line.tokens)}
         row |= {heads[m]: written(e) for m, e in line.values.items()}
         name = f"{heads[how.measure]}, minus Uniform"
@@ -190,7 +195,6 @@ def _table(of: Opened, how: How) -> None:
         name = f"{heads[how.measure]}, minus untuned"
         row[name] = written(line.minus_base[how.measure], signed=True) if how.measure in line.minus_base else "–"
         row["seconds"] = None if np.isnan(line.seconds) else round(line.seconds)
-        row["verdict"] = "no better than untuned" if line.worse else ""
         rows.append(row)
     frame = pd.DataFrame(rows)
     if not any(line.worse for line in of.lines):

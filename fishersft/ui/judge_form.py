@@ -153,7 +153,7 @@ def _offer(of: Opened, asked: Asked) -> None:
         comparisons = judging.comparisons_of(of.run, matches, asked.prompts or None)
     sure = _estimate(of, asked, comparisons)
     arguments = asked.arguments(of)
-    st.code(shlex.join(["fishersft", *arguments]), language="bash", wrap_lines=True)
+    components.shell(shlex.join(["fishersft", *arguments]))
     going = any(j.kind == JUDGE and j.out == of.run.folder and not j.ended for j in jobs.jobs())
     if going:
         st.info("A judge is at work on this run; it is shown above.", icon=":material/play_circle:")

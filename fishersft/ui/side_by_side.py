@@ -261,7 +261,7 @@ def words_of(one: Reading, names: tuple[str, str]) -> str:
     """What is behind a reading: the reply where one was kept, else its numbers."""
     facts = one.facts
     if reply := reply_of(one):
-        return f"{names[0]} first: “{visible(one_line(reply, SHORT))}”"
+        return f"{names[0]} first: “{visible(one_line(reply, SHORT))}”" if len(reply) <= SHORT else f"{names[0]} first: see below"
     if "target" in facts:
         first, second = (_nats(facts.get(name)) for name in ("nats_first", "nats_second"))
         own = _nats(facts["target"])

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from fishersft import generation_plots
-from fishersft.commands.judge_tables import biases, markdown, paper_rate, shown
+from fishersft.commands.judge_tables import CHANCE, LOPSIDED, biases, markdown, paper_rate, shown, surprised
 from fishersft.judge.paper import BUDGETS, SOURCE, WIN_RATES, paper_rates
 from fishersft.judge.report import Report
 from fishersft.selectors import registry
@@ -66,6 +66,9 @@ def _report(of: Opened, judge: Told, every: list[Told]) -> None:
             f"This judge has read {len(report.judged):,} of {judge.asked:,} comparisons so far; the same job goes on from there.",
             icon=":material/hourglass_top:",
         )
+    if report.surprise:
+        told, lopsided = surprised(*report.surprise), report.surprise[0].value >= LOPSIDED
+        (st.warning if lopsided else st.info)(escape_markdown(told), icon=":material/balance:")
     left, right = st.columns(2, gap="medium")
     name = f"{of.name}-{judge.id}"
     with left:
@@ -155,8 +158,8 @@ def _table(of: Opened, report: Report) -> None:
     note = f" The column of the paper is not ours: {SOURCE}, GPT-4o as the judge, without intervals." if paper else ""
     st.caption(
         escape_markdown(
-            "p: exact sign test over prompts. At equal length: by a logistic regression on how much longer a is. Prompts for 5 "
-            f"points: how many would tell 55 % from 50 % with verdicts spread as here.{note}"
+            f"{CHANCE} p: exact sign test over prompts. At equal length: by a logistic regression on how much longer a is. "
+            f"Prompts for 5 points: how many would tell 55 % from 50 % with verdicts spread as here.{note}"
         )
     )
 
