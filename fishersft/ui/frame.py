@@ -18,7 +18,7 @@ from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import Pool
 from fishersft.ui import address, cached, session
-from fishersft.ui.components import escape_markdown, one_line, problem
+from fishersft.ui.components import escape_markdown, one_line, position_of, problem
 from fishersft.ui.session import Choice, Session
 
 ON_SCREEN = {
@@ -82,7 +82,20 @@ def opened(visitor: Session) -> Opened:
     if embeddings is None:
         not_embedded()
         st.stop()
-    return Opened(choice, corpus, cached.pool(choice, embeddings))
+    pool = cached.pool(choice, embeddings)
+    _pinned_here(visitor, pool)
+    return Opened(choice, corpus, pool)
+
+
+def _pinned_here(visitor: Session, pool: Pool) -> None:
+    """Forget pins that a link carries in vain, and name them."""
+    for key, name in session.PINS.items():
+        asked: tuple[int, ...] = getattr(visitor, name)
+        there = tuple(record for record in asked if position_of(pool, record) is not None)
+        if there != asked:
+            outside = ", ".join(str(record) for record in asked if record not in there)
+            visitor.notices.append(f"{key} {outside[:40]} (not in the pool: held-out and blank records cannot be chosen)")
+            setattr(visitor, name, there)
 
 
 def notices(visitor: Session, name: str) -> None:
