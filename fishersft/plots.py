@@ -25,10 +25,10 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
     "#CC79A7",
     "#56B4E9",
     "#F0E442",
-    "#8A8F98",
+    "#6E747D",
 )
-CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#B8860B", "#5A5F66")
-CATEGORY_ON_DARK = ("#4DA3FF", "#F5B83D", "#2FCB9F", "#FF7F45", "#EA9CCB", "#8FD6FF", "#DDBB45", "#B9C0C9")  # the same hues
+CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#1B1E22", "#5A5F66")
+CATEGORY_ON_DARK = ("#4DA3FF", "#F5B83D", "#2FCB9F", "#FF7F45", "#EA9CCB", "#8FD6FF", "#F4F6F8", "#7E858F")  # the same hues
 CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 STYLES = {
     "token_od": (BLUE, "circle"),
