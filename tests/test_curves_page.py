@@ -37,7 +37,8 @@ def label(elements, text):
 
 def fill(at, **more):
     """The synthetic form with a tiny experiment."""
-    label(at.number_input, "Sentences N").set_value(40)
+    for name, usual in (("Sentences N", 40), ("Dimension d", 10), ("Classes L", 20)):
+        label(at.number_input, name).set_value(more.get(name.split()[0].lower(), usual))
     label(at.text_input, "Budgets n").set_value(more.get("budgets", "5,20"))
     label(at.number_input, "Runs").set_value(2)
     label(at.multiselect, "Selectors").set_value(["uniform", "longest"])
@@ -206,6 +207,7 @@ class TestJob:
             ({"budgets": "50"}, "The budget of 50 sentences is above the pool of 40"),
             ({"settings": "magic.x=1"}, "--set speaks of 'magic'"),
             ({"settings": "uniform"}, "--set takes SELECTOR.NAME=VALUE"),
+            ({"sentences": 100_000, "dimension": 512, "classes": 1_000}, "lower --sentences, --dimension or --classes"),
         ],
     )
     def test_bad_parameters_get_one_sentence_and_no_button(self, more, sentence):
@@ -224,7 +226,7 @@ class TestJob:
         done = command_line("curves", "timing", "--sentences", 30, "--budgets", "5,10", "--box", 5, "--out", folder)
         assert done.returncode == 0, done.stderr
         at = open_page("curves", result="aaaaaaaaaaaa")
-        assert "10 picks: the fast greedy" in text_of(at)
+        assert "10 picks take the fast greedy" in text_of(at)
         assert "fishersft curves timing --sentences 30 --budgets 5,10 --box 5" in [c.value for c in at.code]
 
 
