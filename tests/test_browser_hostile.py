@@ -89,9 +89,10 @@ def attacked(beacon, tmp_path_factory):
     path, model = folder / f"{MARKUP} :red[f] $f$ \u202ef.jsonl", folder / f"<b>m</b> :red[m] $m$ {MARKUP}"
     path.write_text("".join(json.dumps(row) + "\n" for row in made(address)), encoding="utf-8")
     shutil.copytree(bundle.asset("mini"), model)
-    write = lambda cell, k: ANSWERED.format(
-        beacon=address, end="w" * 3_000 if k % 2 else f"{cell} {HOSTILE[k % len(HOSTILE)][:200]}"
-    )
+
+    def write(cell, k):
+        return ANSWERED.format(beacon=address, end="w" * 3_000 if k % 2 else f"{cell} {HOSTILE[k % len(HOSTILE)][:200]}")
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FISHERSFT_HOME", str(home))
         corpus = load_corpus(str(path))
