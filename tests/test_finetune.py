@@ -1,6 +1,7 @@
 """Fine-tuning: it trains what the design counts, resumes exactly, and says plainly when it cannot go on."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,12 @@ def test_a_loss_that_is_no_number_stops_the_training_and_says_which(model, examp
         model.network.transformer.ln_f.weight.fill_(float("nan"))
     with pytest.raises(TrainingError, match=r"uniform-50-s1 diverged: the loss at step 1 of 8 .* Lower --learning-rate"):
         finetune(model, examples, QUICK, workspace=tmp_path, what="uniform-50-s1")
+
+
+def test_a_loss_far_above_that_of_guessing_stops_the_training_too(model, examples, tmp_path):
+    wild = replace(QUICK, learning_rate=1.0, epochs=20, warmup=0.0)
+    with pytest.raises(TrainingError, match=r"longest-50-s0 diverged: the loss at step \d+ of \d+ is \d\d+ nats a token\. Lower"):
+        finetune(model, examples, wild, workspace=tmp_path, what="longest-50-s0")
 
 
 def test_nothing_to_train_on_is_said(model, tmp_path):
