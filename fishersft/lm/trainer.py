@@ -73,7 +73,7 @@ def train(
         disable_tqdm=True,
         report_to="none",
     )
-    most = DIVERGED * math.log(network.get_input_embeddings().weight.shape[0])
+    most = DIVERGED * math.log(cast(Any, network).get_input_embeddings().weight.shape[0])
     watcher = _watcher(transformers, what, most, checkpoint_seconds, on_progress, on_loss)
     with quiet():
         trainer = transformers.Trainer(
@@ -101,7 +101,7 @@ def _watcher(
     on_progress: Progress | None,
     on_loss: Callable[[int, float], None] | None,
 ) -> Any:
-    """What looks at every step: asks for checkpoints, tells progress, stops a training whose loss is no number or above `most`."""
+    """What looks at every step: asks for checkpoints, tells progress, stops where the loss is no number or above `most`."""
 
     class Watcher(transformers.TrainerCallback):
         first = 0
