@@ -15,7 +15,10 @@ import numpy as np
 from fishersft import Budget, Pool, Store, compare, load_corpus, load_pool, make_selector
 from fishersft.curves.gain import grid
 from fishersft.runs import pictures, pipeline
+from fishersft.runs.comparison import scorer_of
+from fishersft.runs.read_off import draw_paths, pick_path
 
+ORDERS = ("token_od", "sentence_od", "uniform", "longest")
 COMPARED = 120  # sentences that the Compare page opens with
 TARGET = Path(__file__).resolve().parent / "store"
 
@@ -26,7 +29,7 @@ def main() -> None:
     embeddings = pipeline.embed_as("float16", load_corpus("demo"), "mini", store=store)
     pool = Pool(embeddings)
     everything = Budget(sentences=len(pool))
-    for name in ("token_od", "sentence_od", "uniform", "longest"):
+    for name in ORDERS:
         selector = make_selector(name)
         order = pipeline.order(pool, selector, everything, store=store)
         pictures.gain_of(embeddings, order, selector, 0, store=store)
@@ -36,10 +39,21 @@ def main() -> None:
     band = pictures.band(embeddings, len(pool), int(embeddings.tokens.sum()), store=store)
     assert np.array_equal(band.sentences, grid(len(pool)))
     chance(store)
+    along(store)
     for leftover in ("locks", "partial"):
         shutil.rmtree(TARGET / leftover, ignore_errors=True)
     size = sum(f.stat().st_size for f in TARGET.rglob("*") if f.is_file())
     print(f"{TARGET.name}: {size / 1e6:.1f} MB")
+
+
+def along(store: Store) -> None:
+    """The draws, and the picks of the usual selectors, at the budgets that Compare reads off between."""
+    pool = load_pool(load_corpus("demo"), "mini", store=store)
+    scorer = scorer_of(pool)
+    draw_paths(scorer, 0, store=store)
+    for name in ORDERS:
+        selector = make_selector(name)
+        pick_path(scorer, selector, 0, pipeline.order(pool, selector, Budget(sentences=len(pool)), store=store), store=store)
 
 
 def chance(store: Store) -> None:

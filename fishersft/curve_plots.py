@@ -19,7 +19,7 @@ from fishersft.plots import figure, ink, style
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-CROWDED = 1.4  # times the mark before: nearer, a log axis has no room for both labels
+CROWDED = 0.1  # of a log axis: marks that are nearer have no room for both labels on a phone
 ERRORS = ("maximum", "mean")  # what guide lines belong to
 
 
@@ -53,11 +53,31 @@ def error_figure(
     return fig
 
 
+def share_y(figures: Sequence[go.Figure]) -> None:
+    """Give charts that stand side by side one y axis, so that heights can be compared."""
+    every = np.concatenate([np.asarray(t.y, dtype=float) for fig in figures for t in fig.data])
+    low, high = float(every.min()), float(every.max())
+    for fig in figures:
+        if fig.layout.yaxis.type == "log":
+            _mark_y(fig, [every])
+            fig.update_yaxes(range=[np.log10(low / 1.06), np.log10(high * 1.06)])
+        else:
+            fig.update_yaxes(range=[min(0.0, low), 1.04 * high])
+
+
 def sweep_figure(
-    result: Result, over: str, measure: str = "maximum", *, log: bool = False, dark: bool = False, height: int = 420
+    result: Result,
+    over: str,
+    measure: str = "maximum",
+    *,
+    log: bool = False,
+    dark: bool = False,
+    height: int = 420,
+    selectors: Sequence[str] | None = None,
 ) -> go.Figure:
-    """A sweep: one measure against `dimension` or `classes`, a line a selector."""
-    curves = [(name, result.along(over, name, measure)) for name in result.selectors]
+    """A sweep: one measure against `dimension` or `classes`, a line a selector; `selectors` as in `error_figure`."""
+    shown = [s for s in result.selectors if selectors is None or s in selectors]
+    curves = [(name, result.along(over, name, measure)) for name in shown]
     return _lines(curves, log=log, dark=dark, height=height, y_log=log and measure != "log_det")
 
 
@@ -89,7 +109,8 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
     first = curves[0][1]
     fig = _axes(dark, height, first.x_unit, first.y_unit, log, y_log)
     if log or len(first.x) < 6:
-        crowded = np.append(first.x[1:] / first.x[:-1] < CROWDED, False) & log
+        wide = np.log(first.x[-1] / first.x[0]) if log else np.inf
+        crowded = np.append(np.diff(np.log(first.x)) < CROWDED * wide, False) & log
         texts = ["" if c else f"{x:,}" for x, c in zip(first.x, crowded, strict=True)]
         fig.update_xaxes(tickvals=first.x.tolist(), ticktext=texts, tickangle=0)
     if y_log:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from fishersft.ui import advice, cached, compare, compare_numbers, compare_view, frame, kept_sets, transfer
+from fishersft.ui import advice, compare, compare_numbers, compare_view, frame, kept_sets, transfer
 
 with frame.page(
     "compare",
@@ -16,8 +16,7 @@ with frame.page(
     ready = compare_view.computed(pool, asked, seed)
     if len(ready) >= compare_view.LEAST:
         n = compare_view.budget_slider(pool, ready, seed)
-        compare_view.score_draws(pool, ready[0], n, seed)
-        found = cached.comparison(pool, ready, n, equal, seed)
+        found = compare_view.compared(pool, ready, n, equal, seed)
         view = compare_view.View(opened.choice, opened.corpus, pool, ready, seed, equal, n, found)
 
         compare.maps_panel(view, visitor)

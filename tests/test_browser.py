@@ -93,7 +93,7 @@ def page(browser):
 def settle(page):
     """Wait until the script has been idle for a moment."""
     quiet = 0
-    for _ in range(300):
+    for _ in range(800):
         page.wait_for_timeout(150)
         state = page.locator('[data-testid="stApp"]').first.get_attribute("data-test-script-state")
         busy = page.locator('[data-testid="stStatusWidget"], [data-testid="stSkeleton"]').count()

@@ -12,7 +12,9 @@ from fishersft.commands.curve_tables import markdown
 from fishersft.commands.curves import curves
 from fishersft.curve_plots import error_figure, sweep_figure, timing_figure
 from fishersft.curves.experiment import Experiment
+from fishersft.curves.fits import fits_of
 from fishersft.curves.result import MEASURES, read_result
+from fishersft.curves.standing import constant_sentence, standing_of, three, worth_sentence
 from fishersft.curves.sweep import Sweep
 from fishersft.curves.synthetic import Synthetic
 from fishersft.curves.timing import evaluations, time_greedy
@@ -87,6 +89,16 @@ def test_the_markdown_table_says_maximum_and_mean(folder):
     assert f"| 20 | {worst:.3g} ({mean:.3g}) |" in markdown(result)
 
 
+def test_what_is_read_off_the_curves_is_told_in_words_under_the_tables(folder):
+    result = read_result(folder)
+    fits, told = fits_of(result), markdown(result)
+    for sentence in (standing_of(result).sentence(), worth_sentence(result, fits), constant_sentence(result, fits)):
+        assert sentence
+        assert sentence in told
+    slope = fits.slopes["uniform"]
+    assert f"| Uniform | {three(slope.value)} ({three(slope.low)} to {three(slope.high)}) |" in told
+
+
 @pytest.mark.parametrize(
     ("world", "changes"),
     [
@@ -131,7 +143,8 @@ def test_a_figure_has_a_line_a_band_and_guides(folder):
     result = read_result(folder)
     figure = error_figure(result)
     names = [t.name for t in figure.data if t.showlegend is not False]
-    assert names == ["TokenOD", "Uniform", "slope -0.5", "slope -0.3", "shape of the bound, c dL/√n, c fitted"]
+    c = three(fits_of(result).constant)
+    assert names == ["TokenOD", "Uniform", "slope -0.5", "slope -0.3", f"the bound's shape, {c}·dL/√n, {c} fitted"]
     line = next(t for t in figure.data if t.name == "TokenOD")
     curve = result.curve("token_od")
     np.testing.assert_allclose(line.y, curve.mean)

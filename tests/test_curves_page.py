@@ -82,10 +82,13 @@ class TestShipped:
         assert "the highest log det gained (nats) is TokenOD's" in plain(at)
         assert not at.exception
 
-    def test_curves_can_be_left_out_and_guides_put_in(self):
-        at = open_page("curves", experiment="Synthetic", guides="true")
+    def test_curves_and_guides_can_be_left_out(self):
+        at = open_page("curves", experiment="Synthetic")
         names = [t.get("name") for t in figure(at)["data"] if t.get("name")]
         assert {"slope -0.5", "slope -0.3"} <= set(names)
+        assert any("fitted" in name for name in names)
+        without = [t.get("name", "") for t in figure(open_page("curves", experiment="Synthetic", guides="false"))["data"]]
+        assert not any("slope" in name or "fitted" in name for name in without)
         next(p for p in at.pills if p.label == "Selectors").set_value(["uniform"]).run()
         assert [t["name"] for t in figure(at)["data"] if t.get("name") and "slope" not in t["name"]][:1] == ["Uniform"]
 

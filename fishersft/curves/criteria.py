@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from fishersft.design.information import design_matrix, log_det
 from fishersft.design.matched import second_moment
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.statistics import TokenStatistics
+
+if TYPE_CHECKING:
+    import torch
 
 CRITERIA = {
     "sentences": "sentences",
@@ -93,6 +97,13 @@ class Scorer:
     def moment(self) -> np.ndarray:
         """(d, d) the pool's second moment, with MatchedOD's ridge."""
         return second_moment(Blocks(self.embeddings.values, self.embeddings.offsets, None, self.device), RIDGE)
+
+    @cached_property
+    def pool_moment(self) -> torch.Tensor:
+        """(d, d) mean of x x^T over the pool's rows, float64."""
+        import torch
+
+        return torch.from_numpy(second_moment(Blocks(self.embeddings.values, self.embeddings.offsets, None, self.device), 0.0))
 
     def __call__(self, positions: np.ndarray, bound: float = np.nan) -> Scores:
         """The scores of the records at `positions`; `bound` as `bound_at` gives it."""

@@ -119,8 +119,11 @@ def guide(result: Result, selector: str, slope: float, measure: str = "maximum")
 def bound_shape(result: Result) -> Curve:
     """c d L / sqrt(n) with c fitted to the reference's maximum error."""
     d, L = result.point
-    y = _constant(result) * d * L / np.sqrt(result.spent())
-    return Curve("shape of the bound, c dL/√n, c fitted", result.budgets, y, result.unit, "maximum prediction error")
+    c, root = _constant(result), "√n" if result.equal == "sentences" else "√tokens"
+    y = c * d * L / np.sqrt(result.spent())
+    return Curve(
+        f"the bound's shape, {c:.3g}·dL/{root}, {c:.3g} fitted", result.budgets, y, result.unit, "maximum prediction error"
+    )
 
 
 def _constant(result: Result) -> float:

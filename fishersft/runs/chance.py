@@ -6,7 +6,7 @@ Two bands stand beside every comparison: draws of as many sentences, and draws o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
 import numpy as np
@@ -29,6 +29,14 @@ def drawn(tokens: np.ndarray, equal: str, amount: int, draws: int, seed: int) ->
     if equal == "sentences":
         return [o[:amount] for o in orders]
     return [o[: max(1, int(within_tokens(tokens[o], np.array([amount]))[0]))] for o in orders]
+
+
+def shared_by(
+    tokens: np.ndarray, picks: Mapping[str, np.ndarray], equal: str, amount: int, draws: int, seed: int
+) -> dict[str, tuple[int, ...]]:
+    """By name, how many of its picks (positions) each random draw holds too."""
+    found = drawn(tokens, equal, amount, draws, seed)
+    return {name: tuple(len(np.intersect1d(some, one)) for one in found) for name, some in picks.items()}
 
 
 def chance(

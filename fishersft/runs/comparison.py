@@ -6,7 +6,7 @@ One model may choose and another score (`score_pool`).  What the numbers say in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from fishersft.curves.criteria import CRITERIA, Scorer, Scores, bound_at, jaccard
 from fishersft.errors import ParameterError
 from fishersft.runs import pipeline
-from fishersft.runs.chance import chance, drawn, whole_pool
+from fishersft.runs.chance import chance, shared_by, whole_pool
 from fishersft.runs.differences import describe, short
 from fishersft.runs.store import Store
 from fishersft.runs.transfer import check_same_corpus, order_under
@@ -75,6 +75,7 @@ class Comparison:
         at_home: chosen by `score_model` itself, where there is one.
         shared_by_chance: by selector name, how many of its picks each random draw holds too, at the budget that is equal.
         topic: the column that topics are counted in, with how many values the pool has; ("", 0) without one.
+        read_off: 0 where this budget was scored; else at how many others, between which it is read off (`read_off`).
     """
 
     corpus: str
@@ -91,6 +92,7 @@ class Comparison:
     at_home: dict[str, Selection]
     shared_by_chance: dict[str, tuple[int, ...]]
     topic: tuple[str, int]
+    read_off: int = 0
 
     @property
     def chosen(self) -> tuple[Row, ...]:
@@ -231,7 +233,7 @@ def compare(
     model, score_model = (str(p.embeddings.facts.get("model", "")) for p in (pool, under))
 
     def row(selector: Selector, taken: Selection, by: str, note: str = "") -> Row:
-        return Row(selector.name, _label(selector, seed) + note, (scorer(taken.order.positions, bound),), by)
+        return Row(selector.name, label_of(selector, seed) + note, (scorer(taken.order.positions, bound),), by)
 
     lines = [row(s, selections[s.name], model) for s in selectors]
     lines += [row(s, at_home[s.name], score_model, f", chosen by {short(score_model)}") for s in selectors if score_pool]
@@ -260,13 +262,9 @@ def compare(
         pool=whole_pool(scorer, store=store),
         selections=selections,
         at_home=at_home,
-        shared_by_chance={
-            name: tuple(
-                len(np.intersect1d(s.order.positions, some))
-                for some in drawn(under.tokens, equal, spent if equal == "tokens" else len(first), draws, seed)
-            )
-            for name, s in selections.items()
-        },
+        shared_by_chance=shared_by(
+            under.tokens, positions_of(selections), equal, spent if equal == "tokens" else len(first), draws, seed
+        ),
         topic=(column, 0 if topics is None else len(set(topics.tolist()))),
     )
 
@@ -285,7 +283,13 @@ def topics_of(pool: Pool) -> tuple[str, np.ndarray | None]:
     return column, pool.corpus.fields[column].map(str).to_numpy()[pool.index]
 
 
-def _label(selector: Selector, seed: int) -> str:
+def positions_of(selections: Mapping[str, Selection]) -> dict[str, np.ndarray]:
+    """The picks of selections by name."""
+    return {name: taken.order.positions for name, taken in selections.items()}
+
+
+def label_of(selector: Selector, seed: int) -> str:
+    """A selector as a table names it: with the seed where it draws."""
     return f"{selector.label}, seed {seed}" if selector.random else selector.label
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from fishersft import explain
 from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus, Text
-from fishersft.curves.criteria import Scorer
 from fishersft.curves.gain import log_det_at
 from fishersft.design import along
 from fishersft.design.along import Walk
@@ -23,7 +22,6 @@ from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.lm.reader import rows_of
 from fishersft.projection import project
 from fishersft.runs import pictures, pipeline
-from fishersft.runs.comparison import Comparison, compare, scorer_of, topics_of
 from fishersft.runs.evidence import Evidence, gather
 from fishersft.runs.readings import StoredReadings
 from fishersft.runs.selections import load_selection
@@ -101,8 +99,6 @@ def layout(choice: Choice) -> Plan:
 
 @st.cache_resource(max_entries=4, show_spinner="Timing the model on one batch …")
 def _speed(fingerprint: str, length: int, _model: CausalLM) -> float:
-    import time
-
     import torch
 
     ids = torch.zeros((max(1, BATCH_TOKENS // length), length), dtype=torch.long)
@@ -293,42 +289,3 @@ def pieces(corpus_print: str, model_print: str, index: int, _corpus: Corpus, _fo
 def evidence() -> Evidence:
     """What was measured of the selectors and ships with the package."""
     return gather()
-
-
-@st.cache_resource(max_entries=4, show_spinner="Asking the model how well it predicts each token, once a corpus and model …")
-def _scorer(key: str, topics: str, _pool: Pool) -> Scorer:
-    return scorer_of(_pool)
-
-
-def scorer(pool: Pool) -> Scorer:
-    """What scores selections from a pool; the model is asked only where its losses are not in the store."""
-    return _scorer(pool.embeddings.key, _topics(pool), pool)
-
-
-def comparison(
-    pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int, under: Pool | None = None
-) -> Comparison:
-    """`fishersft.compare`, the first selector being the reference."""
-    score_key = under.embeddings.key if under else ""
-    return _comparison(pool.embeddings.key, score_key, _topics(pool), selectors, n, equal, seed, pool, under)
-
-
-@st.cache_resource(max_entries=16, show_spinner="Scoring the selections …")
-def _comparison(
-    key: str,
-    score_key: str,
-    topics: str,
-    selectors: tuple[Selector, ...],
-    n: int,
-    equal: str,
-    seed: int,
-    _pool: Pool,
-    _under: Pool | None,
-) -> Comparison:
-    return compare(_pool, selectors, Budget(sentences=n), equal=equal, seed=seed, score_pool=_under)
-
-
-def _topics(pool: Pool) -> str:
-    """Names the column that topics are counted in: metadata is not in a corpus' fingerprint."""
-    column, values = topics_of(pool)
-    return column if values is None else f"{column} {hashlib.sha256('|'.join(values).encode()).hexdigest()}"

@@ -14,7 +14,7 @@ from fishersft import compare_plots
 from fishersft.compare_plots import Named
 from fishersft.runs.differences import describe
 from fishersft.sentence_map import MOST_POINTS, Points, Window, window_of
-from fishersft.ui import bound, cached, components, learn
+from fishersft.ui import bound, cached, components, learn, linked_maps
 from fishersft.ui.compare_view import View
 from fishersft.ui.session import Session
 from fishersft.ui.theme import dark
@@ -26,7 +26,7 @@ TEXT_WIDTH = 400
 
 
 def maps_panel(view: View, session: Session) -> None:
-    """The selections on maps with the same axes; a lasso on one lights the same records on all."""
+    """The selections on maps with the same axes, that move together; a lasso on one lights the same records on all."""
     left, middle, right = st.columns([3, 2, 4], vertical_alignment="bottom")
     how = bound.segmented(
         "Maps", MAPS, "maps", place=left, help="One map a selector, side by side; or the first two selectors on one large map."
@@ -47,6 +47,8 @@ def maps_panel(view: View, session: Session) -> None:
         for column, (selector, other) in zip(st.columns(each_row, gap="medium"), shown[start : start + each_row], strict=False):
             with column:
                 _map(view, session, selector, other, xy, lit, window, kind, together=together)
+    if not together:
+        linked_maps.link("compare-map-")
     sampled = len(view.pool) > MOST_POINTS
     one, two = (s.label for s in view.named[:2])
     stars = "both selectors share" if together else f"{one} shares (on its own map: that {two} shares)"
@@ -174,7 +176,7 @@ def records_panel(view: View, session: Session) -> None:
     table = pd.DataFrame({"record": records})
     for selector in view.named:
         rank = view.ranks[selector.name][cut]
-        table[f"pick of {selector.label}"] = pd.array([int(r) if r else None for r in rank], dtype="Int64")
+        table[selector.label] = pd.array([int(r) if r else None for r in rank], dtype="Int64")
     table["tokens"] = view.pool.tokens[cut]
     for column in view.corpus.categories[:2]:
         table[f" {column}"] = components.cells(view.corpus.fields[column].iloc[records])
@@ -191,11 +193,7 @@ def records_panel(view: View, session: Session) -> None:
         row_height=34,
         placeholder="",
         alt=f"Records picked: {show}",
-        column_config={
-            "record": st.column_config.NumberColumn("record", width=70, help="Number in the corpus, from 0."),
-            "tokens": st.column_config.NumberColumn("tokens", width=70, help="Trained tokens."),
-            "text": st.column_config.TextColumn("text", width="large"),
-        },
+        column_config=_columns(view),
     )
     row = st.container(horizontal=True, vertical_alignment="center")
     row.caption(
@@ -205,6 +203,26 @@ def records_panel(view: View, session: Session) -> None:
     )
     if session.record is not None and view.position_of(session.record) is not None:
         row.page_link("pages/explore.py", label=f"Why record {session.record:,}?", icon=":material/help:")
+
+
+def _columns(view: View) -> dict[str, Any]:
+    """Numbers as narrow as they are, the rest for the text."""
+    narrow = components.NARROW
+    ranks = {
+        s.label: st.column_config.NumberColumn(
+            width=narrow["category"], help=f"Its pick of {s.label}, from 1; blank: not picked."
+        )
+        for s in view.named
+    }
+    categories = {f" {column}": st.column_config.TextColumn(width=narrow["category"]) for column in view.corpus.categories[:2]}
+    others = ["record", "tokens", *["category"] * (len(ranks) + len(categories))]
+    return {
+        "record": st.column_config.NumberColumn("record", width=narrow["record"], help="Number in the corpus, from 0."),
+        "tokens": st.column_config.NumberColumn("tokens", width=narrow["tokens"], help="Trained tokens."),
+        "text": st.column_config.TextColumn("text", width=components.text_width(*others)),
+        **ranks,
+        **categories,
+    }
 
 
 def downloads(view: View, score_model: str) -> None:

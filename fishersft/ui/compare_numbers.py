@@ -13,7 +13,7 @@ from fishersft.curves.gain import Curve, band_curve
 from fishersft.runs.chance import drawn
 from fishersft.runs.comparison import OWN, Row
 from fishersft.runs.differences import number, span, standing
-from fishersft.ui import bound, cached, components, learn
+from fishersft.ui import bound, cached, components, learn, scored
 from fishersft.ui.compare_view import View
 from fishersft.ui.theme import dark
 
@@ -116,7 +116,7 @@ def spreads_panel(view: View) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         _spread(view, "Length", "trained tokens a sentence", view.pool.tokens.astype(float), draws, log=False)
-        statistics = cached.scorer(view.pool).statistics
+        statistics = scored.scorer(view.pool).statistics
         if statistics is not None:
             _spread(
                 view, "Perplexity before any tuning", "perplexity of a sentence", np.exp(statistics.mean_losses), draws, log=True
@@ -145,7 +145,7 @@ def _spread(view: View, title: str, unit: str, values: np.ndarray, draws: list[n
 
 
 def _topics(view: View, draws: list[np.ndarray]) -> None:
-    topics = cached.scorer(view.pool).topics
+    topics = scored.scorer(view.pool).topics
     column, _ = view.found.topic
     if topics is None:
         st.markdown("**Topics**")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -13,8 +13,9 @@ from fishersft.compare_plots import Named
 from fishersft.corpus.records import Corpus
 from fishersft.runs.chance import chance, is_kept
 from fishersft.runs.comparison import LEAST_DRAWS, Comparison
+from fishersft.runs.read_off import POINTS, draw_paths
 from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
-from fishersft.ui import bound, cached, components, learn
+from fishersft.ui import bound, cached, components, learn, scored
 from fishersft.ui.parameters import parameters
 from fishersft.ui.session import Choice, Session, write_value
 
@@ -23,6 +24,7 @@ LEAST, MOST = 2, 4
 UNITS = ("sentences", "tokens")
 AT_ONCE = 4.0  # seconds of computing that nobody needs to be asked for
 DRAWS_AT_ONCE = 25.0
+ALONG_SHARE = 0.3  # of scoring a selection by itself: what one more budget of a path costs, as measured on the demo
 
 
 @dataclass(frozen=True)
@@ -172,31 +174,76 @@ def budget_slider(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> int
     return bound.slide(f"Budget: sentences of {selectors[0].label}", 1, most, usual, "budget", said)
 
 
-def score_draws(pool: Pool, selector: Selector, n: int, seed: int) -> None:
-    """Make sure that the random draws at this budget are scored; long work waits for a button."""
+def compared(pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int) -> Comparison:
+    """The selections beside chance: exact where this budget was scored, else read off between budgets that were.
+
+    The draws are scored at those once; long work waits for a button.
+    """
+    spent = _scored_exactly(pool, selectors[0], n, seed)
+    if spent is None:
+        return scored.comparison(pool, selectors, n, equal, seed)
+    draws = scored.draw_paths(pool, seed)
+    if draws is None:
+        _score_draws(pool, seed, n)
+        draws = scored.draw_paths(pool, seed)
+        assert draws is not None
+    found = scored.read_between(pool, selectors, n, equal, seed, draws)
+    row = st.container(horizontal=True, vertical_alignment="center", key="read-off")
+    about = _time(pool, n) * LEAST_DRAWS * 2
+    row.caption(
+        f"This budget lies between the {found.read_off} that were scored: log det, leverage, radius and Stein's loss are read "
+        "off between them, for picks and random draws. Everything else is exact."
+    )
+    if row.button(f"Score it exactly, about {components.duration(about)}", icon=":material/straighten:", key="exactly"):
+        _score_exactly(pool, (("sentences", n), ("tokens", spent)), seed)
+        st.rerun()
+    return found
+
+
+def _scored_exactly(pool: Pool, selector: Selector, n: int, seed: int) -> int | None:
+    """None where the draws at this budget are scored, or the pool is so small that they soon are; else the tokens spent."""
     order = cached.order_now(pool, selector, seed if selector.random else 0)
     spent = int(selector.cut(pool, order, Budget(sentences=n), seed).tokens.sum())
-    scorer = cached.scorer(pool)
+    scorer = scored.scorer(pool)
     wanted = (("sentences", n), ("tokens", spent))
-    missing = [(k, a) for k, a in wanted if not is_kept(scorer, k, a, draws=LEAST_DRAWS, seed=seed)]
-    if not missing:
-        return
-    scorer(order.positions[:n])  # what is computed once for a pool is not timed
-    started = time.perf_counter()
-    scorer(order.positions[:n])
-    about = (time.perf_counter() - started) * LEAST_DRAWS * len(missing)
+    if len(pool) <= POINTS or all(is_kept(scorer, k, a, draws=LEAST_DRAWS, seed=seed) for k, a in wanted):
+        return None
+    return spent
+
+
+def _time(pool: Pool, n: int) -> float:
+    """Seconds that one selection takes to score."""
+    return scored.scoring_time(pool.embeddings.key, "", scored.scorer(pool), np.arange(min(n, len(pool))))
+
+
+def _score_draws(pool: Pool, seed: int, n: int) -> None:
+    """Score the random draws along themselves, once for a corpus, a model and a seed."""
+    about = _time(pool, n) * LEAST_DRAWS * POINTS * ALONG_SHARE
     place = st.empty()
     if about > DRAWS_AT_ONCE:
         with place.container(border=True):
             st.markdown("Nothing is compared here without chance beside it, and these random draws are not scored yet.")
-            if not st.button(f"Score them, about {components.duration(about)}", type="primary", icon=":material/casino:"):
+            label = f"Score them at {POINTS} budgets, about {components.duration(about)}, once"
+            if not st.button(label, type="primary", icon=":material/casino:"):
                 st.stop()
-    said = f"Scoring {LEAST_DRAWS * len(missing)} random draws at this budget, about {components.duration(about)}"
+    said = f"Scoring {LEAST_DRAWS} random draws at {POINTS} budgets, about {components.duration(about)}, once"
     bar = place.progress(0.0, f"{said} …")
-    for k, (equal, amount) in enumerate(missing):
+
+    def report(done: int, total: int) -> None:
+        bar.progress(done / total, f"{said}: {done} draws done")
+
+    draw_paths(scored.scorer(pool), seed, on_progress=report)
+    place.empty()
+
+
+def _score_exactly(pool: Pool, wanted: Iterable[tuple[str, int]], seed: int) -> None:
+    """Score the random draws at one budget."""
+    said = f"Scoring {2 * LEAST_DRAWS} random draws at this budget"
+    bar = st.progress(0.0, f"{said} …")
+    for k, (equal, amount) in enumerate(wanted):
 
         def report(done: int, total: int, k: int = k) -> None:
-            bar.progress((k + done / total) / len(missing), f"{said}: {k * total + done:,} done")
+            bar.progress((k + done / total) / 2, f"{said}: {k * total + done:,} done")
 
-        chance(scorer, equal, amount, draws=LEAST_DRAWS, seed=seed, on_progress=report)
-    place.empty()
+        chance(scored.scorer(pool), equal, amount, draws=LEAST_DRAWS, seed=seed, on_progress=report)
+    bar.empty()

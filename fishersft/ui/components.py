@@ -20,6 +20,8 @@ from fishersft.visible import visible_text as visible_text
 LONGEST_TOKEN = 80
 MAP = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "toImage"]}
 STILL = {"displayModeBar": False}
+NARROW = {"pick": 56, "record": 68, "gain": 92, "tokens": 68, "category": 96}  # pixels of a table's columns that are not text
+TABLE = 1_250  # pixels that a table fills on a wide screen; what is left over is dealt out evenly, so there should be little
 PICTURES = ("png", "svg")
 
 
@@ -180,6 +182,11 @@ def clear_lasso(session: Session) -> None:
     """Forget the set, and what is drawn on the maps."""
     session.hold()
     session.generation += 1
+
+
+def text_width(*others: str) -> int:
+    """Pixels for the text of a table beside other columns, by their names in `NARROW`."""
+    return max(420, TABLE - sum(NARROW[name] for name in others))
 
 
 def cells(values: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,15 +103,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
         row_height=34,
         placeholder="",
         alt="The selected sentences in the order they were picked" if show == "picks" else "Sentences of the pool",
-        column_config={
-            "pick": st.column_config.NumberColumn("pick", width=60, help="Place in the order; blank where not selected."),
-            "record": st.column_config.NumberColumn("record", width=70, help="Number in the corpus, from 0."),
-            "gain": st.column_config.NumberColumn(
-                "gain (nats)", width=90, format="%.2f", help="log det gained when it was picked."
-            ),
-            "tokens": st.column_config.NumberColumn("tokens", width=70, help="Trained tokens."),
-            "text": st.column_config.TextColumn("text", width="large"),
-        },
+        column_config=_columns(view),
     )
     picked = int((view.rank[positions] > 0).sum())
     st.caption(
@@ -118,6 +111,28 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
         + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
     )
     return held
+
+
+def _columns(view: View) -> dict[str, Any]:
+    """Numbers as narrow as they are, the rest for the text."""
+    narrow = components.NARROW
+    categories = [f" {column}" for column in view.corpus.categories[:2]]
+    others = [
+        "pick",
+        "record",
+        "tokens",
+        *(["gain"] if view.selector.name == "token_od" else []),
+        *["category"] * len(categories),
+    ]
+    number = st.column_config.NumberColumn
+    return {
+        "pick": number("pick", width=narrow["pick"], help="Place in the order; blank where not selected."),
+        "record": number("record", width=narrow["record"], help="Number in the corpus, from 0."),
+        "gain": number("gain (nats)", width=narrow["gain"], format="%.2f", help="log det gained when it was picked."),
+        "tokens": number("tokens", width=narrow["tokens"], help="Trained tokens."),
+        **{name: st.column_config.TextColumn(width=narrow["category"]) for name in categories},
+        "text": st.column_config.TextColumn("text", width=components.text_width(*others)),
+    }
 
 
 def _table(view: View, positions: np.ndarray) -> pd.DataFrame:

@@ -26,6 +26,15 @@ def honour_base() -> None:
         st.rerun()
 
 
+def light_on_paper() -> None:
+    """A dark page is printed dark on white: turned round as a whole, hues kept, since charts bring their own colours."""
+    if dark():
+        turned = (
+            ".stApp { background: #000 !important; filter: invert(1) hue-rotate(180deg); } body { background: #fff !important; }"
+        )
+        st.html(f"<style>@media print {{ {turned} }}</style>")
+
+
 def dark() -> bool:
     """Whether this visitor sees the dark variant."""
     base = config.get_option("theme.base")

@@ -13,7 +13,7 @@ from fishersft.runs import pipeline
 from fishersft.runs.comparison import Comparison
 from fishersft.runs.differences import describe, number, short, span
 from fishersft.selectors import Budget, Pool
-from fishersft.ui import cached, compare_view, components
+from fishersft.ui import cached, compare_view, components, scored
 from fishersft.ui import corpus as corpus_panels
 from fishersft.ui.compare_view import View
 from fishersft.ui.session import Session, public, write_value
@@ -84,7 +84,7 @@ def _found(view: View, under: Pool) -> Comparison | None:
         row.caption(f"{labels} must also choose with that model, {how_long}, once: that is what the transfer is measured by.")
         if not go:
             return None
-    return cached.comparison(*args)
+    return scored.comparison(*args)
 
 
 def _table(found: Comparison) -> None:

@@ -1,0 +1,202 @@
+"""A comparison at any budget, read off between budgets that were scored: for a screen that follows the budget as it moves.
+
+Every draw, and every selector's order, is scored once along itself (`criteria_along`) at the budgets of `grid` and kept in the
+store.  Sentences, tokens, perplexity, topics and overlaps are exact at any budget; the other criteria are read off a monotone
+curve through the budgets scored.  `compare` scores one budget exactly; what this module gives says that it is read off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fishersft.curves.criteria import Scorer, Scores
+from fishersft.curves.criteria_along import scores_along
+from fishersft.curves.gain import draw_orders, grid, within_tokens
+from fishersft.runs.chance import shared_by, whole_pool
+from fishersft.runs.comparison import LEAST_DRAWS, Comparison, Row, label_of, positions_of, topics_of
+from fishersft.runs.pipeline import order_recipe
+from fishersft.runs.store import Recipe, Store, cached_arrays
+from fishersft.selectors import Budget, Order, Pool, Selector
+
+ALONG = "along"
+POINTS = 40  # budgets that are scored; a pool of as many records has no budget in between
+READ_OFF = (
+    "log_det",
+    "worst_leverage",
+    "mean_leverage",
+    "radius",
+    "sentence_log_det",
+    "fisher_log_det",
+    "stein_loss",
+)
+FALLING = ("worst_leverage", "mean_leverage", "stein_loss")  # over orders of magnitude: their logarithms are read off
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Path:
+    """One order under every criterion, at some of its budgets.
+
+    Attributes:
+        order: positions.
+        at: (k,) the budgets scored, in sentences.
+        scored: criterion to its (k,) values.
+    """
+
+    scorer: Scorer
+    order: np.ndarray
+    at: np.ndarray
+    scored: dict[str, np.ndarray] = field(repr=False)
+
+    @cached_property
+    def tokens(self) -> np.ndarray:
+        """(N,) trained tokens of the first 1, 2, ... picks."""
+        return np.cumsum(self.scorer.embeddings.tokens[self.order])
+
+    @cached_property
+    def _losses(self) -> np.ndarray | None:
+        s = self.scorer.statistics
+        each = self.scorer.embeddings.tokens[self.order]
+        return None if s is None else np.cumsum(s.mean_losses[self.order].astype(np.float64) * each)
+
+    @cached_property
+    def _new_topics(self) -> np.ndarray | None:
+        """At which picks a topic is met for the first time."""
+        topics = self.scorer.topics
+        return None if topics is None else np.sort(np.unique(topics[self.order], return_index=True)[1])
+
+    @cached_property
+    def _curve(self) -> Any:
+        from scipy.interpolate import PchipInterpolator
+
+        lines = [np.log(np.maximum(self.scored[n], 1e-300)) if n in FALLING else self.scored[n] for n in READ_OFF]
+        known = np.stack([np.where(np.isfinite(line), line, 0.0) for line in lines], axis=1)
+        return PchipInterpolator(np.log(self.at), known) if len(self.at) > 1 else lambda _: known[0]
+
+    def within(self, tokens: int) -> int:
+        """How many picks fit into so many tokens, at least one."""
+        return max(1, int(within_tokens(self.scorer.embeddings.tokens[self.order], np.array([tokens]))[0]))
+
+    def read(self, n: int, bound: float = np.nan) -> Scores:
+        """The scores of the first n picks; `bound` on f as `criteria.scores` takes it."""
+        read = dict(zip(READ_OFF, np.atleast_1d(self._curve(np.log(n))).tolist(), strict=True))
+        for name in FALLING:
+            read[name] = float(np.exp(read[name]))
+        read = {name: value if np.isfinite(self.scored[name]).all() else np.nan for name, value in read.items()}
+        tokens = int(self.tokens[n - 1])
+        return Scores(
+            sentences=n,
+            tokens=tokens,
+            share_of_optimum=min(1.0, read["log_det"] / bound) if bound > 0 else np.nan,
+            perplexity=np.nan if self._losses is None else float(np.exp(self._losses[n - 1] / tokens)),
+            topics=np.nan if self._new_topics is None else float(np.searchsorted(self._new_topics, n)),
+            **read,
+        )
+
+
+def draw_path(scorer: Scorer, number: int, seed: int, order: np.ndarray, *, store: Store | None = None) -> Path:
+    """The path of one random draw, scored where it is not in the store."""
+    return _path(scorer, order, {"draw": number, "seed": seed}, {}, store)
+
+
+def pick_path(scorer: Scorer, selector: Selector, seed: int, order: Order, *, store: Store | None = None) -> Path:
+    """The path of a selector's order, scored where it is not in the store."""
+    made = {"order": order_recipe(scorer.embeddings, selector, seed).key}
+    return _path(scorer, order.positions, {"top": len(order)}, made, store)
+
+
+def draw_paths(
+    scorer: Scorer, seed: int, *, draws: int = LEAST_DRAWS, store: Store | None = None, on_progress: Tell | None = None
+) -> tuple[Path, ...]:
+    """The paths of all draws, the very draws of `chance`."""
+    found = []
+    for k, order in enumerate(draw_orders(len(scorer.embeddings), draws, seed)):
+        found.append(draw_path(scorer, k, seed, order, store=store))
+        if on_progress:
+            on_progress(k + 1, draws)
+    return tuple(found)
+
+
+def are_kept(scorer: Scorer, seed: int, *, draws: int = LEAST_DRAWS, store: Store | None = None) -> bool:
+    """Whether all draws are in the store, so that asking for their paths costs nothing."""
+    store = store or Store.default()
+    return all(store.find(_recipe(scorer, {"draw": k, "seed": seed}, {})) is not None for k in reversed(range(draws)))
+
+
+def read_off(
+    pool: Pool,
+    selectors: Sequence[tuple[Selector, Order, Path]],
+    n: int,
+    draws: Sequence[Path],
+    *,
+    equal: str = "sentences",
+    seed: int = 0,
+    bounds: np.ndarray | None = None,
+    whole: Scores | None = None,
+) -> Comparison:
+    """What `compare` gives at a budget of n sentences of the first selector, read off.
+
+    Args:
+        selectors: each with its order and the path of that.
+        draws: paths of the random draws.
+        bounds: (k,) no selection of 1, 2, ... sentences gains more: those that TokenOD kept; without them nothing is proven.
+        whole: the scores of the whole pool, where they are at hand.
+    """
+    scorer = draws[0].scorer
+    first, order, path = selectors[0]
+    own = seed if first.random else 0
+    reference = first.cut(pool, order, Budget(sentences=n), own)
+    spent = int(reference.tokens.sum())
+    bound = float(bounds[n - 1]) if bounds is not None and equal == "sentences" and n <= len(bounds) else np.nan
+    model = str(pool.embeddings.facts.get("model", ""))
+    rows, selections = [], {}
+    for selector, order, path in selectors:
+        at = n if equal == "sentences" else min(len(order), path.within(spent))
+        selections[selector.name] = selector.cut(pool, order, Budget(sentences=at), seed if selector.random else 0)
+        rows.append(Row(selector.name, label_of(selector, seed), (path.read(at, bound),), model))
+    for kind, amount in (("sentences", n), ("tokens", spent)):
+        proven = bound if kind == equal else np.nan
+        found = tuple(d.read(n if kind == "sentences" else d.within(spent), proven) for d in draws)
+        rows.append(Row("", f"Uniform, {amount:,} {kind}, {len(draws)} draws", found))
+    column, topics = topics_of(pool)
+    return Comparison(
+        corpus=pool.corpus.name if pool.corpus else "",
+        model=model,
+        score_model="",
+        equal=equal,
+        reference=first.name,
+        seed=seed,
+        draws=len(draws),
+        sigma2=scorer.sigma2,
+        rows=tuple(rows),
+        pool=whole or whole_pool(scorer),
+        selections=selections,
+        at_home={},
+        shared_by_chance=shared_by(
+            pool.tokens, positions_of(selections), equal, spent if equal == "tokens" else n, len(draws), seed
+        ),
+        topic=(column, 0 if topics is None else len(set(topics.tolist()))),
+        read_off=len(draws[0].at),
+    )
+
+
+def _path(scorer: Scorer, order: np.ndarray, about: dict[str, Any], made: dict[str, str], store: Store | None) -> Path:
+    at = grid(len(order), POINTS)
+
+    def compute() -> dict[str, np.ndarray]:
+        found = list(scores_along(scorer, order, at))
+        return {name: np.array([getattr(s, name) for s in found], dtype=np.float64) for name in READ_OFF}
+
+    store = store or Store.default()
+    recipe = _recipe(scorer, about, made)
+    return Path(scorer, order, at, cached_arrays(store, recipe, compute) if scorer.embeddings.key else compute())
+
+
+def _recipe(scorer: Scorer, about: dict[str, Any], made: dict[str, str]) -> Recipe:
+    parameters = {**about, "points": POINTS, "sigma2": scorer.sigma2, "statistics": scorer.statistics is not None}
+    return Recipe(ALONG, 1, parameters, {"embeddings": scorer.embeddings.key, **made})
