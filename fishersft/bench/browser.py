@@ -39,9 +39,10 @@ FLAGS = (
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 START = 60.0  # seconds that a server may take to answer
 QUIET = 6  # looks, 0.1 s apart, without another message after which a run is over
+PATIENCE = 120.0  # seconds that one thing on a page may take
 LONGEST = 1_800.0  # seconds that preparing a page may take
 BUSY = '[data-testid="stStatusWidget"], [data-testid="stSkeleton"]'
-SLIDER = '[data-testid="stSlider"] [role="slider"]'
+SLIDER = '[data-testid="stSlider"] input[type="range"]'
 
 
 def chromium() -> str:
@@ -115,7 +116,7 @@ class Visitor:
     def arrive(cls, browser: Browser, **look: Any) -> Visitor:
         context = browser.new_context(viewport={"width": 1440, "height": 1000}, **look)
         page = context.new_page()
-        page.set_default_timeout(LONGEST * 1000)
+        page.set_default_timeout(PATIENCE * 1000)
         visitor = cls(context, page)
         network = context.new_cdp_session(page)
         network.send("Network.enable")
@@ -145,6 +146,11 @@ class Visitor:
             state = app.first.get_attribute("data-test-script-state") if app.count() else ""
             quiet = quiet + 1 if state == "notRunning" and not self.page.locator(BUSY).count() else 0
 
+    @property
+    def budget(self) -> int:
+        """What the slider says."""
+        return int(self.page.locator(SLIDER).first.input_value())
+
     def press(self, key: str = "PageUp") -> int:
         """Move the budget with the keyboard; gives the number of messages sent before."""
         before = len(self.sent)
@@ -153,7 +159,7 @@ class Visitor:
         slider.press(key)
         return before
 
-    def answered(self, before: int, seconds: float = 300.0) -> tuple[float, int]:
+    def answered(self, before: int, seconds: float = PATIENCE) -> tuple[float, int]:
         """Seconds and bytes from the message that a `press` sent to the last one that came back."""
         until, heard, quiet = time.monotonic() + seconds, 0, 0
         while quiet < QUIET:

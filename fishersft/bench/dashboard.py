@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft.bench import machine
-from fishersft.bench.browser import Visitor, browser, server
+from fishersft.bench.browser import LONGEST, Visitor, browser, server
 from fishersft.bench.report import BUSY, table
 from fishersft.bench.texts import write_corpus
 from fishersft.errors import UserError
@@ -207,7 +207,7 @@ class Book:
             self.told("player", 0, 1)
             visitor = Visitor.arrive(self.tabs)
             visitor.page.goto(f"{address}/?{query}&view=player&sentences={min(1_000, points)}")
-            visitor.page.wait_for_selector(".player .now:has-text('Pick')")
+            visitor.page.wait_for_selector(".player .now:has-text('Pick')", timeout=1000 * LONGEST)
             visitor.settle()
             visitor.page.locator(".player .speed").select_option(SPEED)
             visitor.page.get_by_role("button", name="Play", exact=True).click()
@@ -223,7 +223,7 @@ class Book:
         self.told(f"{stage}: preparing", 0, 1)
         visitor = Visitor.arrive(self.tabs)
         visitor.page.goto(address)
-        visitor.page.wait_for_selector(".js-plotly-plot, .st-key-score-draws", state="attached")
+        visitor.page.wait_for_selector(".js-plotly-plot, .st-key-score-draws", state="attached", timeout=1000 * LONGEST)
         visitor.settle()
         for _ in range(2):  # Compare scores its random draws once, behind a button where that takes long
             score = visitor.page.locator(".st-key-score-draws button")
@@ -257,9 +257,8 @@ def crowd(tabs: Browser, address: str, sessions: int, told: Progress, rounds: in
         told("visitors move", r + 1, rounds)
     errors = [f"visitor {k}: {error}" for k, visitor in enumerate(visitors) for error in visitor.errors()]
     for k, visitor in enumerate(visitors):
-        at = int(visitor.page.locator('[data-testid="stSlider"] [role="slider"]').first.get_attribute("aria-valuenow") or 0)
-        if at <= 100 + 5 * k:
-            errors.append(f"visitor {k}: the budget is {at} after {rounds} moves up")
+        if visitor.budget <= 100 + 5 * k:
+            errors.append(f"visitor {k}: the budget is {visitor.budget} after {rounds} moves up")
         visitor.leave()
     return times, errors
 
