@@ -155,7 +155,7 @@ def _offer(of: Opened, asked: Asked) -> None:
         raise JudgeError(f"The server at {asked.base_url[:100]} wants a key: type it above, or put it into {KEY}.")
     sure = _estimate(of, asked, comparisons)
     arguments = asked.arguments(of)
-    st.code(shlex.join(["fishersft", *arguments]), language="bash", wrap_lines=True)
+    components.shell(shlex.join(["fishersft", *arguments]))
     going = any(j.kind == JUDGE and j.out == of.run.folder and not j.ended for j in jobs.jobs())
     if going:
         st.info("A judge is at work on this run; it is shown above.", icon=":material/play_circle:")
