@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fishersft.curves.fits import Fits, fits_of
 from fishersft.curves.result import Result, command_of, label_of
-from fishersft.curves.standing import constant_sentence, odds, standing_of, sweep_sentence, three, with_interval, worth_sentence
+from fishersft.curves.standing import constant_sentence, odds, standing_of, sweep_sentence, three, with_interval, worth_sentences
 
 
 def markdown(result: Result) -> str:
@@ -60,7 +60,7 @@ def _fits(result: Result, fits: Fits) -> list[str]:
 
 def _words(result: Result, fits: Fits) -> list[str]:
     """What a reader is to see in the tables, and what their columns are."""
-    told = [standing_of(result).sentence(), worth_sentence(result, fits), constant_sentence(result, fits)]
+    told = [standing_of(result).sentence(), *worth_sentences(result, fits), constant_sentence(result, fits)]
     columns = (
         f"Slope: of log error on log {'n' if result.equal == 'sentences' else 'tokens'}, interval by a bootstrap over runs. "
         f"Uniform's {result.equal} for the same: how many times as many Uniform needs for this error, read off its curve. "

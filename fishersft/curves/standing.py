@@ -2,7 +2,7 @@
 
     standing = standing_of(result, 200)
     standing.sentence()     "With the tokens of TokenOD's first 200 sentences, the lowest maximum prediction error is ..."
-    worth_sentence(result, fits, 200)       what the reference is worth in Uniform's sentences, and how fast both errors fall
+    worth_sentences(result, fits, 200)      what the reference is worth in Uniform's sentences, and how fast both errors fall
     constant_sentence(result, fits)         what the line of the bound's shape is, and that it is fitted
     alike(result)                           whose lines lie on one another
     sweep_sentence(result, "dimension")     the same of a sweep: how the error grows, and who stands where at its ends
@@ -98,10 +98,10 @@ def nearest(result: Result, n: int | None = None) -> int:
     return int(np.argmin(np.abs(np.log(result.budgets) - np.log(USUAL if n is None else n))))
 
 
-def worth_sentence(result: Result, fits: Fits, n: int | None = None) -> str:
-    """How many times more Uniform needs for the reference's error, and how fast both fall; "" of what is no error."""
+def worth_sentences(result: Result, fits: Fits, n: int | None = None) -> list[str]:
+    """How many times more Uniform needs for the reference's error, and how fast both fall; none of what is no error."""
     if fits.measure not in ERRORS:
-        return ""
+        return []
     name, k, unit = _reference(result), nearest(result, n), result.equal
     whose, base = label_of(name), label_of(BASELINE)
     said = []
@@ -115,7 +115,7 @@ def worth_sentence(result: Result, fits: Fits, n: int | None = None) -> str:
             f"From n = {result.budgets[0]:,} to {result.budgets[-1]:,} the error of {whose} {goes} {power} "
             f"{_told(fits.slopes[name])}{rival}; theory says -0.5, the paper saw about -0.3."
         )
-    return " ".join(said)
+    return said
 
 
 def _needed(place: str, times: Estimate, unit: str) -> str:
@@ -131,15 +131,19 @@ def _needed(place: str, times: Estimate, unit: str) -> str:
     return f"For the error of {place}, {base} needs {_told(times)} times as many {unit}."
 
 
-def constant_sentence(result: Result, fits: Fits) -> str:
-    """What the line of the bound's shape is; "" where there is none."""
-    if fits.measure != "maximum" or len(result.budgets) < 2:
+def constant_sentence(result: Result, *fits: Fits) -> str:
+    """What the guide line of the bound's shape is; "" where there is none.
+
+    Args:
+        fits: those of this result, and of others that are compared at the same budgets.
+    """
+    if fits[0].measure != "maximum" or len(result.budgets) < 2:
         return ""
     root = "√n" if result.equal == "sentences" else "√tokens"
-    c = three(fits.constant)
     return (
-        f"The theorem bounds the maximum error by a constant times dL/{root}. The line {c}·dL/{root} has that shape; "
-        f"{c} is fitted to {label_of(_reference(result))}'s curve, so the line shows how fast and not how high."
+        f"The theorem bounds the maximum error by a constant times dL/{root}. The constant is fitted here to the curve of "
+        f"{label_of(_reference(result))} ({' and '.join(three(f.constant) for f in fits)}), so a line of that shape shows how "
+        "fast the bound falls, not how high it is."
     )
 
 

@@ -19,7 +19,7 @@ from fishersft.curves.standing import (
     sweep_sentence,
     three,
     with_interval,
-    worth_sentence,
+    worth_sentences,
 )
 from fishersft.curves.timing import Timing, read_timing
 from fishersft.reports.page import Code, Figure, Page, Part, Table, Text, table_of
@@ -47,7 +47,7 @@ def curves_page(result: Result, id: str = "") -> Page:
         numbers = [_table(result)]
     else:
         fits = {m: fits_of(result, m) for m in ERRORS}
-        words = [f"{standing_of(result, measure=m).sentence()} {worth_sentence(result, fits[m])}" for m in ERRORS]
+        words = [" ".join([standing_of(result, measure=m).sentence(), *worth_sentences(result, fits[m])]) for m in ERRORS]
         words += [sentence for sentence in (constant_sentence(result, fits["maximum"]), alike_sentence(result)) if sentence]
         numbers = [_slopes(result, fits), *([_rivals(result, fits["maximum"])] if fits["maximum"].ratios else []), _table(result)]
     so_far = f" {result.runs} of {asked} runs are finished." if result.runs < asked else ""

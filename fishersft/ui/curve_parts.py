@@ -25,7 +25,7 @@ from fishersft.curves.standing import (
     sweep_sentence,
     three,
     with_interval,
-    worth_sentence,
+    worth_sentences,
 )
 from fishersft.curves.timing import TIMING_FILE, Timing
 from fishersft.reports.curves import curves_page, timing_page
@@ -47,6 +47,10 @@ class How:
     guides: bool
     selectors: tuple[str, ...]
 
+    @property
+    def log_y(self) -> bool:
+        return self.log and self.measure != "log_det"
+
 
 def log_switch(row: Any = None) -> bool:
     """Log axes, of every chart of the page."""
@@ -54,7 +58,7 @@ def log_switch(row: Any = None) -> bool:
 
 
 def figures(results: Sequence[Result], how: How, height: int = 460) -> list[Any]:
-    """One measure against n, a chart a result, all with one y axis; none where no selector is chosen."""
+    """One measure against n, a chart a result, on log axes all with one y axis; none where no selector is chosen."""
     if not how.selectors:
         st.info("Choose a selector above to see its curve.", icon=":material/show_chart:")
         return []
@@ -64,25 +68,23 @@ def figures(results: Sequence[Result], how: How, height: int = 460) -> list[Any]
         )
         for result in results
     ]
-    if len(every) > 1:
+    if how.log_y:  # else the higher chart presses the other one flat
         curve_plots.share_y(every)
     return every
 
 
 def said(result: Result, how: How, n: int) -> None:
     """Who stands where at n, and what that is worth."""
-    worth = worth_sentence(result, fits_at(result, how.measure), n)
-    st.markdown(components.escape_markdown(f"{standing_of(result, n, how.measure).sentence()} {worth}".strip()))
+    told = [standing_of(result, n, how.measure).sentence(), *worth_sentences(result, fits_at(result, how.measure), n)]
+    told = [components.escape_markdown(sentence) for sentence in told]
+    st.markdown("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
 
 
 def chart(fig: Any, result: Result, how: How, key: str) -> None:
-    """A chart of `figures`, and what its lines do not say themselves."""
+    """A chart of `figures`, and which of its lines hide one another."""
     _plot(fig, how, f"{key}-{how.measure}", MEASURES[how.measure])
-    told = [alike_sentence(result, how.measure, how.selectors)]
-    if how.guides:
-        told.append(constant_sentence(result, fits_at(result, how.measure)))
-    if any(told):
-        st.caption(components.escape_markdown(" ".join(filter(None, told))))
+    if hidden := alike_sentence(result, how.measure, how.selectors):
+        st.caption(components.escape_markdown(hidden))
 
 
 def sweep(result: Result, how: How, found: Found) -> None:
@@ -162,6 +164,13 @@ def numbers(result: Result, measure: str, n: int) -> None:
         "often chance alone would show a difference as clear (Wilcoxon's signed-rank test over runs); one a budget, each for "
         "itself."
     )
+
+
+def guides(results: Sequence[Result], how: How) -> None:
+    """What the guide lines are, where there are any."""
+    told = constant_sentence(results[0], *(fits_at(result, how.measure) for result in results)) if how.guides else ""
+    if told:
+        st.caption(components.escape_markdown(told))
 
 
 def drawn(result: Result) -> str:

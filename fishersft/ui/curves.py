@@ -159,10 +159,11 @@ def two_worlds() -> None:
                 parts.chart(figures[k], results[k], how, found[k].id)
             parts.downloads(results[k], found[k])
     st.caption(
-        f"{parts.drawn(results[0])} Both charts have one y axis; both pools have 3,000 sentences with lengths of one "
-        "distribution, d = 10 and L = 20. In the imbalanced world a few clusters hold most sentences, so some directions are "
-        "rare; in the homogeneous one all directions are alike."
+        f"{parts.drawn(results[0])} {'Both charts have one y axis. ' if how.log_y else ''}Both pools have 3,000 sentences with "
+        "lengths of one distribution, d = 10 and L = 20. In the imbalanced world a few clusters hold most sentences, so some "
+        "directions are rare; in the homogeneous one all directions are alike."
     )
+    parts.guides(results, how)
     for result, heading in zip(results, WORLDS.values(), strict=True):
         with st.expander(f"Numbers and command: {heading}"):
             parts.numbers(result, how.measure, n)
@@ -241,6 +242,7 @@ def show(found: Found) -> None:
         parts.said(result, how, n)
         for fig in parts.figures([result], how, height=520):
             parts.chart(fig, result, how, found.id)
+        parts.guides([result], how)
         parts.numbers(result, how.measure, n)
     st.caption(parts.drawn(result))
     parts.downloads(result, found)
