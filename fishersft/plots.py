@@ -48,6 +48,7 @@ STYLES = {
     "stratified": (GREEN, "square-cross"),
     "ask_llm": (GREY, "star-triangle-up"),
 }
+ON_DARK = {BLUE: SKY, GREY: "#B9C0C9"}
 SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
 FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"
 
@@ -55,7 +56,7 @@ FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"
 def style(selector: str, dark: bool = False) -> tuple[str, str]:
     """(colour, marker) of a selector; strangers get theirs by name."""
     colour, marker = STYLES.get(selector) or SPARE[sum(selector.encode()) % len(SPARE)]
-    return (SKY if dark and colour == BLUE else colour), marker
+    return (ON_DARK.get(colour, colour) if dark else colour), marker
 
 
 def label(text: Any, longest: int = 32) -> str:
