@@ -123,7 +123,11 @@ def reading_options(session: Session, columns: list[str], *, wanted: bool = Fals
             help="Records no selector sees, kept for measuring: at least 50 where there are that many, at most half. "
             "A split column in the corpus wins.",
         )
-        skip = st.checkbox("Skip broken lines, and count them", value="skip_bad" in now)
+        skip = st.checkbox(
+            "Skip broken lines, and count them",
+            value="skip_bad" in now,
+            help="A line that cannot be read is left out; how many is said above.",
+        )
         if st.form_submit_button("Read again"):
             options = {
                 "text_column": None if chosen == names[0] else chosen,
@@ -231,7 +235,14 @@ def lengths(corpus: Corpus, layout: Plan, cut: int) -> None:
 def browse(corpus: Corpus, layout: Plan) -> None:
     """Every record, searchable."""
     words = (
-        st.text_input("Search the records", key="find", type="search", placeholder="words in the text", max_chars=200)
+        st.text_input(
+            "Search the records",
+            key="find",
+            type="search",
+            placeholder="words in the text",
+            max_chars=200,
+            help="Records that hold all the words, in any order and case.",
+        )
         .lower()
         .split()
     )

@@ -117,10 +117,18 @@ def _measured(values: Values) -> None:
         "Selectors", names, list(SELECTORS), format_func=lambda name: find_selector(name).label, help="Uniform is the baseline."
     )
     a, b, c, d = st.columns([3, 1, 1, 2])
-    values["budgets"] = a.text_input("Budgets n", "", placeholder="50,100,200 … up to the pool", max_chars=200)
+    values["budgets"] = a.text_input(
+        "Budgets n", "", placeholder="50,100,200 … up to the pool", max_chars=200, help="Sentences, with commas between."
+    )
     values["runs"] = b.number_input("Runs", 1, 1_000, 20, help="Problems drawn.")
-    values["seed"] = c.number_input("Seed", 0, 10**6, 0)
-    values["equal"] = d.segmented_control("At equal", ["sentences", "tokens"], default="sentences", required=True)
+    values["seed"] = c.number_input("Seed", 0, 10**6, 0, help="Another seed draws other problems.")
+    values["equal"] = d.segmented_control(
+        "At equal",
+        ["sentences", "tokens"],
+        default="sentences",
+        required=True,
+        help="What all selectors get as much of: n sentences, or as many trained tokens as TokenOD's n.",
+    )
 
 
 def _more(values: Values) -> None:
@@ -146,7 +154,7 @@ def _synthetic(visitor: Session) -> tuple[Values, tuple[str, ...]]:
     a, b, c, d, e, f = st.columns(6)
     values["length_spread"] = a.number_input("Length spread", 0.0, 3.0, 0.6, 0.1, help="Of log-normal lengths; 0 for none.")
     values["scale"] = b.number_input("Scale", 0.0, 1e3, 1.0, 0.5, help="Standard deviation of a true logit.")
-    values["clusters"] = c.number_input("Clusters", 1, 10_000, 20)
+    values["clusters"] = c.number_input("Clusters", 1, 10_000, 20, help="Of rows, where features are clustered.")
     values["power"] = d.number_input("Power", 0.0, 10.0, 2.0, 0.5, help="Cluster weights k^-power, or spectrum j^-power.")
     values["noise"] = e.number_input("Noise", 0.0, 1e3, 0.1, 0.1, help="Of rows about their centre or original.")
     values["duplicates"] = f.number_input("Duplicates", 0.0, 0.99, 0.5, 0.1, help="Share of copies (near_duplicates).")
@@ -158,7 +166,11 @@ def _words(visitor: Session) -> tuple[Values, tuple[str, ...]]:
     values: Values = {}
     a, b, c = st.columns([3, 1, 1])
     values["vectors"] = a.text_input(
-        "File of vectors", "", placeholder="GloVe or word2vec; the model's own embeddings without one", max_chars=500
+        "File of vectors",
+        "",
+        placeholder="GloVe or word2vec; the model's own embeddings without one",
+        max_chars=500,
+        help="A path on this machine, in the text format: a word and its numbers a line.",
     ).strip()
     values["words"] = b.number_input("Words", 2, 10**6, 20_000, help="Vectors that are read, the most frequent.")
     values["zipf"] = c.number_input("Zipf", 0.0, 5.0, 1.0, 0.1, help="Odds of the word of rank r are r^-zipf.")
@@ -190,12 +202,14 @@ def _timing(visitor: Session) -> tuple[Values, tuple[str, ...]]:
     a, b, c, d, e = st.columns(5)
     return {
         "features": a.selectbox("Features", FEATURES, help="How rows are drawn."),
-        "sentences": b.number_input("Sentences N", 1, 100_000, 5_000),
-        "dimension": c.number_input("Dimension d", 1, 512, 10),
+        "sentences": b.number_input("Sentences N", 1, 100_000, 5_000, help="Size of the pool."),
+        "dimension": c.number_input("Dimension d", 1, 512, 10, help="Numbers a row."),
         "box": d.number_input(
             "Algorithm 1 gets", 0.01, 3_600.0, BOX, 10.0, help="Seconds; what it does not reach is extrapolated."
         ),
-        "budgets": e.text_input("Picks", "", placeholder="10,50,100 … up to the pool", max_chars=200),
+        "budgets": e.text_input(
+            "Picks", "", placeholder="10,50,100 … up to the pool", max_chars=200, help="How many are timed, with commas between."
+        ),
     }, ()
 
 

@@ -142,7 +142,17 @@ def _budget(there: list[int], row: Any) -> int:
     near = min(there, key=lambda n: abs(math.log(n / asked)))
     if asked not in there and "n" in st.session_state:
         st.session_state["n"] = near
-    return int(bound.select("Put into words at n", there, "n", place=row, index=there.index(near), width=150))
+    return int(
+        bound.select(
+            "Put into words at n",
+            there,
+            "n",
+            place=row,
+            index=there.index(near),
+            width=150,
+            help="The sentences and the upright line are at this budget.",
+        )
+    )
 
 
 def two_worlds() -> None:
@@ -184,7 +194,14 @@ def choose_result(kind: str) -> Found | None:
     def chosen() -> None:  # before the next run draws the box anew from what the visitor looks at
         looking().result[kind] = st.session_state[key]
 
-    id = st.selectbox("Result", list(there), key=key, format_func=lambda id: _label(there[id]), on_change=chosen)
+    id = st.selectbox(
+        "Result",
+        list(there),
+        key=key,
+        format_func=lambda id: _label(there[id]),
+        on_change=chosen,
+        help="Shipped and own results of this experiment.",
+    )
     looking().result[kind] = id
     st.session_state["curves_asked"] = st.query_params["result"] = id
     return there[id]

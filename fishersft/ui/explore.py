@@ -97,7 +97,7 @@ def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     said = "What a selection adds to the design matrix, in nats, beside a band of random draws."
     left.markdown(f"**log det gained, by {unit}**", help=learn.helped(said, "log det", "random draws"))
-    log = bound.toggle("Log axes", "log", place=right)
+    log = bound.toggle("Log axes", "log", place=right, help="Both axes, to see the small budgets.")
     marks = [(one.label, one.tokens(view.pool) if tokens else len(one.positions), one.log_det(view.pool)) for one in held]
     drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, marks=marks, dark=dark())
     st.plotly_chart(

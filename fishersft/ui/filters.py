@@ -86,12 +86,20 @@ def _filters(view: View, session: Session) -> np.ndarray | None:
                 key=f"filter {column}",
                 format_func=lambda v: components.visible_text(components.one_line(v, 60)),
                 placeholder="any",
+                help="Only records with one of these values.",
             )
             if chosen:
                 mask &= np.isin(values, chosen)
                 codes += [code_of(column, value) for value in chosen]
         if least < most:
-            low, high = st.slider("Trained tokens", least, most, start, key=f"filter tokens {least} {most} {start}")
+            low, high = st.slider(
+                "Trained tokens",
+                least,
+                most,
+                start,
+                key=f"filter tokens {least} {most} {start}",
+                help="Only records of such a length.",
+            )
             wanted = (int(low), int(high))
             mask &= (tokens >= wanted[0]) & (tokens <= wanted[1])
     written = {"filter": ",".join(sorted(codes)), "length": "" if wanted == (least, most) else f"{wanted[0]}-{wanted[1]}"}

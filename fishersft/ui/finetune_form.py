@@ -92,7 +92,9 @@ def _form() -> Values:
         "where texts differ in length.",
     )
     a, b, c, d, e = st.columns([2, 2, 1, 1, 1], vertical_alignment="bottom")
-    values["rate"] = a.segmented_control("Learning rate", [FOUND, GIVEN], default=FOUND, required=True)
+    values["rate"] = a.segmented_control(
+        "Learning rate", [FOUND, GIVEN], default=FOUND, required=True, help="Found: the best of a few, tried on a uniform draw."
+    )
     values["learning_rate"] = b.number_input(
         "If given",
         value=t.learning_rate,
@@ -100,7 +102,7 @@ def _form() -> Values:
         format="%g",
         help="At a rate too high every tuned model is worse than before.",
     )
-    values["epochs"] = c.number_input("Epochs", 1, 100, t.epochs)
+    values["epochs"] = c.number_input("Epochs", 1, 100, t.epochs, help="Passes over the selection.")
     values["batch"] = d.number_input("Batch", 1, 512, t.batch, help="Sentences a step.")
     values["lora"] = e.toggle("LoRA", t.lora, help="Tune low-rank adapters instead of all weights.")
     a, b, c, d, e = st.columns(5)

@@ -86,7 +86,12 @@ def choose_run() -> Opened | None:
     elif st.session_state.get("run-choice") not in there:
         st.session_state.pop("run-choice", None)
     name = st.selectbox(
-        "Run", list(there), key="run-choice", format_func=lambda name: _label(there[name]), on_change=_another_run
+        "Run",
+        list(there),
+        key="run-choice",
+        format_func=lambda name: _label(there[name]),
+        on_change=_another_run,
+        help="Shipped and own runs of fine-tuning.",
     )
     if name != visit().run:
         visit().run, visit().cast = str(name), None

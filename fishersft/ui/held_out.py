@@ -217,7 +217,9 @@ def _losses(of: Opened) -> None:
     with st.expander("Losses of the training, and its learning rate", icon=":material/trending_down:"):
         _found_rate(of)
         groups = list(dict.fromkeys("whole pool" if c.budget is None else f"n = {c.budget:,}" for c in tuned))
-        chosen = st.segmented_control("Models", groups, default=groups[0], required=True, key=f"losses-{of.name}")
+        chosen = st.segmented_control(
+            "Models", groups, default=groups[0], required=True, key=f"losses-{of.name}", help="Those tuned on so many sentences."
+        )
         some = {
             c.name: [(int(s), float(v)) for s, v in c.facts["losses"]]
             for c in tuned

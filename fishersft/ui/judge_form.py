@@ -94,6 +94,7 @@ def _form(of: Opened, kind: str) -> Asked:
         "Compare",
         [EVERYONE, *there],
         key="judge-against",
+        help="Each selector against each other, or one against all.",
         format_func=lambda x: x if x == EVERYONE else f"all against {components.visible(of.labels.get(str(x), str(x)))}",
     )
     values["prompts"] = b.number_input(
@@ -101,14 +102,21 @@ def _form(of: Opened, kind: str) -> Asked:
     )
     if kind == LOCAL:
         values["model"] = st.text_input(
-            "Model", "", key="judge-local", max_chars=300, placeholder="hf:owner/name, or a folder with safetensors"
+            "Model",
+            "",
+            key="judge-local",
+            max_chars=300,
+            placeholder="hf:owner/name, or a folder with safetensors",
+            help="An instruction-tuned model; safetensors only.",
         ).strip()
     if kind == LLM:
         a, b = st.columns(2)
         usual = os.environ.get(BASE_URL) or OPENAI
-        values["base_url"] = a.text_input("Server", usual, key="judge-server", max_chars=300).strip()
+        values["base_url"] = a.text_input(
+            "Server", usual, key="judge-server", max_chars=300, help="The address of an OpenAI-compatible server."
+        ).strip()
         values["model"] = b.text_input(
-            "Model", "", key="judge-model", max_chars=200, placeholder="the server's name for it"
+            "Model", "", key="judge-model", max_chars=200, placeholder="the server's name for it", help="As the server lists it."
         ).strip()
         st.text_input(
             "Key",
@@ -122,11 +130,20 @@ def _form(of: Opened, kind: str) -> Asked:
         values["price_in"] = a.number_input(
             "$ a million tokens in", 0.0, 1e4, None, key="judge-in", help="To estimate and to cap."
         )
-        values["price_out"] = b.number_input("$ a million tokens out", 0.0, 1e4, None, key="judge-out")
-        values["most"] = c.number_input("Spend at most, $", 0.0, 1e6, None, key="judge-most")
+        values["price_out"] = b.number_input(
+            "$ a million tokens out", 0.0, 1e4, None, key="judge-out", help="To estimate and to cap."
+        )
+        values["most"] = c.number_input(
+            "Spend at most, $", 0.0, 1e6, None, key="judge-most", help="The job stops before it would cost more."
+        )
     if kind in (LLM, LOCAL):
         values["domain"] = st.text_input(
-            "A judge of", "", key="judge-domain", max_chars=60, placeholder=f"{judging.domain_of_run(of.run)[:40]} (text)"
+            "A judge of",
+            "",
+            key="judge-domain",
+            max_chars=60,
+            placeholder=f"{judging.domain_of_run(of.run)[:40]} (text)",
+            help="What the judge is told that the texts are.",
         ).strip()
     return Asked(kind, **values)
 
@@ -197,7 +214,7 @@ def _estimate(of: Opened, asked: Asked, comparisons: list[judging.Comparison]) -
         components.problem(f"That is above the cap of {asked.most:g} dollars; raise it, or take fewer prompts.")
         return False
     free = is_here(asked.base_url) and not judge.prices.known
-    return free or st.checkbox("Ask it, and pay what it costs", key="judge-sure")
+    return free or st.checkbox("Ask it, and pay what it costs", key="judge-sure", help="The estimate above is of this job alone.")
 
 
 def secrets_for(asked: Asked) -> Mapping[str, str]:

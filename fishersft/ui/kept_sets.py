@@ -30,7 +30,12 @@ def keep(view: View, session: Session, label: str, selection: Selection) -> None
         ),
         st.form("keep", border=False, clear_on_submit=True),
     ):
-        name = st.text_input("Name", max_chars=LONGEST_NAME, placeholder=f"{len(selection):,} records")
+        name = st.text_input(
+            "Name",
+            max_chars=LONGEST_NAME,
+            placeholder=f"{len(selection):,} records",
+            help="What it is called here and on the Runs page.",
+        )
         if st.form_submit_button("Keep", type="primary"):
             called = one_line(name, LONGEST_NAME) or one_line(label, LONGEST_NAME)
             run = selections.save_selection(view.corpus, view.pool.embeddings, selection, name=called)

@@ -234,7 +234,9 @@ def question(learning: Learning, asked: Question) -> None:
     with st.container(border=True, key="lesson-question"):
         st.markdown(f"**Predict:** {asked.text}")
         if name not in learning.revealed:
-            st.radio("Your answer", asked.options, index=None, key=key, label_visibility="collapsed")
+            st.radio(
+                "Your answer", asked.options, index=None, key=key, label_visibility="collapsed", help="Guess first; Reveal tells."
+            )
             st.button("Reveal", type="primary", on_click=reveal, key="reveal", icon=":material/visibility:")
             return
         right = asked.options[asked.answer]

@@ -73,7 +73,16 @@ def _directions(view: View) -> tuple[int, int]:
         width=140,
         help="Principal directions of the pool's token rows; 1 is the one along which they are longest together.",
     )
-    second = bound.select("up", numbers, "up", place=row, says=f"1 to {most}", index=1, width=140)
+    second = bound.select(
+        "up",
+        numbers,
+        "up",
+        place=row,
+        says=f"1 to {most}",
+        index=1,
+        width=140,
+        help="The principal direction that the ellipse is drawn up.",
+    )
     if first == second:
         second = next(k for k in numbers if k != first)
         row.caption(f"Two different directions make a plane; up is {second}.")

@@ -68,6 +68,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
         default="lasso" if session.lasso else "picks",
         required=True,
         key=f"show-{session.lasso}",
+        help="What is listed, and what is downloaded.",
         format_func=lambda o: {
             "picks": f"the {view.n:,} picks",
             "all": f"all {len(view.pool):,}",

@@ -82,6 +82,7 @@ def _choose(of: Opened, visitor: Session) -> tuple[str, str, int | None, int]:
         column.selectbox(
             ("Left", "Right")[place],
             options,
+            help="Whose text is read here.",
             key=f"generations-{name}",
             format_func=lambda option: visible(one_line(names.get(option, option), 60)),
         )
@@ -109,7 +110,14 @@ def _prompt(of: Opened, prompts: Sequence[Prompt], visitor: Session) -> Prompt:
     texts = {p.number: one_line(visible(one_line(p.text, 70)), 70) for p in prompts}
     row.button("", icon=":material/chevron_left:", on_click=step, args=(-1,), key="prompt-back", help="The prompt before")
     row.button("", icon=":material/chevron_right:", on_click=step, args=(1,), key="prompt-on", help="The next prompt")
-    row.selectbox("Prompt", numbers, key=key, format_func=lambda n: f"{n + 1} of {len(numbers)}: {texts[n]}", width="stretch")
+    row.selectbox(
+        "Prompt",
+        numbers,
+        key=key,
+        format_func=lambda n: f"{n + 1} of {len(numbers)}: {texts[n]}",
+        width="stretch",
+        help="The first words of a held-out record.",
+    )
     number = st.session_state[key]
     keep(prompt=number)
     return next(p for p in prompts if p.number == number)

@@ -75,6 +75,7 @@ def panel(view: View, session: Session) -> None:
         with st.form("own-sentence", border=False):
             text = st.text_area(
                 "Your own sentence",
+                help="Its gain is what it would add to the picks now.",
                 max_chars=LONGEST_TEXT,
                 placeholder="Paste or write a text; the model reads it here, and nothing of it is stored.",
             )

@@ -115,7 +115,14 @@ def _budgets(view: View, session: Session, position: int, found: explain.Why) ->
         config=components.STILL,
         alt="What the record would gain, in nats, against the number of picks before it; itself left out.",
     )
-    k = st.slider("Weigh it after so many picks", 0, top, min(found.before, top), key=f"weigh-{session.record}-{top}")
+    k = st.slider(
+        "Weigh it after so many picks",
+        0,
+        top,
+        min(found.before, top),
+        key=f"weigh-{session.record}-{top}",
+        help="Gains shrink as the design grows.",
+    )
     there = explain.why(view.pool.embeddings, view.order.positions, view.n, position, before=k)
     st.markdown(f"After {k:,} picks it gains **{number(there.gain)} nats** ({number(found.gain)} above, after {found.before:,}).")
     found_in = cached.folder(view.choice)

@@ -118,7 +118,12 @@ def _against(of: Opened, report: Report, name: str) -> None:
     with st.expander("Win rate by budget", icon=":material/show_chart:"):
         usual = players.index("token_od") if "token_od" in players else 0
         who = st.selectbox(
-            "Of", players, usual, key=f"against-{name}", format_func=lambda p: visible(one_line(of.labels.get(p, p), 60))
+            "Of",
+            players,
+            usual,
+            key=f"against-{name}",
+            help="Whose wins are drawn.",
+            format_func=lambda p: visible(one_line(of.labels.get(p, p), 60)),
         )
         labels = {n: str(kind.label) for n, kind in registry().items()} | of.labels
         paper = paper_rates(of.corpus) if who == "token_od" else {}
