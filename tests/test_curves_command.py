@@ -249,6 +249,7 @@ def test_words_from_a_file_and_a_teacher_on_a_corpus(tmp_path):
         (["synthetic", "--dimension", "0"], "--dimension must be a whole number of at least 1"),
         (["synthetic", "--sentences", "10000000000"], "lower --sentences"),
         (["synthetic", "--sweep", "both", "--budgets", "5,6"], "one budget"),
+        (["synthetic", "--sweep", "both", "--sweep-dimensions", ""], "at least one value"),
         (["synthetic", "--selectors", "nobody"], "no selector 'nobody'"),
         (["words", "--vectors", "/nowhere/v.txt"], "cannot be read"),
         (["timing", "--budgets", "6000"], "1 to 5,000"),

@@ -19,7 +19,7 @@ from fishersft.runs.curve_results import Found
 from fishersft.ui import bound, components, learn
 from fishersft.ui import curve_parts as parts
 from fishersft.ui.curve_parts import How
-from fishersft.ui.session import Session, current
+from fishersft.ui.session import Session, current, write_value
 
 TWO_WORLDS = "Two worlds"
 KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
@@ -75,6 +75,8 @@ def choose_experiment(session: Session) -> str:
         "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
     )
     looking().experiment = chosen
+    if chosen == TWO_WORLDS:
+        write_value("result", "")  # else the address would open that result's experiment
     return chosen
 
 
