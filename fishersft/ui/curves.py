@@ -120,8 +120,8 @@ def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
     n = _budget(result.budgets.tolist(), row) if against_n else USUAL
     log = parts.log_switch(row)
     slopes = (
-        "Thin lines beside errors: how TokenOD's error would fall from its first point on with the power -1/2 of theory and with the -0.3 that "
-        "the paper saw, and the shape of the theorem's bound, its constant fitted."
+        "Thin lines beside errors: how TokenOD's error would fall from its first point on with the power -1/2 of theory and with "
+        "the -0.3 that the paper saw, and the shape of the theorem's bound, its constant fitted."
     )
     guides = against_n and bound.toggle("Guides", "guides", True, place=row, help=slopes)
     components.pictures(row)
