@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft.plots import figure, ink, label, style
+from fishersft.plots import axis_style, figure, ink, label, style
 from fishersft.sentence_map import Entry, Paint, Points, Window, drawn, shown
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def overlap_matrix(
     labels = [label(s.label, 20) for s in selectors]
     ends = ("#1F2429", "#56B4E9") if dark else ("#F3F5F8", "#0072B2")
     fig = figure(dark, height=height)
-    axis = fig.layout.xaxis.to_plotly_json()
+    axis = axis_style(dark)
     words = [[f"{shared[i, j]:,}<br>{jaccard[i, j]:.2f}" for j in range(len(labels))] for i in range(len(labels))]
     fig.add_trace(
         go.Heatmap(
@@ -129,13 +129,14 @@ def overlap_matrix(
         )
     )
     dark_ink, light_ink = "#14171A", "#FFFFFF"
+    cells = []
     for i, line in enumerate(words):
         for j, text in enumerate(line):
             strong = jaccard[i, j] > 0.5
             colour = (dark_ink if dark else light_ink) if strong else ink(dark)[0]
-            fig.add_annotation(x=j, y=i, text=text, showarrow=False, font={"color": colour, "size": 13})
+            cells.append({"x": j, "y": i, "text": text, "showarrow": False, "font": {"color": colour, "size": 13}})
     plain = {**axis, "ticks": "", "showgrid": False, "fixedrange": True}
-    fig.update_layout(xaxis={**plain, "side": "bottom"}, yaxis={**plain, "autorange": "reversed"})
+    fig.update_layout(xaxis={**plain, "side": "bottom"}, yaxis={**plain, "autorange": "reversed"}, annotations=cells)
     return fig
 
 
@@ -168,14 +169,15 @@ def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log
 
     height = 74 + 34 * len(rows)
     fig = figure(dark, height=height)
-    axis = fig.layout.xaxis.to_plotly_json()
+    axis = axis_style(dark)
     fig.add_vrect(x0=band[0], x1=band[1], fillcolor=style("uniform", dark)[0], opacity=0.35, line_width=0, layer="below")
     labels = [label(r.label, 24) for r in rows]
+    traces = []
     for row, said in zip(rows, labels, strict=True):
         colour, mark = style(row.name, dark) if row.name else (ink(dark)[0], "line-ns-open")
         low, left, middle, right, high = row.quantiles.tolist()
         for ends, width in (((low, high), 1.5), ((left, right), 6)):
-            fig.add_trace(
+            traces.append(
                 go.Scatter(
                     x=ends,
                     y=[said, said],
@@ -186,7 +188,7 @@ def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log
                     showlegend=False,
                 )
             )
-        fig.add_trace(
+        traces.append(
             go.Scatter(
                 x=[middle],
                 y=[said],
@@ -198,6 +200,7 @@ def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log
                 showlegend=False,
             )
         )
+    fig.add_traces(traces)
     least, most = min(r.quantiles[0] for r in rows), max(r.quantiles[-1] for r in rows)
     kind = _log_axis(0.9 * least, 1.1 * most) if log else {"range": [0, 1.04 * most]}
     fig.update_layout(
@@ -233,7 +236,7 @@ def topic_shares(
 
     said = [label(t, 22) for t in topics]
     fig = figure(dark, height=96 + 22 * len(said))
-    axis = fig.layout.xaxis.to_plotly_json()
+    axis = axis_style(dark)
     low, high = draws.min(0), draws.max(0)
     fig.add_trace(
         go.Bar(

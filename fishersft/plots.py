@@ -74,16 +74,8 @@ def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
     """An empty figure in the house style."""
     import plotly.graph_objects as go
 
-    text, lines, quiet = ink(dark)
-    axis = {
-        "gridcolor": lines,
-        "zeroline": False,
-        "linecolor": lines,
-        "ticks": "outside",
-        "tickcolor": lines,
-        "title": {"standoff": 8, "font": {"size": 13}},
-        "automargin": True,
-    }
+    text, _, quiet = ink(dark)
+    axis = axis_style(dark)
     base: dict[str, Any] = {
         "template": None,
         "font": {"family": FONT, "size": 13, "color": text},
@@ -110,6 +102,20 @@ def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
     return go.Figure(layout={**base, **layout})
 
 
+def axis_style(dark: bool) -> dict[str, Any]:
+    """An axis in the house style."""
+    lines = ink(dark)[1]
+    return {
+        "gridcolor": lines,
+        "zeroline": False,
+        "linecolor": lines,
+        "ticks": "outside",
+        "tickcolor": lines,
+        "title": {"standoff": 8, "font": {"size": 13}},
+        "automargin": True,
+    }
+
+
 def gain_curves(
     curves: Sequence[tuple[str, Curve]],
     *,
@@ -124,7 +130,7 @@ def gain_curves(
     import plotly.graph_objects as go
 
     unit = curves[0][1].x_unit
-    axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
+    axis = axis_style(dark)
     kind = {"type": "log"} if log else {"rangemode": "tozero"}
     fig = figure(
         dark,
@@ -181,7 +187,7 @@ def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, heigh
     """How long the records are, in trained tokens; the cut marked where it is reached."""
     import plotly.graph_objects as go
 
-    axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
+    axis = axis_style(dark)
     fig = figure(
         dark,
         height=height,

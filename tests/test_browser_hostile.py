@@ -91,7 +91,8 @@ def attacked(beacon, tmp_path_factory):
     shutil.copytree(bundle.asset("mini"), model)
 
     def write(cell, k):
-        return ANSWERED.format(beacon=address, end="w" * 3_000 if k % 2 else f"{cell} {HOSTILE[k % len(HOSTILE)][:200]}")
+        end = "w" * 3_000 if k % 2 else f"{cell} {HOSTILE[k % len(HOSTILE)][:200]}"
+        return ANSWERED.format(beacon=address, end=end)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FISHERSFT_HOME", str(home))
@@ -208,6 +209,7 @@ def test_nothing_hostile_is_obeyed(attacked, watched, page, address):
 def test_what_the_pointer_shows_on_the_map_is_text(attacked, watched):
     dashboard, view, _, _ = attacked
     opened(watched, dashboard, "", **view, colour="<b>column</b> :red[c] $c$")
+    watched.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
     x, y = test_browser.where(watched, test_browser.lonely(watched))
     watched.mouse.move(x - 20, y - 20)
     watched.mouse.move(x, y)

@@ -1,15 +1,18 @@
 """Fine-tuning: it trains what the design counts, resumes exactly, and says plainly when it cannot go on."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from fishersft.corpus.encode import IGNORED, encode
+from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import PromptCompletion, Text
 from fishersft.errors import ParameterError, TrainingError
 from fishersft.lm.finetune import finetune, save_model
+from fishersft.lm.generate import Sampling, draw_prompts, write
 from fishersft.lm.model import load_model
 from fishersft.lm.score import nats_of
 from fishersft.lm.trainer import Collator, item
@@ -154,6 +157,12 @@ def test_a_loss_that_is_no_number_stops_the_training_and_says_which(model, examp
         finetune(model, examples, QUICK, workspace=tmp_path, what="uniform-50-s1")
 
 
+def test_a_loss_far_above_that_of_guessing_stops_the_training_too(model, examples, tmp_path):
+    wild = replace(QUICK, learning_rate=1.0, epochs=20, warmup=0.0)
+    with pytest.raises(TrainingError, match=r"longest-50-s0 diverged: the loss at step \d+ of \d+ is \d\d+ nats a token\. Lower"):
+        finetune(model, examples, wild, workspace=tmp_path, what="longest-50-s0")
+
+
 def test_nothing_to_train_on_is_said(model, tmp_path):
     with pytest.raises(TrainingError, match="no trained token"):
         finetune(model, encode([Text(" ")], model.tokenizer, 64), QUICK, workspace=tmp_path)
@@ -165,3 +174,20 @@ def test_nothing_to_train_on_is_said(model, tmp_path):
 def test_hyperparameters_out_of_range_are_refused(wrong):
     with pytest.raises(ParameterError):
         Training(**wrong)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("name", [pytest.param("mini", marks=pytest.mark.slow), "stories260K", "slm4096-gpt2"])
+def test_real_checkpoints_learn_a_real_corpus_and_go_on_from_its_prompts(shared, tmp_path, name, lora, precision):
+    corpus = load_corpus(shared / "data/shakespeare/input.txt", split_on="blank-line")
+    model = load_model(str(shared / "models" / name), device="cpu")
+    pool, held_out = (encode(corpus.examples[a:b], model.tokenizer, 64) for a, b in ((0, 64), (64, 112)))
+    before = nats_of(model, held_out).sum()
+    training = Training(learning_rate=1e-2 if lora else 1e-3, epochs=2, batch=8, lora=lora, precision=precision)
+    save_model(finetune(model, pool, training, workspace=tmp_path / "work").model, tmp_path / "tuned")
+    tuned = load_model(str(tmp_path / "tuned"), device="cpu")
+    assert nats_of(tuned, held_out).sum() < before
+    sampling = Sampling(prompts=3, prompt_tokens=4, new_tokens=8)
+    written = write(tuned, draw_prompts(held_out, sampling, tuned.context), sampling)
+    assert len(written) == 3 and all(0 < w.tokens <= 8 for w in written)

@@ -157,6 +157,29 @@ def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corp
         assert whole.texts(name) == killed.texts(name)
 
 
+@pytest.mark.slow
+def test_a_run_killed_between_its_training_and_its_texts_ends_with_the_same_numbers(finished, corpus, model, tmp_path):
+    """A real kill -9 while a tuned model is measured and lets prompts go on: nothing of it was kept, and nothing is lost."""
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "fishersft", *map(str, arguments(corpus, model, out, *FEWER))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    losses, until = out / "work" / "uniform-12-s0" / "losses.jsonl", time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < until:
+        if losses.exists() and '"step": 3' in losses.read_text():  # twelve sentences, four a step
+            break
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert '"step": 3' in losses.read_text() and not (out / "cells" / "uniform-12-s0" / "cell.json").exists()
+    answer = command_line(*arguments(corpus, model, out, *FEWER))
+    assert answer.returncode == 0, answer.stderr
+    whole, killed = read_run(finished[0]), read_run(out)
+    for name in killed.about["cells"]:
+        assert np.array_equal(whole.nats(name), killed.nats(name)), name
+        assert whole.texts(name) == killed.texts(name)
+
+
 LAUNCHERS = {
     "torchrun": ("torch.distributed.run", "--nproc-per-node=2", "--standalone"),
     "accelerate": (

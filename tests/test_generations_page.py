@@ -6,6 +6,7 @@ import types
 from dataclasses import dataclass
 
 import pytest
+from fishersft.runs.begun import begun
 from streamlit.testing.v1 import AppTest
 
 from fishersft import bundle
@@ -17,7 +18,6 @@ from fishersft.runs.finetune_found import find
 from fishersft.runs.finetune_result import FineTuneResult, written
 from fishersft.runs.processes import Process
 from fishersft.runs.store import Store
-from fishersft.ui.generation_data import begun
 from fishersft.ui.held_out import live_losses, standing
 from fishersft.ui.judge_form import LLM, REFERENCE, Asked, secrets_for
 
@@ -340,6 +340,17 @@ class TestWinRates:
         at.number_input(key="judge-most").set_value(0.0001).run()
         assert "above the cap" in words_of(at)
         assert button(at, "judge-run").disabled
+
+    def test_a_key_that_is_missing_is_said_before_anything_is_asked(self, run, monkeypatch):
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        at = section("Win rates")
+        next(g for g in at.get("button_group") if g.key == "judge-kind").set_value(LLM).run()
+        at.text_input(key="judge-server").set_value("https://api.openai.com/v1")
+        at.text_input(key="judge-model").set_value("gpt-4o").run()
+        assert "wants a key" in at.error[0].value and "OPENAI" in at.error[0].value
+        assert not any(b.key == "judge-run" for b in at.button)
+        at.text_input(key="judge-key").set_value("sk-something").run()
+        assert not at.error and button(at, "judge-run").disabled
 
 
 class Child:

@@ -1,10 +1,11 @@
-"""`fishersft bench`: what selecting and embedding cost on this machine, beside the ways that others would take."""
+"""`fishersft bench`: what selecting, embedding and the dashboard cost on this machine."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option,
 
 @click.group()
 def bench() -> None:
-    """Measure selecting and embedding on this machine, in ratios that can be compared.
+    """Measure selecting, embedding and the dashboard on this machine.
 
     Tables are Markdown; progress goes to standard error.
     """
@@ -82,6 +83,27 @@ def distributed(workers: str, as_json: bool, **options: Any) -> None:
     numbers = [int(w) if w.strip().isdigit() else 0 for w in workers.split(",")]
     with _stages("picks") as on_progress:
         report = measure.run(workers=numbers, on_progress=on_progress, **options)
+    click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
+
+
+@bench.command(short_help="How long a visitor of the dashboard waits.")
+@click.option("--points", type=int, default=5_000, show_default=True, help="Generated texts that the budget is moved on.")
+@click.option("--sessions", type=int, default=20, show_default=True, help="Visitors who move their budgets at once.")
+@click.option("--figure-points", type=int, default=20_000, show_default=True, help="Points of the map whose size is told.")
+@click.option("--moves", type=int, default=10, show_default=True, help="Moves of each budget.")
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="A store to keep for the generated texts.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the generated texts.")
+@json_option
+def dashboard(as_json: bool, **options: Any) -> None:
+    """The first chart, moves of the budget, the player and many visitors at once, in a real browser.
+
+    Needs Chromium (CHROMIUM names one that is not on the path) and the extra `test`.  Reading the generated texts and
+    choosing from them takes minutes at first; with --home they are kept.
+    """
+    from fishersft.bench import dashboard as measure
+
+    with _stages("steps") as on_progress:
+        report = measure.run(on_progress=on_progress, **options)
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
 
 

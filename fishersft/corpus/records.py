@@ -159,6 +159,14 @@ class Corpus:
         return [e.display() for e in self.examples]
 
     @cached_property
+    def category_fingerprint(self) -> str:
+        """Names the first column of `categories` and its values, which are no part of `fingerprint`; "" without one."""
+        if not self.categories:
+            return ""
+        values = "|".join(self.fields[self.categories[0]].map(str))
+        return f"{self.categories[0]} {hashlib.sha256(values.encode('utf-8', 'replace')).hexdigest()}"
+
+    @cached_property
     def categories(self) -> list[str]:
         """Columns worth colouring and counting by: at least half filled, with 2 to 40 different short values; topics first."""
         found = []

@@ -105,8 +105,8 @@ class Equivalence(Lesson):
         "prediction at any point of the pool. They can want different designs, but two of them never do: D and G.",
         "Leverage, the shade, is the variance of a prediction at each place of the plane. Weighted by the design its average "
         "is always d = 2, so the worst cannot be below 2.",
-        "Give weight to points of high leverage, outside the line of leverage 2, and take it from those inside. When no point is "
-        "left outside, the worst leverage is 2, and this very design has the largest log det too.",
+        "Give weight to points of high leverage, outside the line of leverage 2, and take it from those inside. When no point "
+        "is left outside, the worst leverage is 2, and this very design has the largest log det too.",
     )
     formulas: ClassVar[tuple[str, ...]] = (
         r"M(w) = \sum_i w_i\, x_i x_i^\top",

@@ -25,6 +25,7 @@ from fishersft.lm.training import Training
 if TYPE_CHECKING:
     from fishersft.lm.model import CausalLM
 
+DIVERGED = 2.0  # times the nats of guessing every token of the vocabulary evenly: a loss above is lost
 WHOLE = "whole"  # a checkpoint with this file was written to its end
 Progress = Callable[[int, int], None]
 
@@ -72,7 +73,8 @@ def train(
         disable_tqdm=True,
         report_to="none",
     )
-    watcher = _watcher(transformers, what, checkpoint_seconds, on_progress, on_loss)
+    most = DIVERGED * math.log(cast(Any, network).get_input_embeddings().weight.shape[0])
+    watcher = _watcher(transformers, what, most, checkpoint_seconds, on_progress, on_loss)
     with quiet():
         trainer = transformers.Trainer(
             model=network,
@@ -94,11 +96,12 @@ def train(
 def _watcher(
     transformers: Any,
     what: str,
+    most: float,
     checkpoint_seconds: float,
     on_progress: Progress | None,
     on_loss: Callable[[int, float], None] | None,
 ) -> Any:
-    """What looks at every step: asks for checkpoints, tells progress, stops a training whose loss is lost."""
+    """What looks at every step: asks for checkpoints, tells progress, stops where the loss is no number or above `most`."""
 
     class Watcher(transformers.TrainerCallback):
         first = 0
@@ -128,10 +131,11 @@ def _watcher(
             loss = (logs or {}).get("loss")
             if loss is None:
                 return
-            if not math.isfinite(float(loss)):
+            if not float(loss) <= most:  # so that what is no number stops too
+                lost = f"is {float(loss):,.0f} nats a token" if math.isfinite(float(loss)) else "is no longer a number"
                 raise TrainingError(
-                    f"{what or 'Fine-tuning'} diverged: the loss at step {state.global_step:,} of {state.max_steps:,} is no "
-                    f"longer a number. Lower --learning-rate (it was {args.learning_rate:g})."
+                    f"{what or 'Fine-tuning'} diverged: the loss at step {state.global_step:,} of {state.max_steps:,} {lost}. "
+                    f"Lower --learning-rate (it was {args.learning_rate:g})."
                 )
             if on_loss:
                 on_loss(int(state.global_step), float(loss))

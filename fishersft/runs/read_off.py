@@ -18,7 +18,7 @@ from fishersft.curves.criteria import Scorer, Scores
 from fishersft.curves.criteria_along import scores_along
 from fishersft.curves.gain import draw_orders, grid, within_tokens
 from fishersft.runs.chance import shared_by, whole_pool
-from fishersft.runs.comparison import LEAST_DRAWS, Comparison, Row, label_of, positions_of, topics_of
+from fishersft.runs.comparison import LEAST_DRAWS, Comparison, Row, label_of, positions_of
 from fishersft.runs.pipeline import order_recipe
 from fishersft.runs.store import Recipe, Store, cached_arrays
 from fishersft.selectors import Budget, Order, Pool, Selector
@@ -65,10 +65,10 @@ class Path:
         return None if s is None else np.cumsum(s.mean_losses[self.order].astype(np.float64) * each)
 
     @cached_property
-    def _new_topics(self) -> np.ndarray | None:
+    def new_topics(self) -> np.ndarray:
         """At which picks a topic is met for the first time."""
         topics = self.scorer.topics
-        return None if topics is None else np.sort(np.unique(topics[self.order], return_index=True)[1])
+        return np.empty(0) if topics is None else np.sort(np.unique(topics[self.order], return_index=True)[1])
 
     @cached_property
     def _curve(self) -> Any:
@@ -94,7 +94,7 @@ class Path:
             tokens=tokens,
             share_of_optimum=min(1.0, read["log_det"] / bound) if bound > 0 else np.nan,
             perplexity=np.nan if self._losses is None else float(np.exp(self._losses[n - 1] / tokens)),
-            topics=np.nan if self._new_topics is None else float(np.searchsorted(self._new_topics, n)),
+            topics=np.nan if self.scorer.topics is None else float(np.searchsorted(self.new_topics, n)),
             **read,
         )
 
@@ -163,7 +163,7 @@ def read_off(
         proven = bound if kind == equal else np.nan
         found = tuple(d.read(n if kind == "sentences" else d.within(spent), proven) for d in draws)
         rows.append(Row("", f"Uniform, {amount:,} {kind}, {len(draws)} draws", found))
-    column, topics = topics_of(pool)
+    topics = scorer.topics
     return Comparison(
         corpus=pool.corpus.name if pool.corpus else "",
         model=model,
@@ -180,7 +180,7 @@ def read_off(
         shared_by_chance=shared_by(
             pool.tokens, positions_of(selections), equal, spent if equal == "tokens" else n, len(draws), seed
         ),
-        topic=(column, 0 if topics is None else len(set(topics.tolist()))),
+        topic=("", 0) if topics is None or pool.corpus is None else (pool.corpus.categories[0], len(draws[0].new_topics)),
         read_off=len(draws[0].at),
     )
 

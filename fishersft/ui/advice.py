@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.runs.evidence import Finding, purpose
+from fishersft.runs.evidence import Evidence, Finding, purpose
 from fishersft.selectors import registry
 from fishersft.ui import cached, learn
 from fishersft.ui.components import escape_markdown, number
@@ -21,26 +21,7 @@ def panel() -> None:
     said = "What is meant by an optimal design, by coverage, and by matching the pool."
     st.subheader("Which selector should I use?", anchor="which", help=learn.helped(said, "log det", "coverage", "MatchedOD"))
     known = cached.evidence()
-    measured = list(dict.fromkeys((f.what, f.chance_low, f.chance_high) for f in known.findings if f.where.startswith(DEMO)))
-    truths = {
-        world: (f.where, f.chance_low, f.chance_high)
-        for f in known.findings
-        for world, sign in WORLDS.items()
-        if sign in f.where and EQUAL in f.where
-    }
-    rows = []
-    for name, kind in registry().items():
-        cost, findings = known.costs.get(name), known.of(name)
-        row = {"Selector": f"**{escape_markdown(kind.label)}**", "What it is for": escape_markdown(purpose(name))}
-        row["Time"] = f"{number(cost.seconds)} s" if cost else "not measured"
-        for what, low, high in measured:
-            here = [f for f in findings if f.what == what and f.where.startswith(DEMO)]
-            row[f"{what}; chance {number(low)} to {number(high)}"] = _value(here[0]) if here else "not measured"
-        for world, (where, low, high) in truths.items():
-            here = [f for f in findings if f.where == where]
-            row[f"error, {world}; Uniform {number(low)} to {number(high)}"] = _value(here[0]) if here else "not measured"
-        rows.append(row)
-    table = pd.DataFrame(rows).set_index("Selector")
+    table = _table(known)
     st.table(table, border="horizontal", alt="What each selector is for, what it costs, and its evidence")
     places = "; ".join(dict.fromkeys(f.where for f in known.findings if f.where.startswith(DEMO)))
     st.caption(
@@ -52,6 +33,30 @@ def panel() -> None:
     commands = list(dict.fromkeys(f.command for f in known.findings))
     with st.expander("The commands that made these numbers"):
         st.code("\n".join([*commands, "python assets/build_evidence.py  # the times"]), language="bash", wrap_lines=True)
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def _table(_known: Evidence) -> pd.DataFrame:
+    measured = list(dict.fromkeys((f.what, f.chance_low, f.chance_high) for f in _known.findings if f.where.startswith(DEMO)))
+    truths = {
+        world: (f.where, f.chance_low, f.chance_high)
+        for f in _known.findings
+        for world, sign in WORLDS.items()
+        if sign in f.where and EQUAL in f.where
+    }
+    rows = []
+    for name, kind in registry().items():
+        cost, findings = _known.costs.get(name), _known.of(name)
+        row = {"Selector": f"**{escape_markdown(kind.label)}**", "What it is for": escape_markdown(purpose(name))}
+        row["Time"] = f"{number(cost.seconds)} s" if cost else "not measured"
+        for what, low, high in measured:
+            here = [f for f in findings if f.what == what and f.where.startswith(DEMO)]
+            row[f"{what}; chance {number(low)} to {number(high)}"] = _value(here[0]) if here else "not measured"
+        for world, (where, low, high) in truths.items():
+            here = [f for f in findings if f.where == where]
+            row[f"error, {world}; Uniform {number(low)} to {number(high)}"] = _value(here[0]) if here else "not measured"
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("Selector")
 
 
 def _value(finding: Finding) -> str:

@@ -224,7 +224,7 @@ def _score_draws(pool: Pool, seed: int, n: int) -> None:
         with place.container(border=True):
             st.markdown("Nothing is compared here without chance beside it, and these random draws are not scored yet.")
             label = f"Score them at {POINTS} budgets, about {components.duration(about)}, once"
-            if not st.button(label, type="primary", icon=":material/casino:"):
+            if not st.button(label, type="primary", icon=":material/casino:", key="score-draws"):
                 st.stop()
     said = f"Scoring {LEAST_DRAWS} random draws at {POINTS} budgets, about {components.duration(about)}, once"
     bar = place.progress(0.0, f"{said} …")

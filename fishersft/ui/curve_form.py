@@ -79,7 +79,7 @@ def _offer(kind: str, plan: Plan, inputs: tuple[str, ...]) -> None:
         cost = f"Roughly {job_panel.span(plan.seconds)}: the seconds that Algorithm 1 gets, and a few more. It runs in the "
         cost += "background, from the start each time; other work beside it makes both ways slower."
     st.markdown(cost)
-    st.code(shlex.join(["fishersft", *arguments]), language="bash", wrap_lines=True)
+    components.shell(shlex.join(["fishersft", *arguments]))
     already = next((j for j in jobs.jobs() if j.out == folder and not j.ended), None)
     if already:
         st.info("This very run is going on; it is shown above.", icon=":material/play_circle:")

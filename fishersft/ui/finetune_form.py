@@ -192,7 +192,7 @@ def _offer(visitor: Session, values: Values, plan: Plan) -> None:
     arguments = arguments_of(visitor, values, plan)
     out = finetune_found.folder_for(arguments, (corpus.fingerprint, folder.fingerprint))
     arguments += ["--out", str(out)]
-    st.code(shlex.join(["fishersft", *arguments]), language="bash", wrap_lines=True)
+    components.shell(shlex.join(["fishersft", *arguments]))
     if any(j.out == out and not j.ended and j.kind == FINETUNE for j in jobs.jobs()):
         st.info("This very run is going on; it is shown above.", icon=":material/play_circle:")
         return

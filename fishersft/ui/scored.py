@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 import numpy as np
@@ -11,7 +10,7 @@ import streamlit as st
 from fishersft.curves.criteria import Scorer, Scores
 from fishersft.runs import read_off
 from fishersft.runs.chance import whole_pool
-from fishersft.runs.comparison import Comparison, compare, scorer_of, topics_of
+from fishersft.runs.comparison import Comparison, compare, scorer_of
 from fishersft.selectors import Budget, Order, Pool, Selector, make_selector
 from fishersft.ui import cached
 
@@ -103,6 +102,5 @@ def scoring_time(key: str, topics: str, _scorer: Scorer, _positions: np.ndarray)
 
 
 def _topics(pool: Pool) -> str:
-    """Names the column that topics are counted in: metadata is not in a corpus' fingerprint."""
-    column, values = topics_of(pool)
-    return column if values is None else f"{column} {hashlib.sha256('|'.join(values).encode()).hexdigest()}"
+    """Names the column that topics are counted in and its values."""
+    return pool.corpus.category_fingerprint if pool.corpus else ""

@@ -248,7 +248,10 @@ def _words(verdict: Verdict) -> str:
     """What is behind both readings; of a judge that reads each text alone the second order has nothing new."""
     said = [words_of(r, names) for r, names in zip(verdict.readings, (("left", "right"), ("right", "left")), strict=True)]
     alone = verdict.forward is not None and "target" in verdict.forward.facts
-    return "; ".join(s for s in (said[:1] if alone else said) if s) or "–"
+    said = said[:1] if alone else said
+    if any(len(reply_of(one)) > SHORT for one in verdict.readings):
+        return "see below"  # in full, both of them
+    return "; ".join(s for s in said if s) or "–"
 
 
 def reply_of(one: Reading) -> str:
@@ -261,7 +264,7 @@ def words_of(one: Reading, names: tuple[str, str]) -> str:
     """What is behind a reading: the reply where one was kept, else its numbers."""
     facts = one.facts
     if reply := reply_of(one):
-        return f"{names[0]} first: “{visible(one_line(reply, SHORT))}”" if len(reply) <= SHORT else f"{names[0]} first: see below"
+        return f"{names[0]} first: “{visible(one_line(reply, SHORT))}”"
     if "target" in facts:
         first, second = (_nats(facts.get(name)) for name in ("nats_first", "nats_second"))
         own = _nats(facts["target"])

@@ -29,10 +29,8 @@ def honour_base() -> None:
 def light_on_paper() -> None:
     """A dark page is printed dark on white: turned round as a whole, hues kept, since charts bring their own colours."""
     if dark():
-        turned = (
-            ".stApp { background: #000 !important; filter: invert(1) hue-rotate(180deg); } body { background: #fff !important; }"
-        )
-        st.html(f"<style>@media print {{ {turned} }}</style>")
+        page = ".stApp { background: #000 !important; filter: invert(1) hue-rotate(180deg); }"
+        st.html(f"<style>@media print {{ {page} body {{ background: #fff !important; }} }}</style>")
 
 
 def dark() -> bool:

@@ -25,12 +25,14 @@ from fishersft.ui.vote import agreement
 
 PYTHON = """from fishersft.judge.report import Report
 from fishersft.runs import judging
+from fishersft.runs.begun import begun
 from fishersft.runs.finetune_run import read_run
 
 run = read_run({name!r})
-comparisons = judging.comparisons_of(run, judging.matches_of(run))
+comparisons = judging.comparisons_of(run, judging.every_match(run))
 for judge in judging.judges_of(run):
-    print(judge["label"], Report(tuple(judging.verdicts_of(run, judge, comparisons))).as_dict())
+    judged, _ = begun(judging.verdicts_of(run, judge, comparisons), comparisons)
+    print(judge["label"], Report(tuple(judged)).as_dict())
 """
 
 

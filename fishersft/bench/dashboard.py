@@ -1,0 +1,290 @@
+"""`fishersft bench dashboard`: how long a visitor waits, measured in a real browser against the targets we set ourselves.
+
+The demo is opened on a server that has seen nobody, then again; the budget is moved, and the player played, on generated texts
+read by the embedded model; twenty visitors move their budgets at once.  Server times are by the browser's clock, from the
+message that leaves it to the last one that comes back.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.bench import machine
+from fishersft.bench.browser import LONGEST, Visitor, browser, server
+from fishersft.bench.report import BUSY, table
+from fishersft.bench.texts import write_corpus
+from fishersft.errors import UserError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+Progress = Callable[[str, int, int], None]
+MOVES = 10
+PLACES = {"Explore": "", "Compare": "compare"}
+SPEED = "60"  # picks a second that the player is asked for
+MOVE = 0.15  # seconds that a move may take
+PLAYED = 3.0  # seconds
+STEPS = """
+async (seconds) => {
+  const find = (node) => {
+    for (const e of node.querySelectorAll("*")) {
+      const found = e.shadowRoot?.querySelector("input.at");
+      if (found) return found;
+    }
+  };
+  const slider = find(document), first = Number(slider.value), start = performance.now();
+  await new Promise((done) => setTimeout(done, 1000 * seconds));
+  return (1000 * (Number(slider.value) - first)) / (performance.now() - start);
+}
+"""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number and what was wanted.
+
+    Attributes:
+        name: for programs.
+        what: for people.
+        target: at most so much, or at least where `more` is better; None where none was set.
+        each: the values that `value` is the median of, where there are several.
+    """
+
+    name: str
+    what: str
+    value: float
+    unit: str
+    target: float | None = None
+    more: bool = False
+    each: tuple[float, ...] = ()
+
+    @property
+    def met(self) -> bool | None:
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.more else self.value <= self.target
+
+
+@dataclass(frozen=True)
+class DashboardReport:
+    """One run of `bench dashboard`."""
+
+    problem: dict[str, Any]
+    measures: tuple[Measure, ...]
+    errors: tuple[str, ...]
+    machine: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What --json prints."""
+        return {**asdict(self), "measures": [{**asdict(m), "met": m.met} for m in self.measures]}
+
+    def markdown(self) -> str:
+        """A table and the lines under it."""
+        p, m = self.problem, self.machine
+        rows = [
+            (
+                x.what,
+                _said(x),
+                "-" if x.target is None else f"{'at least' if x.more else 'at most'} {x.target:g} {x.unit}".strip(),
+            )
+            for x in self.measures
+        ]
+        lines = [
+            f"Moves of the budget: the median of {p['moves']} and, in brackets, the slowest, from the message that leaves the "
+            "browser to the last one that comes back; the picks are computed, on Compare the random draws are scored.",
+            f"Generated texts: {p['points']:,} with {p['tokens']:,} trained tokens, read by mini (d = 256).",
+            f"{m['cpus']} CPUs ({m['instructions']}), {m['system']}, Python {m['python']}, streamlit {p['streamlit']}, "
+            f"{p['browser']} without a GPU.",
+        ]
+        if (p["load_before"] or 0) > BUSY * m["cpus"]:
+            lines.append(f"Other work kept the machine busy (load {p['load_before']:.1f} before the start).")
+        lines += [f"Error: {error}" for error in self.errors]
+        return "\n\n".join([table(("what", "measured", "target"), rows), "\n".join(f"- {line}" for line in lines)])
+
+
+def run(
+    points: int = 5_000,
+    sessions: int = 20,
+    figure_points: int = 20_000,
+    moves: int = MOVES,
+    home: Path | None = None,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> DashboardReport:
+    """Measure everything.
+
+    Args:
+        home: a store to use and to keep for the generated texts; by default one that is deleted.
+
+    Raises:
+        UserError: numbers that make no sense, no Chromium, a page that does not answer.
+        MissingExtra: no playwright or no Streamlit.
+    """
+    import streamlit
+
+    for name, value, least in (("points", points, 100), ("sessions", sessions, 1), ("moves", moves, 1)):
+        if value < least:
+            raise UserError(f"--{name} must be at least {least} and was {value}.")
+    busy = machine.load()
+    with browser() as tabs, tempfile.TemporaryDirectory(prefix="fishersft-bench-") as folder:
+        book = Book(tabs, moves, on_progress or (lambda what, done, total: None))
+        book.demo(Path(folder) / "empty", sessions)
+        kept = home or Path(folder) / "generated"
+        tokens = book.generated(kept, write_corpus(kept / "generated" / f"{points}-{seed}.jsonl", points, seed), points)
+        version = f"Chromium {tabs.version}"
+    book.measures.append(figure_size(figure_points, seed))
+    problem = {
+        "points": points,
+        "tokens": tokens,
+        "sessions": sessions,
+        "moves": moves,
+        "seed": seed,
+        "load_before": busy,
+        "streamlit": streamlit.__version__,
+        "browser": version,
+    }
+    return DashboardReport(problem, tuple(book.measures), tuple(book.errors), machine.describe("cpu"))
+
+
+@dataclass
+class Book:
+    """What is measured as it comes."""
+
+    tabs: Browser
+    moves: int
+    told: Progress
+    measures: list[Measure] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def note(self, name: str, what: str, value: float, unit: str, target: float | None = None, **more: Any) -> None:
+        self.measures.append(Measure(name, what, value, unit, target, **more))
+
+    def left(self, visitor: Visitor) -> None:
+        """A visitor goes; what went wrong stays."""
+        self.errors += visitor.errors()
+        visitor.leave()
+
+    def demo(self, home: Path, sessions: int) -> None:
+        """What needs nothing but the demo: the first chart, cold and warm, and many visitors at once."""
+        with server(home) as address:
+            for name, what, target in (("cold", "a server that has seen nobody", 5.0), ("warm", "one that has", 1.0)):
+                self.told(f"first chart, {name}", 0, 1)
+                visitor = Visitor.arrive(self.tabs)
+                seconds = visitor.first_chart(address)
+                self.note(f"first_chart_{name}", f"demo: first chart after opening the page, {what}", seconds, "s", target)
+                visitor.settle()
+                self.left(visitor)
+            for place, path in PLACES.items():
+                self.moved(f"{place.lower()}_demo", f"{address}/{path}", f"demo: a move of the budget on {place}", None)
+            times, wrong = crowd(self.tabs, address, sessions, self.told)
+        what = f"{sessions} visitors who move their budgets on Explore at once"
+        self.note("sessions_move", f"{what}: until all is there", median(times), "s", each=tuple(times))
+        self.note("sessions_errors", f"{what}: errors", len(wrong), "", 0)
+        self.errors += wrong
+
+    def generated(self, home: Path, corpus: Path, points: int) -> int:
+        """The budget and the player on many points; gives their tokens."""
+        from fishersft.corpus.load import load_corpus
+        from fishersft.runs import pipeline
+        from fishersft.runs.store import Store
+
+        def reading(done: int, total: int) -> None:
+            self.told("reading the generated texts", done, total)
+
+        rows = pipeline.embed(load_corpus(str(corpus), holdout=0), store=Store(home), on_progress=reading)
+        query = f"corpus={corpus}&holdout=0&map=PCA"
+        with server(home) as address:
+            for place, path in PLACES.items():
+                what = f"{points:,} sentences: a move of the budget on {place}"
+                self.moved(f"{place.lower()}_many", f"{address}/{path}?{query}", what, MOVE)
+            self.told("player", 0, 1)
+            visitor = Visitor.arrive(self.tabs)
+            visitor.page.goto(f"{address}/?{query}&view=player&sentences={min(1_000, points)}")
+            visitor.page.wait_for_selector(".player .now:has-text('Pick')", timeout=1000 * LONGEST)
+            visitor.settle()
+            visitor.page.locator(".player .speed").select_option(SPEED)
+            visitor.page.get_by_role("button", name="Play", exact=True).click()
+            each = tuple(float(visitor.page.evaluate(STEPS, PLAYED)) for _ in range(3))
+            what = f"{points:,} sentences: the player, asked for {SPEED} a second"
+            self.note("player", what, median(each), "steps/s", 10.0, more=True, each=each)
+            self.left(visitor)
+        return int(rows.offsets[-1])
+
+    def moved(self, name: str, address: str, what: str, target: float | None) -> None:
+        """Move the budget of one page many times, once its picks are there."""
+        stage = what.replace(": a move of the budget on", ",")
+        self.told(f"{stage}: preparing", 0, 1)
+        visitor = Visitor.arrive(self.tabs)
+        visitor.page.goto(address)
+        visitor.page.wait_for_selector(".js-plotly-plot, .st-key-score-draws", state="attached", timeout=1000 * LONGEST)
+        visitor.settle()
+        for _ in range(2):  # Compare scores its random draws once, behind a button where that takes long
+            score = visitor.page.locator(".st-key-score-draws button")
+            if score.count():
+                score.click()
+                visitor.settle()
+            visitor.move()
+        each = []
+        for k in range(self.moves):
+            each.append(visitor.move()[0])
+            self.told(f"{stage}: moving", k + 1, self.moves)
+        self.note(name, f"{what}, server", median(each), "s", target, each=tuple(each))
+        self.left(visitor)
+
+
+def crowd(tabs: Browser, address: str, sessions: int, told: Progress, rounds: int = 3) -> tuple[list[float], list[str]]:
+    """Visitors in contexts of their own who all move their budgets before any is answered: seconds of each move, and errors."""
+    visitors = []
+    for k in range(sessions):
+        visitor = Visitor.arrive(tabs)
+        visitor.page.goto(f"{address}/?sentences={100 + 5 * k}", wait_until="commit")
+        visitors.append(visitor)
+        told("visitors arrive", k + 1, sessions)
+    for visitor in visitors:
+        visitor.page.wait_for_selector(".js-plotly-plot .points path", state="attached")
+        visitor.settle()
+    times = []
+    for r in range(rounds):
+        before = [visitor.press() for visitor in visitors]
+        times += [visitor.answered(b)[0] for visitor, b in zip(visitors, before, strict=True)]
+        told("visitors move", r + 1, rounds)
+    errors = [f"visitor {k}: {error}" for k, visitor in enumerate(visitors) for error in visitor.errors()]
+    for k, visitor in enumerate(visitors):
+        if visitor.budget <= 100 + 5 * k:
+            errors.append(f"visitor {k}: the budget is {visitor.budget} after {rounds} moves up")
+        visitor.leave()
+    return times, errors
+
+
+def figure_size(points: int, seed: int = 0) -> Measure:
+    """The map of so many points in millions of bytes of JSON, the largest of its colourings."""
+    from fishersft.sentence_map import Points, sentence_map
+
+    rng = np.random.default_rng(seed)
+    rank = np.zeros(points, dtype=np.int64)
+    rank[rng.choice(points, min(1_000, points), replace=False)] = np.arange(1, min(1_000, points) + 1)
+    drawn = Points(rng.normal(size=(points, 2)), np.arange(points), rank, np.zeros(points, bool))
+    topics = np.array([f"topic {t}" for t in rng.integers(16, size=points)], dtype=object)
+    colourings: Sequence[tuple[str, Any]] = (("selection", None), ("pick order", None), ("topic", topics))
+    sizes = [
+        len(sentence_map(drawn, colour_by=by, values=values, selector="token_od").to_json()) / 1e6 for by, values in colourings
+    ]
+    return Measure("figure", f"the map's figure at {points:,} points, JSON", max(sizes), "MB", 2.0, each=tuple(sizes))
+
+
+def _said(measure: Measure) -> str:
+    slowest = f" ({_number(measure, max(measure.each))})" if measure.each and measure.unit == "s" else ""
+    return _number(measure, measure.value) + slowest + ("" if measure.met is not False else ", missed")
+
+
+def _number(measure: Measure, value: float) -> str:
+    if measure.unit == "s" and value < 1:
+        return f"{1000 * value:,.0f} ms"
+    return f"{value:,.3g} {measure.unit}".strip()
