@@ -39,7 +39,7 @@ FLAGS = (
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 START = 60.0  # seconds that a server may take to answer
 QUIET = 6  # looks, 0.1 s apart, without another message after which a run is over
-PATIENCE = 120.0  # seconds that one thing on a page may take
+PATIENCE = 300.0  # seconds that one thing on a page may take
 LONGEST = 1_800.0  # seconds that preparing a page may take
 BUSY = '[data-testid="stStatusWidget"], [data-testid="stSkeleton"]'
 SLIDER = '[data-testid="stSlider"] input[type="range"]'

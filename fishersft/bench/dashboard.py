@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 MOVES = 10
+KEYS = ("PageUp", "ArrowRight", "PageDown", "ArrowRight", "ArrowRight")  # large and small moves, each to a budget not seen yet
 PLACES = {"Explore": "", "Compare": "compare"}
 SPEED = "60"  # picks a second that the player is asked for
 MOVE = 0.15  # seconds that a move may take
@@ -185,7 +186,7 @@ class Book:
                 self.moved(f"{place.lower()}_demo", f"{address}/{path}", f"demo: a move of the budget on {place}", None)
             times, wrong = crowd(self.tabs, address, sessions, self.told)
         what = f"{sessions} visitors who move their budgets on Explore at once"
-        self.note("sessions_move", f"{what}: until all is there", median(times), "s", each=tuple(times))
+        self.note("sessions_move", f"{what}: until all is there", median(times or [float("nan")]), "s", each=tuple(times))
         self.note("sessions_errors", f"{what}: errors", len(wrong), "", 0)
         self.errors += wrong
 
@@ -233,7 +234,7 @@ class Book:
             visitor.move()
         each = []
         for k in range(self.moves):
-            each.append(visitor.move()[0])
+            each.append(visitor.move(KEYS[k % len(KEYS)])[0])
             self.told(f"{stage}: moving", k + 1, self.moves)
         self.note(name, f"{what}, server", median(each), "s", target, each=tuple(each))
         self.left(visitor)
@@ -241,26 +242,35 @@ class Book:
 
 def crowd(tabs: Browser, address: str, sessions: int, told: Progress, rounds: int = 3) -> tuple[list[float], list[str]]:
     """Visitors in contexts of their own who all move their budgets before any is answered: seconds of each move, and errors."""
-    visitors = []
+    visitors, times, errors = [], [], []
     for k in range(sessions):
         visitor = Visitor.arrive(tabs)
-        visitor.page.goto(f"{address}/?sentences={100 + 5 * k}", wait_until="commit")
+        visitor.page.goto(f"{address}/?sentences={_begins_at(k)}", wait_until="commit")
         visitors.append(visitor)
         told("visitors arrive", k + 1, sessions)
-    for visitor in visitors:
+    for k, visitor in enumerate(visitors):
         visitor.page.wait_for_selector(".js-plotly-plot .points path", state="attached")
         visitor.settle()
-    times = []
+        told("visitors look", k + 1, sessions)
     for r in range(rounds):
         before = [visitor.press() for visitor in visitors]
-        times += [visitor.answered(b)[0] for visitor, b in zip(visitors, before, strict=True)]
+        for k, visitor in enumerate(visitors):
+            try:
+                times.append(visitor.answered(before[k])[0])
+            except UserError as error:
+                errors.append(f"visitor {k}: {error}")
         told("visitors move", r + 1, rounds)
-    errors = [f"visitor {k}: {error}" for k, visitor in enumerate(visitors) for error in visitor.errors()]
     for k, visitor in enumerate(visitors):
-        if visitor.budget <= 100 + 5 * k:
+        errors += [f"visitor {k}: {error}" for error in visitor.errors()]
+        if visitor.budget <= _begins_at(k):
             errors.append(f"visitor {k}: the budget is {visitor.budget} after {rounds} moves up")
         visitor.leave()
     return times, errors
+
+
+def _begins_at(visitor: int) -> int:
+    """Everyone at a budget of his own."""
+    return 100 + 5 * visitor
 
 
 def figure_size(points: int, seed: int = 0) -> Measure:
