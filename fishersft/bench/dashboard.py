@@ -90,11 +90,7 @@ class DashboardReport:
         """A table and the lines under it."""
         p, m = self.problem, self.machine
         rows = [
-            (
-                x.what,
-                _said(x),
-                "-" if x.target is None else f"{'at least' if x.more else 'at most'} {x.target:g} {x.unit}".strip(),
-            )
+            (x.what, _said(x), "-" if x.target is None else f"at {'least' if x.more else 'most'} {_number(x, x.target)}")
             for x in self.measures
         ]
         lines = [
