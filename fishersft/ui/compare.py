@@ -25,6 +25,21 @@ MOST_ROWS = 2_000
 TEXT_WIDTH = 400
 
 
+def contents() -> None:
+    """Where on this long page what is."""
+    parts = {
+        "differs": "what differs",
+        "overlap": "overlap",
+        "criteria": "every criterion",
+        "gain": "gain against length",
+        "picks": "what the picks are like",
+        "records": "the records",
+        "transfer": "transfer to another model",
+        "which": "which selector should I use?",
+    }
+    st.caption("Below the maps: " + " · ".join(f"[{said}](#{anchor})" for anchor, said in parts.items()))
+
+
 def maps_panel(view: View, session: Session) -> None:
     """The selections on maps with the same axes, that move together; a lasso on one lights the same records on all."""
     left, middle, right = st.columns([3, 2, 4], vertical_alignment="bottom")
