@@ -65,10 +65,11 @@ def maps_panel(view: View, session: Session) -> None:
     if not together:
         linked_maps.link("compare-map-")
     sampled = len(view.pool) > MOST_POINTS
+    moving = "" if together else ": zoom or move one and all follow"
     one, two = (s.label for s in view.named[:2])
     stars = "both selectors share" if together else f"{one} shares (on its own map: that {two} shares)"
     st.caption(
-        f"{kind} of {len(view.pool):,} sentence means, the same axes on every map. Stars are picks that {stars}. Click a "
+        f"{kind} of {len(view.pool):,} sentence means, the same axes on every map{moving}. Stars are picks that {stars}. Click a "
         "point to find it on every map and below; draw with the lasso for a set that all maps and the table show."
         + (f" {MOST_POINTS:,} points are drawn: every pick and an even sample of the rest." if sampled else "")
     )
@@ -199,7 +200,7 @@ def records_panel(view: View, session: Session) -> None:
     key = f"records-{show}-{hash(cut.tobytes())}"
 
     st.dataframe(
-        table,
+        components.text_early(table),
         hide_index=True,
         height=340,
         key=key,
