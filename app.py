@@ -3,11 +3,12 @@
 import streamlit as st
 
 from fishersft import bundle
-from fishersft.ui.theme import honour_base
+from fishersft.ui.theme import honour_base, light_on_paper
 
 honour_base()
 st.set_page_config(page_title="fishersft", page_icon=str(bundle.asset("logo.svg")), layout="wide")
 st.html(bundle.asset("style.css"))
+light_on_paper()
 st.logo(str(bundle.asset("logo.svg")), size="large")
 
 pages = [

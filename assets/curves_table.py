@@ -1,29 +1,39 @@
-"""Print the README's table of errors against a known truth, from the shipped results: two worlds, equal tokens and sentences."""
+"""Print the README's table of errors against a known truth, from the shipped results: two worlds, words, the demo corpus."""
 
 from fishersft import bundle
+from fishersft.curves.fits import fits_of
 from fishersft.curves.result import Result, command_of, label_of, read_result
-from fishersft.curves.standing import USUAL, standing_of, three
+from fishersft.curves.standing import USUAL, nearest, standing_of, three, with_interval
 
-WORLDS = {"imbalanced": "imbalanced clusters", "isotropic": "isotropic rows"}
+ROWS = {
+    "imbalanced-tokens": "imbalanced clusters",
+    "isotropic-tokens": "isotropic rows",
+    "imbalanced-sentences": "imbalanced clusters",
+    "isotropic-sentences": "isotropic rows",
+    "words": "word vectors of mini",
+    "teacher": "the demo corpus under mini",
+}
 
 
 def main() -> None:
-    results = {(world, equal): _read(f"{world}-{equal}") for equal in ("tokens", "sentences") for world in WORLDS}
+    results = {name: _read(name) for name in ROWS}
     names = next(iter(results.values())).selectors
-    print(f"| | {' | '.join(map(label_of, names))} |\n|---{'|---' * len(names)}|")
-    for (world, equal), result in results.items():
+    print(f"| | {' | '.join(map(label_of, names))} | Uniform needs |\n|---{'|---' * len(names)}|---|")
+    for row, result in results.items():
         standing = standing_of(result, USUAL)
         cells = []
         for name in names:
             error = standing.errors[name]
             text = f"{three(error.value)} ({three(error.low)} to {three(error.high)})"
             cells.append(f"**{text}**" if name == standing.best or name in standing.level else text)
-        print(f"| {WORLDS[world]}, equal {equal} | {' | '.join(cells)} |")
+        needed = fits_of(result).ratios[standing.reference][nearest(result, USUAL)]
+        print(f"| {ROWS[row]}, equal {result.equal} | {' | '.join(cells)} | {with_interval(needed)} times |")
     runs = sorted({result.runs for result in results.values()})
     commands = ", ".join(f"`{command_of(result.about)}`" for result in results.values())
     print(
         f"\nMeans of {', '.join(map(str, runs))} runs with 95 % intervals at n = {USUAL}; bold: the lowest, and those that "
-        f"cannot be told apart from it, run by run. {commands} made the rows."
+        "cannot be told apart from it, run by run. Uniform needs: how many times as many tokens or sentences for TokenOD's "
+        f"error, read off its curve. {commands} made the rows."
     )
 
 

@@ -19,7 +19,9 @@ from fishersft.plots import figure, ink, style
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-CROWDED = 1.4  # times the mark before: nearer, a log axis has no room for both labels
+CROWDED = 0.1  # of a log axis: marks that are nearer have no room for both labels on a phone
+MARGIN = 1.06  # times what is drawn, above it and on a log axis below it
+WIDEST = 4.0  # times the lines: as far as a band is followed
 ERRORS = ("maximum", "mean")  # what guide lines belong to
 
 
@@ -50,15 +52,44 @@ def error_figure(
             _guide(fig, guide(result, anchor, slope, measure), dash, dark)
         if measure == "maximum":
             _guide(fig, bound_shape(result), "dashdot", dark)
+    share_y([fig])
     return fig
 
 
+def share_y(figures: Sequence[go.Figure]) -> None:
+    """Give charts that stand side by side one y axis, as high as what they draw, so that heights can be compared.
+
+    Of bands over very few runs, which may be wider than everything else, only so much is seen.
+    """
+    traces = [trace for fig in figures for trace in fig.data]
+    every = np.concatenate([np.asarray(trace.y, dtype=float) for trace in traces])
+    lines = np.concatenate([np.asarray(trace.y, dtype=float) for trace in traces if not trace.fill])
+    low = float(max(every.min(), lines.min() / WIDEST))
+    high = float(min(every.max(), lines.max() * WIDEST))
+    for fig in figures:
+        if fig.layout.yaxis.type == "log":
+            _mark_y(fig, low / MARGIN, high * MARGIN)
+            fig.update_yaxes(range=[np.log10(low / MARGIN), np.log10(high * MARGIN)])
+        else:
+            fig.update_yaxes(range=[min(0.0, low), MARGIN * high])
+
+
 def sweep_figure(
-    result: Result, over: str, measure: str = "maximum", *, log: bool = False, dark: bool = False, height: int = 420
+    result: Result,
+    over: str,
+    measure: str = "maximum",
+    *,
+    log: bool = False,
+    dark: bool = False,
+    height: int = 420,
+    selectors: Sequence[str] | None = None,
 ) -> go.Figure:
-    """A sweep: one measure against `dimension` or `classes`, a line a selector."""
-    curves = [(name, result.along(over, name, measure)) for name in result.selectors]
-    return _lines(curves, log=log, dark=dark, height=height, y_log=log and measure != "log_det")
+    """A sweep: one measure against `dimension` or `classes`, a line a selector; `selectors` as in `error_figure`."""
+    shown = [s for s in result.selectors if selectors is None or s in selectors]
+    curves = [(name, result.along(over, name, measure)) for name in shown]
+    fig = _lines(curves, log=log, dark=dark, height=height, y_log=log and measure != "log_det")
+    share_y([fig])
+    return fig
 
 
 def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, height: int = 380) -> go.Figure:
@@ -78,8 +109,7 @@ def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, heigh
         part = ([timing.budgets[k] for k in joined], [timing.slow[k] for k in joined])
         trace: go.Scatter = _line(*part, "Algorithm 1, extrapolated", quiet, "square-open")
         fig.add_trace(trace.update(line={"dash": "dash"}))
-    if log:
-        _mark_y(fig, [np.array(timing.fast), np.array(timing.slow)])
+    share_y([fig])
     return fig
 
 
@@ -89,11 +119,10 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
     first = curves[0][1]
     fig = _axes(dark, height, first.x_unit, first.y_unit, log, y_log)
     if log or len(first.x) < 6:
-        crowded = np.append(first.x[1:] / first.x[:-1] < CROWDED, False) & log
+        wide = np.log(first.x[-1] / first.x[0]) if log else np.inf
+        crowded = np.append(np.diff(np.log(first.x)) < CROWDED * wide, False) & log
         texts = ["" if c else f"{x:,}" for x, c in zip(first.x, crowded, strict=True)]
         fig.update_xaxes(tickvals=first.x.tolist(), ticktext=texts, tickangle=0)
-    if y_log:
-        _mark_y(fig, [c.mean for _, c in curves])
     for name, curve in curves:
         colour, marker = style(name, dark)
         if curve.low is not None and curve.high is not None:
@@ -121,10 +150,8 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
     return fig
 
 
-def _mark_y(fig: go.Figure, lines: Sequence[np.ndarray]) -> None:
-    """Round numbers on the log axis, written out: few of them, and more where the values are close together."""
-    every = np.concatenate(lines)
-    low, high = float(every.min()) / 1.5, float(every.max()) * 1.5
+def _mark_y(fig: go.Figure, low: float, high: float) -> None:
+    """Round numbers on a log axis, written out: few of them, and more where the values are close together."""
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
         marks = [round(v * 10.0**k, 10 - k) for k in powers for v in digits if low <= v * 10.0**k <= high]

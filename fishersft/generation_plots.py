@@ -47,7 +47,9 @@ def held_out_figure(
     group = MINUS[shown]
     known = [one for one in lines if measure in getattr(one, group)]
     tuned = [one for one in known if one.budget is not None]
-    fig = _axes(dark, height, f"{against} of a selection", f"{MEASURES[measure]}, {_unit(shown)}")
+    cut = against == "sentences" and any(round(one.sentences) != one.budget for one in tuned)  # at equal tokens
+    along = "n, sentences of the selector whose tokens all get" if cut else f"{against} of a selection"
+    fig = _axes(dark, height, along, f"{MEASURES[measure]}, {_unit(shown)}")
     ticks = sorted({one.budget for one in tuned if one.budget}) if against == "sentences" else []
     fig.update_xaxes(type="log", **({"tickvals": ticks, "ticktext": [f"{n:,}" for n in ticks]} if ticks else {}))
     places: list[float] = []
@@ -89,7 +91,12 @@ def held_out_figure(
         if one.budget is None:
             _across(fig, one, getattr(one, group)[measure], span, dark)
     if shown != "nats":
-        fig.add_hline(y=0, line={"color": ink(dark)[2], "width": 1})
+        fig.add_hline(
+            y=0,
+            line={"color": ink(dark)[2], "width": 1},
+            annotation={"text": shown.removeprefix("minus "), "font": {"color": ink(dark)[2], "size": 11}},
+            annotation_position="bottom right",
+        )
     return fig
 
 

@@ -26,6 +26,11 @@ def _spelled(text: str) -> str:
     return "".join(shown)
 
 
+def in_shell(command: str) -> str:
+    """A command as `shlex.join` makes it, with what a reader cannot see written as bash's $'\\u202e': it reads and runs alike."""
+    return "".join(c if c.isprintable() or c == "\n" else f"'$'\\U{ord(c):08x}''" for c in command)
+
+
 def visible_text(text: str, longest: int = 1_200) -> str:
     """A whole record for the eye."""
     cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"

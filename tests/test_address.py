@@ -25,6 +25,9 @@ BAD = [
     *[("curves", bad) for bad in (
         {"experiment": "Magic"}, {"result": "nothing"}, {"equal": "miles"}, {"measure": "mood"}, {"n": "7"}, {"picture": "gif"},
         {"logarithmic": "maybe"}, {"guides": "maybe"},
+        # of controls that are not drawn there
+        *({"result": "sweep", "n": "soon"}, {"result": "sweep", "guides": "maybe"}, {"experiment": "Synthetic", "equal": "miles"}),
+        *({"experiment": "Fast against slow", key: "mood"} for key in ("n", "guides", "equal", "measure", "picture")),
     )],
     *[("learn", bad) for bad in ({"lesson": "magic"}, {"lesson": "ellipse", "points": "zzz"}, {"lesson": "returns", "record": "x1"})],
     *[("generations", bad) for bad in ({"section": "Magic"}, {"run": "ffff"})],

@@ -93,7 +93,7 @@ def page(browser):
 def settle(page):
     """Wait until the script has been idle for a moment."""
     quiet = 0
-    for _ in range(300):
+    for _ in range(800):
         page.wait_for_timeout(150)
         state = page.locator('[data-testid="stApp"]').first.get_attribute("data-test-script-state")
         busy = page.locator('[data-testid="stStatusWidget"], [data-testid="stSkeleton"]').count()
@@ -318,6 +318,26 @@ def test_a_servers_first_visitor_may_open_any_page_by_its_address(page, tmp_path
         settle(page)
         assert page.locator('[data-testid="stTopNavLink"]').count() == len(list((ROOT / "pages").glob("*.py")))
         assert page.locator('[data-testid="stSidebarNavLink"]').count() == 0
+    finally:
+        server.terminate()
+
+
+@pytest.mark.parametrize(("base", "system"), [("dark", "light"), ("light", "dark")])
+def test_a_theme_asked_for_holds_from_the_first_visitor_on_whatever_the_system_prefers(browser, tmp_path, base, system):
+    env = {**os.environ, "FISHERSFT_HOME": str(tmp_path / "home")}
+    server, address = started([sys.executable, "-m", "fishersft", "app", "--theme.base", base], env, tmp_path)
+    try:
+        for part in ("learn", "curves"):  # the first is opened by its own address
+            tab = browser.new_page(color_scheme=system)
+            tab.goto(f"{address}/{part}")
+            tab.wait_for_selector(".js-plotly-plot .xtitle", state="attached")
+            settle(tab)
+            ground = tab.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+            ink = tab.locator(".js-plotly-plot .xtitle").first.evaluate("e => getComputedStyle(e).fill")
+            brighter = {"light": ground, "dark": ink}[base]
+            assert brighter == {"light": "rgb(255, 255, 255)", "dark": "rgb(232, 234, 237)"}[base]
+            assert ground != ink
+            tab.close()
     finally:
         server.terminate()
 

@@ -10,9 +10,12 @@ from click.testing import CliRunner
 
 from fishersft.commands.curve_tables import markdown
 from fishersft.commands.curves import curves
-from fishersft.curve_plots import error_figure, sweep_figure, timing_figure
+from fishersft.curve_plots import error_figure, share_y, sweep_figure, timing_figure
 from fishersft.curves.experiment import Experiment
+from fishersft.curves.fits import fits_of
+from fishersft.curves.gain import Curve
 from fishersft.curves.result import MEASURES, read_result
+from fishersft.curves.standing import constant_sentence, standing_of, three, worth_sentences
 from fishersft.curves.sweep import Sweep
 from fishersft.curves.synthetic import Synthetic
 from fishersft.curves.timing import evaluations, time_greedy
@@ -87,6 +90,16 @@ def test_the_markdown_table_says_maximum_and_mean(folder):
     assert f"| 20 | {worst:.3g} ({mean:.3g}) |" in markdown(result)
 
 
+def test_what_is_read_off_the_curves_is_told_in_words_under_the_tables(folder):
+    result = read_result(folder)
+    fits, told = fits_of(result), markdown(result)
+    for sentence in (standing_of(result).sentence(), *worth_sentences(result, fits), constant_sentence(result, fits)):
+        assert sentence
+        assert sentence in told
+    slope = fits.slopes["uniform"]
+    assert f"| Uniform | {three(slope.value)} ({three(slope.low)} to {three(slope.high)}) |" in told
+
+
 @pytest.mark.parametrize(
     ("world", "changes"),
     [
@@ -131,13 +144,39 @@ def test_a_figure_has_a_line_a_band_and_guides(folder):
     result = read_result(folder)
     figure = error_figure(result)
     names = [t.name for t in figure.data if t.showlegend is not False]
-    assert names == ["TokenOD", "Uniform", "slope -0.5", "slope -0.3", "shape of the bound, c dL/√n, c fitted"]
+    c = three(fits_of(result).constant)
+    assert names == ["TokenOD", "Uniform", "slope -0.5", "slope -0.3", f"the bound's shape, {c}·dL/√n, {c} fitted"]
     line = next(t for t in figure.data if t.name == "TokenOD")
     curve = result.curve("token_od")
     np.testing.assert_allclose(line.y, curve.mean)
     np.testing.assert_allclose(line.customdata, np.stack([curve.low, curve.high], axis=1))
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
     assert error_figure(result, log=False).layout.xaxis.type is None
+
+
+def test_charts_side_by_side_get_one_axis_that_holds_both_and_marks_within_it(folder):
+    result = read_result(folder)
+    one, other = error_figure(result, "maximum"), error_figure(result, "mean")
+    share_y([one, other])
+    assert one.layout.yaxis.range == other.layout.yaxis.range
+    low, high = (10**v for v in one.layout.yaxis.range)
+    for name in result.selectors:
+        for measure in ("maximum", "mean"):
+            assert low < result.curve(name, measure).mean.min() <= result.curve(name, measure).mean.max() < high
+    assert len(one.layout.yaxis.tickvals) >= 4
+    assert all(low <= mark <= high for mark in one.layout.yaxis.tickvals)
+
+
+@pytest.mark.parametrize(
+    ("values", "bare"),
+    [((50, 100, 200, 300, 500, 1_000, 1_500, 2_000), {1_500}), ((20, 30, 40, 50), set()), ((5, 10, 20, 30, 40), set())],
+)
+def test_only_labels_without_room_are_left_out(values, bare):
+    from fishersft.curve_plots import _lines
+
+    line = Curve("a line", np.array(values), np.ones(len(values)), "n", "error")
+    axis = _lines([("uniform", line)], log=True, dark=False, height=400, y_log=False).layout.xaxis
+    assert {x for x, text in zip(axis.tickvals, axis.ticktext, strict=True) if not text} == bare
 
 
 @pytest.mark.parametrize("measure", MEASURES)

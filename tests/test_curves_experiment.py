@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fishersft.curves.errors import design_scores, prediction_errors
-from fishersft.curves.experiment import Experiment, default_budgets, key_of, run
+from fishersft.curves.experiment import Experiment, default_budgets, key_of
 from fishersft.curves.problem import Problem, draw_labels, lengths
+from fishersft.curves.running import run
 from fishersft.curves.sweep import Sweep
 from fishersft.curves.synthetic import FEATURES, Synthetic
 from fishersft.errors import BudgetError, Cancelled, FisherSFTError, ParameterError

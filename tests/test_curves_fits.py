@@ -6,6 +6,7 @@ import pytest
 from fishersft.curves.experiment import About
 from fishersft.curves.fits import bound_shape, fits_of, guide
 from fishersft.curves.result import Result, command_of
+from fishersft.curves.standing import standing_of
 
 BUDGETS = np.array([50, 100, 200, 400, 800])
 
@@ -84,6 +85,18 @@ def test_the_same_errors_are_no_difference():
     found = fits_of(result({"token_od": same, "uniform": same}))
     assert all(p.p == 1 and p.ratio.value == 1 for p in found.paired["token_od"])
     assert all(e.value == pytest.approx(1) for e in found.ratios["token_od"])
+
+
+def test_all_sentences_by_two_rules_are_no_difference_however_the_last_digits_fall():
+    """At n = N every selection is the pool; two fits of it agree to what the solver is asked for, and not to the last bit."""
+    errors = noisy(1, -0.5)
+    by_another_order = errors * np.append(np.full(len(BUDGETS) - 1, 0.5), 1 - 1e-6)
+    made = result({"token_od": by_another_order, "uniform": errors})
+    last = fits_of(made).paired["token_od"][-1]
+    assert (last.p, last.ratio.low, last.ratio.high) == (1.0, 1.0, 1.0)
+    assert fits_of(made).ratios["token_od"][-1].side == ""
+    assert fits_of(made).ratios["token_od"][-1].value == pytest.approx(1)
+    assert standing_of(made, int(BUDGETS[-1])).level == ["uniform"]
 
 
 def test_one_run_has_values_and_no_intervals():

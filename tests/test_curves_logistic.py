@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from fishersft.curves.logistic import NEAR, fit, log_probabilities
+from fishersft.curves.logistic import NEAR, RIDGE, fit, log_probabilities
 from fishersft.curves.problem import draw_labels
+from fishersft.curves.synthetic import Synthetic
 from fishersft.errors import DesignError, ParameterError
 
 
@@ -43,6 +44,22 @@ def test_predictions_are_those_of_scikit_learn(ridge, scale, L):
     if L == 2:  # there one column of weights: half the ridge on each of ours
         expected = LogisticRegression(C=2 / ridge, fit_intercept=False, tol=1e-10, max_iter=20_000).fit(X, y).predict_proba(X)
     np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("features", ["isotropic", "clustered"])
+def test_along_the_prefixes_of_a_selection_predictions_stay_those_of_scikit_learn(features):
+    """The paper's d = 10 and L = 20, each fit begun where the last one ended, as an experiment does; the whole pool predicted."""
+    from sklearn.linear_model import LogisticRegression
+
+    problem = Synthetic(features=features, sentences=1_000).problem(0)
+    pool, _ = problem.rows()
+    order, theta = np.random.default_rng(0).permutation(1_000), None
+    for n in (20, 50, 200):
+        X, y = problem.rows(order[:n])
+        theta = fit(X, y, 20, ridge=RIDGE, start=theta).theta
+        theirs = LogisticRegression(C=1 / RIDGE, fit_intercept=False, tol=1e-10, max_iter=20_000).fit(X, y)
+        assert len(theirs.classes_) == 20  # it knows no class that it has not seen
+        np.testing.assert_allclose(np.exp(log_probabilities(pool, theta)), theirs.predict_proba(pool), atol=1e-4)
 
 
 @pytest.mark.parametrize("start", [None, "far"])

@@ -6,9 +6,11 @@ import time
 import pytest
 
 from fishersft import bundle, select
+from fishersft.curves.fits import fits_of
 from fishersft.curves.records import Records
 from fishersft.curves.result import read_result
-from fishersft.curves.standing import standing_of
+from fishersft.curves.standing import alike_sentence, standing_of, worth_sentences
+from fishersft.curves.timing import read_timing
 from fishersft.runs import curve_results, jobs
 
 from .conftest import command_line
@@ -35,7 +37,8 @@ def label(elements, text):
 
 def fill(at, **more):
     """The synthetic form with a tiny experiment."""
-    label(at.number_input, "Sentences N").set_value(40)
+    for name, usual in (("Sentences N", 40), ("Dimension d", 10), ("Classes L", 20)):
+        label(at.number_input, name).set_value(more.get(name.split()[0].lower(), usual))
     label(at.text_input, "Budgets n").set_value(more.get("budgets", "5,20"))
     label(at.number_input, "Runs").set_value(2)
     label(at.multiselect, "Selectors").set_value(["uniform", "longest"])
@@ -68,10 +71,52 @@ class TestShipped:
         at = open_page("curves")
         for k, world in enumerate(("imbalanced", "isotropic")):
             result = read_result(bundle.asset("curves", f"{world}-tokens"))
-            assert standing_of(result).sentence() in plain(at)
+            for sentence in (standing_of(result).sentence(), *worth_sentences(result, fits_of(result), 200)):
+                assert sentence in plain(at)
             lines = [t for t in figure(at, k)["data"] if t.get("name") == "TokenOD"]
             assert numbers(lines[0]["y"]) == pytest.approx(result.curve("token_od").mean)
         assert "fishersft curves synthetic --features clustered --equal tokens --out curves" in [c.value for c in at.code]
+
+    def test_the_two_worlds_have_one_axis_and_lines_that_hide_one_another_are_named(self):
+        at = open_page("curves")
+        assert figure(at, 0)["layout"]["yaxis"]["range"] == figure(at, 1)["layout"]["yaxis"]["range"]
+        isotropic = read_result(bundle.asset("curves", "isotropic-tokens"))
+        assert len(isotropic.selectors) == 7
+        assert alike_sentence(isotropic) in plain(at)
+        at.toggle(key="logarithmic").set_value(False).run()
+        assert "Both charts have one y axis" not in plain(at)
+
+    @pytest.mark.parametrize("name", ["Synthetic", "Word vectors", "Your corpus", "Fast against slow"])
+    def test_every_experiment_has_its_files_its_picture_and_its_command(self, name):
+        at = open_page("curves", experiment=name)
+        assert [b.label for b in at.get("download_button")] == ["csv", "json", "report.html"]
+        assert all(json.loads(c.proto.config)["modeBarButtons"][0][0] == "toImage" for c in at.get("plotly_chart"))
+        assert any(c.value.startswith("fishersft curves ") and "/" not in c.value for c in at.code)
+        names = [t.get("name") or "" for t in figure(at)["data"]]
+        assert ("slope -0.5" in names) == (name != "Fast against slow")
+
+    def test_fast_against_slow_is_told_before_anything_is_run(self):
+        timing = read_timing(bundle.asset("curves", "timing"))
+        at = open_page("curves", experiment="Fast against slow")
+        assert f"{timing.slow[-1] / timing.fast[-1]:.3g} times as long" in plain(at)
+        assert "(extrapolated)" in plain(at)
+
+    def test_the_pills_choose_the_lines_of_a_sweep_too(self):
+        at = open_page("curves", result="sweep")
+        next(p for p in at.pills if p.label == "Selectors").set_value(["uniform", "longest"]).run()
+        for k in (0, 1):
+            assert [t["name"] for t in figure(at, k)["data"] if t.get("name")] == ["Uniform", "Longest"]
+
+    def test_the_budget_in_words_is_one_of_the_result(self):
+        folder = made()
+        at = open_page("curves", result=folder.name)
+        assert at.selectbox(key="n").options == ["5", "20"]
+        assert "With 20 sentences," in plain(at)
+        at.selectbox(key="n").set_value(5).run()
+        assert "With 5 sentences," in plain(at)
+        label(at.selectbox, "Result").set_value("isotropic-sentences").run()
+        assert at.selectbox(key="n").value == 50
+        assert "With 50 sentences," in plain(at)
 
     def test_switches_change_the_picture_and_the_words(self):
         at = open_page("curves", equal="sentences", measure="G-criterion", n="500", logarithmic="false")
@@ -82,10 +127,13 @@ class TestShipped:
         assert "the highest log det gained (nats) is TokenOD's" in plain(at)
         assert not at.exception
 
-    def test_curves_can_be_left_out_and_guides_put_in(self):
-        at = open_page("curves", experiment="Synthetic", guides="true")
+    def test_curves_and_guides_can_be_left_out(self):
+        at = open_page("curves", experiment="Synthetic")
         names = [t.get("name") for t in figure(at)["data"] if t.get("name")]
         assert {"slope -0.5", "slope -0.3"} <= set(names)
+        assert any("fitted" in name for name in names)
+        without = [t.get("name", "") for t in figure(open_page("curves", experiment="Synthetic", guides="false"))["data"]]
+        assert not any("slope" in name or "fitted" in name for name in without)
         next(p for p in at.pills if p.label == "Selectors").set_value(["uniform"]).run()
         assert [t["name"] for t in figure(at)["data"] if t.get("name") and "slope" not in t["name"]][:1] == ["Uniform"]
 
@@ -159,6 +207,7 @@ class TestJob:
             ({"budgets": "50"}, "The budget of 50 sentences is above the pool of 40"),
             ({"settings": "magic.x=1"}, "--set speaks of 'magic'"),
             ({"settings": "uniform"}, "--set takes SELECTOR.NAME=VALUE"),
+            ({"sentences": 100_000, "dimension": 512, "classes": 1_000}, "lower --sentences, --dimension or --classes"),
         ],
     )
     def test_bad_parameters_get_one_sentence_and_no_button(self, more, sentence):
@@ -177,7 +226,7 @@ class TestJob:
         done = command_line("curves", "timing", "--sentences", 30, "--budgets", "5,10", "--box", 5, "--out", folder)
         assert done.returncode == 0, done.stderr
         at = open_page("curves", result="aaaaaaaaaaaa")
-        assert "10 picks: the fast greedy" in text_of(at)
+        assert "10 picks take the fast greedy" in text_of(at)
         assert "fishersft curves timing --sentences 30 --budgets 5,10 --box 5" in [c.value for c in at.code]
 
 

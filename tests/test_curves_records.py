@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fishersft.curves.experiment import Experiment, key_of, run
+from fishersft.curves.experiment import Experiment, key_of
 from fishersft.curves.records import NAME, Records, read_records
 from fishersft.curves.result import Result, read_result
+from fishersft.curves.running import run
 from fishersft.curves.synthetic import Synthetic
 from fishersft.errors import StoreError
 

@@ -1,13 +1,16 @@
 """Who stands where: hand-made records, the shipped results, and the plan of a form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fishersft import bundle
 from fishersft.curves.experiment import BUDGETS, SELECTORS, Experiment
+from fishersft.curves.fits import Estimate, Fits
 from fishersft.curves.plan import plan_of, renamed, whole_numbers
 from fishersft.curves.result import Result, command_of, read_result
-from fishersft.curves.standing import standing_of
+from fishersft.curves.standing import alike, alike_sentence, constant_sentence, standing_of, worth_sentences
 from fishersft.curves.sweep import Sweep
 from fishersft.curves.synthetic import Synthetic
 from fishersft.errors import StoreError, UserError
@@ -58,6 +61,50 @@ def test_of_log_det_the_highest_wins():
     assert (found.best, found.level) == ("token_od", [])
     assert "the highest log det gained (nats) is TokenOD's" in found.sentence()
     assert "every other is lower" in found.sentence()
+
+
+def test_what_uniform_needs_is_told_with_its_interval_and_where_its_curve_ends():
+    errors = {"token_od": [10.0, 12, 11], "uniform": [20.0, 24, 22]}
+    result = result_of(errors)
+    slope, times = Estimate(-0.3, -0.35, -0.25), Estimate(2.5, 2, 3)
+
+    def told(ratio, measure="maximum"):
+        fits = Fits(measure, {"token_od": slope, "uniform": Estimate(-0.5, -0.55, -0.45)}, {"token_od": [ratio] * 2}, {}, 0.35)
+        return worth_sentences(result, fits, 100)
+
+    assert told(times) == [
+        "For the error of TokenOD at n = 100, Uniform needs 2.5 (95 % interval 2 to 3) times as many sentences.",
+        "From n = 100 to 200 the error of TokenOD falls as n to the power -0.3 (95 % interval -0.35 to -0.25), "
+        "Uniform's -0.5 (-0.55 to -0.45); theory says -0.5, the paper saw about -0.3.",
+    ]
+    assert "2 or more) times" in told(Estimate(2.5, 2, np.inf))[0]
+    assert "3 or less) times" in told(Estimate(2.5, 0, 3))[0]
+    assert "never gets as low" in (end := told(Estimate(4, 3, np.inf, "at least"))[0])
+    assert end.endswith("it needs at least 4 times as many sentences.")
+    assert told(Estimate(1, 1, np.inf, "at least"))[0].endswith("it needs more sentences than that.")
+    assert told(Estimate(0.5, 0, 0, "at most"))[0].endswith("it needs at most 0.5 times as many sentences.")
+    assert told(times, "log_det") == []
+
+
+def test_the_bounds_constant_is_said_to_be_fitted():
+    result = result_of({"token_od": [10.0, 12], "uniform": [20.0, 24]})
+    fits = Fits("maximum", {}, {}, {}, 0.354)
+    assert "The constant is fitted here to the curve of TokenOD (0.354 and 0.354)" in constant_sentence(result, fits, fits)
+    assert constant_sentence(result, replace(fits, measure="mean")) == ""
+
+
+def test_lines_that_hide_one_another_are_named_in_groups():
+    errors = {
+        "token_od": [10.0, 10],
+        "uniform": [20.0, 20],
+        "longest": [10.4, 10.4],
+        "density": [10.8, 10.8],
+        "clustered": [30.0, 30],
+    }
+    assert alike(result_of(errors)) == [["token_od", "longest", "density"]]
+    assert alike(result_of(errors), selectors=("token_od", "density")) == []
+    said = alike_sentence(result_of(errors))
+    assert said == "These lines hide one another, each within 5 % of the next: TokenOD, Longest and DensitySampling."
 
 
 def test_a_single_run_tells_nobody_apart():

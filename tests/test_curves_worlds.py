@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fishersft.corpus.load import load_corpus
-from fishersft.curves.experiment import Experiment, run
+from fishersft.curves.experiment import Experiment
+from fishersft.curves.running import run
 from fishersft.curves.teacher import Teacher, teacher_of
 from fishersft.curves.words import Words, input_embeddings, read_vectors
 from fishersft.errors import CorpusError, ParameterError

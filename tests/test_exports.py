@@ -13,7 +13,7 @@ import yaml
 from fishersft import embed, load_corpus, load_pool, select
 from fishersft.commands.export import NAMES
 from fishersft.errors import StoreError, UserError
-from fishersft.lm.finetune import Training
+from fishersft.lm.training import Training
 from fishersft.reports.selection import selection_page
 from fishersft.runs import exports
 from fishersft.runs.again import command_of, python_of

@@ -1,17 +1,22 @@
 """Fine-tuning: it trains what the design counts, resumes exactly, and says plainly when it cannot go on."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from fishersft.corpus.encode import IGNORED, encode
+from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import PromptCompletion, Text
 from fishersft.errors import ParameterError, TrainingError
-from fishersft.lm.finetune import Training, _Collator, _item, finetune, save_model
+from fishersft.lm.finetune import finetune, save_model
+from fishersft.lm.generate import Sampling, draw_prompts, write
 from fishersft.lm.model import load_model
 from fishersft.lm.score import nats_of
+from fishersft.lm.trainer import Collator, item
+from fishersft.lm.training import Training
 from tests.tiny_model import make_model
 
 TEXTS = [
@@ -50,7 +55,7 @@ def test_the_texts_trained_on_are_predicted_better_and_the_loss_says_so(model, e
 def test_a_trained_token_is_a_row_of_the_design_and_nothing_else_is(model):
     pairs = [PromptCompletion("Say where the cat is.", "On the mat."), PromptCompletion("Why?", "It is warm there, and dry.")]
     encoded = encode(pairs, model.tokenizer, 64)
-    batch = _Collator(0)([_item(e) for e in encoded])
+    batch = Collator(0)([item(e) for e in encoded])
     assert [(row != IGNORED).sum().item() for row in batch["labels"]] == [len(e.rows) for e in encoded]
     changed = {**batch, "input_ids": batch["input_ids"].clone()}
     changed["input_ids"][batch["attention_mask"] == 0] = 7  # padding
@@ -60,7 +65,7 @@ def test_a_trained_token_is_a_row_of_the_design_and_nothing_else_is(model):
 
 
 def test_the_loss_of_training_is_the_nats_of_scoring(model, examples):
-    batch = _Collator(0)([_item(e) for e in examples])
+    batch = Collator(0)([item(e) for e in examples])
     with torch.no_grad():
         loss = float(model.network(**batch).loss)
     assert loss == pytest.approx(nats_of(model, examples).sum() / sum(len(e.rows) for e in examples), rel=1e-5)
@@ -152,6 +157,12 @@ def test_a_loss_that_is_no_number_stops_the_training_and_says_which(model, examp
         finetune(model, examples, QUICK, workspace=tmp_path, what="uniform-50-s1")
 
 
+def test_a_loss_far_above_that_of_guessing_stops_the_training_too(model, examples, tmp_path):
+    wild = replace(QUICK, learning_rate=1.0, epochs=20, warmup=0.0)
+    with pytest.raises(TrainingError, match=r"longest-50-s0 diverged: the loss at step \d+ of \d+ is \d\d+ nats a token\. Lower"):
+        finetune(model, examples, wild, workspace=tmp_path, what="longest-50-s0")
+
+
 def test_nothing_to_train_on_is_said(model, tmp_path):
     with pytest.raises(TrainingError, match="no trained token"):
         finetune(model, encode([Text(" ")], model.tokenizer, 64), QUICK, workspace=tmp_path)
@@ -163,3 +174,20 @@ def test_nothing_to_train_on_is_said(model, tmp_path):
 def test_hyperparameters_out_of_range_are_refused(wrong):
     with pytest.raises(ParameterError):
         Training(**wrong)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("name", [pytest.param("mini", marks=pytest.mark.slow), "stories260K", "slm4096-gpt2"])
+def test_real_checkpoints_learn_a_real_corpus_and_go_on_from_its_prompts(shared, tmp_path, name, lora, precision):
+    corpus = load_corpus(shared / "data/shakespeare/input.txt", split_on="blank-line")
+    model = load_model(str(shared / "models" / name), device="cpu")
+    pool, held_out = (encode(corpus.examples[a:b], model.tokenizer, 64) for a, b in ((0, 64), (64, 112)))
+    before = nats_of(model, held_out).sum()
+    training = Training(learning_rate=1e-2 if lora else 1e-3, epochs=2, batch=8, lora=lora, precision=precision)
+    save_model(finetune(model, pool, training, workspace=tmp_path / "work").model, tmp_path / "tuned")
+    tuned = load_model(str(tmp_path / "tuned"), device="cpu")
+    assert nats_of(tuned, held_out).sum() < before
+    sampling = Sampling(prompts=3, prompt_tokens=4, new_tokens=8)
+    written = write(tuned, draw_prompts(held_out, sampling, tuned.context), sampling)
+    assert len(written) == 3 and all(0 < w.tokens <= 8 for w in written)

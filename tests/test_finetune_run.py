@@ -158,13 +158,48 @@ def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corp
 
 
 @pytest.mark.slow
-def test_processes_of_a_launcher_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path):
+def test_a_run_killed_between_its_training_and_its_texts_ends_with_the_same_numbers(finished, corpus, model, tmp_path):
+    """A real kill -9 while a tuned model is measured and lets prompts go on: nothing of it was kept, and nothing is lost."""
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "fishersft", *map(str, arguments(corpus, model, out, *FEWER))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    losses, until = out / "work" / "uniform-12-s0" / "losses.jsonl", time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < until:
+        if losses.exists() and '"step": 3' in losses.read_text():  # twelve sentences, four a step
+            break
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert '"step": 3' in losses.read_text() and not (out / "cells" / "uniform-12-s0" / "cell.json").exists()
+    answer = command_line(*arguments(corpus, model, out, *FEWER))
+    assert answer.returncode == 0, answer.stderr
+    whole, killed = read_run(finished[0]), read_run(out)
+    for name in killed.about["cells"]:
+        assert np.array_equal(whole.nats(name), killed.nats(name)), name
+        assert whole.texts(name) == killed.texts(name)
+
+
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--nproc-per-node=2", "--standalone"),
+    "accelerate": (
+        # --multi_gpu is its way of starting several processes; without a GPU each computes on the processor
+        *("accelerate.commands.accelerate_cli", "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_processes_of_a_launcher_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path, launcher):
     out = tmp_path / "shared"
     words = map(str, arguments(corpus, model, out, *FEWER))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "fishersft", *words]
+    command = [sys.executable, "-m", *LAUNCHERS[launcher], "-m", "fishersft", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     both = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
     assert both.returncode == 0, both.stderr
+    assert both.stdout.count("Nats a held-out token. Run") == 2  # both were there, and both told the whole run
     for name in read_run(out).about["cells"]:
         assert both.stderr.count(f"{name}: ") == 1
     whole, shared = read_run(finished[0]), read_run(out)

@@ -3,18 +3,21 @@
 import json
 import re
 import types
+from dataclasses import dataclass
 
 import pytest
+from fishersft.runs.begun import begun
 from streamlit.testing.v1 import AppTest
 
 from fishersft import bundle
+from fishersft.judge.base import Reading
+from fishersft.judge.llm import kept_words
 from fishersft.judge.report import Report
 from fishersft.runs import job_rows, jobs, judging, verdicts, votes
 from fishersft.runs.finetune_found import find
 from fishersft.runs.finetune_result import FineTuneResult, written
 from fishersft.runs.processes import Process
 from fishersft.runs.store import Store
-from fishersft.ui.generation_data import begun
 from fishersft.ui.held_out import live_losses, standing
 from fishersft.ui.judge_form import LLM, REFERENCE, Asked, secrets_for
 
@@ -35,6 +38,17 @@ def run(home):
 def judged(run, judge=None):
     comparisons = judging.comparisons_of(run, judging.matches_of(run))
     return Report(tuple(judging.judge_run(run, judge or Digests(3), comparisons)))
+
+
+@dataclass(frozen=True)
+class Talks(Digests):
+    """Says the same words whatever it reads; none where they are not kept."""
+
+    words: str | None = None
+
+    def read(self, shown):
+        facts = {} if self.words is None else {"reply": kept_words(self.words)}
+        return ((number, Reading(reading.said, facts)) for number, reading in super().read(shown))
 
 
 def section(name, **address):
@@ -78,6 +92,11 @@ class TestSections:
         assert standing(lines, "mean", "sentences") in words_of(at)
         drawn = next(t for t in figure(at)["data"] if t.get("name") == "Token Od")
         assert list(drawn["x"]["bdata"] if isinstance(drawn["x"], dict) else drawn["x"])
+
+    def test_it_opens_with_paired_differences_where_there_is_uniform_and_with_nats_where_there_is_not(self, run, home):
+        assert "minus Uniform" in figure(section("Results", run="abc123"))["layout"]["yaxis"]["title"]["text"]
+        tuned_run(home / "runs" / "alone", selectors=("token_od", "longest"))
+        assert figure(section("Results", run="alone"))["layout"]["yaxis"]["title"]["text"] == "mean, nats a held-out token"
 
     def test_an_address_opens_the_same_view_of_the_same_run(self, run, home):
         tuned_run(home / "runs" / "other")
@@ -149,6 +168,26 @@ class TestReading:
         row = section("Read", left="token_od", right="uniform").dataframe[0].value.iloc[0]
         assert row["verdict"] == "tie (the order changed it)"
         assert (row["left first"], row["right first"]) == ("the left one", "the right one")
+
+    def test_the_judges_words_stand_beside_its_verdict_in_both_orders(self, run):
+        judged(run, Talks(words="Short: 1"))
+        at = section("Read", left="token_od", right="uniform")
+        assert at.dataframe[0].value.iloc[0]["in the judge's words"] == "left first: “Short: 1”; right first: “Short: 1”"
+        assert "in its own words" not in words_of(at)
+
+    @pytest.mark.parametrize("hostile", HOSTILE)
+    def test_long_words_of_a_judge_are_shown_whole_and_never_obeyed(self, run, hostile):
+        judged(run, Talks(words=f"{hostile} and this goes on for some more words than a cell shows. 1"))
+        at = section("Read", left="token_od", right="uniform")
+        assert "in its own words" in words_of(at)
+        told = [h.proto.body for h in at.get("html") if "goes on for some more words" in h.proto.body]
+        assert len(told) == 2
+        assert not any(re.search(r"<(?!/?(div|span|br)\b)[a-z]", body) or "\u202e" in body for body in told)
+
+    def test_readings_of_an_earlier_version_without_words_are_shown_all_the_same(self, run):
+        judged(run, Talks())
+        row = section("Read", left="token_od", right="uniform").dataframe[0].value.iloc[0]
+        assert row["in the judge's words"] == "–"
 
     def test_the_page_says_that_prompts_are_drawn_and_steps_through_them(self, run):
         at = section("Read")
@@ -301,6 +340,17 @@ class TestWinRates:
         at.number_input(key="judge-most").set_value(0.0001).run()
         assert "above the cap" in words_of(at)
         assert button(at, "judge-run").disabled
+
+    def test_a_key_that_is_missing_is_said_before_anything_is_asked(self, run, monkeypatch):
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        at = section("Win rates")
+        next(g for g in at.get("button_group") if g.key == "judge-kind").set_value(LLM).run()
+        at.text_input(key="judge-server").set_value("https://api.openai.com/v1")
+        at.text_input(key="judge-model").set_value("gpt-4o").run()
+        assert "wants a key" in at.error[0].value and "OPENAI" in at.error[0].value
+        assert not any(b.key == "judge-run" for b in at.button)
+        at.text_input(key="judge-key").set_value("sk-something").run()
+        assert not at.error and button(at, "judge-run").disabled
 
 
 class Child:

@@ -12,7 +12,7 @@ import pytest
 
 from fishersft.errors import JudgeError, StoreError
 from fishersft.judge import human
-from fishersft.judge.base import FIRST, SECOND, Judge, Reading
+from fishersft.judge.base import FIRST, SECOND, Judge, Question, Reading, key_of, orders
 from fishersft.runs import judging, verdicts, votes
 from fishersft.runs.finetune_run import read_run
 
@@ -128,6 +128,22 @@ class TestWhatIsKept:
         comparisons = judging.comparisons_of(run, judging.matches_of(run))
         assert judging.verdicts_of(run, about, comparisons) == found
         assert not (tmp_path / "elsewhere").exists()
+
+    def test_an_export_says_whose_texts_were_read_and_the_judges_words(self, run):
+        class Says(LongerWins):
+            def read(self, shown):
+                return ((k, Reading(r.said, {"reply": f"{shown[k].first[:9]}?"})) for k, r in super().read(shown))
+
+        judge_everything(run, Says())
+        judging.export(run, run.folder / verdicts.EXPORT)
+        lines = verdicts.exported(run, "reading")
+        texts = {name: {g.prompt: g.text for g in run.texts(name)} for name in run.cells}
+        for line in lines:
+            of = line["of"]
+            assert line["value"]["facts"]["reply"] == f"{texts[of['first']][of['prompt']][:9]}?"
+            question = Question(run.prompts[of["prompt"]].text, *(texts[of[k]][of["prompt"]] for k in ("first", "second")))
+            assert line["key"] == key_of(line["judge"], orders(question)[0])
+        assert lines
 
     def test_broken_lines_of_an_export_are_skipped(self, run):
         judge_everything(run, LongerWins())

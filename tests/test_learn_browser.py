@@ -87,3 +87,15 @@ def test_paper_shows_the_lesson_without_its_controls(dashboard, page):
         assert not page.locator(gone).first.is_visible(), gone
     assert page.locator(".js-plotly-plot").first.is_visible()
     assert page.get_by_text("Predict:").is_visible()
+    assert page.get_by_text("Picks: 3; Pool: 1.").is_visible()
+
+
+def test_a_dark_screen_is_printed_on_white(dashboard, browser):
+    tab = browser.new_page(color_scheme="dark")
+    opened(tab, f"{dashboard}/learn?lesson=returns")
+    turned = "getComputedStyle(document.querySelector('.stApp')).filter"
+    assert tab.evaluate(turned) == "none"
+    tab.emulate_media(media="print", color_scheme="dark")
+    assert "invert(1)" in tab.evaluate(turned)
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    tab.close()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from fishersft.curves.fits import fits_of
+from fishersft.curves.fits import Fits, fits_of
 from fishersft.curves.result import Result, command_of, label_of
-from fishersft.curves.standing import sweep_sentence, three, with_interval
+from fishersft.curves.standing import constant_sentence, odds, standing_of, sweep_sentence, three, with_interval, worth_sentences
 
 
 def markdown(result: Result) -> str:
     """Maximum (mean) error by budget and selector, then what is read off the curves."""
     runs = f"{result.runs} run{'s' * (result.runs > 1)}"
+    fits = None if result.is_sweep else fits_of(result)
     head = [f"{result.about.title}; {runs}, equal {result.equal}. Maximum (mean) prediction error, means over runs.", ""]
     return "\n".join(
         [
             *head,
             *(
                 [*_sweep(result), "", *(sweep_sentence(result, over) for over in result.about.settings["sweep"])]
-                if result.is_sweep
-                else [*_errors(result), "", *_fits(result)]
+                if fits is None
+                else [*_errors(result), "", *_fits(result, fits), "", *_words(result, fits)]
             ),
             "",
             f"`{command_of(result.about)}`",
@@ -40,9 +41,8 @@ def _errors(result: Result) -> list[str]:
     return lines
 
 
-def _fits(result: Result) -> list[str]:
+def _fits(result: Result, fits: Fits) -> list[str]:
     """Slopes; the ratio where Uniform's curve still has room to double; the paired test at the largest budget."""
-    fits = fits_of(result)
     half = [k for k, n in enumerate(result.budgets) if 2 * n <= result.budgets[-1]]
     at = half[-1] if half else len(result.budgets) - 1
     inner, last = f"n = {result.budgets[at]:,}", f"n = {result.budgets[-1]:,}"
@@ -53,9 +53,20 @@ def _fits(result: Result) -> list[str]:
         if name in fits.ratios:
             cells.append(f"{with_interval(fits.ratios[name][at])} times")
             for k in [at, -1] if half else [at]:
-                cells += [with_interval(fits.paired[name][k].ratio), three(fits.paired[name][k].p)]
+                cells += [with_interval(fits.paired[name][k].ratio), odds(fits.paired[name][k].p)]
         lines.append(_row(cells + ["-"] * ((7 if half else 5) - len(cells))))
     return lines
+
+
+def _words(result: Result, fits: Fits) -> list[str]:
+    """What a reader is to see in the tables, and what their columns are."""
+    told = [standing_of(result).sentence(), *worth_sentences(result, fits), constant_sentence(result, fits)]
+    columns = (
+        f"Slope: of log error on log {'n' if result.equal == 'sentences' else 'tokens'}, interval by a bootstrap over runs. "
+        f"Uniform's {result.equal} for the same: how many times as many Uniform needs for this error, read off its curve. "
+        "p: Wilcoxon's signed-rank test over runs. Brackets: 95 % intervals."
+    )
+    return [*(sentence for sentence in told if sentence), columns]
 
 
 def _sweep(result: Result) -> list[str]:

@@ -208,9 +208,10 @@ def _run(experiment: Experiment | Sweep, *, workers: int | None, out: Path | Non
     from contextlib import nullcontext
 
     from fishersft.commands.curve_tables import markdown
-    from fishersft.curves.experiment import Experiment, run
+    from fishersft.curves.experiment import Experiment
     from fishersft.curves.records import Records
     from fishersft.curves.result import Result
+    from fishersft.curves.running import run
 
     if out:
         _folder(out)

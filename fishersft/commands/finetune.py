@@ -20,11 +20,12 @@ from fishersft.commands.options import (
     whole_numbers,
 )
 from fishersft.errors import UserError, os_reason
-from fishersft.lm.finetune import CHECKPOINT_SECONDS, Training
+from fishersft.lm.finetune import CHECKPOINT_SECONDS
 from fishersft.lm.generate import Sampling
+from fishersft.lm.training import Training
 
 if TYPE_CHECKING:
-    from fishersft.runs.finetuning import Plan
+    from fishersft.runs.finetune_plan import Plan
 
 DEFAULT = "token_od,uniform,longest"
 TRAINING = ("learning_rate", "epochs", "batch", "warmup", "weight_decay", "lora", "rank", "precision")
@@ -158,8 +159,8 @@ def work_alone(options: dict[str, Any]) -> None:
 
 def plan_of(options: dict[str, Any]) -> Plan:
     """The plan that a command's options ask for; takes them out of `options`."""
+    from fishersft.runs.finetune_plan import Plan
     from fishersft.runs.finetune_run import ALL, BASE
-    from fishersft.runs.finetuning import Plan
     from fishersft.selectors import make_selector
 
     names = [n.strip() for n in options.pop("selectors").split(",") if n.strip()]

@@ -20,9 +20,17 @@ HOW = {
 }
 
 
+CHANCE = (
+    "Intervals and p are over prompts, for these very models, each line by itself: what another draw or another training would "
+    "give is not in them."
+)
+LOPSIDED = 0.9  # of the texts on one side of the corpus' own surprise: then the judge asks for little but more or less of it
+
+
 def markdown(report: Report, corpus: str, labels: Mapping[str, str], *, symmetric: bool) -> str:
     """Tables and sentences; `labels` name selectors, `corpus` is the name that the paper's table is looked up by."""
-    parts = [win_rates(report, corpus, labels), ranking(report, labels), biases(report, symmetric=symmetric), report.power]
+    parts = [win_rates(report, corpus, labels), ranking(report, labels), biases(report, symmetric=symmetric)]
+    parts += [surprised(*report.surprise) if report.surprise else "", CHANCE, report.power]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -76,6 +84,16 @@ def biases(report: Report, *, symmetric: bool) -> str:
     told = [f"{report.counts[name]:,} {words}" for name, words in HOW.items() if report.counts.get(name)]
     out.append(f"{len(report.judged):,} verdicts" + (f"; {', '.join(told)}." if told else "."))
     return " ".join(out)
+
+
+def surprised(below: Rate, won: Rate) -> str:
+    """What a judge by surprise really asked for."""
+    told = f"Of the texts it read {100 * below.value:.0f} % surprise it less than the corpus' own do"
+    if won.n:
+        told += f", and in {100 * won.value:.0f} % of the decided verdicts the more surprising text won"
+    if below.value < LOPSIDED:
+        return f"{told}."
+    return f"{told}: its verdict here is little else than which text is more surprising, and says little of which is better."
 
 
 def shown(rate: Rate) -> str:

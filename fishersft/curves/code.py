@@ -15,8 +15,9 @@ from fishersft.curves.result import read_result
 result = read_result(Path("curves"))  # the folder that the command wrote
 print(result.curve({selector!r}, "maximum").mean)
 """
-MAKE = """from fishersft.curves.experiment import Experiment, run
+MAKE = """from fishersft.curves.experiment import Experiment
 from fishersft.curves.result import Result
+from fishersft.curves.running import run
 from fishersft.curves.synthetic import Synthetic
 
 experiment = {experiment}

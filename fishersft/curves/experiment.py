@@ -1,7 +1,7 @@
 """An error experiment: many runs of a world, each selector cut at every budget, a head fitted on each cut.
 
     experiment = Experiment(Synthetic(features="clustered"), runs=3, budgets=(50, 200, 500), equal="tokens")
-    for record in run(experiment, on_progress): ...         # one record a (run, selector), as each is finished
+    for record in run(experiment, on_progress): ...         # `running.py`: one record a (run, selector), as each is finished
     result = Result.of(experiment.about, records)           # `result.py`: curves and bands; `fits.py`: slopes, ratios, tests
     with Records(folder, experiment.about) as kept: ...     # `records.py`: the same on disk, to go on from
 
@@ -20,14 +20,13 @@ A record is a plain dict for JSON:
     seconds                 of choosing and of fitting
     notes                   what the selector said of its picks
 
-Knows no file and no screen.
+Says what is measured and measures nothing.  Knows no file and no screen.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +40,6 @@ from fishersft.selectors.selection import check_seed
 SELECTORS = ("token_od", "uniform", "sentence_od", "density", "clustered", "longest", "matched_od")
 BUDGETS = (50, 100, 200, 300, 500, 1_000, 1_500, 2_000)
 VERSION = 1  # of the numbers; raise it when the same settings no longer give the same ones
-Progress = Callable[[str, int, int], None]
 Record = dict[str, Any]
 Key = tuple[int, str, int, int]
 
@@ -192,42 +190,3 @@ def key_of(record: Record) -> Key:
 def default_budgets(sentences: int) -> tuple[int, ...]:
     """The usual budgets as far as a pool of so many sentences has them."""
     return tuple(n for n in BUDGETS if n <= sentences) or (sentences,)
-
-
-def run(
-    experiments: Experiment | Sequence[Experiment],
-    on_progress: Progress | None = None,
-    *,
-    done: Collection[Key] = (),
-    workers: int = 1,
-) -> Iterator[Record]:
-    """The records that are not `done` yet, one as each is finished.
-
-    Args:
-        experiments: one, or those of a sweep.
-        on_progress: told (what, records there are, records in all) before the first and after each; may raise `Cancelled`.
-        done: keys of records that need not be made again.
-        workers: processes; 1 works in this one.  The numbers are the same, their order is not.
-
-    Raises:
-        UserError: a selector that cannot work on this pool, or too little memory; one sentence.
-    """
-    from fishersft.curves.measure import Task, records_of
-    from fishersft.curves.workers import in_processes
-
-    several = [experiments] if isinstance(experiments, Experiment) else list(experiments)
-    there, tasks, total = set(done), [], 0
-    for experiment in several:
-        total += len(experiment.keys)
-        for number in range(experiment.runs):
-            missing = tuple(name for run_, name, d, L in experiment.keys if run_ == number and (run_, name, d, L) not in there)
-            if missing:
-                tasks.append(Task(experiment, number, missing))
-    finished = total - sum(len(task.selectors) for task in tasks)
-    tell = on_progress or (lambda *_: None)
-    tell("measuring", finished, total)
-    many = min(workers, len(tasks))
-    for record in in_processes(tasks, many) if many > 1 else (r for task in tasks for r in records_of(task)):
-        finished += 1
-        yield record
-        tell("measuring", finished, total)

@@ -30,6 +30,7 @@ GUIDES = (-0.5, -0.3)
 DRAWS = 2_000
 LOW, HIGH = 2.5, 97.5  # percentiles of an interval
 BASELINE = "uniform"
+SAME = 1e-4  # of an error: what two fits on the same sentences may differ by, which is no difference
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,11 @@ def guide(result: Result, selector: str, slope: float, measure: str = "maximum")
 def bound_shape(result: Result) -> Curve:
     """c d L / sqrt(n) with c fitted to the reference's maximum error."""
     d, L = result.point
-    y = _constant(result) * d * L / np.sqrt(result.spent())
-    return Curve("shape of the bound, c dL/√n, c fitted", result.budgets, y, result.unit, "maximum prediction error")
+    c, root = _constant(result), "√n" if result.equal == "sentences" else "√tokens"
+    y = c * d * L / np.sqrt(result.spent())
+    return Curve(
+        f"the bound's shape, {c:.3g}·dL/{root}, {c:.3g} fitted", result.budgets, y, result.unit, "maximum prediction error"
+    )
 
 
 def _constant(result: Result) -> float:
@@ -175,7 +179,7 @@ def _read_off(x: np.ndarray, curves: np.ndarray, wanted: np.ndarray) -> np.ndarr
     for i, (curve, values) in enumerate(zip(np.log(curves), np.log(wanted), strict=True)):
         falling = np.minimum.accumulate(curve)
         found = np.exp(np.interp(-values, -falling, log_x))
-        out[i] = np.where(values < falling[-1], np.inf, np.where(values > curve[0], 0.0, found))
+        out[i] = np.where(values < falling[-1] - SAME, np.inf, np.where(values > curve[0] + SAME, 0.0, found))
     return out
 
 
@@ -186,6 +190,7 @@ def paired(
     from scipy import stats
 
     apart = np.log(result.each(selector, measure, point)) - np.log(result.each(base, measure, point))
+    apart[np.abs(apart) < SAME] = 0.0
     out = []
     for k, n in enumerate(result.budgets):
         mean, low, high, p = float(apart[:, k].mean()), np.nan, np.nan, np.nan

@@ -67,6 +67,11 @@ class Timing:
             out += ["--budgets", ",".join(map(str, self.budgets))]
         return [*out, "--box", f"{self.box:g}"] if self.box != BOX else out
 
+    def table(self) -> list[dict[str, Any]]:
+        """One row a number of picks: the csv."""
+        columns = {"n": self.budgets, "fast_seconds": self.fast, "slow_seconds": self.slow, "slow_measured": self.measured}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

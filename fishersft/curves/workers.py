@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fishersft.curves.experiment import Record
+from fishersft.curves.measure import Task, records_of
 from fishersft.errors import FisherSFTError, UserError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-
-    from fishersft.curves.experiment import Record
-    from fishersft.curves.measure import Task
 
 
 def in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Record]:
@@ -76,8 +75,6 @@ def _work(end: Connection) -> None:
     import signal
 
     import torch
-
-    from fishersft.curves.measure import records_of
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     torch.set_num_threads(1)

@@ -214,7 +214,8 @@ class _Matching(Shard):
         X, lengths = self.blocks.rows(some.tolist(), torch.float32 if self.error else torch.float64, self._most)
         Z, P = self.factor.screen(X) if self.error else self.factor.whiten(X)
         gains, factor = log_dets(gram_of(Z, P, lengths))
-        W = torch.linalg.solve_triangular(factor, padded(X, lengths), upper=False)
+        eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device).expand_as(factor)
+        W = torch.linalg.solve_triangular(factor, eye, upper=False) @ padded(X, lengths)  # a product is quicker than d solves
         for k, (i, m) in enumerate(zip(some, lengths, strict=True)):
             start = int(self.blocks.offsets[i])
             self._W[start : start + m] = W[k, :m]

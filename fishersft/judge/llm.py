@@ -6,7 +6,8 @@
 Source: the rebuttal's judge prompt, arXiv 2505.14826 (METHOD, experiment 4).  Ours: a text is the prompt with its continuation,
 as a reader would see it; the tags carry a nonce that nobody could know when the texts were written; one sentence says that
 what they hold is data.  The last verdict in the reply counts; a reply that was cut off has no last one.  A text cannot write a
-tag or a control token of a chat (`quoted`), and one that speaks to the judge cannot win (`base`).
+tag or a control token of a chat (`quoted`), and one that speaks to the judge cannot win (`base`).  A reply's words are kept
+with its verdict, so that people can read why; they are a stranger's text as much as the candidates are.
 
 A server that is down is waited for.  What is spent is counted as the server tells it.  Knows no run and no store.
 """
@@ -30,6 +31,7 @@ VERSION = 1  # of the prompt and of how replies are read
 MOST_OUT = 256  # tokens of a reply
 SETTINGS = {"temperature": 0, "max_tokens": MOST_OUT}
 MOST_CHARACTERS = 8_000  # of one text; the rest is cut and counted
+MOST_KEPT = 1_000  # characters of a reply that are kept; of a longer one its beginning and its end
 CHARACTERS_A_TOKEN = 4  # for an estimate, before anything is spent
 TOKENS_OUT = 8  # of a reply, for the same
 VERDICT = re.compile(r"verdict\W{0,8}(?:is\W{0,4})?(?:text\W{0,3}|<?tag)?([12])\b", re.IGNORECASE)
@@ -209,18 +211,24 @@ def question(shown: Shown, domain: str, nonce: str) -> str:
 
 
 def reading_of(reply: Reply, *, cut: bool = False) -> Reading:
-    """A reply as a reading: the last verdict in it counts."""
+    """A reply as a reading: the last verdict in it counts, and its words are kept."""
     facts: dict[str, Any] = {"tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out} if reply.tokens_in else {}
     facts |= {"cut": True} if cut else {}
     if reply.refused:
         return Reading(REFUSED, facts)
     if reply.too_long:
         return Reading(TOO_LONG, facts)
+    facts |= {"reply": kept_words(reply.text)} | ({"cut_off": True} if reply.cut_off else {})
     said = None if reply.cut_off else last_verdict(reply.text)
     if said is None:
-        told = {"reply": reply.text[:200], **({"cut_off": True} if reply.cut_off else {})}
-        return Reading(REFUSED if DECLINES.match(reply.text) else UNPARSABLE, {**facts, **told})
+        return Reading(REFUSED if DECLINES.match(reply.text) else UNPARSABLE, facts)
     return Reading(said, facts)
+
+
+def kept_words(text: str) -> str:
+    """A reply as it is kept: all of it, or where it is long its beginning and its end, where the verdict stands."""
+    half = MOST_KEPT // 2
+    return text if len(text) <= MOST_KEPT else f"{text[: half - 2]} … {text[-half + 1 :]}"
 
 
 def last_verdict(text: str) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fishersft.judge import stats
-from fishersft.judge.base import FIRST, NO_ANSWER, SECOND, Verdict
+from fishersft.judge.base import FIRST, NO_ANSWER, SECOND, A, B, Verdict
 
 COUNTED = ("asked", "identical", "empty", "flipped", "refused", "unparsable", "too_long", "addressed", "cut")
 
@@ -111,13 +111,27 @@ class Report:
     def position(self) -> stats.Rate:
         """How often the text shown first was named, over all answers that named one; 0.5 where places do not matter."""
         named = [(r.said == FIRST, j.prompt) for j in self.judged for r in j.verdict.readings if r.said in (FIRST, SECOND)]
-        return stats.share(np.array([hit for hit, _ in named], float), np.array([prompt for _, prompt in named], int))
+        return _share(named)
 
     @cached_property
     def flips(self) -> stats.Rate:
         """How often the two orders named different texts, over questions where both named one."""
-        both = [j for j in self.judged if j.verdict.both_decided]
-        return stats.share(np.array([j.verdict.flipped for j in both], float), np.array([j.prompt for j in both], int))
+        return _share([(j.verdict.flipped, j.prompt) for j in self.judged if j.verdict.both_decided])
+
+    @cached_property
+    def surprise(self) -> tuple[stats.Rate, stats.Rate] | None:
+        """Of a judge by surprise: the share of the texts it read that surprise less than the corpus' own, and how often the more
+        surprising of two was the better one, over decided verdicts.  None of other judges.
+
+        Texts sampled at a temperature below 1 are less surprising than real ones almost by construction.  Where nearly all are,
+        nearness to the corpus' own surprise is the same as more surprise, and win rates say little else.
+        """
+        read = [(j, nats) for j in self.judged if (nats := nats_of(j.verdict)) is not None]
+        if not read:
+            return None
+        below = [(s < target, j.prompt) for j, (a, b, target) in read for s in (a, b)]
+        decided = [((a > b) == (j.verdict.winner == A), j.prompt) for j, (a, b, _) in read if j.verdict.winner in (A, B)]
+        return _share(below), _share(decided)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -170,6 +184,8 @@ class Report:
             "lines": rows,
             "position_rate": _none(self.position),
             "flip_rate": _none(self.flips),
+            "surprise": self.surprise
+            and {"texts_below_the_corpus": _none(self.surprise[0]), "more_surprising_won": _none(self.surprise[1])},
             "counts": self.counts,
             "matrix": {a: {b: rate.as_dict() for b, rate in row.items()} for a, row in self.matrix.items()},
             "ranking": [asdict(s) for s in self.ranking],
@@ -182,6 +198,14 @@ def scores_of(judged: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([j.verdict.score for j in judged], float), np.array([j.prompt for j in judged], int)
 
 
+def nats_of(verdict: Verdict) -> tuple[float, float, float] | None:
+    """Nats a token of a's text, of b's and of the corpus' own, where a judge by surprise told them."""
+    told = verdict.forward.facts if verdict.forward else {}
+    numbers = [told.get(name) for name in ("nats_first", "nats_second", "target")]
+    a, b, target = (float(x) if isinstance(x, int | float) else math.nan for x in numbers)
+    return None if math.isnan(a + b + target) else (a, b, target)
+
+
 def count(judged: Sequence[Judged]) -> dict[str, int]:
     """How verdicts came about.  `refused`, `unparsable` and `too_long` count questions with at least one such answer."""
     found: Counter[str] = Counter()
@@ -192,6 +216,11 @@ def count(judged: Sequence[Judged]) -> dict[str, int]:
         found["cut"] += any(r.facts.get("cut") for r in verdict.readings)
         found.update({said: 1 for said in NO_ANSWER if any(r.said == said for r in verdict.readings)})
     return {name: found[name] for name in COUNTED}
+
+
+def _share(hits: Sequence[tuple[bool, int]]) -> stats.Rate:
+    """Of (hit, prompt)."""
+    return stats.share(np.array([hit for hit, _ in hits], float), np.array([prompt for _, prompt in hits], int))
 
 
 def _none(rate: stats.Rate) -> dict[str, float] | None:

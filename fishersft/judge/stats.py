@@ -21,7 +21,8 @@ import numpy as np
 LEVEL = 0.95
 Z = 1.959963984540054  # of a two-sided 95 % interval
 Z_POWER = 0.8416212335729143  # of 80 % power
-DRAWS = 200  # resamples of prompts behind an interval
+DRAWS = 200  # resamples of prompts behind a ranking's interval, a fit each
+RESAMPLES = 2_000  # behind an interval that takes no fit
 RIDGE = 0.1  # prior wins that keep an unbeaten player's strength finite: 1 / C of the fit
 
 
@@ -176,7 +177,7 @@ def kappa(one: Sequence[str], other: Sequence[str], prompts: Sequence[int], seed
     groups = _groups(np.asarray(prompts))
     rng = np.random.default_rng(seed)
     drawn = []
-    for _ in range(DRAWS):
+    for _ in range(RESAMPLES):
         rows = np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])
         drawn.append(_kappa(i[rows], j[rows], len(labels)))
     known = [v for v in drawn if not math.isnan(v)]

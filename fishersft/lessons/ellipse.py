@@ -116,7 +116,8 @@ class Ellipse(Lesson):
     )
     symbols: ClassVar[str] = (
         "X is the matrix of rows x, V the design matrix, sigma2 the weight of the identity, w a weight. The ellipse is the 95 "
-        "% region of the coefficients, centred at their estimate, for noise of variance 1."
+        "% region of the coefficients, moved to the origin, for noise of variance 1. Logarithms are natural; "
+        "their unit is the nat."
     )
     source: ClassVar[tuple[tuple[str, str], ...]] = (
         (TEXTBOOK, "Bayesian linear regression; D, A, E and G are the classical criteria of optimal design."),
@@ -157,7 +158,7 @@ class Ellipse(Lesson):
                 "E: largest variance",
                 short(inverse.max()),
                 "The largest eigenvalue of V⁻¹: the variance along the ellipse's long axis.",
-                f"long axis {short(half[0])}, short {short(half[1])}",
+                f"half axes {short(half[0])} and {short(half[1])}",
             ),
             Number(
                 "G: worst leverage",
@@ -171,8 +172,8 @@ class Ellipse(Lesson):
             self._figure(dark, revealed),
             f"{several(len(self.points), 'point')} in the plane, larger where the weight is larger, and an ellipse with half "
             f"axes {short(half[0])} and {short(half[1])}; three hollow candidates A, B and C.",
-            "Blue: points, area by weight. Line: the 95 % ellipse; dotted: without any point. A, B, C: candidates of the "
-            "question. Places to click lie a quarter apart; hover tells the leverage there.",
+            "Blue: points, larger with more weight. Line: the 95 % ellipse; dotted: without any point. A, B, C: candidates of "
+            "the question. Places to click lie a quarter apart; hover tells the leverage there.",
         )
         return Shown((picture,), numbers, question)
 

@@ -20,6 +20,7 @@ from fishersft.design.information import leverage, log_det
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import (
     PAPER,
+    READING,
     TEXTBOOK,
     Lesson,
     Number,
@@ -101,11 +102,11 @@ class Equivalence(Lesson):
     title: ClassVar[str] = "D, A, E, G and the equivalence theorem"
     lines: ClassVar[tuple[str, ...]] = (
         "Four numbers judge a design: D, the volume of what is uncertain; A, its average; E, its worst direction; G, the worst "
-        "prediction at any point of the pool. They want different designs.",
+        "prediction at any point of the pool. They can want different designs, but two of them never do: D and G.",
         "Leverage, the shade, is the variance of a prediction at each place of the plane. Weighted by the design its average "
         "is always d = 2, so the worst cannot be below 2.",
-        "Give weight to points of high leverage, outside the red line, and take it from those inside. When no point is left "
-        "outside, the worst leverage is 2, and this very design has the largest log det too.",
+        "Give weight to points of high leverage, outside the line of leverage 2, and take it from those inside. When no point "
+        "is left outside, the worst leverage is 2, and this very design has the largest log det too.",
     )
     formulas: ClassVar[tuple[str, ...]] = (
         r"M(w) = \sum_i w_i\, x_i x_i^\top",
@@ -117,7 +118,8 @@ class Equivalence(Lesson):
     )
     source: ClassVar[tuple[tuple[str, str], ...]] = (
         (TEXTBOOK, "Kiefer and Wolfowitz (1960)."),
-        (PAPER, "it maximises log det and claims a small worst-case prediction error; this theorem is why one brings the other."),
+        (PAPER, "it maximises log det and claims a small worst-case prediction error."),
+        (READING, "this theorem is why one brings the other. It is exact for weights, and only a guide for whole sentences."),
     )
 
     def weights(self) -> np.ndarray:
@@ -138,7 +140,7 @@ class Equivalence(Lesson):
                 "D: log det M",
                 nats(log_det(M)),
                 "Large is good. The bound beside it is proven: d log(worst leverage / d).",
-                f"missing at most {short(missing_at_most(worst, 2))}",
+                f"missing at most {nats(missing_at_most(worst, 2))}",
             ),
             Number(
                 "A: trace of M⁻¹",
@@ -166,8 +168,8 @@ class Equivalence(Lesson):
                 self._plane(X, w, M, dark, revealed),
                 f"Leverage as shade over the plane, {len(X)} points with their weights as size, and the line where leverage is "
                 f"2; {outside} of the points lie outside it.",
-                f"Shade: leverage. Points: area by weight; crosses have less than 1 %. Red line: leverage 2; {outside} of "
-                f"{len(X)} points lie outside.",
+                f"Shade: leverage. Points: larger with more weight; crosses have less than 1 %. Line: leverage 2; "
+                f"{outside} of {len(X)} points lie outside.",
             ),
             Picture(
                 "The worst leverage falls to d",

@@ -134,7 +134,8 @@ class Imbalance(Lesson):
             Picture(
                 "The worst leverage against the picks",
                 self._curves(dark),
-                f"Worst leverage against picks: TokenOD's line below most of the {DRAWS} uniform draws.",
+                f"Worst leverage against picks: at {several(n, 'pick')} TokenOD's line is below "
+                f"{int((chance[:, n - 1] > ours[n - 1]).sum())} of the {DRAWS} uniform draws.",
                 f"Grey: each of {DRAWS} uniform draws; blue: TokenOD. Sentences are equally long: equal picks are equal tokens.",
             ),
         )

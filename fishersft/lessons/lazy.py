@@ -76,7 +76,7 @@ class Lazy(Lesson):
     name: ClassVar[str] = "lazy"
     title: ClassVar[str] = "Lazy greedy"
     lines: ClassVar[tuple[str, ...]] = (
-        "After a pick every gain has changed, so the plain rule computes them all again.",
+        "After a pick all gains may have changed, so the plain rule computes them all again.",
         "But gains only shrink: yesterday's gain is an upper bound on today's. Look at the highest bound first, and stop as "
         "soon as no bound reaches the best gain found.",
         "The picks are the same, exactly. A pick from one topic leaves the bounds of the others nearly true; with one topic "
@@ -130,7 +130,8 @@ class Lazy(Lesson):
                 self._map(until, dark),
                 f"A table of {SENTENCES} sentences by {until} picks: dark cells are gains computed for that pick, light ones "
                 f"bounds that were good enough; {lazily} of {naively} are dark.",
-                "A column is a pick, a row a sentence. Filled: gain computed. Empty: its old bound was low enough. Star: picked.",
+                "A column is a pick, a row a sentence. Blue: gain computed. Pale: its old bound was low enough. Star: picked, "
+                "and blank from then on.",
             ),
             Picture(
                 "The work, added up",

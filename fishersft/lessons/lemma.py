@@ -65,7 +65,7 @@ class Lemma(Lesson):
         "One class must be pinned: with all of them free the smallest eigenvalue is exactly 0. And the bound holds for every "
         "row at once, so the surest row sets it.",
         "What the model already knows never enters V. When it is sure, the true information shrinks, V stays, and the best "
-        "sentence can be another. All ten are about equally long here.",
+        "sentence can be another. All ten have three rows here, about equally long.",
     )
     formulas: ClassVar[tuple[str, ...]] = (
         r"H = \sigma^2 I + \sum_x (\mathrm{diag}(p) - p p^\top) \otimes x x^\top",

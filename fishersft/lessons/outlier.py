@@ -32,7 +32,7 @@ class Outlier(Lesson):
     """Sixty sentences, one of them far away."""
 
     distance: float = control(
-        4.0, 0.5, 10.0, 0.5, "Distance of the outlier", "Of one sentence from the origin; the others lie within 2."
+        4.0, 0.5, 10.0, 0.5, "Distance of the outlier", "Of one sentence from the origin; the others lie within 2.5."
     )
     picks: int = control(8, 1, 40, 1, "Picks", "The budget, in sentences; all have four tokens.")
 
@@ -46,7 +46,8 @@ class Outlier(Lesson):
     )
     formulas: ClassVar[tuple[str, ...]] = (r"\mathrm{tr}(M^{-1} S/t) - \log\det(M^{-1} S/t) - d",)
     symbols: ClassVar[str] = (
-        "M is the pool's second moment of tokens, S the picks' sum of x xᵀ plus 20 tokens of prior, t their number; the loss "
+        "M is the pool's second moment (the mean of x xᵀ over its tokens), S the sum of x xᵀ over the picks' tokens and 20 more "
+        "like the pool's, t their number; the loss "
         "is twice a Kullback-Leibler divergence and 0 when both agree."
     )
     source: ClassVar[tuple[tuple[str, str], ...]] = ((OURS, "MatchedOD. It is neither in the paper nor proven better."),)
@@ -127,7 +128,8 @@ class Outlier(Lesson):
             options,
             answer,
             f"It is pick {rank} of {SENTENCES}; TokenOD takes it as pick {self.orders[0].index(OUTLIER) + 1}. It is part of the "
-            "pool too, so its price is not infinite: a little of its direction is wanted.",
+            "pool too, so its price is not infinite: a little of its direction is wanted, and the more, the more of the pool's "
+            "second moment it makes.",
         )
 
     def _plane(self, dark: bool, revealed: bool) -> go.Figure:

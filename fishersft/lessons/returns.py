@@ -30,6 +30,11 @@ def gains_beside(copies: int, angle: float) -> tuple[float, float]:
     return gain(V, A[None]), gain(V, row_b(angle)[None])
 
 
+def times(n: int) -> str:
+    """How often, in words."""
+    return {0: "not at all", 1: "once", 2: "twice"}.get(n, f"{n} times")
+
+
 def row_b(angle: float) -> np.ndarray:
     """B, shorter than A, in degrees from it."""
     return LENGTH_B * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
@@ -48,14 +53,17 @@ class Returns(Lesson):
         "The first copy of a row tells much, the second less: the ellipse is already thin in its direction.",
         "A row in another direction keeps what it would gain, the more the nearer it is to a right angle, but never gains more "
         "than before. That is submodularity.",
-        "So a selector that looks at gains leaves duplicates alone by itself, and a short row in a new direction can beat a "
+        "So a selector that looks at gains is slow to take duplicates, and a short row in a new direction can beat a "
         "long one in an old direction.",
     )
     formulas: ClassVar[tuple[str, ...]] = (
         r"\log\frac{\det(V + x x^\top)}{\det V} = \log(1 + x^\top V^{-1} x)",
         r"V \preceq V' \Rightarrow x^\top V'^{-1} x \le x^\top V^{-1} x",
     )
-    symbols: ClassVar[str] = "V is the design matrix before, x a new row, sigma2 = 1. A has length 1 and B has length 0.6."
+    symbols: ClassVar[str] = (
+        "V is the design matrix before, x a new row, sigma2 = 1; the gain of x is what it adds to log det V. A "
+        "has length 1 and B has length 0.6."
+    )
     source: ClassVar[tuple[tuple[str, str], ...]] = (
         (TEXTBOOK, "the matrix determinant lemma."),
         (PAPER, "Algorithm 2 is correct because gains only shrink."),
@@ -106,7 +114,7 @@ class Returns(Lesson):
         apart = again - other
         answer = 2 if abs(apart) <= 0.02 * max(again, other) else int(apart < 0)
         return Question(
-            f"A is there {self.copies} times. Which gains more now: A once more, or B, which is only 0.6 as long?",
+            f"A is there {times(self.copies)}. Which gains more now: A once more, or B, which is only 0.6 as long?",
             ("A once more", "B", "about the same (within 2 %)"),
             answer,
             f"A once more gains {nats(again)}, B gains {nats(other)}. Move the copies: the answer turns where the curves cross, "

@@ -117,7 +117,7 @@ class Subsets(Lesson):
             f"Histogram of the log det gained by each of {len(f):,} subsets; greedy reaches {nats(reached)} and the certificate "
             f"says at most {nats(bound)}.",
             "Bars: how many subsets gain so much. Blue: greedy. Green: the certificate."
-            + (" Red: the best subset." if revealed else " The right end of the bars is hidden until you answer."),
+            + (" Dotted: the best subset." if revealed else " The right end of the bars is hidden until you answer."),
         )
         growing = Picture(
             "At every budget",

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from fishersft import curve_plots
 from fishersft.curves.code import python_of
-from fishersft.curves.fits import fits_of
+from fishersft.curves.fits import Fits, fits_of
 from fishersft.curves.result import MEASURES, Result, command_of, label_of, read_result
-from fishersft.curves.standing import standing_of, sweep_sentence, three, with_interval
+from fishersft.curves.standing import (
+    alike_sentence,
+    constant_sentence,
+    odds,
+    standing_of,
+    sweep_sentence,
+    three,
+    with_interval,
+    worth_sentences,
+)
 from fishersft.curves.timing import Timing, read_timing
 from fishersft.reports.page import Code, Figure, Page, Part, Table, Text, table_of
 from fishersft.runs.curve_results import TIMING, Found
@@ -35,15 +44,18 @@ def curves_page(result: Result, id: str = "") -> Page:
     asked = int(result.about.settings["runs"])
     if result.is_sweep:
         words = [sweep_sentence(result, over, m) for over in result.about.settings["sweep"] for m in ERRORS]
+        numbers = [_table(result)]
     else:
-        words = [standing_of(result, measure=m).sentence() for m in ERRORS]
+        fits = {m: fits_of(result, m) for m in ERRORS}
+        words = [" ".join([standing_of(result, measure=m).sentence(), *worth_sentences(result, fits[m])]) for m in ERRORS]
+        words += [sentence for sentence in (constant_sentence(result, fits["maximum"]), alike_sentence(result)) if sentence]
+        numbers = [_slopes(result, fits), *([_rivals(result, fits["maximum"])] if fits["maximum"].ratios else []), _table(result)]
     so_far = f" {result.runs} of {asked} runs are finished." if result.runs < asked else ""
     summary = (
         f"{result.runs} runs, each a fresh pool, head and labels; bands and brackets are 95 % intervals of the mean over runs; "
         f"compared at equal {result.equal}.{so_far}"
     )
     figures = [_figure(draw, id or "curves", name, title) for name, title, draw in _figures(result)]
-    numbers = [_table(result)] if result.is_sweep else [_slopes(result), _table(result)]
     python = python_of(result)
     return Page(
         result.about.title,
@@ -107,12 +119,32 @@ def _figure(draw: Callable[[bool], go.Figure], id: str, name: str, title: str) -
     )
 
 
-def _slopes(result: Result) -> Table:
-    fits = {m: fits_of(result, m) for m in ERRORS}
+def _slopes(result: Result, fits: dict[str, Fits]) -> Table:
     rows = tuple((label_of(name), *(with_interval(fits[m].slopes[name]) for m in ERRORS)) for name in result.selectors)
     return Table(
         "Slope of log error on log n, with 95 % intervals by a bootstrap over runs; theory says -1/2, the paper saw about -0.3",
         ("selector", *(MEASURES[m] for m in ERRORS)),
+        rows,
+    )
+
+
+def _rivals(result: Result, fits: Fits) -> Table:
+    rows = tuple(
+        (
+            label_of(name),
+            f"{n:,}",
+            f"{with_interval(ratios[k])} times",
+            with_interval(fits.paired[name][k].ratio),
+            odds(fits.paired[name][k].p),
+        )
+        for name, ratios in fits.ratios.items()
+        for k, n in enumerate(result.budgets)
+    )
+    what = MEASURES[fits.measure]
+    return Table(
+        f"Against Uniform, of the {what}: how many times as many {result.equal} Uniform needs for the same, read off its curve "
+        "with a bootstrap interval, and the error over Uniform's run by run with Wilcoxon's signed-rank test (each p for itself)",
+        ("selector", "n", f"Uniform's {result.equal} for the same", "error over Uniform's", "p"),
         rows,
     )
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft import generation_plots
-from fishersft.commands.judge_tables import biases, paper_rate, shown
+from fishersft.commands.judge_tables import CHANCE, biases, paper_rate, shown, surprised
 from fishersft.errors import FisherSFTError
 from fishersft.judge.paper import SOURCE
 from fishersft.judge.report import Report
 from fishersft.reports.page import Block, Code, Figure, Page, Part, SideBySide, Table, Text, table_of
+from fishersft.runs.begun import begun
 from fishersft.runs.finetune_result import HEADS, FineTuneResult, Line, written
 from fishersft.runs.finetune_run import ALL, BASE, FineTuneRun
 from fishersft.runs.judging import comparisons_of, every_match, verdicts_of
@@ -126,12 +127,14 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
     out: list[Block] = []
     for about in judges_of(run, store):
         try:
-            found = Report(tuple(verdicts_of(run, about, comparisons_of(run, every_match(run)), store)))
+            every = comparisons_of(run, every_match(run))
+            judged, _ = begun(verdicts_of(run, about, every, store), every)
         except FisherSFTError as error:
             out.append(Text(f"{about['label']}: {error}"))
             continue
-        if not found.judged:
+        if not judged:
             continue
+        found = Report(tuple(judged))
         rows, paper = [], False
         for line in found.lines:
             said = paper_rate(corpus, line)
@@ -155,7 +158,9 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
         out.append(Table(caption, head[:keep], tuple(row[:keep] for row in rows)))
         if len(found.matrix) > 2:
             out.append(_matrix(found, labels, run.id, str(about["label"])))
-        out.append(Text(biases(found, symmetric=bool(about["symmetric"])) + f" {found.power}"))
+        if found.surprise:
+            out.append(Text(surprised(*found.surprise)))
+        out.append(Text(f"{CHANCE} {biases(found, symmetric=bool(about['symmetric']))} {found.power}"))
         if paper:
             out.append(Text(f"The paper's rates are not ours: {SOURCE}, GPT-4o as the judge, without intervals."))
     return out or [Text(f"Nobody has judged this run yet; fishersft judge {run.id} does.")]

@@ -239,8 +239,8 @@ def atlas_table(kept: Kept, corpus: Corpus, embeddings: TokenEmbeddings) -> pd.D
 
 
 def _trl(kept: Kept) -> Files:
-    from fishersft.lm.finetune import Training
     from fishersft.lm.folder import find_model
+    from fishersft.lm.training import Training
 
     came = kept.provenance
     model = str(came["model"])

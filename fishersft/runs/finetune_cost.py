@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fishersft.lm.finetune import RATES
 from fishersft.lm.generate import BATCH
+from fishersft.lm.training import RATES
+from fishersft.runs.finetune_plan import Plan
 from fishersft.runs.finetune_run import ALL, BASE
-from fishersft.runs.finetuning import SWEEP_EXAMPLES, Plan
+from fishersft.runs.learning_rate import SWEEP_EXAMPLES
 
 PASSES = 3  # a training step in forward passes
 STARTING = 1.5  # seconds a model: the weights are read, the trainer is made

@@ -7,6 +7,8 @@
     cells/NAME/held_out.npy  (H,) nats of each held-out record under it, summed over trained tokens
     cells/NAME/texts.jsonl   a line a prompt: what it wrote
     cells/all-s0/model/      the model tuned on the whole pool, which the reference judge reads with
+    rate.json                the learning rates that were tried on a uniform draw, and the one that was taken
+    work/NAME/               a model in progress: its checkpoints and losses.jsonl; gone when the run is whole
 
 A cell is named `base`, `all-s0` or `token_od-50-s0` (selector, sentences, seed).  This module reads and writes the folder and
 knows neither training nor judging.
@@ -41,6 +43,7 @@ RUN, PROMPTS, HELD_OUT, CELLS, CELL, NATS, TEXTS, MODEL = (
     "texts.jsonl",
     "model",
 )
+RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
 BASE, ALL = "base", "all"
 
 

@@ -9,7 +9,6 @@ export(run, path)             readings, judges and votes as JSON lines, which a 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -244,6 +243,9 @@ def domain_of_run(run: FineTuneRun) -> str:
 def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
     """Write all that is kept about a run as JSON lines; how many.
 
+    A reading's line says which two models' texts were shown after which prompt, what the judge said and its words; where
+    several models wrote the same, the first of them is named.
+
     Raises:
         StoreError: it cannot be written.
     """
@@ -254,11 +256,14 @@ def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
         kept = KeptReadings(run, str(about["id"]), store)
         lines.append({"kind": "judge", "value": about})
         seen = set()
-        for shown in (s for c in comparisons for s in orders(c.question)):
-            key = key_of(str(about["id"]), shown)
-            if key in kept and key not in seen:
-                seen.add(key)
-                lines.append({"kind": "reading", "judge": about["id"], "key": key, "value": json.loads(json.dumps(kept[key]))})
+        for one in comparisons:
+            cells = (one.match.cell_a, one.match.cell_b)
+            for shown, (first, second) in zip(orders(one.question), (cells, cells[::-1]), strict=True):
+                key = key_of(str(about["id"]), shown)
+                if key in kept and key not in seen:
+                    seen.add(key)
+                    of = {"prompt": one.prompt, "first": first, "second": second}
+                    lines.append({"kind": "reading", "judge": about["id"], "key": key, "of": of, "value": kept[key]})
     lines += [{"kind": "vote", "value": vote} for vote in kept_votes(run, store)]
     write_lines(path, lines)
     return len(lines)

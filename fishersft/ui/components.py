@@ -15,6 +15,7 @@ from fishersft.selectors import Pool
 from fishersft.ui import bound
 from fishersft.ui.session import Session, current
 from fishersft.ui.theme import dark
+from fishersft.visible import in_shell
 from fishersft.visible import visible as visible
 from fishersft.visible import visible_text as visible_text
 
@@ -118,9 +119,14 @@ def footer(command: str, python: str) -> None:
     """What reproduces the screen without it."""
     with st.expander("The same without the screen"):
         st.caption("Command line")
-        st.code(command, language="bash", wrap_lines=True)
+        shell(command)
         st.caption("Python")
         st.code(python, language="python", wrap_lines=True)
+
+
+def shell(command: str) -> None:
+    """A command to copy; marks that would turn the line around are spelled out."""
+    st.code(in_shell(command), language="bash", wrap_lines=True)
 
 
 def number(value: float, digits: int = 3) -> str:

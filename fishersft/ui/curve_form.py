@@ -77,7 +77,7 @@ def _offer(kind: str, plan: Plan, inputs: tuple[str, ...]) -> None:
         f"{'core' if _cores() == 1 else 'cores'} of this machine (one fit was timed; expect up to twice or half). "
         "It runs in the background, and goes on where it was stopped."
     )
-    st.code(shlex.join(["fishersft", *arguments]), language="bash", wrap_lines=True)
+    components.shell(shlex.join(["fishersft", *arguments]))
     already = next((j for j in jobs.jobs() if j.out == folder and not j.ended), None)
     if already:
         st.info("This very run is going on; it is shown above.", icon=":material/play_circle:")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from fishersft.curves.result import label_of
-from fishersft.curves.standing import standing_of
+from fishersft.curves.result import Result, label_of
+from fishersft.curves.standing import USUAL
 from fishersft.curves.timing import read_timing
 from fishersft.errors import StoreError
 from fishersft.runs import curve_results
@@ -16,13 +19,20 @@ from fishersft.runs.curve_results import Found
 from fishersft.ui import bound, components, learn
 from fishersft.ui import curve_parts as parts
 from fishersft.ui.curve_parts import How
-from fishersft.ui.session import Session
+from fishersft.ui.session import Session, current
 
 TWO_WORLDS = "Two worlds"
 KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
 SHOWN = {"max error": "maximum", "mean error": "mean", "G-criterion": "worst_leverage", "log det": "log_det"}
 EQUAL = ("tokens", "sentences")
-AT = (50, 100, 200, 300, 500, 1_000, 1_500, 2_000)
+SWITCH = ("true", "false")
+TAKEN: dict[str, tuple[Callable[[str], bool], str]] = {  # by controls that are not always drawn
+    "equal": (EQUAL.__contains__, bound.listed(EQUAL)),
+    "measure": (SHOWN.__contains__, bound.listed(SHOWN)),
+    "n": (str.isdigit, "a whole number"),
+    "guides": (lambda value: value.lower() in SWITCH, bound.listed(SWITCH)),
+    "picture": (components.PICTURES.__contains__, bound.listed(components.PICTURES)),
+}
 WHY = {
     "imbalanced": "A few clusters hold most sentences; covering the rare directions lowers the largest error.",
     "isotropic": "All directions are alike, so there is nothing rare to cover.",
@@ -68,9 +78,19 @@ def choose_experiment(session: Session) -> str:
     return chosen
 
 
-def controls(selectors: list[str], *, worlds: bool = False, against_n: bool = True) -> tuple[How, str, int]:
+def _left_out(*drawn: str) -> None:
+    """Name, once, what the address asks in vain of controls that this view does not draw, and let it go."""
+    for key, (fits, what) in TAKEN.items():
+        value = st.query_params.get(key)
+        if value is not None and key not in drawn and key not in st.session_state and not fits(value):
+            current().notices.append(f"{key} {value[:24]} ({what})")
+            del st.query_params[key]
+
+
+def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
     """What is drawn, at equal what (two worlds), and at which budget it is put into words (where n moves)."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
+    selectors, against_n = result.selectors, not result.is_sweep
     equal = "tokens"
     if worlds:
         equal = bound.segmented(
@@ -95,10 +115,13 @@ def controls(selectors: list[str], *, worlds: bool = False, against_n: bool = Tr
             "log det",
         ),
     )
-    n = bound.select("Put into words at n", AT, "n", place=row, index=2, width=150) if against_n else None
+    n = _budget(result.budgets.tolist(), row) if against_n else USUAL
     log = parts.log_switch(row)
-    slopes = "Slopes -1/2 and -0.3, and the fitted shape of the bound."
-    guides = against_n and bound.toggle("Guides", "guides", place=row, help=slopes)
+    slopes = (
+        "Thin lines: how TokenOD's error would fall from its first point on with the power -1/2 of theory and with the -0.3 that "
+        "the paper saw, and the shape of the theorem's bound, its constant fitted."
+    )
+    guides = against_n and bound.toggle("Guides", "guides", True, place=row, help=slopes)
     components.pictures(row)
     names = st.pills(
         "Selectors",
@@ -110,29 +133,41 @@ def controls(selectors: list[str], *, worlds: bool = False, against_n: bool = Tr
         wrap=True,
         help="Which curves are drawn; the words and numbers are of all of them.",
     )
-    return How(SHOWN[shown], log, guides, tuple(names or ())), equal, int(n or 200)
+    return How(SHOWN[shown], log, guides, tuple(names or ())), equal, n
+
+
+def _budget(there: list[int], row: Any) -> int:
+    """The budget of the result that is put into words; of another result's, the nearest one."""
+    asked = st.session_state.get("n", USUAL)
+    near = min(there, key=lambda n: abs(math.log(n / asked)))
+    if asked not in there and "n" in st.session_state:
+        st.session_state["n"] = near
+    return int(bound.select("Put into words at n", there, "n", place=row, index=there.index(near), width=150))
 
 
 def two_worlds() -> None:
     """The shipped pair: what coverage is worth, and what only length is."""
-    how, equal, n = controls(parts.opened(curve_results.find("imbalanced-tokens")).selectors, worlds=True)
-    for column, (world, heading) in zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True):
+    how, equal, n = controls(parts.opened(curve_results.find("imbalanced-tokens")), worlds=True)
+    found = [curve_results.find(f"{world}-{equal}") for world in WORLDS]
+    results = [parts.opened(one) for one in found]
+    figures = parts.figures(results, how)
+    for k, (column, (world, heading)) in enumerate(zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True)):
         with column:
             st.subheader(heading, anchor=False, help=learn.helped(WHY[world], "coverage"))
-            found = curve_results.find(f"{world}-{equal}")
-            result = parts.opened(found)
-            st.markdown(components.escape_markdown(standing_of(result, n, how.measure).sentence()))
-            parts.chart(result, how, found.id)
-            parts.downloads(result, found)
+            parts.said(results[k], how, n)
+            if figures:
+                parts.chart(figures[k], results[k], how, found[k].id)
+            parts.downloads(results[k], found[k])
     st.caption(
-        f"{parts.drawn(result)} Both pools have 3,000 sentences with lengths of one distribution, d = 10 and L = 20. On the left "
-        "a few clusters hold most sentences, so some directions are rare; on the right all directions are alike."
+        f"{parts.drawn(results[0])} {'Both charts have one y axis. ' if how.log_y else ''}Both pools have 3,000 sentences with "
+        "lengths of one distribution, d = 10 and L = 20. In the imbalanced world a few clusters hold most sentences, so some "
+        "directions are rare; in the homogeneous one all directions are alike."
     )
-    for world, heading in WORLDS.items():
-        found = curve_results.find(f"{world}-{equal}")
-        with st.expander(f"Numbers: {heading}"):
-            parts.numbers(parts.opened(found), how.measure, n)
-            parts.code(parts.opened(found))
+    parts.guides(results, how)
+    for result, heading in zip(results, WORLDS.values(), strict=True):
+        with st.expander(f"Numbers and command: {heading}"):
+            parts.numbers(result, how.measure, n)
+            parts.code(result)
 
 
 def choose_result(kind: str) -> Found | None:
@@ -182,15 +217,20 @@ def _label(found: Found) -> str:
 def show(found: Found) -> None:
     """One result, whatever its kind."""
     if found.kind == curve_results.TIMING:
-        how = How("maximum", parts.log_switch(), False, ())
+        _left_out("picture")
+        row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
+        how = How("maximum", parts.log_switch(row), False, ())
+        components.pictures(row)
         parts.timing(read_timing(found.folder), how, found)
         return
     try:
         result = parts.opened(found)
     except StoreError as error:
+        _left_out()
         st.info(components.escape_markdown(str(error)), icon=":material/hourglass_empty:")
         return
-    how, _, n = controls(result.selectors, against_n=not result.is_sweep)
+    _left_out("measure", "picture", *(() if result.is_sweep else ("n", "guides")))
+    how, _, n = controls(result)
     asked = int(result.about.settings["runs"])
     if result.runs < asked:
         st.info(
@@ -199,8 +239,10 @@ def show(found: Found) -> None:
     if result.is_sweep:
         parts.sweep(result, how, found)
     else:
-        st.markdown(components.escape_markdown(standing_of(result, n, how.measure).sentence()))
-        parts.chart(result, how, found.id, height=520)
+        parts.said(result, how, n)
+        for fig in parts.figures([result], how, height=520):
+            parts.chart(fig, result, how, found.id)
+        parts.guides([result], how)
         parts.numbers(result, how.measure, n)
     st.caption(parts.drawn(result))
     parts.downloads(result, found)

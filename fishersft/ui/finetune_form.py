@@ -15,13 +15,13 @@ from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.lm.embed import effective_max_tokens
-from fishersft.lm.finetune import Training
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import BATCH, Sampling
 from fishersft.lm.model import CausalLM, load_tokenizer
+from fishersft.lm.training import Training
 from fishersft.runs import finetune_found, jobs
 from fishersft.runs.finetune_cost import Cost, Speed, cost_of
-from fishersft.runs.finetuning import Plan
+from fishersft.runs.finetune_plan import Plan
 from fishersft.selectors import find_selector, registry
 from fishersft.ui import cached, components, job_panel
 from fishersft.ui.generations import FINETUNE, RESULTS, visit, watched
@@ -107,7 +107,14 @@ def _form() -> Values:
     values["prompts"] = a.number_input("Prompts", 0, 2_000, s.prompts, help="Held-out records that are begun; 0 writes no texts.")
     values["prompt_tokens"] = b.number_input("Prompt tokens", 1, 512, s.prompt_tokens, help="Given of each plain text.")
     values["new_tokens"] = c.number_input("New tokens", 1, 1_024, s.new_tokens, help="Written at most.")
-    values["temperature"] = d.number_input("Temperature", 0.0, 5.0, s.temperature, 0.1)
+    values["temperature"] = d.number_input(
+        "Temperature",
+        0.0,
+        5.0,
+        s.temperature,
+        0.1,
+        help="Below 1 texts read better and surprise less than real ones; the reference judge then prefers the more surprising.",
+    )
     values["sampling_seed"] = e.number_input("Seed of prompts", 0, 10**6, s.seed, help="Draws the prompts and the sampling.")
     a, b, c = st.columns([3, 1, 1], vertical_alignment="bottom")
     values["settings"] = a.text_input(
@@ -185,7 +192,7 @@ def _offer(visitor: Session, values: Values, plan: Plan) -> None:
     arguments = arguments_of(visitor, values, plan)
     out = finetune_found.folder_for(arguments, (corpus.fingerprint, folder.fingerprint))
     arguments += ["--out", str(out)]
-    st.code(shlex.join(["fishersft", *arguments]), language="bash", wrap_lines=True)
+    components.shell(shlex.join(["fishersft", *arguments]))
     if any(j.out == out and not j.ended and j.kind == FINETUNE for j in jobs.jobs()):
         st.info("This very run is going on; it is shown above.", icon=":material/play_circle:")
         return

@@ -18,14 +18,15 @@ import streamlit as st
 from fishersft import generation_plots
 from fishersft.runs import finetune_found
 from fishersft.runs.finetune_result import BASELINE, Line, written
-from fishersft.runs.finetune_run import BASE
-from fishersft.runs.finetuning import LOSSES, RATE, WORK
+from fishersft.runs.finetune_run import BASE, LOSSES, RATE, WORK
 from fishersft.ui import bound, components, learn
 from fishersft.ui.generation_data import Opened
 from fishersft.ui.generations import FINETUNE, watched
 from fishersft.ui.job_panel import EVERY
 from fishersft.ui.theme import dark
 
+WORSE = "no better than untuned"
+ENOUGH_SEEDS = 5  # of a bootstrap over seeds; of 2, about 75 of 100 intervals hold the truth where seeds matter as much as texts
 PAUSE = 10.0  # seconds between two readings of a run that goes on
 MEASURES = {"mean": "mean", "95th percentile": "p95", "largest": "max", "worst topic": "worst"}
 BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
@@ -93,7 +94,8 @@ def _controls(of: Opened) -> How:
         place=row,
         help=learn.helped(
             "Nats a trained token of the held-out texts, lower is better. Mean: over all tokens. The others are the tail: the "
-            "95th percentile and the largest of the texts' own means, and the mean of the worst topic.",
+            "95th percentile and the largest of the texts' own means, and the mean of the worst topic. The interval of the "
+            "largest cannot go beyond the texts at hand: it says how much hangs on single ones, not how bad others may be.",
             "coverage",
         ),
     )
@@ -101,7 +103,7 @@ def _controls(of: Opened) -> How:
         "Shown",
         list(generation_plots.MINUS),
         "minus",
-        default="nats",
+        default="minus Uniform" if any(line.minus_uniform for line in of.lines) else "nats",
         place=row,
         help="Differences are paired: the same texts, seed by seed, so what every model finds hard cancels and the band is "
         "narrower. Below 0 is better.",
@@ -156,7 +158,7 @@ def _chart(of: Opened, how: How) -> None:
     group = generation_plots.MINUS[how.shown]
     if not any(how.measure in getattr(line, group) for line in of.lines):
         missing = "Uniform" if how.shown == "minus Uniform" else "the untuned model"
-        st.info(f"This run has no finished model of {missing} to compare with.", icon=":material/info:")
+        st.info(f"This run has no finished model of {missing} to compare with; nats can be shown.", icon=":material/info:")
         return
     fig = generation_plots.held_out_figure(of.lines, how.measure, how.shown, against=how.against, dark=dark(), height=440)
     key = f"held-out-{of.name}-{how.measure}-{how.shown}-{how.against}"
@@ -165,7 +167,8 @@ def _chart(of: Opened, how: How) -> None:
     )
     seeds = len(of.run.about["seeds"])
     texts = f"{len(of.run.held_out['tokens']):,} held-out texts"
-    drawn = f"of {texts} and of {seeds} seeds" if seeds > 1 else f"of {texts}; one seed, so its chance is not in them"
+    few = ", too few for the band to be wide enough" if seeds < ENOUGH_SEEDS else ""
+    drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; one seed, so its chance is not in them"
     st.caption(
         f"Bands and brackets: 95 % intervals of a bootstrap {drawn}. Lower is better. No selector ever sees a held-out text. "
         + ("These bands are mostly what texts differ by; minus Uniform is paired, text by text. " if how.shown == "nats" else "")
@@ -183,7 +186,8 @@ def _table(of: Opened, how: How) -> None:
     heads = {measure: name for name, measure in MEASURES.items()}
     rows = []
     for line in of.lines:
-        row: dict[str, Any] = {"selection": components.visible(line.label), "n": line.budget, "seeds": len(line.seeds) or None}
+        row: dict[str, Any] = {"selection": components.visible(line.label), "verdict": WORSE if line.worse else ""}
+        row |= {"n": line.budget, "seeds": len(line.seeds) or None}
         row |= {"sentences": round(line.sentences), "tokens": round(line.tokens)}
         row |= {heads[m]: written(e) for m, e in line.values.items()}
         name = f"{heads[how.measure]}, minus Uniform"
@@ -191,7 +195,6 @@ def _table(of: Opened, how: How) -> None:
         name = f"{heads[how.measure]}, minus untuned"
         row[name] = written(line.minus_base[how.measure], signed=True) if how.measure in line.minus_base else "–"
         row["seconds"] = None if np.isnan(line.seconds) else round(line.seconds)
-        row["verdict"] = "no better than untuned" if line.worse else ""
         rows.append(row)
     frame = pd.DataFrame(rows)
     if not any(line.worse for line in of.lines):
@@ -200,6 +203,7 @@ def _table(of: Opened, how: How) -> None:
         frame,
         hide_index=True,
         height="content" if len(rows) < 16 else 560,
+        placeholder="–",
         alt="Held-out nats of every selection",
         column_config={name: st.column_config.NumberColumn(name, format="localized") for name in ("n", "sentences", "tokens")},
     )

@@ -18,7 +18,7 @@ from fishersft.errors import JobError
 from fishersft.runs import jobs
 from fishersft.runs.job_rows import CANCELLED, DONE, FAILED, QUEUED, RESUMABLE
 from fishersft.runs.jobs import Job
-from fishersft.ui.components import escape_markdown, problem, visible_text
+from fishersft.ui.components import escape_markdown, problem, shell, visible_text
 from fishersft.ui.session import public
 
 EVERY = 2  # seconds between two looks
@@ -123,7 +123,7 @@ def _log(job: Job) -> None:
         st.code(
             "\n".join(visible_text(line) for line in jobs.log_lines(job, LINES)) or "Nothing yet.", language=None, wrap_lines=True
         )
-        st.code(shlex.join(["fishersft", *job.arguments]), language="bash", wrap_lines=True)
+        shell(shlex.join(["fishersft", *job.arguments]))
 
 
 def _link(row: st.delta_generator.DeltaGenerator, job: Job, link: bool) -> None:

@@ -17,7 +17,7 @@ import streamlit as st
 from fishersft.errors import FisherSFTError, JudgeError
 from fishersft.judge.base import Judge
 from fishersft.judge.llm import LLMJudge, Prices, is_here
-from fishersft.lm.chat import OPENAI
+from fishersft.lm.chat import OPENAI, needs_key
 from fishersft.runs import jobs, judging
 from fishersft.ui import components
 from fishersft.ui.generation_data import Opened, sound
@@ -151,9 +151,11 @@ def _offer(of: Opened, asked: Asked) -> None:
     with sound(of.run):
         matches = judging.matches_of(of.run, against=None if asked.against == EVERYONE else asked.against)
         comparisons = judging.comparisons_of(of.run, matches, asked.prompts or None)
+    if asked.kind == LLM and needs_key(asked.base_url) and not secrets_for(asked):
+        raise JudgeError(f"The server at {asked.base_url[:100]} wants a key: type it above, or put it into {KEY}.")
     sure = _estimate(of, asked, comparisons)
     arguments = asked.arguments(of)
-    st.code(shlex.join(["fishersft", *arguments]), language="bash", wrap_lines=True)
+    components.shell(shlex.join(["fishersft", *arguments]))
     going = any(j.kind == JUDGE and j.out == of.run.folder and not j.ended for j in jobs.jobs())
     if going:
         st.info("A judge is at work on this run; it is shown above.", icon=":material/play_circle:")

@@ -183,6 +183,10 @@ def controls(learning: Learning) -> None:
             with column:
                 learning.change(**{name: _widget(control, default, key)})
 
+    state = "; ".join(f"{control.label}: {getattr(learning.lesson, name)}" for name, (control, _) in found.items())
+    with st.container(key="lesson-state"):  # on paper, where the controls are not
+        st.caption(f"{state}.")
+
 
 def _widget(control: Control | Choice, default: Any, key: str) -> Any:
     if isinstance(control, Choice):

@@ -29,6 +29,7 @@ OWN = "own"  # the record's own continuation
 SAID = {FIRST: "the first", SECOND: "the second", TIE: "neither"}
 SAID |= {"refused": "refused to answer", "unparsable": "could not be read", "too_long": "was too long"}
 LONGEST = 6_000  # characters of a text on the screen
+SHORT = 40  # characters of a reply that a table's cell shows well
 
 
 @dataclass(frozen=True)
@@ -194,18 +195,33 @@ def _verdicts(of: Opened, prompt: Prompt, left: Side, right: Side) -> None:
         why = "The texts are identical: a tie" if alone.how == "identical" else "One text is empty and loses"
         st.caption(f"{why}, and no judge is asked.")
         return
-    rows = []
+    told: list[tuple[str, Verdict]] = []
     with sound(of.run):
         for about in verdicts.judges_of(of.run):
             kept = verdicts.KeptReadings(of.run, str(about["id"]))
             verdict = settled(question, kept, str(about["id"]), reads_words=bool(about["reads_words"]))
             if verdict is not None:
-                rows.append(_row(str(about["label"]), verdict, left, right))
-    if not rows:
+                told.append((str(about["label"]), verdict))
+    if not told:
         st.caption("No judge has read this pair; Win rates says how to ask one.")
         return
+    rows = [_row(label, verdict, left, right) for label, verdict in told]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What judges said of these two texts", height="content")
     st.caption("A judge sees no names and reads both orders; a verdict that changes with the order is a tie.")
+    for label, verdict in told:
+        _replies(label, verdict)
+
+
+def _replies(label: str, verdict: Verdict) -> None:
+    """A judge's replies in full, both orders beside each other, where a table's cell is too narrow for them."""
+    said = [reply_of(one) for one in verdict.readings]
+    if not any(len(reply) > SHORT for reply in said):
+        return
+    st.markdown(f"**{escape_markdown(visible(one_line(label, 60)))}**, in its own words")
+    for column, order, reply in zip(st.columns(2, gap="medium"), ("Left first", "Right first"), said, strict=True):
+        with column:
+            st.caption(order)
+            boxed(reply)
 
 
 def _row(label: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any]:
@@ -232,14 +248,23 @@ def _words(verdict: Verdict) -> str:
     """What is behind both readings; of a judge that reads each text alone the second order has nothing new."""
     said = [words_of(r, names) for r, names in zip(verdict.readings, (("left", "right"), ("right", "left")), strict=True)]
     alone = verdict.forward is not None and "target" in verdict.forward.facts
-    return "; ".join(dict.fromkeys(s for s in (said[:1] if alone else said) if s))
+    said = said[:1] if alone else said
+    if any(len(reply_of(one)) > SHORT for one in verdict.readings):
+        return "see below"  # in full, both of them
+    return "; ".join(s for s in said if s) or "–"
+
+
+def reply_of(one: Reading) -> str:
+    """The judge's reply; "" where none was kept: the judge says nothing in words, or an earlier version asked it."""
+    reply = one.facts.get("reply")
+    return reply if isinstance(reply, str) else ""
 
 
 def words_of(one: Reading, names: tuple[str, str]) -> str:
     """What is behind a reading: the reply where one was kept, else its numbers."""
     facts = one.facts
-    if isinstance(facts.get("reply"), str):
-        return f"“{visible(one_line(facts['reply'], 200))}”"
+    if reply := reply_of(one):
+        return f"{names[0]} first: “{visible(one_line(reply, SHORT))}”"
     if "target" in facts:
         first, second = (_nats(facts.get(name)) for name in ("nats_first", "nats_second"))
         own = _nats(facts["target"])
@@ -274,6 +299,7 @@ def _everyone(of: Opened, written: Mapping[str, Mapping[int, Generated]], prompt
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,
+            placeholder="–",
             alt="A text a model",
             column_config={"text": st.column_config.TextColumn("text", width="large")},
         )

@@ -1,7 +1,7 @@
-"""An explicit `--theme.base light|dark` wins over the system's preference.
+"""An explicit `--theme.base light|dark` wins over the system's preference, for everyone.
 
 Streamlit follows the system as soon as a theme has both variants, and then no longer looks at `theme.base`.  So the variant
-that was asked for takes both places; the session that was open before the script's first run still follows the system.
+that was asked for takes both places.  A browser is told the theme as a run begins, so the run that puts it there begins anew.
 """
 
 from __future__ import annotations
@@ -12,22 +12,28 @@ from streamlit import config
 OPTIONS = ("primaryColor", "backgroundColor", "secondaryBackgroundColor", "textColor", "linkColor", "borderColor")
 
 
-FORCED = "fishersft_forced_theme"
-
-
 def honour_base() -> None:
     """Copy the variant named by `theme.base`, where one is, over the other."""
     base = config.get_option("theme.base")
     if base not in ("light", "dark"):
         return
     other = "dark" if base == "light" else "light"
-    name = f"theme.{other}.backgroundColor"
-    before = config.get_option(name) == config.get_option(f"theme.{base}.backgroundColor")
-    st.session_state.setdefault(FORCED, base if before else None)
-    for option in OPTIONS:
-        config.set_option(f"theme.{other}.{option}", config.get_option(f"theme.{base}.{option}"))
+    wanted = {f"theme.{other}.{option}": config.get_option(f"theme.{base}.{option}") for option in OPTIONS}
+    changed = {name: value for name, value in wanted.items() if config.get_option(name) != value}
+    for name, value in changed.items():
+        config.set_option(name, value)
+    if changed:
+        st.rerun()
+
+
+def light_on_paper() -> None:
+    """A dark page is printed dark on white: turned round as a whole, hues kept, since charts bring their own colours."""
+    if dark():
+        page = ".stApp { background: #000 !important; filter: invert(1) hue-rotate(180deg); }"
+        st.html(f"<style>@media print {{ {page} body {{ background: #fff !important; }} }}</style>")
 
 
 def dark() -> bool:
     """Whether this visitor sees the dark variant."""
-    return (st.session_state.get(FORCED) or st.context.theme.type) == "dark"
+    base = config.get_option("theme.base")
+    return (base if base in ("light", "dark") else st.context.theme.type) == "dark"

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from fishersft import generation_plots
-from fishersft.commands.judge_tables import biases, markdown, paper_rate, shown
+from fishersft.commands.judge_tables import CHANCE, LOPSIDED, biases, markdown, paper_rate, shown, surprised
 from fishersft.judge.paper import BUDGETS, SOURCE, WIN_RATES, paper_rates
 from fishersft.judge.report import Report
 from fishersft.selectors import registry
@@ -25,12 +25,14 @@ from fishersft.ui.vote import agreement
 
 PYTHON = """from fishersft.judge.report import Report
 from fishersft.runs import judging
+from fishersft.runs.begun import begun
 from fishersft.runs.finetune_run import read_run
 
 run = read_run({name!r})
-comparisons = judging.comparisons_of(run, judging.matches_of(run))
+comparisons = judging.comparisons_of(run, judging.every_match(run))
 for judge in judging.judges_of(run):
-    print(judge["label"], Report(tuple(judging.verdicts_of(run, judge, comparisons))).as_dict())
+    judged, _ = begun(judging.verdicts_of(run, judge, comparisons), comparisons)
+    print(judge["label"], Report(tuple(judged)).as_dict())
 """
 
 
@@ -66,6 +68,9 @@ def _report(of: Opened, judge: Told, every: list[Told]) -> None:
             f"This judge has read {len(report.judged):,} of {judge.asked:,} comparisons so far; the same job goes on from there.",
             icon=":material/hourglass_top:",
         )
+    if report.surprise:
+        told, lopsided = surprised(*report.surprise), report.surprise[0].value >= LOPSIDED
+        (st.warning if lopsided else st.info)(escape_markdown(told), icon=":material/balance:")
     left, right = st.columns(2, gap="medium")
     name = f"{of.name}-{judge.id}"
     with left:
@@ -148,14 +153,15 @@ def _table(of: Opened, report: Report) -> None:
     st.dataframe(
         frame if paper else frame.drop(columns="the paper's"),
         hide_index=True,
+        placeholder="–",
         alt="Every comparison at every budget",
         height="content" if len(rows) < 16 else 480,
     )
     note = f" The column of the paper is not ours: {SOURCE}, GPT-4o as the judge, without intervals." if paper else ""
     st.caption(
         escape_markdown(
-            "p: exact sign test over prompts. At equal length: by a logistic regression on how much longer a is. Prompts for 5 "
-            f"points: how many would tell 55 % from 50 % with verdicts spread as here.{note}"
+            f"{CHANCE} p: exact sign test over prompts. At equal length: by a logistic regression on how much longer a is. "
+            f"Prompts for 5 points: how many would tell 55 % from 50 % with verdicts spread as here.{note}"
         )
     )
 
