@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from fishersft.bench import browser as bench_browser
 from fishersft.bench.dashboard import DashboardReport, Measure, crowd, figure_size
 from fishersft.bench.texts import write_corpus
-from fishersft.commands.bench import bench
+from fishersft.commands.bench import bench, map_json
 from fishersft.corpus.load import load_corpus
 from fishersft.errors import UserError
 
@@ -35,7 +35,7 @@ def test_a_number_stands_beside_its_target_and_a_missed_one_says_so():
 
 
 def test_twenty_thousand_points_are_less_than_two_megabytes():
-    measure = figure_size(20_000)
+    measure = figure_size(map_json, 20_000)
     assert measure.met and len(measure.each) == 3 and 0.3 < measure.value < 2
 
 

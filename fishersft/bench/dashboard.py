@@ -8,8 +8,9 @@ message that leaves it to the last one that comes back.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft.bench import machine
-from fishersft.bench.browser import LONGEST, Visitor, browser, server
+from fishersft.bench.browser import LONGEST, Visitor, browser, read, server
 from fishersft.bench.report import BUSY, table
 from fishersft.bench.texts import write_corpus
 from fishersft.errors import UserError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 Progress = Callable[[str, int, int], None]
+Draw = Callable[[np.ndarray, np.ndarray, str, np.ndarray | None], str]  # xy, ranks, a column and its values: a map as JSON
 MOVES = 10
 KEYS = ("PageUp", "ArrowRight", "PageDown", "ArrowRight", "ArrowRight")  # large and small moves, each to a budget not seen yet
 PLACES = {"Explore": "", "Compare": "compare"}
@@ -107,6 +109,7 @@ class DashboardReport:
 
 
 def run(
+    draw: Draw,
     points: int = 5_000,
     sessions: int = 20,
     figure_points: int = 20_000,
@@ -118,14 +121,13 @@ def run(
     """Measure everything.
 
     Args:
+        draw: makes the map whose size is told.
         home: a store to use and to keep for the generated texts; by default one that is deleted.
 
     Raises:
         UserError: numbers that make no sense, no Chromium, a page that does not answer.
         MissingExtra: no playwright or no Streamlit.
     """
-    import streamlit
-
     for name, value, least in (("points", points, 100), ("sessions", sessions, 1), ("moves", moves, 1)):
         if value < least:
             raise UserError(f"--{name} must be at least {least} and was {value}.")
@@ -135,8 +137,8 @@ def run(
         book.demo(Path(folder) / "empty", sessions)
         kept = home or Path(folder) / "generated"
         tokens = book.generated(kept, write_corpus(kept / "generated" / f"{points}-{seed}.jsonl", points, seed), points)
-        version = f"Chromium {tabs.version}"
-    book.measures.append(figure_size(figure_points, seed))
+        chromium = f"Chromium {tabs.version}"
+    book.measures.append(figure_size(draw, figure_points, seed))
     problem = {
         "points": points,
         "tokens": tokens,
@@ -144,8 +146,8 @@ def run(
         "moves": moves,
         "seed": seed,
         "load_before": busy,
-        "streamlit": streamlit.__version__,
-        "browser": version,
+        "streamlit": version("streamlit"),
+        "browser": chromium,
     }
     return DashboardReport(problem, tuple(book.measures), tuple(book.errors), machine.describe("cpu"))
 
@@ -188,14 +190,8 @@ class Book:
 
     def generated(self, home: Path, corpus: Path, points: int) -> int:
         """The budget and the player on many points; gives their tokens."""
-        from fishersft.corpus.load import load_corpus
-        from fishersft.runs import pipeline
-        from fishersft.runs.store import Store
-
-        def reading(done: int, total: int) -> None:
-            self.told("reading the generated texts", done, total)
-
-        rows = pipeline.embed(load_corpus(str(corpus), holdout=0), store=Store(home), on_progress=reading)
+        self.told("reading the generated texts", 0, 1)
+        tokens = read(home, corpus)
         query = f"corpus={corpus}&holdout=0&map=PCA"
         with server(home) as address:
             for place, path in PLACES.items():
@@ -212,7 +208,7 @@ class Book:
             what = f"{points:,} sentences: the player, asked for {SPEED} a second"
             self.note("player", what, median(each), "steps/s", 10.0, more=True, each=each)
             self.left(visitor)
-        return int(rows.offsets[-1])
+        return tokens
 
     def moved(self, name: str, address: str, what: str, target: float | None) -> None:
         """Move the budget of one page many times, once its picks are there."""
@@ -269,19 +265,14 @@ def _begins_at(visitor: int) -> int:
     return 100 + 5 * visitor
 
 
-def figure_size(points: int, seed: int = 0) -> Measure:
+def figure_size(draw: Draw, points: int, seed: int = 0) -> Measure:
     """The map of so many points in millions of bytes of JSON, the largest of its colourings."""
-    from fishersft.sentence_map import Points, sentence_map
-
     rng = np.random.default_rng(seed)
     rank = np.zeros(points, dtype=np.int64)
     rank[rng.choice(points, min(1_000, points), replace=False)] = np.arange(1, min(1_000, points) + 1)
-    drawn = Points(rng.normal(size=(points, 2)), np.arange(points), rank, np.zeros(points, bool))
+    xy = rng.normal(size=(points, 2))
     topics = np.array([f"topic {t}" for t in rng.integers(16, size=points)], dtype=object)
-    colourings: Sequence[tuple[str, Any]] = (("selection", None), ("pick order", None), ("topic", topics))
-    sizes = [
-        len(sentence_map(drawn, colour_by=by, values=values, selector="token_od").to_json()) / 1e6 for by, values in colourings
-    ]
+    sizes = [len(draw(xy, rank, by, topics if by == "topic" else None)) / 1e6 for by in ("selection", "pick order", "topic")]
     return Measure("figure", f"the map's figure at {points:,} points, JSON", max(sizes), "MB", 2.0, each=tuple(sizes))
 
 
