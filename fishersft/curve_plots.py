@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 CROWDED = 0.1  # of a log axis: marks that are nearer have no room for both labels on a phone
-MARGIN = 1.06  # times what is drawn, above it and on a log axis below it
+MARGIN = 0.05  # of the height of what is drawn: room above it, and on a log axis below it
 WIDEST = 4.0  # times the lines: as far as a band is followed
 ERRORS = ("maximum", "mean")  # what guide lines belong to
 
@@ -68,10 +68,12 @@ def share_y(figures: Sequence[go.Figure]) -> None:
     high = float(min(every.max(), lines.max() * WIDEST))
     for fig in figures:
         if fig.layout.yaxis.type == "log":
-            _mark_y(fig, low / MARGIN, high * MARGIN)
-            fig.update_yaxes(range=[np.log10(low / MARGIN), np.log10(high * MARGIN)])
+            room = MARGIN * max(np.log10(high / low), 0.2)
+            ends = [np.log10(low) - room, np.log10(high) + room]
+            _mark_y(fig, *(10**end for end in ends))
+            fig.update_yaxes(range=ends)
         else:
-            fig.update_yaxes(range=[min(0.0, low), MARGIN * high])
+            fig.update_yaxes(range=[min(0.0, low), (1 + MARGIN) * high])
 
 
 def sweep_figure(

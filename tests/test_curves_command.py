@@ -15,12 +15,13 @@ from fishersft.curves.experiment import Experiment
 from fishersft.curves.fits import fits_of
 from fishersft.curves.gain import Curve
 from fishersft.curves.result import MEASURES, read_result
-from fishersft.curves.standing import constant_sentence, standing_of, three, worth_sentences
+from fishersft.curves.standing import constant_sentence, standing_of, three, with_interval, worth_sentences
 from fishersft.curves.sweep import Sweep
 from fishersft.curves.synthetic import Synthetic
 from fishersft.curves.timing import evaluations, time_greedy
 from fishersft.errors import BudgetError, UserError
 from fishersft.reports.curves import curves_page
+from fishersft.reports.page import Table
 
 TINY = [
     "--dimension",
@@ -63,6 +64,12 @@ def test_a_folder_gets_csv_json_html_and_records(folder):
     html = (folder / "curves.html").read_text(encoding="utf-8")
     assert "Plotly.react" in html
     assert 'src="http' not in html  # self-contained
+    result = read_result(folder)
+    tables = {table.caption: table for part in curves_page(result).parts for table in part.blocks if isinstance(table, Table)}
+    against = next(table for caption, table in tables.items() if caption.startswith("Against Uniform"))
+    fits = fits_of(result)
+    times, ratio = fits.ratios["token_od"][0], fits.paired["token_od"][0].ratio
+    assert against.rows[0][:4] == ("TokenOD", "5", f"{with_interval(times)} times", with_interval(ratio))
 
 
 def test_the_command_told_makes_the_same_result(folder, tmp_path):
@@ -249,6 +256,7 @@ def test_words_from_a_file_and_a_teacher_on_a_corpus(tmp_path):
         (["synthetic", "--dimension", "0"], "--dimension must be a whole number of at least 1"),
         (["synthetic", "--sentences", "10000000000"], "lower --sentences"),
         (["synthetic", "--sweep", "both", "--budgets", "5,6"], "one budget"),
+        (["synthetic", "--sweep", "both", "--sweep-dimensions", ""], "at least one value"),
         (["synthetic", "--selectors", "nobody"], "no selector 'nobody'"),
         (["words", "--vectors", "/nowhere/v.txt"], "cannot be read"),
         (["timing", "--budgets", "6000"], "1 to 5,000"),

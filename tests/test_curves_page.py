@@ -143,6 +143,12 @@ class TestShipped:
         at = open_page("curves", result="nothing")
         assert "There is no result 'nothing' here" in " ".join(w.value for w in at.warning)
 
+    def test_the_address_of_the_two_worlds_opens_them_again(self):
+        at = open_page("curves", result="isotropic-sentences")
+        at.segmented_control(key="experiment").set_value("Two worlds").run()
+        assert "result" not in at.query_params
+        assert len(at.get("plotly_chart")) == 2
+
     def test_another_page_and_back_is_the_same_view(self):
         at = open_page("curves", result="isotropic-sentences")
         at.switch_page("pages/runs.py").run()
@@ -213,6 +219,15 @@ class TestJob:
     def test_bad_parameters_get_one_sentence_and_no_button(self, more, sentence):
         at = fill(open_page("curves", experiment="Synthetic"), **more)
         assert sentence in " ".join(e.value for e in at.error).replace("\\", "")
+        assert "Run as a job" not in [b.label for b in at.button]
+
+    @pytest.mark.parametrize(("picks", "sentences"), [("10,50", 40), ("0,5", 40), ("", 5), ("a", 40)])
+    def test_picks_that_the_pool_does_not_have_are_refused_before_a_job(self, picks, sentences):
+        at = open_page("curves", experiment="Fast against slow")
+        label(at.number_input, "Sentences N").set_value(sentences)
+        label(at.text_input, "Picks").set_value(picks)
+        label(at.button, "Check and estimate").click().run()
+        assert "Picks" in " ".join(e.value for e in at.error)
         assert "Run as a job" not in [b.label for b in at.button]
 
     def test_your_corpus_is_the_one_that_was_chosen(self, jsonl):

@@ -114,6 +114,8 @@ def synthetic(sweep: str | None, sweep_dimensions: str, sweep_classes: str, **op
     measured["budgets"] = measured["budgets"] or str(BUDGET)
     dimensions = whole_numbers("sweep-dimensions", sweep_dimensions) if sweep != "classes" else ()
     classes = whole_numbers("sweep-classes", sweep_classes) if sweep != "dimension" else ()
+    if (sweep != "classes" and not dimensions) or (sweep != "dimension" and not classes):
+        raise UserError("A sweep needs at least one value; see --sweep-dimensions and --sweep-classes.")
     _run(Sweep(_experiment(world, measured), dimensions, classes), **rest)
 
 

@@ -190,7 +190,7 @@ def paired(
     from scipy import stats
 
     apart = np.log(result.each(selector, measure, point)) - np.log(result.each(base, measure, point))
-    apart[np.abs(apart) < SAME] = 0.0
+    apart[:, np.abs(apart).max(0) < SAME] = 0.0  # the same sentences in every run
     out = []
     for k, n in enumerate(result.budgets):
         mean, low, high, p = float(apart[:, k].mean()), np.nan, np.nan, np.nan

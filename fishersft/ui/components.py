@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
@@ -193,7 +194,15 @@ def clear_lasso(session: Session) -> None:
 
 def text_width(*others: str) -> int:
     """Pixels for the text of a table beside other columns, by their names in `NARROW`."""
-    return max(420, TABLE - sum(NARROW[name] for name in others))
+    return 240 if touch() else max(420, TABLE - sum(NARROW[name] for name in others))
+
+
+def text_early(table: pd.DataFrame) -> pd.DataFrame:
+    """On a phone the text stands second, where it is seen without scrolling sideways."""
+    if not touch():
+        return table
+    first, *others = [column for column in table.columns if column != "text"]
+    return table[[first, "text", *others]]
 
 
 def cells(values: Any) -> list[str]:

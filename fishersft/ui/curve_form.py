@@ -18,7 +18,7 @@ from fishersft.curves.synthetic import Synthetic
 from fishersft.curves.teacher import DIMENSION
 from fishersft.curves.teacher import SENTENCES as MOST
 from fishersft.curves.timing import BOX, BUDGETS
-from fishersft.errors import FisherSFTError
+from fishersft.errors import BudgetError, FisherSFTError
 from fishersft.runs import curve_results, jobs
 from fishersft.selectors import find_selector, registry
 from fishersft.ui import cached, components, job_panel, learn
@@ -71,12 +71,14 @@ def run_panel(kind: str, visitor: Session, *, empty: bool) -> None:
 def _offer(kind: str, plan: Plan, inputs: tuple[str, ...]) -> None:
     folder = curve_results.folder_for(plan.arguments, inputs)
     arguments = [*plan.arguments, "--out", str(folder)]
-    many = f"{plan.records:,} records, " if plan.records else ""
-    st.markdown(
-        f"{many}roughly {job_panel.span(plan.seconds)} on {_cores()} "
-        f"{'core' if _cores() == 1 else 'cores'} of this machine (one fit was timed; expect up to twice or half). "
-        "It runs in the background, and goes on where it was stopped."
-    )
+    cores = f"{_cores()} {'core' if _cores() == 1 else 'cores'} of this machine"
+    if plan.records:
+        cost = f"{plan.records:,} records, roughly {job_panel.span(plan.seconds)} on {cores} (one fit was timed; expect up to "
+        cost += "twice or half). It runs in the background, and goes on where it was stopped."
+    else:
+        cost = f"Roughly {job_panel.span(plan.seconds)}: the seconds that Algorithm 1 gets, and a few more. It runs in the "
+        cost += "background, from the start each time; other work beside it makes both ways slower."
+    st.markdown(cost)
     components.shell(shlex.join(["fishersft", *arguments]))
     already = next((j for j in jobs.jobs() if j.out == folder and not j.ended), None)
     if already:
@@ -263,9 +265,13 @@ def _plan_teacher(values: Values, visitor: Session) -> Plan:
 
 def _plan_timing(values: Values, visitor: Session) -> Plan:
     plain = {"features": "isotropic", "sentences": 5_000, "dimension": 10, "box": BOX}
-    at = whole_numbers(values["budgets"], "Picks") if values["budgets"].strip() else BUDGETS
+    there = values["sentences"]
+    usual_picks = tuple(n for n in BUDGETS if n <= there)
+    at = whole_numbers(values["budgets"], "Picks") if values["budgets"].strip() else usual_picks
+    if not at or min(at) < 1 or max(at) > there:
+        raise BudgetError(f"Picks must be from 1 to {there:,}, the sentences of the pool; give them with commas between.")
     options = [part for name, usual in plain.items() if values[name] != usual for part in _said(name, values)]
-    if tuple(at) != BUDGETS:
+    if tuple(at) != usual_picks:
         options += ["--budgets", ",".join(map(str, at))]
     return Plan(("curves", "timing", *options), "Fast against slow", 0, values["box"] + 10)
 

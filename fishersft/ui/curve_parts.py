@@ -157,12 +157,16 @@ def numbers(result: Result, measure: str, n: int) -> None:
         lines.append(line)
     st.dataframe(pd.DataFrame(lines).fillna("–"), hide_index=True, alt=f"Numbers at n = {standing.n}")
     power = "n" if result.equal == "sentences" else "the tokens"
+    needed = (
+        f"Uniform's {result.equal} for the same: how many times as many Uniform needs for this value, read off its curve. "
+        if measure not in HIGHER
+        else ""
+    )
     st.caption(
         f"At n = {standing.n:,}, with 95 % intervals in brackets. Slope: the power of {power} that the value falls or grows "
-        f"with, over all n; a curve that starts low may fall more slowly. Uniform's {result.equal} for the same: how many times "
-        "as many Uniform needs for this value, read off its curve. Over Uniform's, run by run: below 1 is lower. p: how "
-        "often chance alone would show a difference as clear (Wilcoxon's signed-rank test over runs); one a budget, each for "
-        "itself."
+        f"with, over all n; a curve that starts low may fall more slowly. {needed}Over Uniform's, run by run: below 1 is lower. "
+        "p: how often chance alone would show a difference as clear (Wilcoxon's signed-rank test over runs); one a budget, "
+        "each for itself."
     )
 
 

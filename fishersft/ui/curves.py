@@ -19,7 +19,7 @@ from fishersft.runs.curve_results import Found
 from fishersft.ui import bound, components, learn
 from fishersft.ui import curve_parts as parts
 from fishersft.ui.curve_parts import How
-from fishersft.ui.session import Session, current
+from fishersft.ui.session import Session, current, write_value
 
 TWO_WORLDS = "Two worlds"
 KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
@@ -75,6 +75,8 @@ def choose_experiment(session: Session) -> str:
         "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
     )
     looking().experiment = chosen
+    if chosen == TWO_WORLDS:
+        write_value("result", "")  # else the address would open that result's experiment
     return chosen
 
 
@@ -118,8 +120,8 @@ def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
     n = _budget(result.budgets.tolist(), row) if against_n else USUAL
     log = parts.log_switch(row)
     slopes = (
-        "Thin lines: how TokenOD's error would fall from its first point on with the power -1/2 of theory and with the -0.3 that "
-        "the paper saw, and the shape of the theorem's bound, its constant fitted."
+        "Thin lines beside errors: how TokenOD's error would fall from its first point on with the power -1/2 of theory and with "
+        "the -0.3 that the paper saw, and the shape of the theorem's bound, its constant fitted."
     )
     guides = against_n and bound.toggle("Guides", "guides", True, place=row, help=slopes)
     components.pictures(row)
