@@ -109,7 +109,7 @@ def selection_section() -> None:
         f"**Run {found.id}**: {len(picks):,} of {found.manifest['pool']:,} sentences, {int(picks['tokens'].sum()):,} tokens"
     )
     shown = picks.head(MOST_ROWS).map(lambda value: one_line(value) if isinstance(value, str) else value)
-    st.dataframe(shown, hide_index=True, height=280, alt="The picks of the run, in order")
+    st.dataframe(shown, hide_index=True, height=280, placeholder="", alt="The picks of the run, in order")
     files = st.container(horizontal=True, vertical_alignment="bottom")
     downloads.selection(found, f"run-{id}", row=files)
     _delete(files, id, "this selection", partial(selections.remove_selection, id), "run")
