@@ -25,10 +25,10 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
     "#CC79A7",
     "#56B4E9",
     "#F0E442",
-    "#8A8F98",
+    "#6E747D",
 )
-CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#B8860B", "#5A5F66")
-CATEGORY_ON_DARK = ("#4DA3FF", "#F5B83D", "#2FCB9F", "#FF7F45", "#EA9CCB", "#8FD6FF", "#DDBB45", "#B9C0C9")  # the same hues
+CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#1B1E22", "#5A5F66")
+CATEGORY_ON_DARK = ("#4DA3FF", "#F5B83D", "#2FCB9F", "#FF7F45", "#EA9CCB", "#8FD6FF", "#F4F6F8", "#7E858F")  # the same hues
 CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 STYLES = {
     "token_od": (BLUE, "circle"),
@@ -48,6 +48,7 @@ STYLES = {
     "stratified": (GREEN, "square-cross"),
     "ask_llm": (GREY, "star-triangle-up"),
 }
+ON_DARK = {BLUE: SKY, GREY: "#B9C0C9"}
 SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
 FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"
 
@@ -55,7 +56,7 @@ FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"
 def style(selector: str, dark: bool = False) -> tuple[str, str]:
     """(colour, marker) of a selector; strangers get theirs by name."""
     colour, marker = STYLES.get(selector) or SPARE[sum(selector.encode()) % len(SPARE)]
-    return (SKY if dark and colour == BLUE else colour), marker
+    return (ON_DARK.get(colour, colour) if dark else colour), marker
 
 
 def label(text: Any, longest: int = 32) -> str:

@@ -19,6 +19,7 @@ with frame.page(
         found = compare_view.compared(pool, ready, n, equal, seed)
         view = compare_view.View(opened.choice, opened.corpus, pool, ready, seed, equal, n, found)
 
+        compare.contents()
         compare.maps_panel(view, visitor)
         left, right = st.columns([3, 2], gap="large")
         with left:

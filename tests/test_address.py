@@ -16,7 +16,7 @@ BAD = [
     *[("explore", bad) for bad in (
         {"selector": "magic"}, {"unit": "miles"}, {"sentences": "5000"}, {"seed": "-1"}, {"colour": "mood"}, {"map": "globe"},
         {"record": "x1"}, {"token_od.sigma2": "much"}, {"log": "maybe"}, {"view": "x"}, {"view": "player", "across": "99"},
-        {"view": "player", "up": "0"}, {"q": "secret"}, {"token_od.sigma3": "2"}, {"budget": "7"},
+        {"view": "player", "up": "0"}, {"pin": "3"}, {"exclude": "99999"}, {"q": "secret"}, {"token_od.sigma3": "2"}, {"budget": "7"},
     )],
     *[("corpus", bad) for bad in ({"record": "x1"}, {"split_on": "comma"}, {"holdout": "lots"}, {"text_column": "nope"}, {"skip_bad": "maybe"})],
     *[("compare", bad) for bad in (
@@ -96,3 +96,10 @@ def test_the_camera_of_every_page_saves_what_was_chosen_once():
     at.switch_page("pages/compare.py").run()
     assert cameras(at) == {"svg"}
     assert cameras(open_page("compare")) == {"png"}
+
+
+def test_a_link_that_pins_what_is_not_in_the_pool_keeps_the_rest():
+    at = open_page(pin="3,5", exclude="902", sentences="20")  # 3 is held out
+    assert "pin 3" in at.warning[0].value.replace("\\", "")
+    assert at.query_params["pin"] in ("5", ["5"])
+    assert not at.error

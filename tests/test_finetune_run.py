@@ -13,6 +13,7 @@ import pytest
 from fishersft.errors import StoreError
 from fishersft.runs.finetune_result import FineTuneResult
 from fishersft.runs.finetune_run import read_run
+from fishersft.runs.learning_rate import edge
 from tests.conftest import ROOT, command_line
 from tests.tiny_model import make_model
 
@@ -240,6 +241,13 @@ def test_the_learning_rate_is_found_on_a_uniform_draw_of_the_pool(corpus, model,
     assert found["chosen"] == min((nats, float(rate)) for rate, nats in found["nats"].items())[1]
     assert f"learning rate {found['chosen']:g}" in answer.stderr
     assert read_run(out).cells["token_od-8-s0"].facts["learning_rate"] == found["chosen"]
+
+
+def test_a_rate_at_the_end_of_those_tried_is_said_to_be_one():
+    tried = {"3e-05": 4.6, "0.0001": 4.5, "0.001": None}
+    assert edge(1e-4, tried) == ""
+    assert "the smallest that was tried; a lower one" in edge(3e-5, tried)
+    assert "the largest that was tried; a higher one" in edge(1e-3, tried)
 
 
 def test_a_model_made_worse_by_tuning_is_said_in_so_many_words(finished, corpus, tmp_path):

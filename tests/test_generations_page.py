@@ -6,7 +6,6 @@ import types
 from dataclasses import dataclass
 
 import pytest
-from fishersft.runs.begun import begun
 from streamlit.testing.v1 import AppTest
 
 from fishersft import bundle
@@ -14,6 +13,7 @@ from fishersft.judge.base import Reading
 from fishersft.judge.llm import kept_words
 from fishersft.judge.report import Report
 from fishersft.runs import job_rows, jobs, judging, verdicts, votes
+from fishersft.runs.begun import begun
 from fishersft.runs.finetune_found import find
 from fishersft.runs.finetune_result import FineTuneResult, written
 from fishersft.runs.processes import Process

@@ -303,3 +303,19 @@ class TestParameters:
     def test_what_reaches_out_is_not_offered_on_a_hosted_demo(self, monkeypatch):
         monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
         assert "Ask-LLM" not in open_page().selectbox(key="selector").options
+
+
+def test_a_refused_upload_is_called_by_its_own_name_and_no_place_or_option_of_the_host_is_told(home):
+    for name, data, said in (
+        ("my notes.jsonl", b'{"text": "a"}\n{broken\n', "my notes.jsonl, line 2 is broken"),
+        ("nothing.txt", b"", "nothing.txt is empty"),
+        ("table.csv", b"aa,bb\n1,2\n", "table.csv has no column named text"),
+    ):
+        kept = Store.default().keep_upload(data, name[name.rindex(".") :], name)
+        for page in ("corpus", "explore"):
+            at = open_page(page, corpus=f"upload:{kept.name}")
+            told = " ".join(e.value for e in [*at.error, *at.caption]).replace("\\", "")
+            assert said in told
+            assert not re.search(r"--[a-z]", told)
+            assert str(home) not in told
+            assert kept.stem not in told

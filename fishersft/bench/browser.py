@@ -7,6 +7,7 @@ takes, and the way there and back on this machine.  Drawing is not in it.  Knows
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -39,7 +40,7 @@ FLAGS = (
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 START = 60.0  # seconds that a server may take to answer
 QUIET = 6  # looks, 0.1 s apart, without another message after which a run is over
-PATIENCE = 120.0  # seconds that one thing on a page may take
+PATIENCE = 300.0  # seconds that one thing on a page may take
 LONGEST = 1_800.0  # seconds that preparing a page may take
 BUSY = '[data-testid="stStatusWidget"], [data-testid="stSkeleton"]'
 SLIDER = '[data-testid="stSlider"] input[type="range"]'
@@ -100,6 +101,15 @@ def server(home: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+def read(home: Path, corpus: Path) -> int:
+    """`fishersft embed` of every record into the store at `home`; gives the trained tokens."""
+    command = [sys.executable, "-m", "fishersft", "embed", str(corpus), "--holdout", "0", "--json"]
+    done = subprocess.run(command, env={**os.environ, "FISHERSFT_HOME": str(home)}, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "The generated texts were not read.")
+    return int(json.loads(done.stdout)["tokens"])
 
 
 @dataclass

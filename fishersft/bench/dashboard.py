@@ -8,8 +8,9 @@ message that leaves it to the last one that comes back.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft.bench import machine
-from fishersft.bench.browser import LONGEST, Visitor, browser, server
+from fishersft.bench.browser import LONGEST, Visitor, browser, read, server
 from fishersft.bench.report import BUSY, table
 from fishersft.bench.texts import write_corpus
 from fishersft.errors import UserError
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 Progress = Callable[[str, int, int], None]
+Draw = Callable[[np.ndarray, np.ndarray, str, np.ndarray | None], str]  # xy, ranks, a column and its values: a map as JSON
 MOVES = 10
+KEYS = ("PageUp", "ArrowRight", "PageDown", "ArrowRight", "ArrowRight")  # large and small moves, each to a budget not seen yet
 PLACES = {"Explore": "", "Compare": "compare"}
 SPEED = "60"  # picks a second that the player is asked for
 MOVE = 0.15  # seconds that a move may take
@@ -89,11 +92,7 @@ class DashboardReport:
         """A table and the lines under it."""
         p, m = self.problem, self.machine
         rows = [
-            (
-                x.what,
-                _said(x),
-                "-" if x.target is None else f"{'at least' if x.more else 'at most'} {x.target:g} {x.unit}".strip(),
-            )
+            (x.what, _said(x), "-" if x.target is None else f"at {'least' if x.more else 'most'} {_number(x, x.target)}")
             for x in self.measures
         ]
         lines = [
@@ -110,6 +109,7 @@ class DashboardReport:
 
 
 def run(
+    draw: Draw,
     points: int = 5_000,
     sessions: int = 20,
     figure_points: int = 20_000,
@@ -121,14 +121,13 @@ def run(
     """Measure everything.
 
     Args:
+        draw: makes the map whose size is told.
         home: a store to use and to keep for the generated texts; by default one that is deleted.
 
     Raises:
         UserError: numbers that make no sense, no Chromium, a page that does not answer.
         MissingExtra: no playwright or no Streamlit.
     """
-    import streamlit
-
     for name, value, least in (("points", points, 100), ("sessions", sessions, 1), ("moves", moves, 1)):
         if value < least:
             raise UserError(f"--{name} must be at least {least} and was {value}.")
@@ -138,8 +137,8 @@ def run(
         book.demo(Path(folder) / "empty", sessions)
         kept = home or Path(folder) / "generated"
         tokens = book.generated(kept, write_corpus(kept / "generated" / f"{points}-{seed}.jsonl", points, seed), points)
-        version = f"Chromium {tabs.version}"
-    book.measures.append(figure_size(figure_points, seed))
+        chromium = f"Chromium {tabs.version}"
+    book.measures.append(figure_size(draw, figure_points, seed))
     problem = {
         "points": points,
         "tokens": tokens,
@@ -147,8 +146,8 @@ def run(
         "moves": moves,
         "seed": seed,
         "load_before": busy,
-        "streamlit": streamlit.__version__,
-        "browser": version,
+        "streamlit": version("streamlit"),
+        "browser": chromium,
     }
     return DashboardReport(problem, tuple(book.measures), tuple(book.errors), machine.describe("cpu"))
 
@@ -185,20 +184,14 @@ class Book:
                 self.moved(f"{place.lower()}_demo", f"{address}/{path}", f"demo: a move of the budget on {place}", None)
             times, wrong = crowd(self.tabs, address, sessions, self.told)
         what = f"{sessions} visitors who move their budgets on Explore at once"
-        self.note("sessions_move", f"{what}: until all is there", median(times), "s", each=tuple(times))
+        self.note("sessions_move", f"{what}: until all is there", median(times or [float("nan")]), "s", each=tuple(times))
         self.note("sessions_errors", f"{what}: errors", len(wrong), "", 0)
         self.errors += wrong
 
     def generated(self, home: Path, corpus: Path, points: int) -> int:
         """The budget and the player on many points; gives their tokens."""
-        from fishersft.corpus.load import load_corpus
-        from fishersft.runs import pipeline
-        from fishersft.runs.store import Store
-
-        def reading(done: int, total: int) -> None:
-            self.told("reading the generated texts", done, total)
-
-        rows = pipeline.embed(load_corpus(str(corpus), holdout=0), store=Store(home), on_progress=reading)
+        self.told("reading the generated texts", 0, 1)
+        tokens = read(home, corpus)
         query = f"corpus={corpus}&holdout=0&map=PCA"
         with server(home) as address:
             for place, path in PLACES.items():
@@ -215,7 +208,7 @@ class Book:
             what = f"{points:,} sentences: the player, asked for {SPEED} a second"
             self.note("player", what, median(each), "steps/s", 10.0, more=True, each=each)
             self.left(visitor)
-        return int(rows.offsets[-1])
+        return tokens
 
     def moved(self, name: str, address: str, what: str, target: float | None) -> None:
         """Move the budget of one page many times, once its picks are there."""
@@ -233,7 +226,7 @@ class Book:
             visitor.move()
         each = []
         for k in range(self.moves):
-            each.append(visitor.move()[0])
+            each.append(visitor.move(KEYS[k % len(KEYS)])[0])
             self.told(f"{stage}: moving", k + 1, self.moves)
         self.note(name, f"{what}, server", median(each), "s", target, each=tuple(each))
         self.left(visitor)
@@ -241,41 +234,45 @@ class Book:
 
 def crowd(tabs: Browser, address: str, sessions: int, told: Progress, rounds: int = 3) -> tuple[list[float], list[str]]:
     """Visitors in contexts of their own who all move their budgets before any is answered: seconds of each move, and errors."""
-    visitors = []
+    visitors, times, errors = [], [], []
     for k in range(sessions):
         visitor = Visitor.arrive(tabs)
-        visitor.page.goto(f"{address}/?sentences={100 + 5 * k}", wait_until="commit")
+        visitor.page.goto(f"{address}/?sentences={_begins_at(k)}", wait_until="commit")
         visitors.append(visitor)
         told("visitors arrive", k + 1, sessions)
-    for visitor in visitors:
+    for k, visitor in enumerate(visitors):
         visitor.page.wait_for_selector(".js-plotly-plot .points path", state="attached")
         visitor.settle()
-    times = []
+        told("visitors look", k + 1, sessions)
     for r in range(rounds):
         before = [visitor.press() for visitor in visitors]
-        times += [visitor.answered(b)[0] for visitor, b in zip(visitors, before, strict=True)]
+        for k, visitor in enumerate(visitors):
+            try:
+                times.append(visitor.answered(before[k])[0])
+            except UserError as error:
+                errors.append(f"visitor {k}: {error}")
         told("visitors move", r + 1, rounds)
-    errors = [f"visitor {k}: {error}" for k, visitor in enumerate(visitors) for error in visitor.errors()]
     for k, visitor in enumerate(visitors):
-        if visitor.budget <= 100 + 5 * k:
+        errors += [f"visitor {k}: {error}" for error in visitor.errors()]
+        if visitor.budget <= _begins_at(k):
             errors.append(f"visitor {k}: the budget is {visitor.budget} after {rounds} moves up")
         visitor.leave()
     return times, errors
 
 
-def figure_size(points: int, seed: int = 0) -> Measure:
-    """The map of so many points in millions of bytes of JSON, the largest of its colourings."""
-    from fishersft.sentence_map import Points, sentence_map
+def _begins_at(visitor: int) -> int:
+    """Everyone at a budget of his own."""
+    return 100 + 5 * visitor
 
+
+def figure_size(draw: Draw, points: int, seed: int = 0) -> Measure:
+    """The map of so many points in millions of bytes of JSON, the largest of its colourings."""
     rng = np.random.default_rng(seed)
     rank = np.zeros(points, dtype=np.int64)
     rank[rng.choice(points, min(1_000, points), replace=False)] = np.arange(1, min(1_000, points) + 1)
-    drawn = Points(rng.normal(size=(points, 2)), np.arange(points), rank, np.zeros(points, bool))
+    xy = rng.normal(size=(points, 2))
     topics = np.array([f"topic {t}" for t in rng.integers(16, size=points)], dtype=object)
-    colourings: Sequence[tuple[str, Any]] = (("selection", None), ("pick order", None), ("topic", topics))
-    sizes = [
-        len(sentence_map(drawn, colour_by=by, values=values, selector="token_od").to_json()) / 1e6 for by, values in colourings
-    ]
+    sizes = [len(draw(xy, rank, by, topics if by == "topic" else None)) / 1e6 for by in ("selection", "pick order", "topic")]
     return Measure("figure", f"the map's figure at {points:,} points, JSON", max(sizes), "MB", 2.0, each=tuple(sizes))
 
 

@@ -6,11 +6,14 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @click.group()
@@ -103,8 +106,18 @@ def dashboard(as_json: bool, **options: Any) -> None:
     from fishersft.bench import dashboard as measure
 
     with _stages("steps") as on_progress:
-        report = measure.run(on_progress=on_progress, **options)
+        report = measure.run(map_json, on_progress=on_progress, **options)
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
+
+
+def map_json(xy: np.ndarray, rank: np.ndarray, column: str, values: np.ndarray | None) -> str:
+    """The map of Explore as the browser gets it."""
+    import numpy as np
+
+    from fishersft.sentence_map import Points, sentence_map
+
+    points = Points(xy, np.arange(len(xy)), rank, np.zeros(len(xy), bool))
+    return str(sentence_map(points, colour_by=column, values=values, selector="token_od").to_json())
 
 
 @contextlib.contextmanager

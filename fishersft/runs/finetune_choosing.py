@@ -1,7 +1,8 @@
 """What every model of a run is trained on, and in how many steps: equal sentences, or equal tokens and equal steps.
 
 At equal tokens everyone is cut at the tokens of the reference's first n, and takes as many steps as it does: others' batches
-hold more or fewer sentences.
+hold more or fewer sentences.  A batch is a whole number of sentences, so others may take a few steps fewer: of eight sentences
+a step at most a ninth of them.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -61,6 +62,15 @@ def training_of(bench: Workbench, tell: Stage, say: Say) -> Training:
     write_text(path, json.dumps(content))
     say(
         f"learning rate {chosen}: {sound[chosen]:.3f} nats a token on {len(test)} pool records after {n} others "
-        f"(untuned {untuned:.3f})."
+        f"(untuned {untuned:.3f}).{edge(float(chosen), found)}"
     )
     return replace(plan.training, learning_rate=float(chosen))
+
+
+def edge(chosen: float, tried: Mapping[str, float | None]) -> str:
+    """A sentence where the best rate is the smallest or the largest that was tried: the best of all may lie beyond."""
+    rates = [float(rate) for rate in tried]
+    if chosen not in (min(rates), max(rates)):
+        return ""
+    end, beyond = ("largest", "higher") if chosen == max(rates) else ("smallest", "lower")
+    return f" It is the {end} that was tried; a {beyond} one may be better, and --learning-rate takes it."

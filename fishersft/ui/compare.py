@@ -25,6 +25,21 @@ MOST_ROWS = 2_000
 TEXT_WIDTH = 400
 
 
+def contents() -> None:
+    """Where on this long page what is."""
+    parts = {
+        "differs": "what differs",
+        "overlap": "overlap",
+        "criteria": "every criterion",
+        "gain": "gain against length",
+        "picks": "what the picks are like",
+        "records": "the records",
+        "transfer": "transfer to another model",
+        "which": "which selector should I use?",
+    }
+    st.caption("Below the maps: " + " · ".join(f"[{said}](#{anchor})" for anchor, said in parts.items()))
+
+
 def maps_panel(view: View, session: Session) -> None:
     """The selections on maps with the same axes, that move together; a lasso on one lights the same records on all."""
     left, middle, right = st.columns([3, 2, 4], vertical_alignment="bottom")
@@ -50,10 +65,11 @@ def maps_panel(view: View, session: Session) -> None:
     if not together:
         linked_maps.link("compare-map-")
     sampled = len(view.pool) > MOST_POINTS
+    moving = "" if together else ": zoom or move one and all follow"
     one, two = (s.label for s in view.named[:2])
     stars = "both selectors share" if together else f"{one} shares (on its own map: that {two} shares)"
     st.caption(
-        f"{kind} of {len(view.pool):,} sentence means, the same axes on every map. Stars are picks that {stars}. Click a "
+        f"{kind} of {len(view.pool):,} sentence means, the same axes on every map{moving}. Stars are picks that {stars}. Click a "
         "point to find it on every map and below; draw with the lasso for a set that all maps and the table show."
         + (f" {MOST_POINTS:,} points are drawn: every pick and an even sample of the rest." if sampled else "")
     )
@@ -184,7 +200,7 @@ def records_panel(view: View, session: Session) -> None:
     key = f"records-{show}-{hash(cut.tobytes())}"
 
     st.dataframe(
-        table,
+        components.text_early(table),
         hide_index=True,
         height=340,
         key=key,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
@@ -19,6 +20,7 @@ from fishersft.visible import visible as visible
 from fishersft.visible import visible_text as visible_text
 
 LONGEST_TOKEN = 80
+HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and how much of it leaves the words readable
 MAP = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "toImage"]}
 STILL = {"displayModeBar": False}
 NARROW = {"pick": 56, "record": 68, "gain": 92, "tokens": 68, "category": 96}  # pixels of a table's columns that are not text
@@ -92,7 +94,7 @@ def tile(label: str, value: str, help: str, beside: str = "") -> None:
 
 def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> None:
     """A text whose trained tokens are shaded by their gain; untrained ones are plain and grey."""
-    rgb = "86,180,233" if dark() else "0,114,178"
+    rgb, most = HEAT[dark()]
     top = float(gains.max()) if len(gains) else 1.0
     spans, row = [], 0
     for text, is_trained in zip(texts, trained, strict=True):
@@ -100,7 +102,7 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> No
         if is_trained:
             share = float(gains[row]) / max(top, 1e-12)
             spans.append(
-                f'<span title="{gains[row]:.3f} nats" style="background:rgba({rgb},{0.04 + 0.66 * share:.2f});'
+                f'<span title="{gains[row]:.3f} nats" style="background:rgba({rgb},{0.04 + (most - 0.04) * share:.2f});'
                 f'border-radius:3px;unicode-bidi:isolate">{shown or "·"}</span>'
             )
             row += 1
@@ -109,7 +111,7 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> No
     scale = (
         f'<div style="font-size:.8rem;opacity:.8;margin-top:.5rem">gain of each token: 0 '
         f'<span style="display:inline-block;width:6rem;height:.7rem;vertical-align:middle;border-radius:3px;'
-        f'background:linear-gradient(90deg,rgba({rgb},.04),rgba({rgb},.7))"></span> {top:.2f} nats</div>'
+        f'background:linear-gradient(90deg,rgba({rgb},.04),rgba({rgb},{most}))"></span> {top:.2f} nats</div>'
     )
     st.html(f'<div style="line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap">{"".join(spans)}</div>{scale}')
 
@@ -192,7 +194,15 @@ def clear_lasso(session: Session) -> None:
 
 def text_width(*others: str) -> int:
     """Pixels for the text of a table beside other columns, by their names in `NARROW`."""
-    return max(420, TABLE - sum(NARROW[name] for name in others))
+    return 240 if touch() else max(420, TABLE - sum(NARROW[name] for name in others))
+
+
+def text_early(table: pd.DataFrame) -> pd.DataFrame:
+    """On a phone the text stands second, where it is seen without scrolling sideways."""
+    if not touch():
+        return table
+    first, *others = [column for column in table.columns if column != "text"]
+    return table[[first, "text", *others]]
 
 
 def cells(values: Any) -> list[str]:

@@ -165,12 +165,12 @@ def read(session: Session) -> Corpus | None:
         return cached.corpus(session.choice)
     except ColumnError as error:
         components.problem("No column is known to hold the text. Choose it below and read again.")
-        st.caption(components.escape_markdown(str(error)))
+        st.caption(components.escape_markdown(frame.told(session.choice, error)))
         reading_options(session, error.columns, wanted=True)
     except FisherSFTError as error:
-        components.problem(str(error))
-        frame.way_back()
-        reading_options(session, [])
+        components.problem(frame.told(session.choice, error))
+        frame.way_back(elsewhere=False)
+        reading_options(session, [], wanted="skip-bad" in str(error))
     return None
 
 

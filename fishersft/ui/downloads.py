@@ -45,7 +45,7 @@ def selection(kept: Kept, key: str, row: Any = None) -> None:
         key: begins the widgets' keys; another one for another selection.
         row: a horizontal container that the two go into.
     """
-    _menu(kept.name, lambda: kept, key, None, row, [f for f in LABELS if not _closed(kept, f)])
+    _menu(kept.name, lambda: kept, key, None, row, [f for f in LABELS if not (_closed(kept, f) or _names_the_host(f))])
 
 
 def on_screen(name: str, make: Callable[[], Kept], key: str, pool: Pool, row: Any = None) -> None:
@@ -55,7 +55,7 @@ def on_screen(name: str, make: Callable[[], Kept], key: str, pool: Pool, row: An
         name: its `Kept.name`.
         pool: the corpus and its embeddings.
     """
-    _menu(name, make, key, pool, row, list(LABELS))
+    _menu(name, make, key, pool, row, [f for f in LABELS if not _names_the_host(f)])
 
 
 def _menu(stem: str, make: Callable[[], Kept], key: str, pool: Pool | None, row: Any, offered: list[str]) -> None:
@@ -115,6 +115,11 @@ def _wants_pool(format: str) -> bool:
 def _closed(kept: Kept, format: str) -> bool:
     """On a hosted demo no file of the host is read again."""
     return public() and _wants_pool(format) and is_file(str(kept.provenance["source"]))
+
+
+def _names_the_host(format: str) -> bool:
+    """A recipe names the folder of the model, which is of no use to a hosted demo's visitors and none of their business."""
+    return public() and format == "trl"
 
 
 def _ready(make: Callable[[], Kept], format: str, pool: Pool | None) -> Pool | None:

@@ -18,8 +18,15 @@ from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import Pool
 from fishersft.ui import address, cached, session
-from fishersft.ui.components import escape_markdown, one_line, problem
+from fishersft.ui.components import escape_markdown, one_line, position_of, problem
 from fishersft.ui.session import Choice, Session
+
+ON_SCREEN = {
+    "pass --skip-bad": "tick Skip broken lines under How it is read",
+    "say which one holds the text with --text-column, one of": "its columns are",
+    "--holdout": "The held-out share",
+    "--split-on": "Where examples end",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ def page(name: str, said: str = "") -> Iterator[Session]:
     try:
         yield visitor
     except FisherSFTError as error:
-        problem(str(error))
+        problem(told(visitor.choice, error))
         if not isinstance(error, ParameterError):  # the controls above put that right
             way_back()
         with top:
@@ -75,7 +82,20 @@ def opened(visitor: Session) -> Opened:
     if embeddings is None:
         not_embedded()
         st.stop()
-    return Opened(choice, corpus, cached.pool(choice, embeddings))
+    pool = cached.pool(choice, embeddings)
+    _pinned_here(visitor, pool)
+    return Opened(choice, corpus, pool)
+
+
+def _pinned_here(visitor: Session, pool: Pool) -> None:
+    """Forget pins that a link carries in vain, and name them."""
+    for key, name in session.PINS.items():
+        asked: tuple[int, ...] = getattr(visitor, name)
+        there = tuple(record for record in asked if position_of(pool, record) is not None)
+        if there != asked:
+            outside = ", ".join(str(record) for record in asked if record not in there)
+            visitor.notices.append(f"{key} {outside[:40]} (not in the pool: held-out and blank records cannot be chosen)")
+            setattr(visitor, name, there)
 
 
 def notices(visitor: Session, name: str) -> None:
@@ -93,13 +113,26 @@ def notices(visitor: Session, name: str) -> None:
         st.rerun()
 
 
-def way_back() -> None:
-    """Where to go from a corpus or model that cannot be opened."""
-    row = st.container(horizontal=True)
+def told(choice: Choice, error: FisherSFTError) -> str:
+    """A refusal as the screen says it: uploads by their own names, and what the command line calls an option by its label."""
+    sentence = choice.plainly(str(error))
+    for option, label in ON_SCREEN.items():
+        sentence = sentence.replace(option, label)
+    return sentence
+
+
+def way_back(*, elsewhere: bool = True) -> None:
+    """Where to go from a corpus or model that cannot be opened.
+
+    Args:
+        elsewhere: from another page than that which chooses them.
+    """
+    row = st.container(horizontal=True, vertical_alignment="center")
     row.button(
         "Back to the demo", icon=":material/home:", on_click=lambda: session.choose(corpus="demo", model="mini", options=())
     )
-    row.page_link("pages/corpus.py", label="Choose another corpus or model", icon=":material/swap_horiz:")
+    if elsewhere:
+        row.page_link("pages/corpus.py", label="Choose another corpus or model", icon=":material/swap_horiz:")
 
 
 def headline(corpus: Corpus, choice: Choice, embeddings: TokenEmbeddings | None) -> None:

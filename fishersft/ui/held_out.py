@@ -19,6 +19,7 @@ from fishersft import generation_plots
 from fishersft.runs import finetune_found
 from fishersft.runs.finetune_result import BASELINE, Line, written
 from fishersft.runs.finetune_run import BASE, LOSSES, RATE, WORK
+from fishersft.runs.learning_rate import edge
 from fishersft.ui import bound, components, learn
 from fishersft.ui.generation_data import Opened
 from fishersft.ui.generations import FINETUNE, watched
@@ -240,6 +241,7 @@ def _found_rate(of: Opened) -> None:
         sentence = (
             f"Learning rate {told['chosen']:g}, the best of those tried on {told['trained_on']:,} sentences of a uniform draw "
             f"and measured on {told['measured_on']:,} others of the pool, in nats a token: {tried}; untuned: {told['base']:.3f}."
+            f"{edge(float(told['chosen']), told['nats'])}"
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return

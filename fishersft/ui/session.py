@@ -74,6 +74,13 @@ class Choice:
             return str(path)
         return self.corpus
 
+    def plainly(self, sentence: str) -> str:
+        """A sentence about the corpus' file, with an upload called as its visitor called it and not as the store does."""
+        if not self.title:
+            return sentence
+        path = Path(self.source)
+        return sentence.replace(str(path), self.title).replace(path.name, self.title)
+
     @property
     def name(self) -> str:
         return self.title or (Path(self.corpus).name if "/" in self.corpus and ":" not in self.corpus else self.corpus)

@@ -90,7 +90,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
     names = {"picks": f"the {view.n:,} picks", "all": "the whole pool", "lasso": session.lasso_name or "the lasso's set"}
     label = names[str(show)] + (", as searched and filtered" if matched is not None else "")
     held = Held(label, positions, picks=show == "picks" and matched is None)
-    table = _table(view, cut)
+    table = components.text_early(_table(view, cut))
     key = f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}"
 
     st.dataframe(
