@@ -145,6 +145,13 @@ class Visitor:
         self.page.wait_for_selector(".js-plotly-plot .points path", state="attached")
         return time.perf_counter() - started
 
+    def see(self, selector: str, seconds: float = PATIENCE) -> None:
+        """Wait for something on the page; UserError where an exception is shown instead."""
+        failed = '[data-testid="stException"]'
+        self.page.wait_for_selector(f"{selector}, {failed}", state="attached", timeout=1000 * seconds)
+        if not self.page.locator(selector).count():
+            raise UserError(f"The page {self.page.url} failed: {'; '.join(self.errors())}")
+
     def settle(self, seconds: float = LONGEST) -> None:
         """Wait until the script has been idle for a moment."""
         quiet, until = 0, time.monotonic() + seconds

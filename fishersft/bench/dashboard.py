@@ -200,7 +200,7 @@ class Book:
             self.told("player", 0, 1)
             visitor = Visitor.arrive(self.tabs)
             visitor.page.goto(f"{address}/?{query}&view=player&sentences={min(1_000, points)}")
-            visitor.page.wait_for_selector(".player .now:has-text('Pick')", timeout=1000 * LONGEST)
+            visitor.see(".player .now:has-text('Pick')", LONGEST)
             visitor.settle()
             visitor.page.locator(".player .speed").select_option(SPEED)
             visitor.page.get_by_role("button", name="Play", exact=True).click()
@@ -216,7 +216,7 @@ class Book:
         self.told(f"{stage}: preparing", 0, 1)
         visitor = Visitor.arrive(self.tabs)
         visitor.page.goto(address)
-        visitor.page.wait_for_selector(".js-plotly-plot, .st-key-score-draws", state="attached", timeout=1000 * LONGEST)
+        visitor.see(".js-plotly-plot, .st-key-score-draws", LONGEST)
         visitor.settle()
         for _ in range(2):  # Compare scores its random draws once, behind a button where that takes long
             score = visitor.page.locator(".st-key-score-draws button")
@@ -241,7 +241,7 @@ def crowd(tabs: Browser, address: str, sessions: int, told: Progress, rounds: in
         visitors.append(visitor)
         told("visitors arrive", k + 1, sessions)
     for k, visitor in enumerate(visitors):
-        visitor.page.wait_for_selector(".js-plotly-plot .points path", state="attached")
+        visitor.see(".js-plotly-plot .points path")
         visitor.settle()
         told("visitors look", k + 1, sessions)
     for r in range(rounds):
