@@ -11,7 +11,7 @@ from fishersft.errors import FisherSFTError, UserError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import CausalLM, load_model
 from fishersft.runs.comparison import compare
-from fishersft.runs.finetuning import finetune_all as finetune
+from fishersft.runs.finetuning.stages import finetune_all as finetune
 from fishersft.runs.judging import judge_all as judge_texts
 from fishersft.runs.pipeline import embed, load_pool, select
 from fishersft.runs.store import Store

@@ -2,7 +2,11 @@
 
 import streamlit as st
 
-from fishersft.ui import advice, compare, compare_numbers, compare_view, frame, kept_sets, transfer
+from fishersft.ui import frame
+from fishersft.ui.compare import advice, numbers, transfer
+from fishersft.ui.compare import panels as compare
+from fishersft.ui.compare import view as compare_view
+from fishersft.ui.explore import kept_sets
 
 with frame.page(
     "compare",
@@ -26,9 +30,9 @@ with frame.page(
             compare.words_panel(view)
         with right:
             compare.overlap_panel(view)
-        compare_numbers.criteria_panel(view)
-        compare_numbers.gain_panel(view)
-        compare_numbers.spreads_panel(view)
+        numbers.criteria_panel(view)
+        numbers.gain_panel(view)
+        numbers.spreads_panel(view)
         compare.records_panel(view, visitor)
         transfer.panel(view, visitor)
         compare.downloads(view, visitor.score_model)

@@ -5,7 +5,7 @@ import streamlit as st
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.ui import cached, components, frame
-from fishersft.ui import corpus as panels
+from fishersft.ui.corpus import panels
 
 with frame.page("corpus") as visitor:
     left, right = st.columns([3, 2], gap="medium")

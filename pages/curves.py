@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from fishersft.ui import curve_form, curves, frame
+from fishersft.ui import frame
+from fishersft.ui.curves import form as curve_form
+from fishersft.ui.curves import panels as curves
 
 with frame.page(
     "curves",

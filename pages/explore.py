@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from fishersft.ui import explore, filters, frame, guide, kept_sets, player, sets, view, what_if, why
+from fishersft.ui import frame
+from fishersft.ui.explore import filters, guide, kept_sets, player, sets, view, what_if, why
+from fishersft.ui.explore import panels as explore
 
 with frame.page(
     "explore",

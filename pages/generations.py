@@ -1,6 +1,8 @@
 """Generations: fine-tune on each selection, measure, read the texts side by side, vote, and see who wins."""
 
-from fishersft.ui import finetune_form, frame, generations, held_out, side_by_side, vote, win_rates
+from fishersft.ui import frame
+from fishersft.ui.generations import finetune_form, held_out, side_by_side, vote, win_rates
+from fishersft.ui.generations import visit as generations
 
 with frame.page(
     "generations",

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from fishersft.ui import frame, lessons, plane
+from fishersft.ui import frame
+from fishersft.ui.lessons import panels as lessons
+from fishersft.ui.lessons import plane
 
 visitor = frame.begin()
 learning = lessons.current(visitor)

@@ -64,7 +64,7 @@ def test_a_page_reads_no_parameter_that_its_list_does_not_hold(page):
 
 def test_no_control_is_bound_to_the_address_without_a_check():
     bare = []
-    for path in (ROOT / "fishersft" / "ui").glob("*.py"):
+    for path in (ROOT / "fishersft" / "ui").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
             calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]

@@ -12,7 +12,7 @@ PICTURES = {"plotly_chart", "dataframe", "data_editor"}
 def calls_without(names, word):
     """Where a call of one of these names lacks a keyword; one that passes on keywords of its caller's is not judged."""
     lacking = []
-    for path in sorted((ROOT / "fishersft" / "ui").glob("*.py")):
+    for path in sorted((ROOT / "fishersft" / "ui").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             called = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
             if called in names and not any(keyword.arg in (word, None) for keyword in node.keywords):

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fishersft import plots
+from fishersft.plots import base as plots
 from fishersft.ui.components import HEAT
 
 from .conftest import ROOT

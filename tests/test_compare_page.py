@@ -8,7 +8,7 @@ import pytest
 from fishersft import Budget, compare, embed, load_corpus, load_pool, make_selector
 from fishersft.runs.differences import describe
 from fishersft.selectors import registry
-from fishersft.ui.compare_view import DEFAULT
+from fishersft.ui.compare.view import DEFAULT
 
 from .conftest import TEXTS, command_line
 from .test_pages import figure, numbers, open_page, text_of

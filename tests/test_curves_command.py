@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from fishersft.commands.curve_tables import markdown
 from fishersft.commands.curves import curves
-from fishersft.curve_plots import error_figure, share_y, sweep_figure, timing_figure
 from fishersft.curves.experiment import Experiment
 from fishersft.curves.fits import fits_of
 from fishersft.curves.gain import Curve
@@ -20,6 +19,7 @@ from fishersft.curves.sweep import Sweep
 from fishersft.curves.synthetic import Synthetic
 from fishersft.curves.timing import evaluations, time_greedy
 from fishersft.errors import BudgetError, UserError
+from fishersft.plots.curves import error_figure, share_y, sweep_figure, timing_figure
 from fishersft.reports.curves import curves_page
 from fishersft.reports.page import Table
 
@@ -179,7 +179,7 @@ def test_charts_side_by_side_get_one_axis_that_holds_both_and_marks_within_it(fo
     [((50, 100, 200, 300, 500, 1_000, 1_500, 2_000), {1_500}), ((20, 30, 40, 50), set()), ((5, 10, 20, 30, 40), set())],
 )
 def test_only_labels_without_room_are_left_out(values, bare):
-    from fishersft.curve_plots import _lines
+    from fishersft.plots.curves import _lines
 
     line = Curve("a line", np.array(values), np.ones(len(values)), "n", "error")
     axis = _lines([("uniform", line)], log=True, dark=False, height=400, y_log=False).layout.xaxis

@@ -9,7 +9,7 @@ import pytest
 from fishersft import load_corpus
 from fishersft.runs.selections import saved_selections
 from fishersft.ui import ranges
-from fishersft.ui.filters import code_of
+from fishersft.ui.explore.filters import code_of
 
 from .test_pages import figure, numbers, open_page, text_of
 

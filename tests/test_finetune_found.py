@@ -6,9 +6,9 @@ import pytest
 from fishersft.errors import StoreError
 from fishersft.lm.generate import Sampling
 from fishersft.lm.training import Training
-from fishersft.runs import finetune_found
-from fishersft.runs.finetune_cost import PASSES, STARTING, Speed, cost_of
-from fishersft.runs.finetune_plan import Plan
+from fishersft.runs.finetuning import found as finetune_found
+from fishersft.runs.finetuning.cost import PASSES, STARTING, Speed, cost_of
+from fishersft.runs.finetuning.plan import Plan
 from fishersft.selectors import make_selector
 
 from .tuned_run import tuned_run

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fishersft import generation_plots as gp
 from fishersft.judge.base import Verdict
 from fishersft.judge.report import Judged, Report
-from fishersft.plots import style
-from fishersft.runs.finetune_result import FineTuneResult
-from fishersft.runs.finetune_run import read_run
+from fishersft.plots import generations as gp
+from fishersft.plots.base import style
+from fishersft.runs.finetuning.result import FineTuneResult
+from fishersft.runs.finetuning.run import read_run
 
 from .tuned_run import tuned_run
 

@@ -14,12 +14,12 @@ from fishersft.judge.llm import kept_words
 from fishersft.judge.report import Report
 from fishersft.runs import job_rows, jobs, judging, verdicts, votes
 from fishersft.runs.begun import begun
-from fishersft.runs.finetune_found import find
-from fishersft.runs.finetune_result import FineTuneResult, written
+from fishersft.runs.finetuning.found import find
+from fishersft.runs.finetuning.result import FineTuneResult, written
 from fishersft.runs.processes import Process
 from fishersft.runs.store import Store
-from fishersft.ui.held_out import live_losses, standing
-from fishersft.ui.judge_form import LLM, REFERENCE, Asked, secrets_for
+from fishersft.ui.generations.held_out import live_losses, standing
+from fishersft.ui.generations.judge_form import LLM, REFERENCE, Asked, secrets_for
 
 from .conftest import ROOT
 from .judged_run import words

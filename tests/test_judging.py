@@ -14,7 +14,7 @@ from fishersft.errors import JudgeError, StoreError
 from fishersft.judge import human
 from fishersft.judge.base import FIRST, SECOND, Judge, Question, Reading, key_of, orders
 from fishersft.runs import judging, verdicts, votes
-from fishersft.runs.finetune_run import read_run
+from fishersft.runs.finetuning.run import read_run
 
 from .conftest import command_line
 from .judged_run import make_run

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 from fishersft.lessons import ellipse
 from fishersft.lessons.catalogue import LESSONS
 from fishersft.lessons.lesson import Control
-from fishersft.ui import plane
+from fishersft.ui.lessons import plane
 
 from .conftest import ROOT
 

@@ -17,8 +17,8 @@ from fishersft.reports.of_run import report
 from fishersft.reports.page import Code, Figure, Page, Part, SideBySide, Table, Text
 from fishersft.reports.selection import selection_page
 from fishersft.runs import curve_results
-from fishersft.runs.finetune_result import FineTuneResult, written
-from fishersft.runs.finetune_run import read_run
+from fishersft.runs.finetuning.result import FineTuneResult, written
+from fishersft.runs.finetuning.run import read_run
 from fishersft.runs.judging import comparisons_of, matches_of
 from fishersft.runs.selections import kept_of, load_kept, save_selection
 from fishersft.runs.verdicts import KeptReadings, note_judge

@@ -41,7 +41,7 @@ def test_tiles_and_headings_with_a_term_link_to_its_lesson(page):
 
 def test_every_chart_and_table_has_alternative_text():
     bare = []
-    for path in (ROOT / "fishersft" / "ui").glob("*.py"):
+    for path in (ROOT / "fishersft" / "ui").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = getattr(getattr(node, "func", None), "attr", "")
             charts = ("plotly_chart", "dataframe", "data_editor", "table", "line_chart", "bar_chart", "scatter_chart")

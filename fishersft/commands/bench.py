@@ -114,7 +114,7 @@ def map_json(xy: np.ndarray, rank: np.ndarray, column: str, values: np.ndarray |
     """The map of Explore as the browser gets it."""
     import numpy as np
 
-    from fishersft.sentence_map import Points, sentence_map
+    from fishersft.plots.sentence_map import Points, sentence_map
 
     points = Points(xy, np.arange(len(xy)), rank, np.zeros(len(xy), bool))
     return str(sentence_map(points, colour_by=column, values=values, selector="token_od").to_json())

@@ -194,7 +194,7 @@ def timing(budgets: str | None, box: float, seed: int, out: Path | None, as_json
         _folder(out)
         _write(out / "timing.json", json.dumps(found.as_dict(), indent=1))
         try:
-            from fishersft.curve_plots import timing_figure
+            from fishersft.plots.curves import timing_figure
 
             _write(out / "timing.html", timing_figure(found).to_html(config={"displaylogo": False}))
         except ImportError:

@@ -16,7 +16,7 @@ from fishersft.errors import JudgeError
 if TYPE_CHECKING:
     from fishersft.judge.base import Judge
     from fishersft.judge.llm import LLMJudge
-    from fishersft.runs.finetune_run import FineTuneRun
+    from fishersft.runs.finetuning.run import FineTuneRun
     from fishersft.runs.judging import Comparison
 
 
@@ -48,7 +48,7 @@ def judge(run: str, spec: str, out: Path | None, as_json: bool, **options: Any) 
     from fishersft.commands.judge_tables import markdown
     from fishersft.judge.report import Report
     from fishersft.runs import judging
-    from fishersft.runs.finetune_run import read_run
+    from fishersft.runs.finetuning.run import read_run
 
     opened = read_run(run)
     matches = judging.matches_of(

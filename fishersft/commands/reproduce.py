@@ -22,8 +22,8 @@ from fishersft.commands.options import (
 
 if TYPE_CHECKING:
     from fishersft.judge.report import Report
-    from fishersft.runs.finetune_result import FineTuneResult
-    from fishersft.runs.finetune_run import FineTuneRun
+    from fishersft.runs.finetuning.result import FineTuneResult
+    from fishersft.runs.finetuning.run import FineTuneRun
 
 SELECTORS = "token_od,uniform,density,longest,matched_od"
 EQUAL = ("sentences", "tokens")
@@ -55,9 +55,9 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
     What `fishersft finetune` and `fishersft judge` do, twice, with the models that both have in common tuned once. The paper
     used GPT-2: --model gpt2. All of it is written to report.md and report.json too.
     """
-    from fishersft.runs.finetune_result import FineTuneResult
-    from fishersft.runs.finetune_run import write_text
-    from fishersft.runs.finetuning import finetune_run
+    from fishersft.runs.finetuning.result import FineTuneResult
+    from fishersft.runs.finetuning.run import write_text
+    from fishersft.runs.finetuning.stages import finetune_run
 
     command = ["fishersft", "reproduce", *given_options(without=WHERE)]
     plans = {equal: plan_of({**options, "equal": equal, "no_all": False}) for equal in EQUAL}

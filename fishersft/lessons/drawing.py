@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft.plots import figure, ink
+from fishersft.plots.base import figure, ink
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

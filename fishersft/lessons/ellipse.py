@@ -18,7 +18,7 @@ from fishersft.design.information import design_matrix, gain, leverage, log_det
 from fishersft.errors import ParameterError
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, several, short
-from fishersft.plots import ORANGE, ink, style
+from fishersft.plots.base import ORANGE, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -33,7 +33,7 @@ from fishersft.lessons.lesson import (
     percent,
     short,
 )
-from fishersft.plots import VERMILION, ink, style
+from fishersft.plots.base import VERMILION, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

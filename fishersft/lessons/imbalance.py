@@ -18,7 +18,7 @@ from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, leverage
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several, short
-from fishersft.plots import VERMILION, ink, style
+from fishersft.plots.base import VERMILION, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

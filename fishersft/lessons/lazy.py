@@ -16,7 +16,7 @@ from fishersft.design.greedy import Shard, winner_of
 from fishersft.design.threads import suited_to
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several
-from fishersft.plots import VERMILION, ink, style
+from fishersft.plots.base import VERMILION, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -21,7 +21,7 @@ from fishersft.design.greedy import Contender, winner_of
 from fishersft.design.information import design_matrix, gain, log_det
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, READING, Lesson, Number, Picture, Question, Shown, control, nats, percent
-from fishersft.plots import GREEN, PURPLE, VERMILION, ink, style
+from fishersft.plots.base import GREEN, PURPLE, VERMILION, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -17,7 +17,7 @@ from fishersft.design.greedy import greedy
 from fishersft.design.matched import matched, second_moment
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, Lesson, Number, Picture, Question, Shown, control, several, short
-from fishersft.plots import VERMILION, ink, style
+from fishersft.plots.base import VERMILION, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -14,7 +14,7 @@ import numpy as np
 from fishersft.design.information import design_matrix, gain
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, several
-from fishersft.plots import ORANGE, VERMILION, ink, style
+from fishersft.plots.base import ORANGE, VERMILION, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -17,7 +17,7 @@ from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, token_gains
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, nats, short
-from fishersft.plots import ORANGE, ink, style
+from fishersft.plots.base import ORANGE, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -16,7 +16,7 @@ from fishersft.design.certificate import share_of_optimum
 from fishersft.design.greedy import Step, greedy
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, percent
-from fishersft.plots import GREEN, VERMILION, ink, style
+from fishersft.plots.base import GREEN, VERMILION, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

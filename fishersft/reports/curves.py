@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fishersft import curve_plots
 from fishersft.curves.code import python_of
 from fishersft.curves.fits import Fits, fits_of
 from fishersft.curves.result import MEASURES, Result, command_of, label_of, read_result
@@ -22,6 +21,7 @@ from fishersft.curves.standing import (
     worth_sentences,
 )
 from fishersft.curves.timing import Timing, read_timing
+from fishersft.plots import curves as curve_plots
 from fishersft.reports.page import Code, Figure, Page, Part, Table, Text, table_of
 from fishersft.runs.curve_results import TIMING, Found
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft import generation_plots
 from fishersft.commands.judge_tables import CHANCE, biases, paper_rate, shown, surprised
 from fishersft.errors import FisherSFTError
 from fishersft.judge.paper import SOURCE
 from fishersft.judge.report import Report
+from fishersft.plots import generations as generation_plots
 from fishersft.reports.page import Block, Code, Figure, Page, Part, SideBySide, Table, Text, table_of
 from fishersft.runs.begun import begun
-from fishersft.runs.finetune_result import HEADS, FineTuneResult, Line, written
-from fishersft.runs.finetune_run import ALL, BASE, FineTuneRun
+from fishersft.runs.finetuning.result import HEADS, FineTuneResult, Line, written
+from fishersft.runs.finetuning.run import ALL, BASE, FineTuneRun
 from fishersft.runs.judging import comparisons_of, every_match, verdicts_of
 from fishersft.runs.store import Store
 from fishersft.runs.verdicts import judges_of
@@ -209,9 +209,9 @@ def _again(run: FineTuneRun) -> list[Block]:
         Code("Judge its texts", f"fishersft judge {shlex.quote(run.id)}"),
         Code(
             "Python",
-            "from fishersft.runs.finetune_result import FineTuneResult\n"
-            "from fishersft.runs.finetune_run import read_run\n\n"
-            f"print(FineTuneResult(read_run({run.id!r})).markdown())\n",
+            "from fishersft.runs.finetuning.found import find\n"
+            "from fishersft.runs.finetuning.result import FineTuneResult\n\n"
+            f"print(FineTuneResult(find({run.id!r})).markdown())\n",
         ),
     ]
     return out

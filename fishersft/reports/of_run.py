@@ -15,7 +15,8 @@ from fishersft.reports.curves import curves_page, found_page, timing_command, ti
 from fishersft.reports.finetune import finetune_page
 from fishersft.reports.page import Page
 from fishersft.reports.selection import selection_page
-from fishersft.runs import curve_results, finetune_run
+from fishersft.runs import curve_results
+from fishersft.runs.finetuning import run as finetune_run
 from fishersft.runs.selections import load_kept, saved_selections
 from fishersft.runs.store import Store
 

@@ -85,7 +85,7 @@ def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> li
         return [*found, (name, Curve(label, spent[at - 1] if tokens else at, f, unit))]
 
     def draw(unit: str, end: float, dark: bool) -> go.Figure:
-        from fishersft.plots import gain_curves
+        from fishersft.plots.base import gain_curves
 
         return gain_curves(curves(unit), budget=end, dark=dark, height=360)
 
@@ -130,7 +130,7 @@ def _own_gains(kept: Kept, label: str) -> list[Block]:
     curve = Curve(label, np.arange(1, len(gains) + 1), np.cumsum(gains), "sentences")
 
     def draw(dark: bool) -> go.Figure:
-        from fishersft.plots import gain_curves
+        from fishersft.plots.base import gain_curves
 
         return gain_curves([(str(kept.manifest["selector"]), curve)], budget=float(len(gains)), dark=dark, height=360)
 
@@ -139,7 +139,7 @@ def _own_gains(kept: Kept, label: str) -> list[Block]:
 
 
 def _map(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> Figure:
-    from fishersft import sentence_map
+    from fishersft.plots import sentence_map
 
     rank = np.zeros(len(rows), dtype=np.int64)
     rank[np.searchsorted(rows.index, kept.picks["index"].to_numpy())] = kept.picks["rank"]

@@ -21,7 +21,7 @@ from fishersft.judge.local import LocalJudge
 from fishersft.judge.reference import ReferenceJudge
 from fishersft.judge.report import Judged, Report
 from fishersft.lm.folder import find_model
-from fishersft.runs.finetune_run import ALL, BASE, Cell, FineTuneRun, Generated, read_run, write_lines
+from fishersft.runs.finetuning.run import ALL, BASE, Cell, FineTuneRun, Generated, read_run, write_lines
 from fishersft.runs.store import Store
 from fishersft.runs.verdicts import KeptReadings, judges_of, kept_votes, note_judge
 

@@ -20,7 +20,7 @@ from typing import Any
 from fishersft.errors import JudgeError
 from fishersft.judge.base import Reading
 from fishersft.runs.database import Database
-from fishersft.runs.finetune_run import FineTuneRun
+from fishersft.runs.finetuning.run import FineTuneRun
 from fishersft.runs.store import Store
 
 log = logging.getLogger(__name__)

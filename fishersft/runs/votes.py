@@ -18,7 +18,7 @@ from fishersft.errors import JudgeError
 from fishersft.judge import human, stats
 from fishersft.judge.human import CHOICES, Ballot
 from fishersft.judge.report import Judged
-from fishersft.runs.finetune_run import FineTuneRun
+from fishersft.runs.finetuning.run import FineTuneRun
 from fishersft.runs.judging import Comparison, comparisons_of, matches_of
 from fishersft.runs.store import Store
 from fishersft.runs.verdicts import keep_vote, kept_votes

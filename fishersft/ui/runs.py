@@ -16,9 +16,10 @@ import streamlit as st
 from fishersft.errors import FisherSFTError
 from fishersft.reports.curves import found_page
 from fishersft.reports.finetune import finetune_page
-from fishersft.runs import curve_results, finetune_found, jobs, selections
+from fishersft.runs import curve_results, jobs, selections
 from fishersft.runs.again import command_of, python_of
-from fishersft.runs.finetune_run import RUN
+from fishersft.runs.finetuning import found as finetune_found
+from fishersft.runs.finetuning.run import RUN
 from fishersft.ui import bound, components, downloads, job_panel
 from fishersft.ui.components import one_line, visible, visible_text
 from fishersft.ui.session import public

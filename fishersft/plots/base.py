@@ -1,0 +1,225 @@
+"""What all figures share, one template in light and dark, and the simplest of them.  No Streamlit, no files, no computing.
+
+A selector has one colour and one marker everywhere (Okabe and Ito's palette, safe for colour-blind eyes).  Corpus text never
+enters a figure unescaped, and only a record's number travels with a point.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.curves.gain import Curve
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#F0E442",
+    "#6E747D",
+)
+CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#1B1E22", "#5A5F66")
+CATEGORY_ON_DARK = ("#4DA3FF", "#F5B83D", "#2FCB9F", "#FF7F45", "#EA9CCB", "#8FD6FF", "#F4F6F8", "#7E858F")  # the same hues
+CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
+STYLES = {
+    "token_od": (BLUE, "circle"),
+    "token_od_per_token": (BLUE, "octagon"),
+    "token_od_approximate": (BLUE, "pentagon"),
+    "fisher_od": (PURPLE, "star"),
+    "matched_od": (GREEN, "hexagon"),
+    "sentence_od": (ORANGE, "diamond"),
+    "uniform": (GREY, "square"),
+    "longest": (VERMILION, "triangle-up"),
+    "length_weighted": (VERMILION, "triangle-down"),
+    "density": (PURPLE, "cross"),
+    "clustered": ("#8C8C2E", "x"),
+    "prototypes": (PURPLE, "diamond-tall"),
+    "perplexity": (PURPLE, "bowtie"),
+    "k_center": (ORANGE, "hourglass"),
+    "stratified": (GREEN, "square-cross"),
+    "ask_llm": (GREY, "star-triangle-up"),
+}
+ON_DARK = {BLUE: SKY, GREY: "#B9C0C9"}
+SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
+FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"
+
+
+def style(selector: str, dark: bool = False) -> tuple[str, str]:
+    """(colour, marker) of a selector; strangers get theirs by name."""
+    colour, marker = STYLES.get(selector) or SPARE[sum(selector.encode()) % len(SPARE)]
+    return (ON_DARK.get(colour, colour) if dark else colour), marker
+
+
+def label(text: Any, longest: int = 32) -> str:
+    """Text from a corpus, safe as a plotly label: no markup, no TeX, no control characters, not too long."""
+    clean = "".join(c if c.isprintable() else " " for c in str(text)).strip()
+    clean = clean if len(clean) <= longest else clean[: longest - 1] + "…"
+    return html.escape(clean, quote=False).replace("$", "&#36;") or "(blank)"
+
+
+def ink(dark: bool) -> tuple[str, str, str]:
+    """Text, grid and quiet colours."""
+    return ("#E8EAED", "#3A3F47", "#A6ACB5") if dark else ("#22262B", "#E4E7EB", "#666D76")
+
+
+def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
+    """An empty figure in the house style."""
+    import plotly.graph_objects as go
+
+    text, _, quiet = ink(dark)
+    axis = axis_style(dark)
+    base: dict[str, Any] = {
+        "template": None,
+        "font": {"family": FONT, "size": 13, "color": text},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "height": height,
+        "xaxis": axis,
+        "yaxis": axis,
+        "hoverlabel": {"bgcolor": "#22262B" if dark else "#FFFFFF", "font": {"color": text, "family": FONT}},
+        "legend": {
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+            "itemclick": False,
+            "itemdoubleclick": False,
+            "font": {"size": 12},
+        },
+        "separators": ".,",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": quiet, "activecolor": text},
+    }
+    return go.Figure(layout={**base, **layout})
+
+
+def axis_style(dark: bool) -> dict[str, Any]:
+    """An axis in the house style."""
+    lines = ink(dark)[1]
+    return {
+        "gridcolor": lines,
+        "zeroline": False,
+        "linecolor": lines,
+        "ticks": "outside",
+        "tickcolor": lines,
+        "title": {"standoff": 8, "font": {"size": 13}},
+        "automargin": True,
+    }
+
+
+def gain_curves(
+    curves: Sequence[tuple[str, Curve]],
+    *,
+    budget: float,
+    log: bool = False,
+    marks: Sequence[tuple[str, float, float]] = (),
+    dark: bool = False,
+    height: int = 280,
+) -> go.Figure:
+    """Log det against the budget: lines (selector's name, curve), bands behind them, the current budget's mark, and
+    `marks`: sets of records as points (label, budget, log det)."""
+    import plotly.graph_objects as go
+
+    unit = curves[0][1].x_unit
+    axis = axis_style(dark)
+    kind = {"type": "log"} if log else {"rangemode": "tozero"}
+    fig = figure(
+        dark,
+        height=height,
+        xaxis={**axis, **kind, "title": {**axis["title"], "text": f"{unit} selected"}},
+        yaxis={**axis, **kind, "title": {**axis["title"], "text": "log det gained (nats)"}},
+        hovermode="x unified",
+    )
+    for name, curve in curves:
+        colour, _ = style(name, dark)
+        if curve.low is not None and curve.high is not None:
+            fig.add_trace(
+                go.Scatter(
+                    x=np.concatenate([curve.x, curve.x[::-1]]),
+                    y=np.concatenate([curve.high, curve.low[::-1]]),
+                    fill="toself",
+                    fillcolor=_faint(colour, 0.28),
+                    line={"width": 0},
+                    hoverinfo="skip",
+                    showlegend=False,
+                )
+            )
+        detail = f"{curve.label}, {curve.draws} draws" if curve.draws > 1 else curve.label
+        fig.add_trace(
+            go.Scatter(
+                x=curve.x,
+                y=curve.mean,
+                mode="lines",
+                name=detail,
+                line={
+                    "color": colour,
+                    "width": 2.5 if curve.draws == 1 and name != "longest" else 1.5,
+                    "dash": {"uniform": "solid", "longest": "dash"}.get(name, "solid"),
+                },
+                hovertemplate="%{y:,.4~r}",
+            )
+        )
+    for name, x, y in marks:
+        fig.add_trace(
+            go.Scatter(
+                x=[x],
+                y=[y],
+                mode="markers",
+                name=label(name),
+                marker={"symbol": "star", "size": 13, "color": ink(dark)[0], "line": {"width": 1}},
+                hovertemplate="%{y:,.4~r}",
+            )
+        )
+    fig.add_vline(x=budget, line={"color": ink(dark)[2], "width": 1.5, "dash": "dot"})
+    return fig
+
+
+def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, height: int = 260) -> go.Figure:
+    """How long the records are, in trained tokens; the cut marked where it is reached."""
+    import plotly.graph_objects as go
+
+    axis = axis_style(dark)
+    fig = figure(
+        dark,
+        height=height,
+        xaxis={**axis, "title": {**axis["title"], "text": "trained tokens in a record"}},
+        yaxis={**axis, "title": {**axis["title"], "text": "records"}},
+        bargap=0.03,
+    )
+    width = max(1, int(np.ceil((int(lengths.max()) + 1) / 40)))
+    counts = np.bincount(lengths // width)
+    starts = np.arange(len(counts)) * width
+    spans = [f"{s} to {s + width - 1}" if width > 1 else f"{s}" for s in starts]
+    fig.add_trace(
+        go.Bar(
+            x=starts + (width - 1) / 2,
+            y=counts,
+            width=width * 0.94,
+            marker={"color": style("token_od", dark)[0]},
+            customdata=spans,
+            hovertemplate="%{customdata} tokens: %{y:,} records<extra></extra>",
+            showlegend=False,
+        )
+    )
+    if lengths.max() >= cut - 2:
+        fig.add_vline(
+            x=cut,
+            line={"color": VERMILION, "width": 1.5, "dash": "dot"},
+            annotation={"text": f"cut at {cut}", "font": {"color": VERMILION}},
+        )
+    return fig
+
+
+def _faint(colour: str, alpha: float) -> str:
+    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({r},{g},{b},{alpha})"

@@ -1,0 +1,294 @@
+"""Selections side by side as plotly figures: maps that share axes, overlaps, lengths and topics.
+
+A record belongs to one of four classes: only the first selector's, only the second's, both, neither; each has a colour and a
+shape.  Corpus text never enters unescaped, and only a record's number travels with a point.  Knows no Streamlit and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.plots.base import axis_style, figure, ink, label, style
+from fishersft.plots.sentence_map import Entry, Paint, Points, Window, drawn, shown
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+NEITHER, ONLY_FIRST, ONLY_SECOND, BOTH = 0, 1, 2, 3
+FAINT = "circle-open"  # what no one picked
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A selector as a picture shows it."""
+
+    name: str
+    label: str
+
+
+def classes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N,) the class of each record, from two (N,) bools."""
+    return np.where(first, ONLY_FIRST, 0) + np.where(second, ONLY_SECOND, 0)
+
+
+def pair_map(
+    points: Points,
+    kinds: np.ndarray,
+    pair: tuple[Named, Named],
+    *,
+    focus: int | None = None,
+    window: Window | None = None,
+    equal_axes: bool = False,
+    dark: bool = False,
+    height: int = 560,
+) -> go.Figure:
+    """Two selections on one map.
+
+    Args:
+        points: `rank` above 0 for what either picked.
+        kinds: (N,) from `classes`.
+    """
+    pale, text = _pale(dark), ink(dark)[0]
+    (one, one_mark), (two, two_mark) = (style(s.name, dark) for s in pair)
+    if one == two:  # relatives share a colour: the second is hollow
+        two_mark += "-open"
+    palette, marks = [pale, one, two, text], [FAINT, one_mark, two_mark, "star"]
+    names = ("neither", f"only {pair[0].label}", f"only {pair[1].label}", "both")
+    counts = np.bincount(kinds, minlength=4)
+    order = shown(points, focus)
+    entries: list[Entry] = [
+        (f"{names[k]}: {counts[k]:,}", palette[k], marks[k], k > 0) for k in (ONLY_FIRST, ONLY_SECOND, BOTH, NEITHER)
+    ]
+    paint = Paint(kinds[order], palette, [marks[k] for k in kinds[order]], entries)
+    fig = drawn(points, order, paint, focus=focus, window=window, equal_axes=equal_axes, dark=dark, height=height)
+    return _same_room(fig)
+
+
+def selection_map(
+    points: Points,
+    shared: np.ndarray,
+    selector: Named,
+    other: Named,
+    *,
+    focus: int | None = None,
+    window: Window | None = None,
+    equal_axes: bool = False,
+    dark: bool = False,
+    height: int = 420,
+) -> go.Figure:
+    """One selection on its map: its own picks in its colour and marker, those that `other` picked too as dark stars.
+
+    Args:
+        points: `rank` above 0 for its picks.
+        shared: (N,) bool, also picked by `other`.
+    """
+    pale, text = _pale(dark), ink(dark)[0]
+    colour, mark = style(selector.name, dark)
+    kinds = np.where(points.rank > 0, np.where(shared, 2, 1), 0)
+    order = shown(points, focus)
+    counts = np.bincount(kinds, minlength=3)
+    entries: list[Entry] = [
+        (f"not {other.label}'s: {counts[1]:,}", colour, mark, True),
+        (f"{other.label}'s too: {counts[2]:,}", text, "star", True),
+        (f"not picked: {counts[0]:,}", pale, FAINT, False),
+    ]
+    marks = [FAINT, mark, "star"]
+    paint = Paint(kinds[order], [pale, colour, text], [marks[k] for k in kinds[order]], entries)
+    fig = drawn(points, order, paint, focus=focus, window=window, equal_axes=equal_axes, dark=dark, height=height)
+    return _same_room(fig)
+
+
+def overlap_matrix(
+    selectors: Sequence[Named], shared: np.ndarray, jaccard: np.ndarray, *, dark: bool = False, height: int = 280
+) -> go.Figure:
+    """How many picks every two selectors share; (k, k) counts, shaded by the (k, k) Jaccard index."""
+    import plotly.graph_objects as go
+
+    labels = [label(s.label, 20) for s in selectors]
+    ends = ("#1F2429", "#56B4E9") if dark else ("#F3F5F8", "#0072B2")
+    fig = figure(dark, height=height)
+    axis = axis_style(dark)
+    words = [[f"{shared[i, j]:,}<br>{jaccard[i, j]:.2f}" for j in range(len(labels))] for i in range(len(labels))]
+    fig.add_trace(
+        go.Heatmap(
+            z=jaccard,
+            x=labels,
+            y=labels,
+            zmin=0,
+            zmax=1,
+            colorscale=[[0, ends[0]], [1, ends[1]]],
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hoverinfo="skip",
+        )
+    )
+    dark_ink, light_ink = "#14171A", "#FFFFFF"
+    cells = []
+    for i, line in enumerate(words):
+        for j, text in enumerate(line):
+            strong = jaccard[i, j] > 0.5
+            colour = (dark_ink if dark else light_ink) if strong else ink(dark)[0]
+            cells.append({"x": j, "y": i, "text": text, "showarrow": False, "font": {"color": colour, "size": 13}})
+    plain = {**axis, "ticks": "", "showgrid": False, "fixedrange": True}
+    fig.update_layout(xaxis={**plain, "side": "bottom"}, yaxis={**plain, "autorange": "reversed"}, annotations=cells)
+    return fig
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a number is spread over some records.
+
+    Attributes:
+        name: the selector's, or "" for the pool.
+        quantiles: (5,) at `QUANTILES`.
+    """
+
+    name: str
+    label: str
+    quantiles: np.ndarray
+
+
+def spread_of(name: str, said: str, values: np.ndarray) -> Spread:
+    """The quantiles of some values."""
+    return Spread(name, said, np.quantile(values, QUANTILES))
+
+
+def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log: bool = False, dark: bool = False) -> go.Figure:
+    """A line a selection: thin from the 5th to the 95th percentile, thick over the middle half, a mark at the median.
+
+    Args:
+        band: least and greatest median of the random draws, shaded.
+    """
+    import plotly.graph_objects as go
+
+    height = 74 + 34 * len(rows)
+    fig = figure(dark, height=height)
+    axis = axis_style(dark)
+    fig.add_vrect(x0=band[0], x1=band[1], fillcolor=style("uniform", dark)[0], opacity=0.35, line_width=0, layer="below")
+    labels = [label(r.label, 24) for r in rows]
+    traces = []
+    for row, said in zip(rows, labels, strict=True):
+        colour, mark = style(row.name, dark) if row.name else (ink(dark)[0], "line-ns-open")
+        low, left, middle, right, high = row.quantiles.tolist()
+        for ends, width in (((low, high), 1.5), ((left, right), 6)):
+            traces.append(
+                go.Scatter(
+                    x=ends,
+                    y=[said, said],
+                    mode="lines",
+                    line={"color": colour, "width": width},
+                    opacity=0.55 if width > 2 else 1,
+                    hoverinfo="skip",
+                    showlegend=False,
+                )
+            )
+        traces.append(
+            go.Scatter(
+                x=[middle],
+                y=[said],
+                mode="markers",
+                marker={"color": colour, "symbol": mark, "size": 11, "line": {"width": 2 if not row.name else 0}},
+                customdata=[[low, left, right, high]],
+                hovertemplate="median %{x:,.3~r}; half of them %{customdata[1]:,.3~r} to %{customdata[2]:,.3~r}; "
+                "90 % %{customdata[0]:,.3~r} to %{customdata[3]:,.3~r}<extra></extra>",
+                showlegend=False,
+            )
+        )
+    fig.add_traces(traces)
+    least, most = min(r.quantiles[0] for r in rows), max(r.quantiles[-1] for r in rows)
+    kind = _log_axis(0.9 * least, 1.1 * most) if log else {"range": [0, 1.04 * most]}
+    fig.update_layout(
+        xaxis={**axis, **kind, "title": {**axis["title"], "text": unit}, "fixedrange": True},
+        yaxis={**axis, "ticks": "", "autorange": "reversed", "showgrid": False, "fixedrange": True},
+    )
+    return fig
+
+
+def _log_axis(low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis with a few round ticks."""
+    ticks = [m * 10.0**e for e in range(-3, 9) for m in (1, 2, 5)]
+    inside = [t for t in ticks if low <= t <= high]
+    return {"type": "log", "range": np.log10([low, high]).tolist(), "tickvals": inside, "ticktext": [f"{t:,.4g}" for t in inside]}
+
+
+def topic_shares(
+    topics: Sequence[str],
+    pool: np.ndarray,
+    draws: np.ndarray,
+    selections: Sequence[tuple[Named, np.ndarray]],
+    *,
+    dark: bool = False,
+) -> go.Figure:
+    """What share of the picks each topic has: the pool as a tick, random draws as a bar, selectors as their markers.
+
+    Args:
+        pool: (k,) shares, 0 to 1.
+        draws: (draws, k) of random selections.
+        selections: each with its (k,) shares.
+    """
+    import plotly.graph_objects as go
+
+    said = [label(t, 22) for t in topics]
+    fig = figure(dark, height=96 + 22 * len(said))
+    axis = axis_style(dark)
+    low, high = draws.min(0), draws.max(0)
+    fig.add_trace(
+        go.Bar(
+            y=said,
+            x=100 * (high - low),
+            base=100 * low,
+            orientation="h",
+            width=0.6,
+            marker={"color": style("uniform", dark)[0], "opacity": 0.4},
+            name=f"{len(draws)} random draws",
+            hovertemplate="random draws %{base:.1f} to %{x:.1f} %<extra></extra>",
+        )
+    )
+    fig.add_trace(
+        go.Scatter(
+            x=100 * pool,
+            y=said,
+            mode="markers",
+            name="the pool",
+            marker={"symbol": "line-ns-open", "size": 13, "color": ink(dark)[0], "line": {"width": 2}},
+            hovertemplate="pool %{x:.1f} %<extra></extra>",
+        )
+    )
+    for selector, shares in selections:
+        colour, mark = style(selector.name, dark)
+        fig.add_trace(
+            go.Scatter(
+                x=100 * shares,
+                y=said,
+                mode="markers",
+                name=label(selector.label, 24),
+                marker={"symbol": mark, "size": 9, "color": colour, "line": {"width": 0.8, "color": _edge(dark)}},
+                hovertemplate="%{x:.1f} %",
+            )
+        )
+    fig.update_layout(
+        xaxis={**axis, "title": {**axis["title"], "text": "share of the picks (%)"}, "rangemode": "tozero", "fixedrange": True},
+        yaxis={**axis, "ticks": "", "autorange": "reversed", "fixedrange": True},
+        barmode="overlay",
+    )
+    return fig
+
+
+def _same_room(fig: go.Figure) -> go.Figure:
+    """Maps side by side are equally large, however many lines their legends take."""
+    legend = {"yref": "container", "y": 0, "yanchor": "bottom"}
+    return fig.update_layout(legend=legend, margin={"l": 8, "r": 8, "t": 8, "b": 72})
+
+
+def _pale(dark: bool) -> str:
+    return "#7C838C" if dark else "#9AA1AA"
+
+
+def _edge(dark: bool) -> str:
+    return "#14171A" if dark else "#FFFFFF"

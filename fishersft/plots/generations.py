@@ -1,0 +1,305 @@
+"""Fine-tuned models into plotly figures: held-out nats, losses, win rates, ranking.  No Streamlit, no files, no computing.
+
+A selector has its colour and marker here too (`plots.style`).  Labels come from a run's folder and are escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.plots.base import BLUE, ORANGE, figure, ink, label, style
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from fishersft.judge.report import Line as Won
+    from fishersft.judge.stats import Rate, Strength
+    from fishersft.runs.finetuning.result import Line
+
+MEASURES = {"mean": "mean", "p95": "95th percentile of texts", "max": "largest of texts", "worst": "worst topic"}
+MINUS = {"nats": "values", "minus Uniform": "minus_uniform", "minus untuned": "minus_base"}
+UNTUNED, WHOLE = "base", "all"  # lines without a budget
+DASHES = {UNTUNED: "dash", WHOLE: "dot"}
+MOST_LOSSES = 12  # lines in one picture
+LOSING, EVEN, WINNING = ORANGE, ("#FFFFFF", "#2A2F36"), BLUE
+
+
+def held_out_figure(
+    lines: Sequence[Line],
+    measure: str = "mean",
+    shown: str = "nats",
+    *,
+    against: str = "sentences",
+    dark: bool = False,
+    height: int = 420,
+) -> go.Figure:
+    """A measure against the budget, a line a selector with its 95 % band; the untuned and the whole pool's model across.
+
+    Args:
+        shown: `nats`, or a paired difference, `minus Uniform` or `minus untuned`.
+        against: `sentences` (the reference's) or `tokens` that a selector really got.
+    """
+    import plotly.graph_objects as go
+
+    group = MINUS[shown]
+    known = [one for one in lines if measure in getattr(one, group)]
+    tuned = [one for one in known if one.budget is not None]
+    cut = against == "sentences" and any(round(one.sentences) != one.budget for one in tuned)  # at equal tokens
+    along = "n, sentences of the selector whose tokens all get" if cut else f"{against} of a selection"
+    fig = _axes(dark, height, along, f"{MEASURES[measure]}, {_unit(shown)}")
+    ticks = sorted({one.budget for one in tuned if one.budget}) if against == "sentences" else []
+    fig.update_xaxes(type="log", **({"tickvals": ticks, "ticktext": [f"{n:,}" for n in ticks]} if ticks else {}))
+    places: list[float] = []
+    for selector in dict.fromkeys(one.selector for one in tuned):
+        mine = [one for one in tuned if one.selector == selector]
+        colour, marker = style(selector, dark)
+        x = np.array([float(one.budget or 0) if against == "sentences" else one.tokens for one in mine])
+        value, low, high = _estimates([getattr(one, group)[measure] for one in mine])
+        places += list(x)
+        if len(x) > 1:
+            fig.add_trace(
+                go.Scatter(
+                    x=np.concatenate([x, x[::-1]]),
+                    y=np.concatenate([high, low[::-1]]),
+                    mode="lines",
+                    fill="toself",
+                    fillcolor=_faint(colour, 0.14),
+                    line={"width": 0},
+                    hoverinfo="skip",
+                    showlegend=False,
+                )
+            )
+        fig.add_trace(
+            go.Scatter(
+                x=x,
+                y=value,
+                name=label(mine[0].label),
+                mode="lines+markers",
+                line={"color": colour, "width": 2, "dash": "dash" if selector == "longest" else "solid"},
+                marker={"symbol": marker, "size": 8, "color": colour},
+                error_y=_bars(value, low, high, colour) if len(x) == 1 else None,
+                customdata=np.stack([low, high], axis=1),
+                hovertemplate="%{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})",
+            )
+        )
+    span = (min(places) / 1.15, max(places) * 1.15) if places else (1.0, 10.0)
+    fig.update_xaxes(range=[float(np.log10(v)) for v in span])
+    for one in known:
+        if one.budget is None:
+            _across(fig, one, getattr(one, group)[measure], span, dark)
+    if shown != "nats":
+        fig.add_hline(
+            y=0,
+            line={"color": ink(dark)[2], "width": 1},
+            annotation={"text": shown.removeprefix("minus "), "font": {"color": ink(dark)[2], "size": 11}},
+            annotation_position="bottom right",
+        )
+    return fig
+
+
+def losses_figure(losses: Mapping[str, Sequence[tuple[int, float]]], *, dark: bool = False, height: int = 260) -> go.Figure:
+    """Training loss of each step, a line a model ({cell: [(step, loss)]}), at most `MOST_LOSSES` of them."""
+    import plotly.graph_objects as go
+
+    fig = _axes(dark, height, "step", "loss of the batch, nats a token")
+    fig.update_yaxes(rangemode="normal")
+    for number, (name, points) in enumerate(list(losses.items())[-MOST_LOSSES:]):
+        colour, marker = style(name.split("-")[0], dark)
+        fig.add_trace(
+            go.Scatter(
+                x=[step for step, _ in points],
+                y=[loss for _, loss in points],
+                name=label(name),
+                mode="lines+markers" if len(points) < 40 else "lines",
+                line={"color": colour, "width": 1.5, "dash": ("solid", "dot", "dash", "dashdot")[number // 3 % 4]},
+                marker={"symbol": marker, "size": 4, "color": colour},
+                hovertemplate="%{y:.3f}",
+            )
+        )
+    return fig
+
+
+def matrix_figure(
+    matrix: Mapping[str, Mapping[str, Rate]], labels: Mapping[str, str], *, dark: bool = False, height: int = 0
+) -> go.Figure:
+    """How often the row wins against the column: colour, number and 95 % interval."""
+    import plotly.graph_objects as go
+
+    names = list(dict.fromkeys([*matrix, *(b for row in matrix.values() for b in row)]))
+    shown = [_unique(labels.get(name, name), name, labels) for name in names]
+    z: list[list[float | None]] = []
+    text: list[list[str]] = []
+    for row in names:
+        rates = [matrix.get(row, {}).get(column) for column in names]
+        z.append([None if rate is None else 100 * rate.value for rate in rates])
+        text.append(
+            ["" if r is None else f"<b>{100 * r.value:.0f} %</b><br>{100 * r.low:.0f} to {100 * r.high:.0f}" for r in rates]
+        )
+    fig = figure(dark, height=height or 120 + 62 * len(names))
+    fig.add_trace(
+        go.Heatmap(
+            z=z,
+            x=shown,
+            y=shown,
+            text=text,
+            texttemplate="%{text}",
+            textfont={"size": 12},
+            zmin=0,
+            zmax=100,
+            zmid=50,
+            colorscale=[[0, LOSING], [0.5, EVEN[dark]], [1, WINNING]],
+            xgap=2,
+            ygap=2,
+            showscale=False,
+            hovertemplate="%{y} wins against %{x}: %{z:.1f} %<extra></extra>",
+            hoverongaps=False,
+        )
+    )
+    fig.update_yaxes(autorange="reversed", showgrid=False, title={"text": "this wins …"})
+    fig.update_layout(margin={"t": 40})
+    fig.update_xaxes(side="top", showgrid=False, title={"text": "… against this"}, tickangle=-30)
+    return fig
+
+
+def ranking_figure(strengths: Sequence[Strength], labels: Mapping[str, str], *, dark: bool = False, height: int = 0) -> go.Figure:
+    """Bradley-Terry strengths with 95 % intervals, the strongest on top."""
+    import plotly.graph_objects as go
+
+    fig = _axes(dark, height or 120 + 62 * len(strengths), "strength, log odds about the mean of all (95 %)", "")
+    for one in strengths:
+        colour, marker = style(one.name, dark)
+        value, low, high = _estimates([one])
+        fig.add_trace(
+            go.Scatter(
+                x=value,
+                y=[_unique(labels.get(one.name, one.name), one.name, labels)],
+                mode="markers",
+                marker={"symbol": marker, "size": 11, "color": colour},
+                error_x=_bars(value, low, high, colour),
+                customdata=[[one.low, one.high]],
+                hovertemplate="%{x:+.2f} (%{customdata[0]:+.2f} to %{customdata[1]:+.2f})<extra>%{y}</extra>",
+                showlegend=False,
+            )
+        )
+    fig.update_layout(hovermode="closest")
+    fig.update_xaxes(rangemode="normal")
+    fig.update_yaxes(autorange="reversed", rangemode="normal", type="category")
+    fig.add_vline(x=0, line={"color": ink(dark)[2], "width": 1, "dash": "dot"})
+    return fig
+
+
+def win_figure(
+    lines: Sequence[Won],
+    selector: str,
+    labels: Mapping[str, str],
+    paper: Mapping[str, Mapping[int, float]] | None = None,
+    *,
+    dark: bool = False,
+    height: int = 340,
+) -> go.Figure:
+    """How often a selector wins against each other one, by budget, with 95 % intervals; the paper's numbers hollow."""
+    import plotly.graph_objects as go
+
+    fig = _axes(dark, height, "sentences of a selection", f"{label(labels.get(selector, selector))} wins, %")
+    rows: dict[str, list[tuple[int, float, float, float]]] = {}
+    for one in lines:
+        if one.budget is None or selector not in (one.a, one.b):
+            continue
+        v, least, most = 100 * one.rate.value, 100 * one.rate.low, 100 * one.rate.high
+        mine = (v, least, most) if one.a == selector else (100 - v, 100 - most, 100 - least)
+        rows.setdefault(one.b if one.a == selector else one.a, []).append((one.budget, *mine))
+    others = list(dict.fromkeys([*rows, *(paper or {})]))
+    for place, other in enumerate(others):
+        colour, marker = style(other, dark)
+        apart = 1 + 0.03 * (place - (len(others) - 1) / 2)  # intervals at one budget stand beside each other
+        name = label(labels.get(other, other))
+        if mine_rows := sorted(rows.get(other, [])):
+            n, value, low, high = (np.array(column, float) for column in zip(*mine_rows, strict=True))
+            fig.add_trace(
+                go.Scatter(
+                    x=n * apart,
+                    y=value,
+                    name=f"against {name}",
+                    mode="lines+markers",
+                    line={"color": colour, "width": 2},
+                    marker={"symbol": marker, "size": 8, "color": colour},
+                    error_y=_bars(value, low, high, colour),
+                    customdata=np.stack([low, high], axis=1),
+                    hovertemplate="%{y:.0f} % (%{customdata[0]:.0f} to %{customdata[1]:.0f})",
+                )
+            )
+        if said := (paper or {}).get(other):
+            fig.add_trace(
+                go.Scatter(
+                    x=list(said),
+                    y=[100 * v for v in said.values()],
+                    name=f"the paper's, against {name}",
+                    mode="lines+markers",
+                    line={"color": colour, "width": 1, "dash": "dot"},
+                    marker={"symbol": f"{marker}-open", "size": 8, "color": colour},
+                    hovertemplate="%{y:.0f} % (the paper's)",
+                )
+            )
+    ticks = sorted({n for some in rows.values() for n, *_ in some} | {n for some in (paper or {}).values() for n in some})
+    fig.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n:,}" for n in ticks], rangemode="normal")
+    if ticks:
+        fig.update_xaxes(range=[float(np.log10(ticks[0] / 1.2)), float(np.log10(ticks[-1] * 1.2))])
+    fig.update_yaxes(range=[0, 100])
+    fig.add_hline(y=50, line={"color": ink(dark)[2], "width": 1, "dash": "dot"})
+    return fig
+
+
+def _axes(dark: bool, height: int, x: str, y: str) -> go.Figure:
+    axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
+
+    def one(title: str) -> dict[str, Any]:
+        return {**axis, "title": {**axis["title"], "text": title}}
+
+    plain = figure(dark, height=height, xaxis=one(x), yaxis=one(y), hovermode="x unified")
+    # below the axis: above it is where the camera is
+    plain.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"}, margin={"t": 34})
+    return plain
+
+
+def _unit(shown: str) -> str:
+    return "nats a held-out token" if shown == "nats" else f"nats a token {shown}"
+
+
+def _across(fig: go.Figure, one: Line, e: Any, span: tuple[float, float], dark: bool) -> None:
+    """The line of a model without a budget."""
+    import plotly.graph_objects as go
+
+    fig.add_trace(
+        go.Scatter(
+            x=list(span),
+            y=[e.value, e.value],
+            name=label(one.label),
+            mode="lines",
+            line={"color": ink(dark)[2], "width": 1.5, "dash": DASHES.get(one.selector, "dot")},
+            hovertemplate="%{y:.3f}",
+        )
+    )
+
+
+def _estimates(found: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values and bounds; where there is no interval, the value itself."""
+    value, low, high = (np.array([getattr(e, name) for e in found], float) for name in ("value", "low", "high"))
+    return value, np.where(np.isnan(low), value, low), np.where(np.isnan(high), value, high)
+
+
+def _bars(value: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> dict[str, Any]:
+    return {"type": "data", "array": high - value, "arrayminus": value - low, "color": colour, "thickness": 1.2, "width": 4}
+
+
+def _unique(text: str, name: str, labels: Mapping[str, str]) -> str:
+    """A label for an axis of names, where equal labels would fall together."""
+    twice = sum(other == text for other in labels.values()) > 1
+    return label(f"{text} ({name})" if twice else text)
+
+
+def _faint(colour: str, alpha: float) -> str:
+    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({r},{g},{b},{alpha})"

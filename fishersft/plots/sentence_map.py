@@ -1,0 +1,298 @@
+"""The map of sentences as a plotly figure: the pool small and pale, the picks larger and on top.
+
+Corpus text never enters it unescaped, and only a record's number travels with a point.  Knows no Streamlit and no file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.plots.base import CATEGORY_COLOURS, CATEGORY_ON_DARK, CATEGORY_SYMBOLS, figure, ink, label, style
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+FEW_POINTS = 3_000  # up to here plain SVG is ready sooner than WebGL, which first compiles its shaders
+MOST_POINTS = 50_000  # beyond this, hovering freezes in a browser
+SHADES = 64  # of a colour scale
+SYMBOL_NUMBERS = {
+    "circle": 0,
+    "square": 1,
+    "diamond": 2,
+    "cross": 3,
+    "x": 4,
+    "triangle-up": 5,
+    "triangle-down": 6,
+    "pentagon": 13,
+    "hexagon": 14,
+    "octagon": 16,
+    "star": 17,
+    "star-triangle-up": 19,
+    "diamond-tall": 23,
+    "hourglass": 25,
+    "bowtie": 26,
+    "square-cross": 29,
+}
+
+
+@dataclass(frozen=True)
+class Points:
+    """What the map draws: N records.
+
+    Attributes:
+        xy: (N, 2).
+        index: (N,) record numbers, the only thing that travels with a point.
+        rank: (N,) pick number from 1, or 0 where not picked.
+        matched: (N,) bool, found by the search; all False where nothing is searched.
+    """
+
+    xy: np.ndarray
+    index: np.ndarray
+    rank: np.ndarray
+    matched: np.ndarray
+
+
+def shown(points: Points, focus: int | None) -> np.ndarray:
+    """Positions to draw, picks last (on top); above `MOST_POINTS` every pick and match and an even sample of the rest."""
+    must = (points.rank > 0) | points.matched
+    if focus is not None:
+        must[focus] = True
+    rest = np.flatnonzero(~must)
+    room = max(0, MOST_POINTS - int(must.sum()))
+    if len(rest) > room:
+        rest = rest[np.linspace(0, len(rest) - 1, room).astype(int)] if room else rest[:0]
+    top = np.flatnonzero(must)
+    return np.concatenate([rest, top[np.argsort(-points.rank[top], kind="stable")]])
+
+
+def sentence_map(
+    points: Points,
+    *,
+    colour_by: str,
+    values: Sequence[Any] | np.ndarray | None,
+    selector: str,
+    focus: int | None = None,
+    neighbour: int | None = None,
+    equal_axes: bool = False,
+    dark: bool = False,
+    height: int = 620,
+) -> go.Figure:
+    """The map: pool small and pale, picks larger and on top.
+
+    Args:
+        colour_by: `selection`, `pick order`, or the name of the column that `values` (N,) holds.
+        focus, neighbour: positions to ring: the record looked at, and its nearest pick.
+        equal_axes: one unit is as long across as up, for maps whose distances mean something (PCA).
+    """
+    order = shown(points, focus)
+    paint = _paint(points, order, colour_by, values, selector, dark)
+    return drawn(points, order, paint, focus=focus, neighbour=neighbour, equal_axes=equal_axes, dark=dark, height=height)
+
+
+def drawn(
+    points: Points,
+    order: np.ndarray,
+    paint: Paint,
+    *,
+    focus: int | None = None,
+    neighbour: int | None = None,
+    window: Window | None = None,
+    equal_axes: bool = False,
+    dark: bool = False,
+    height: int = 620,
+) -> go.Figure:
+    """The figure of points that are painted already.
+
+    Args:
+        order: positions to draw, from `shown`.
+        window: what the axes span; the same one makes maps that can be compared.
+    """
+    import plotly.graph_objects as go
+
+    fig = figure(dark, height=height)
+    picked = points.rank[order] > 0
+    bar = paint.bar
+    searched = bool(points.matched.any())
+    opacity = np.where(picked, 0.95, 0.7 if dark and paint.entries[3:] else 0.45)  # pale hues drown in the dark
+    if searched:
+        opacity = np.where(points.matched[order], 1.0, np.where(picked, 0.35, 0.12))
+    size = np.where(picked, 10.0, 5.0) + np.where(points.matched[order], 2.0, 0.0)
+    edge = "#14171A" if dark else "#FFFFFF"
+    trace = go.Scatter if len(order) <= FEW_POINTS else go.Scattergl
+    fig.add_trace(
+        trace(
+            x=points.xy[order, 0].astype(np.float32),
+            y=points.xy[order, 1].astype(np.float32),
+            mode="markers",
+            customdata=points.index[order].astype(np.int32),
+            marker={
+                "color": np.asarray(paint.codes, dtype=np.float32),
+                "colorscale": paint.scale,
+                "cmin": -0.5,
+                "cmax": len(paint.palette) - 0.5,
+                "symbol": paint.symbols if isinstance(paint.symbols, str) else _numbered(paint.symbols),
+                "size": size.astype(np.float32),
+                "opacity": opacity.astype(np.float32),
+                "line": {"width": np.where(picked, 1.0, 0.0).astype(np.float32), "color": edge},
+            },
+            unselected={"marker": {"opacity": 0.25}},
+            hovertemplate="record %{customdata}%{text}<extra></extra>",
+            text=np.array([f", pick {r}" if r else "" for r in points.rank[order].tolist()]),
+            showlegend=False,
+        )
+    )
+    for position, dash in ((neighbour, True), (focus, False)):
+        if position is not None:
+            fig.add_trace(
+                go.Scatter(
+                    x=[float(points.xy[position, 0])],
+                    y=[float(points.xy[position, 1])],
+                    mode="markers",
+                    hoverinfo="skip",
+                    showlegend=True,
+                    name="nearest pick" if dash else f"record {points.index[position]:,}",
+                    marker={
+                        "symbol": "circle-open" if not dash else "diamond-open",
+                        "size": 20,
+                        "color": ink(dark)[0],
+                        "line": {"width": 2.5},
+                    },
+                )
+            )
+    for name, colour, symbol, big in paint.entries:
+        fig.add_trace(
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                name=name,
+                hoverinfo="skip",
+                marker={"color": colour, "symbol": symbol, "size": 10 if big else 7},
+            )
+        )
+    if bar is not None:
+        fig.add_trace(
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                showlegend=False,
+                hoverinfo="skip",
+                marker={
+                    "color": [bar[0]],
+                    "cmin": bar[0],
+                    "cmax": bar[1],
+                    "colorscale": "Cividis",
+                    "showscale": True,
+                    "colorbar": {"title": {"text": bar[2], "side": "right"}, "thickness": 12, "outlinewidth": 0},
+                },
+            )
+        )
+    bare = {"visible": False, "showgrid": False, "zeroline": False}
+    across, up = ({"range": list(side), "autorange": False} if side else {} for side in window or ((), ()))
+    fig.update_layout(
+        xaxis={**bare, **across},
+        yaxis={**bare, **up, **({"scaleanchor": "x"} if equal_axes else {})},
+        dragmode="pan",
+        clickmode="event+select",
+        uirevision=f"map {window}" if window else "map",
+        legend={"y": -0.02, "yanchor": "top"},  # above, the toolbar would cover it
+    )
+    return fig
+
+
+def _numbered(symbols: Sequence[str]) -> list[int]:
+    """Plotly's numbers of its symbols: it checks each one, and names by patterns (30 ms at 5,000 points)."""
+    numbers = {name: SYMBOL_NUMBERS[name.removesuffix("-open")] + 100 * name.endswith("-open") for name in set(symbols)}
+    return [numbers[name] for name in symbols]
+
+
+Window = tuple[tuple[float, float], tuple[float, float]]  # left and right, bottom and top
+
+
+def window_of(xy: np.ndarray) -> Window:
+    """What a map of these (k, 2) points spans, with a little room around."""
+    low, high = xy.min(0).astype(float), xy.max(0).astype(float)
+    room = 0.05 * np.maximum(high - low, 1e-3 + 0.02 * np.abs(high))
+    (left, bottom), (right, top) = (low - room).tolist(), (high + room).tolist()
+    return (left, right), (bottom, top)
+
+
+Entry = tuple[str, str, str, bool]  # name, colour, symbol, large
+
+
+@dataclass(frozen=True)
+class Paint:
+    """How the points look.  Codes into a palette, since plotly checks a list of colours one by one (0.2 s at 6,500 points).
+
+    Attributes:
+        codes: (k,) float32, which colour of the palette.
+        symbols: one symbol for all, or one a point.
+        bar: low, high and title of a colour bar, or None.
+    """
+
+    codes: np.ndarray
+    palette: list[str]
+    symbols: str | list[str]
+    entries: list[Entry]
+    bar: tuple[float, float, str] | None = None
+
+    @property
+    def scale(self) -> list[list[float | str]]:
+        """The palette as a colour scale of equal steps."""
+        k = len(self.palette)
+        return [[(i + edge) / k, colour] for i, colour in enumerate(self.palette) for edge in (0, 1)]
+
+
+def _paint(points: Points, order: np.ndarray, colour_by: str, values: Any, selector: str, dark: bool) -> Paint:
+    from plotly.colors import sample_colorscale
+
+    pale = "#7C838C" if dark else "#9AA1AA"
+    colour, marker = style(selector, dark)
+    rank = points.rank[order]
+    shapes = marker if marker == "circle" else [marker if r else "circle" for r in rank]
+    cividis = [pale, *sample_colorscale("Cividis", np.linspace(0, 1, SHADES).tolist())]
+
+    def shades(numbers: np.ndarray, low: float, high: float) -> np.ndarray:
+        return 1 + np.round((SHADES - 1) * (numbers - low) / max(high - low, 1e-12))
+
+    if colour_by == "selection" or (values is None and colour_by != "pick order"):
+        entries = [("selected", colour, marker, True), ("not selected", pale, "circle", False)]
+        return Paint(rank > 0, [pale, colour], shapes, entries)
+    if colour_by == "pick order":
+        last = max(int(rank.max()), 2)
+        codes = np.where(rank > 0, shades(rank, 1, last), 0)
+        return Paint(codes, cividis, shapes, [("not selected", pale, "circle", False)], (1, last, "pick"))
+    column = [values[p] for p in order]
+    numbers = _numbers(column)
+    if numbers is not None:
+        low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+        codes = np.nan_to_num(shades(numbers, low, high), nan=0)
+        return Paint(codes, cividis, "circle", [], (low, high, label(colour_by)))
+    names = [str(v) if v is not None and v == v else "" for v in column]
+    counts = Counter(str(v) for v in values if v is not None and v == v)
+    ranked = sorted(counts, key=lambda n: (-counts[n], n))
+    room = len(CATEGORY_COLOURS) * len(CATEGORY_SYMBOLS)
+    place = {name: k for k, name in enumerate(ranked[:room])}
+    at = [place.get(name, -1) for name in names]
+    hues = CATEGORY_ON_DARK if dark else CATEGORY_COLOURS
+    colours, kinds = len(hues), CATEGORY_SYMBOLS
+    entries = [(label(n), hues[k % colours], kinds[k // colours], True) for n, k in place.items()]
+    if len(ranked) > room:
+        entries.append((f"{len(ranked) - room} more", pale, "circle", False))
+    codes = np.array([1 + k % colours if k >= 0 else 0 for k in at])
+    symbols: str | list[str] = [kinds[k // colours] if k >= 0 else "circle" for k in at]
+    return Paint(codes, [pale, *hues], symbols if len(ranked) > colours else "circle", entries)
+
+
+def _numbers(column: Sequence[Any]) -> np.ndarray | None:
+    """The column as numbers where it holds numbers and more than a dozen different ones."""
+    if not all(v is None or (isinstance(v, int | float | np.number) and not isinstance(v, bool)) for v in column):
+        return None
+    out = np.array([np.nan if v is None else float(v) for v in column])
+    return out if len(np.unique(out[np.isfinite(out)])) > 12 else None

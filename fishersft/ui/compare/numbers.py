@@ -1,0 +1,178 @@
+"""The Compare page in numbers: gain against length, every criterion, lengths, perplexity and topics; chance beside each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from fishersft.curves.criteria import BETTER, CRITERIA, HIGHER
+from fishersft.curves.gain import Curve, band_curve
+from fishersft.plots import base as plots
+from fishersft.plots import compare as compare_plots
+from fishersft.plots.compare import Spread, spread_of
+from fishersft.runs.chance import drawn
+from fishersft.runs.comparison import OWN, Row
+from fishersft.runs.differences import number, span, standing
+from fishersft.ui import bound, cached, components, learn
+from fishersft.ui.compare import scored
+from fishersft.ui.compare.view import View
+from fishersft.ui.theme import dark
+
+MARKS = {"better than": " ▲", "worse than": " ▼"}
+
+
+def gain_panel(view: View) -> None:
+    """log det against length for every selector, with the band of random draws."""
+    said = "What each selection adds to the design matrix, beside a band of random draws."
+    st.subheader("Gain against length", anchor="gain", help=learn.helped(said, "log det", "random draws"))
+    tokens = view.equal == "tokens"
+    unit = "trained tokens" if tokens else "sentences"
+    rows = view.pool.embeddings
+    orders = [cached.order_now(view.pool, s, view.seed if s.random else 0) for s in view.selectors]
+    most = max(int(rows.tokens[o.positions].sum()) for o in orders)
+    band = cached.band(rows.key, max(map(len, orders)), most, rows)
+    x, draws = (band.tokens, band.uniform_by_tokens) if tokens else (band.sentences, band.uniform_by_sentences)
+    curves = [("uniform", band_curve("Uniform", x, draws, unit))]
+    for selector, named, order in zip(view.selectors, view.named, orders, strict=True):
+        at, f = cached.gain_of(rows.key, selector, view.seed if selector.random else 0, len(order), rows, order)
+        along = np.cumsum(rows.tokens[order.positions])[at - 1] if tokens else at
+        curves.append((selector.name, Curve(named.label, along, f, unit)))
+    log = bound.toggle("Log axes", "log", help="Shows the first picks, where selectors differ most.")
+    first = view.selection(view.selectors[0])
+    budget = int(first.tokens.sum()) if tokens else view.n
+    st.plotly_chart(
+        plots.gain_curves(curves, budget=budget, log=log, dark=dark(), height=330),
+        theme=None,
+        config=components.camera("compare-gain"),
+        key="gain-chart",
+        alt=f"log det gained in nats against {unit}: {', '.join(s.label for s in view.named)}, and random draws as a band.",
+    )
+    st.caption(
+        f"log det of the design matrix over the empty selection, for everyone by TokenOD's criterion, against {unit}; switch "
+        f"Equal for the other axis. Grey: mean and full range of {len(draws)} random draws; dotted: the budget."
+    )
+
+
+def criteria_panel(view: View) -> None:
+    """Each selection under every criterion, each selector's own among them."""
+    said = "What each line measures is said below the table."
+    terms = ("worst leverage", "certificate", "Stein's loss", "log det")
+    st.subheader("Each selection under every criterion", anchor="criteria", help=learn.helped(said, *terms))
+    found = view.found
+    same = found.chance[0 if found.equal == "sentences" else 1]
+    column, total = found.topic
+    lines = []
+    for criterion, said in CRITERIA.items():
+        if all(np.isnan(row.span(criterion)[0]) for row in found.chosen):
+            continue
+        goal = {HIGHER: "higher"}.get(BETTER[criterion], "lower") if criterion in BETTER else ""
+        title = f"{said} of {total} ({components.one_line(column, 24)})" if criterion == "topics" else said
+        line = {"criterion": title, "better": goal}
+        for row in found.chosen:
+            value = float(getattr(row.scores[0], criterion))
+            own = " ◆" if OWN.get(row.name) == criterion else ""
+            line[row.label] = f"{_shown(criterion, value)}{MARKS.get(standing(value, same, criterion), '')}{own}"
+        for row in found.chance:
+            line[row.label] = _range(criterion, row)
+        line["whole pool"] = _shown(criterion, float(getattr(found.pool, criterion)))
+        lines.append(line)
+    st.dataframe(
+        pd.DataFrame(lines),
+        hide_index=True,
+        row_height=34,
+        height=40 + 34 * len(lines),
+        key="criteria-table",
+        alt="Each selection under every criterion, beside random draws and the whole pool",
+        column_config={
+            "criterion": st.column_config.TextColumn("criterion", width=230, pinned=True),
+            "better": st.column_config.TextColumn("better", width=64, help="Which way is better; blank where it is no goal."),
+        },
+    )
+    st.caption(
+        f"▲ better and ▼ worse than all {found.draws} random draws at equal {found.equal}; no mark: within them. "
+        "◆ what that selector's own rule is greedy for (selectors that draw have none). Leverage is the variance of a prediction "
+        "along a token row of the pool; the radius is the farthest sentence mean from its nearest pick; Stein's loss says how "
+        "far the picks' second moment is from the pool's; log det of the means and of rows weighted by the model's uncertainty "
+        "are SentenceOD's and FisherOD's own designs. The share of the optimum is proven, for one budget only."
+    )
+
+
+def _shown(criterion: str, value: float) -> str:
+    if not np.isfinite(value):
+        return "–"
+    return f"{np.floor(value * 1000) / 10:.1f} %" if criterion == "share_of_optimum" else number(value)
+
+
+def _range(criterion: str, row: Row) -> str:
+    low, high = (_shown(criterion, v) for v in row.span(criterion)[1:])
+    return low if low == high else (f"{low} to {high}" if criterion == "share_of_optimum" else span(row, criterion))
+
+
+def spreads_panel(view: View) -> None:
+    """Lengths, perplexity and topics of the picks against the pool's."""
+    said = "Lengths, perplexity and topics, beside the pool and random draws."
+    st.subheader("What the picks are like", anchor="picks", help=learn.helped(said, "length", "coverage"))
+    amount = view.n if view.equal == "sentences" else int(view.selection(view.selectors[0]).tokens.sum())
+    draws = drawn(view.pool.tokens, view.equal, amount, view.found.draws, view.seed)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _spread(view, "Length", "trained tokens a sentence", view.pool.tokens.astype(float), draws, log=False)
+        statistics = scored.scorer(view.pool).statistics
+        if statistics is not None:
+            _spread(
+                view, "Perplexity before any tuning", "perplexity of a sentence", np.exp(statistics.mean_losses), draws, log=True
+            )
+        st.caption(
+            "A thin line from the 5th to the 95th percentile, a thick one over the middle half, the mark at the median. Grey: "
+            f"where the medians of {len(draws)} random draws at equal {view.equal} lie."
+        )
+    with right:
+        _topics(view, draws)
+
+
+def _spread(view: View, title: str, unit: str, values: np.ndarray, draws: list[np.ndarray], *, log: bool) -> None:
+    rows: list[Spread] = [spread_of(s.name, s.label, values[view.selection(s).order.positions]) for s in view.named]
+    rows.append(spread_of("", "the pool", values))
+    medians = [float(np.median(values[d])) for d in draws]
+    st.markdown(f"**{title}**")
+    said = "; ".join(f"{r.label} {components.number(float(r.quantiles[2]))}" for r in rows)
+    st.plotly_chart(
+        compare_plots.spreads(rows, (min(medians), max(medians)), unit, log=log, dark=dark()),
+        theme=None,
+        config=components.camera("compare-spread"),
+        key=f"spread-{title}",
+        alt=f"{title}, medians of {unit}: {said}; random draws {components.spread(medians)}.",
+    )
+
+
+def _topics(view: View, draws: list[np.ndarray]) -> None:
+    topics = scored.scorer(view.pool).topics
+    column, _ = view.found.topic
+    if topics is None:
+        st.markdown("**Topics**")
+        st.info(
+            "No column of this corpus tells topics apart; one named topic, language, source or the like would be counted here."
+        )
+        return
+    names, codes = np.unique(topics, return_inverse=True)
+    counts = np.bincount(codes)
+    places = np.argsort(-counts, kind="stable")
+
+    def shares(some: np.ndarray) -> np.ndarray:
+        return np.bincount(codes[some], minlength=len(names))[places] / max(len(some), 1)
+
+    picked = [(s, shares(view.selection(s).order.positions)) for s in view.named]
+    everything = shares(np.arange(len(view.pool)))
+    st.markdown(f"**Values of {components.escape_markdown(components.one_line(column, 24))}**")
+    far = [f"{s.label} differs most from the pool in {names[places[np.abs(share - everything).argmax()]]}" for s, share in picked]
+    st.plotly_chart(
+        compare_plots.topic_shares(
+            [str(names[p]) for p in places], everything, np.stack([shares(d) for d in draws]), picked, dark=dark()
+        ),
+        theme=None,
+        config=components.camera("compare-topics"),
+        key="topics-chart",
+        alt=components.one_line(f"Share of the picks by {column}. {'; '.join(far)}.", 400),
+    )
+    st.caption("Most frequent in the pool first. The upright tick is the pool, the grey bar the range of the random draws.")

@@ -1,0 +1,250 @@
+"""What the Compare page shows, and the controls that decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import streamlit as st
+
+from fishersft.corpus.records import Corpus
+from fishersft.plots.compare import Named
+from fishersft.runs.chance import chance, is_kept
+from fishersft.runs.comparison import LEAST_DRAWS, Comparison
+from fishersft.runs.read_off import POINTS, draw_paths
+from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
+from fishersft.ui import bound, cached, components, learn
+from fishersft.ui.compare import scored
+from fishersft.ui.parameters import parameters
+from fishersft.ui.session import Choice, Session, write_value
+
+DEFAULT = ("token_od", "longest", "sentence_od")
+LEAST, MOST = 2, 4
+UNITS = ("sentences", "tokens")
+AT_ONCE = 4.0  # seconds of computing that nobody needs to be asked for
+DRAWS_AT_ONCE = 25.0
+ALONG_SHARE = 0.3  # of scoring a selection by itself: what one more budget of a path costs, as measured on the demo
+
+
+@dataclass(frozen=True)
+class View:
+    """Two to four selections of one pool; the first two are those that classes are made of.
+
+    Attributes:
+        selectors: those compared, the first being the reference.
+        n: sentences of the first.
+    """
+
+    choice: Choice
+    corpus: Corpus
+    pool: Pool
+    selectors: tuple[Selector, ...]
+    seed: int
+    equal: str
+    n: int
+    found: Comparison
+
+    @cached_property
+    def named(self) -> tuple[Named, ...]:
+        return tuple(Named(row.name, row.label) for row in self.found.chosen)
+
+    def selection(self, selector: Selector | Named) -> Selection:
+        return self.found.selections[selector.name]
+
+    @cached_property
+    def ranks(self) -> dict[str, np.ndarray]:
+        """By selector name, (N,) pick number from 1, 0 where not picked."""
+        out = {}
+        for name, taken in self.found.selections.items():
+            rank = np.zeros(len(self.pool), dtype=np.int64)
+            rank[taken.order.positions] = np.arange(1, len(taken) + 1)
+            out[name] = rank
+        return out
+
+    def within(self, records: tuple[int, ...]) -> np.ndarray:
+        """(N,) bool: which of the pool are among these records."""
+        return np.isin(self.pool.index, records)
+
+    def position_of(self, record: int | None) -> int | None:
+        """The pool position of a record's number, or None where it is not in the pool."""
+        return components.position_of(self.pool, record)
+
+
+def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
+    """Which selectors, what they get equally much of, and the seed; fewer than two selectors mean that none can be compared."""
+    offered = bound.offered()
+    if "compare-selectors" not in st.session_state:
+        st.session_state["compare-selectors"] = _from_address(session, offered)
+    left, middle, right = st.columns([6, 3, 2], vertical_alignment="bottom")
+    names = left.multiselect(
+        "Selectors, two to four",
+        offered,
+        key="compare-selectors",
+        max_selections=MOST,
+        format_func=lambda s: find_selector(s).label,
+        placeholder="choose at least two",
+        help="The rules to compare. The budget counts the first one's sentences, and the first two are those that the maps and "
+        "the table tell apart. What each is for stands at the foot of the page.",
+    )
+    equal = bound.segmented(
+        "Equal",
+        UNITS,
+        "equal",
+        place=middle,
+        help=learn.helped(
+            "Every selector gets as many sentences as the first, or at most as many trained tokens. Fine-tuning is paid for in "
+            "tokens, and some selectors prefer long sentences: look at both.",
+            "equal tokens",
+        ),
+    )
+    chosen = [find_selector(name) for name in names]
+    seed = bound.seed(right, "Of the 20 random draws, and of selectors that draw.")
+    with_fields = [kind for kind in chosen if fields(kind)]
+    given = {}
+    if with_fields:
+        with st.container(horizontal=True):
+            for kind in with_fields:
+                given[kind.name] = parameters(kind, f"{kind.label}: parameters")
+    session.selectors = tuple(names)
+    write_value("selectors", ",".join(names) if tuple(names) not in ((), DEFAULT) else "")
+    return tuple(make_selector(kind.name, given.get(kind.name)) for kind in chosen), equal, seed
+
+
+def _from_address(session: Session, offered: list[str]) -> list[str]:
+    """Selectors that the address names, or those looked at before, or the usual ones."""
+    asked = [n.strip() for n in st.query_params.get("selectors", "").split(",") if n.strip()]
+    if not asked:
+        return list(session.selectors if len(session.selectors) >= LEAST else DEFAULT)
+    known = list(dict.fromkeys(n for n in asked if n in offered))
+    for name in asked:
+        if name not in offered:
+            session.notices.append(f"selectors {name[:24]} (there are {', '.join(offered)})")
+    if len(known) > MOST:
+        session.notices.append(f"selectors {','.join(known[MOST:])[:60]} (at most {MOST})")
+    if len(known) < LEAST:
+        session.notices.append(f"selectors {','.join(asked)[:60]} (at least {LEAST})")
+        return list(DEFAULT)
+    return known[:MOST]
+
+
+def computed(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> tuple[Selector, ...]:
+    """Those whose order is there; quick ones are computed now, for the others there is a button that says how long it takes."""
+    ready, waiting = [], []
+    for selector in selectors:
+        own = seed if selector.random else 0
+        if cached.order(pool, selector, own) is not None:
+            ready.append(selector)
+            continue
+        about = expected(pool, selector)
+        if about is not None and about <= AT_ONCE:
+            cached.order_now(pool, selector, own)
+            ready.append(selector)
+        else:
+            waiting.append((selector, about))
+    for selector, about in waiting:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            go = st.button(f"Compute {selector.label}", type="primary", icon=":material/play_arrow:", key=f"go-{selector.name}")
+            how_long = f"about {components.duration(about)}" if about else "how long is not known"
+            st.markdown(f"{selector.label} has not chosen from this corpus yet: {how_long}, once. Until then it is left out.")
+        if go:
+            cached.order_now(pool, selector, seed if selector.random else 0)
+            st.rerun()
+    return tuple(ready)
+
+
+def expected(pool: Pool, selector: Selector) -> float | None:
+    """Seconds that an order will take here, from what it took on the demo and how fast TokenOD was on this pool."""
+    costs = cached.evidence().costs
+    if selector.name not in costs:
+        return None
+    known = cached.order(pool, make_selector("token_od"), 0)
+    rows = pool.embeddings
+    seconds = float(known.seconds[-1]) if known is not None else np.nan
+    return costs[selector.name].elsewhere(len(rows.values), rows.dimension, costs.get("token_od"), seconds)
+
+
+def budget_slider(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> int:
+    """The budget: sentences of the first selector."""
+    orders = [cached.order_now(pool, s, seed if s.random else 0) for s in selectors]
+    most = min(len(order) for order in orders)
+    usual = max(1, min(120, most, len(pool) // 8))
+    note = "" if most == len(pool) else f" The first {most:,} picks of {len(pool):,} are computed."
+    said = "How many sentences the first selector takes; the others get as many, or as many tokens." + note
+    return bound.slide(f"Budget: sentences of {selectors[0].label}", 1, most, usual, "budget", said)
+
+
+def compared(pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int) -> Comparison:
+    """The selections beside chance: exact where this budget was scored, else read off between budgets that were.
+
+    The draws are scored at those once; long work waits for a button.
+    """
+    spent = _scored_exactly(pool, selectors[0], n, seed)
+    if spent is None:
+        return scored.comparison(pool, selectors, n, equal, seed)
+    draws = scored.draw_paths(pool, seed)
+    if draws is None:
+        _score_draws(pool, seed, n)
+        draws = scored.draw_paths(pool, seed)
+        assert draws is not None
+    found = scored.read_between(pool, selectors, n, equal, seed, draws)
+    row = st.container(horizontal=True, vertical_alignment="center", key="read-off")
+    about = _time(pool, n) * LEAST_DRAWS * 2
+    row.caption(
+        f"This budget lies between the {found.read_off} that were scored: log det, leverage, radius and Stein's loss are read "
+        "off between them, for picks and random draws. Everything else is exact."
+    )
+    if row.button(f"Score it exactly, about {components.duration(about)}", icon=":material/straighten:", key="exactly"):
+        _score_exactly(pool, (("sentences", n), ("tokens", spent)), seed)
+        st.rerun()
+    return found
+
+
+def _scored_exactly(pool: Pool, selector: Selector, n: int, seed: int) -> int | None:
+    """None where the draws at this budget are scored, or the pool is so small that they soon are; else the tokens spent."""
+    order = cached.order_now(pool, selector, seed if selector.random else 0)
+    spent = int(selector.cut(pool, order, Budget(sentences=n), seed).tokens.sum())
+    scorer = scored.scorer(pool)
+    wanted = (("sentences", n), ("tokens", spent))
+    if len(pool) <= POINTS or all(is_kept(scorer, k, a, draws=LEAST_DRAWS, seed=seed) for k, a in wanted):
+        return None
+    return spent
+
+
+def _time(pool: Pool, n: int) -> float:
+    """Seconds that one selection takes to score."""
+    return scored.scoring_time(pool.embeddings.key, "", scored.scorer(pool), np.arange(min(n, len(pool))))
+
+
+def _score_draws(pool: Pool, seed: int, n: int) -> None:
+    """Score the random draws along themselves, once for a corpus, a model and a seed."""
+    about = _time(pool, n) * LEAST_DRAWS * POINTS * ALONG_SHARE
+    place = st.empty()
+    if about > DRAWS_AT_ONCE:
+        with place.container(border=True):
+            st.markdown("Nothing is compared here without chance beside it, and these random draws are not scored yet.")
+            label = f"Score them at {POINTS} budgets, about {components.duration(about)}, once"
+            if not st.button(label, type="primary", icon=":material/casino:", key="score-draws"):
+                st.stop()
+    said = f"Scoring {LEAST_DRAWS} random draws at {POINTS} budgets, about {components.duration(about)}, once"
+    bar = place.progress(0.0, f"{said} …")
+
+    def report(done: int, total: int) -> None:
+        bar.progress(done / total, f"{said}: {done} draws done")
+
+    draw_paths(scored.scorer(pool), seed, on_progress=report)
+    place.empty()
+
+
+def _score_exactly(pool: Pool, wanted: Iterable[tuple[str, int]], seed: int) -> None:
+    """Score the random draws at one budget."""
+    said = f"Scoring {2 * LEAST_DRAWS} random draws at this budget"
+    bar = st.progress(0.0, f"{said} …")
+    for k, (equal, amount) in enumerate(wanted):
+
+        def report(done: int, total: int, k: int = k) -> None:
+            bar.progress((k + done / total) / 2, f"{said}: {k * total + done:,} done")
+
+        chance(scored.scorer(pool), equal, amount, draws=LEAST_DRAWS, seed=seed, on_progress=report)
+    bar.empty()

@@ -1,0 +1,201 @@
+"""The panels of the Explore page: map, curve, tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from fishersft import explain
+from fishersft.curves.gain import Curve, band_curve, draw_orders, within_tokens
+from fishersft.design.certificate import share_of_optimum
+from fishersft.plots import base as plots
+from fishersft.plots import sentence_map
+from fishersft.selectors import make_selector
+from fishersft.ui import bound, cached, components, learn
+from fishersft.ui.components import number, spread, tile
+from fishersft.ui.explore.sets import Held
+from fishersft.ui.explore.view import View
+from fishersft.ui.session import Session
+from fishersft.ui.theme import dark
+
+
+def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.ndarray | None) -> None:
+    """The map: click a point for its reasons, draw a lasso for a set."""
+    position = view.position_of(session.record)
+    nearest = None
+    if position is not None:
+        nearest = explain.nearest_of(view.pool.embeddings.means, position, view.order.positions[: view.n])[0]
+    xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
+    values = None
+    if colour == "tokens":
+        values = view.pool.tokens
+    elif colour in view.fields.columns:
+        values = view.fields[colour].to_numpy(dtype=object)[view.pool.index]
+    key = f"map-{session.generation}"
+    gesture = (st.session_state.get(key) or {}).get("selection", {}).get("points")
+    if session.lasso and not gesture:  # a set of a link, of the store or of another page was not drawn on this map
+        matched = view.lit(session.lasso, matched)
+    points = sentence_map.Points(xy, view.pool.index, view.rank, np.zeros(len(xy), bool) if matched is None else matched)
+    drawn = sentence_map.sentence_map(
+        points,
+        colour_by=colour,
+        values=values,
+        selector=view.selector.name,
+        focus=position,
+        neighbour=nearest,
+        equal_axes=kind == "PCA",
+        dark=dark(),
+    )
+    st.plotly_chart(
+        drawn,
+        theme=None,
+        key=key,
+        on_select=partial(components.picked_on_map, session, key),
+        selection_mode=("points", "lasso", "box"),
+        config=components.MAP,
+        alt=f"{kind} map of {len(view.pool):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top.",
+    )
+    if components.touch():
+        st.caption("A tap selects nothing on this map; tap in the player, or draw a box here with the tool above the map.")
+    sampled = len(view.pool) > sentence_map.MOST_POINTS
+    st.caption(
+        f"{kind} of {len(view.pool):,} sentence means in {view.pool.embeddings.dimension} dimensions, for the eye only: "
+        "the choice happens on token rows. Click a point to see why; drag with the lasso for a set."
+        + (f" {sentence_map.MOST_POINTS:,} points are drawn: every pick and an even sample of the rest." if sampled else "")
+    )
+
+
+def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
+    """What the picks gain, beside chance and sheer length, and what some sets would."""
+    tokens = view.unit == "tokens"
+    unit = "trained tokens" if tokens else "sentences"
+    at, f = view.gain
+    spent = np.cumsum(view.pool.tokens[view.order.positions])
+    b = view.band
+    x = b.tokens if tokens else b.sentences
+    reach = int(spent[-1]) if tokens else len(view.order)
+    inside = x <= reach
+    draws = (b.uniform_by_tokens if tokens else b.uniform_by_sentences)[:, inside]
+    long_at, long_f = view.longest_gain
+    long_x = np.cumsum(view.pool.tokens[view.longest.positions])[long_at - 1] if tokens else long_at
+    curves = [("uniform", band_curve("Uniform", x[inside], draws, unit))]
+    known = view.reference
+    steps = np.cumsum(view.pool.tokens[known.positions]) if tokens else np.arange(1, len(known) + 1)
+    within = steps <= reach
+    curves.append(("token_od", Curve("TokenOD", steps[within], np.cumsum(known.gains)[within], unit)))
+    if not view.pool.is_free or view.selector not in (make_selector("longest"), make_selector("token_od")):
+        curves.append(
+            (
+                view.selector.name if view.pool.is_free else "what_if",
+                Curve(_own_label(view), spent[at - 1] if tokens else at, f, unit),
+            )
+        )
+    curves.append(
+        ("longest", Curve("Longest", long_x[long_x <= reach], long_f[long_x <= reach], unit))
+    )  # last: it hides under TokenOD otherwise
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    said = "What a selection adds to the design matrix, in nats, beside a band of random draws."
+    left.markdown(f"**log det gained, by {unit}**", help=learn.helped(said, "log det", "random draws"))
+    log = bound.toggle("Log axes", "log", place=right, help="Both axes, to see the small budgets.")
+    marks = [(one.label, one.tokens(view.pool) if tokens else len(one.positions), one.log_det(view.pool)) for one in held]
+    drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, marks=marks, dark=dark())
+    st.plotly_chart(
+        drawn,
+        theme=None,
+        config=components.STILL,
+        key="gain-chart",
+        alt=f"log det gained in nats against {unit}: {view.selector.label}, 20 uniform draws as a band, and the longest first.",
+    )
+    st.markdown(_in_words(view))
+    st.caption(
+        f"Grey: mean and full range of {len(draws)} uniform draws, read off between the {len(b.sentences)} budgets they were "
+        "computed at; dashed: the longest first; dotted: your budget."
+    )
+
+
+def _own_label(view: View) -> str:
+    changed = [f"{name}={value}" for name, value in view.selector.changed.items()]
+    seed = [f"seed {view.seed}"] if view.selector.random else []
+    pins = [f"{len(pins)} {what}" for what, pins in (("pinned", view.pool.pinned), ("excluded", view.pool.excluded)) if pins]
+    return ", ".join([view.selector.label, *changed, *seed, *pins])
+
+
+def _in_words(view: View) -> str:
+    """The comparison at the current budget: equal sentences and equal tokens, with the longest-first control."""
+    b, n, spent = view.band, view.n, view.picked_tokens
+    same_n = [float(np.interp(n, b.sentences, draw)) for draw in b.uniform_by_sentences]
+    same_tokens = [float(np.interp(spent, b.tokens, draw)) for draw in b.uniform_by_tokens]
+    words = (
+        f"At your budget {view.selector.label} gains {number(view.f, 4)} nats. With as many sentences ({n:,}), Uniform gains "
+        f"{spread(same_n)}{{}}. With as many trained tokens ({spent:,}), Uniform gains {spread(same_tokens)}{{}}. "
+        "A larger log det is not yet a better fine-tuned model."
+    )
+    if view.selector.name == "longest":
+        return words.format("", "")
+    at, f = view.longest_gain
+    fits = within_tokens(view.pool.tokens[view.longest.positions], np.array([spent]))[0]
+    by_number, by_tokens = (number(float(np.interp(k, at, f)), 4) for k in (n, fits))
+    return words.format(f" and Longest {by_number}", f" and Longest {by_tokens}")
+
+
+def tiles(view: View) -> None:
+    """The selection in numbers, each with what chance would give."""
+    N, n = len(view.pool), view.n
+    total = int(view.pool.tokens.sum())
+    orders = draw_orders(N)
+    tokens = view.unit == "tokens"
+    limit = np.array([view.picked_tokens])
+    cuts = [o[: within_tokens(view.pool.tokens[o], limit)[0]] if tokens else o[:n] for o in orders]
+    same = "same tokens" if tokens else "same number"
+
+    def spent(cut: np.ndarray) -> int:
+        return int(view.pool.tokens[cut].sum())
+
+    b = view.band
+    x, y = (b.tokens, b.uniform_by_tokens) if tokens else (b.sentences, b.uniform_by_sentences)
+    at = view.picked_tokens if tokens else n
+    chance = [float(np.interp(at, x, row)) for row in y]
+    bound = float(view.reference.optimum_bounds[min(n, len(view.reference)) - 1])
+    with st.container(horizontal=True, key="tiles"):
+        tile(
+            "Selected",
+            f"{n:,} of {N:,}",
+            "Sentences selected of the pool; held-out and blank records are not in it.",
+            f"uniform, same tokens: {spread([len(c) for c in cuts])}" if tokens else f"{n / N:.1%} of the pool",
+        )
+        tile(
+            "Trained tokens",
+            f"{view.picked_tokens:,}",
+            learn.helped(f"Tokens that fine-tuning on the selection would train on, of {total:,}.", "equal tokens"),
+            f"{view.picked_tokens / total:.1%} of the pool's" if tokens else f"uniform, {same}: {spread([*map(spent, cuts)])}",
+        )
+        tile(
+            "log det gained",
+            f"{number(view.f, 4)} nats",
+            learn.helped("f(S) = log det V(S) - log det V(empty), under TokenOD's criterion.", "log det"),
+            f"uniform, {same}: {spread(chance)}",
+        )
+        tile(
+            "Of the best possible",
+            f"at least {share_of_optimum(view.f, bound):.1%}",
+            learn.helped(
+                f"The share of the largest log det that any {n:,} sentences could have: a proof (Minoux 1978), not an estimate. "
+                "It uses the bounds that TokenOD kept while it picked; `fishersft compare` weighs every sentence afresh and "
+                "proves a little more of the same picks.",
+                "certificate",
+            ),
+            "proven while picking",
+        )
+        for column in view.corpus.categories[:1]:
+            values = view.fields[column].map(str).to_numpy()[view.pool.index]
+            chance = [len(set(values[c])) for c in cuts]
+            covered = len(set(values[view.order.positions[:n]]))
+            tile(
+                f"Covered: {components.escape_markdown(components.one_line(column, 24))}",
+                f"{covered} of {len(set(values))}",
+                learn.helped("How many different values of this column the selection holds.", "coverage"),
+                f"uniform, {same}: {spread(chance)}",
+            )

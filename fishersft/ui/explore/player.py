@@ -1,0 +1,101 @@
+"""The pick player: step, play and drag through the picks, in the browser alone.
+
+One small component (player.html, .css, .js beside this file).  It gets every number at once and asks the server for nothing
+while it plays; when it rests, the record it rests on becomes the one that "Why this sentence?" explains.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from fishersft.plots.playback import Played, packed
+from fishersft.ui import bound, cached, components
+from fishersft.ui.explore.view import View
+from fishersft.ui.session import Session
+from fishersft.ui.theme import dark
+
+DIRECTIONS = 10  # principal directions to choose from
+TEXT = 320  # characters of a pick's text that are shown while it plays
+KEY = "player"
+
+
+def _part(kind: str) -> str:
+    return (Path(__file__).parent / f"player.{kind}").read_text(encoding="utf-8")
+
+
+_player = st.components.v2.component("fishersft_pick_player", html=_part("html"), css=_part("css"), js=_part("js"))
+
+
+def player_panel(view: View, session: Session, kind: str, matched: np.ndarray | None) -> None:
+    """The player, and which directions its ellipse is seen in; what is searched, filtered or lassoed lights up as on the map."""
+    first, second = _directions(view)
+    positions = view.order.positions[: view.n]
+    walk = cached.walk(view.pool, view.selector, view.seed, view.order, view.n, (first - 1, second - 1))
+    chance = np.interp(np.arange(1, view.n + 1), view.band.sentences, view.band.uniform_by_sentences.mean(0))
+    texts = [components.visible_text(view.corpus.texts[r], TEXT) for r in view.pool.index[positions]]
+    xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
+    played = Played(
+        xy, positions, view.pool.index, view.pool.tokens, walk, chance, texts, (first, second), view.lit(session.lasso, matched)
+    )
+    data = packed(played, selector=view.selector.name, label=view.selector.label, kind=kind, equal=kind == "PCA", dark=dark())
+    at = view.position_of(session.record)
+    rank = int(view.rank[at]) if at is not None else 0
+    result: Any = _player(
+        key=KEY,
+        data={**data, "at": rank or 1, "equal": kind == "PCA"},
+        on_at_change=lambda: _rested(view, session),
+        on_record_change=lambda: _clicked(session),
+    )
+    del result  # its state comes through the callbacks
+    st.caption(
+        f"{kind} of {len(view.pool):,} sentence means, the {view.n:,} picks of {view.selector.label} in order; gains by "
+        "TokenOD's criterion with sigma2 = 1. The ellipse is the shadow of all that is still unknown after the picks "
+        "(θᵀVθ ≤ 1) on the plane of the two directions; its scale follows it."
+    )
+
+
+def _directions(view: View) -> tuple[int, int]:
+    most = min(DIRECTIONS, view.pool.embeddings.dimension)
+    numbers = list(range(1, most + 1))
+    if most == 1:
+        return 1, 1
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    first = bound.select(
+        "Ellipse: across",
+        numbers,
+        "across",
+        place=row,
+        says=f"1 to {most}",
+        width=140,
+        help="Principal directions of the pool's token rows; 1 is the one along which they are longest together.",
+    )
+    second = bound.select(
+        "up",
+        numbers,
+        "up",
+        place=row,
+        says=f"1 to {most}",
+        index=1,
+        width=140,
+        help="The principal direction that the ellipse is drawn up.",
+    )
+    if first == second:
+        second = next(k for k in numbers if k != first)
+        row.caption(f"Two different directions make a plane; up is {second}.")
+    return int(first), int(second)
+
+
+def _rested(view: View, session: Session) -> None:
+    at = st.session_state[KEY]["at"]
+    if isinstance(at, int | float) and 1 <= at <= view.n:
+        session.record = int(view.pool.index[view.order.positions[int(at) - 1]])
+
+
+def _clicked(session: Session) -> None:
+    record = st.session_state[KEY]["record"]
+    if isinstance(record, int | float):
+        session.record = int(record)

@@ -1,0 +1,136 @@
+"""What if?  Records pinned in or out, and a sentence of the visitor's own: what it would gain, and its place."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from fishersft.design.information import design_matrix, token_gains
+from fishersft.ui import cached, components, learn
+from fishersft.ui.components import number, tile
+from fishersft.ui.explore.view import View
+from fishersft.ui.session import MOST_PINS, Session
+
+LONGEST_TEXT = 2_000
+
+
+def banner(view: View, session: Session) -> None:
+    """What is pinned and excluded, while anything is."""
+    if not session.pinned and not session.excluded:
+        return
+    if not view.selector.heeds_pins:
+        st.warning(
+            f"{view.selector.label} takes no pinned or excluded records, so its own picks are shown; TokenOD does.",
+            icon=":material/push_pin:",
+        )
+        return
+    said = [
+        f"{what} {_listed(records)}" for what, records in (("pinned", session.pinned), ("excluded", session.excluded)) if records
+    ]
+    here, plain = view.order.positions[: view.n], view.plain.positions[: view.n]
+    changed = len(np.setdiff1d(here, plain))
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.info(
+        f"What if: {'; '.join(said)}. The rest is chosen from there: {changed:,} of {view.n:,} picks are others than "
+        f"{view.selector.label}'s own.",
+        icon=":material/push_pin:",
+    )
+    row.button("Clear the what-if", icon=":material/close:", on_click=partial(_clear, session))
+
+
+def pin_buttons(view: View, session: Session, record: int) -> None:
+    """Take this record first, never, or as the selector would."""
+    if not view.selector.heeds_pins:
+        return
+    row = st.container(horizontal=True)
+    pinned, out = record in session.pinned, record in session.excluded
+    full = len(session.pinned) + len(session.excluded) >= MOST_PINS and not pinned and not out
+    row.button(
+        "Unpin" if pinned else "Pin in",
+        icon=":material/push_pin:",
+        key="pin-in",
+        disabled=full,
+        on_click=partial(_pin, session, record, not pinned, False),
+        help="A pinned record is taken first; the rest is chosen from there.",
+    )
+    row.button(
+        "Allow again" if out else "Pin out",
+        icon=":material/block:",
+        key="pin-out",
+        disabled=full or len(view.pool) - len(session.excluded) < 3,
+        on_click=partial(_pin, session, record, False, not out),
+        help="An excluded record is never taken; the rest is chosen without it.",
+    )
+
+
+def panel(view: View, session: Session) -> None:
+    """A sentence of the visitor's own under the design as it is."""
+    with st.expander("What if? Your own sentence, pins and sigma2", icon=":material/science:"):
+        st.caption(
+            "Pin a record in or out under “Why this sentence?”. sigma2, how much is taken as known before any pick, is among the "
+            "selector's Parameters. Both choose again at once. Below: a text that is not in the corpus. " + learn.link("sigma2")
+        )
+        with st.form("own-sentence", border=False):
+            text = st.text_area(
+                "Your own sentence",
+                help="Its gain is what it would add to the picks now.",
+                max_chars=LONGEST_TEXT,
+                placeholder="Paste or write a text; the model reads it here, and nothing of it is stored.",
+            )
+            asked = st.form_submit_button("What would it gain?", icon=":material/calculate:")
+        if asked and not text.strip():
+            st.caption("Write a sentence first.")
+        elif asked:
+            _own(view, text)
+
+
+def _own(view: View, text: str) -> None:
+    texts, trained, rows = cached.pasted(text, cached.folder(view.choice).fingerprint, view.choice)
+    if not len(rows):
+        st.warning("This text has no trained token under this model; write a longer one.", icon=":material/short_text:")
+        return
+    picked = view.order.positions[: view.n]
+    embeddings = view.pool.embeddings
+    V = design_matrix((embeddings.block(p) for p in picked), embeddings.dimension)
+    gains = token_gains(V, rows)
+    gain = float(gains.sum())
+    outside = np.setdiff1d(np.arange(len(view.pool)), [*picked, *view.pool.excluded])
+    others = cached.gains_now(view.pool, view.selector, view.seed, view.order, view.n)[outside]
+    place = 1 + int((others > gain).sum())
+    per_token = 1 + int((others / view.pool.tokens[outside] > gain / len(gains)).sum())
+    with st.container(horizontal=True):
+        tile(
+            "Gain",
+            f"{number(gain)} nats",
+            learn.helped(f"With the {view.n:,} picks in the design.", "gain"),
+            f"{number(gain / len(gains))} a token",
+        )
+        tile(
+            "Place",
+            f"{place:,} of {len(outside) + 1:,}",
+            learn.helped("Among the sentences not picked, by gain: the first is what TokenOD takes next.", "greedy"),
+            f"by gain a token: {per_token:,}",
+        )
+        tile(
+            "Length",
+            f"{len(gains):,} tokens",
+            learn.helped("Trained tokens of your text.", "length"),
+            f"pool median {int(np.median(view.pool.tokens)):,}",
+        )
+    components.heat_map(texts, trained, gains)
+
+
+def _pin(session: Session, record: int, pinned: bool, out: bool) -> None:
+    session.pinned = tuple(r for r in session.pinned if r != record) + ((record,) if pinned else ())
+    session.excluded = tuple(r for r in session.excluded if r != record) + ((record,) if out else ())
+
+
+def _clear(session: Session) -> None:
+    session.pinned = session.excluded = ()
+
+
+def _listed(records: tuple[int, ...]) -> str:
+    shown = ", ".join(f"{r:,}" for r in records[:8])
+    return f"record{'s' if len(records) > 1 else ''} {shown}{' …' if len(records) > 8 else ''}"

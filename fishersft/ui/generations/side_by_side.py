@@ -1,0 +1,313 @@
+"""The Read section: two models' texts after one prompt, the differing words marked, and what each judge said of them.
+
+All of it is hostile: texts go into HTML escaped, into tables and plain elements as they are, never into Markdown.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from fishersft import reading
+from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Question, Reading, Verdict, settled, without_asking
+from fishersft.reading import Span
+from fishersft.runs import verdicts
+from fishersft.runs.finetuning.run import Cell, Generated, Prompt
+from fishersft.ui import components
+from fishersft.ui.components import escape_markdown, one_line, visible
+from fishersft.ui.generations.opened import Opened, sound
+from fishersft.ui.generations.visit import keep, remembered
+from fishersft.ui.session import Session
+from fishersft.ui.theme import dark
+
+OWN = "own"  # the record's own continuation
+SAID = {FIRST: "the first", SECOND: "the second", TIE: "neither"}
+SAID |= {"refused": "refused to answer", "unparsable": "could not be read", "too_long": "was too long"}
+LONGEST = 6_000  # characters of a text on the screen
+SHORT = 40  # characters of a reply that a table's cell shows well
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two texts, and who wrote it."""
+
+    who: str
+    label: str
+    text: str
+    tokens: int | None
+    ended: bool
+
+
+def section(of: Opened, visitor: Session) -> None:
+    with sound(of.run):
+        written = {name: {g.prompt: g for g in of.run.texts(name)} for name in of.cells}
+        prompts = [p for p in of.run.prompts if any(p.number in texts for texts in written.values())]
+    if not prompts:
+        st.info("This run has no texts (yet): it was set up without prompts, or no model is finished.", icon=":material/notes:")
+        return
+    a, b, budget, seed = _choose(of, visitor)
+    prompt = _prompt(of, prompts, visitor)
+    left, right = (_side(of, written, which, budget, seed, prompt) for which in (a, b))
+    _given(of, prompt)
+    columns = st.columns(2, gap="medium")
+    if left is None or right is None:
+        st.info("One of these models is not finished; choose another.", icon=":material/hourglass_empty:")
+        return
+    spans = reading.compared(left.text, right.text)
+    for column, side, mine in zip(columns, (left, right), spans, strict=True):
+        with column:
+            _text(side, mine)
+    alike = reading.share_alike(left.text, right.text)
+    st.caption(f"Underlined: words that the other text lacks in this order; {100 * alike:.0f} % of the words are common to both.")
+    if OWN not in (a, b):
+        _verdicts(of, prompt, left, right)
+    _everyone(of, written, prompt)
+
+
+def _choose(of: Opened, visitor: Session) -> tuple[str, str, int | None, int]:
+    """Two models: selectors or the record itself, at one budget and seed."""
+    tuned = list(dict.fromkeys(c.selector for c in of.cells.values()))
+    options = [*tuned, OWN]
+    usual: list[str] = [name for name in ("token_od", "uniform") if name in tuned]
+    usual = [*usual, *(name for name in tuned if name not in (*usual, "base")), *options][:2]
+    names = {**of.labels, OWN: "The record itself"}
+    one, two, three, four = st.columns([3, 3, 2, 2])
+    for place, (column, name) in enumerate(((one, "left"), (two, "right"))):
+        remembered(name, options, usual[place], visitor)
+        column.selectbox(
+            ("Left", "Right")[place],
+            options,
+            help="Whose text is read here.",
+            key=f"generations-{name}",
+            format_func=lambda option: visible(one_line(names.get(option, option), 60)),
+        )
+    budgets = sorted({c.budget for c in of.cells.values() if c.budget is not None}) or [0]
+    seeds = sorted({c.seed for c in of.cells.values() if c.seed is not None and c.budget is not None}) or [0]
+    remembered("at", budgets, budgets[-1], visitor)
+    remembered("draw", seeds, seeds[0], visitor)
+    three.selectbox("n", budgets, key="generations-at", format_func=lambda n: f"{n:,}" if n else "–", help="Sentences.")
+    four.selectbox("Seed", seeds, key="generations-draw", help="Of the draw and of the training.")
+    chosen = [st.session_state[f"generations-{name}"] for name in ("left", "right", "at", "draw")]
+    keep(**dict(zip(("left", "right", "at", "draw"), chosen, strict=True)))
+    return chosen[0], chosen[1], chosen[2] or None, chosen[3]
+
+
+def _prompt(of: Opened, prompts: Sequence[Prompt], visitor: Session) -> Prompt:
+    """One prompt; there are steps, and no search for a flattering one."""
+    numbers = [p.number for p in prompts]
+    remembered("prompt", numbers, numbers[0], visitor)
+    key = "generations-prompt"
+
+    def step(by: int) -> None:
+        st.session_state[key] = numbers[(numbers.index(st.session_state[key]) + by) % len(numbers)]
+
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="prompt-steps")
+    texts = {p.number: one_line(visible(one_line(p.text, 70)), 70) for p in prompts}
+    row.button("", icon=":material/chevron_left:", on_click=step, args=(-1,), key="prompt-back", help="The prompt before")
+    row.button("", icon=":material/chevron_right:", on_click=step, args=(1,), key="prompt-on", help="The next prompt")
+    row.selectbox(
+        "Prompt",
+        numbers,
+        key=key,
+        format_func=lambda n: f"{n + 1} of {len(numbers)}: {texts[n]}",
+        width="stretch",
+        help="The first words of a held-out record.",
+    )
+    number = st.session_state[key]
+    keep(prompt=number)
+    return next(p for p in prompts if p.number == number)
+
+
+def _given(of: Opened, prompt: Prompt) -> None:
+    told = of.run.about.get("prompts") if isinstance(of.run.about.get("prompts"), dict) else {}
+    settings = ""
+    if told:
+        settings = (
+            f" At most {told.get('new_tokens')} new tokens, temperature {told.get('temperature')}, top p {told.get('top_p')}; "
+            "every model gets the same random numbers."
+        )
+    st.caption(
+        f"Given: the beginning of held-out record {prompt.index}. Prompts are drawn by a seed"
+        f"{escape_markdown(' (' + str(told.get('seed')) + ')') if told else ''}, never picked by hand."
+        + escape_markdown(settings)
+    )
+    boxed(prompt.text)
+
+
+def _side(
+    of: Opened, written: Mapping[str, Mapping[int, Generated]], which: str, budget: int | None, seed: int, prompt: Prompt
+) -> Side | None:
+    if which == OWN:
+        return Side("The record itself", "The record itself", prompt.continuation, None, True)
+    cell = _cell(of, which, budget, seed)
+    text = written.get(cell.name, {}).get(prompt.number) if cell else None
+    if cell is None or text is None:
+        return None
+    n = "" if cell.budget is None else f", {cell.sentences:,} sentences, {cell.tokens:,} tokens"
+    who = of.labels.get(which, which)
+    return Side(who, f"{who}{n}", text.text, text.tokens, text.ended)
+
+
+def _cell(of: Opened, which: str, budget: int | None, seed: int) -> Cell | None:
+    """The finished model of a selector; those without a budget have one for all."""
+    mine = [c for c in of.cells.values() if c.selector == which]
+    exact = [c for c in mine if c.budget == budget and c.seed == seed]
+    free = [c for c in mine if c.budget is None]
+    return next(iter([*exact, *(c for c in free if c.seed == seed), *free]), None)
+
+
+_BOX = "border:1px solid rgba(128,128,128,.35);border-radius:.5rem;padding:.6rem .8rem;overflow-wrap:anywhere;line-height:1.6"
+
+
+def boxed(text: str) -> None:
+    """A whole text in a frame, as it is."""
+    st.html(f'<div style="{_BOX};unicode-bidi:isolate">{_escaped(text)}</div>')
+
+
+def _text(side: Side, spans: Sequence[Span]) -> None:
+    size = "" if side.tokens is None else f": {side.tokens:,} tokens, {'ended by itself' if side.ended else 'cut off'}"
+    st.markdown(f"**{escape_markdown(visible(one_line(side.label, 80)))}**{size}")
+    st.html(f'<div style="{_BOX};min-height:6rem">{marked(spans)}</div>')
+
+
+def marked(spans: Sequence[Span]) -> str:
+    """Spans as HTML: text escaped, differing words underlined on a tint."""
+    rgb = "230,159,0" if dark() else "213,94,0"
+    style = f"background:rgba({rgb},.16);text-decoration:underline;text-decoration-color:rgba({rgb},.9);unicode-bidi:isolate"
+    out, left = [], LONGEST
+    for span in spans:
+        if left <= 0:
+            out.append('<span style="opacity:.6"> … (the rest is not shown)</span>')
+            break
+        shown = _escaped(span.text[:left])
+        left -= len(span.text)
+        out.append(f'<span style="{style}">{shown}</span>' if span.differs else f"<span>{shown}</span>")
+    return "".join(out) or '<span style="opacity:.6">(nothing)</span>'
+
+
+def _escaped(text: str) -> str:
+    """Text for HTML: marks spelled out, line ends kept."""
+    return html.escape(components.visible_text(text, LONGEST)).replace("\n", "<br>")
+
+
+def _verdicts(of: Opened, prompt: Prompt, left: Side, right: Side) -> None:
+    """Of every judge that read this pair, in both orders."""
+    question = Question(prompt.text, left.text, right.text)
+    alone = without_asking(question)
+    if alone is not None:
+        why = "The texts are identical: a tie" if alone.how == "identical" else "One text is empty and loses"
+        st.caption(f"{why}, and no judge is asked.")
+        return
+    told: list[tuple[str, Verdict]] = []
+    with sound(of.run):
+        for about in verdicts.judges_of(of.run):
+            kept = verdicts.KeptReadings(of.run, str(about["id"]))
+            verdict = settled(question, kept, str(about["id"]), reads_words=bool(about["reads_words"]))
+            if verdict is not None:
+                told.append((str(about["label"]), verdict))
+    if not told:
+        st.caption("No judge has read this pair; Win rates says how to ask one.")
+        return
+    rows = [_row(label, verdict, left, right) for label, verdict in told]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What judges said of these two texts", height="content")
+    st.caption("A judge sees no names and reads both orders; a verdict that changes with the order is a tie.")
+    for label, verdict in told:
+        _replies(label, verdict)
+
+
+def _replies(label: str, verdict: Verdict) -> None:
+    """A judge's replies in full, both orders beside each other, where a table's cell is too narrow for them."""
+    said = [reply_of(one) for one in verdict.readings]
+    if not any(len(reply) > SHORT for reply in said):
+        return
+    st.markdown(f"**{escape_markdown(visible(one_line(label, 60)))}**, in its own words")
+    for column, order, reply in zip(st.columns(2, gap="medium"), ("Left first", "Right first"), said, strict=True):
+        with column:
+            st.caption(order)
+            boxed(reply)
+
+
+def _row(label: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any]:
+    names = {A: left.who, B: right.who}
+    winner = names.get(verdict.winner, "tie" + (" (the order changed it)" if verdict.flipped else ""))
+    if verdict.addressed:
+        winner += " (a text speaks to the judge and cannot win)"
+    return {
+        "judge": visible(one_line(label, 60)),
+        "verdict": visible(one_line(winner, 90)),
+        "left first": _said(verdict.forward, ("left", "right")),
+        "right first": _said(verdict.backward, ("right", "left")),
+        "in the judge's words": _words(verdict),
+    }
+
+
+def _said(one: Reading | None, places: tuple[str, str]) -> str:
+    if one is None:
+        return "–"
+    return {FIRST: f"the {places[0]} one", SECOND: f"the {places[1]} one"}.get(one.said, SAID.get(one.said, "?"))
+
+
+def _words(verdict: Verdict) -> str:
+    """What is behind both readings; of a judge that reads each text alone the second order has nothing new."""
+    said = [words_of(r, names) for r, names in zip(verdict.readings, (("left", "right"), ("right", "left")), strict=True)]
+    alone = verdict.forward is not None and "target" in verdict.forward.facts
+    said = said[:1] if alone else said
+    if any(len(reply_of(one)) > SHORT for one in verdict.readings):
+        return "see below"  # in full, both of them
+    return "; ".join(s for s in said if s) or "–"
+
+
+def reply_of(one: Reading) -> str:
+    """The judge's reply; "" where none was kept: the judge says nothing in words, or an earlier version asked it."""
+    reply = one.facts.get("reply")
+    return reply if isinstance(reply, str) else ""
+
+
+def words_of(one: Reading, names: tuple[str, str]) -> str:
+    """What is behind a reading: the reply where one was kept, else its numbers."""
+    facts = one.facts
+    if reply := reply_of(one):
+        return f"{names[0]} first: “{visible(one_line(reply, SHORT))}”"
+    if "target" in facts:
+        first, second = (_nats(facts.get(name)) for name in ("nats_first", "nats_second"))
+        own = _nats(facts["target"])
+        return f"{names[0]} {first}, {names[1]} {second} nats a token; the corpus' own texts {own}, nearer wins"
+    if "p_first" in facts:
+        return f"probability of the {names[0]} one {_nats(facts['p_first'])}, read first"
+    return ""
+
+
+def _nats(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else "–"
+
+
+def _everyone(of: Opened, written: Mapping[str, Mapping[int, Generated]], prompt: Prompt) -> None:
+    """What every model wrote after this prompt."""
+    with st.expander("What every model wrote", icon=":material/list:"):
+        rows = [
+            {
+                "model": visible(one_line(of.labels.get(cell.selector, cell.selector), 60)),
+                "n": cell.budget,
+                "seed": cell.seed,
+                "tokens": texts[prompt.number].tokens,
+                "text": visible(one_line(texts[prompt.number].text, 600))
+                if len(texts[prompt.number].text) < components.LONGEST_TOKEN
+                else components.visible_text(one_line(texts[prompt.number].text, 600)),
+            }
+            for name, texts in written.items()
+            if prompt.number in texts
+            for cell in [of.cells[name]]
+        ]
+        rows.append({"model": "The record itself", "text": components.visible_text(one_line(prompt.continuation, 600))})
+        st.dataframe(
+            pd.DataFrame(rows),
+            hide_index=True,
+            placeholder="–",
+            alt="A text a model",
+            column_config={"text": st.column_config.TextColumn("text", width="large")},
+        )

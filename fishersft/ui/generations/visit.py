@@ -1,0 +1,206 @@
+"""The frame of the Generations page: which run is open, its section, and what a visitor has chosen there.
+
+One run is open at a time; its name and the chosen models and prompt are in the address.  What is asked for and is not there is
+named on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from fishersft.errors import StoreError
+from fishersft.runs import jobs
+from fishersft.runs.finetuning import found as finetune_found
+from fishersft.runs.finetuning.run import FineTuneRun
+from fishersft.runs.jobs import Job
+from fishersft.ui import bound, components, job_panel
+from fishersft.ui.generations.opened import Opened, opened
+from fishersft.ui.session import Session
+
+RESULTS, READ, VOTE, WIN_RATES, SET_UP = SECTIONS = ("Results", "Read", "Vote", "Win rates", "Set up")
+FINETUNE, JUDGE = "finetune", "judge"  # kinds of jobs
+
+
+@dataclass
+class Visit:
+    """What a visitor has chosen on this page; outlives a change of page and of section.
+
+    Attributes:
+        run: the name of the open run's folder.
+        chosen: values of the page's own controls, by name.
+        job: the job of each kind that was started or is watched here.
+        cast: the vote that was just locked, as the Vote section keeps it.
+        hidden: jobs that the visitor has put away.
+    """
+
+    run: str = ""
+    chosen: dict[str, Any] = field(default_factory=dict)
+    job: dict[str, str] = field(default_factory=dict)
+    cast: Any = None
+    hidden: set[str] = field(default_factory=set)
+
+
+def visit() -> Visit:
+    mine: Visit = st.session_state.setdefault("generations", Visit())
+    return mine
+
+
+def choose_section() -> str:
+    return bound.segmented(
+        "Section",
+        SECTIONS,
+        "section",
+        label_visibility="collapsed",
+        help="Results: held-out nats. Read: two texts side by side. Vote: blind, by keys. Win rates: what judges and people "
+        "say. Set up: fine-tune on selections of your own.",
+    )
+
+
+def choose_run() -> Opened | None:
+    """The open run; None where there is none yet.
+
+    Raises:
+        StoreError: its folder is damaged.
+    """
+    there = {run.folder.name: run for run in finetune_found.found()}
+    asked = st.query_params.get("run", "")
+    if asked and asked != st.session_state.get("generations_asked"):
+        st.session_state["generations_asked"] = asked
+        try:
+            visit().run = finetune_found.find(asked).folder.name
+        except StoreError as error:
+            st.session_state["generations_refused"] = str(error)
+    if refused := st.session_state.get("generations_refused"):
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.warning(components.escape_markdown(refused), icon=":material/link_off:")
+        if row.button("Got it", key="refused-run"):
+            del st.session_state["generations_refused"]
+            st.rerun()
+    if not there:
+        return None
+    if visit().run in there:
+        st.session_state["run-choice"] = visit().run
+    elif st.session_state.get("run-choice") not in there:
+        st.session_state.pop("run-choice", None)
+    name = st.selectbox(
+        "Run",
+        list(there),
+        key="run-choice",
+        format_func=lambda name: _label(there[name]),
+        on_change=_another_run,
+        help="Shipped and own runs of fine-tuning.",
+    )
+    if name != visit().run:
+        visit().run, visit().cast = str(name), None
+    if st.query_params.get("run") != name:
+        st.query_params["run"] = str(name)
+    st.session_state["generations_asked"] = name
+    return opened(there[str(name)])
+
+
+def _another_run() -> None:
+    visit().run, visit().cast = st.session_state["run-choice"], None
+
+
+def _label(run: FineTuneRun) -> str:
+    origin = "shipped" if finetune_found.shipped(run) else f"{finetune_found.made(run):%Y-%m-%d %H:%M}, {run.folder.name}"
+    return f"{components.visible_text(components.one_line(finetune_found.told(run), 160))} ({origin})"
+
+
+def _name(about: dict[str, Any], part: str) -> str:
+    told = about.get(part)
+    return components.visible(components.one_line(told.get("name", "?") if isinstance(told, dict) else "?", 60))
+
+
+def headline(of: Opened) -> None:
+    """What the run is, in one line, and whether it is whole."""
+    about = of.run.about
+    corpus, model = (components.escape_markdown(_name(about, part)) for part in ("corpus", "model"))
+    records, held_out = about["corpus"].get("records", 0), about["corpus"].get("held_out", 0)
+    size = f", {records:,} records ({held_out:,} held out)" if records else ""
+    rate = about.get("training", {}).get("learning_rate")
+    trained = f", {_epochs(about)}, learning rate {_rate(of, rate)}" if rate is not None else ""
+    st.markdown(
+        f"**{corpus}**{size}, **{model}** tuned on each selection, at equal {components.escape_markdown(str(about['equal']))}"
+        f"{trained}"
+    )
+    if 0 < len(of.cells) < of.planned:
+        st.info(
+            f"{len(of.cells)} of {of.planned} models are finished; what is shown is of these.", icon=":material/hourglass_top:"
+        )
+
+
+def _epochs(about: dict[str, Any]) -> str:
+    epochs = about["training"].get("epochs")
+    return components.escape_markdown(f"{epochs} epoch{'s' * (epochs != 1)}"[:20])
+
+
+def _rate(of: Opened, asked: Any) -> str:
+    """The learning rate that the models got, and where it is from."""
+    used = next((c.facts["learning_rate"] for c in of.cells.values() if c.facts.get("learning_rate")), None)
+    if asked == "auto":
+        return f"{used:g} (found on a uniform draw)" if used else "being found on a uniform draw"
+    return f"{asked:g} (given)" if isinstance(asked, int | float) else components.escape_markdown(str(asked)[:20])
+
+
+def empty() -> None:
+    """What to do where there is no run."""
+    st.info(
+        "There is no run of fine-tuning yet. Set up tunes a model on each selection, measures it and lets it write; "
+        "Results, Read, Vote and Win rates then show what came out.",
+        icon=":material/inbox:",
+    )
+
+
+def remembered(name: str, options: Sequence[Any], usual: Any, visitor: Session) -> Any:
+    """What a control of this name should start with: as chosen before, as the address says, or as usual.
+
+    A value in the address that is not among the options is named on the page.
+    """
+    key = f"generations-{name}"
+    if key in st.session_state and st.session_state[key] in options:
+        return st.session_state[key]
+    asked, mine = st.query_params.get(name), visit().chosen
+    wanted = mine.get(name, usual)
+    if asked is not None and st.session_state.get(f"asked-{name}") != asked:
+        st.session_state[f"asked-{name}"] = asked
+        known = {str(option): option for option in options}
+        if asked in known:
+            wanted = known[asked]
+        else:
+            visitor.notices.append(f"{name}={asked[:20]} (this run has {', '.join(known)[:120]})")
+    wanted = wanted if wanted in options else usual
+    st.session_state[key] = wanted
+    return wanted
+
+
+def keep(**values: Any) -> None:
+    """Remember what was chosen, and put it into the address."""
+    visit().chosen.update(values)
+    wanted = {name: str(value) for name, value in values.items()}
+    if any(st.query_params.get(name) != value for name, value in wanted.items()):
+        st.query_params.update(wanted)
+    for name, value in wanted.items():
+        st.session_state[f"asked-{name}"] = value
+
+
+def watched(kind: str, of: Opened | None = None) -> Job | None:
+    """The job of this kind: that of the open run, or the one started here, or one that is going on.  None where there is none."""
+    there = [job for job in jobs.jobs() if job.kind == kind and job.id not in visit().hidden]
+    if of is not None:
+        there = [job for job in there if job.out == of.run.folder]
+        there = [job for job in there if not job.ended or job.id == visit().job.get(kind) or job.state != "done"]
+    mine = [job for job in there if job.id == visit().job.get(kind)]
+    going = [job for job in there if not job.ended]
+    chosen = next(iter([*mine, *going, *(there[:1] if of is not None and len(of.cells) < of.planned else [])]), None)
+    if chosen is None:
+        return None
+    job = job_panel.watch(chosen.id)
+    if job is not None and job.ended and st.button("Hide this", icon=":material/close:", key=f"hide-{kind}"):
+        visit().hidden.add(job.id)
+        st.rerun()
+    return job

@@ -1,0 +1,188 @@
+"""The Vote section: blind pairs from a seeded queue, keys 1, 2 and 0, each vote locked before names appear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from fishersft.errors import FisherSFTError
+from fishersft.judge.human import Ballot
+from fishersft.judge.report import Judged
+from fishersft.runs import votes
+from fishersft.runs.votes import VOTER, Cast
+from fishersft.ui import components
+from fishersft.ui.components import escape_markdown, one_line, visible
+from fishersft.ui.generations.opened import PEOPLE, Opened, said, sound
+from fishersft.ui.generations.side_by_side import boxed
+from fishersft.ui.generations.visit import visit
+from fishersft.ui.session import public
+
+FEW = 8  # votes; an interval of fewer would say nothing
+CHOICES = {"1": "left", "2": "right", "0": "neither"}
+BUTTONS = (
+    ("1", "Left is better"),
+    ("0", "Tie"),
+    ("2", "Right is better"),
+)
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A vote that is kept: its ballot, what was said, and the names."""
+
+    run: str
+    ballot: Ballot
+    choice: str
+    cast: Cast
+
+
+def section(of: Opened) -> None:
+    if public():
+        st.info(
+            "This hosted demo takes no votes: visitors' votes are not mixed. Install fishersft to vote on your own machine.",
+            icon=":material/how_to_vote:",
+        )
+        return
+    if not of.between:
+        st.info("There is nothing to vote on yet: it takes texts of two finished selectors.", icon=":material/how_to_vote:")
+        return
+    st.caption(
+        "Which text goes on better from the prompt? Pairs come from a queue that a seed shuffles, with the sides drawn: nobody "
+        "picks them. You see no names. Keys: 1 left, 2 right, 0 tie; N goes on. A vote is kept at once and cannot be changed; "
+        "only then are the names shown."
+    )
+    voter, seed = _who()
+    with sound(of.run):
+        queue = votes.vote_queue(of.run, seed, of.between)
+        waiting = votes.open_ballots(of.run, queue, voter)
+    locked = visit().cast
+    if isinstance(locked, Locked) and locked.run == of.run.id:
+        _names(of, locked, len(queue) - len(waiting), len(queue))
+    elif not waiting:
+        st.success("You have voted on every pair of this run. Thank you.", icon=":material/done_all:")
+    else:
+        _ballot(of, waiting[0], voter, len(queue) - len(waiting), len(queue))
+    _agreement(of)
+
+
+def _who() -> tuple[str, int]:
+    left, right, _ = st.columns([2, 2, 4])
+    chosen = visit().chosen
+    name = left.text_input("Voter", chosen.get("voter", VOTER), max_chars=40, key="voter", help="Whose votes they are; any name.")
+    seed = right.number_input(
+        "Seed of the queue",
+        0,
+        10**6 - 1,
+        chosen.get("queue", 0),
+        key="queue",
+        help="The order of the pairs; the same seed gives the same queue.",
+    )
+    chosen.update(voter=name, queue=int(seed))
+    return (" ".join(str(name).split()) or VOTER), int(seed)
+
+
+def _ballot(of: Opened, ballot: Ballot, voter: str, done: int, every: int) -> None:
+    st.progress(done / every, text=f"Pair {done + 1:,} of {every:,}")
+    _given(ballot.prompt)
+    for column, place, text in zip(st.columns(2, gap="medium"), ("Left", "Right"), (ballot.left, ballot.right), strict=True):
+        with column:
+            st.markdown(f"**{place}**")
+            boxed(text)
+    row = st.container(horizontal=True, horizontal_alignment="center", key="vote-buttons")
+    for choice, label in BUTTONS:
+        row.button(
+            label,
+            key=f"vote-{choice}-{ballot.id}",
+            shortcut=choice,
+            on_click=_cast,
+            args=(of, ballot, choice, voter),
+        )
+    if refused := visit().chosen.pop("refused", ""):
+        components.problem(refused)
+
+
+def _cast(of: Opened, ballot: Ballot, choice: str, voter: str) -> None:
+    """Keep the vote; names are known only after that."""
+    try:
+        cast = votes.cast(of.run, ballot, choice, voter=voter, comparisons=of.between)
+    except FisherSFTError as error:
+        visit().chosen["refused"] = str(error)
+        return
+    visit().cast = Locked(of.run.id, ballot, choice, cast)
+
+
+def _names(of: Opened, locked: Locked, done: int, every: int) -> None:
+    """Who wrote what, after the vote."""
+    cast, ballot = locked.cast, locked.ballot
+    st.progress(done / every, text=f"{done:,} of {every:,} pairs have your vote")
+    st.success(f"Your vote is kept: {CHOICES[locked.choice]}.", icon=":material/lock:")
+    _given(ballot.prompt)
+    sides = (("Left", cast.left, ballot.left, "1"), ("Right", cast.right, ballot.right, "2"))
+    for column, (place, name, text, key) in zip(st.columns(2, gap="medium"), sides, strict=True):
+        with column:
+            mine = " :material/check:" if key == locked.choice else ""
+            st.markdown(f"**{place}: {escape_markdown(visible(one_line(of.labels.get(name, name), 60)))}**{mine}")
+            boxed(text)
+    one = cast.judged
+    n = f"n = {one.budget:,}, " if one.budget is not None else ""
+    told = [f"{judge.label}: {_winner(of, same)}" for judge in said(of) if judge.id != PEOPLE and (same := _same(judge, one))]
+    st.caption(escape_markdown(f"{n}seed {one.seed}. " + (f"Judges of the same pair: {'; '.join(told)}." if told else "")))
+    row = st.container(horizontal=True, horizontal_alignment="center", key="vote-next")
+    row.button("Next pair", icon=":material/arrow_forward:", type="primary", key="vote-on", shortcut="N", on_click=_next)
+
+
+def _next() -> None:
+    visit().cast = None
+
+
+def _same(judge: Any, one: Judged) -> Judged | None:
+    key = (one.a, one.b, one.budget, one.seed, one.prompt)
+    return next((j for j in judge.report.judged if (j.a, j.b, j.budget, j.seed, j.prompt) == key), None)
+
+
+def _winner(of: Opened, one: Judged) -> str:
+    names = {"a": one.a, "b": one.b}
+    winner = names.get(one.verdict.winner)
+    return "tie" if winner is None else one_line(of.labels.get(winner, winner), 60)
+
+
+def _agreement(of: Opened) -> None:
+    """How far people and judges agree, on the pairs that both have seen."""
+    told = said(of)
+    people = next((t for t in told if t.id == PEOPLE), None)
+    if people is None:
+        st.caption("No vote is kept for this run yet.")
+        return
+    count = len(people.report.judged)
+    st.caption(f"{_votes(count)} {'is' if count == 1 else 'are'} kept for this run.")
+    for judge in (t for t in told if t.id != PEOPLE):
+        st.markdown(escape_markdown(agreement(people.report.judged, judge)))
+
+
+def agreement(voted: tuple[Judged, ...], judge: Any) -> str:
+    """Kappa with its interval, in a sentence."""
+    found = votes.agreement(voted, judge.report.judged)
+    label = visible(one_line(judge.label, 60))
+    if found.n == 0:
+        return f"People and {label}: no pair that both have judged."
+    if found.n < FEW:
+        told = f"kappa is told from {FEW} votes on"
+        return f"People and {label}: the same verdict in {round(found.observed * found.n)} of {_votes(found.n)}; {told}."
+    if found.kappa != found.kappa:
+        told = "kappa cannot be told where both only ever say one thing"
+        return f"People and {label}: the same verdict in {100 * found.observed:.0f} % of {_votes(found.n)}; {told}."
+    return (
+        f"People and {label}: kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f}), the same verdict in "
+        f"{100 * found.observed:.0f} % of {_votes(found.n)}. 0 is chance, 1 is full agreement; ties count as a third verdict."
+    )
+
+
+def _votes(n: int) -> str:
+    return f"{n:,} {'vote' if n == 1 else 'votes'}"
+
+
+def _given(prompt: str) -> None:
+    st.caption("Prompt")
+    boxed(prompt)
