@@ -20,7 +20,7 @@ BELOW = {
     "selectors": {"errors", "design", "lm", "corpus"},
     "bench": {"errors", "design", "lm", "corpus", "selectors"},
     "projection": {"errors"},
-    "plots": {"curves"},
+    "plots": {"curves", "design"},
     "reading": set(),
     "lessons": {"errors", "design", "plots"},
     "explain": {"design", "lm"},

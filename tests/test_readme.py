@@ -69,6 +69,18 @@ def test_the_tree_names_what_there_is():
     tree = blocks(section("How it is built"), "")[0]
     for name in re.findall(r"^ {0,2}([\w./]+) ", tree, re.M):
         assert (ROOT / name).exists() or (ROOT / "fishersft" / name).exists(), name
-    for package in ("corpus", "lm", "design", "selectors", "curves", "judge", "runs", "runs/finetuning", "reports", "lessons", "plots"):
+    for package in (
+        "corpus",
+        "lm",
+        "design",
+        "selectors",
+        "curves",
+        "judge",
+        "runs",
+        "runs/finetuning",
+        "reports",
+        "lessons",
+        "plots",
+    ):
         for module in (ROOT / "fishersft" / package).glob("*.py"):
             assert module.stem == "__init__" or re.search(rf"\b{module.stem}\b", tree), f"{package}/{module.name}"
