@@ -10,6 +10,7 @@ ROWS = {
     "isotropic-tokens": "isotropic rows",
     "imbalanced-sentences": "imbalanced clusters",
     "isotropic-sentences": "isotropic rows",
+    "words-tokens": "word vectors of mini",
     "words": "word vectors of mini",
     "teacher": "the demo corpus under mini",
 }
