@@ -353,6 +353,18 @@ def test_two_tabs_keep_their_own_view(dashboard, page, browser):
     other.close()
 
 
+def test_back_returns_to_the_view_that_was_left(dashboard, page):
+    opened(page, f"{dashboard}/?sentences=7&selector=longest")
+    page.get_by_role("link", name="Runs").first.click()
+    page.wait_for_url("**/runs**")
+    settle(page)
+    page.go_back()
+    page.wait_for_selector(".js-plotly-plot .points path")
+    settle(page)
+    assert "7 of 1,250" in page.inner_text('[data-testid="stMain"]')
+    assert "selector=Longest" in page.url
+
+
 def test_a_phone_shows_everything_without_scrolling_sideways(dashboard, browser):
     phone = browser.new_page(viewport={"width": 390, "height": 844})
     for part in ("", "corpus", "compare", "curves", "learn", "runs"):

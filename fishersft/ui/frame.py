@@ -45,6 +45,7 @@ def page(name: str, said: str = "") -> Iterator[Session]:
     What the address asked for in vain is told above the page, whether it was drawn to its end or not.
     """
     visitor = begin()
+    _come_back(name)
     session.write_address(visitor)
     if said:
         st.caption(said)
@@ -63,8 +64,18 @@ def page(name: str, said: str = "") -> Iterator[Session]:
             notices(visitor, name)
         raise
     session.write_address(visitor)
+    st.session_state["fishersft_left"][name] = {key: st.query_params.get_all(key) for key in st.query_params}
     with top:
         notices(visitor, name)
+
+
+def _come_back(name: str) -> None:
+    """An address without a word, as the Back button leaves from another page, shows what the visitor last saw here."""
+    left = st.session_state.setdefault("fishersft_left", {})
+    came, st.session_state["fishersft_page"] = st.session_state.get("fishersft_page"), name
+    if came not in (None, name) and not st.query_params and left.get(name):
+        st.query_params.from_dict(left[name])
+        st.rerun()  # controls read the address as a run begins
 
 
 def begin() -> Session:

@@ -107,8 +107,9 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
     names = bound.offered()
     labels = {find_selector(name).label: name for name in names}
     check_address(session, "selector", lambda v: v in names or v in labels, ", ".join(names))
-    if "selector" not in st.session_state and st.query_params.get("selector") in names:
-        st.session_state["selector"] = st.query_params["selector"]  # the widget's own address form is the label
+    if (asked := st.query_params.get("selector")) in names:
+        st.query_params["selector"] = find_selector(asked).label  # as the box keeps it there, and reads it as a run begins
+        st.rerun()
     left, form, middle, right = st.columns([3, 2, 4, 2], vertical_alignment="bottom")
     name = left.selectbox(
         "Selector",
