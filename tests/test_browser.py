@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -221,17 +222,32 @@ def test_a_lasso_makes_a_set_that_the_table_shows(dashboard, page):
     assert "the lasso's" not in page.inner_text('[data-testid="stMain"]')
 
 
+def downloaded(page, form):
+    """The file that the menu of Explore gives in this form."""
+    box = page.get_by_role("combobox", name="Download as")
+    box.click()
+    box.fill(form)  # a list that is typed into is drawn anew with each key: the first match is taken by Enter
+    box.press("Enter")
+    settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download", exact=False).last.click()
+    return download.value
+
+
 def test_downloads_hold_the_picks(dashboard, page, tmp_path):
     opened(page, f"{dashboard}/?sentences=9")
-    for format, read in (("jsonl", lambda p: pd.read_json(p, lines=True)), ("csv", pd.read_csv), ("parquet", pd.read_parquet)):
-        with page.expect_download() as download:
-            page.get_by_role("button", name=format, exact=True).click()
-        file = tmp_path / f"got.{format}"
-        download.value.save_as(file)
-        table = read(file)
+    read_jsonl = partial(pd.read_json, lines=True)
+    for form, ending, read in (
+        ("JSON lines", "jsonl", read_jsonl),
+        ("CSV", "csv", pd.read_csv),
+        ("Parquet", "parquet", pd.read_parquet),
+    ):
+        got = downloaded(page, form)
+        assert got.suggested_filename == f"token_od-9.{ending}"
+        got.save_as(tmp_path / got.suggested_filename)
+        table = read(tmp_path / got.suggested_filename)
         assert table["rank"].tolist() == list(range(1, 10))
         assert table["index"].iloc[0] == 902
-        assert download.value.suggested_filename == f"token_od-9.{format}"
 
 
 def rows(n=14):

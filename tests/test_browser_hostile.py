@@ -23,7 +23,7 @@ from fishersft.runs.selections import save_selection
 from fishersft.runs.store import Store
 
 from . import test_browser
-from .test_browser import settle, started
+from .test_browser import downloaded, settle, started
 from .test_pages import HOSTILE
 from .tuned_run import tuned_run
 
@@ -242,12 +242,7 @@ def test_what_is_saved_from_a_table_holds_no_formula(attacked, watched, tmp_path
     opened(watched, dashboard, "corpus", **view)
     assert watched.locator('button[aria-label^="Download as CSV"]:visible').count() == 0
     opened(watched, dashboard, "explore", **view, sentences="30")
-    watched.get_by_role("combobox", name="Download as").click()
-    watched.get_by_role("option", name="CSV").click()
-    settle(watched)
-    with watched.expect_download() as download:
-        watched.get_by_role("button", name="Download", exact=False).last.click()
-    download.value.save_as(tmp_path / "got.csv")
+    downloaded(watched, "CSV").save_as(tmp_path / "got.csv")
     cells = pd.read_csv(tmp_path / "got.csv", dtype=str, keep_default_na=False)
     assert not [
         cell for row in [cells.columns, *cells.itertuples(index=False)] for cell in row if cell[:1] in ("=", "+", "@", "\t")
