@@ -44,8 +44,7 @@ def page(name: str, said: str = "") -> Iterator[Session]:
 
     What the address asked for in vain is told above the page, whether it was drawn to its end or not.
     """
-    visitor = begin()
-    _come_back(name)
+    visitor = begin(name)
     session.write_address(visitor)
     if said:
         st.caption(said)
@@ -78,8 +77,9 @@ def _come_back(name: str) -> None:
         st.rerun()  # controls read the address as a run begins
 
 
-def begin() -> Session:
+def begin(name: str) -> Session:
     """The visitor, at the start of a run of any page."""
+    _come_back(name)
     session.read_here().clear()
     return session.current()
 
