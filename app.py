@@ -3,6 +3,7 @@
 import streamlit as st
 
 from fishersft import bundle
+from fishersft.ui import warm
 from fishersft.ui.theme import honour_base, light_on_paper
 
 honour_base()
@@ -21,3 +22,4 @@ pages = [
     st.Page("pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
 ]
 st.navigation(pages, position="top").run()
+warm.settle()

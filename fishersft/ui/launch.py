@@ -6,6 +6,7 @@ import sys
 
 from fishersft import bundle
 from fishersft.errors import MissingExtra
+from fishersft.ui import warm
 
 
 def launch(options: tuple[str, ...]) -> None:
@@ -15,14 +16,11 @@ def launch(options: tuple[str, ...]) -> None:
         MissingExtra: Streamlit or plotly is not installed.
     """
     try:
-        # the heavy parts are imported now, while the server starts, and not while the first visitor waits
         import pandas  # noqa: F401
         import plotly.graph_objects  # noqa: F401
         import streamlit.web.cli as streamlit
-
-        import fishersft.plots
-        import fishersft.runs.pipeline  # noqa: F401
     except ImportError as error:
         raise MissingExtra("The dashboard", "app") from error
+    warm.begin()
     sys.argv = ["streamlit", "run", str(bundle.root() / "app.py"), *options]
     streamlit.main()
