@@ -105,6 +105,13 @@ class Scorer:
 
         return torch.from_numpy(second_moment(Blocks(self.embeddings.values, self.embeddings.offsets, None, self.device), 0.0))
 
+    @cached_property
+    def squared_norms(self) -> np.ndarray:
+        """(T,) |x|^2 of the pool's rows, float32: sigma2 times their leverage before anything is picked."""
+        rows = self.embeddings.values
+        parts = (rows[start : start + 8_192].astype(np.float32) for start in range(0, len(rows), 8_192))
+        return np.concatenate([np.einsum("td,td->t", part, part) for part in parts])
+
     def __call__(self, positions: np.ndarray, bound: float = np.nan) -> Scores:
         """The scores of the records at `positions`; `bound` as `bound_at` gives it."""
         return scores(

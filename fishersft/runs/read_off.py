@@ -79,8 +79,8 @@ class Path:
         return PchipInterpolator(np.log(self.at), known) if len(self.at) > 1 else lambda _: known[0]
 
     def within(self, tokens: int) -> int:
-        """How many picks fit into so many tokens, at least one."""
-        return max(1, int(within_tokens(self.scorer.embeddings.tokens[self.order], np.array([tokens]))[0]))
+        """How many picks fit into so many tokens, at least one and at most those scored."""
+        return max(1, min(int(self.at[-1]), int(within_tokens(self.scorer.embeddings.tokens[self.order], np.array([tokens]))[0])))
 
     def read(self, n: int, bound: float = np.nan) -> Scores:
         """The scores of the first n picks; `bound` on f as `criteria.scores` takes it."""
@@ -99,33 +99,62 @@ class Path:
         )
 
 
-def draw_path(scorer: Scorer, number: int, seed: int, order: np.ndarray, *, store: Store | None = None) -> Path:
-    """The path of one random draw, scored where it is not in the store."""
-    return _path(scorer, order, {"draw": number, "seed": seed}, {}, store)
+def draw_path(scorer: Scorer, number: int, seed: int, order: np.ndarray, top: int, *, store: Store | None = None) -> Path:
+    """The path of one random draw as far as its first `top` records, scored where it is not in the store."""
+    return _path(scorer, order, top, _about_draw(number, seed, top, len(order)), {}, store)
+
+
+def _about_draw(number: int, seed: int, top: int, N: int) -> dict[str, int]:
+    return {"draw": number, "seed": seed, **({} if top == N else {"top": top})}
 
 
 def pick_path(scorer: Scorer, selector: Selector, seed: int, order: Order, *, store: Store | None = None) -> Path:
     """The path of a selector's order, scored where it is not in the store."""
     made = {"order": order_recipe(scorer.embeddings, selector, seed).key}
-    return _path(scorer, order.positions, {"top": len(order)}, made, store)
+    return _path(scorer, order.positions, len(order), {"top": len(order)}, made, store)
 
 
 def draw_paths(
-    scorer: Scorer, seed: int, *, draws: int = LEAST_DRAWS, store: Store | None = None, on_progress: Tell | None = None
+    scorer: Scorer,
+    seed: int,
+    *,
+    picks: int | None = None,
+    draws: int = LEAST_DRAWS,
+    store: Store | None = None,
+    on_progress: Tell | None = None,
 ) -> tuple[Path, ...]:
-    """The paths of all draws, the very draws of `chance`."""
+    """The paths of all draws, the very draws of `chance`.
+
+    Args:
+        picks: the most sentences that a selection compared with them has; by default the whole pool.
+    """
     found = []
-    for k, order in enumerate(draw_orders(len(scorer.embeddings), draws, seed)):
-        found.append(draw_path(scorer, k, seed, order, store=store))
+    orders = draw_orders(len(scorer.embeddings), draws, seed)
+    top = reach(scorer, orders, picks)
+    for k, order in enumerate(orders):
+        found.append(draw_path(scorer, k, seed, order, top, store=store))
         if on_progress:
             on_progress(k + 1, draws)
     return tuple(found)
 
 
-def are_kept(scorer: Scorer, seed: int, *, draws: int = LEAST_DRAWS, store: Store | None = None) -> bool:
+def reach(scorer: Scorer, orders: np.ndarray, picks: int | None) -> int:
+    """How many records every draw needs to hold as many tokens as any selection of `picks` sentences."""
+    N = len(scorer.embeddings)
+    if picks is None or picks >= N:
+        return N
+    tokens = scorer.embeddings.tokens
+    most = np.array([np.sort(tokens)[N - picks :].sum()])
+    return min(N, max(picks, *(int(within_tokens(tokens[order], most)[0]) for order in orders)))
+
+
+def are_kept(
+    scorer: Scorer, seed: int, *, picks: int | None = None, draws: int = LEAST_DRAWS, store: Store | None = None
+) -> bool:
     """Whether all draws are in the store, so that asking for their paths costs nothing."""
-    store = store or Store.default()
-    return all(store.find(_recipe(scorer, {"draw": k, "seed": seed}, {})) is not None for k in reversed(range(draws)))
+    store, N = store or Store.default(), len(scorer.embeddings)
+    top = reach(scorer, draw_orders(N, draws, seed), picks)
+    return all(store.find(_recipe(scorer, _about_draw(k, seed, top, N), {})) is not None for k in reversed(range(draws)))
 
 
 def read_off(
@@ -185,8 +214,10 @@ def read_off(
     )
 
 
-def _path(scorer: Scorer, order: np.ndarray, about: dict[str, Any], made: dict[str, str], store: Store | None) -> Path:
-    at = grid(len(order), POINTS)
+def _path(
+    scorer: Scorer, order: np.ndarray, top: int, about: dict[str, Any], made: dict[str, str], store: Store | None
+) -> Path:
+    at = grid(top, POINTS)
 
     def compute() -> dict[str, np.ndarray]:
         found = list(scores_along(scorer, order, at))

@@ -118,7 +118,7 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> No
 
 def footer(command: str, python: str) -> None:
     """What reproduces the screen without it."""
-    with st.expander("The same without the screen"):
+    with st.popover("The same without the screen", icon=":material/terminal:"):  # in an expander it would be drawn at once
         st.caption("Command line")
         shell(command)
         st.caption("Python")

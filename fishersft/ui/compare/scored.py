@@ -50,13 +50,24 @@ def _comparison(
 
 def draw_paths(pool: Pool, seed: int) -> tuple[read_off.Path, ...] | None:
     """The random draws along themselves, if they are in the store."""
-    own = scorer(pool)
-    return _draw_paths(pool.embeddings.key, _topics(pool), seed, own) if read_off.are_kept(own, seed) else None
+    own, about = scorer(pool), (pool.embeddings.key, _topics(pool), seed, cached.reach(pool))
+    return _draw_paths(*about, own) if _are_kept(*about, own) else None
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _are_kept(key: str, topics: str, seed: int, picks: int, _scorer: Scorer) -> bool:
+    return read_off.are_kept(_scorer, seed, picks=picks)
+
+
+def score_draws(pool: Pool, seed: int, on_progress: read_off.Tell) -> tuple[read_off.Path, ...]:
+    """The random draws along themselves, scored now and kept in the store."""
+    _are_kept.clear()
+    return read_off.draw_paths(scorer(pool), seed, picks=cached.reach(pool), on_progress=on_progress)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _draw_paths(key: str, topics: str, seed: int, _scorer: Scorer) -> tuple[read_off.Path, ...]:
-    return read_off.draw_paths(_scorer, seed)
+def _draw_paths(key: str, topics: str, seed: int, picks: int, _scorer: Scorer) -> tuple[read_off.Path, ...]:
+    return read_off.draw_paths(_scorer, seed, picks=picks)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Scoring the picks at 40 budgets, once …")

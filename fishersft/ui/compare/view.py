@@ -13,7 +13,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.plots.compare import Named
 from fishersft.runs.chance import chance, is_kept
 from fishersft.runs.comparison import LEAST_DRAWS, Comparison
-from fishersft.runs.read_off import POINTS, draw_paths
+from fishersft.runs.read_off import POINTS
 from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
 from fishersft.ui import bound, cached, components, learn
 from fishersft.ui.compare import scored
@@ -25,7 +25,7 @@ LEAST, MOST = 2, 4
 UNITS = ("sentences", "tokens")
 AT_ONCE = 4.0  # seconds of computing that nobody needs to be asked for
 DRAWS_AT_ONCE = 25.0
-ALONG_SHARE = 0.3  # of scoring a selection by itself: what one more budget of a path costs, as measured on the demo
+ALONG_SHARE = 0.17  # of scoring a selection by itself: what one more budget of a path costs, as measured on 1,250 and 5,000 records
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def _score_draws(pool: Pool, seed: int, n: int) -> None:
     def report(done: int, total: int) -> None:
         bar.progress(done / total, f"{said}: {done} draws done")
 
-    draw_paths(scored.scorer(pool), seed, on_progress=report)
+    scored.score_draws(pool, seed, report)
     place.empty()
 
 
