@@ -12,8 +12,14 @@ st.html(bundle.asset("style.css"))
 light_on_paper()
 st.logo(str(bundle.asset("logo.svg")), size="large")
 
+
+def explore() -> None:
+    """Streamlit knows the first page by no path; /explore leads there too."""
+    st.switch_page(pages[0], query_params={key: st.query_params.get_all(key) for key in st.query_params})
+
+
 pages = [
-    st.Page("pages/explore.py", title="Explore", icon=":material/scatter_plot:", url_path="explore", default=True),
+    st.Page("pages/explore.py", title="Explore", icon=":material/scatter_plot:", url_path="start", default=True),
     st.Page("pages/corpus.py", title="Corpus", icon=":material/description:", url_path="corpus"),
     st.Page("pages/compare.py", title="Compare", icon=":material/balance:", url_path="compare"),
     st.Page("pages/curves.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
@@ -21,5 +27,6 @@ pages = [
     st.Page("pages/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
     st.Page("pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
 ]
-st.navigation(pages, position="top").run()
+by_path = st.Page(explore, url_path="explore", visibility="hidden")
+st.navigation([*pages, by_path], position="top").run()
 warm.settle()

@@ -20,7 +20,7 @@ with left:
         plane.table(learning)
         shown = lessons.show(learning)
         with place:
-            plane.clicks(learning, shown.pictures[0])
+            plane.picture(learning, shown.pictures[0])
     else:
         shown = lessons.show(learning)
         for k, picture in enumerate(shown.pictures):

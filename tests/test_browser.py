@@ -369,6 +369,15 @@ def test_two_tabs_keep_their_own_view(dashboard, page, browser):
     other.close()
 
 
+def test_the_path_of_explore_leads_there_with_what_it_asks_for(dashboard, page):
+    page.goto(f"{dashboard}/explore?sentences=77&selector=longest")
+    page.wait_for_selector(".js-plotly-plot .points path", state="attached")
+    settle(page)
+    said = page.inner_text("body")
+    assert "77 of 1,250" in said and "Page not found" not in said
+    assert "sentences=77" in page.url and "/explore" not in page.url
+
+
 def test_back_returns_to_the_view_that_was_left(dashboard, page):
     opened(page, f"{dashboard}/?sentences=7&selector=longest")
     page.get_by_role("link", name="Runs").first.click()

@@ -1,6 +1,10 @@
-"""What only a real browser shows of the Learn page: a click that adds a point, the table by keyboard, links, paper."""
+"""What only a real browser shows of the Learn page: points that are dragged, the table by keyboard, links, paper."""
 
 import re
+
+import pytest
+
+from fishersft.lessons import ellipse
 
 from . import test_browser
 from .test_browser import settle
@@ -12,43 +16,98 @@ dashboard, browser, page = test_browser.dashboard, test_browser.browser, test_br
 def opened(page, address):
     page.set_default_timeout(60_000)
     page.goto(address)
-    page.wait_for_selector(".js-plotly-plot .points path", state="attached")
+    page.wait_for_selector(".plane svg .region, .js-plotly-plot .points path", state="attached")
     settle(page)
 
 
 def place(page, x, y):
     """The pixel of a place of the first plane."""
-    return page.locator(".js-plotly-plot").first.evaluate(
-        """(g, [x, y]) => {
-            const f = g._fullLayout, r = g.getBoundingClientRect();
-            return [r.left + f.xaxis._offset + f.xaxis.d2p(x), r.top + f.yaxis._offset + f.yaxis.d2p(y)];
-        }""",
-        [x, y],
-    )
+    box = page.locator(".plane svg").bounding_box()
+    reach = 2 * ellipse.REACH
+    return box["x"] + (x + ellipse.REACH) / reach * box["width"], box["y"] + (ellipse.REACH - y) / reach * box["height"]
 
 
-def test_a_click_adds_a_point_another_act_removes_it_and_the_link_reopens_it(dashboard, page, browser):
+def said(page):
+    """The numbers under the plane."""
+    return page.locator(".plane .said").inner_text().replace("\n", " ")
+
+
+def points_in(address):
+    """The points that an address holds."""
+    found = re.search(r"points=([^&]*)", address)
+    return ellipse.read_points(found[1].replace("%2C", ",").replace("%3B", ";")) if found else ellipse.START
+
+
+def test_a_point_is_dragged_and_the_ellipse_follows_before_the_server_is_asked(dashboard, page, browser):
     opened(page, f"{dashboard}/learn?lesson=ellipse&points=1,0,1")
-    x, y = place(page, -1.0, 2.0)
-    page.mouse.move(x - 15, y - 15)
-    page.mouse.move(x, y)
-    page.wait_for_timeout(300)
-    page.mouse.click(x, y)
-    page.wait_for_url(re.compile(r"points=1%2C0%2C1%3B-1%2C2%2C1"))
-    settle(page)
-    again = browser.new_page(viewport={"width": 1440, "height": 1100})
-    opened(again, page.url)
-    assert "2 points" in again.inner_text('[data-testid="stMain"]')
-    again.close()
-    page.get_by_text("remove the nearest", exact=True).click()
-    settle(page)
-    x, y = place(page, 1.0, 0.25)
-    page.mouse.move(x - 15, y - 15)
-    page.mouse.move(x, y)
-    page.wait_for_timeout(300)
-    page.mouse.click(x, y)
+    lesson = ellipse.Ellipse(points=((1.0, 0.0, 1.0),))
+    before, region = said(page), page.locator(".plane .region").get_attribute("points")
+    assert before.startswith(f"log det gained {float(lesson.show().numbers[0].value.split()[0]):.3g} nats")
+    page.mouse.move(*place(page, 1, 0))
+    page.mouse.down()
+    page.mouse.move(*place(page, 1.5, 1), steps=4)
+    page.mouse.move(*place(page, -1, 2), steps=4)
+    assert said(page) != before and page.locator(".plane .region").get_attribute("points") != region
+    assert "points=1%2C0%2C1" in page.url or "points=1,0,1" in page.url
+    page.mouse.up()
     page.wait_for_url(re.compile(r"points=-1%2C2%2C1$"))
     settle(page)
+    moved = ellipse.Ellipse(points=((-1.0, 2.0, 1.0),)).show()
+    assert moved.numbers[0].value.split()[0] in page.inner_text('[data-testid="stMain"]')
+    again = browser.new_page(viewport={"width": 1440, "height": 1100})
+    opened(again, page.url)
+    assert again.locator(".plane .point").count() == 1 and said(again).split(";")[0] == said(page).split(";")[0]
+    again.close()
+
+
+def test_a_click_adds_weighs_and_removes(dashboard, page):
+    opened(page, f"{dashboard}/learn?lesson=ellipse&points=1,0,1")
+    page.mouse.click(*place(page, -1.0, 2.0))
+    page.wait_for_url(re.compile(r"points=1%2C0%2C1%3B-1%2C2%2C1$"))
+    settle(page)
+    page.mouse.click(*place(page, -1.0, 2.0))
+    page.wait_for_url(re.compile(r"points=1%2C0%2C1%3B-1%2C2%2C2$"))
+    settle(page)
+    page.get_by_text("move the nearest", exact=True).click()
+    settle(page)
+    page.mouse.click(*place(page, -2.0, 1.0))
+    page.wait_for_url(re.compile(r"points=1%2C0%2C1%3B-2%2C1%2C2$"))
+    settle(page)
+    page.get_by_text("remove the nearest", exact=True).click()
+    settle(page)
+    page.mouse.click(*place(page, 1.0, 0.6))
+    page.wait_for_url(re.compile(r"points=-2%2C1%2C2$"))
+    settle(page)
+
+
+def test_points_are_moved_weighed_and_removed_by_keyboard(dashboard, page):
+    opened(page, f"{dashboard}/learn?lesson=ellipse&points=1,0,1;0,2,1")
+    point = page.locator(".plane .point").first
+    assert point.get_attribute("aria-label").startswith("Point 1 of 2: 1, 0, weight 1. Arrow keys move it")
+    point.focus()
+    for key in ("ArrowRight", "Shift+ArrowUp", "+", "+"):
+        page.keyboard.press(key)
+    page.wait_for_url(re.compile(r"points=1.05%2C0.25%2C3%3B0%2C2%2C1$"))
+    settle(page)
+    page.keyboard.press("Delete")  # still the same point: the picture that the server drew anew keeps the place
+    page.wait_for_url(re.compile(r"points=0%2C2%2C1$"))
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_points_are_dragged_by_a_finger(dashboard, browser, width):
+    tab = browser.new_page(viewport={"width": width, "height": 900}, has_touch=True)
+    opened(tab, f"{dashboard}/learn?lesson=ellipse&points=1,0,1")
+    tab.locator(".plane svg").scroll_into_view_if_needed()
+    tab.wait_for_timeout(300)
+    finger = tab.context.new_cdp_session(tab)
+    for kind, at in (("touchStart", (1, 0)), ("touchMove", (0.5, 1)), ("touchMove", (-1, 2)), ("touchEnd", None)):
+        where = [dict(zip("xy", place(tab, *at), strict=True))] if at else []
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
+        tab.wait_for_timeout(50)
+    tab.wait_for_url(re.compile("points="))
+    tab.wait_for_function("!location.href.includes('points=1,0,1') && !location.href.includes('points=1%2C0%2C1')")
+    assert points_in(tab.url) == ((-1.0, 2.0, 1.0),)
+    tab.close()
 
 
 def test_the_table_is_edited_by_keyboard_alone(dashboard, page):

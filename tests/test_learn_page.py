@@ -28,7 +28,8 @@ def text_of(at):
 
 
 def pictures(at):
-    return [c.proto.spec for c in at.get("plotly_chart")]
+    drawn = [c.proto for c in at.get("bidi_component")]
+    return [c.proto.spec for c in at.get("plotly_chart")] + [d.json or d.mixed.json for d in drawn]
 
 
 def address(at):
@@ -123,6 +124,14 @@ def test_rows_of_the_table_that_are_no_points_are_left_out_and_counted():
     assert plane.clean(table) == (((1.0, 0.0, 1.0), (-3.0, 3.0, 100.0)), 4)
     many = pd.DataFrame([[0, 0, 1]] * 50, columns=["x", "y", "weight"])
     assert (len(plane.clean(many)[0]), plane.clean(many)[1]) == (ellipse.MOST_POINTS, 10)
+
+
+def test_what_a_browser_says_of_the_points_is_taken_as_far_as_they_are_points():
+    assert plane.told([[1.00004, -2, 3], [9, 0, 1], [0, 0, "many"], [1, 2], {"x": 1}, [3, 3, 100]]) == (
+        (1.0, -2.0, 3.0),
+        (3.0, 3.0, 100.0),
+    )
+    assert plane.told("points") == plane.told(None) == plane.told([]) == ()
 
 
 def test_starting_again_and_clearing():

@@ -71,15 +71,6 @@ class TestEllipse:
         thrice = ellipse.Ellipse(points=((1.0, 2.0, 1.0),) * 3 + ((0.5, 0.0, 1.0),))
         assert once.matrix == pytest.approx(thrice.matrix)
 
-    def test_a_click_adds_moves_removes_and_piles_up(self):
-        points = ellipse.added((), 1.0, 1.0)
-        assert points == ((1.0, 1.0, 1.0),)
-        assert ellipse.added(points, 1.0, 1.0) == ((1.0, 1.0, 2.0),)
-        points = ellipse.added(points, -2.0, 0.0)
-        assert ellipse.moved(points, -1.5, 0.0) == ((1.0, 1.0, 1.0), (-1.5, 0.0, 1.0))
-        assert ellipse.removed(points, 0.9, 0.9) == ((-2.0, 0.0, 1.0),)
-        assert ellipse.removed((), 0.0, 0.0) == ellipse.moved((), 0.0, 0.0) == ()
-
     def test_the_answer_is_the_candidate_that_shrinks_the_area_most(self):
         for points in (ellipse.START, ((0.0, 2.0, 5.0),), ()):
             lesson = ellipse.Ellipse(points=points)

@@ -43,6 +43,11 @@ QUIET = 6  # looks, 0.1 s apart, without another message after which a run is ov
 PATIENCE = 300.0  # seconds that one thing on a page may take
 LONGEST = 1_800.0  # seconds that preparing a page may take
 BUSY = '[data-testid="stStatusWidget"], [data-testid="stSkeleton"]'
+ONE_DOT = """import plotly.graph_objects as go
+import streamlit as st
+
+st.plotly_chart(go.Figure(go.Scatter(x=[0], y=[0], mode="markers")))
+"""
 SLIDER = '[data-testid="stSlider"] input[type="range"]'
 
 
@@ -76,28 +81,61 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@dataclass(frozen=True)
+class Served:
+    """A server that answers."""
+
+    address: str
+    process: int
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it has taken so far, on all its threads."""
+        import psutil
+
+        times = psutil.Process(self.process).cpu_times()
+        return float(times.user + times.system)
+
+
 @contextlib.contextmanager
-def server(home: Path) -> Iterator[str]:
-    """`fishersft app` with its store at `home`, ready to answer; gives its address."""
+def server(home: Path) -> Iterator[Served]:
+    """`fishersft app` with its store at `home`."""
+    with _served(["-m", "fishersft", "app"], home, FISHERSFT_HOME=str(home)) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def one_dot(folder: Path) -> Iterator[Served]:
+    """A page with nothing but a chart of one dot: what Streamlit and Plotly take by themselves."""
+    folder.mkdir(parents=True, exist_ok=True)
+    script = folder / "one_dot.py"
+    script.write_text(ONE_DOT, encoding="utf-8")
+    quiet = ["--server.fileWatcherType", "none", "--browser.gatherUsageStats", "false"]
+    with _served(["-m", "streamlit", "run", str(script), *quiet], folder) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _served(command: list[str], folder: Path, **environment: str) -> Iterator[Served]:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "fishersft", "app", "--server.headless", "true", "--server.port", str(port)]
+    folder.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
-        [*command, "--server.address", "127.0.0.1"],
-        env={**os.environ, "FISHERSFT_HOME": str(home)},
+        [sys.executable, *command, "--server.headless", "true", "--server.port", str(port), "--server.address", "127.0.0.1"],
+        env={**os.environ, **environment},
+        cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        address, until = f"http://127.0.0.1:{port}", time.monotonic() + START
+        until = time.monotonic() + START
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
             if process.poll() is not None or time.monotonic() > until:
                 raise UserError("The dashboard does not start here; run fishersft app to see why.")
             time.sleep(0.1)
-        yield address
+        yield Served(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait()

@@ -1,8 +1,8 @@
 """`fishersft bench dashboard`: how long a visitor waits, measured in a real browser against the targets we set ourselves.
 
 The demo is opened on a server that has seen nobody, then again; the budget is moved, and the player played, on generated texts
-read by the embedded model; twenty visitors move their budgets at once.  Server times are by the browser's clock, from the
-message that leaves it to the last one that comes back.
+read by the embedded model; twenty visitors move their budgets at once.  A move is told twice: the processor time that it takes
+the server, and how long it takes until all is back, by the browser's clock, while that browser draws on the same machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft.bench import machine
-from fishersft.bench.browser import LONGEST, Visitor, browser, read, server
+from fishersft.bench.browser import LONGEST, Served, Visitor, browser, one_dot, read, server
 from fishersft.bench.report import BUSY, table
 from fishersft.bench.texts import write_corpus
 from fishersft.errors import UserError
@@ -32,7 +32,7 @@ MOVES = 10
 KEYS = ("PageUp", "ArrowRight", "PageDown", "ArrowRight", "ArrowRight")  # large and small moves, each to a budget not seen yet
 PLACES = {"Explore": "", "Compare": "compare"}
 SPEED = "60"  # picks a second that the player is asked for
-MOVE = 0.15  # seconds that a move may take
+MOVE = 0.15  # seconds that a move may take the server
 PLAYED = 3.0  # seconds
 STEPS = """
 async (seconds) => {
@@ -96,8 +96,10 @@ class DashboardReport:
             for x in self.measures
         ]
         lines = [
-            f"Moves of the budget: the median of {p['moves']} and, in brackets, the slowest, from the message that leaves the "
-            "browser to the last one that comes back; the picks are computed, on Compare the random draws are scored.",
+            f"Moves of the budget: {p['moves']}, once the picks are computed and, on Compare, the random draws scored. Server: "
+            "its processor time, on average. Until all is back: from the message that leaves the browser to the last one that "
+            "returns, the median and, in brackets, the slowest; the browser draws meanwhile on the same processors.",
+            "A new browser has to fetch and compile the page's own programs; one that was here has them.",
             f"Generated texts: {p['points']:,} with {p['tokens']:,} trained tokens, read by mini (d = 256).",
             f"{m['cpus']} CPUs ({m['instructions']}), {m['system']}, Python {m['python']}, streamlit {p['streamlit']}, "
             f"{p['browser']} without a GPU.",
@@ -172,16 +174,13 @@ class Book:
 
     def demo(self, home: Path, sessions: int) -> None:
         """What needs nothing but the demo: the first chart, cold and warm, and many visitors at once."""
-        with server(home) as address:
-            for name, what, target in (("cold", "a server that has seen nobody", 5.0), ("warm", "one that has", 1.0)):
-                self.told(f"first chart, {name}", 0, 1)
-                visitor = Visitor.arrive(self.tabs)
-                seconds = visitor.first_chart(address)
-                self.note(f"first_chart_{name}", f"demo: first chart after opening the page, {what}", seconds, "s", target)
-                visitor.settle()
-                self.left(visitor)
+        with one_dot(home / "dot") as dot:
+            self.first_charts("dot", dot.address, "a page of one dot, Streamlit's and Plotly's own part", (None, None, None))
+        with server(home) as served:
+            address = served.address
+            self.first_charts("demo", address, "demo: first chart after opening the page", (5.0, None, 1.0))
             for place, path in PLACES.items():
-                self.moved(f"{place.lower()}_demo", f"{address}/{path}", f"demo: a move of the budget on {place}", None)
+                self.moved(f"{place.lower()}_demo", served, path, f"demo: a move of the budget on {place}", None)
             times, wrong = crowd(self.tabs, address, sessions, self.told)
         what = f"{sessions} visitors who move their budgets on Explore at once"
         self.note("sessions_move", f"{what}: until all is there", median(times or [float("nan")]), "s", each=tuple(times))
@@ -193,10 +192,11 @@ class Book:
         self.told("reading the generated texts", 0, 1)
         tokens = read(home, corpus)
         query = f"corpus={corpus}&holdout=0&map=PCA"
-        with server(home) as address:
+        with server(home) as served:
+            address = served.address
             for place, path in PLACES.items():
                 what = f"{points:,} sentences: a move of the budget on {place}"
-                self.moved(f"{place.lower()}_many", f"{address}/{path}?{query}", what, MOVE)
+                self.moved(f"{place.lower()}_many", served, f"{path}?{query}", what, MOVE)
             self.told("player", 0, 1)
             visitor = Visitor.arrive(self.tabs)
             visitor.page.goto(f"{address}/?{query}&view=player&sentences={min(1_000, points)}")
@@ -210,12 +210,31 @@ class Book:
             self.left(visitor)
         return tokens
 
-    def moved(self, name: str, address: str, what: str, target: float | None) -> None:
+    def first_charts(self, name: str, address: str, what: str, targets: tuple[float | None, float | None, float | None]) -> None:
+        """Of a server that has seen nobody, of one that has in a new browser, and in one that was here: the median of three."""
+        self.told(f"{name}: first chart, cold", 0, 1)
+        visitor = Visitor.arrive(self.tabs)
+        self.note(f"{name}_cold", f"{what}, server and browser new", visitor.first_chart(address), "s", targets[0])
+        visitor.settle()
+        self.left(visitor)
+        fresh, again = [], []
+        for k in range(3):
+            self.told(f"{name}: first chart, warm", k, 3)
+            visitor = Visitor.arrive(self.tabs)
+            fresh.append(visitor.first_chart(address))
+            visitor.settle()
+            again.append(visitor.first_chart(address))
+            visitor.settle()
+            self.left(visitor)
+        self.note(f"{name}_new_browser", f"{what}, browser new", median(fresh), "s", targets[1], each=tuple(fresh))
+        self.note(f"{name}_warm", f"{what}, both warm", median(again), "s", targets[2], each=tuple(again))
+
+    def moved(self, name: str, served: Served, path: str, what: str, target: float | None) -> None:
         """Move the budget of one page many times, once its picks are there."""
         stage = what.replace(": a move of the budget on", ",")
         self.told(f"{stage}: preparing", 0, 1)
         visitor = Visitor.arrive(self.tabs)
-        visitor.page.goto(address)
+        visitor.page.goto(f"{served.address}/{path}")
         visitor.see(".js-plotly-plot, .st-key-score-draws", LONGEST)
         visitor.settle()
         for _ in range(2):  # Compare scores its random draws once, behind a button where that takes long
@@ -224,11 +243,13 @@ class Book:
                 score.click()
                 visitor.settle()
             visitor.move()
-        each = []
+        visitor.settle()
+        each, before = [], served.cpu()
         for k in range(self.moves):
             each.append(visitor.move(KEYS[k % len(KEYS)])[0])
             self.told(f"{stage}: moving", k + 1, self.moves)
-        self.note(name, f"{what}, server", median(each), "s", target, each=tuple(each))
+        self.note(f"{name}_server", f"{what}, server", (served.cpu() - before) / self.moves, "s", target)
+        self.note(f"{name}_back", f"{what}, until all is back", median(each), "s", each=tuple(each))
         self.left(visitor)
 
 

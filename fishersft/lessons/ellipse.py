@@ -10,21 +10,17 @@ E its largest eigenvalue, G the largest x^T V^-1 x over the points.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from fishersft.design.information import design_matrix, gain, leverage, log_det
 from fishersft.errors import ParameterError
 from fishersft.lessons import drawing
-from fishersft.lessons.lesson import TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, several, short
+from fishersft.lessons.lesson import TEXTBOOK, Lesson, Number, Picture, Plane, Question, Shown, control, nats, several, short
 from fishersft.plots.base import ORANGE, ink, style
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 REACH = 3.0  # of the plane, in each direction
-STEP = 0.25  # of the places that can be clicked
 MOST_POINTS, LEAST_WEIGHT, MOST_WEIGHT = 40, 0.001, 100.0
 LEVEL = -2 * np.log(0.05)  # of a chi-squared with two degrees of freedom
 START = ((1.5, 0.5, 1.0), (1.0, -0.25, 1.0), (-2.0, 0.25, 1.0))
@@ -59,35 +55,6 @@ def write_points(points: Points) -> str:
     return ";".join(",".join(f"{round(n, 3):g}" for n in point) for point in points)
 
 
-def added(points: Points, x: float, y: float) -> Points:
-    """With one more point of weight 1, or more weight where there is one already."""
-    for k, (px, py, w) in enumerate(points):
-        if (px, py) == (x, y):
-            return (*points[:k], (x, y, min(w + 1, MOST_WEIGHT)), *points[k + 1 :])
-    return (*points, (x, y, 1.0))[:MOST_POINTS]
-
-
-def nearest(points: Points, x: float, y: float) -> int:
-    """The number of the point nearest to a place; there must be one."""
-    return int(np.argmin([(px - x) ** 2 + (py - y) ** 2 for px, py, _ in points]))
-
-
-def moved(points: Points, x: float, y: float) -> Points:
-    """With the nearest point there."""
-    if not points:
-        return points
-    k = nearest(points, x, y)
-    return (*points[:k], (x, y, points[k][2]), *points[k + 1 :])
-
-
-def removed(points: Points, x: float, y: float) -> Points:
-    """Without the nearest point."""
-    if not points:
-        return points
-    k = nearest(points, x, y)
-    return (*points[:k], *points[k + 1 :])
-
-
 def weighted_rows(points: Points) -> np.ndarray:
     """(k, 2) rows whose X^T X is the weighted sum."""
     table = np.array(points, dtype=np.float64).reshape(-1, 3)
@@ -96,7 +63,7 @@ def weighted_rows(points: Points) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Ellipse(Lesson):
-    """Points in the plane, by click and by table."""
+    """Points in the plane, to drag, weigh, add and remove."""
 
     points: Points = field(default=START)
     sigma2: float = control(1.0, 0.1, 5.0, 0.1, "sigma2", "Weight of the identity in V: how much is known before any point.")
@@ -108,7 +75,7 @@ class Ellipse(Lesson):
         "a linear model after seeing its rows.",
         "A row shrinks the ellipse in its own direction, a long row more than a short one; its weight counts how often it is "
         "seen.",
-        "Add points along one line: the ellipse gets thin and stays long. That is what a poor design looks like.",
+        "Drag a point, or add some along one line: the ellipse gets thin and stays long. That is what a poor design looks like.",
     )
     formulas: ClassVar[tuple[str, ...]] = (
         r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top",
@@ -169,11 +136,11 @@ class Ellipse(Lesson):
         )
         picture = Picture(
             "Your points and the 95 % ellipse",
-            self._figure(dark, revealed),
+            self._plane(dark, revealed),
             f"{several(len(self.points), 'point')} in the plane, larger where the weight is larger, and an ellipse with half "
             f"axes {short(half[0])} and {short(half[1])}; three hollow candidates A, B and C.",
             "Blue: points, larger with more weight. Line: the 95 % ellipse; dotted: without any point. A, B, C: candidates of "
-            "the question. Places to click lie a quarter apart; hover tells the leverage there.",
+            "the question. Under the plane: what the points gain, and the leverage where the pointer is.",
         )
         return Shown((picture,), numbers, question)
 
@@ -190,56 +157,18 @@ class Ellipse(Lesson):
             "counts, and so does what is not yet known in that direction.",
         )
 
-    def _figure(self, dark: bool, revealed: bool) -> go.Figure:
-        import plotly.graph_objects as go
-
-        fig = drawing.plane(dark, (-REACH, REACH, -REACH, REACH), height=480)
-        fig.update_layout(clickmode="event+select", hoverdistance=20)
-        blue, symbol = style("token_od", dark)
-        empty = drawing.ellipse_of(self.sigma2 * np.eye(2), LEVEL)
-        fig.add_trace(drawing.line(empty, "ellipse of no points", ink(dark)[2], dash="dot", width=1.5))
-        fig.add_trace(
-            drawing.line(
-                drawing.ellipse_of(self.matrix, LEVEL), "95 % ellipse", blue, fill="toself", fillcolor=drawing.faint(blue, 0.12)
-            )
-        )
-        table = np.array(self.points).reshape(-1, 3)
-        size = 5 + 5 * np.sqrt(np.minimum(table[:, 2], 16))
-        fig.add_trace(drawing.points(table[:, :2], "points", blue, symbol, size, outline=ink(dark)[0], opacity=0.9))
+    def _plane(self, dark: bool, revealed: bool) -> Plane:
+        text, grid, quiet = ink(dark)
         gains = [gain(self.matrix, x[None]) for x in self.candidates()]
-        text = [f"{c}: {short(g)}" if revealed else c for c, g in zip("ABC", gains, strict=True)]
-        fig.add_trace(
-            drawing.points(
-                self.candidates(),
-                "candidates",
-                ORANGE,
-                "diamond-open",
-                13,
-                mode="markers+text",
-                text=text,
-                textposition="top center",
-            )
+        words = [f"{c}: {short(g)}" if revealed else c for c, g in zip("ABC", gains, strict=True)]
+        blue, _ = style("token_od", dark)
+        return Plane(
+            points=self.points,
+            sigma2=self.sigma2,
+            level=float(LEVEL),
+            reach=REACH,
+            weights=(LEAST_WEIGHT, MOST_WEIGHT),
+            most=MOST_POINTS,
+            candidates=tuple((float(x), float(y), said) for (x, y), said in zip(self.candidates(), words, strict=True)),
+            colours={"point": blue, "candidate": ORANGE, "ink": text, "grid": grid, "quiet": quiet},
         )
-        places = clickable()
-        fig.add_trace(
-            go.Scatter(
-                x=places[:, 0],
-                y=places[:, 1],
-                mode="markers",
-                name="places to click",
-                showlegend=False,
-                marker={"opacity": 0, "size": 14},
-                customdata=np.arange(len(places)),
-                text=[f"{h:.2f}" for h in leverage(self.matrix, places)],
-                hovertemplate="(%{x}, %{y})<br>leverage %{text}<extra></extra>",
-                selected={"marker": {"opacity": 0}},
-                unselected={"marker": {"opacity": 0}},
-            )
-        )
-        return fig
-
-
-def clickable() -> np.ndarray:
-    """(625, 2) places, row by row, that answer a click."""
-    ticks = np.arange(-REACH, REACH + STEP / 2, STEP)
-    return np.stack([g.ravel() for g in np.meshgrid(ticks, ticks)], axis=1)

@@ -7,8 +7,9 @@ arrays, by `fishersft.design` wherever it can do it.  Knows no Streamlit and no 
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -83,11 +84,38 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Plane:
+    """A plane whose points are dragged: the browser draws it, with the ellipse {t : t^T V t <= level}, V = sigma2 I + sum w x x^T.
+
+    Attributes:
+        points: (x, y, weight) each.
+        reach: of the plane, in each direction.
+        weights: the least and the greatest.
+        most: points.
+        candidates: (x, y, text) each, places that are only shown.
+        colours: by what they paint.
+    """
+
+    points: tuple[tuple[float, float, float], ...]
+    sigma2: float
+    level: float
+    reach: float
+    weights: tuple[float, float]
+    most: int
+    candidates: tuple[tuple[float, float, str], ...]
+    colours: dict[str, str]
+
+    def to_json(self) -> str:
+        """What the browser is given."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
 class Picture:
     """A chart, what it says for those who cannot see it, and how to read it."""
 
     title: str
-    figure: go.Figure
+    figure: go.Figure | Plane
     alt: str
     caption: str
 

@@ -214,9 +214,7 @@ def read_off(
     )
 
 
-def _path(
-    scorer: Scorer, order: np.ndarray, top: int, about: dict[str, Any], made: dict[str, str], store: Store | None
-) -> Path:
+def _path(scorer: Scorer, order: np.ndarray, top: int, about: dict[str, Any], made: dict[str, str], store: Store | None) -> Path:
     at = grid(top, POINTS)
 
     def compute() -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ LEAST, MOST = 2, 4
 UNITS = ("sentences", "tokens")
 AT_ONCE = 4.0  # seconds of computing that nobody needs to be asked for
 DRAWS_AT_ONCE = 25.0
-ALONG_SHARE = 0.17  # of scoring a selection by itself: what one more budget of a path costs, as measured on 1,250 and 5,000 records
+ALONG_SHARE = 0.17  # of scoring a selection by itself: what one more budget of a path costs, measured on 1,250 and 5,000 records
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The Learn page around a lesson: which one, in which state, its controls, pictures, question and words.
 
 A lesson's state lives in one typed object of the session and in the address; whichever changed last is right.  The points of
-the first lesson have widgets of their own, in `ui/plane.py`.
+the first lesson have widgets of their own, in `plane.py`.
 """
 
 from __future__ import annotations

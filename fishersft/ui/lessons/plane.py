@@ -1,50 +1,62 @@
-"""Points in the plane: by a click on the picture, and by a table that the keyboard reaches."""
+"""Points in the plane: dragged, weighed, added and removed on the picture, by pointer and keyboard, and in a table.
+
+One small component (plane.html, .css, .js beside this file) draws them; it is told everything and tells the points.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from fishersft.lessons import ellipse
-from fishersft.lessons.lesson import Picture, several
+from fishersft.lessons.lesson import Picture, Plane, several
 from fishersft.ui.lessons.panels import Learning
 
-ACTS = {"add": ellipse.added, "move the nearest": ellipse.moved, "remove the nearest": ellipse.removed}
+ACTS = ("add", "move the nearest", "remove the nearest")
+KEY = "plane"
 
 
-def clicks(learning: Learning, shown: Picture) -> None:
-    """The picture; a click adds, moves or removes a point."""
+def _part(kind: str) -> str:
+    return (Path(__file__).parent / f"plane.{kind}").read_text(encoding="utf-8")
+
+
+_plane = st.components.v2.component("fishersft_plane", html=_part("html"), css=_part("css"), js=_part("js"))
+
+
+def picture(learning: Learning, shown: Picture) -> None:
+    """The plane and what a click on it does."""
+    drawn = shown.figure
+    assert isinstance(drawn, Plane)
     with st.container(key="plane-acts", horizontal=True, vertical_alignment="bottom"):
         act = st.segmented_control(
             "A click on the picture will",
-            list(ACTS),
+            ACTS,
             default="add",
             required=True,
             key="plane-act",
-            help="Add a point of weight 1 (or weight to a point that is there), move the nearest point there, or remove it.",
+            help="Add a point of weight 1, or weight to the point that is clicked; move the nearest point there; or remove it. "
+            "Points are dragged whatever this says.",
         )
         st.button("Start again", icon=":material/restart_alt:", on_click=lambda: learning.put_points(ellipse.START))
         st.button("Clear", icon=":material/delete:", on_click=lambda: learning.put_points(()), help="Remove every point.")
-    key = f"plane-{learning.generation}"
-
-    def clicked() -> None:
-        places = [int(np.ravel(p["customdata"])[0]) for p in st.session_state[key]["selection"]["points"] if "customdata" in p]
-        if places:
-            x, y = ellipse.clickable()[places[0]]
-            learning.put_points(ACTS[str(act)](points_of(learning), float(x), float(y)))
-
     st.markdown(f"**{shown.title}**")
-    st.plotly_chart(
-        shown.figure,
-        theme=None,
-        key=key,
-        on_select=clicked,
-        selection_mode="points",
-        config={"displayModeBar": False},
-        alt=shown.alt,
+    result: Any = _plane(
+        key=KEY,
+        data={**asdict(drawn), "act": act, "alt": shown.alt},
+        on_points_change=lambda: learning.put_points(told(st.session_state[KEY]["points"])),
     )
+    del result  # its state comes through the callback
     st.caption(shown.caption)
+
+
+def told(points: Any) -> ellipse.Points:
+    """What a browser says the points are, as far as they are points."""
+    rows = [row for row in points if isinstance(row, list) and len(row) == 3] if isinstance(points, list) else []
+    return clean(pd.DataFrame(rows, columns=["x", "y", "weight"]))[0]
 
 
 def table(learning: Learning) -> None:
