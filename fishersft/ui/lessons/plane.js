@@ -94,8 +94,8 @@ function make(root) {
         put(svg, "text", { class: "quiet", x: px(0) - 6, y: py(k) + 4, "text-anchor": "end" }, String(k).replace("-", "−"));
       }
     }
-    put(svg, "text", { class: "quiet", x: side - 4, y: py(0) - 6, "text-anchor": "end" }, "first coordinate of a row");
-    put(svg, "text", { class: "quiet", x: px(0) + 6, y: 14 }, "second");
+    put(svg, "text", { class: "quiet", x: side - 8, y: side - 9, "text-anchor": "end" }, "first coordinate of a row →");
+    put(svg, "text", { class: "quiet", x: px(0) + 6, y: 14 }, "↑ second coordinate");
     const inside = put(svg, "g", { "clip-path": "url(#inside)" });
     put(inside, "polyline", { points: ellipse([d.sigma2, 0, d.sigma2]), fill: "none", stroke: c.quiet, "stroke-width": 1.5, "stroke-dasharray": "2 4" });
     put(inside, "polyline", { class: "region", points: ellipse(V), fill: c.point, "fill-opacity": 0.12, stroke: c.point, "stroke-width": 2 });
