@@ -32,7 +32,7 @@ def main() -> None:
     runs = sorted({result.runs for result in results.values()})
     commands = ", ".join(f"`{command_of(result.about)}`" for result in results.values())
     print(
-        f"\nMeans of {', '.join(map(str, runs))} runs with 95 % intervals at n = {USUAL}; bold: the lowest, and those that "
+        f"\nMeans of {', '.join(map(str, runs))} runs with 95% intervals at n = {USUAL}; bold: the lowest, and those that "
         "cannot be told apart from it, run by run. Uniform needs: how many times as many tokens or sentences for TokenOD's "
         f"error, read off its curve. {commands} made the rows."
     )

@@ -59,8 +59,8 @@ def win_rates(reports: dict[str, Any]) -> list[str]:
                 result = report[equal]
                 (line,) = (x for x in result["verdicts"]["lines"] if (x["a"], x["b"], x["budget"]) == ("token_od", "uniform", n))
                 rate = line["win_rate"]
-                row.append(f"{100 * rate['value']:.0f} % ({100 * rate['low']:.0f} to {100 * rate['high']:.0f})")
-            rows.append([*row, f"{100 * paper[n]:.0f} %" if n in paper else "-"])
+                row.append(f"{100 * rate['value']:.0f}% ({100 * rate['low']:.0f} to {100 * rate['high']:.0f})")
+            rows.append([*row, f"{100 * paper[n]:.0f}%" if n in paper else "-"])
     return [f"| {' | '.join(row)} |" for row in rows]
 
 

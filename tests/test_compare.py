@@ -139,7 +139,7 @@ class TestCommand:
         )
         assert done.returncode == 0, done.stderr
         assert "TokenOD" in done.stdout and "Uniform, 3 sentences, 20 draws" in done.stdout
-        assert "topics of 2" in done.stdout and "Overlap of the picks" in done.stdout and " %" in done.stdout
+        assert "topics of 2" in done.stdout and "Overlap of the picks" in done.stdout and "%" in done.stdout
         assert out.read_text().startswith("selector,draws,sentences")
 
     def test_json_is_one_document(self, jsonl):

@@ -69,7 +69,7 @@ def test_error_leverage_and_log_det_of_two_orthogonal_clusters_by_hand():
     # Theta_hat = 0 there: e = ||(2, -2)|| for every sentence, a token each
     assert prediction_errors(made, np.zeros((2, 2))) == pytest.approx(np.full(100, np.sqrt(8)))
     (of_design, of_chance) = list(run(Experiment(Fixed(made), ("token_od", "uniform"), budgets=(2,), runs=1)))
-    assert of_chance["worst_leverage"] == pytest.approx([1.0])  # 98 % of the draws miss the rare one, this one too
+    assert of_chance["worst_leverage"] == pytest.approx([1.0])  # 98% of the draws miss the rare one, this one too
     assert of_design["maximum"][0] < of_chance["maximum"][0]
 
 

@@ -42,7 +42,7 @@ def test_the_lowest_mean_wins_and_those_level_with_it_run_by_run_are_named():
     assert found.against.value == pytest.approx(np.exp(np.mean(np.log([0.5, 0.5, 0.5, 40 / 82]))))
     sentence = found.sentence()
     assert sentence.startswith(
-        "With 200 sentences, the lowest maximum prediction error is TokenOD's, 25 (95 % interval 4.46 to 45.5)"
+        "With 200 sentences, the lowest maximum prediction error is TokenOD's, 25 (95% interval 4.46 to 45.5)"
     )
     assert "Longest cannot be told apart from it." in sentence
     assert "That is 0.497 times Uniform's 50.5" in sentence
@@ -73,8 +73,8 @@ def test_what_uniform_needs_is_told_with_its_interval_and_where_its_curve_ends()
         return worth_sentences(result, fits, 100)
 
     assert told(times) == [
-        "For the error of TokenOD at n = 100, Uniform needs 2.5 (95 % interval 2 to 3) times as many sentences.",
-        "From n = 100 to 200 the error of TokenOD falls as n to the power -0.3 (95 % interval -0.35 to -0.25), "
+        "For the error of TokenOD at n = 100, Uniform needs 2.5 (95% interval 2 to 3) times as many sentences.",
+        "From n = 100 to 200 the error of TokenOD falls as n to the power -0.3 (95% interval -0.35 to -0.25), "
         "Uniform's -0.5 (-0.55 to -0.45); theory says -0.5, the paper saw about -0.3.",
     ]
     assert "2 or more) times" in told(Estimate(2.5, 2, np.inf))[0]
@@ -104,7 +104,7 @@ def test_lines_that_hide_one_another_are_named_in_groups():
     assert alike(result_of(errors)) == [["token_od", "longest", "density"]]
     assert alike(result_of(errors), selectors=("token_od", "density")) == []
     said = alike_sentence(result_of(errors))
-    assert said == "These lines hide one another, each within 5 % of the next: TokenOD, Longest and DensitySampling."
+    assert said == "These lines hide one another, each within 5% of the next: TokenOD, Longest and DensitySampling."
 
 
 def test_a_single_run_tells_nobody_apart():

@@ -64,7 +64,7 @@ def test_the_matrix_shows_each_rate_with_its_interval_and_mirrors_it():
     assert cells.z[row][column] == 75
     assert cells.z[column][row] == 25
     rate = told["token_od"]["uniform"]
-    assert cells.text[row][column] == f"<b>75 %</b><br>{100 * rate.low:.0f} to {100 * rate.high:.0f}"
+    assert cells.text[row][column] == f"<b>75%</b><br>{100 * rate.low:.0f} to {100 * rate.high:.0f}"
     assert cells.z[row][row] is None
 
 

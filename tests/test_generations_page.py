@@ -272,9 +272,9 @@ class TestWinRates:
         at = section("Win rates")
         table = at.dataframe[0].value
         assert table["won / tied / lost"].tolist() == [f"{x.won} / {x.tied} / {x.lost}" for x in report.lines]
-        assert [float(s.split(" %")[0]) for s in table["a wins (95 %)"]] == [round(100 * x.rate.value) for x in report.lines]
+        assert [float(s.split("%")[0]) for s in table["a wins (95%)"]] == [round(100 * x.rate.value) for x in report.lines]
         cells = figure(at)["data"][0]
-        assert cells["text"][0][1].startswith(f"<b>{100 * report.matrix['token_od']['uniform'].value:.0f} %")
+        assert cells["text"][0][1].startswith(f"<b>{100 * report.matrix['token_od']['uniform'].value:.0f}%")
         assert report.power in words_of(at)
         assert "The order changed the verdict" in words_of(at)
         assert "the paper's" not in table
@@ -283,9 +283,9 @@ class TestWinRates:
         tuned_run(home / "runs" / "will", source="shakespeare", budgets=(100,), selectors=("token_od", "uniform"))
         judged(find("will"))
         at = section("Win rates")
-        assert at.dataframe[0].value["the paper's"].tolist() == ["80 %"]
+        assert at.dataframe[0].value["the paper's"].tolist() == ["80%"]
         assert "not ours" in words_of(at)
-        assert at.dataframe[1].value["n = 5,000"].tolist() == ["74 %", "84 %", "74 %"]
+        assert at.dataframe[1].value["n = 5,000"].tolist() == ["74%", "84%", "74%"]
 
     def test_matches_that_a_judge_was_not_asked_about_do_not_enter(self, home):
         def twins(cell, prompt):  # the untuned model once writes what Uniform wrote: its reading is known by chance

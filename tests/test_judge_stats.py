@@ -195,7 +195,7 @@ class TestReport:
         low = Report((by_surprise(3.0, 2.0, "a", 0), by_surprise(2.5, 3.5, "b", 1), by_surprise(3.0, 3.0, "tie", 2)))
         below, won = low.surprise
         assert (below.value, below.n, won.value, won.n) == (1.0, 6, 1.0, 2)
-        assert "100 % surprise it less" in surprised(*low.surprise) and "little else" in surprised(*low.surprise)
+        assert "100% surprise it less" in surprised(*low.surprise) and "little else" in surprised(*low.surprise)
         both = Report((by_surprise(3.9, 2.0, "a", 0), by_surprise(6.0, 4.2, "b", 1)))
         below, won = both.surprise
         assert (below.value, won.value) == (0.5, 0.5)

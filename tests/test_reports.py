@@ -183,7 +183,7 @@ class TestFineTune:
         table = next(b for p in page.parts for b in p.blocks if isinstance(b, Table) and b.caption.startswith("The judge"))
         assert {row[:2] for row in table.rows} == {("Token Od", "Uniform")}
         won = next(row for row in table.rows if row[:2] == ("Token Od", "Uniform"))
-        assert won[3].startswith("100 %")
+        assert won[3].startswith("100%")
         assert won[4] == "6 / 0 / 0"
 
     def test_the_sample_is_drawn_by_seed_and_shows_every_model(self, tmp_path):

@@ -169,7 +169,7 @@ def _span(criterion: str, least: float, most: float) -> str:
         if np.isnan(value):
             return "-"
         if criterion == "share_of_optimum":
-            return f"{np.floor(value * 1000) / 10:.1f} %"
+            return f"{np.floor(value * 1000) / 10:.1f}%"
         return f"{value:,.0f}" if abs(value) >= 100 or criterion in ("sentences", "tokens", "topics") else f"{value:.3g}"
 
     low, high = number(least), number(most)

@@ -64,7 +64,7 @@ def _words(result: Result, fits: Fits) -> list[str]:
     columns = (
         f"Slope: of log error on log {'n' if result.equal == 'sentences' else 'tokens'}, interval by a bootstrap over runs. "
         f"Uniform's {result.equal} for the same: how many times as many Uniform needs for this error, read off its curve. "
-        "p: Wilcoxon's signed-rank test over runs. Brackets: 95 % intervals."
+        "p: Wilcoxon's signed-rank test over runs. Brackets: 95% intervals."
     )
     return [*(sentence for sentence in told if sentence), columns]
 

@@ -103,7 +103,7 @@ def finetune(out: Path | None, as_json: bool, threads: int | None, **options: An
     """Fine-tune the model on each selection of CORPUS and measure it on the held-out texts.
 
     Hyperparameters are equal for all; the learning rate is found on a uniform draw unless it is given. Nats a held-out token on
-    the mean and in the tail, with 95 % intervals over texts and seeds, beside the untuned model and one tuned on the whole pool.
+    the mean and in the tail, with 95% intervals over texts and seeds, beside the untuned model and one tuned on the whole pool.
     The same command goes on where it was stopped; several processes or machines may run it on one --out and share the work.
     """
     from fishersft.runs.finetuning.result import FineTuneResult

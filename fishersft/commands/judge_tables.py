@@ -37,7 +37,7 @@ def markdown(report: Report, corpus: str, labels: Mapping[str, str], *, symmetri
 def win_rates(report: Report, corpus: str, labels: Mapping[str, str]) -> str:
     """A row a comparison; the paper's number beside ours where it has one."""
     paper = {(line.a, line.b, line.budget): said for line in report.lines if (said := paper_rate(corpus, line)) is not None}
-    head = ["a", "b", "n", "a wins (95 %)", "won / tied / lost", "p", "at equal length (95 %)", "prompts"]
+    head = ["a", "b", "n", "a wins (95%)", "won / tied / lost", "p", "at equal length (95%)", "prompts"]
     rows = [head + (["paper"] if paper else []), ["---"] * (len(head) + bool(paper))]
     several = {(line.a, line.b) for line in report.lines if line.budget is not None}
     for line in report.lines:
@@ -68,7 +68,7 @@ def ranking(report: Report, labels: Mapping[str, str]) -> str:
         return ""
     rows = [f"| {k} | {_cell(labels.get(s.name, s.name))} | {s.value:+.2f} ({s.low:+.2f} to {s.high:+.2f}) |"
             for k, s in enumerate(report.ranking, 1)]  # fmt: skip
-    head = ["| rank | selector | Bradley-Terry strength, log odds (95 %) |", "| --- | --- | --- |"]
+    head = ["| rank | selector | Bradley-Terry strength, log odds (95%) |", "| --- | --- | --- |"]
     return "\n".join([*head, *rows])
 
 
@@ -88,17 +88,17 @@ def biases(report: Report, *, symmetric: bool) -> str:
 
 def surprised(below: Rate, won: Rate) -> str:
     """What a judge by surprise really asked for."""
-    told = f"Of the texts it read {100 * below.value:.0f} % surprise it less than the corpus' own do"
+    told = f"Of the texts it read {100 * below.value:.0f}% surprise it less than the corpus' own do"
     if won.n:
-        told += f", and in {100 * won.value:.0f} % of the decided verdicts the more surprising text won"
+        told += f", and in {100 * won.value:.0f}% of the decided verdicts the more surprising text won"
     if below.value < LOPSIDED:
         return f"{told}."
     return f"{told}: its verdict here is little else than which text is more surprising, and says little of which is better."
 
 
 def shown(rate: Rate) -> str:
-    """`61 % (52 to 70)`."""
-    return f"{100 * rate.value:.0f} % ({100 * rate.low:.0f} to {100 * rate.high:.0f})"
+    """`61% (52 to 70)`."""
+    return f"{100 * rate.value:.0f}% ({100 * rate.low:.0f} to {100 * rate.high:.0f})"
 
 
 def _cell(text: str) -> str:

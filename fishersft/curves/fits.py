@@ -35,7 +35,7 @@ SAME = 1e-4  # of an error: what two fits on the same sentences may differ by, w
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with a 95 % interval; NaN where there is none.
+    """A number with a 95% interval; NaN where there is none.
 
     Attributes:
         low, high: 0 and infinite where the curve ends before the answer.

@@ -5,7 +5,7 @@
     worst      the largest mean of a topic, where there are topics
 
 Intervals are of a bootstrap that draws texts, and training seeds where there are several, with replacement (percentiles,
-95 %); differences are taken within the same draw, text by text and seed by seed, so what all models find hard cancels.
+95%); differences are taken within the same draw, text by text and seed by seed, so what all models find hard cancels.
 Knows no model and no file.
 """
 

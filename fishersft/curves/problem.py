@@ -85,7 +85,7 @@ class Problem:
         """Losses and confidences of every token under a head fitted on a small uniform draw.
 
         Our reading of what a selector that asks "the model" is to be told here, where there is no language model: a head that
-        has seen 2 % of the sentences (at least 20).  What it has seen is not counted in anyone's budget, and nobody's
+        has seen 2% of the sentences (at least 20).  What it has seen is not counted in anyone's budget, and nobody's
         Theta_hat starts from it.
         """
         from fishersft.curves.logistic import fit, log_probabilities

@@ -1,7 +1,7 @@
 """Records into curves: each selector's errors over the budgets, with a band over the runs.
 
     result = Result.of(experiment.about, records)     # or read_result(folder)
-    result.curve("token_od", "maximum")               # a Curve: mean over runs, 95 % interval of that mean
+    result.curve("token_od", "maximum")               # a Curve: mean over runs, 95% interval of that mean
     result.table()                                    # one row a (selector, budget): the csv
     result.as_dict()                                  # the same with settings, fits and the command: the json
 
@@ -115,7 +115,7 @@ class Result:
         return np.mean([v["tokens"].mean(0) for v in self.values[self.point].values()], axis=0)
 
     def curve(self, selector: str, measure: str = "maximum", point: Point | None = None) -> Curve:
-        """Mean over runs against n, with a 95 % interval of that mean (Student's t; none with a single run)."""
+        """Mean over runs against n, with a 95% interval of that mean (Student's t; none with a single run)."""
         mean, low, high = interval(self.each(selector, measure, point))
         return Curve(label_of(selector), self.budgets, mean, self.unit, MEASURES[measure], low, high, self.runs)
 
@@ -135,7 +135,7 @@ class Result:
         return Curve(label_of(selector), x, mean, unit, MEASURES[measure], low, high, self.runs)
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a point, selector and budget: means over runs, and 95 % intervals of the measures."""
+        """One row a point, selector and budget: means over runs, and 95% intervals of the measures."""
         rows = []
         for (d, L), selectors in self.values.items():
             for name, columns in selectors.items():
@@ -161,7 +161,7 @@ class Result:
             "command": command_of(self.about),
             "settings": self.about.settings,
             "runs": self.runs,
-            "interval": "95 % of the mean over runs, Student's t",
+            "interval": "95% of the mean over runs, Student's t",
             "table": self.table(),
             "fits": None if self.is_sweep else fits_of(self).as_dict(),
         }
@@ -179,7 +179,7 @@ def read_result(folder: Path) -> Result:
 
 
 def interval(each: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """(k,) mean over runs (runs, k), and its 95 % interval by Student's t; None where there is a single run."""
+    """(k,) mean over runs (runs, k), and its 95% interval by Student's t; None where there is a single run."""
     from scipy import stats
 
     mean = each.mean(0)

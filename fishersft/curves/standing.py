@@ -7,7 +7,7 @@
     alike(result)                           whose lines lie on one another
     sweep_sentence(result, "dimension")     the same of a sweep: how the error grows, and who stands where at its ends
 
-The lowest mean wins, and those whose errors cannot be told apart from it, run by run, are named with it: the 95 % interval of
+The lowest mean wins, and those whose errors cannot be told apart from it, run by run, are named with it: the 95% interval of
 the ratio holds 1.  No correction for looking at several; the winner of many is flattered a little.
 """
 
@@ -148,7 +148,7 @@ def constant_sentence(result: Result, *fits: Fits) -> str:
 
 
 def alike(result: Result, measure: str = "maximum", selectors: Sequence[str] | None = None) -> list[list[str]]:
-    """Groups of selectors whose mean curves are each within 5 % of another's at every n, so that their lines hide each other."""
+    """Groups of selectors whose mean curves are each within 5% of another's at every n, so that their lines hide each other."""
     groups: list[list[str]] = []
     for name in [name for name in result.selectors if selectors is None or name in selectors]:
         joined = [group for group in groups if any(_near(result, name, other, measure) for other in group)]
@@ -164,7 +164,7 @@ def _near(result: Result, one: str, other: str, measure: str) -> bool:
 def alike_sentence(result: Result, measure: str = "maximum", selectors: Sequence[str] | None = None) -> str:
     """Which of the lines drawn hide one another; "" where none does."""
     groups = [_listed([label_of(name) for name in group]) for group in alike(result, measure, selectors)]
-    return f"These lines hide one another, each within 5 % of the next: {'; '.join(groups)}." if groups else ""
+    return f"These lines hide one another, each within 5% of the next: {'; '.join(groups)}." if groups else ""
 
 
 def means(result: Result, measure: str = "maximum", k: int = 0, point: Point | None = None) -> dict[str, Estimate]:
@@ -225,7 +225,7 @@ def odds(p: float) -> str:
 
 
 def _told(e: Estimate) -> str:
-    return three(e.value) if np.isnan(e.low) else f"{three(e.value)} (95 % interval {_ends(e)})"
+    return three(e.value) if np.isnan(e.low) else f"{three(e.value)} (95% interval {_ends(e)})"
 
 
 def _ends(e: Estimate) -> str:

@@ -165,7 +165,7 @@ class Report:
         most = max(self.lines, key=lambda line: line.needed[0])
         spread = f", and about {most.needed[0]:,} with verdicts as spread out as these" if most.needed[0] else ""
         return (
-            f"To tell a win rate of 55 % from 50 % (two-sided 5 % level, power 80 %) takes about {most.needed[1]:,} prompts "
+            f"To tell a win rate of 55% from 50% (two-sided 5% level, power 80%) takes about {most.needed[1]:,} prompts "
             f"where every verdict is decided{spread}; here {'are' if most.prompts != 1 else 'is'} {most.prompts:,}."
         )
 

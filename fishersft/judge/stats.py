@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.95
-Z = 1.959963984540054  # of a two-sided 95 % interval
-Z_POWER = 0.8416212335729143  # of 80 % power
+Z = 1.959963984540054  # of a two-sided 95% interval
+Z_POWER = 0.8416212335729143  # of 80% power
 DRAWS = 200  # resamples of prompts behind a ranking's interval, a fit each
 RESAMPLES = 2_000  # behind an interval that takes no fit
 RIDGE = 0.1  # prior wins that keep an unbeaten player's strength finite: 1 / C of the fit
@@ -28,7 +28,7 @@ RIDGE = 0.1  # prior wins that keep an unbeaten player's strength finite: 1 / C 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval; `n` is what it was counted over, `effective` how many independent ones that is worth."""
+    """A share with its 95% interval; `n` is what it was counted over, `effective` how many independent ones that is worth."""
 
     value: float
     low: float
@@ -62,7 +62,7 @@ class Strength:
 
 
 def wilson(p: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share `p` of `n` trials, neither of which need be whole."""
+    """Wilson's 95% interval of a share `p` of `n` trials, neither of which need be whole."""
     if n <= 0:
         return 0.0, 1.0
     middle = p + Z * Z / (2 * n)
@@ -122,7 +122,7 @@ def per_prompt(scores: np.ndarray, prompts: np.ndarray) -> np.ndarray:
 
 
 def prompts_needed(scores: np.ndarray, prompts: np.ndarray, points: float = 0.05) -> tuple[int, int]:
-    """Prompts that show a rate of 0.5 + `points` (two-sided 5 %, power 80 %): with verdicts this spread out, and without ties."""
+    """Prompts that show a rate of 0.5 + `points` (two-sided 5%, power 80%): with verdicts this spread out, and without ties."""
     means = per_prompt(scores, prompts)
     spread = float(means.var()) if len(means) > 1 else 0.25
     factor = (Z + Z_POWER) ** 2 / points**2

@@ -135,11 +135,11 @@ class Ellipse(Lesson):
             ),
         )
         picture = Picture(
-            "Your points and the 95 % ellipse",
+            "Your points and the 95% ellipse",
             self._plane(dark, revealed),
             f"{several(len(self.points), 'point')} in the plane, larger where the weight is larger, and an ellipse with half "
             f"axes {short(half[0])} and {short(half[1])}; three hollow candidates A, B and C.",
-            "Blue: points, larger with more weight. Line: the 95 % ellipse; dotted: without any point. A, B, C: candidates of "
+            "Blue: points, larger with more weight. Line: the 95% ellipse; dotted: without any point. A, B, C: candidates of "
             "the question. Under the plane: what the points gain, and the leverage where the pointer is.",
         )
         return Shown((picture,), numbers, question)

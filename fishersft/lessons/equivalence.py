@@ -168,7 +168,7 @@ class Equivalence(Lesson):
                 self._plane(X, w, M, dark, revealed),
                 f"Leverage as shade over the plane, {len(X)} points with their weights as size, and the line where leverage is "
                 f"2; {outside} of the points lie outside it.",
-                f"Shade: leverage. Points: larger with more weight; crosses have less than 1 %. Line: leverage 2; "
+                f"Shade: leverage. Points: larger with more weight; crosses have less than 1%. Line: leverage 2; "
                 f"{outside} of {len(X)} points lie outside.",
             ),
             Picture(
@@ -186,7 +186,7 @@ class Equivalence(Lesson):
         counts = [c for c in range(2, max(4, kept) + 1) if c <= len(X)]  # one point leaves a direction unknown
         shares = ", ".join(f"{percent(w)}" for w in np.sort(best[best > KEPT])[::-1])
         return Question(
-            f"In the best design for these {len(X)} points, how many keep more than 1 % of the weight?",
+            f"In the best design for these {len(X)} points, how many keep more than 1% of the weight?",
             tuple(f"{c} of {len(X)}" for c in counts),
             counts.index(kept),
             f"Their shares: {shares}. In two dimensions some best design needs no more than three. The ellipse of leverage 2 is "
@@ -233,7 +233,7 @@ class Equivalence(Lesson):
             drawing.points(X[some], "weight", blue, symbol, 5 + 34 * np.sqrt(w[some]), outline=ink(dark)[0], opacity=0.9)
         )
         if (~some).any():
-            fig.add_trace(drawing.points(X[~some], "less than 1 %", ink(dark)[0], "x-thin-open", 6))
+            fig.add_trace(drawing.points(X[~some], "less than 1%", ink(dark)[0], "x-thin-open", 6))
         if revealed:
             kept = X[optimal_weights(X) > KEPT]
             fig.add_trace(drawing.points(kept, "keeps weight at the optimum", ink(dark)[0], "circle-open", 30))

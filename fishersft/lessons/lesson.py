@@ -85,7 +85,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane whose points are dragged: the browser draws it, with the ellipse {t : t^T V t <= level}, V = sigma2 I + sum w x x^T.
+    """A plane whose points are dragged, drawn by the browser with the ellipse {t : t^T V t <= level}, V = sigma2 I + sum w x x^T.
 
     Attributes:
         points: (x, y, weight) each.
@@ -165,8 +165,8 @@ def several(n: float, noun: str) -> str:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """`37 %`."""
-    return f"{100 * share:.{digits}f} %"
+    """`37%`."""
+    return f"{100 * share:.{digits}f}%"
 
 
 def nats(value: float | np.floating[Any]) -> str:

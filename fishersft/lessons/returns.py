@@ -115,7 +115,7 @@ class Returns(Lesson):
         answer = 2 if abs(apart) <= 0.02 * max(again, other) else int(apart < 0)
         return Question(
             f"A is there {times(self.copies)}. Which gains more now: A once more, or B, which is only 0.6 as long?",
-            ("A once more", "B", "about the same (within 2 %)"),
+            ("A once more", "B", "about the same (within 2%)"),
             answer,
             f"A once more gains {nats(again)}, B gains {nats(other)}. Move the copies: the answer turns where the curves cross, "
             "if they do.",

@@ -48,7 +48,7 @@ class Subsets(Lesson):
         "The best n sentences cannot be found in a large pool: there are too many subsets. Among twelve sentences all can be "
         "tried.",
         "Greedy takes the largest gain, then the largest of what is left, and never takes a pick back. It is often the best, "
-        "and proven never below 63 % of it.",
+        "and proven never below 63% of it.",
         "The certificate says more about the case at hand: no selection can gain more than the green line. It needs no brute "
         "force, so the dashboard shows it for any pool.",
     )
@@ -134,7 +134,7 @@ class Subsets(Lesson):
         answer = 0 if missing <= SAME else 1 if missing <= NEARLY else 2
         return Question(
             f"Is greedy's choice of {self.picks} the best of all subsets in this pool?",
-            ("yes, it is the best", "no, but within 1 %", "no, more than 1 % is missing"),
+            ("yes, it is the best", "no, but within 1%", "no, more than 1% is missing"),
             answer,
             f"Greedy gains {reached:.4g} nats, the best subset {best:.4g} nats: {percent(missing, 2)} is missing. Try other "
             "pools.",

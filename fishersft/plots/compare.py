@@ -196,7 +196,7 @@ def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log
                 marker={"color": colour, "symbol": mark, "size": 11, "line": {"width": 2 if not row.name else 0}},
                 customdata=[[low, left, right, high]],
                 hovertemplate="median %{x:,.3~r}; half of them %{customdata[1]:,.3~r} to %{customdata[2]:,.3~r}; "
-                "90 % %{customdata[0]:,.3~r} to %{customdata[3]:,.3~r}<extra></extra>",
+                "90% %{customdata[0]:,.3~r} to %{customdata[3]:,.3~r}<extra></extra>",
                 showlegend=False,
             )
         )
@@ -247,7 +247,7 @@ def topic_shares(
             width=0.6,
             marker={"color": style("uniform", dark)[0], "opacity": 0.4},
             name=f"{len(draws)} random draws",
-            hovertemplate="random draws %{base:.1f} to %{x:.1f} %<extra></extra>",
+            hovertemplate="random draws %{base:.1f} to %{x:.1f}%<extra></extra>",
         )
     )
     fig.add_trace(
@@ -257,7 +257,7 @@ def topic_shares(
             mode="markers",
             name="the pool",
             marker={"symbol": "line-ns-open", "size": 13, "color": ink(dark)[0], "line": {"width": 2}},
-            hovertemplate="pool %{x:.1f} %<extra></extra>",
+            hovertemplate="pool %{x:.1f}%<extra></extra>",
         )
     )
     for selector, shares in selections:
@@ -269,7 +269,7 @@ def topic_shares(
                 mode="markers",
                 name=label(selector.label, 24),
                 marker={"symbol": mark, "size": 9, "color": colour, "line": {"width": 0.8, "color": _edge(dark)}},
-                hovertemplate="%{x:.1f} %",
+                hovertemplate="%{x:.1f}%",
             )
         )
     fig.update_layout(

@@ -35,7 +35,7 @@ def error_figure(
     height: int = 420,
     selectors: Sequence[str] | None = None,
 ) -> go.Figure:
-    """One measure against n, a line a selector with its 95 % band over runs.
+    """One measure against n, a line a selector with its 95% band over runs.
 
     Args:
         log: both axes logarithmic; straight lines are power laws there.

@@ -36,7 +36,7 @@ def held_out_figure(
     dark: bool = False,
     height: int = 420,
 ) -> go.Figure:
-    """A measure against the budget, a line a selector with its 95 % band; the untuned and the whole pool's model across.
+    """A measure against the budget, a line a selector with its 95% band; the untuned and the whole pool's model across.
 
     Args:
         shown: `nats`, or a paired difference, `minus Uniform` or `minus untuned`.
@@ -125,7 +125,7 @@ def losses_figure(losses: Mapping[str, Sequence[tuple[int, float]]], *, dark: bo
 def matrix_figure(
     matrix: Mapping[str, Mapping[str, Rate]], labels: Mapping[str, str], *, dark: bool = False, height: int = 0
 ) -> go.Figure:
-    """How often the row wins against the column: colour, number and 95 % interval."""
+    """How often the row wins against the column: colour, number and 95% interval."""
     import plotly.graph_objects as go
 
     names = list(dict.fromkeys([*matrix, *(b for row in matrix.values() for b in row)]))
@@ -136,7 +136,7 @@ def matrix_figure(
         rates = [matrix.get(row, {}).get(column) for column in names]
         z.append([None if rate is None else 100 * rate.value for rate in rates])
         text.append(
-            ["" if r is None else f"<b>{100 * r.value:.0f} %</b><br>{100 * r.low:.0f} to {100 * r.high:.0f}" for r in rates]
+            ["" if r is None else f"<b>{100 * r.value:.0f}%</b><br>{100 * r.low:.0f} to {100 * r.high:.0f}" for r in rates]
         )
     fig = figure(dark, height=height or 120 + 62 * len(names))
     fig.add_trace(
@@ -154,7 +154,7 @@ def matrix_figure(
             xgap=2,
             ygap=2,
             showscale=False,
-            hovertemplate="%{y} wins against %{x}: %{z:.1f} %<extra></extra>",
+            hovertemplate="%{y} wins against %{x}: %{z:.1f}%<extra></extra>",
             hoverongaps=False,
         )
     )
@@ -165,10 +165,10 @@ def matrix_figure(
 
 
 def ranking_figure(strengths: Sequence[Strength], labels: Mapping[str, str], *, dark: bool = False, height: int = 0) -> go.Figure:
-    """Bradley-Terry strengths with 95 % intervals, the strongest on top."""
+    """Bradley-Terry strengths with 95% intervals, the strongest on top."""
     import plotly.graph_objects as go
 
-    fig = _axes(dark, height or 120 + 62 * len(strengths), "strength, log odds about the mean of all (95 %)", "")
+    fig = _axes(dark, height or 120 + 62 * len(strengths), "strength, log odds about the mean of all (95%)", "")
     for one in strengths:
         colour, marker = style(one.name, dark)
         value, low, high = _estimates([one])
@@ -200,7 +200,7 @@ def win_figure(
     dark: bool = False,
     height: int = 340,
 ) -> go.Figure:
-    """How often a selector wins against each other one, by budget, with 95 % intervals; the paper's numbers hollow."""
+    """How often a selector wins against each other one, by budget, with 95% intervals; the paper's numbers hollow."""
     import plotly.graph_objects as go
 
     fig = _axes(dark, height, "sentences of a selection", f"{label(labels.get(selector, selector))} wins, %")
@@ -228,7 +228,7 @@ def win_figure(
                     marker={"symbol": marker, "size": 8, "color": colour},
                     error_y=_bars(value, low, high, colour),
                     customdata=np.stack([low, high], axis=1),
-                    hovertemplate="%{y:.0f} % (%{customdata[0]:.0f} to %{customdata[1]:.0f})",
+                    hovertemplate="%{y:.0f}% (%{customdata[0]:.0f} to %{customdata[1]:.0f})",
                 )
             )
         if said := (paper or {}).get(other):
@@ -240,7 +240,7 @@ def win_figure(
                     mode="lines+markers",
                     line={"color": colour, "width": 1, "dash": "dot"},
                     marker={"symbol": f"{marker}-open", "size": 8, "color": colour},
-                    hovertemplate="%{y:.0f} % (the paper's)",
+                    hovertemplate="%{y:.0f}% (the paper's)",
                 )
             )
     ticks = sorted({n for some in rows.values() for n, *_ in some} | {n for some in (paper or {}).values() for n in some})

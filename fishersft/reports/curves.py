@@ -52,7 +52,7 @@ def curves_page(result: Result, id: str = "") -> Page:
         numbers = [_slopes(result, fits), *([_rivals(result, fits["maximum"])] if fits["maximum"].ratios else []), _table(result)]
     so_far = f" {result.runs} of {asked} runs are finished." if result.runs < asked else ""
     summary = (
-        f"{result.runs} runs, each a fresh pool, head and labels; bands and brackets are 95 % intervals of the mean over runs; "
+        f"{result.runs} runs, each a fresh pool, head and labels; bands and brackets are 95% intervals of the mean over runs; "
         f"compared at equal {result.equal}.{so_far}"
     )
     figures = [_figure(draw, id or "curves", name, title) for name, title, draw in _figures(result)]
@@ -122,7 +122,7 @@ def _figure(draw: Callable[[bool], go.Figure], id: str, name: str, title: str) -
 def _slopes(result: Result, fits: dict[str, Fits]) -> Table:
     rows = tuple((label_of(name), *(with_interval(fits[m].slopes[name]) for m in ERRORS)) for name in result.selectors)
     return Table(
-        "Slope of log error on log n, with 95 % intervals by a bootstrap over runs; theory says -1/2, the paper saw about -0.3",
+        "Slope of log error on log n, with 95% intervals by a bootstrap over runs; theory says -1/2, the paper saw about -0.3",
         ("selector", *(MEASURES[m] for m in ERRORS)),
         rows,
     )
@@ -162,7 +162,7 @@ def _table(result: Result) -> Table:
         for row in result.table()
     )
     head = ("selector", *(("d", "L") if result.is_sweep else ()), "n", "sentences", "tokens", *MEASURES.values())
-    return Table("Means over runs with 95 % intervals (Student's t)", head, rows)
+    return Table("Means over runs with 95% intervals (Student's t)", head, rows)
 
 
 def _with(row: dict[str, Any], measure: str) -> str:

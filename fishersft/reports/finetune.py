@@ -92,7 +92,7 @@ def _held_out(result: FineTuneResult) -> list[Block]:
         for line in lines
     )
     head = ("selection", "sentences", "tokens", *(HEADS[m] for m in measures), "mean, minus Uniform")
-    caption = "Nats a held-out token, lower is better, with 95 % intervals over texts and seeds"
+    caption = "Nats a held-out token, lower is better, with 95% intervals over texts and seeds"
     return [*_curves(result), Table(caption, head, rows)]
 
 
@@ -110,7 +110,7 @@ def _curves(result: FineTuneResult) -> list[Figure]:
         if there:
             what = "Mean nats a held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
             alt = f"{what}, against sentences of a selection: a line a selector with a band; the numbers are in the table."
-            caption = f"{what}; lower is better. Bands: 95 % intervals."
+            caption = f"{what}; lower is better. Bands: 95% intervals."
             name = f"{result.run.id}-held-out{'' if shown == 'nats' else '-difference'}"
             out.append(Figure.of(partial(draw, kind), name, alt, caption))
     return out
@@ -154,7 +154,7 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
             )
         head = ("a", "b", "n", "a wins", "won / tied / lost", "p", "at equal length", "prompts", "the paper's")
         keep = len(head) if paper else len(head) - 1
-        caption = f"{about['label']}: how often a's text is better, ties half, with 95 % intervals clustered by prompt"
+        caption = f"{about['label']}: how often a's text is better, ties half, with 95% intervals clustered by prompt"
         out.append(Table(caption, head[:keep], tuple(row[:keep] for row in rows)))
         if len(found.matrix) > 2:
             out.append(_matrix(found, labels, run.id, str(about["label"])))
@@ -171,7 +171,7 @@ def _matrix(found: Report, labels: dict[str, str], run: str, judge: str) -> Figu
         return generation_plots.matrix_figure(found.matrix, labels, dark=dark)
 
     alt = f"{judge}: how often the row's texts are better than the column's; the numbers are in the table."
-    caption = f"{judge}: how often the row wins against the column, over all budgets, with 95 % intervals."
+    caption = f"{judge}: how often the row wins against the column, over all budgets, with 95% intervals."
     return Figure.of(draw, f"{run}-win-rates", alt, caption)
 
 

@@ -134,7 +134,7 @@ class FineTuneResult:
         )
 
     def markdown(self) -> str:
-        """The table for people: nats a held-out token, 95 % intervals, difference to Uniform."""
+        """The table for people: nats a held-out token, 95% intervals, difference to Uniform."""
         heads = ["selection", "sentences", "tokens", *(HEADS[m] for m in self.measures), "mean, minus Uniform"]
         rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         for line in self.lines:

@@ -28,7 +28,7 @@ def panel() -> None:
         "▲ better and ▼ worse than chance; no mark: like chance. Time: to order the whole demo, on the machine the numbers were "
         f"made on. Measured on: {places or 'nothing that is here'}; chance is the range of random draws of as many tokens. "
         "Error: the largest prediction error against a known truth in the two worlds of Curves, at the tokens of TokenOD's first "
-        "200 sentences, with its 95 % interval. No number here says which fine-tuned model is better; Generations does."
+        "200 sentences, with its 95% interval. No number here says which fine-tuned model is better; Generations does."
     )
     commands = list(dict.fromkeys(f.command for f in known.findings))
     with st.expander("The commands that made these numbers"):

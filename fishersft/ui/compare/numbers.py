@@ -101,7 +101,7 @@ def criteria_panel(view: View) -> None:
 def _shown(criterion: str, value: float) -> str:
     if not np.isfinite(value):
         return "–"
-    return f"{np.floor(value * 1000) / 10:.1f} %" if criterion == "share_of_optimum" else number(value)
+    return f"{np.floor(value * 1000) / 10:.1f}%" if criterion == "share_of_optimum" else number(value)
 
 
 def _range(criterion: str, row: Row) -> str:

@@ -163,7 +163,7 @@ def numbers(result: Result, measure: str, n: int) -> None:
         else ""
     )
     st.caption(
-        f"At n = {standing.n:,}, with 95 % intervals in brackets. Slope: the power of {power} that the value falls or grows "
+        f"At n = {standing.n:,}, with 95% intervals in brackets. Slope: the power of {power} that the value falls or grows "
         f"with, over all n; a curve that starts low may fall more slowly. {needed}Over Uniform's, run by run: below 1 is lower. "
         "p: how often chance alone would show a difference as clear (Wilcoxon's signed-rank test over runs); one a budget, "
         "each for itself."
@@ -180,7 +180,7 @@ def guides(results: Sequence[Result], how: How) -> None:
 def drawn(result: Result) -> str:
     s = result.about.settings
     return (
-        f"Means of {result.runs} runs, each a fresh pool, head and labels (seed {s['seed']}); bands are 95 % intervals "
+        f"Means of {result.runs} runs, each a fresh pool, head and labels (seed {s['seed']}); bands are 95% intervals "
         "of the mean. Hover for n, the error and its interval; the camera above a chart saves the picture."
     )
 

@@ -175,7 +175,7 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
             float(min(10.0, top)),
             0.1,
             key="percent",
-            format="%.1f %%",
+            format="%.1f%%",
             bind="query-params",
             help="Share of the pool's sentences." + note,
         )

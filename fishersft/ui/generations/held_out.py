@@ -169,7 +169,7 @@ def _chart(of: Opened, how: How) -> None:
     few = ", too few for the band to be wide enough" if seeds < ENOUGH_SEEDS else ""
     drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; one seed, so its chance is not in them"
     st.caption(
-        f"Bands and brackets: 95 % intervals of a bootstrap {drawn}. Lower is better. No selector ever sees a held-out text. "
+        f"Bands and brackets: 95% intervals of a bootstrap {drawn}. Lower is better. No selector ever sees a held-out text. "
         + ("These bands are mostly what texts differ by; minus Uniform is paired, text by text. " if how.shown == "nats" else "")
         + "Hover for numbers; the camera above the chart saves the picture."
     )

@@ -63,7 +63,7 @@ def section(of: Opened, visitor: Session) -> None:
         with column:
             _text(side, mine)
     alike = reading.share_alike(left.text, right.text)
-    st.caption(f"Underlined: words that the other text lacks in this order; {100 * alike:.0f} % of the words are common to both.")
+    st.caption(f"Underlined: words that the other text lacks in this order; {100 * alike:.0f}% of the words are common to both.")
     if OWN not in (a, b):
         _verdicts(of, prompt, left, right)
     _everyone(of, written, prompt)

@@ -172,10 +172,10 @@ def agreement(voted: tuple[Judged, ...], judge: Any) -> str:
         return f"People and {label}: the same verdict in {round(found.observed * found.n)} of {_votes(found.n)}; {told}."
     if found.kappa != found.kappa:
         told = "kappa cannot be told where both only ever say one thing"
-        return f"People and {label}: the same verdict in {100 * found.observed:.0f} % of {_votes(found.n)}; {told}."
+        return f"People and {label}: the same verdict in {100 * found.observed:.0f}% of {_votes(found.n)}; {told}."
     return (
         f"People and {label}: kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f}), the same verdict in "
-        f"{100 * found.observed:.0f} % of {_votes(found.n)}. 0 is chance, 1 is full agreement; ties count as a third verdict."
+        f"{100 * found.observed:.0f}% of {_votes(found.n)}. 0 is chance, 1 is full agreement; ties count as a third verdict."
     )
 
 

@@ -81,7 +81,7 @@ def _report(of: Opened, judge: Told, every: list[Told]) -> None:
             fig, theme=None, key=f"matrix-{name}", config=chart_config(f"win-rates-{name}", always=False), alt="Win rates by pair"
         )
         st.caption(
-            "How often the row wins, over all budgets and seeds, ties as halves, with 95 % intervals; blue wins, orange loses."
+            "How often the row wins, over all budgets and seeds, ties as halves, with 95% intervals; blue wins, orange loses."
         )
     with right:
         st.subheader("Ranking", anchor=False)
@@ -90,7 +90,7 @@ def _report(of: Opened, judge: Told, every: list[Told]) -> None:
             key = f"ranking-{name}"
             st.plotly_chart(fig, theme=None, key=key, config=chart_config(key), alt="Bradley-Terry strengths with intervals")
             st.caption(
-                "Bradley-Terry over all comparisons; a lead of 1 wins 73 % of the time. 95 % intervals by resampling prompts."
+                "Bradley-Terry over all comparisons; a lead of 1 wins 73% of the time. 95% intervals by resampling prompts."
             )
         else:
             st.caption("Two need no ranking; it takes at least three.")
@@ -132,7 +132,7 @@ def _against(of: Opened, report: Report, name: str) -> None:
         key = f"wins-{name}-{who}"
         st.plotly_chart(fig, theme=None, key=key, config=chart_config(key), alt="Win rate against the budget")
         told = " Hollow and dotted: the paper's, not ours." if paper else ""
-        st.caption(f"Ties as halves; 95 % intervals, clustered by prompt.{told}")
+        st.caption(f"Ties as halves; 95% intervals, clustered by prompt.{told}")
 
 
 def _table(of: Opened, report: Report) -> None:
@@ -146,13 +146,13 @@ def _table(of: Opened, report: Report) -> None:
             "a": a,
             "b": b,
             "n": n,
-            "a wins (95 %)": shown(line.rate),
+            "a wins (95%)": shown(line.rate),
             "won / tied / lost": f"{line.won} / {line.tied} / {line.lost}",
         }
-        row |= {"p": f"{line.p_value:.2g}", "at equal length (95 %)": shown(line.adjusted) if line.adjusted else "–"}
+        row |= {"p": f"{line.p_value:.2g}", "at equal length (95%)": shown(line.adjusted) if line.adjusted else "–"}
         row |= {"prompts": line.prompts, "prompts for 5 points": line.needed[0] or None}
         theirs = paper_rate(of.corpus, line)
-        row["the paper's"] = f"{100 * theirs:.0f} %" if theirs is not None else "–"
+        row["the paper's"] = f"{100 * theirs:.0f}%" if theirs is not None else "–"
         paper = paper or theirs is not None
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -167,7 +167,7 @@ def _table(of: Opened, report: Report) -> None:
     st.caption(
         escape_markdown(
             f"{CHANCE} p: exact sign test over prompts. At equal length: by a logistic regression on how much longer a is. "
-            f"Prompts for 5 points: how many would tell 55 % from 50 % with verdicts spread as here.{note}"
+            f"Prompts for 5 points: how many would tell 55% from 50% with verdicts spread as here.{note}"
         )
     )
 
@@ -181,7 +181,7 @@ def _paper(of: Opened) -> None:
         rows = [
             {
                 "TokenOD against": names.get(other, other),
-                **{f"n = {n:,}": f"{100 * v:.0f} %" for n, v in zip(BUDGETS, rates, strict=True)},
+                **{f"n = {n:,}": f"{100 * v:.0f}%" for n, v in zip(BUDGETS, rates, strict=True)},
             }
             for other, rates in WIN_RATES[of.corpus].items()
         ]
