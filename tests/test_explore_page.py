@@ -1,11 +1,12 @@
 """Explore beyond the map: the player, what-if, more reasons, filters, and sets with names."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
-from fishersft import embed, select
+from fishersft import embed, load_corpus, select
 from fishersft.runs.selections import load_selection, saved_selections
 from fishersft.ui.downloads import LABELS
 
@@ -177,3 +178,19 @@ def test_perplexity_is_that_of_the_stored_losses():
     pool = load_pool("demo")
     expected = np.exp(pool.losses(np.flatnonzero(pool.index == 281))[0])
     assert float(tiles(at)["Perplexity"]) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("page", ["explore", "compare"])
+def test_a_map_that_takes_long_waits_for_a_button_and_is_then_kept(page, tmp_path, monkeypatch):
+    monkeypatch.setattr("fishersft.ui.maps.AT_ONCE", 0.0)
+    path = tmp_path / "sums.jsonl"
+    path.write_text("".join(json.dumps({"text": f"{n} plus {n} is {2 * n}."}) + "\n" for n in range(30)))
+    embed(load_corpus(str(path), holdout=0))
+    at = open_page(page, corpus=str(path), holdout="0")
+    assert "PCA of 30 sentence means" in text_of(at)
+    waiting = at.button(key="draw-umap")
+    assert re.fullmatch(r"Draw UMAP, about \d+ s", waiting.label)
+    waiting.click().run()
+    assert "UMAP of 30 sentence means" in text_of(at) and not [b for b in at.button if b.key == "draw-umap"]
+    again = open_page(page, corpus=str(path), holdout="0", map="UMAP")
+    assert "UMAP of 30 sentence means" in text_of(again)

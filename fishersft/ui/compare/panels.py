@@ -14,7 +14,7 @@ from fishersft.plots import compare as compare_plots
 from fishersft.plots.compare import Named
 from fishersft.plots.sentence_map import MOST_POINTS, Points, Window, window_of
 from fishersft.runs.differences import describe
-from fishersft.ui import bound, cached, components, learn
+from fishersft.ui import bound, cached, components, learn, maps
 from fishersft.ui.compare import linked_maps
 from fishersft.ui.compare.view import View
 from fishersft.ui.session import Session
@@ -47,7 +47,7 @@ def maps_panel(view: View, session: Session) -> None:
     how = bound.segmented(
         "Maps", MAPS, "maps", place=left, help="One map a selector, side by side; or the first two selectors on one large map."
     )
-    kind = bound.map_kind(middle)
+    kind = maps.kind(view.pool, middle)
     xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
     lit = view.within(session.lasso)
     zoom = False

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import streamlit as st
 
-from fishersft.ui import bound, components
+from fishersft.ui import bound, components, maps
 from fishersft.ui.explore.view import View
 from fishersft.ui.session import Session, write_value
 
@@ -58,7 +58,7 @@ def map_controls(view: View, session: Session, playing: bool = False) -> tuple[s
             says="selection, pick order, tokens or a column",
             help="Picks stay larger and on top whatever the colour shows.",
         )
-    kind = bound.map_kind(middle if playing else right)
+    kind = maps.kind(view.pool, middle if playing else right)
     matched = kept
     if words:
         texts = [view.corpus.texts[i].lower() for i in view.pool.index]

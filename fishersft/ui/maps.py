@@ -1,0 +1,37 @@
+"""Which map the sentences lie on: UMAP where it is drawn or soon will be; where that takes longer, PCA until it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import streamlit as st
+
+from fishersft.runs.pictures import map_of, map_recipe
+from fishersft.runs.store import Store
+from fishersft.selectors import Pool
+from fishersft.ui import bound, components
+
+COMPILING, EACH = 8.0, 0.005  # seconds: UMAP's first map in a process, and a sentence; measured on 500 and 5,000
+AT_ONCE = 15.0  # seconds that nobody needs to be asked for
+
+
+def kind(pool: Pool, place: Any) -> str:
+    """The control for it in `place`, and which map can be drawn now."""
+    asked = bound.map_kind(place)
+    if asked == "PCA" or _is_drawn(pool):
+        return asked
+    about = EACH * len(pool) + COMPILING * ("umap" not in sys.modules)
+    if about <= AT_ONCE:
+        return asked
+    row = st.container(horizontal=True, vertical_alignment="center", key="umap-waits")
+    row.caption("PCA until UMAP is drawn, once for a corpus and a model.")
+    if not row.button(f"Draw UMAP, about {components.duration(about)}", icon=":material/scatter_plot:", key="draw-umap"):
+        return "PCA"
+    with st.spinner("Drawing the map …"):
+        map_of(pool.embeddings)
+    st.rerun()
+
+
+def _is_drawn(pool: Pool) -> bool:
+    return not pool.embeddings.key or Store.default().find(map_recipe(pool.embeddings)) is not None
