@@ -3,6 +3,7 @@
 import streamlit as st
 
 from fishersft.ui import frame
+from fishersft.ui.components import touch
 from fishersft.ui.explore import filters, guide, kept_sets, player, sets, view, what_if, why
 from fishersft.ui.explore import panels as explore
 
@@ -27,14 +28,21 @@ with frame.page(
         with left:
             why.why_panel(shown, visitor)
     else:
+        player.check_directions(shown, visitor)
         with left:
             explore.map_panel(shown, visitor, kind, colour, matched)
     with right:
         explore.gain_panel(shown, sets.chosen_set(shown, visitor, matched))
         if not playing:
             why.why_panel(shown, visitor)
-    what_if.panel(shown, visitor)
-    held = sets.table_panel(shown, visitor, matched)
+    # a record's reasons are long: the table stands beside them, under the map; on a phone they come first
+    beside = visitor.record is not None and not playing and not touch()
+    if not beside:
+        what_if.panel(shown, visitor)
+    with left if beside else st.container():
+        held = sets.table_panel(shown, visitor, matched, beside=beside)
+    if beside:
+        what_if.panel(shown, visitor)
     sets.downloads(shown, visitor, held)
     kept_sets.left_out(visitor)
     kept_sets.kept_panel(shown, visitor)

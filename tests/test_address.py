@@ -16,7 +16,7 @@ BAD = [
     *[("explore", bad) for bad in (
         {"selector": "magic"}, {"unit": "miles"}, {"sentences": "5000"}, {"seed": "-1"}, {"colour": "mood"}, {"map": "globe"},
         {"record": "x1"}, {"token_od.sigma2": "much"}, {"log": "maybe"}, {"view": "x"}, {"view": "player", "across": "99"},
-        {"view": "player", "up": "0"}, {"pin": "3"}, {"exclude": "99999"}, {"q": "secret"}, {"token_od.sigma3": "2"}, {"budget": "7"},
+        {"view": "player", "up": "0"}, {"across": "99"}, {"up": "x"}, {"pin": "3"}, {"exclude": "99999"}, {"q": "secret"}, {"token_od.sigma3": "2"}, {"budget": "7"},
     )],
     *[("corpus", bad) for bad in ({"record": "x1"}, {"split_on": "comma"}, {"holdout": "lots"}, {"text_column": "nope"}, {"skip_bad": "maybe"})],
     *[("compare", bad) for bad in (

@@ -163,7 +163,7 @@ def test_ranks_are_those_of_the_orders_and_slow_ones_wait_for_a_button(monkeypat
     at = open_page(**CORPUS, record="281")
     at.session_state["why-more"] = "ranks"
     at.run()
-    ranks = at.dataframe[0].value.set_index("selector")["rank"]
+    ranks = next(d.value for d in at.dataframe if "selector" in d.value).set_index("selector")["rank"]
     assert ranks["TokenOD"] == 2
     rows = embed("demo")
     longest = np.argsort(-rows.tokens, kind="stable")

@@ -36,7 +36,8 @@ def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) ->
     if path.is_dir():
         raise CorpusError(f"{path} is a folder; name one file in it ({', '.join(FORMATS)}).")
     if suffix not in FORMATS:
-        raise CorpusError(f"{path.name}: files that end in '{suffix}' are not read; these are: {', '.join(FORMATS)}.")
+        ending = f"files that end in '{suffix}'" if suffix else "files without an ending"
+        raise CorpusError(f"{path.name}: {ending} are not read; these are: {', '.join(FORMATS)}.")
     if split_on not in SPLITS:
         raise CorpusError(f"--split-on is 'line' or 'blank-line', not '{split_on}'.")
     try:

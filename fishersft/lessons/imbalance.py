@@ -105,15 +105,15 @@ class Imbalance(Lesson):
         empty = int((self.draws[:, :n] < first_rare).all(1).sum())
         numbers = (
             Number(
-                "Worst leverage, TokenOD",
+                "Worst leverage",
                 short(ours[n - 1]),
-                "The largest xᵀ V⁻¹ x over all tokens of the pool.",
+                "Of TokenOD: the largest xᵀ V⁻¹ x over all tokens of the pool.",
                 f"uniform: {short(chance[:, n - 1].min())} to {short(chance[:, n - 1].max())}",
             ),
             Number(
-                "Rare sentences, TokenOD",
+                "Rare sentences",
                 f"{covered} of {n}",
-                "How many of its picks are on the rare topic.",
+                "How many of TokenOD's picks are on the rare topic.",
                 f"the pool has {percent(self.rare / SENTENCES)}",
             ),
             Number(

@@ -47,6 +47,7 @@ STYLES = {
     "k_center": (ORANGE, "hourglass"),
     "stratified": (GREEN, "square-cross"),
     "ask_llm": (GREY, "star-triangle-up"),
+    "what_if": (GREEN, "hexagram"),  # any selector's picks as chosen from pins
 }
 ON_DARK = {BLUE: SKY, GREY: "#B9C0C9"}
 SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
@@ -147,6 +148,7 @@ def gain_curves(
                 go.Scatter(
                     x=np.concatenate([curve.x, curve.x[::-1]]),
                     y=np.concatenate([curve.high, curve.low[::-1]]),
+                    mode="lines",  # of few points plotly would draw each
                     fill="toself",
                     fillcolor=_faint(colour, 0.28),
                     line={"width": 0},
@@ -164,7 +166,7 @@ def gain_curves(
                 line={
                     "color": colour,
                     "width": 2.5 if curve.draws == 1 and name != "longest" else 1.5,
-                    "dash": {"uniform": "solid", "longest": "dash"}.get(name, "solid"),
+                    "dash": {"uniform": "solid", "longest": "dash", "what_if": "dot"}.get(name, "solid"),
                 },
                 hovertemplate="%{y:,.4~r}",
             )

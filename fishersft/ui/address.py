@@ -16,9 +16,23 @@ from fishersft.ui.session import OURS, read_here
 PAGES: dict[str, frozenset[str]] = {
     "explore": frozenset(
         # what is selected, then how it is looked at
-        ["selector", "seed", "unit", "sentences", "percent", "tokens", "view", "map", "colour", "filter", "length", "log"]
+        [
+            "selector",
+            "seed",
+            "unit",
+            "sentences",
+            "percent",
+            "tokens",
+            "view",
+            "map",
+            "colour",
+            "filter",
+            "length",
+            "log",
+            "picture",
+        ]
     )
-    | {"across", "up"},
+    | {"across", "up", "picture"},
     "corpus": frozenset(),
     "compare": frozenset(("selectors", "seed", "equal", "budget", "maps", "map", "rows", "log", "score", "picture")),
     "curves": frozenset(("experiment", "result", "equal", "measure", "n", "logarithmic", "guides", "picture")),

@@ -21,8 +21,6 @@ from fishersft.visible import visible_text as visible_text
 
 LONGEST_TOKEN = 80
 HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and how much of it leaves the words readable
-MAP = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "toImage"]}
-STILL = {"displayModeBar": False}
 NARROW = {"pick": 56, "record": 68, "gain": 92, "tokens": 68, "category": 96}  # pixels of a table's columns that are not text
 TABLE = 1_250  # pixels that a table fills on a wide screen; what is left over is dealt out evenly, so there should be little
 PICTURES = ("png", "svg")
@@ -34,20 +32,26 @@ def camera(name: str, *, always: bool = False, buttons: Sequence[str] = ("toImag
     Args:
         always: the buttons are seen at once, else when the pointer is on the chart.
     """
-    format = st.session_state.get("picture") or current().picture
-    return {
-        "displaylogo": False,
-        "displayModeBar": True if always else "hover",
-        "modeBarButtons": [list(buttons)],
-        "toImageButtonOptions": {"format": format, "filename": name, "scale": 2 if format == "png" else 1},
-    }
+    return {"displayModeBar": True if always else "hover", "modeBarButtons": [list(buttons)], **_saved_as(name)}
+
+
+def map_camera(name: str) -> dict[str, Any]:
+    """The configuration of a map: all of plotly's buttons for moving and choosing, and the camera."""
+    return {"scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d"], **_saved_as(name)}
+
+
+def _saved_as(name: str) -> dict[str, Any]:
+    asked = st.session_state.get("picture") or st.query_params.get("picture")  # the switch may stand below the chart
+    format = asked if asked in PICTURES else current().picture
+    options = {"format": format, "filename": name, "scale": 2 if format == "png" else 1}
+    return {"displaylogo": False, "toImageButtonOptions": options}
 
 
 def pictures(row: Any) -> None:
     """The switch between png and svg; it holds for the cameras of every page."""
     visitor = current()
-    if "picture" not in st.session_state and "picture" not in st.query_params:
-        st.session_state["picture"] = visitor.picture  # back from another page
+    if "picture" not in st.query_params and st.session_state.get("picture", visitor.picture) == visitor.picture:
+        st.session_state["picture"] = visitor.picture  # from another page, where the switch would begin anew
     visitor.picture = bound.segmented(
         "Pictures as",
         PICTURES,
@@ -192,9 +196,9 @@ def clear_lasso(session: Session) -> None:
     session.generation += 1
 
 
-def text_width(*others: str) -> int:
-    """Pixels for the text of a table beside other columns, by their names in `NARROW`."""
-    return 240 if touch() else max(420, TABLE - sum(NARROW[name] for name in others))
+def text_width(*others: str, beside: bool = False) -> int:
+    """Pixels for the text of a table with other columns, by their names in `NARROW`; `beside`: the table fills three fifths."""
+    return 240 if touch() else max(420, (3 * TABLE // 5 if beside else TABLE) - sum(NARROW[name] for name in others))
 
 
 def text_early(table: pd.DataFrame) -> pd.DataFrame:

@@ -56,7 +56,7 @@ def page(name: str, said: str = "") -> Iterator[Session]:
         if not isinstance(error, ParameterError):  # the controls above put that right
             way_back()
         with top:
-            notices(visitor, name)
+            notices(visitor, name, drawn=False)
         st.stop()
     except StopException:  # an empty state; an address of a page that is not drawn is told of too
         with top:
@@ -109,13 +109,14 @@ def _pinned_here(visitor: Session, pool: Pool) -> None:
             setattr(visitor, name, there)
 
 
-def notices(visitor: Session, name: str) -> None:
-    """What the address asked for and could not have, until the visitor has read it."""
+def notices(visitor: Session, name: str, *, drawn: bool = True) -> None:
+    """What the address asked for and could not have, until the visitor has read it; `drawn`: the page was, to its end."""
     stray = address.stray(name)
     told = [*visitor.notices, *(f"{key[:40]} {st.query_params[key][:24]} ({why})" for key, why in stray.items())]
     if not told:
         return
-    sentence = f"Some of this link was not understood: {'; '.join(dict.fromkeys(told))}. The usual values are shown."
+    sentence = f"Some of this link was not understood: {'; '.join(dict.fromkeys(told))}."
+    sentence += " The usual values are shown." if drawn else " More may be wrong with what could not be drawn."
     st.warning(escape_markdown(sentence), icon=":material/link_off:")
     if st.button("Got it", key="dismiss"):
         visitor.notices.clear()

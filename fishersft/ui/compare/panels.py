@@ -115,7 +115,7 @@ def _map(
         key=key,
         on_select=partial(_brushed, session, key, selector, view.named),
         selection_mode=("points", "lasso", "box"),
-        config=components.MAP,
+        config=components.map_camera("compare-map"),
         alt=f"{said} {int(lit.sum()):,} records of the lasso are lit." if lit.any() else said,
     )
 

@@ -55,7 +55,7 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         key=key,
         on_select=partial(components.picked_on_map, session, key),
         selection_mode=("points", "lasso", "box"),
-        config=components.MAP,
+        config=components.map_camera("explore-map"),
         alt=f"{kind} map of {len(view.pool):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top.",
     )
     if components.touch():
@@ -105,7 +105,7 @@ def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
     st.plotly_chart(
         drawn,
         theme=None,
-        config=components.STILL,
+        config=components.camera("explore-gain"),
         key="gain-chart",
         alt=f"log det gained in nats against {unit}: {view.selector.label}, 20 uniform draws as a band, and the longest first.",
     )
@@ -113,6 +113,8 @@ def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
     st.caption(
         f"Grey: mean and full range of {len(draws)} uniform draws, read off between the {len(b.sentences)} budgets they were "
         "computed at; dashed: the longest first; dotted: your budget."
+        + (f" With pins the picks are chosen as far as the {len(view.order):,}th." if not view.pool.is_free else "")
+        + (" All selectors are measured with sigma2 = 1, whatever they choose with." if "sigma2" in view.selector.changed else "")
     )
 
 

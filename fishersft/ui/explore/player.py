@@ -58,6 +58,16 @@ def player_panel(view: View, session: Session, kind: str, matched: np.ndarray | 
     )
 
 
+def check_directions(view: View, session: Session) -> None:
+    """Name directions that a link asks for in vain, and drop them, while the player, which reads them, is not shown."""
+    most = min(DIRECTIONS, view.pool.embeddings.dimension)
+    for key in ("across", "up"):
+        asked = st.query_params.get(key, "1")
+        if not (asked.isdigit() and 1 <= int(asked) <= most):
+            session.notices.append(f"{key} {asked[:24]} (1 to {most})")
+            del st.query_params[key]
+
+
 def _directions(view: View) -> tuple[int, int]:
     most = min(DIRECTIONS, view.pool.embeddings.dimension)
     numbers = list(range(1, most + 1))

@@ -58,8 +58,12 @@ def chosen_set(view: View, session: Session, matched: np.ndarray | None) -> list
     return [Held(label, positions)] if len(positions) else []
 
 
-def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Held | None:
-    """Picks in order, or the lasso's set, or what search and filters found; a row opens its reasons.  What it shows is a set."""
+def table_panel(view: View, session: Session, matched: np.ndarray | None, *, beside: bool = False) -> Held | None:
+    """Picks in order, or the lasso's set, or what search and filters found; a row opens its reasons.  What it shows is a set.
+
+    Args:
+        beside: it stands in a column beside something else.
+    """
     inside = np.isin(view.pool.index, session.lasso)
     options = ["picks", "all"] + (["lasso"] if session.lasso else [])
     left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -105,7 +109,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
         row_height=34,
         placeholder="",
         alt="The selected sentences in the order they were picked" if show == "picks" else "Sentences of the pool",
-        column_config=_columns(view),
+        column_config=_columns(view, beside),
     )
     picked = int((view.rank[positions] > 0).sum())
     st.caption(
@@ -115,7 +119,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None) -> Hel
     return held
 
 
-def _columns(view: View) -> dict[str, Any]:
+def _columns(view: View, beside: bool) -> dict[str, Any]:
     """Numbers as narrow as they are, the rest for the text."""
     narrow = components.NARROW
     categories = [f" {column}" for column in view.corpus.categories[:2]]
@@ -130,10 +134,15 @@ def _columns(view: View) -> dict[str, Any]:
     return {
         "pick": number("pick", width=narrow["pick"], help="Place in the order; blank where not selected."),
         "record": number("record", width=narrow["record"], help="Number in the corpus, from 0."),
-        "gain": number("gain (nats)", width=narrow["gain"], format="%.2f", help="log det gained when it was picked."),
+        "gain": number(
+            "gain (nats)",
+            width=narrow["gain"],
+            format="%.2f",
+            help="log det gained when it was picked, with sigma2 = 1 as everywhere here.",
+        ),
         "tokens": number("tokens", width=narrow["tokens"], help="Trained tokens."),
         **{name: st.column_config.TextColumn(width=narrow["category"]) for name in categories},
-        "text": st.column_config.TextColumn("text", width=components.text_width(*others)),
+        "text": st.column_config.TextColumn("text", width=components.text_width(*others, beside=beside)),
     }
 
 
@@ -141,7 +150,7 @@ def _table(view: View, positions: np.ndarray) -> pd.DataFrame:
     rank = view.rank[positions]
     gains = np.full(len(positions), np.nan)
     if view.selector.name == "token_od":
-        gains[rank > 0] = view.order.gains[rank[rank > 0] - 1]
+        gains[rank > 0] = view.gains[rank[rank > 0] - 1]
     records = view.pool.index[positions]
     table = pd.DataFrame({"pick": pd.array([int(r) if r else None for r in rank], dtype="Int64"), "record": records})
     if view.selector.name == "token_od":
@@ -162,10 +171,13 @@ def downloads(view: View, session: Session, held: Held | None) -> None:
         row.markdown(f"{escape_markdown(_capital(held.label))}, {len(held.positions):,} records:", width="content")
         make = partial(selections.kept_of, view.corpus, rows, selection)
         files.on_screen(f"{selection.selector}-{len(selection)}", make, "explore", (view.corpus, rows), row)
-        kept_sets.keep(view, session, held.label, selection)
     for name, value in view.order.notes.items():
         st.caption(escape_markdown(f"{view.selector.label}, {name}: {value}."))
-    components.footer(*_calls(view))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if held is not None:
+            kept_sets.keep(view, session, held.label, selection)
+        components.footer(*_calls(view))
+        components.pictures(st)
 
 
 def _capital(words: str) -> str:

@@ -69,6 +69,13 @@ class View:
         return at, f
 
     @cached_property
+    def gains(self) -> np.ndarray:
+        """(n,) what each pick gained when it was picked, nats, by the page's one criterion: TokenOD's with sigma2 = 1."""
+        if self.selector == make_selector("token_od"):
+            return self.order.gains[: self.n]
+        return cached.walk(self.pool, self.selector, self.seed, self.order, self.n).gains
+
+    @cached_property
     def longest_gain(self) -> tuple[np.ndarray, np.ndarray]:
         """The control's budgets in sentences and f there, nats."""
         rows, control = self.pool.embeddings, make_selector("longest")

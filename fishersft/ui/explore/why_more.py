@@ -114,7 +114,7 @@ def _budgets(view: View, session: Session, position: int, found: explain.Why) ->
         drawn,
         theme=None,
         key="gain-by-budget",
-        config=components.STILL,
+        config=components.camera("explore-why"),
         alt="What the record would gain, in nats, against the number of picks before it; itself left out.",
     )
     k = st.slider(
