@@ -5,24 +5,24 @@ import streamlit as st
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.ui import cached, components, frame
-from fishersft.ui.corpus import panels
+from fishersft.ui.corpus import choosing, embedding, panels
 
 with frame.page("corpus") as visitor:
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        panels.choose_corpus(visitor)
+        choosing.choose_corpus(visitor)
     with right:
-        panels.choose_model(visitor)
+        choosing.choose_model(visitor)
 
-    corpus = panels.read(visitor)
+    corpus = choosing.read(visitor)
     if corpus is None:
         st.stop()
     components.title(corpus)
-    panels.reading_options(visitor, [str(c) for c in corpus.fields.columns])
+    choosing.reading_options(visitor, [str(c) for c in corpus.fields.columns])
 
     folder = cached.folder(visitor.choice)
     layout = cached.layout(visitor.choice)
-    panels.embed(visitor, layout)
+    embedding.embed(visitor, layout)
     panels.tiles(corpus, layout)
     left, right = st.columns([2, 3], gap="medium")
     with left:

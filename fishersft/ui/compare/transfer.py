@@ -17,7 +17,7 @@ from fishersft.ui import cached, components
 from fishersft.ui.compare import scored
 from fishersft.ui.compare import view as compare_view
 from fishersft.ui.compare.view import View
-from fishersft.ui.corpus import panels as corpus_panels
+from fishersft.ui.corpus import embedding
 from fishersft.ui.session import Session, public, write_value
 
 
@@ -38,7 +38,7 @@ def panel(view: View, session: Session) -> None:
     embeddings = cached.embeddings(choice)
     if embeddings is None:
         st.markdown(f"{components.escape_markdown(short(wanted))} has not read this corpus yet.")
-        if corpus_panels.compute(choice, cached.layout(choice)):
+        if embedding.compute(choice, cached.layout(choice)):
             st.rerun()
         return
     under = cached.pool(choice, embeddings)

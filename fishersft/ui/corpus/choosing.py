@@ -1,0 +1,168 @@
+"""The controls of the Corpus page: which texts, how they are read, which model; and what could not be read."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from fishersft.corpus import classics
+from fishersft.corpus.read import FORMATS
+from fishersft.corpus.records import Corpus
+from fishersft.errors import ColumnError, FisherSFTError
+from fishersft.runs.store import Store
+from fishersft.ui import cached, components, frame
+from fishersft.ui.corpus.uploads import check_upload
+from fishersft.ui.session import Session, choose, public
+
+SOURCES = {"Demo": "demo", "Upload": "upload", "Classics": "classics", "Path": "path", "Hub": "hub"}
+HIDDEN_IN_PUBLIC = ("Path", "Hub")
+
+
+def choose_corpus(session: Session) -> None:
+    """Demo, a file of the visitor's, a classic, a path, or the hub."""
+    now = session.choice.corpus
+    kind = {"demo": "Demo", **dict.fromkeys(classics.CLASSICS, "Classics")}.get(
+        now, "Upload" if now.startswith("upload:") else "Hub" if now.startswith("hf:") else "Path"
+    )
+    options = [s for s in SOURCES if not (public() and s in HIDDEN_IN_PUBLIC)]
+    source = st.segmented_control(
+        "Corpus",
+        options,
+        default=kind if kind in options else "Demo",
+        required=True,
+        key="source",
+        persist_state="session",
+        help="The texts to choose from. Demo: 1,389 short original texts on 16 topics.",
+    )
+    if source == "Demo":
+        if kind != "Demo":
+            choose(corpus="demo", options=())
+    elif source == "Upload":
+        _upload()
+    elif source == "Classics":
+        titles = {name: c.title for name, c in classics.CLASSICS.items()}
+        name = st.selectbox(
+            "Classic",
+            list(titles),
+            index=None if now not in titles else list(titles).index(now),
+            format_func=titles.__getitem__,
+            placeholder="choose one; it is downloaded once, about 1 MB",
+            help="Public-domain texts.",
+        )
+        if name and name != now:
+            choose(corpus=name, options=())
+    else:
+        hub = source == "Hub"
+        fits = now.startswith("hf:") if hub else kind == "Path"
+        text = st.text_input(
+            "Data set on the hub" if hub else "Path of a file on this machine",
+            value=now.removeprefix("hf:") if fits else "",
+            key=f"corpus-{source}",
+            placeholder="owner/name" if hub else "/data/texts.jsonl",
+            help="Needs the network and the extra 'hub'." if hub else f"One of {', '.join(FORMATS)}.",
+        ).strip()
+        if text and (not fits or text != now.removeprefix("hf:")):
+            choose(corpus=f"hf:{text}" if hub else text, options=())
+
+
+def _upload() -> None:
+    file = st.file_uploader(
+        "A file of yours",
+        type=[f.removeprefix(".") for f in FORMATS],
+        key="upload",
+        help="Text: one example a line. Tables and JSON: a column text, or prompt and completion, instruction and output, "
+        "or messages; metadata columns are kept.",
+    )
+    if file is None or st.session_state.get("upload_seen") == file.file_id:
+        return
+    st.session_state["upload_seen"] = file.file_id
+    try:
+        data = file.getvalue()
+        suffix = check_upload(file.name, data)
+        kept = Store.default().keep_upload(data, suffix, components.one_line(file.name, 60))
+    except FisherSFTError as error:
+        components.problem(str(error))
+        return
+    choose(corpus=f"upload:{kept.name}", options=())
+
+
+def reading_options(session: Session, columns: list[str], *, wanted: bool = False) -> None:
+    """How the corpus is read: a form, since a change reads it again; open where the visitor must say something."""
+    now = dict(session.choice.options)
+    with st.expander("How it is read", expanded=wanted, icon=":material/tune:"), st.form("reading", border=False):
+        left, middle, right = st.columns(3)
+        names = ["found automatically", *columns]
+        chosen = left.selectbox(
+            "Text column",
+            names,
+            index=names.index(now["text_column"]) if now.get("text_column") in names else 0,
+            help="The column that holds the text; prompt and completion, instruction and output, messages and text are found.",
+        )
+        split = middle.selectbox(
+            "A .txt file's examples end at",
+            ["line", "blank-line"],
+            index=int(now.get("split_on") == "blank-line"),
+            format_func={"line": "the end of a line", "blank-line": "a blank line"}.__getitem__,
+            help="For .txt files only.",
+        )
+        held = right.number_input(
+            "Held-out share",
+            0.0,
+            0.9,
+            _share(now.get("holdout", "0.1")),
+            0.05,
+            help="Records no selector sees, kept for measuring: at least 50 where there are that many, at most half. "
+            "A split column in the corpus wins.",
+        )
+        skip = st.checkbox(
+            "Skip broken lines, and count them",
+            value="skip_bad" in now,
+            help="A line that cannot be read is left out; how many is said above.",
+        )
+        if st.form_submit_button("Read again"):
+            options = {
+                "text_column": None if chosen == names[0] else chosen,
+                "split_on": split if split != "line" else None,
+                "holdout": f"{held:g}" if held != 0.1 else None,
+                "skip_bad": "" if skip else None,
+            }
+            choose(options=tuple((k, v) for k, v in options.items() if v is not None))
+            st.rerun()
+
+
+def _share(text: str) -> float:
+    """A held-out share from an address, as the form can show it."""
+    try:
+        return min(0.9, max(0.0, float(text)))
+    except ValueError:
+        return 0.1
+
+
+def choose_model(session: Session) -> None:
+    """The embedded model, a folder, or a hub id."""
+    if public():
+        st.text_input("Model", "mini", disabled=True, help="This hosted demo has one model.")
+        return
+    text = st.text_input(
+        "Model",
+        value=session.choice.model,
+        key="model-name",
+        placeholder="mini",
+        help="mini (embedded: a GPT-2 of 4.3 M parameters), a folder with config.json and safetensors, or a hub id such as "
+        "gpt2. Pickled weights and code from a repository are never loaded.",
+    ).strip()
+    choose(model=text or "mini")
+
+
+def read(session: Session) -> Corpus | None:
+    """The corpus, or a box that says why not, with a way to name the column where that is what is missing."""
+    try:
+        return cached.corpus(session.choice)
+    except ColumnError as error:
+        components.problem("No column is known to hold the text. Choose it below and read again.")
+        st.caption(components.escape_markdown(frame.told(session.choice, error)))
+        reading_options(session, error.columns, wanted=True)
+    except FisherSFTError as error:
+        components.problem(frame.told(session.choice, error))
+        frame.way_back(elsewhere=False)
+        reading_options(session, [], wanted="skip-bad" in str(error))
+    return None
