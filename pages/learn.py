@@ -6,7 +6,7 @@ from fishersft.ui import frame
 from fishersft.ui.lessons import panels as lessons
 from fishersft.ui.lessons import plane
 
-visitor = frame.begin("learn")
+visitor = frame.begin("learn", writes=False)
 learning = lessons.current(visitor)
 lessons.contents(learning)
 frame.notices(visitor, "learn")

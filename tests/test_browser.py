@@ -390,6 +390,29 @@ def test_back_returns_to_the_view_that_was_left(dashboard, page):
     assert "selector=Longest" in page.url
 
 
+def test_back_leads_to_the_record_before_and_to_none_where_there_was_none(dashboard, page):
+    page.goto(f"{dashboard}/?sentences=60")
+    page.wait_for_selector(".js-plotly-plot .points path", state="attached")
+    settle(page)
+    asked = page.get_by_role("spinbutton", name="Record number")
+    for record in ("902", "281"):
+        asked.fill(record)
+        asked.press("Enter")
+        page.wait_for_url(f"**record={record}*")
+        settle(page)
+        page.wait_for_timeout(1_500)
+    page.go_back()
+    page.wait_for_url("**record=902*")
+    settle(page)
+    assert "Record 902 is pick 1" in page.inner_text('[data-testid="stMain"]')
+    page.wait_for_timeout(1_500)
+    page.go_back()
+    page.wait_for_function("!location.href.includes('record=')")
+    settle(page)
+    page.wait_for_timeout(1_000)
+    assert "record=" not in page.url and "Click a point on the map" in page.inner_text('[data-testid="stMain"]')
+
+
 def test_a_phone_shows_everything_without_scrolling_sideways(dashboard, browser):
     phone = browser.new_page(viewport={"width": 390, "height": 844})
     for part in ("", "corpus", "compare", "curves", "learn", "runs"):

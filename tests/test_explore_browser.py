@@ -66,6 +66,20 @@ def test_the_keyboard_steps_and_plays(dashboard, page):
     assert newest(page) > 2
 
 
+def test_back_takes_the_player_to_the_pick_before(dashboard, page):
+    slider = player(page, f"{dashboard}/?view=player&sentences=40")
+    slider.focus()
+    for key, record in (("End", ""), ("Home", "902")):
+        page.keyboard.press(key)
+        page.wait_for_url(f"**record={record}*")
+        settle(page)
+        page.wait_for_timeout(1_500)
+    page.go_back()
+    page.wait_for_function("!location.href.includes('record=902')")
+    settle(page)
+    assert newest(page) == 40
+
+
 def test_a_click_in_the_player_opens_that_record(dashboard, page):
     player(page, f"{dashboard}/?view=player&sentences=5")
     box = page.locator(".player .map").bounding_box()

@@ -68,18 +68,25 @@ def page(name: str, said: str = "") -> Iterator[Session]:
         notices(visitor, name)
 
 
-def _come_back(name: str) -> None:
-    """An address without a word, as the Back button leaves from another page, shows what the visitor last saw here."""
+def _come_back(name: str) -> bool:
+    """An address without a word, as the Back button leaves from another page, shows what the visitor last saw here.
+
+    Returns:
+        whether the run before was of this page too.
+    """
     left = st.session_state.setdefault("fishersft_left", {})
     came, st.session_state["fishersft_page"] = st.session_state.get("fishersft_page"), name
     if came not in (None, name) and not st.query_params and left.get(name):
         st.query_params.from_dict(left[name])
+        st.session_state["fishersft_page"] = None  # the next run is the first one here
         st.rerun()  # controls read the address as a run begins
+    return bool(came == name)
 
 
-def begin(name: str) -> Session:
-    """The visitor, at the start of a run of any page."""
-    _come_back(name)
+def begin(name: str, *, writes: bool = True) -> Session:
+    """The visitor, at the start of a run of any page; `writes`: the page puts the visitor's session into the address."""
+    here = _come_back(name)
+    session.arrives(here=here and writes)
     session.read_here().clear()
     return session.current()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ OURS = ("corpus", "model", "record", "lasso", "set", *PINS, *OPTIONS)
 RUN = re.compile(r"[0-9a-f]{4,64}")
 
 MOST_PINS = 50
+CROSSING = 1.0  # seconds in which a browser may still send the address that it had before we wrote into it
 
 _went_through_app = False
 
@@ -129,6 +131,7 @@ class Session:
         selectors, score_model: what Compare shows; () and "" at first.
         picture: what a chart's camera saves, png or svg.
         guide: whether a first visitor's guide was "put away" just now or "read" before; "" at first.
+        turns: how often the record came from the address.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -144,6 +147,7 @@ class Session:
     score_model: str = ""
     picture: str = "png"
     guide: str = ""
+    turns: int = 0
 
     def hold(self, records: Sequence[int] = (), name: str = "", run: str = "") -> None:
         """Show this set of records, by number; none where there are none."""
@@ -169,9 +173,39 @@ def current() -> Session:
     under_navigation()
     session: Session = st.session_state.setdefault("fishersft", Session())
     seen = {k: st.query_params.get(k, "") for k in OURS if st.query_params.get(k)}
+    if _went_back(session, seen):
+        _forget(session, seen)
     if seen and seen != st.session_state.get("fishersft_address"):
         _read_address(session, seen)
     return session
+
+
+def arrives(*, here: bool) -> None:
+    """A run of a page begins: `here` where the one before was of the same page."""
+    st.session_state["fishersft_here"] = here
+
+
+def _went_back(session: Session, seen: dict[str, str]) -> bool:
+    """Whether the Back button took something out of the address: it is not there, and nothing else has changed since we put it
+    there.  A message that crossed with our own writing looks like that too, for a moment."""
+    last: dict[str, str] = st.session_state.get("fishersft_address", {})
+    settled = time.monotonic() - st.session_state.get("fishersft_written", 0.0) > CROSSING
+    gone = bool(last.keys() - seen.keys())
+    return gone and settled and bool(st.session_state.get("fishersft_here")) and _values(session) == last
+
+
+def _forget(session: Session, seen: dict[str, str]) -> None:
+    """What an earlier address of the page did not hold yet."""
+    if "record" not in seen:
+        session.record = None
+    for key, name in PINS.items():
+        if key not in seen:
+            setattr(session, name, ())
+    if not seen.keys() & {"lasso", "set"} and session.lasso:
+        session.hold()
+        session.generation += 1
+    if not seen.keys() & {"corpus", "model", *OPTIONS} and session.choice != Choice():
+        session.choice = Choice()
 
 
 def _read_address(session: Session, seen: dict[str, str]) -> None:
@@ -198,6 +232,7 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
     session.excluded = tuple(r for r in session.excluded if r not in session.pinned)
     if "record" in seen:
         if seen["record"].isdigit():
+            session.turns += session.record != int(seen["record"])
             session.record = int(seen["record"])
         else:
             session.notices.append(f"record {seen['record'][:20]} (a whole number)")
@@ -219,8 +254,8 @@ def _read_set(session: Session, seen: dict[str, str]) -> None:
             session.notices.append(f"set {seen['set'][:24]} (the id of a kept set)")
 
 
-def write_address(session: Session) -> None:
-    """Put the session into the address bar; defaults are left out."""
+def _values(session: Session) -> dict[str, str]:
+    """What the address says of a session; defaults are left out."""
     choice = session.choice
     values = {
         "corpus": choice.corpus if choice.corpus != "demo" else "",
@@ -231,12 +266,18 @@ def write_address(session: Session) -> None:
         "record": "" if session.record is None else str(session.record),
         **{k: v or "1" for k, v in choice.options},
     }
-    wanted = {k: v for k, v in values.items() if v}
+    return {k: v for k, v in values.items() if v}
+
+
+def write_address(session: Session) -> None:
+    """Put the session into the address bar."""
+    wanted = _values(session)
     for key in OURS:
         if key not in wanted and key in st.query_params:
             del st.query_params[key]
     if any(st.query_params.get(k) != v for k, v in wanted.items()):
         st.query_params.update(wanted)  # at once: each write is a step of the browser's Back button
+        st.session_state["fishersft_written"] = time.monotonic()
     st.session_state["fishersft_address"] = wanted
 
 

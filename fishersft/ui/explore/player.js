@@ -211,6 +211,7 @@ function make(root) {
   };
   player.show = (data) => {
     const same = player.data && player.data.key === data.key;
+    const turned = player.data && player.data.turn !== data.turn; // the address, by the Back button, asks for a record
     player.data = data;
     if (!same) {
       player.stop();
@@ -222,6 +223,10 @@ function make(root) {
       slider.max = player.last;
       slider.setAttribute("aria-label", `Pick, 1 to ${player.last}`);
       $("map").setAttribute("aria-label", `${data.kind} map; the picks of ${data.label} so far are larger, the newest is ringed`);
+    }
+    if (same && turned && data.at) {
+      player.stop();
+      player.at = player.told = data.at;
     }
     $("picture").hidden = !data.axes.length;
     background();

@@ -46,7 +46,7 @@ def player_panel(view: View, session: Session, kind: str, matched: np.ndarray | 
     rank = int(view.rank[at]) if at is not None else 0
     result: Any = _player(
         key=KEY,
-        data={**data, "at": rank or 1, "equal": kind == "PCA"},
+        data={**data, "at": rank, "turn": session.turns, "equal": kind == "PCA"},
         on_at_change=lambda: _rested(view, session),
         on_record_change=lambda: _clicked(session),
     )
