@@ -132,6 +132,7 @@ def gain_curves(
     import plotly.graph_objects as go
 
     unit = curves[0][1].x_unit
+    height += 22 * max(0, len(curves) + len(marks) - 3)  # the legend's further lines
     axis = axis_style(dark)
     kind = {"type": "log"} if log else {"rangemode": "tozero"}
     fig = figure(

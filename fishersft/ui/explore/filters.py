@@ -66,7 +66,7 @@ def map_controls(view: View, session: Session, playing: bool = False) -> tuple[s
         matched = found if kept is None else found & kept
     if matched is not None:
         picked = int((matched & (view.rank > 0)).sum())
-        left.caption(f"{int(matched.sum()):,} of {len(view.pool):,} sentences, {picked:,} of them selected")
+        st.caption(f"{int(matched.sum()):,} of {len(view.pool):,} sentences, {picked:,} of them selected")
     return kind, str(colour), matched
 
 

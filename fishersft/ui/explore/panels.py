@@ -110,6 +110,11 @@ def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
         alt=f"log det gained in nats against {unit}: {view.selector.label}, 20 uniform draws as a band, and the longest first.",
     )
     st.markdown(_in_words(view))
+    for one in held:
+        st.caption(
+            f"★ {components.escape_markdown(one.label)}: {len(one.positions):,} records with {one.tokens(view.pool):,} trained "
+            f"tokens gain {number(one.log_det(view.pool), 4)} nats."
+        )
     st.caption(
         f"Grey: mean and full range of {len(draws)} uniform draws, read off between the {len(b.sentences)} budgets they were "
         "computed at; dashed: the longest first; dotted: your budget."

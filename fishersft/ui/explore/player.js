@@ -104,7 +104,7 @@ function make(root) {
   };
   const drawCurve = () => {
     const d = player.data, [pen, w, h] = room($("curve"));
-    const top = Math.max(player.total[player.last - 1], ...d.chance.slice(-1)) * 1.02, up = (v) => h - 18 - (v / top) * (h - 26);
+    const top = Math.max(player.total[player.last - 1], ...d.chance.slice(-1)) , up = (v) => h - 18 - (v / top) * (h - 30);
     const across = frameOf(pen, w, h, "0", `${nats(top)} nats`);
     pen.lineWidth = 1.5; pen.strokeStyle = d.colours.pale; pen.setLineDash([5, 3]);
     if (d.chance.length) line(pen, d.chance, across, up, player.last);
@@ -132,8 +132,8 @@ function make(root) {
     pen.strokeStyle = d.colours.grid; pen.lineWidth = 1;
     pen.beginPath(); pen.moveTo(4, y); pen.lineTo(w - 4, y); pen.moveTo(x, 4); pen.lineTo(x, h - 4); pen.stroke();
     pen.fillStyle = d.colours.quiet; pen.font = "12px system-ui, sans-serif";
-    pen.textAlign = "right"; pen.fillText(`direction ${d.directions[0]}`, w - 6, y - 5);
-    pen.textAlign = "left"; pen.fillText(`direction ${d.directions[1]}`, x + 5, 14);
+    pen.textAlign = "right"; pen.fillText(`direction ${d.directions[0]} →`, w - 6, h - 6);
+    pen.textAlign = "left"; pen.fillText(`direction ${d.directions[1]} ↑`, 6, 14);
     const ellipse = (k) => {
       const [a, b, turn] = d.axes[k];
       pen.beginPath(); pen.ellipse(x, y, Math.max(a * zoom, 0.5), Math.max(b * zoom, 0.5), -turn, 0, 2 * Math.PI);

@@ -34,7 +34,7 @@ def banner(view: View, session: Session) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     row.info(
         f"What if: {'; '.join(said)}. The rest is chosen from there: {changed:,} of {view.n:,} picks "
-        f"{'is not one' if changed == 1 else 'are not'} of {view.selector.label}'s own.",
+        f"{'differs' if changed == 1 else 'differ'} from {view.selector.label}'s own.",
         icon=":material/push_pin:",
     )
     row.button("Clear the what-if", icon=":material/close:", on_click=partial(_clear, session))
