@@ -12,6 +12,7 @@ ROWS = {
     "isotropic-sentences": "isotropic rows",
     "words-tokens": "word vectors of mini",
     "words": "word vectors of mini",
+    "teacher-tokens": "the demo corpus under mini",
     "teacher": "the demo corpus under mini",
 }
 
