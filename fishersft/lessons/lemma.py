@@ -170,7 +170,7 @@ class Lemma(Lesson):
             "TokenOD's first pick sees only the rows. Is it also the sentence with the most true information?",
             ("yes, the same sentence", "no, another one"),
             int(a != b),
-            f"TokenOD takes sentence {a + 1} ({nats(true[a])} in truth); the most has sentence {b + 1} ({nats(true[b])}). "
+            f"TokenOD takes sentence {a + 1} ({nats(true[a])} in truth); sentence {b + 1} has the most ({nats(true[b])}). "
             + (f"{percent(lost)} is lost." if a != b else "Make the model surer, or change the classes."),
         )
 

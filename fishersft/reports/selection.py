@@ -77,9 +77,9 @@ def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> li
 
     def curves(unit: str) -> list[tuple[str, Curve]]:
         tokens = unit == "trained tokens"
-        x, y = (band.tokens, band.uniform_by_tokens) if tokens else (band.sentences, band.uniform_by_sentences)
+        reach = int(spent[-1]) if tokens else n
         inside = long_spent <= spent[-1] if tokens else far <= n
-        found = [("uniform", band_curve("Uniform", x, y, unit))]
+        found = [("uniform", band_curve("Uniform", *band.up_to(reach, tokens=tokens), unit))]
         if inside.any() and name != "longest":
             found.append(("longest", Curve("Longest", (long_spent if tokens else far)[inside], long_f[inside], unit)))
         return [*found, (name, Curve(label, spent[at - 1] if tokens else at, f, unit))]

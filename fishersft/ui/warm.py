@@ -20,6 +20,7 @@ def begin() -> None:
 
 
 def _import() -> None:
+    import scipy.interpolate  # noqa: F401
     import torch  # noqa: F401
 
     import fishersft.plots

@@ -32,8 +32,8 @@ def gain_panel(view: View) -> None:
     orders = [cached.order_now(view.pool, s, view.seed if s.random else 0) for s in view.selectors]
     most = max(int(rows.tokens[o.positions].sum()) for o in orders)
     band = cached.band(rows.key, max(map(len, orders)), most, rows)
-    x, draws = (band.tokens, band.uniform_by_tokens) if tokens else (band.sentences, band.uniform_by_sentences)
-    curves = [("uniform", band_curve("Uniform", x, draws, unit))]
+    reach = most if tokens else max(map(len, orders))
+    curves = [("uniform", band_curve("Uniform", *band.up_to(reach, tokens=tokens), unit))]
     for selector, named, order in zip(view.selectors, view.named, orders, strict=True):
         at, f = cached.gain_of(rows.key, selector, view.seed if selector.random else 0, len(order), rows, order)
         along = np.cumsum(rows.tokens[order.positions])[at - 1] if tokens else at
@@ -50,7 +50,7 @@ def gain_panel(view: View) -> None:
     )
     st.caption(
         f"log det of the design matrix over the empty selection, for everyone by TokenOD's criterion, against {unit}; switch "
-        f"Equal for the other axis. Grey: mean and full range of {len(draws)} random draws; dotted: the budget."
+        f"Equal for the other axis. Grey: mean and full range of {len(band.first)} random draws; dotted: the budget."
     )
 
 

@@ -59,10 +59,7 @@ def kept_panel(view: View, session: Session) -> None:
         if positions is None:
             continue
         spent = int(view.pool.tokens[positions].sum())
-        by_number, by_tokens = (
-            float(np.mean([np.interp(at, x, draw) for draw in draws]))
-            for at, x, draws in ((len(positions), b.sentences, b.uniform_by_sentences), (spent, b.tokens, b.uniform_by_tokens))
-        )
+        by_number, by_tokens = (float(b.at(k, tokens=t).mean()) for k, t in ((len(positions), False), (spent, True)))
         sets.append((manifest, positions))
         rows.append(
             {

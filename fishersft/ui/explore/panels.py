@@ -75,13 +75,10 @@ def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
     at, f = view.gain
     spent = np.cumsum(view.pool.tokens[view.order.positions])
     b = view.band
-    x = b.tokens if tokens else b.sentences
     reach = int(spent[-1]) if tokens else len(view.order)
-    inside = x <= reach
-    draws = (b.uniform_by_tokens if tokens else b.uniform_by_sentences)[:, inside]
     long_at, long_f = view.longest_gain
     long_x = np.cumsum(view.pool.tokens[view.longest.positions])[long_at - 1] if tokens else long_at
-    curves = [("uniform", band_curve("Uniform", x[inside], draws, unit))]
+    curves = [("uniform", band_curve("Uniform", *b.up_to(reach, tokens=tokens), unit))]
     known = view.reference
     steps = np.cumsum(view.pool.tokens[known.positions]) if tokens else np.arange(1, len(known) + 1)
     within = steps <= reach
@@ -116,8 +113,8 @@ def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
             f"tokens gain {number(one.log_det(view.pool), 4)} nats."
         )
     st.caption(
-        f"Grey: mean and full range of {len(draws)} uniform draws, read off between the {len(b.sentences)} budgets they were "
-        "computed at; dashed: the longest first; dotted: your budget."
+        f"Grey: mean and full range of {len(b.first)} uniform draws, exact for their first {b.first.shape[1]:,} sentences and "
+        f"from there read off between {len(b.sentences)} budgets; dashed: the longest first; dotted: your budget."
         + (f" With pins the picks are chosen as far as the {len(view.order):,}th." if not view.pool.is_free else "")
         + (" All selectors are measured with sigma2 = 1, whatever they choose with." if "sigma2" in view.selector.changed else "")
     )
@@ -133,8 +130,7 @@ def _own_label(view: View) -> str:
 def _in_words(view: View) -> str:
     """The comparison at the current budget: equal sentences and equal tokens, with the longest-first control."""
     b, n, spent = view.band, view.n, view.picked_tokens
-    same_n = [float(np.interp(n, b.sentences, draw)) for draw in b.uniform_by_sentences]
-    same_tokens = [float(np.interp(spent, b.tokens, draw)) for draw in b.uniform_by_tokens]
+    same_n, same_tokens = b.at(n)[:, 0], b.at(spent, tokens=True)[:, 0]
     words = (
         f"At your budget {view.selector.label} gains {number(view.f, 4)} nats. With as many sentences ({n:,}), Uniform gains "
         f"{spread(same_n)}{{}}. With as many trained tokens ({spent:,}), Uniform gains {spread(same_tokens)}{{}}. "
@@ -162,9 +158,7 @@ def tiles(view: View) -> None:
         return int(view.pool.tokens[cut].sum())
 
     b = view.band
-    x, y = (b.tokens, b.uniform_by_tokens) if tokens else (b.sentences, b.uniform_by_sentences)
-    at = view.picked_tokens if tokens else n
-    chance = [float(np.interp(at, x, row)) for row in y]
+    uniform = b.at(view.picked_tokens if tokens else n, tokens=tokens)[:, 0]
     bound = float(view.reference.optimum_bounds[min(n, len(view.reference)) - 1])
     with st.container(horizontal=True, key="tiles"):
         tile(
@@ -183,7 +177,7 @@ def tiles(view: View) -> None:
             "log det gained",
             f"{number(view.f, 4)} nats",
             learn.helped("f(S) = log det V(S) - log det V(empty), under TokenOD's criterion.", "log det"),
-            f"uniform, {same}: {spread(chance)}",
+            f"uniform, {same}: {spread(uniform)}",
         )
         tile(
             "Of the best possible",

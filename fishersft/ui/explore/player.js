@@ -118,7 +118,7 @@ function make(root) {
     const d = player.data, [pen, w, h] = room($("gains")), most = Math.max(...player.ends, 1e-9);
     const least = Math.max(Math.min(...player.ends), most / 1e4), rise = Math.log(most / least) || 1;
     const up = (v) => h - 22 - (Math.log(Math.max(v, least) / least) / rise) * (h - 34);
-    const across = frameOf(pen, w, h, `${nats(least)}`, `at most ${nats(most)} nats; log scale`, "right");
+    const across = frameOf(pen, w, h, `${nats(least)} nats`, `at most ${nats(most)} nats; log scale`, "right");
     pen.lineWidth = 2; pen.strokeStyle = d.colours.pick; pen.globalAlpha = 0.3;
     line(pen, d.picks.gain, across, up, player.last);
     pen.globalAlpha = 1;

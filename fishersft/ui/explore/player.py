@@ -35,7 +35,7 @@ def player_panel(view: View, session: Session, kind: str, matched: np.ndarray | 
     first, second = _directions(view)
     positions = view.order.positions[: view.n]
     walk = cached.walk(view.pool, view.selector, view.seed, view.order, view.n, (first - 1, second - 1))
-    chance = np.interp(np.arange(1, view.n + 1), view.band.sentences, view.band.uniform_by_sentences.mean(0))
+    chance = view.band.at(np.arange(1, view.n + 1)).mean(0)
     texts = [components.visible_text(view.corpus.texts[r], TEXT) for r in view.pool.index[positions]]
     xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
     played = Played(

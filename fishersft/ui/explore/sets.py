@@ -171,6 +171,8 @@ def downloads(view: View, session: Session, held: Held | None) -> None:
         row.markdown(f"{escape_markdown(_capital(held.label))}, {len(held.positions):,} records:", width="content")
         make = partial(selections.kept_of, view.corpus, rows, selection)
         files.on_screen(f"{selection.selector}-{len(selection)}", make, "explore", (view.corpus, rows), row)
+    if "sigma2" in view.selector.changed:
+        st.caption("Gains in the files are the selector's own, with its sigma2; the page measures all with sigma2 = 1.")
     for name, value in view.order.notes.items():
         st.caption(escape_markdown(f"{view.selector.label}, {name}: {value}."))
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -29,6 +29,8 @@ def banner(view: View, session: Session) -> None:
     said = [
         f"{what} {_listed(records)}" for what, records in (("pinned", session.pinned), ("excluded", session.excluded)) if records
     ]
+    if "sigma2" in view.selector.changed:
+        said.append(f"sigma2 = {view.selector.changed['sigma2']:g}")
     here, plain = view.order.positions[: view.n], view.plain.positions[: view.n]
     changed = len(np.setdiff1d(here, plain))
     row = st.container(horizontal=True, vertical_alignment="center")

@@ -84,6 +84,8 @@ def _direction(view: View, position: int, found: explain.Why) -> None:
             f"{added.half} direction{'s' if added.half > 1 else ''}",
             learn.helped("The largest ones, taken together.", "ellipse"),
         )
+    if added.share < 0.1:
+        st.caption("The first picks open many directions alike, so that no one of them carries much of the gain.")
     top = np.argsort(-added.tokens, kind="stable")[:5]
     found_in = cached.folder(view.choice)
     record = int(view.pool.index[position])
