@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from fishersft import Budget, compare, embed, load_corpus, load_pool, make_selector
+from fishersft import Budget, bundle, compare, embed, load_corpus, load_pool, make_selector
+from fishersft.curves.result import read_result
+from fishersft.curves.standing import standing_of
 from fishersft.runs.differences import describe
 from fishersft.selectors import registry
 from fishersft.ui.compare.view import DEFAULT
+from fishersft.ui.components import number
 
 from .conftest import TEXTS, command_line
 from .test_pages import figure, numbers, open_page, text_of
@@ -168,6 +171,10 @@ def test_every_selector_has_a_purpose_a_cost_and_evidence_with_its_command():
     assert len(table) == len(registry())
     assert (table["Time"] != "not measured").sum() == len(registry()) - 1  # Ask-LLM asks a model of the visitor's
     assert any("fishersft compare demo --budget 120 --equal tokens" in c.value for c in at.code)
+    for name, column in (("teacher-tokens", "error, demo"), ("imbalanced-tokens", "error, imbalanced")):
+        error = standing_of(read_result(bundle.asset("curves", name)), 200).errors["density"]
+        shown = next(table[c] for c in table if c.startswith(column))["**DensitySampling**"]
+        assert shown.startswith(f"{number(error.value)} ({number(error.low)} to {number(error.high)})")
 
 
 def test_a_hosted_demo_scores_under_no_other_model(monkeypatch):

@@ -68,7 +68,7 @@ def test_moving_the_budget_changes_tiles_map_and_table_and_computes_no_selection
     assert at.dataframe[0].value["pick"].tolist() == [1, 2, 3, 4, 5, 6, 7]
 
 
-@pytest.mark.parametrize("budget", [3, 20, 150])
+@pytest.mark.parametrize("budget", [3, 20, 120, 150])
 def test_the_comparison_in_words_is_what_the_draws_and_the_control_give(budget):
     rows = embed("demo")
     chosen = select("demo", budget=budget)

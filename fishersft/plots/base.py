@@ -134,7 +134,7 @@ def gain_curves(
     unit = curves[0][1].x_unit
     height += 22 * max(0, len(curves) + len(marks) - 3)  # the legend's further lines
     axis = axis_style(dark)
-    kind = {"type": "log"} if log else {"rangemode": "tozero"}
+    kind = {"type": "log"} if log else {"rangemode": "tozero", "tickformat": ",.4~r"}
     fig = figure(
         dark,
         height=height,

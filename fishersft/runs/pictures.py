@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 MAP, BAND, GAIN = "map", "band", "gain"
 FINE = 300  # points of a single curve; a band of draws has fewer
 DRAWN = 120  # points of a band as it is drawn
-FIRST = 64  # sentences of a random draw after each of which its gain is known: there one more counts for much
+FIRST = 128  # sentences of a random draw after each of which its gain is known: there one more counts for much
 
 
 def map_of(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0, store: Store | None = None) -> np.ndarray:
@@ -74,7 +74,7 @@ class Band:
 
 
 def band_recipe(embeddings: TokenEmbeddings, top: int, token_top: int, sigma2: float = 1.0, draws: int = 20) -> Recipe:
-    parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0}
+    parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0, "first": FIRST}
     return Recipe(BAND, 3, parameters, {"embeddings": embeddings.key})
 
 

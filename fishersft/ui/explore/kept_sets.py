@@ -18,6 +18,7 @@ from fishersft.ui.frame import Opened
 from fishersft.ui.session import Session, public
 
 LONGEST_NAME = 60
+COUNTS = ("records", "tokens", "also picked")
 
 
 def keep(view: View, session: Session, label: str, selection: Selection) -> None:
@@ -79,6 +80,7 @@ def kept_panel(view: View, session: Session) -> None:
         key=f"kept-{len(rows)}",
         on_select="rerun",
         selection_mode="single-row",
+        column_config={name: st.column_config.NumberColumn(format="localized") for name in COUNTS},
         alt="Kept sets: size, log det, what uniform draws of the same size have, and how many are among the picks",
     )
     marked = shown["selection"]["rows"]
