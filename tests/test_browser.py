@@ -343,7 +343,7 @@ def test_a_theme_asked_for_holds_from_the_first_visitor_on_whatever_the_system_p
     env = {**os.environ, "FISHERSFT_HOME": str(tmp_path / "home")}
     server, address = started([sys.executable, "-m", "fishersft", "app", "--theme.base", base], env, tmp_path)
     try:
-        for part in ("learn", "curves"):  # the first is opened by its own address
+        for part in ("learn?lesson=greedy", "curves"):  # the first is opened by its own address
             tab = browser.new_page(color_scheme=system)
             tab.goto(f"{address}/{part}")
             tab.wait_for_selector(".js-plotly-plot .xtitle", state="attached")

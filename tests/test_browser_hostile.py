@@ -179,6 +179,12 @@ def opened(tab, dashboard, page, **address):
         closed.click()
     settle(tab)
     sound(tab, page)
+    for button in tab.get_by_role("button", name="The same without the screen").all():
+        button.click()
+        body = tab.locator('[data-testid="stPopoverBody"]')
+        body.locator("code").first.wait_for()
+        assert body.locator("img, iframe, script, object, embed, a").count() == 0
+        tab.keyboard.press("Escape")
 
 
 VIEWS = [
@@ -210,10 +216,15 @@ def test_what_the_pointer_shows_on_the_map_is_text(attacked, watched):
     dashboard, view, _, _ = attacked
     opened(watched, dashboard, "", **view, colour="<b>column</b> :red[c] $c$")
     watched.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
-    x, y = test_browser.where(watched, test_browser.lonely(watched))
-    watched.mouse.move(x - 20, y - 20)
-    watched.mouse.move(x, y)
-    watched.wait_for_selector(".hoverlayer .hovertext")
+    for _ in range(10):  # the map may still be fitting itself to the window
+        watched.wait_for_timeout(500)
+        x, y = test_browser.where(watched, test_browser.lonely(watched))
+        watched.mouse.move(x - 20, y - 20)
+        watched.mouse.move(x, y)
+        watched.wait_for_timeout(500)
+        if watched.locator(".hoverlayer .hovertext").count():
+            break
+    assert watched.locator(".hoverlayer .hovertext").count()
     assert watched.locator(".js-plotly-plot image, .js-plotly-plot a").count() == 0
     sound(watched, "explore")
 

@@ -195,7 +195,7 @@ def _went_back(session: Session, seen: dict[str, str]) -> bool:
 
 
 def _forget(session: Session, seen: dict[str, str]) -> None:
-    """What an earlier address of the page did not hold yet."""
+    """What an earlier address of the page did not hold yet; the corpus stays: a click on the page's own name looks like Back."""
     if "record" not in seen:
         session.record = None
     for key, name in PINS.items():
@@ -204,8 +204,6 @@ def _forget(session: Session, seen: dict[str, str]) -> None:
     if not seen.keys() & {"lasso", "set"} and session.lasso:
         session.hold()
         session.generation += 1
-    if not seen.keys() & {"corpus", "model", *OPTIONS} and session.choice != Choice():
-        session.choice = Choice()
 
 
 def _read_address(session: Session, seen: dict[str, str]) -> None:
