@@ -165,40 +165,41 @@ def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log
     Args:
         band: least and greatest median of the random draws, shaded.
     """
-    import plotly.graph_objects as go
-
     height = 74 + 34 * len(rows)
     fig = figure(dark, height=height)
     axis = axis_style(dark)
-    fig.add_vrect(x0=band[0], x1=band[1], fillcolor=style("uniform", dark)[0], opacity=0.35, line_width=0, layer="below")
+    shade = {"type": "rect", "xref": "x", "yref": "y domain", "x0": band[0], "x1": band[1], "y0": 0, "y1": 1}
+    shade |= {"fillcolor": style("uniform", dark)[0], "opacity": 0.35, "line": {"width": 0}, "layer": "below"}
     labels = [label(r.label, 24) for r in rows]
-    traces = []
+    traces: list[dict[str, Any]] = []
     for row, said in zip(rows, labels, strict=True):
         colour, mark = style(row.name, dark) if row.name else (ink(dark)[0], "line-ns-open")
         low, left, middle, right, high = row.quantiles.tolist()
         for ends, width in (((low, high), 1.5), ((left, right), 6)):
             traces.append(
-                go.Scatter(
-                    x=ends,
-                    y=[said, said],
-                    mode="lines",
-                    line={"color": colour, "width": width},
-                    opacity=0.55 if width > 2 else 1,
-                    hoverinfo="skip",
-                    showlegend=False,
-                )
+                {
+                    "type": "scatter",
+                    "x": ends,
+                    "y": [said, said],
+                    "mode": "lines",
+                    "line": {"color": colour, "width": width},
+                    "opacity": 0.55 if width > 2 else 1,
+                    "hoverinfo": "skip",
+                    "showlegend": False,
+                }
             )
         traces.append(
-            go.Scatter(
-                x=[middle],
-                y=[said],
-                mode="markers",
-                marker={"color": colour, "symbol": mark, "size": 11, "line": {"width": 2 if not row.name else 0}},
-                customdata=[[low, left, right, high]],
-                hovertemplate="median %{x:,.3~r}; half of them %{customdata[1]:,.3~r} to %{customdata[2]:,.3~r}; "
+            {
+                "type": "scatter",
+                "x": [middle],
+                "y": [said],
+                "mode": "markers",
+                "marker": {"color": colour, "symbol": mark, "size": 11, "line": {"width": 2 if not row.name else 0}},
+                "customdata": [[low, left, right, high]],
+                "hovertemplate": "median %{x:,.3~r}; half of them %{customdata[1]:,.3~r} to %{customdata[2]:,.3~r}; "
                 "90% %{customdata[0]:,.3~r} to %{customdata[3]:,.3~r}<extra></extra>",
-                showlegend=False,
-            )
+                "showlegend": False,
+            }
         )
     fig.add_traces(traces)
     least, most = min(r.quantiles[0] for r in rows), max(r.quantiles[-1] for r in rows)
@@ -206,6 +207,7 @@ def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log
     fig.update_layout(
         xaxis={**axis, **kind, "title": {**axis["title"], "text": unit}, "fixedrange": True},
         yaxis={**axis, "ticks": "", "autorange": "reversed", "showgrid": False, "fixedrange": True},
+        shapes=[shade],
     )
     return fig
 

@@ -112,7 +112,6 @@ def drawn(
         order: positions to draw, from `shown`.
         window: what the axes span; the same one makes maps that can be compared.
     """
-    import plotly.graph_objects as go
 
     fig = figure(dark, height=height)
     picked = points.rank[order] > 0
@@ -123,14 +122,16 @@ def drawn(
         opacity = np.where(points.matched[order], 1.0, np.where(picked, 0.35, 0.12))
     size = np.where(picked, 10.0, 5.0) + np.where(points.matched[order], 2.0, 0.0)
     edge = "#14171A" if dark else "#FFFFFF"
-    trace = go.Scatter if len(order) <= FEW_POINTS else go.Scattergl
-    fig.add_trace(
-        trace(
-            x=points.xy[order, 0].astype(np.float32),
-            y=points.xy[order, 1].astype(np.float32),
-            mode="markers",
-            customdata=points.index[order].astype(np.int32),
-            marker={
+    # plain dictionaries: plotly would check traces of its own making twice
+    traces: list[dict[str, Any]] = []
+    traces.append(
+        {
+            "type": "scatter" if len(order) <= FEW_POINTS else "scattergl",
+            "x": points.xy[order, 0].astype(np.float32),
+            "y": points.xy[order, 1].astype(np.float32),
+            "mode": "markers",
+            "customdata": points.index[order].astype(np.int32),
+            "marker": {
                 "color": np.asarray(paint.codes, dtype=np.float32),
                 "colorscale": paint.scale,
                 "cmin": -0.5,
@@ -140,50 +141,53 @@ def drawn(
                 "opacity": opacity.astype(np.float32),
                 "line": {"width": np.where(picked, 1.0, 0.0).astype(np.float32), "color": edge},
             },
-            unselected={"marker": {"opacity": 0.25}},
-            hovertemplate="record %{customdata}%{text}<extra></extra>",
-            text=np.array([f", pick {r}" if r else "" for r in points.rank[order].tolist()]),
-            showlegend=False,
-        )
+            "unselected": {"marker": {"opacity": 0.25}},
+            "hovertemplate": "record %{customdata}%{text}<extra></extra>",
+            "text": np.array([f", pick {r}" if r else "" for r in points.rank[order].tolist()]),
+            "showlegend": False,
+        }
     )
     for position, dash in ((neighbour, True), (focus, False)):
         if position is not None:
-            fig.add_trace(
-                go.Scatter(
-                    x=[float(points.xy[position, 0])],
-                    y=[float(points.xy[position, 1])],
-                    mode="markers",
-                    hoverinfo="skip",
-                    showlegend=True,
-                    name="nearest pick" if dash else f"record {points.index[position]:,}",
-                    marker={
+            traces.append(
+                {
+                    "type": "scatter",
+                    "x": [float(points.xy[position, 0])],
+                    "y": [float(points.xy[position, 1])],
+                    "mode": "markers",
+                    "hoverinfo": "skip",
+                    "showlegend": True,
+                    "name": "nearest pick" if dash else f"record {points.index[position]:,}",
+                    "marker": {
                         "symbol": "circle-open" if not dash else "diamond-open",
                         "size": 20,
                         "color": ink(dark)[0],
                         "line": {"width": 2.5},
                     },
-                )
+                }
             )
     for name, colour, symbol, big in paint.entries:
-        fig.add_trace(
-            go.Scatter(
-                x=[None],
-                y=[None],
-                mode="markers",
-                name=name,
-                hoverinfo="skip",
-                marker={"color": colour, "symbol": symbol, "size": 10 if big else 7},
-            )
+        traces.append(
+            {
+                "type": "scatter",
+                "x": [None],
+                "y": [None],
+                "mode": "markers",
+                "name": name,
+                "hoverinfo": "skip",
+                "marker": {"color": colour, "symbol": symbol, "size": 10 if big else 7},
+            }
         )
     if bar is not None:
-        fig.add_trace(
-            go.Scatter(
-                x=[None],
-                y=[None],
-                mode="markers",
-                showlegend=False,
-                hoverinfo="skip",
-                marker={
+        traces.append(
+            {
+                "type": "scatter",
+                "x": [None],
+                "y": [None],
+                "mode": "markers",
+                "showlegend": False,
+                "hoverinfo": "skip",
+                "marker": {
                     "color": [bar[0]],
                     "cmin": bar[0],
                     "cmax": bar[1],
@@ -191,8 +195,9 @@ def drawn(
                     "showscale": True,
                     "colorbar": {"title": {"text": bar[2], "side": "right"}, "thickness": 12, "outlinewidth": 0},
                 },
-            )
+            }
         )
+    fig.add_traces(traces)
     bare = {"visible": False, "showgrid": False, "zeroline": False}
     across, up = ({"range": list(side), "autorange": False} if side else {} for side in window or ((), ()))
     fig.update_layout(
