@@ -50,7 +50,8 @@ def _saved_as(name: str) -> dict[str, Any]:
 def pictures(row: Any) -> None:
     """The switch between png and svg; it holds for the cameras of every page."""
     visitor = current()
-    if "picture" not in st.query_params and st.session_state.get("picture", visitor.picture) == visitor.picture:
+    moved = visitor.picture != PICTURES[0] and "picture" not in st.query_params
+    if moved and st.session_state.get("picture", visitor.picture) == visitor.picture:
         st.session_state["picture"] = visitor.picture  # from another page, where the switch would begin anew
     visitor.picture = bound.segmented(
         "Pictures as",
