@@ -50,6 +50,7 @@ def test_a_lasso_on_one_map_lights_all_and_leaves_the_view(dashboard, page):
     opened(page, f"{dashboard}/compare")
     page.mouse.move(*middle(page, 0))
     page.mouse.wheel(0, -200)
+    page.wait_for_timeout(1_500)  # the others follow, then all rest
     before = views(page)
     page.locator(f"{MAPS} [data-title='Box Select']").first.click()
     x, y = middle(page, 0)
