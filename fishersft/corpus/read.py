@@ -24,6 +24,12 @@ SPLITS = ("line", "blank-line")
 DEEPEST = 100  # levels of JSON inside JSON
 
 
+def not_read(name: str, suffix: str) -> CorpusError:
+    """The refusal of a file by its ending."""
+    ending = f"files that end in '{suffix}'" if suffix else "files without an ending"
+    return CorpusError(f"{name}: {ending} are not read; these are: {', '.join(FORMATS)}.")
+
+
 def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) -> tuple[pd.DataFrame, int]:
     """The fields of every record of a file, and how many broken lines were skipped.
 
@@ -36,8 +42,7 @@ def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) ->
     if path.is_dir():
         raise CorpusError(f"{path} is a folder; name one file in it ({', '.join(FORMATS)}).")
     if suffix not in FORMATS:
-        ending = f"files that end in '{suffix}'" if suffix else "files without an ending"
-        raise CorpusError(f"{path.name}: {ending} are not read; these are: {', '.join(FORMATS)}.")
+        raise not_read(path.name, suffix)
     if split_on not in SPLITS:
         raise CorpusError(f"--split-on is 'line' or 'blank-line', not '{split_on}'.")
     try:

@@ -61,8 +61,9 @@ def _are_kept(key: str, topics: str, seed: int, picks: int, _scorer: Scorer) -> 
 
 def score_draws(pool: Pool, seed: int, on_progress: read_off.Tell) -> tuple[read_off.Path, ...]:
     """The random draws along themselves, scored now and kept in the store."""
-    _are_kept.clear()
-    return read_off.draw_paths(scorer(pool), seed, picks=cached.reach(pool), on_progress=on_progress)
+    paths = read_off.draw_paths(scorer(pool), seed, picks=cached.reach(pool), on_progress=on_progress)
+    _are_kept.clear()  # afterwards: another visitor may have asked meanwhile
+    return paths
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -13,7 +13,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.plots.compare import Named
 from fishersft.runs.chance import chance, is_kept
 from fishersft.runs.comparison import LEAST_DRAWS, Comparison
-from fishersft.runs.read_off import POINTS
+from fishersft.runs.read_off import POINTS, Path
 from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
 from fishersft.ui import bound, cached, components, learn
 from fishersft.ui.compare import scored
@@ -183,11 +183,7 @@ def compared(pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, se
     spent = _scored_exactly(pool, selectors[0], n, seed)
     if spent is None:
         return scored.comparison(pool, selectors, n, equal, seed)
-    draws = scored.draw_paths(pool, seed)
-    if draws is None:
-        _score_draws(pool, seed, n)
-        draws = scored.draw_paths(pool, seed)
-        assert draws is not None
+    draws = scored.draw_paths(pool, seed) or _score_draws(pool, seed, n)
     found = scored.read_between(pool, selectors, n, equal, seed, draws)
     row = st.container(horizontal=True, vertical_alignment="center", key="read-off")
     about = _time(pool, n) * LEAST_DRAWS * 2
@@ -217,7 +213,7 @@ def _time(pool: Pool, n: int) -> float:
     return scored.scoring_time(pool.embeddings.key, "", scored.scorer(pool), np.arange(min(n, len(pool))))
 
 
-def _score_draws(pool: Pool, seed: int, n: int) -> None:
+def _score_draws(pool: Pool, seed: int, n: int) -> tuple[Path, ...]:
     """Score the random draws along themselves, once for a corpus, a model and a seed."""
     about = _time(pool, n) * LEAST_DRAWS * POINTS * ALONG_SHARE
     place = st.empty()
@@ -233,8 +229,9 @@ def _score_draws(pool: Pool, seed: int, n: int) -> None:
     def report(done: int, total: int) -> None:
         bar.progress(done / total, f"{said}: {done} draws done")
 
-    scored.score_draws(pool, seed, report)
+    paths = scored.score_draws(pool, seed, report)
     place.empty()
+    return paths
 
 
 def _score_exactly(pool: Pool, wanted: Iterable[tuple[str, int]], seed: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import PurePath
 
-from fishersft.corpus.read import FORMATS
+from fishersft.corpus.read import FORMATS, not_read
 from fishersft.errors import CorpusError
 from fishersft.ui.session import public
 
@@ -23,7 +23,7 @@ def check_upload(name: str, data: bytes) -> str:
     suffix = PurePath(name).suffix.lower()
     shown = PurePath(name).name[:80]
     if suffix not in FORMATS:
-        raise CorpusError(f"{shown}: files that end in '{suffix[:12]}' are not read; these are: {', '.join(FORMATS)}.")
+        raise not_read(shown, suffix[:12])
     most = MOST_PUBLIC_BYTES if public() else MOST_BYTES
     if len(data) > most:
         raise CorpusError(f"{shown} has {len(data) / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are taken here.")
