@@ -2,15 +2,15 @@
 
 import streamlit as st
 
-from fishersft import bundle
-from fishersft.ui import warm
+from fishersft import paths
+from fishersft.ui import preload
 from fishersft.ui.theme import honour_base, light_on_paper
 
 honour_base()
-st.set_page_config(page_title="fishersft", page_icon=str(bundle.asset("logo.svg")), layout="wide")
-st.html(bundle.asset("style.css"))
+st.set_page_config(page_title="fishersft", page_icon=str(paths.asset("logo.svg")), layout="wide")
+st.html(paths.asset("style.css"))
 light_on_paper()
-st.logo(str(bundle.asset("logo.svg")), size="large")
+st.logo(str(paths.asset("logo.svg")), size="large")
 
 
 def explore() -> None:
@@ -29,4 +29,4 @@ pages = [
 ]
 by_path = st.Page(explore, url_path="explore", visibility="hidden")
 st.navigation([*pages, by_path], position="top").run()
-warm.settle()
+preload.settle()

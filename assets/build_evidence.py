@@ -10,9 +10,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from fishersft import Budget, Store, bundle, load_pool, make_selector, registry
-from fishersft.runs import pipeline
-from fishersft.runs.comparison import compare
+from fishersft import Budget, Store, load_pool, make_selector, paths, registry
+from fishersft.pipeline import stages
+from fishersft.scoring.comparison import compare
 
 TARGET = Path(__file__).resolve().parent / "evidence" / "demo.json"
 
@@ -20,12 +20,12 @@ TARGET = Path(__file__).resolve().parent / "evidence" / "demo.json"
 def main() -> None:
     selectors = [make_selector(name) for name in registry() if name != "ask_llm"]
     with tempfile.TemporaryDirectory() as folder:
-        pool = load_pool("demo", store=Store(Path(folder), (bundle.asset("store"),)))
+        pool = load_pool("demo", store=Store(Path(folder), (paths.asset("store"),)))
         pool.statistics()  # the model's reading, which some selectors ask for, is not the selector's time
         alone = Store(Path(folder) / "orders")
         seconds = {}
         for selector in selectors:
-            order = pipeline.order(pool, selector, Budget(sentences=len(pool)), store=alone)
+            order = stages.order(pool, selector, Budget(sentences=len(pool)), store=alone)
             seconds[selector.name] = round(float(order.seconds[-1]), 3)
             print(f"{selector.name}: {seconds[selector.name]} s")
         found = compare(pool, selectors, Budget(sentences=120), equal="tokens", store=alone)

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from fishersft import Budget, Pool, Store, compare, load_corpus, load_pool, make_selector
-from fishersft.curves.gain import grid
-from fishersft.runs import pictures, pipeline
-from fishersft.runs.comparison import scorer_of
-from fishersft.runs.read_off import draw_paths, pick_path
+from fishersft.design.gain_curve import grid
+from fishersft.pipeline import stages
+from fishersft.scoring import precomputed
+from fishersft.scoring.comparison import scorer_of
+from fishersft.scoring.interpolation import draw_paths, pick_path
 
 ORDERS = ("token_od", "sentence_od", "uniform", "longest")
 COMPARED = 120  # sentences that the Compare page opens with
@@ -26,17 +27,17 @@ TARGET = Path(__file__).resolve().parent / "store"
 def main() -> None:
     shutil.rmtree(TARGET, ignore_errors=True)
     store = Store(TARGET)
-    embeddings = pipeline.embed_as("float16", load_corpus("demo"), "mini", store=store)
+    embeddings = stages.embed_as("float16", load_corpus("demo"), "mini", store=store)
     pool = Pool(embeddings)
     everything = Budget(sentences=len(pool))
     for name in ORDERS:
         selector = make_selector(name)
-        order = pipeline.order(pool, selector, everything, store=store)
-        pictures.gain_of(embeddings, order, selector, 0, store=store)
+        order = stages.order(pool, selector, everything, store=store)
+        precomputed.gain_of(embeddings, order, selector, 0, store=store)
         print(f"{name}: {len(order)} picks in {order.seconds[-1]:.1f} s, {order.evaluations[-1]} evaluations")
     for method in ("umap", "pca"):
-        pictures.map_of(embeddings, method, store=store)
-    band = pictures.band(embeddings, len(pool), int(embeddings.tokens.sum()), store=store)
+        precomputed.map_of(embeddings, method, store=store)
+    band = precomputed.band(embeddings, len(pool), int(embeddings.tokens.sum()), store=store)
     assert np.array_equal(band.sentences, grid(len(pool)))
     chance(store)
     along(store)
@@ -53,7 +54,7 @@ def along(store: Store) -> None:
     draw_paths(scorer, 0, store=store)
     for name in ORDERS:
         selector = make_selector(name)
-        pick_path(scorer, selector, 0, pipeline.order(pool, selector, Budget(sentences=len(pool)), store=store), store=store)
+        pick_path(scorer, selector, 0, stages.order(pool, selector, Budget(sentences=len(pool)), store=store), store=store)
 
 
 def chance(store: Store) -> None:

@@ -1,9 +1,9 @@
 """Print the README's table of errors against a known truth, from the shipped results: two worlds, words, the demo corpus."""
 
-from fishersft import bundle
-from fishersft.curves.fits import fits_of
-from fishersft.curves.result import Result, command_of, label_of, read_result
-from fishersft.curves.standing import USUAL, nearest, standing_of, three, with_interval
+from fishersft import paths
+from fishersft.experiments.fits import fits_of
+from fishersft.experiments.result import Result, command_of, label_of, read_result
+from fishersft.experiments.summaries import USUAL, nearest, standing_of, three, with_interval
 
 ROWS = {
     "imbalanced-tokens": "imbalanced clusters",
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _read(name: str) -> Result:
-    return read_result(bundle.asset("curves", name))
+    return read_result(paths.asset("curves", name))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import Any
 
-from fishersft import bundle
+from fishersft import paths
 from fishersft.judge.paper import paper_rates
 
 PAPER = {"sherlock": "Sherlock", "shakespeare": "Shakespeare"}
@@ -89,7 +89,7 @@ def _commands(results: Any) -> str:
 
 
 def _read(name: str) -> dict[str, Any]:
-    path = bundle.asset("results", name)
+    path = paths.asset("results", name)
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
 

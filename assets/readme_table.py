@@ -4,7 +4,7 @@ Without those that start from k-means, whose centres may differ a little from on
 """
 
 from fishersft import Budget, load_pool, make_selector
-from fishersft.runs.comparison import Row, compare
+from fishersft.scoring.comparison import Row, compare
 
 COLUMNS = {"sentences": "sentences", "tokens": "tokens", "log_det": "log det (nats)", "worst_leverage": "worst leverage"}
 COLUMNS |= {"radius": "k-center radius", "perplexity": "perplexity", "topics": "topics of 16"}

@@ -8,14 +8,14 @@
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Chat, Corpus, Message, PromptCompletion, Text
 from fishersft.errors import FisherSFTError, UserError
+from fishersft.finetune.stages import finetune_all as finetune
+from fishersft.judge.judging import judge_all as judge_texts
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import CausalLM, load_model
-from fishersft.runs.comparison import compare
-from fishersft.runs.finetuning.stages import finetune_all as finetune
-from fishersft.runs.judging import judge_all as judge_texts
-from fishersft.runs.pipeline import embed, load_pool, select
-from fishersft.runs.store import Store
+from fishersft.pipeline.stages import embed, load_pool, select
+from fishersft.scoring.comparison import compare
 from fishersft.selectors import Budget, Pick, Pool, Selection, Selector, make_selector, registry
+from fishersft.store.artifacts import Store
 
 __version__ = "0.1.0"
 

@@ -16,7 +16,7 @@ import click
 from fishersft import __version__
 from fishersft.errors import FisherSFTError, UserError, os_reason
 
-COMMANDS = ("app", "embed", "select", "compare", "curves", "finetune", "judge", "reproduce", "export", "runs", "bench")
+COMMANDS = ("app", "embed", "select", "compare", "curves", "finetune", "judge", "reproduce", "export", "runs")
 
 
 class OneFileACommand(click.Group):

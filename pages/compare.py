@@ -2,18 +2,18 @@
 
 import streamlit as st
 
-from fishersft.ui import frame
+from fishersft.ui import page
 from fishersft.ui.compare import advice, numbers, transfer
 from fishersft.ui.compare import panels as compare
 from fishersft.ui.compare import view as compare_view
 from fishersft.ui.explore import kept_sets
 
-with frame.page(
+with page.page(
     "compare",
     "Which rule should choose your fine-tuning data? Selectors side by side on one corpus, at equal sentences or at equal "
     "tokens, each beside 20 random draws.",
 ) as visitor:
-    opened = frame.opened(visitor)
+    opened = page.opened(visitor)
     kept_sets.reopen(opened, visitor)
     pool = opened.pool
     asked, equal, seed = compare_view.control_bar(visitor)

@@ -4,10 +4,10 @@ import streamlit as st
 
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.lm.embed import effective_max_tokens
-from fishersft.ui import cached, components, frame
+from fishersft.ui import cached, components, page
 from fishersft.ui.corpus import choosing, embedding, panels
 
-with frame.page("corpus") as visitor:
+with page.page("corpus") as visitor:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         choosing.choose_corpus(visitor)

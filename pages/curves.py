@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from fishersft.ui import frame
+from fishersft.ui import page
 from fishersft.ui.curves import form as curve_form
 from fishersft.ui.curves import panels as curves
 
-with frame.page(
+with page.page(
     "curves",
     "What is a selection worth? Labels are drawn from a known head, a head is fitted on each selection, and the two are "
     "compared on every sentence of the pool.",

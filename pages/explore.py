@@ -2,17 +2,17 @@
 
 import streamlit as st
 
-from fishersft.ui import frame
+from fishersft.ui import page
 from fishersft.ui.components import touch
 from fishersft.ui.explore import filters, guide, kept_sets, player, sets, view, what_if, why
 from fishersft.ui.explore import panels as explore
 
-with frame.page(
+with page.page(
     "explore",
     "Which sentences teach the model most? TokenOD takes those whose tokens add most new directions to a design matrix; "
     "what they add is measured by its log det, in nats.",
 ) as visitor:
-    opened = frame.opened(visitor)
+    opened = page.opened(visitor)
     kept_sets.reopen(opened, visitor)
     guide.show(visitor)
     shown = view.view_of(opened, visitor)

@@ -1,10 +1,10 @@
 """Generations: fine-tune on each selection, measure, read the texts side by side, vote, and see who wins."""
 
-from fishersft.ui import frame
+from fishersft.ui import page
 from fishersft.ui.generations import finetune_form, held_out, side_by_side, vote, win_rates
 from fishersft.ui.generations import visit as generations
 
-with frame.page(
+with page.page(
     "generations",
     "Does a selection teach the model? It is fine-tuned on each of them, all with the same hyperparameters, measured on "
     "texts that no selector saw, and lets prompts go on; judges and people compare what it wrote.",

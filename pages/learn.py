@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from fishersft.ui import frame
+from fishersft.ui import page
 from fishersft.ui.lessons import panels as lessons
 from fishersft.ui.lessons import plane
 
-visitor = frame.begin("learn", writes=False)
+visitor = page.begin("learn", writes=False)
 learning = lessons.current(visitor)
 lessons.contents(learning)
-frame.notices(visitor, "learn")
+page.notices(visitor, "learn")
 st.subheader(learning.lesson.title, anchor=False)
 
 left, right = st.columns([3, 2], gap="large")

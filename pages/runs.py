@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from fishersft.ui import frame, runs, session
+from fishersft.ui import page, runs, session
 
-with frame.page(
+with page.page(
     "runs", "Long work goes on in the background, whether this tab is open or not. What it made, and what you kept, is here."
 ) as visitor:
     if session.public():

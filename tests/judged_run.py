@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fishersft import bundle
+from fishersft import paths
 
 Write = Callable[[str, int], str]  # (cell, prompt) -> text
 
@@ -64,7 +64,7 @@ def make_run(
         facts = {"cell": name, "selector": parts[0], "budget": budget, "seed": seed, "sentences": budget or 0, "tokens": 9}
         (cell / "cell.json").write_text(json.dumps(facts))
     if model:
-        shutil.copytree(bundle.asset("mini"), folder / "cells" / "all-s0" / "model")
+        shutil.copytree(paths.asset("mini"), folder / "cells" / "all-s0" / "model")
     return folder
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fishersft import TokenEmbeddings
-from fishersft.design.along import axes, principal_directions, walk
 from fishersft.design.information import design_matrix, gain
 from fishersft.design.reference import algorithm_1
-from fishersft.explain import direction_added, gain_along, gains_now, neighbours_of, why
+from fishersft.design.trajectory import axes, principal_directions, walk
+from fishersft.scoring.why import direction_added, gain_along, gains_now, neighbours_of, why
 
 from .conftest import random_blocks
 

@@ -12,8 +12,8 @@ import pytest
 from fishersft import TokenEmbeddings, load_corpus
 from fishersft.errors import StoreError
 from fishersft.lm.folder import find_model
-from fishersft.runs import pipeline
-from fishersft.runs.answers import KeptAnswers
+from fishersft.pipeline import stages
+from fishersft.pipeline.stored_answers import KeptAnswers
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_a_copy_opens_the_file_itself(path):
 def test_the_pipelines_pool_keeps_answers_in_the_store(jsonl, home):
     corpus = load_corpus(jsonl, holdout=0)
     rows = TokenEmbeddings.of([[[1.0]]] * len(corpus))
-    pool = pipeline.pool_of(rows, corpus, find_model("mini"))
+    pool = stages.pool_of(rows, corpus, find_model("mini"))
     assert not (home / "answers.sqlite").exists()
     pool.answers["question"] = "yes"
     assert KeptAnswers(home / "answers.sqlite")["question"] == "yes"

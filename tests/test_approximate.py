@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fishersft import Pool, TokenEmbeddings, make_selector
-from fishersft.curves.gain import log_det_at
 from fishersft.design.approximate import approximately, measured_regret, projected
+from fishersft.design.gain_curve import log_det_at
 from fishersft.design.greedy import greedy
 from fishersft.errors import ParameterError
 

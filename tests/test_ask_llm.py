@@ -17,7 +17,7 @@ from fishersft.errors import MissingExtra, ModelError, ParameterError
 from fishersft.lm.ask import AFTER, BEFORE, Answer, LocalAsker, ServerAsker, asker_of, question, quoted, spelled
 from fishersft.lm.chat import ChatServer, key_for
 from fishersft.lm.folder import find_model
-from fishersft.runs.answers import KeptAnswers
+from fishersft.pipeline.stored_answers import KeptAnswers
 from fishersft.selectors.ask_llm import AskLLM
 from fishersft.selectors.selection import Budget
 

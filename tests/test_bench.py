@@ -8,17 +8,18 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fishersft.bench import embedding, machine, operations, peers, pools, rivals, selection
-from fishersft.bench.report import MEASURED, Row
-from fishersft.bench.timebox import Boxed, Seen, agreeing, boxed, extrapolated
 from fishersft.cli import commands
 from fishersft.corpus.load import load_corpus
-from fishersft.design.blocks import Blocks
 from fishersft.design.reference import algorithm_1
+from fishersft.design.rows import Blocks
 from fishersft.errors import BudgetError, ParameterError, UserError
+from fishersft.experiments import rivals
+from fishersft.experiments.timebox import Boxed, Seen, agreeing, boxed, extrapolated
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import load_model
 from fishersft.selectors import Pool
+from tests.bench import embedding, machine, operations, peers, pools, selection
+from tests.bench.report import MEASURED, Row
 
 from .test_cli import run as fishersft_command
 from .test_cli import run_python
@@ -173,7 +174,7 @@ class TestSelection:
     def test_what_did_not_finish_says_that_it_is_extrapolated(self, monkeypatch):
         # one event a second: no clock but this one decides
         clock = iter(np.arange(0.0, 1e6, 1.0))
-        monkeypatch.setattr("fishersft.bench.timebox.time.perf_counter", lambda: float(next(clock)))
+        monkeypatch.setattr("fishersft.experiments.timebox.time.perf_counter", lambda: float(next(clock)))
         report = selection.run(**TINY, box_seconds=150, only=["algorithm_1"])
         row = report.row("algorithm_1")
         assert row.picks == 2 and row.seconds_for_n > row.seconds
@@ -294,9 +295,7 @@ class TestMachine:
         assert torch.get_num_threads() == before
 
     def test_peak_memory_remembers_what_was_held_for_a_moment(self):
-        code = (
-            "from fishersft.bench.machine import peak_memory as p; import numpy; a = p(); numpy.ones(25_000_000); print(a, p())"
-        )
+        code = "from tests.bench.machine import peak_memory as p; import numpy; a = p(); numpy.ones(25_000_000); print(a, p())"
         before, after = run_python(code).split()
         if before == "None":
             pytest.skip("this system does not say")

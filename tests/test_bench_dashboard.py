@@ -3,12 +3,12 @@
 import pytest
 from click.testing import CliRunner
 
-from fishersft.bench import browser as bench_browser
-from fishersft.bench.dashboard import DashboardReport, Measure, crowd, figure_size
-from fishersft.bench.texts import write_corpus
-from fishersft.commands.bench import bench, map_json
 from fishersft.corpus.load import load_corpus
 from fishersft.errors import UserError
+from tests.bench import browser as bench_browser
+from tests.bench.command import bench, map_json
+from tests.bench.dashboard import DashboardReport, Measure, crowd, figure_size
+from tests.bench.texts import write_corpus
 
 from . import test_browser
 

@@ -7,11 +7,11 @@ import sys
 import pandas as pd
 import pytest
 
-from fishersft import bundle
-from fishersft.curves.result import read_result
-from fishersft.curves.standing import three
-from fishersft.runs import jobs
-from fishersft.runs.store import Store
+from fishersft import paths
+from fishersft.experiments.result import read_result
+from fishersft.experiments.summaries import three
+from fishersft.store import jobs
+from fishersft.store.artifacts import Store
 
 from .conftest import ROOT
 from .test_browser import browser, page, pytestmark, settle, started  # noqa: F401
@@ -40,7 +40,7 @@ def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(curves, pag
     page.mouse.move(x, y, steps=3)
     page.wait_for_selector(".hoverlayer .legend text")
     said = " ".join(page.locator(".hoverlayer text").all_text_contents())
-    curve = read_result(bundle.asset("curves", "imbalanced-tokens")).curve("token_od")
+    curve = read_result(paths.asset("curves", "imbalanced-tokens")).curve("token_od")
     mean, low, high = (three(float(v[2])) for v in (curve.mean, curve.low, curve.high))
     assert "200" in said
     found = re.search(r"TokenOD\s*:\s*([\d.,]+) \(([\d.,]+) to ([\d.,]+)\)", said)

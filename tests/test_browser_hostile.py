@@ -17,10 +17,10 @@ from urllib.parse import quote, urlencode
 import pandas as pd
 import pytest
 
-from fishersft import bundle, embed, load_corpus, load_model, select
-from fishersft.runs import jobs
-from fishersft.runs.selections import save_selection
-from fishersft.runs.store import Store
+from fishersft import embed, load_corpus, load_model, paths, select
+from fishersft.pipeline.selections import save_selection
+from fishersft.store import jobs
+from fishersft.store.artifacts import Store
 
 from . import test_browser
 from .test_browser import downloaded, settle, started
@@ -88,7 +88,7 @@ def attacked(beacon, tmp_path_factory):
     home = folder / "home"
     path, model = folder / f"{MARKUP} :red[f] $f$ \u202ef.jsonl", folder / f"<b>m</b> :red[m] $m$ {MARKUP}"
     path.write_text("".join(json.dumps(row) + "\n" for row in made(address)), encoding="utf-8")
-    shutil.copytree(bundle.asset("mini"), model)
+    shutil.copytree(paths.asset("mini"), model)
 
     def write(cell, k):
         end = "w" * 3_000 if k % 2 else f"{cell} {HOSTILE[k % len(HOSTILE)][:200]}"
@@ -113,7 +113,7 @@ def attacked(beacon, tmp_path_factory):
         held_out |= {"column": f"![c]({address}) <b>c</b>", "topic": [f"{MARKUP} {t}" for t in held_out["topic"]]}
         (run / "held_out.json").write_text(json.dumps(held_out))
         curves = home / "curves" / "bad"
-        shutil.copytree(bundle.asset("curves") / "teacher", curves)
+        shutil.copytree(paths.asset("curves") / "teacher", curves)
         first, *rest = (curves / "records.jsonl").read_text().splitlines(keepends=True)
         told = json.loads(first)
         told["about"]["settings"]["world"] |= {"corpus": f"{MARKUP} ![w]({address})", "model": "<b>m</b> $m$ :red[m]"}

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from fishersft import embed, load_corpus, select
-from fishersft.reports.finetune import finetune_page
-from fishersft.reports.selection import selection_page
-from fishersft.runs.selections import kept_of
+from fishersft.export.finetune_report import finetune_page
+from fishersft.export.selection_report import selection_page
+from fishersft.pipeline.selections import kept_of
 
 from .test_browser import browser, pytestmark  # noqa: F401
 from .test_pages import HOSTILE

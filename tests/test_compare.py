@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fishersft import Budget, Corpus, Pool, Text, TokenEmbeddings, bundle, load_pool, make_selector, registry
-from fishersft.curves.criteria import Scorer, Scores, bound_at, jaccard, k_center_radius, scores
-from fishersft.curves.result import read_result
+from fishersft import Budget, Corpus, Pool, Text, TokenEmbeddings, load_pool, make_selector, paths, registry
 from fishersft.errors import BudgetError, ParameterError
-from fishersft.lm.statistics import TokenStatistics
-from fishersft.runs.chance import chance, is_kept
-from fishersft.runs.comparison import Row, compare
-from fishersft.runs.differences import describe, standing
-from fishersft.runs.evidence import Cost, Evidence, gather
+from fishersft.experiments.evidence import Cost, Evidence, gather
+from fishersft.experiments.result import read_result
+from fishersft.lm.losses import TokenStatistics
+from fishersft.scoring.comparison import Row, compare
+from fishersft.scoring.criteria import Scorer, Scores, bound_at, jaccard, k_center_radius, scores
+from fishersft.scoring.random_baseline import chance, is_kept
+from fishersft.scoring.summaries import describe, standing
 
 from .conftest import command_line, random_blocks
 from .test_selectors import made_by_hand
@@ -266,7 +266,7 @@ class TestChance:
         assert is_kept(first, "sentences", 6, draws=20, seed=0)
         assert not is_kept(Scorer(rows, topics=np.array(list("abcd" * 10))), "sentences", 6, draws=20, seed=0)
         with monkeypatch.context() as patched:
-            patched.setattr("fishersft.runs.chance._scored", lambda *a: pytest.fail("scored again"))
+            patched.setattr("fishersft.scoring.random_baseline._scored", lambda *a: pytest.fail("scored again"))
             assert repr(chance(first, "sentences", 6, draws=20, seed=0)) == repr(found)  # NaN is not equal to itself
 
     def test_the_share_of_the_optimum_follows_the_bound_and_is_not_kept(self, pool):
@@ -277,7 +277,7 @@ class TestChance:
 
 class TestEvidence:
     def test_what_ships_is_what_the_command_gives(self):
-        held = json.loads(bundle.asset("evidence/demo.json").read_text())["comparison"]
+        held = json.loads(paths.asset("evidence/demo.json").read_text())["comparison"]
         quick = ["token_od", "sentence_od", "uniform", "longest", "perplexity"]
         again = compare(load_pool("demo"), [make_selector(n) for n in quick], Budget(sentences=120), equal="tokens")
         rows = {r["selector"]: r["scores"][0] for r in held["rows"] if r["selector"]}

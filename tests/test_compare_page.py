@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from fishersft import Budget, bundle, compare, embed, load_corpus, load_pool, make_selector
-from fishersft.curves.result import read_result
-from fishersft.curves.standing import standing_of
-from fishersft.runs.differences import describe
+from fishersft import Budget, compare, embed, load_corpus, load_pool, make_selector, paths
+from fishersft.experiments.result import read_result
+from fishersft.experiments.summaries import standing_of
+from fishersft.scoring.summaries import describe
 from fishersft.selectors import registry
 from fishersft.ui.compare.view import DEFAULT
 from fishersft.ui.components import number
@@ -47,7 +47,7 @@ def small(tmp_path):
 
 def test_the_demo_opens_with_three_maps_and_computes_no_selection_and_no_draw(monkeypatch):
     monkeypatch.setattr("fishersft.selectors.base.Selector.take", lambda *a, **k: pytest.fail("chose again"))
-    monkeypatch.setattr("fishersft.runs.chance._scored", lambda *a, **k: pytest.fail("scored the draws again"))
+    monkeypatch.setattr("fishersft.scoring.random_baseline._scored", lambda *a, **k: pytest.fail("scored the draws again"))
     monkeypatch.setattr("fishersft.lm.model.CausalLM.__init__", lambda *a, **k: pytest.fail("loaded the model"))
     at = open_page("compare")
     assert not at.error and not at.warning
@@ -172,7 +172,7 @@ def test_every_selector_has_a_purpose_a_cost_and_evidence_with_its_command():
     assert (table["Time"] != "not measured").sum() == len(registry()) - 1  # Ask-LLM asks a model of the visitor's
     assert any("fishersft compare demo --budget 120 --equal tokens" in c.value for c in at.code)
     for name, column in (("teacher-tokens", "error, demo"), ("imbalanced-tokens", "error, imbalanced")):
-        error = standing_of(read_result(bundle.asset("curves", name)), 200).errors["density"]
+        error = standing_of(read_result(paths.asset("curves", name)), 200).errors["density"]
         shown = next(table[c] for c in table if c.startswith(column))["**DensitySampling**"]
         assert shown.startswith(f"{number(error.value)} ({number(error.low)} to {number(error.high)})")
 

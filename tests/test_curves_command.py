@@ -10,18 +10,18 @@ from click.testing import CliRunner
 
 from fishersft.commands.curve_tables import markdown
 from fishersft.commands.curves import curves
-from fishersft.curves.experiment import Experiment
-from fishersft.curves.fits import fits_of
-from fishersft.curves.gain import Curve
-from fishersft.curves.result import MEASURES, read_result
-from fishersft.curves.standing import constant_sentence, standing_of, three, with_interval, worth_sentences
-from fishersft.curves.sweep import Sweep
-from fishersft.curves.synthetic import Synthetic
-from fishersft.curves.timing import evaluations, time_greedy
+from fishersft.design.gain_curve import Curve
 from fishersft.errors import BudgetError, UserError
+from fishersft.experiments.experiment import Experiment
+from fishersft.experiments.fits import fits_of
+from fishersft.experiments.result import MEASURES, read_result
+from fishersft.experiments.summaries import constant_sentence, standing_of, three, with_interval, worth_sentences
+from fishersft.experiments.sweep import Sweep
+from fishersft.experiments.synthetic import Synthetic
+from fishersft.experiments.timing import evaluations, time_greedy
+from fishersft.export.curves_report import curves_page
+from fishersft.export.html import Table
 from fishersft.plots.curves import error_figure, share_y, sweep_figure, timing_figure
-from fishersft.reports.curves import curves_page
-from fishersft.reports.page import Table
 
 TINY = [
     "--dimension",

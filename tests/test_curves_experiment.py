@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from fishersft.curves.errors import design_scores, prediction_errors
-from fishersft.curves.experiment import Experiment, default_budgets, key_of
-from fishersft.curves.problem import Problem, draw_labels, lengths
-from fishersft.curves.running import run
-from fishersft.curves.sweep import Sweep
-from fishersft.curves.synthetic import FEATURES, Synthetic
 from fishersft.errors import BudgetError, Cancelled, FisherSFTError, ParameterError
+from fishersft.experiments.errors import design_scores, prediction_errors
+from fishersft.experiments.experiment import Experiment, default_budgets, key_of
+from fishersft.experiments.problem import Problem, draw_labels, lengths
+from fishersft.experiments.running import run
+from fishersft.experiments.sweep import Sweep
+from fishersft.experiments.synthetic import FEATURES, Synthetic
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import registry
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fishersft.curves.experiment import About
-from fishersft.curves.fits import bound_shape, fits_of, guide
-from fishersft.curves.result import Result, command_of
-from fishersft.curves.standing import standing_of
+from fishersft.experiments.experiment import About
+from fishersft.experiments.fits import bound_shape, fits_of, guide
+from fishersft.experiments.result import Result, command_of
+from fishersft.experiments.summaries import standing_of
 
 BUDGETS = np.array([50, 100, 200, 400, 800])
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from fishersft.curves.logistic import NEAR, RIDGE, fit, log_probabilities
-from fishersft.curves.problem import draw_labels
-from fishersft.curves.synthetic import Synthetic
 from fishersft.errors import DesignError, ParameterError
+from fishersft.experiments.logistic import NEAR, RIDGE, fit, log_probabilities
+from fishersft.experiments.problem import draw_labels
+from fishersft.experiments.synthetic import Synthetic
 
 
 def drawn(t=400, d=5, L=4, seed=0, scale=1.0):

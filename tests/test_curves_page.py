@@ -5,13 +5,14 @@ import time
 
 import pytest
 
-from fishersft import bundle, select
-from fishersft.curves.fits import fits_of
-from fishersft.curves.records import Records
-from fishersft.curves.result import read_result
-from fishersft.curves.standing import alike_sentence, standing_of, worth_sentences
-from fishersft.curves.timing import read_timing
-from fishersft.runs import curve_results, jobs
+from fishersft import paths, select
+from fishersft.experiments import stored
+from fishersft.experiments.fits import fits_of
+from fishersft.experiments.records import Records
+from fishersft.experiments.result import read_result
+from fishersft.experiments.summaries import alike_sentence, standing_of, worth_sentences
+from fishersft.experiments.timing import read_timing
+from fishersft.store import jobs
 
 from .conftest import command_line
 from .test_pages import figure, numbers, open_page, text_of
@@ -59,7 +60,7 @@ def ended(at, seconds=90):
 
 def made(**more):
     """A small result in the store, made by the command itself."""
-    folder = curve_results.folder_for(["curves", "synthetic", str(more)])
+    folder = stored.folder_for(["curves", "synthetic", str(more)])
     arguments = ["--sentences", 40, "--selectors", "token_od,uniform", "--budgets", "5,20", "--runs", more.get("runs", 2)]
     done = command_line("curves", "synthetic", *arguments, "--workers", 1, "--out", folder)
     assert done.returncode == 0, done.stderr
@@ -70,7 +71,7 @@ class TestShipped:
     def test_both_worlds_are_there_on_arrival_with_their_sentences_and_numbers(self):
         at = open_page("curves")
         for k, world in enumerate(("imbalanced", "isotropic")):
-            result = read_result(bundle.asset("curves", f"{world}-tokens"))
+            result = read_result(paths.asset("curves", f"{world}-tokens"))
             for sentence in (standing_of(result).sentence(), *worth_sentences(result, fits_of(result), 200)):
                 assert sentence in plain(at)
             lines = [t for t in figure(at, k)["data"] if t.get("name") == "TokenOD"]
@@ -80,7 +81,7 @@ class TestShipped:
     def test_the_two_worlds_have_one_axis_and_lines_that_hide_one_another_are_named(self):
         at = open_page("curves")
         assert figure(at, 0)["layout"]["yaxis"]["range"] == figure(at, 1)["layout"]["yaxis"]["range"]
-        isotropic = read_result(bundle.asset("curves", "isotropic-tokens"))
+        isotropic = read_result(paths.asset("curves", "isotropic-tokens"))
         assert len(isotropic.selectors) == 7
         assert alike_sentence(isotropic) in plain(at)
         at.toggle(key="logarithmic").set_value(False).run()
@@ -96,7 +97,7 @@ class TestShipped:
         assert ("slope -0.5" in names) == (name != "Fast against slow")
 
     def test_fast_against_slow_is_told_before_anything_is_run(self):
-        timing = read_timing(bundle.asset("curves", "timing"))
+        timing = read_timing(paths.asset("curves", "timing"))
         at = open_page("curves", experiment="Fast against slow")
         assert f"{timing.slow[-1] / timing.fast[-1]:.3g} times as long" in plain(at)
         assert "(extrapolated)" in plain(at)
@@ -120,7 +121,7 @@ class TestShipped:
 
     def test_switches_change_the_picture_and_the_words(self):
         at = open_page("curves", equal="sentences", measure="G-criterion", n="500", logarithmic="false")
-        result = read_result(bundle.asset("curves", "imbalanced-sentences"))
+        result = read_result(paths.asset("curves", "imbalanced-sentences"))
         assert standing_of(result, 500, "worst_leverage").sentence() in plain(at)
         assert figure(at)["layout"]["yaxis"].get("type") != "log"
         at.segmented_control(key="measure").set_value("log det").run()
@@ -160,7 +161,7 @@ class TestShipped:
         at = open_page("curves", result="imbalanced-tokens")
         code = next(c.value for c in at.code if "Experiment(" in c.value)
         exec(code.split("result =")[0], scope := {})
-        assert scope["experiment"].settings == curve_results.find("imbalanced-tokens").settings
+        assert scope["experiment"].settings == stored.find("imbalanced-tokens").settings
 
 
 @pytest.mark.slow
@@ -276,7 +277,7 @@ class TestResults:
         assert not open_page("runs", show="curves").exception
 
     def test_a_hostile_title_is_text(self, home):
-        about = read_result(bundle.asset("curves", "isotropic-tokens")).about
+        about = read_result(paths.asset("curves", "isotropic-tokens")).about
         hostile = type(about)(about.settings, "<img src=x> ![b](http://127.0.0.1:9/x) $x$", about.arguments)
         with Records(home / "curves" / "hostile", hostile):
             pass

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from fishersft.curves.experiment import Experiment, key_of
-from fishersft.curves.records import NAME, Records, read_records
-from fishersft.curves.result import Result, read_result
-from fishersft.curves.running import run
-from fishersft.curves.synthetic import Synthetic
 from fishersft.errors import StoreError
+from fishersft.experiments.experiment import Experiment, key_of
+from fishersft.experiments.records import NAME, Records, read_records
+from fishersft.experiments.result import Result, read_result
+from fishersft.experiments.running import run
+from fishersft.experiments.synthetic import Synthetic
 
 PLAN = Experiment(Synthetic(dimension=3, classes=3, sentences=50), ("token_od", "uniform"), budgets=(5, 20), runs=2)
 COMMAND = [

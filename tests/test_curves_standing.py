@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fishersft import bundle
-from fishersft.curves.experiment import BUDGETS, SELECTORS, Experiment
-from fishersft.curves.fits import Estimate, Fits
-from fishersft.curves.plan import plan_of, renamed, whole_numbers
-from fishersft.curves.result import Result, command_of, read_result
-from fishersft.curves.standing import alike, alike_sentence, constant_sentence, standing_of, worth_sentences
-from fishersft.curves.sweep import Sweep
-from fishersft.curves.synthetic import Synthetic
+from fishersft import paths
 from fishersft.errors import StoreError, UserError
-from fishersft.runs import curve_results
+from fishersft.experiments import stored
+from fishersft.experiments.experiment import BUDGETS, SELECTORS, Experiment
+from fishersft.experiments.fits import Estimate, Fits
+from fishersft.experiments.plan import plan_of, renamed, whole_numbers
+from fishersft.experiments.result import Result, command_of, read_result
+from fishersft.experiments.summaries import alike, alike_sentence, constant_sentence, standing_of, worth_sentences
+from fishersft.experiments.sweep import Sweep
+from fishersft.experiments.synthetic import Synthetic
 
 from .conftest import command_line
 
@@ -120,7 +120,7 @@ def test_a_budget_that_was_not_measured_is_the_nearest_one():
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_result_is_whole_and_is_what_its_command_says(name):
     """All 20 runs of all default selectors at all default budgets, of the world and the equality that its name says."""
-    result = read_result(bundle.asset("curves", name))
+    result = read_result(paths.asset("curves", name))
     world, equal = name.split("-")
     asked = Experiment(Synthetic(features="clustered" if world == "imbalanced" else "isotropic"), equal=equal)
     assert result.about.settings == asked.settings | {"selectors": list(SELECTORS), "budgets": list(BUDGETS)}
@@ -129,10 +129,10 @@ def test_a_shipped_result_is_whole_and_is_what_its_command_says(name):
 
 
 def test_a_shipped_record_is_what_a_fresh_computation_gives():
-    from fishersft.curves.measure import Task, records_of
+    from fishersft.experiments.measure import Task, records_of
 
     for name in ("imbalanced-sentences", "isotropic-sentences"):
-        found = curve_results.find(name)
+        found = stored.find(name)
         world = {k: v for k, v in found.settings["world"].items() if k != "name"}
         asked = Experiment(Synthetic(**world), budgets=tuple(found.settings["budgets"]))
         fresh = next(records_of(Task(asked, 3, ("uniform",))))
@@ -142,7 +142,7 @@ def test_a_shipped_record_is_what_a_fresh_computation_gives():
 
 def test_the_lesson_of_the_two_worlds():
     """Imbalanced, at equal tokens: TokenOD far below Uniform at n = 200; isotropic: no difference."""
-    imbalanced, isotropic = (standing_of(read_result(bundle.asset("curves", f"{w}-tokens"))) for w in ("imbalanced", "isotropic"))
+    imbalanced, isotropic = (standing_of(read_result(paths.asset("curves", f"{w}-tokens"))) for w in ("imbalanced", "isotropic"))
     assert imbalanced.against.high < 0.7
     assert isotropic.against.low < 1 < isotropic.against.high
 
@@ -177,33 +177,30 @@ class TestPlan:
 class TestResults:
     @pytest.fixture
     def own(self):
-        folder = curve_results.folder_for(["curves", "synthetic"])
+        folder = stored.folder_for(["curves", "synthetic"])
         done = command_line("curves", "synthetic", "--sentences", 40, "--selectors", "uniform,longest", "--budgets", "5,20",
                             "--runs", 2, "--workers", 1, "--out", folder)  # fmt: skip
         assert done.returncode == 0, done.stderr
         return folder
 
     def test_shipped_ones_come_first_and_stay_and_own_ones_can_go(self, own):
-        there = curve_results.found()
+        there = stored.found()
         assert [f.shipped for f in there] == sorted((f.shipped for f in there), reverse=True)
         assert there[-1].folder == own
         assert there[-1].kind == "synthetic"
         assert command_of(there[-1].about).startswith("fishersft curves synthetic --sentences 40")
         with pytest.raises(StoreError, match="ships with fishersft"):
-            curve_results.remove("imbalanced-tokens")
-        curve_results.remove(own.name)
+            stored.remove("imbalanced-tokens")
+        stored.remove(own.name)
         assert not own.exists()
         with pytest.raises(StoreError, match="There is no result"):
-            curve_results.find(own.name)
+            stored.find(own.name)
 
     def test_a_damaged_one_is_left_out(self, own):
         (own / "records.jsonl").write_text("{broken\n")
-        assert own.name not in [f.id for f in curve_results.found()]
+        assert own.name not in [f.id for f in stored.found()]
 
     def test_the_same_question_has_the_same_folder_and_another_input_another(self):
         a, b = ["curves", "teacher", "x.txt"], ["curves", "teacher", "y.txt"]
-        assert curve_results.folder_for(a, ("1",)) == curve_results.folder_for(a, ("1",))
-        assert (
-            len({curve_results.folder_for(a, ("1",)), curve_results.folder_for(a, ("2",)), curve_results.folder_for(b, ("1",))})
-            == 3
-        )
+        assert stored.folder_for(a, ("1",)) == stored.folder_for(a, ("1",))
+        assert len({stored.folder_for(a, ("1",)), stored.folder_for(a, ("2",)), stored.folder_for(b, ("1",))}) == 3

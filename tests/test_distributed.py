@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from fishersft import Store, TokenEmbeddings, embed, load_corpus, make_selector, select
-from fishersft.cluster import Crew, Worker, connected, kept, seats
 from fishersft.corpus.records import Corpus
-from fishersft.design import distributed
-from fishersft.design.distributed import Traffic, cut
 from fishersft.design.greedy import Contender, greedy, winner_of
 from fishersft.design.mapped import open_mapped, where_mapped
 from fishersft.design.reference import algorithm_1
-from fishersft.design.shard_worker import rising
+from fishersft.distributed import embed as readers
+from fishersft.distributed import greedy as distributed
+from fishersft.distributed.cluster import Crew, Worker, connected, kept, seats
+from fishersft.distributed.engine import Engine
+from fishersft.distributed.greedy import Traffic, cut
+from fishersft.distributed.shard_worker import rising
 from fishersft.errors import Cancelled, ClusterError, DesignError, MissingExtra, ModelError, UserError
-from fishersft.lm import distributed as readers
 from fishersft.lm.folder import find_model
-from fishersft.runs import pipeline
-from fishersft.runs.engine import Engine
+from fishersft.pipeline import stages
 
 from .conftest import random_blocks
 
@@ -131,7 +131,7 @@ def test_a_bad_row_is_named_by_its_record_in_the_pool(ray):
 def test_a_worker_that_dies_again_and_again_ends_with_a_sentence(ray, monkeypatch):
     e = TokenEmbeddings.of(random_blocks(8, 3, 0))
     monkeypatch.setattr(distributed, "ShardWorker", Dying)
-    monkeypatch.setattr("fishersft.cluster.MOST_DEATHS", 1)
+    monkeypatch.setattr("fishersft.distributed.cluster.MOST_DEATHS", 1)
     with pytest.raises(ClusterError, match="died 2 times in a row"):
         next(distributed.greedy(e.values, e.offsets, workers=1))
 
@@ -241,7 +241,7 @@ def test_a_stopped_embedding_goes_on_with_workers_and_a_killed_one_is_followed(r
     resumed = embed(few(), "mini", store=Store(home), engine=Engine("ray", workers=1), on_progress=kill_once)
     assert resumed.facts["resumed_at_batch"] > 0
     assert follows == [0]
-    assert told[-1] == sum(len(e.ids) for e in pipeline.plan(few(), pipeline.load_tokenizer(find_model("mini"))).encoded)
+    assert told[-1] == sum(len(e.ids) for e in stages.plan(few(), stages.load_tokenizer(find_model("mini"))).encoded)
     undisturbed = embed(few(), "mini", store=Store(tmp_path / "other"))
     assert np.allclose(resumed.values, undisturbed.values, rtol=1e-5, atol=1e-5)
 
@@ -261,7 +261,7 @@ def test_select_gives_the_same_picks_with_either_engine_under_the_same_keys(ray,
     here = select(few(), budget=15, store=Store(home))
     assert np.array_equal(there.indices, here.indices)
     assert told[-15:] == [(k, 15) for k in range(1, 16)]
-    mine, theirs = (pipeline.load_pool(few(), store=s, engine=engine).embeddings for s in (Store(home), other))
+    mine, theirs = (stages.load_pool(few(), store=s, engine=engine).embeddings for s in (Store(home), other))
     assert mine.key == theirs.key
     assert np.allclose(mine.values, theirs.values, rtol=1e-5, atol=1e-5)
     assert {**mine.facts, "seconds": 0, "tokens_a_second": 0, "made": 0} == {
@@ -270,7 +270,7 @@ def test_select_gives_the_same_picks_with_either_engine_under_the_same_keys(ray,
         "tokens_a_second": 0,
         "made": 0,
     }
-    recipe = pipeline.order_recipe(mine, make_selector("token_od"), 0)
+    recipe = stages.order_recipe(mine, make_selector("token_od"), 0)
     assert Store(home).find(recipe) is not None and other.find(recipe) is not None
 
 
@@ -308,7 +308,7 @@ def test_a_cluster_that_does_not_answer_gets_a_sentence(jsonl):
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr("fishersft.runs.engine.find_spec", lambda name: None)
+    monkeypatch.setattr("fishersft.distributed.engine.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"The Ray engine needs the extra 'ray'"):
         Engine("ray")
     with pytest.raises(ClusterError, match="--engine ray"):
@@ -328,7 +328,7 @@ def test_the_command_line_prints_only_its_answer_on_standard_output(ray, jsonl, 
 
 
 def test_the_bench_counts_bytes_and_sees_the_same_picks(ray):
-    from fishersft.bench import distributed as bench
+    from tests.bench import distributed as bench
 
     report = bench.run(sentences=60, dimension=8, picks=10, workers=[2])
     one, two = report.lines

@@ -3,8 +3,9 @@
 import pytest
 
 from fishersft import embed, load_corpus, select
-from fishersft.runs import curve_results, exports
-from fishersft.runs.selections import load_kept, save_selection
+from fishersft.experiments import stored
+from fishersft.export import formats
+from fishersft.pipeline.selections import load_kept, save_selection
 from fishersft.ui.downloads import LABELS, REPORT
 
 from .test_pages import open_page, text_of
@@ -22,7 +23,7 @@ def buttons(at):
 
 
 def test_every_form_has_a_place_in_the_menu_and_says_what_it_is_and_what_opens_it(kept):
-    assert set(LABELS) == {*exports.FORMATS, REPORT}
+    assert set(LABELS) == {*formats.FORMATS, REPORT}
     at = open_page("runs", run=kept.id)
     menu = at.selectbox(key=f"run-{kept.id}-format")
     assert menu.options == list(LABELS.values())
@@ -31,7 +32,7 @@ def test_every_form_has_a_place_in_the_menu_and_says_what_it_is_and_what_opens_i
         assert not at.exception, format
         assert not at.error
         assert buttons(at) == ["Download"]
-        known = exports.FORMATS.get(format)
+        known = formats.FORMATS.get(format)
         assert (known.what if known else "one HTML page") in text_of(at)
     at.selectbox(key=f"run-{kept.id}-format").set_value("atlas").run()
     assert at.code[0].value == "embedding-atlas token_od-3-atlas.parquet --text text --x x --y y"
@@ -61,4 +62,4 @@ def test_a_hosted_demo_reads_no_file_of_its_host_again(kept, monkeypatch):
 def test_runs_of_other_kinds_have_a_report(tmp_path):
     measured(tmp_path / "home" / "runs" / "abc123")
     assert "Report" in buttons(open_page("runs", finetuned="abc123"))
-    assert "Report" in buttons(open_page("runs", result=curve_results.found()[0].id))
+    assert "Report" in buttons(open_page("runs", result=stored.found()[0].id))

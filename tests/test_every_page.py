@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 
 from fishersft import Store, embed, load_corpus, select
-from fishersft.runs.selections import save_selection
+from fishersft.pipeline.selections import save_selection
 from fishersft.ui.address import PAGES
 
 from .judged_run import make_run

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fishersft.design.reference import algorithm_1
-from fishersft.explain import nearest_of, why
+from fishersft.scoring.why import nearest_of, why
 
 
 def test_a_picks_gain_is_the_one_it_was_picked_for(pool_of):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fishersft import load_corpus
-from fishersft.runs.selections import saved_selections
+from fishersft.pipeline.selections import saved_selections
 from fishersft.ui import ranges
 from fishersft.ui.explore.filters import code_of
 
@@ -133,7 +133,7 @@ class TestLasso:
 
     def test_a_set_of_another_corpus_is_named(self, jsonl):
         from fishersft import embed, select
-        from fishersft.runs.selections import save_selection
+        from fishersft.pipeline.selections import save_selection
 
         corpus = load_corpus(jsonl, holdout=0)
         run = save_selection(corpus, embed(corpus), select(corpus, budget=2))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fishersft import embed, load_corpus, select
-from fishersft.runs.selections import load_selection, saved_selections
+from fishersft.pipeline.selections import load_selection, saved_selections
 from fishersft.ui.downloads import LABELS
 
 from .test_pages import HOSTILE, figure, numbers, open_page, text_of, tiles
@@ -85,7 +85,7 @@ def test_a_copy_of_a_picked_sentence_gains_little_and_a_new_long_one_more():
 def test_a_pool_sentence_pasted_gains_what_the_pool_says_it_gains():
     rows = embed("demo")
     from fishersft import load_corpus
-    from fishersft.explain import gains_now
+    from fishersft.scoring.why import gains_now
 
     at = open_page(sentences="20")
     text = load_corpus("demo").texts[int(rows.index[7])]

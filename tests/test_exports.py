@@ -13,12 +13,12 @@ import yaml
 from fishersft import embed, load_corpus, load_pool, select
 from fishersft.commands.export import NAMES
 from fishersft.errors import StoreError, UserError
+from fishersft.export import formats
+from fishersft.export.reproduce_code import command_of, python_of
+from fishersft.export.selection_report import selection_page
 from fishersft.lm.training import Training
-from fishersft.reports.selection import selection_page
-from fishersft.runs import exports
-from fishersft.runs.again import command_of, python_of
-from fishersft.runs.selections import EXAMPLES, by_hand, kept_of, load_kept, save_selection
-from fishersft.runs.store import Store
+from fishersft.pipeline.selections import EXAMPLES, by_hand, kept_of, load_kept, save_selection
+from fishersft.store.artifacts import Store
 
 from .conftest import TEXTS, command_line
 
@@ -49,14 +49,14 @@ def kept(jsonl):
 
 
 def test_the_command_offers_every_form_and_the_report():
-    assert set(NAMES) == {*exports.FORMATS, "report"}
+    assert set(NAMES) == {*formats.FORMATS, "report"}
 
 
 def test_a_dataset_opens_with_datasets_and_its_card_states_where_it_came_from(made, tmp_path):
     datasets = pytest.importorskip("datasets")
     shape, path, kept = made
     out = tmp_path / "set"
-    exports.write(kept, "dataset", out)
+    formats.write(kept, "dataset", out)
     found = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))["train"]
     assert found["index"] == kept.picks["index"].tolist()
     assert found["rank"] == [1, 2, 3, 4, 5]
@@ -80,7 +80,7 @@ def test_a_dataset_opens_with_datasets_and_its_card_states_where_it_came_from(ma
 def test_the_trl_examples_are_what_is_trained_in_the_shape_that_trl_takes(made, tmp_path):
     shape, path, kept = made
     out = tmp_path / "recipe"
-    exports.write(kept, "trl", out)
+    formats.write(kept, "trl", out)
     lines = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
     wanted = {"text": {"text"}, "prompt": {"prompt", "completion"}, "chat": {"messages"}}[shape]
     assert {frozenset(line) for line in lines} == {frozenset(wanted)}
@@ -103,13 +103,13 @@ def test_every_key_of_the_recipe_is_one_that_trl_knows(kept):
     from trl.scripts.utils import DatasetMixtureConfig
 
     known = {f.name for kind in (trl.SFTConfig, trl.ModelConfig, DatasetMixtureConfig) for f in fields(kind)}
-    assert set(yaml.safe_load(exports.files(kept, "trl")["sft.yaml"])) <= known
+    assert set(yaml.safe_load(formats.files(kept, "trl")["sft.yaml"])) <= known
 
 
 def test_a_hub_model_keeps_its_revision_in_the_recipe_and_the_command(kept):
     manifest = {**kept.manifest, "provenance": {**kept.provenance, "model": "gpt2", "revision": "abc", "max_tokens": 64}}
     hub = replace(kept, manifest=manifest)
-    settings = yaml.safe_load(exports.files(hub, "trl")["sft.yaml"])
+    settings = yaml.safe_load(formats.files(hub, "trl")["sft.yaml"])
     assert (settings["model_name_or_path"], settings["model_revision"], settings["max_length"]) == ("gpt2", "abc", 64)
     assert "--model gpt2 --revision abc --max-tokens 64" in command_of(hub)
     assert "fishersft.load_model('gpt2', revision='abc')" in python_of(hub)
@@ -117,13 +117,13 @@ def test_a_hub_model_keeps_its_revision_in_the_recipe_and_the_command(kept):
 
 def test_indices_are_one_number_a_line(made):
     _, _, kept = made
-    (text,) = exports.files(kept, "indices").values()
+    (text,) = formats.files(kept, "indices").values()
     assert [int(line) for line in text.decode().splitlines()] == kept.picks["index"].tolist()
 
 
 def test_an_atlas_table_has_the_whole_pool_with_its_map_and_the_picks_marked(made):
     shape, path, kept = made
-    (data,) = exports.files(kept, "atlas").values()
+    (data,) = formats.files(kept, "atlas").values()
     table = pd.read_parquet(io.BytesIO(data))
     corpus = load_corpus(path, holdout=0)
     assert table["text"].tolist() == corpus.texts
@@ -140,11 +140,11 @@ def test_an_atlas_table_has_the_whole_pool_with_its_map_and_the_picks_marked(mad
 def test_a_corpus_that_has_changed_is_not_taken_for_the_old_one(jsonl, kept):
     jsonl.write_text(jsonl.read_text().replace("Rain.", "Snow."))
     with pytest.raises(UserError, match="has changed"):
-        exports.files(kept, "atlas")
+        formats.files(kept, "atlas")
     jsonl.unlink()
     with pytest.raises(UserError, match="There is no file"):
-        exports.files(kept, "atlas")
-    assert exports.files(kept, "dataset")  # needs the picks only
+        formats.files(kept, "atlas")
+    assert formats.files(kept, "dataset")  # needs the picks only
 
 
 def test_the_command_and_the_python_of_an_export_make_the_same_picks(made, tmp_path):
@@ -157,10 +157,10 @@ def test_the_command_and_the_python_of_an_export_make_the_same_picks(made, tmp_p
     assert scope["picks"].indices.tolist() == kept.picks["index"].tolist()
 
 
-@pytest.mark.parametrize("format", exports.FORMATS)
+@pytest.mark.parametrize("format", formats.FORMATS)
 def test_a_download_is_the_file_or_a_zip_of_the_folder(kept, format):
-    content, data = exports.files(kept, format), exports.packed(kept, format)
-    name = exports.packed_name(kept.name, format)
+    content, data = formats.files(kept, format), formats.packed(kept, format)
+    name = formats.packed_name(kept.name, format)
     if name.endswith(".zip"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             found = {n.removeprefix("token_od-3-" + format + "/"): archive.read(n) for n in archive.namelist()}
@@ -174,7 +174,7 @@ def test_what_is_exported_from_the_screen_is_what_is_exported_from_the_store(jso
     rows = embed(corpus)
     at_hand = kept_of(corpus, rows, select(corpus, budget=3))
     for format in ("jsonl", "csv", "indices", "trl"):
-        assert exports.files(at_hand, format) == exports.files(kept, format)
+        assert formats.files(at_hand, format) == formats.files(kept, format)
 
 
 def test_pins_are_part_of_the_command_and_the_python(jsonl, tmp_path):
@@ -198,9 +198,9 @@ def test_a_set_chosen_by_hand_says_so_and_is_exported_like_any_other(jsonl, tmp_
     assert command_of(kept).startswith("# chosen by hand")
     exec(python_of(kept).split("print(")[0], scope := {})
     assert scope["picks"].index.tolist() == [5, 1]
-    for format in exports.FORMATS:
-        assert exports.files(kept, format)
-    assert "two of mine: 2 records of small.jsonl chosen by hand" in exports.files(kept, "dataset")["README.md"].decode()
+    for format in formats.FORMATS:
+        assert formats.files(kept, format)
+    assert "two of mine: 2 records of small.jsonl chosen by hand" in formats.files(kept, "dataset")["README.md"].decode()
     assert selection_page(kept).title == "two of mine: 2 of 8 sentences of small.jsonl, chosen by hand"
     assert selection_page(kept).html()
 
@@ -210,19 +210,19 @@ class TestPlaces:
         before = jsonl.read_bytes()
         for format in ("jsonl", "indices", "atlas"):
             with pytest.raises(UserError, match="overwrite the corpus"):
-                exports.write(kept, format, jsonl)
+                formats.write(kept, format, jsonl)
         for format in ("dataset", "trl"):
             with pytest.raises(UserError):
-                exports.write(kept, format, jsonl)
+                formats.write(kept, format, jsonl)
         assert jsonl.read_bytes() == before
 
     def test_a_folder_is_never_mixed_into_another(self, kept, tmp_path):
         out = tmp_path / "full"
         out.mkdir()
-        exports.write(kept, "trl", out)  # an empty one is taken
+        formats.write(kept, "trl", out)  # an empty one is taken
         before = sorted(p.name for p in out.iterdir())
         with pytest.raises(UserError, match="is there already"):
-            exports.write(kept, "dataset", out)
+            formats.write(kept, "dataset", out)
         assert sorted(p.name for p in out.iterdir()) == before
 
     def test_what_fails_half_way_leaves_nothing(self, kept, tmp_path, monkeypatch):
@@ -234,7 +234,7 @@ class TestPlaces:
         real = type(tmp_path).write_bytes
         monkeypatch.setattr(type(tmp_path), "write_bytes", full)
         with pytest.raises(StoreError, match="no space left"):
-            exports.write(kept, "trl", tmp_path / "out")
+            formats.write(kept, "trl", tmp_path / "out")
         assert not [p for p in tmp_path.iterdir() if p.name.startswith((".out", "out"))]
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from fishersft.errors import StoreError
+from fishersft.finetune import run_list as finetune_found
+from fishersft.finetune.cost import PASSES, STARTING, Speed, cost_of
+from fishersft.finetune.plan import Plan
 from fishersft.lm.generate import Sampling
 from fishersft.lm.training import Training
-from fishersft.runs.finetuning import found as finetune_found
-from fishersft.runs.finetuning.cost import PASSES, STARTING, Speed, cost_of
-from fishersft.runs.finetuning.plan import Plan
 from fishersft.selectors import make_selector
 
 from .tuned_run import tuned_run
@@ -44,7 +44,7 @@ def test_a_run_of_another_version_says_so_and_is_not_listed(home):
 
 
 def test_removing_takes_the_folder_and_a_shipped_one_stays(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("fishersft.bundle.asset", lambda *parts: tmp_path.joinpath("assets", *parts))
+    monkeypatch.setattr("fishersft.paths.asset", lambda *parts: tmp_path.joinpath("assets", *parts))
     tuned_run(tmp_path / "assets" / "runs" / "demo")
     assert finetune_found.shipped(finetune_found.find("demo"))
     with pytest.raises(StoreError, match="ships with"):

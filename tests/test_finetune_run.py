@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fishersft.errors import StoreError
-from fishersft.runs.finetuning.learning_rate import edge
-from fishersft.runs.finetuning.result import FineTuneResult
-from fishersft.runs.finetuning.run import read_run
+from fishersft.finetune.learning_rate import edge
+from fishersft.finetune.results import FineTuneResult
+from fishersft.finetune.run import read_run
 from tests.conftest import ROOT, command_line
 from tests.tiny_model import make_model
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fishersft.finetune.results import FineTuneResult
+from fishersft.finetune.run import read_run
 from fishersft.judge.base import Verdict
 from fishersft.judge.report import Judged, Report
 from fishersft.plots import generations as gp
 from fishersft.plots.base import style
-from fishersft.runs.finetuning.result import FineTuneResult
-from fishersft.runs.finetuning.run import read_run
 
 from .tuned_run import tuned_run
 

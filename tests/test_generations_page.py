@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fishersft import bundle
+from fishersft import paths
+from fishersft.finetune.results import FineTuneResult, written
+from fishersft.finetune.run_list import find
+from fishersft.judge import judging, verdicts, votes
 from fishersft.judge.base import Reading
+from fishersft.judge.counted_verdicts import begun
 from fishersft.judge.llm import kept_words
 from fishersft.judge.report import Report
-from fishersft.runs import job_rows, jobs, judging, verdicts, votes
-from fishersft.runs.begun import begun
-from fishersft.runs.finetuning.found import find
-from fishersft.runs.finetuning.result import FineTuneResult, written
-from fishersft.runs.processes import Process
-from fishersft.runs.store import Store
+from fishersft.store import job_rows, jobs
+from fishersft.store.artifacts import Store
+from fishersft.store.processes import Process
 from fishersft.ui.generations.held_out import live_losses, standing
 from fishersft.ui.generations.judge_form import LLM, REFERENCE, Asked, secrets_for
 
@@ -73,8 +74,8 @@ def button(at, key):
 class TestSections:
     @pytest.mark.parametrize("name", SECTIONS)
     def test_every_section_opens_with_a_run_and_with_none(self, name, home, monkeypatch):
-        real = bundle.asset
-        monkeypatch.setattr(bundle, "asset", lambda *parts: home / "nothing" if parts[0] == "runs" else real(*parts))
+        real = paths.asset
+        monkeypatch.setattr(paths, "asset", lambda *parts: home / "nothing" if parts[0] == "runs" else real(*parts))
         at = section(name)
         assert not at.error
         assert ("There is no run of fine-tuning yet" in words_of(at)) == (name != "Set up")

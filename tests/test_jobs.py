@@ -17,11 +17,12 @@ import pytest
 from fishersft import load_corpus
 from fishersft.errors import JobError, StoreError
 from fishersft.lm.folder import find_model
-from fishersft.runs import job_process, job_report, jobs, pipeline
-from fishersft.runs.job_report import Reporter
-from fishersft.runs.job_rows import LOST_SENTENCE, STALE, JobRows, gone
-from fishersft.runs.processes import Process, end_leftovers
-from fishersft.runs.store import Store
+from fishersft.pipeline import stages
+from fishersft.store import job_process, job_report, jobs
+from fishersft.store.artifacts import Store
+from fishersft.store.job_report import Reporter
+from fishersft.store.job_rows import LOST_SENTENCE, STALE, JobRows, gone
+from fishersft.store.processes import Process, end_leftovers
 
 from .test_cli import run as fishersft_command
 
@@ -86,7 +87,7 @@ def stranger(tmp_path, monkeypatch):
 @contextmanager
 def embedding_held(corpus):
     """While this is open, `fishersft embed` of the corpus waits."""
-    recipe = pipeline.embeddings_recipe(load_corpus(corpus), find_model("mini"))
+    recipe = stages.embeddings_recipe(load_corpus(corpus), find_model("mini"))
     with Store.default().lock(recipe):
         yield
 
@@ -154,7 +155,7 @@ def test_one_job_runs_on_a_device_and_others_do_not_wait_for_it(jsonl):
     assert "rows of" in first.sentence
     jobs.remove(first.id)
     assert not first.log.exists() and second.log.is_file() and first.id not in {job.id for job in jobs.jobs()}
-    assert pipeline.stored_embeddings(load_corpus(jsonl), find_model("mini")) is not None  # what it made stays
+    assert stages.stored_embeddings(load_corpus(jsonl), find_model("mini")) is not None  # what it made stays
 
 
 def test_a_cancelled_job_stops_and_frees_the_device_and_one_in_the_queue_never_starts(jsonl):

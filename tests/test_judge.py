@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fishersft import bundle, load_model
+from fishersft import load_model, paths
 from fishersft.errors import JudgeError, ModelError
 from fishersft.judge import human
 from fishersft.judge.base import (
@@ -301,7 +301,7 @@ class TestBlindVotes:
 
 
 def test_the_mini_model_is_a_folder_too(tmp_path):
-    shutil.copytree(bundle.asset("mini"), tmp_path / "m")
+    shutil.copytree(paths.asset("mini"), tmp_path / "m")
     assert LocalJudge(find_model(tmp_path / "m"), "x").id == LocalJudge(find_model("mini"), "x").id
 
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from fishersft.commands.judge_tables import surprised
 from fishersft.judge import stats
 from fishersft.judge.base import Reading, Verdict
 from fishersft.judge.paper import BUDGETS, paper_rates
 from fishersft.judge.report import Judged, Report
+from fishersft.judge.tables import surprised
 
 
 def once(*scores):
@@ -215,7 +215,7 @@ def test_the_papers_numbers_are_there_for_its_two_corpora_and_no_other():
 
 
 def test_a_name_from_a_strangers_run_cannot_break_the_table_or_the_terminal():
-    from fishersft.commands.judge_tables import markdown
+    from fishersft.judge.tables import markdown
 
     rows = tuple(judged("x", "y", s, k) for k, s in enumerate([1.0, 0.0, 0.5]))
     said = markdown(Report(rows), "", {"x": "a|b\n# c\x1b[31m", "y": "Y"}, symmetric=False)

@@ -11,10 +11,9 @@ import time
 import pytest
 
 from fishersft.errors import JudgeError, StoreError
-from fishersft.judge import human
+from fishersft.finetune.run import read_run
+from fishersft.judge import human, judging, verdicts, votes
 from fishersft.judge.base import FIRST, SECOND, Judge, Question, Reading, key_of, orders
-from fishersft.runs import judging, verdicts, votes
-from fishersft.runs.finetuning.run import read_run
 
 from .conftest import command_line
 from .judged_run import make_run

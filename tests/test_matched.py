@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from fishersft import TokenEmbeddings
 from fishersft.design import matched_small
-from fishersft.design.blocks import Blocks
 from fishersft.design.matched import matched, second_moment
 from fishersft.design.reference import stein_greedy
+from fishersft.design.rows import Blocks
 from fishersft.errors import DesignError
 
 from .conftest import random_blocks

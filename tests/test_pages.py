@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fishersft import Store, embed, load_corpus, select
-from fishersft.curves.gain import draw_orders, log_det_at
+from fishersft.design.gain_curve import draw_orders, log_det_at
 from fishersft.selectors import find_selector, registry
 from fishersft.ui.parameters import explanations
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from fishersft import Budget, Pool, TokenEmbeddings, make_selector, registry, select
-from fishersft.design import distributed
 from fishersft.design.certificate import optimum_bound
 from fishersft.design.greedy import greedy
 from fishersft.design.information import gain
 from fishersft.design.reference import TIE, best_subset
+from fishersft.distributed import greedy as distributed
 from fishersft.errors import BudgetError, ParameterError
-from fishersft.runs.selections import load_selection
+from fishersft.pipeline.selections import load_selection
 
 from .conftest import command_line, random_blocks
 

@@ -7,10 +7,11 @@ import pytest
 
 from fishersft import Budget, Pool, Store, embed, load_corpus, load_model, make_selector, select
 from fishersft.corpus.records import Corpus
-from fishersft.curves.gain import log_det_at
+from fishersft.design.gain_curve import log_det_at
 from fishersft.design.reference import algorithm_1
-from fishersft.runs import pictures, pipeline
-from fishersft.runs.selections import load_selection, save_selection
+from fishersft.pipeline import stages
+from fishersft.pipeline.selections import load_selection, save_selection
+from fishersft.scoring import precomputed
 
 from .test_embed import independent_rows
 
@@ -77,7 +78,7 @@ def test_the_gains_sum_to_the_log_det_of_the_picks(jsonl):
 def test_the_band_holds_uniform_draws(jsonl):
     corpus = load_corpus(jsonl, holdout=0)
     rows = embed(corpus)
-    band = pictures.band(rows, len(rows), int(rows.tokens.sum()), draws=20)
+    band = precomputed.band(rows, len(rows), int(rows.tokens.sum()), draws=20)
     assert band.uniform_by_sentences.shape == (20, len(rows))
     everything = log_det_at(rows, np.arange(len(rows)), [len(rows)])[0]
     assert np.allclose(band.uniform_by_sentences[:, -1], everything)
@@ -88,7 +89,7 @@ def test_the_band_holds_uniform_draws(jsonl):
 
 def test_equal_tokens_means_the_longest_prefix_that_fits(jsonl):
     rows = embed(load_corpus(jsonl, holdout=0))
-    band = pictures.band(rows, len(rows), int(rows.tokens.sum()))
+    band = precomputed.band(rows, len(rows), int(rows.tokens.sum()))
     order = np.random.default_rng(0).permutation(len(rows))
     for limit, f in itertools.islice(zip(band.tokens, band.uniform_by_tokens[0], strict=True), 0, None, 7):
         n = int((np.cumsum(rows.tokens[order]) <= limit).sum())
@@ -99,12 +100,12 @@ def test_the_criterion_of_another_selector_is_that_of_its_token_rows(jsonl):
     rows = embed(load_corpus(jsonl, holdout=0))
     pool = Pool(rows)
     chosen = make_selector("sentence_od")
-    order = pipeline.order(pool, chosen, Budget(sentences=5))
-    at, f = pictures.gain_of(rows, order, chosen, 0)
+    order = stages.order(pool, chosen, Budget(sentences=5))
+    at, f = precomputed.gain_of(rows, order, chosen, 0)
     assert np.allclose(f, log_det_at(rows, order.positions, at))
     token = make_selector("token_od")
-    best = pipeline.order(pool, token, Budget(sentences=5))
-    assert np.allclose(pictures.gain_of(rows, best, token, 0)[1], log_det_at(rows, best.positions, range(1, 6)))
+    best = stages.order(pool, token, Budget(sentences=5))
+    assert np.allclose(precomputed.gain_of(rows, best, token, 0)[1], log_det_at(rows, best.positions, range(1, 6)))
 
 
 def test_a_selection_is_kept_with_its_fields_and_found_by_its_id(jsonl):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fishersft import projection
-from fishersft.curves.gain import Curve, band_curve, grid
+from fishersft.design.gain_curve import Curve, band_curve, grid
 from fishersft.plots import base as plots
 from fishersft.plots.sentence_map import MOST_POINTS, Points, sentence_map, shown
+from fishersft.scoring import projection
 
 
 def points(n=50, picked=5, matched=()):

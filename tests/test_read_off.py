@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from fishersft import Budget, TokenEmbeddings, compare, embed, load_corpus, load_pool, make_selector
-from fishersft.curves.criteria import Scorer
-from fishersft.curves.criteria_along import scores_along
-from fishersft.curves.gain import draw_orders, grid
-from fishersft.lm.statistics import TokenStatistics
-from fishersft.runs.comparison import scorer_of
-from fishersft.runs.read_off import FALLING, POINTS, READ_OFF, draw_paths, pick_path, read_off
+from fishersft.design.gain_curve import draw_orders, grid
+from fishersft.lm.losses import TokenStatistics
+from fishersft.scoring.comparison import scorer_of
+from fishersft.scoring.criteria import Scorer
+from fishersft.scoring.criteria_path import scores_along
+from fishersft.scoring.interpolation import FALLING, POINTS, READ_OFF, draw_paths, pick_path, read_off
 
 from .conftest import command_line, random_blocks
 from .test_compare_page import plain, shown_in
@@ -89,7 +89,7 @@ def test_between_the_budgets_of_the_demo_the_bands_are_within_three_percent():
 
 
 def test_the_page_says_what_is_read_off_and_scores_it_exactly_when_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr("fishersft.runs.read_off.POINTS", 8)
+    monkeypatch.setattr("fishersft.scoring.interpolation.POINTS", 8)
     path = tmp_path / "sums.jsonl"
     rows = [{"text": f"{'again ' * (n % 7)}{n} plus {n} is {2 * n}.", "topic": "ab"[n % 2]} for n in range(80)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

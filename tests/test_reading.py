@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishersft.reading import compared, share_alike
+from fishersft.text import compared, share_alike
 
 
 def marked(spans):

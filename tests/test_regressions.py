@@ -15,7 +15,7 @@ from fishersft import Pool, PromptCompletion, Store, TokenEmbeddings, embed, loa
 from fishersft.design.greedy import greedy
 from fishersft.errors import CorpusError, DesignError, ModelError, ParameterError, UserError
 from fishersft.lm.folder import find_model
-from fishersft.runs.selections import load_selection, save_selection
+from fishersft.pipeline.selections import load_selection, save_selection
 
 from .conftest import command_line
 

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from fishersft import embed, load_corpus, select
-from fishersft.curves.result import read_result
 from fishersft.errors import UserError
+from fishersft.experiments import stored
+from fishersft.experiments.result import read_result
+from fishersft.export.curves_report import curves_page
+from fishersft.export.finetune_report import finetune_page
+from fishersft.export.html import Code, Figure, Page, Part, SideBySide, Table, Text
+from fishersft.export.report import report
+from fishersft.export.selection_report import selection_page
+from fishersft.finetune.results import FineTuneResult, written
+from fishersft.finetune.run import read_run
 from fishersft.judge.base import Reading, key_of, orders
-from fishersft.reports.curves import curves_page
-from fishersft.reports.finetune import finetune_page
-from fishersft.reports.of_run import report
-from fishersft.reports.page import Code, Figure, Page, Part, SideBySide, Table, Text
-from fishersft.reports.selection import selection_page
-from fishersft.runs import curve_results
-from fishersft.runs.finetuning.result import FineTuneResult, written
-from fishersft.runs.finetuning.run import read_run
-from fishersft.runs.judging import comparisons_of, matches_of
-from fishersft.runs.selections import kept_of, load_kept, save_selection
-from fishersft.runs.verdicts import KeptReadings, note_judge
+from fishersft.judge.judging import comparisons_of, matches_of
+from fishersft.judge.verdicts import KeptReadings, note_judge
+from fishersft.pipeline.selections import kept_of, load_kept, save_selection
 
 from .conftest import command_line
 from .judged_run import make_run, words
@@ -140,7 +140,7 @@ class TestSelection:
 
 class TestCurves:
     def test_the_numbers_are_those_of_the_result(self):
-        found = curve_results.find("imbalanced-tokens")
+        found = stored.find("imbalanced-tokens")
         result = read_result(found.folder)
         page = curves_page(result, found.id)
         table = next(b for p in page.parts for b in p.blocks if isinstance(b, Table) and b.caption.startswith("Means"))

@@ -11,7 +11,7 @@ from scipy import stats
 from fishersft import Pool, TokenEmbeddings, make_selector
 from fishersft.design.kernel_density import Sketch, collision, exact_densities, median_distance
 from fishersft.errors import DesignError, ModelError, ParameterError
-from fishersft.lm.statistics import TokenStatistics
+from fishersft.lm.losses import TokenStatistics
 from fishersft.selectors.clusters import Clusters, k_means
 from fishersft.selectors.sampling import weighted_order
 from fishersft.selectors.stratified import standardised, stratified_order, systematic_order

@@ -10,7 +10,7 @@ import pytest
 from fishersft import Budget, Corpus, Pick, Pool, Selector, Text, TokenEmbeddings, make_selector, registry
 from fishersft.design.reference import algorithm_1
 from fishersft.errors import BudgetError, DesignError, ParameterError
-from fishersft.lm.statistics import TokenStatistics
+from fishersft.lm.losses import TokenStatistics
 
 from .conftest import random_blocks
 

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from fishersft import Store
-from fishersft.runs.store import Recipe
+from fishersft.store.artifacts import Recipe
 
 RECIPE = Recipe("thing", 1, {"a": 1, "b": [1.5, "x"]}, {"from": "abc"})
 

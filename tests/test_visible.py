@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from fishersft.visible import in_shell
+from fishersft.text import in_shell
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from fishersft import bundle
+from fishersft import paths
 
 
 def make_model(folder: Path, *, context: int = 64, seed: int = 0) -> Path:
@@ -26,5 +26,5 @@ def make_model(folder: Path, *, context: int = 64, seed: int = 0) -> Path:
     )
     GPT2LMHeadModel(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(bundle.asset("mini", name), folder / name)
+        shutil.copy(paths.asset("mini", name), folder / name)
     return folder

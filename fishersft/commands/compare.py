@@ -23,7 +23,7 @@ from fishersft.commands.options import (
 from fishersft.errors import UserError
 
 if TYPE_CHECKING:
-    from fishersft.runs.comparison import Comparison
+    from fishersft.scoring.comparison import Comparison
 
 DEFAULT = "token_od,token_od_per_token,matched_od,sentence_od,longest"
 HEADS = {
@@ -91,7 +91,8 @@ def compare(
     them, always, random draws of as many sentences and of as many tokens as the reference selector spends. Last, in words.
     """
     from fishersft.lm.folder import find_model
-    from fishersft.runs import comparison, pipeline
+    from fishersft.pipeline import stages as pipeline
+    from fishersft.scoring import comparison
     from fishersft.selectors import Budget, make_selector, registry
 
     wanted = Budget(budget, token_budget)
@@ -143,8 +144,8 @@ def _write(found: Comparison, out: Path) -> None:
 
 def _text(found: Comparison) -> str:
     """The table, then the overlaps, then what to know of the picks, then what differs in words."""
-    from fishersft.runs.comparison import OWN
-    from fishersft.runs.differences import describe
+    from fishersft.scoring.comparison import OWN
+    from fishersft.scoring.summaries import describe
 
     topic, total = found.topic
     own = {OWN.get(name) for name in found.selections}

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from fishersft.curves.fits import Fits, fits_of
-from fishersft.curves.result import Result, command_of, label_of
-from fishersft.curves.standing import constant_sentence, odds, standing_of, sweep_sentence, three, with_interval, worth_sentences
+from fishersft.experiments.fits import Fits, fits_of
+from fishersft.experiments.result import Result, command_of, label_of
+from fishersft.experiments.summaries import (
+    constant_sentence,
+    odds,
+    standing_of,
+    sweep_sentence,
+    three,
+    with_interval,
+    worth_sentences,
+)
 
 
 def markdown(result: Result) -> str:

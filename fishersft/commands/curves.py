@@ -25,9 +25,9 @@ from fishersft.commands.options import (
 from fishersft.errors import MissingExtra, StoreError, UserError, os_reason
 
 if TYPE_CHECKING:
-    from fishersft.curves.experiment import Experiment
-    from fishersft.curves.problem import World
-    from fishersft.curves.sweep import Sweep
+    from fishersft.experiments.experiment import Experiment
+    from fishersft.experiments.problem import World
+    from fishersft.experiments.sweep import Sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
 MEASURED = ("selectors", "settings", "budgets", "runs", "seed", "equal", "reference", "ridge", "sigma2")
@@ -104,8 +104,8 @@ def curves() -> None:
 @measure_options
 def synthetic(sweep: str | None, sweep_dimensions: str, sweep_classes: str, **options: Any) -> None:
     """Rows drawn from a distribution: isotropic, a power law, imbalanced clusters, near-duplicates."""
-    from fishersft.curves.sweep import BUDGET, Sweep
-    from fishersft.curves.synthetic import Synthetic
+    from fishersft.experiments.sweep import BUDGET, Sweep
+    from fishersft.experiments.synthetic import Synthetic
 
     measured, rest = _split(options)
     world = Synthetic(**{f.name: rest.pop(f.name) for f in fields(Synthetic)})
@@ -129,8 +129,8 @@ def synthetic(sweep: str | None, sweep_dimensions: str, sweep_classes: str, **op
 @measure_options
 def words(vectors: Path | None, words: int, model: str, revision: str | None, **options: Any) -> None:
     """Pre-trained word vectors: a sentence is a draw of words, a row is the word's vector."""
-    from fishersft.curves import words as reading
-    from fishersft.home import user_path
+    from fishersft.experiments import words as reading
+    from fishersft.paths import user_path
 
     measured, rest = _split(options)
     if vectors:
@@ -156,9 +156,9 @@ def words(vectors: Path | None, words: int, model: str, revision: str | None, **
 @measure_options
 def teacher(threads: int | None, **options: Any) -> None:
     """CORPUS' own token rows under a model, labels drawn from the model's own head."""
-    from fishersft.curves.teacher import DIMENSION, teacher_of
+    from fishersft.experiments.teacher import DIMENSION, teacher_of
     from fishersft.lm.model import load_model
-    from fishersft.runs import pipeline
+    from fishersft.pipeline import stages as pipeline
 
     measured, rest = _split(options)
     own = {name: rest.pop(name) for name in ("dimension", "classes", "sentences", "scale")}
@@ -184,8 +184,8 @@ def teacher(threads: int | None, **options: Any) -> None:
 @json_option
 def timing(budgets: str | None, box: float, seed: int, out: Path | None, as_json: bool, **world: Any) -> None:
     """Fast against slow: seconds of Algorithm 1 and of the fast greedy against the number of picks."""
-    from fishersft.curves.synthetic import Synthetic
-    from fishersft.curves.timing import BUDGETS, time_greedy
+    from fishersft.experiments.synthetic import Synthetic
+    from fishersft.experiments.timing import BUDGETS, time_greedy
 
     with stages() as on_progress:
         at = whole_numbers("budgets", budgets) if budgets else tuple(n for n in BUDGETS if n <= world["sentences"])
@@ -210,10 +210,10 @@ def _run(experiment: Experiment | Sweep, *, workers: int | None, out: Path | Non
     from contextlib import nullcontext
 
     from fishersft.commands.curve_tables import markdown
-    from fishersft.curves.experiment import Experiment
-    from fishersft.curves.records import Records
-    from fishersft.curves.result import Result
-    from fishersft.curves.running import run
+    from fishersft.experiments.experiment import Experiment
+    from fishersft.experiments.records import Records
+    from fishersft.experiments.result import Result
+    from fishersft.experiments.running import run
 
     if out:
         _folder(out)
@@ -233,7 +233,7 @@ def _run(experiment: Experiment | Sweep, *, workers: int | None, out: Path | Non
         _write(out / "curves.csv", pd.DataFrame(summary["table"]).to_csv(index=False))
         _write(out / "curves.json", json.dumps(summary, indent=1))
         try:
-            from fishersft.reports.curves import curves_page
+            from fishersft.export.curves_report import curves_page
 
             _write(out / "curves.html", curves_page(result, out.name).html())
         except MissingExtra as error:
@@ -242,7 +242,7 @@ def _run(experiment: Experiment | Sweep, *, workers: int | None, out: Path | Non
 
 
 def _experiment(world: World, measured: dict[str, Any]) -> Experiment:
-    from fishersft.curves.experiment import Experiment, default_budgets
+    from fishersft.experiments.experiment import Experiment, default_budgets
 
     chosen = measured.pop("budgets")
     budgets = whole_numbers("budgets", chosen) if chosen else default_budgets(int(world.settings["sentences"]))

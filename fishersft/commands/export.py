@@ -45,21 +45,22 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
 
 
 def _selection(run: str, format: str, out: Path | None) -> dict[str, object]:
-    from fishersft.runs import exports, selections
+    from fishersft.export import formats
+    from fishersft.pipeline import selections
 
     kept = selections.load_kept(run)
     if not out:
-        content = exports.files(kept, format)
+        content = formats.files(kept, format)
         click.echo(next(iter(content.values())).decode(), nl=False)
         return {}
-    exports.write(kept, format, out)
-    opens = exports.FORMATS[format].command.replace("{path!r}", repr(str(out))).replace("{path}", shlex.quote(str(out)))
+    formats.write(kept, format, out)
+    opens = formats.FORMATS[format].command.replace("{path!r}", repr(str(out))).replace("{path}", shlex.quote(str(out)))
     return {"run": kept.id, "out": str(out), "format": format, "picks": len(kept.picks), "opens_with": opens or None}
 
 
 def _report(run: str, out: Path) -> dict[str, object]:
-    from fishersft.reports.of_run import report
-    from fishersft.runs.exports import write_files
+    from fishersft.export.formats import write_files
+    from fishersft.export.report import report
 
     page = report(run)
     write_files({"report.html": page.html().encode("utf-8", "replace")}, out, folder=False)

@@ -14,10 +14,10 @@ from fishersft.commands.options import json_option, progress
 from fishersft.errors import JudgeError
 
 if TYPE_CHECKING:
+    from fishersft.finetune.run import FineTuneRun
     from fishersft.judge.base import Judge
+    from fishersft.judge.judging import Comparison
     from fishersft.judge.llm import LLMJudge
-    from fishersft.runs.finetuning.run import FineTuneRun
-    from fishersft.runs.judging import Comparison
 
 
 @click.command()
@@ -45,10 +45,10 @@ def judge(run: str, spec: str, out: Path | None, as_json: bool, **options: Any) 
     needs no key: a model tuned on the whole pool, ours. 'llm' asks a server with the key in OPENAI_API_KEY. What was read is
     kept, and the same command goes on from there.
     """
-    from fishersft.commands.judge_tables import markdown
+    from fishersft.finetune.run import read_run
+    from fishersft.judge import judging
     from fishersft.judge.report import Report
-    from fishersft.runs import judging
-    from fishersft.runs.finetuning.run import read_run
+    from fishersft.judge.tables import markdown
 
     opened = read_run(run)
     matches = judging.matches_of(
@@ -71,7 +71,7 @@ def judge(run: str, spec: str, out: Path | None, as_json: bool, **options: Any) 
 
 
 def _judge(run: FineTuneRun, spec: str, options: dict[str, Any]) -> Judge:
-    from fishersft.runs import judging
+    from fishersft.judge import judging
 
     if spec != "llm" and (options["base_url"] or options["model"]):
         raise JudgeError("--base-url and --model belong to --judge llm; a local model is --judge hf:ID or its folder.")
@@ -85,9 +85,9 @@ def _judge(run: FineTuneRun, spec: str, options: dict[str, Any]) -> Judge:
 def _llm(run: FineTuneRun, options: dict[str, Any]) -> LLMJudge:
     import os
 
+    from fishersft.judge.judging import domain_of_run
     from fishersft.judge.llm import LLMJudge, Prices
     from fishersft.lm.chat import OPENAI, needs_key
-    from fishersft.runs.judging import domain_of_run
 
     base_url = options["base_url"] or os.environ.get("OPENAI_BASE_URL") or OPENAI
     if needs_key(base_url):
@@ -99,8 +99,8 @@ def _llm(run: FineTuneRun, options: dict[str, Any]) -> LLMJudge:
 
 def _confirm(judge: Judge, run: FineTuneRun, comparisons: list[Comparison], options: dict[str, Any]) -> None:
     """Before a server elsewhere is asked: what it will take, the cap, and a yes."""
+    from fishersft.judge.judging import missing
     from fishersft.judge.llm import LLMJudge, is_here
-    from fishersft.runs.judging import missing
 
     if not isinstance(judge, LLMJudge) or (is_here(judge.server.base_url) and not judge.prices.known):
         return

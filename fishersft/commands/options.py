@@ -13,10 +13,10 @@ import click
 
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.errors import ParameterError, UserError
-from fishersft.runs import job_report
+from fishersft.store import job_report
 
 if TYPE_CHECKING:
-    from fishersft.runs.engine import Engine
+    from fishersft.distributed.engine import Engine
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -162,7 +162,7 @@ def given_options(*, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) 
 @contextlib.contextmanager
 def engine_of(options: dict[str, Any]) -> Iterator[Engine]:
     """Where the work is done.  What Ray prints meanwhile is kept off standard output, which is for the answer."""
-    from fishersft.runs.engine import Engine
+    from fishersft.distributed.engine import Engine
 
     engine = Engine(options["engine"], options["ray_address"])
     aside = contextlib.redirect_stdout(io.StringIO()) if engine.name == "ray" else contextlib.nullcontext()

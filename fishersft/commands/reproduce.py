@@ -21,9 +21,9 @@ from fishersft.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from fishersft.finetune.results import FineTuneResult
+    from fishersft.finetune.run import FineTuneRun
     from fishersft.judge.report import Report
-    from fishersft.runs.finetuning.result import FineTuneResult
-    from fishersft.runs.finetuning.run import FineTuneRun
 
 SELECTORS = "token_od,uniform,density,longest,matched_od"
 EQUAL = ("sentences", "tokens")
@@ -55,9 +55,9 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
     What `fishersft finetune` and `fishersft judge` do, twice, with the models that both have in common tuned once. The paper
     used GPT-2: --model gpt2. All of it is written to report.md and report.json too.
     """
-    from fishersft.runs.finetuning.result import FineTuneResult
-    from fishersft.runs.finetuning.run import write_text
-    from fishersft.runs.finetuning.stages import finetune_run
+    from fishersft.finetune.results import FineTuneResult
+    from fishersft.finetune.run import write_text
+    from fishersft.finetune.stages import finetune_run
 
     command = ["fishersft", "reproduce", *given_options(without=WHERE)]
     plans = {equal: plan_of({**options, "equal": equal, "no_all": False}) for equal in EQUAL}
@@ -100,8 +100,8 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
 
 def _judged(run: FineTuneRun, device: str) -> Report:
     """Every selector against every other one, by the reference judge."""
+    from fishersft.judge import judging
     from fishersft.judge.report import Report
-    from fishersft.runs import judging
 
     judge = judging.reference_judge(run, device)
     comparisons = judging.comparisons_of(run, judging.matches_of(run))
@@ -110,7 +110,7 @@ def _judged(run: FineTuneRun, device: str) -> Report:
 
 
 def _texts(report: Report, result: FineTuneResult) -> str:
-    from fishersft.commands.judge_tables import markdown
+    from fishersft.judge.tables import markdown
 
     about = result.run.about
     labels = {s["name"]: s["label"] for s in about["selectors"]}

@@ -12,7 +12,7 @@ import click
 from fishersft.commands.options import json_option
 
 if TYPE_CHECKING:
-    from fishersft.runs.jobs import Job
+    from fishersft.store.jobs import Job
 
 
 @click.group()
@@ -27,7 +27,7 @@ def runs() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """All jobs, the last one first: id, state, device, progress, since when, title."""
-    from fishersft.runs import jobs
+    from fishersft.store import jobs
 
     found = jobs.jobs()
     if as_json:
@@ -45,7 +45,7 @@ def list_(as_json: bool) -> None:
 @json_option
 def show(id: str, lines: int, as_json: bool) -> None:
     """All that is known of job ID, and the end of its log."""
-    from fishersft.runs import jobs
+    from fishersft.store import jobs
 
     job = jobs.job(id)
     log = jobs.log_lines(job, lines)
@@ -70,7 +70,7 @@ def show(id: str, lines: int, as_json: bool) -> None:
 @json_option
 def cancel(id: str, as_json: bool) -> None:
     """Stop job ID: one in the queue never starts, a running one keeps what it has finished."""
-    from fishersft.runs import jobs
+    from fishersft.store import jobs
 
     _tell(jobs.cancel(id), as_json)
 
@@ -80,7 +80,7 @@ def cancel(id: str, as_json: bool) -> None:
 @json_option
 def resume(id: str, as_json: bool) -> None:
     """Start job ID again with the same command; it goes on from what is finished."""
-    from fishersft.runs import jobs
+    from fishersft.store import jobs
 
     _tell(jobs.resume(id), as_json)
 
@@ -90,7 +90,7 @@ def resume(id: str, as_json: bool) -> None:
 @json_option
 def rm(ids: tuple[str, ...], as_json: bool) -> None:
     """Delete the row and the log of ended jobs. What they made stays."""
-    from fishersft.runs import jobs
+    from fishersft.store import jobs
 
     names = list(dict.fromkeys(jobs.job(id).id for id in ids))  # all known before the first goes
     for name in names:

@@ -76,8 +76,9 @@ def select(
     Writes one row a pick, in order: rank, index (the record's number, from 0), gain (nats), tokens, and the record's own
     fields. Without --out and --json the picks go to standard output as JSON lines.
     """
-    from fishersft.corpus import export as table
-    from fishersft.runs import pipeline, selections
+    from fishersft.corpus import tables as table
+    from fishersft.pipeline import selections
+    from fishersft.pipeline import stages as pipeline
     from fishersft.selectors import Budget, make_selector
 
     wanted = Budget(budget, token_budget)

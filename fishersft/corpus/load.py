@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft import bundle
+from fishersft import paths
 from fishersft.corpus.read import read_table, shortened
 from fishersft.corpus.records import (
     Chat,
@@ -25,7 +25,7 @@ from fishersft.corpus.records import (
     split_by_seed,
 )
 from fishersft.errors import ColumnError, CorpusError, MissingExtra
-from fishersft.home import user_path
+from fishersft.paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,12 +97,12 @@ def load_corpus(
 
 
 def _fields(source: str, *, split_on: str, skip_bad: bool) -> tuple[pd.DataFrame, int]:
-    from fishersft.corpus import classics
+    from fishersft.corpus import builtin
 
     if source == "demo":
-        return read_table(bundle.asset("demo", "corpus.jsonl"))
-    if source in classics.CLASSICS:
-        return classics.read(source), 0
+        return read_table(paths.asset("demo", "corpus.jsonl"))
+    if source in builtin.CLASSICS:
+        return builtin.read(source), 0
     if source.startswith("hf:"):
         return _from_hub(source.removeprefix("hf:")), 0
     return read_table(user_path(source), split_on=split_on, skip_bad=skip_bad)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft.design.blocks import Blocks, gains_of
 from fishersft.design.certificate import optimum_bound
 from fishersft.design.factor import BEYOND, Factor
 from fishersft.design.reference import TIE
+from fishersft.design.rows import Blocks, gains_of
 from fishersft.design.threads import SMALL, suited_to
 from fishersft.errors import DesignError
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fishersft.design.blocks import Blocks
 from fishersft.design.rank_one import rounding, threads_for
 from fishersft.design.reference import TIE
+from fishersft.design.rows import Blocks
 
 if TYPE_CHECKING:
     import torch

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fishersft.design import matched_small
-from fishersft.design.blocks import Blocks, gram_of, log_dets, padded
 from fishersft.design.greedy import Shard, winner_of
+from fishersft.design.rows import Blocks, gram_of, log_dets, padded
 from fishersft.design.threads import suited_to
 from fishersft.errors import DesignError
 

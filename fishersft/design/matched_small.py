@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fishersft.design.blocks import Blocks
 from fishersft.design.factor import BEYOND
 from fishersft.design.greedy import SLACK
 from fishersft.design.reference import TIE
+from fishersft.design.rows import Blocks
 from fishersft.errors import DesignError
 
 LARGEST_D = 32  # beyond, the determinants cost more than they save

@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fishersft.design.blocks import Blocks
 from fishersft.design.certificate import optimum_bound
 from fishersft.design.greedy import SLACK, Step, check_measurable
 from fishersft.design.information import check_sigma2, whiten
 from fishersft.design.reference import TIE
+from fishersft.design.rows import Blocks
 from fishersft.design.threads import suited_to
 from fishersft.errors import DesignError
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fishersft.design.blocks import Blocks
 from fishersft.design.greedy import greedy
 from fishersft.design.matched import matched, second_moment
+from fishersft.design.rows import Blocks
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, Lesson, Number, Picture, Question, Shown, control, several, short
 from fishersft.plots.base import VERMILION, ink, style

@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fishersft import bundle
+from fishersft import paths
 from fishersft.corpus.read import shortened
 from fishersft.errors import ModelError, os_reason
-from fishersft.home import user_path
+from fishersft.paths import user_path
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WANTED = ("*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt", "*.jinja", "*.tiktoken")
@@ -78,7 +78,7 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
     name = str(name)
     if not name.strip():
         raise ModelError("A model is 'mini', a folder, or a hub id such as gpt2, not an empty name.")
-    path = bundle.asset("mini") if name == "mini" else user_path(name)
+    path = paths.asset("mini") if name == "mini" else user_path(name)
     if revision and os.path.isdir(path):
         raise ModelError(f"A revision is for models of the hub; {shortened(name)} is a folder.")
     if name == "mini":

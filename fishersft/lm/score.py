@@ -12,8 +12,8 @@ import numpy as np
 
 from fishersft.corpus.encode import Encoded
 from fishersft.lm.embed import batches_of
+from fishersft.lm.losses import BATCH_LOGITS
 from fishersft.lm.reader import rows_of
-from fishersft.lm.statistics import BATCH_LOGITS
 
 if TYPE_CHECKING:
     from fishersft.lm.model import CausalLM

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft.curves.gain import Curve
+from fishersft.design.gain_curve import Curve
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft.curves.fits import GUIDES, bound_shape, guide
-from fishersft.curves.gain import Curve
-from fishersft.curves.result import Result
-from fishersft.curves.timing import Timing
+from fishersft.design.gain_curve import Curve
+from fishersft.experiments.fits import GUIDES, bound_shape, guide
+from fishersft.experiments.result import Result
+from fishersft.experiments.timing import Timing
 from fishersft.plots.base import figure, ink, style
 
 if TYPE_CHECKING:

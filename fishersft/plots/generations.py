@@ -15,9 +15,9 @@ from fishersft.plots.base import BLUE, ORANGE, figure, ink, label, style
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from fishersft.finetune.results import Line
     from fishersft.judge.report import Line as Won
     from fishersft.judge.stats import Rate, Strength
-    from fishersft.runs.finetuning.result import Line
 
 MEASURES = {"mean": "mean", "p95": "95th percentile of texts", "max": "largest of texts", "worst": "worst topic"}
 MINUS = {"nats": "values", "minus Uniform": "minus_uniform", "minus untuned": "minus_base"}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.design.along import Walk, axes
+from fishersft.design.trajectory import Walk, axes
 from fishersft.plots.base import ink, style
 
 FINE = 10_000  # places of a point across and up

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.design.blocks import Blocks
+from fishersft.design.rows import Blocks
 from fishersft.errors import ModelError, ParameterError
 from fishersft.selectors.pool import Pool
 

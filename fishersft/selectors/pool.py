@@ -20,8 +20,8 @@ from fishersft.lm.embed import TokenEmbeddings
 
 if TYPE_CHECKING:
     from fishersft.corpus.records import Corpus
+    from fishersft.lm.losses import Readings, TokenStatistics
     from fishersft.lm.model import CausalLM
-    from fishersft.lm.statistics import Readings, TokenStatistics
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,6 @@ class Pool:
             raise ParameterError(
                 "This selector asks the model for its losses; give the pool corpus and model: Pool(embeddings, corpus, model)."
             )
-        from fishersft.lm.statistics import ModelReadings
+        from fishersft.lm.losses import ModelReadings
 
         return ModelReadings(self.embeddings, self.corpus, self.model)

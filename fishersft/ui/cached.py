@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from fishersft import explain
 from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus, Text
-from fishersft.curves.gain import log_det_at
-from fishersft.design import along
-from fishersft.design.along import Walk
+from fishersft.design import trajectory
+from fishersft.design.gain_curve import log_det_at
+from fishersft.design.trajectory import Walk
+from fishersft.experiments.evidence import Evidence, gather
 from fishersft.lm.embed import BATCH_TOKENS, Plan, TokenEmbeddings, effective_max_tokens, plan
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.lm.reader import rows_of
-from fishersft.projection import project
-from fishersft.runs import pictures, pipeline
-from fishersft.runs.evidence import Evidence, gather
-from fishersft.runs.readings import StoredReadings
-from fishersft.runs.selections import load_selection
-from fishersft.runs.store import Store
-from fishersft.runs.what_if import rechosen
+from fishersft.pipeline import stages
+from fishersft.pipeline.selections import load_selection
+from fishersft.pipeline.stored_losses import StoredReadings
+from fishersft.scoring import precomputed, why
+from fishersft.scoring.projection import project
+from fishersft.scoring.what_if import rechosen
 from fishersft.selectors import Budget, Order, Pool, Selector
+from fishersft.store.artifacts import Store
 from fishersft.ui.session import Choice
 
 MOST_PICKS = 1_000  # an order is computed this far at first where the pool is large
@@ -73,7 +73,7 @@ def model(choice: Choice) -> CausalLM:
 
 def embeddings(choice: Choice) -> TokenEmbeddings | None:
     """The embeddings of a choice if they are in the store."""
-    recipe = pipeline.embeddings_recipe(corpus(choice), folder(choice))
+    recipe = stages.embeddings_recipe(corpus(choice), folder(choice))
     return Store.default().read(recipe, lambda found: _embeddings(found.key, str(found.path), found))
 
 
@@ -117,7 +117,7 @@ def tokens_a_second(choice: Choice) -> float:
 
 def pool(choice: Choice, embeddings: TokenEmbeddings) -> Pool:
     """What selectors see of a choice."""
-    return pipeline.pool_of(embeddings, corpus(choice), folder(choice))
+    return stages.pool_of(embeddings, corpus(choice), folder(choice))
 
 
 def reach(pool: Pool) -> int:
@@ -145,7 +145,7 @@ def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
         bar.progress(done / max(total, 1), f"{selector.label}: {what}, {done:,} of {total:,}")
 
     try:
-        computed = pipeline.order(pool, selector, Budget(sentences=n), seed, on_progress=report, on_stage=stage)
+        computed = stages.order(pool, selector, Budget(sentences=n), seed, on_progress=report, on_stage=stage)
     finally:
         bar.empty()
     _order.clear()
@@ -186,12 +186,12 @@ def _walk(
     _order: Order,
 ) -> Walk:
     U = None if plane is None else _directions(key, _embeddings)[:, list(plane)]
-    return along.walk(_embeddings.values, _embeddings.offsets, _order.positions[:n], plane=U)
+    return trajectory.walk(_embeddings.values, _embeddings.offsets, _order.positions[:n], plane=U)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def _directions(key: str, _embeddings: TokenEmbeddings) -> np.ndarray:
-    return along.principal_directions(_embeddings.values, _embeddings.offsets, 10)
+    return trajectory.principal_directions(_embeddings.values, _embeddings.offsets, 10)
 
 
 def gains_now(pool: Pool, selector: Selector, seed: int, order: Order, n: int) -> np.ndarray:
@@ -203,21 +203,21 @@ def gains_now(pool: Pool, selector: Selector, seed: int, order: Order, n: int) -
 def _gains_now(
     key: str, selector: Selector, seed: int, pinned: Any, excluded: Any, n: int, _pool: Pool, _order: Order
 ) -> np.ndarray:
-    return explain.gains_now(_pool.embeddings, _order.positions[:n])
+    return why.gains_now(_pool.embeddings, _order.positions[:n])
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def direction(
     key: str, selector: Selector, seed: int, pins: Any, n: int, position: int, _pool: Pool, _order: Order
-) -> explain.Direction:
-    return explain.direction_added(_pool.embeddings, _order.positions[:n], position)
+) -> why.Direction:
+    return why.direction_added(_pool.embeddings, _order.positions[:n], position)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def gain_by_budget(
     key: str, selector: Selector, seed: int, pins: Any, at: tuple[int, ...], position: int, _pool: Pool, _order: Order
 ) -> np.ndarray:
-    return explain.gain_along(_pool.embeddings, _order.positions, at, position)
+    return why.gain_along(_pool.embeddings, _order.positions, at, position)
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading it with the model …")
@@ -259,22 +259,22 @@ def perplexity(key: str, position: int, _pool: Pool) -> float:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _order(key: str, selector: Selector, seed: int, _pool: Pool) -> Order | None:
-    return pipeline.stored_order(_pool, selector, Budget(sentences=reach(_pool)), seed)
+    return stages.stored_order(_pool, selector, Budget(sentences=reach(_pool)), seed)
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing the map (UMAP, once a corpus and model) …")
 def map_of(key: str, method: str, _embeddings: TokenEmbeddings) -> np.ndarray:
-    return pictures.map_of(_embeddings, method) if key else project(_embeddings.means, method)
+    return precomputed.map_of(_embeddings, method) if key else project(_embeddings.means, method)
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …")
-def band(key: str, top: int, token_top: int, _embeddings: TokenEmbeddings) -> pictures.Band:
-    return pictures.band(_embeddings, top, token_top)
+def band(key: str, top: int, token_top: int, _embeddings: TokenEmbeddings) -> precomputed.Band:
+    return precomputed.band(_embeddings, top, token_top)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def gain_of(key: str, selector: Selector, seed: int, n: int, _embeddings: TokenEmbeddings, _order: Order) -> Any:
-    return pictures.gain_of(_embeddings, _order, selector, seed)
+    return precomputed.gain_of(_embeddings, _order, selector, seed)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -12,12 +12,10 @@ import streamlit as st
 
 from fishersft.corpus.records import Corpus
 from fishersft.selectors import Pool
-from fishersft.ui import bound
+from fishersft.text import in_shell, visible
+from fishersft.ui import query_widgets
 from fishersft.ui.session import Session, current
 from fishersft.ui.theme import dark
-from fishersft.visible import in_shell
-from fishersft.visible import visible as visible
-from fishersft.visible import visible_text as visible_text
 
 LONGEST_TOKEN = 80
 HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and how much of it leaves the words readable
@@ -53,7 +51,7 @@ def pictures(row: Any) -> None:
     moved = visitor.picture != PICTURES[0] and "picture" not in st.query_params
     if moved and st.session_state.get("picture", visitor.picture) == visitor.picture:
         st.session_state["picture"] = visitor.picture  # from another page, where the switch would begin anew
-    visitor.picture = bound.segmented(
+    visitor.picture = query_widgets.segmented(
         "Pictures as",
         PICTURES,
         "picture",

@@ -15,12 +15,13 @@ from typing import Any
 import streamlit as st
 
 from fishersft.errors import FisherSFTError
-from fishersft.reports.page import Page
-from fishersft.reports.selection import selection_page
-from fishersft.runs import exports, pictures
-from fishersft.runs.again import is_file
-from fishersft.runs.exports import FORMATS, Pool
-from fishersft.runs.selections import Kept
+from fishersft.export import formats
+from fishersft.export.formats import FORMATS, Pool
+from fishersft.export.html import Page
+from fishersft.export.reproduce_code import is_file
+from fishersft.export.selection_report import selection_page
+from fishersft.pipeline.selections import Kept
+from fishersft.scoring import precomputed
 from fishersft.ui import components
 from fishersft.ui.session import public
 
@@ -75,7 +76,7 @@ def _menu(stem: str, make: Callable[[], Kept], key: str, pool: Pool | None, row:
     except FisherSFTError as error:
         components.problem(str(error))
         return
-    name = f"{stem}-report.html" if format == REPORT else exports.packed_name(stem, format)
+    name = f"{stem}-report.html" if format == REPORT else formats.packed_name(stem, format)
     place.download_button(
         "Download",
         data=lambda: _made(make(), format, pool),
@@ -127,17 +128,17 @@ def _ready(make: Callable[[], Kept], format: str, pool: Pool | None) -> Pool | N
     if not _wants_pool(format):
         return None
     try:
-        pool = pool or exports.pool_of(make())
+        pool = pool or formats.pool_of(make())
     except FisherSFTError:
         if format != REPORT:
             raise
         return None
     with st.spinner("Drawing the map, once …"):
-        pictures.map_of(pool[1])
+        precomputed.map_of(pool[1])
     return pool
 
 
 def _made(kept: Kept, format: str, pool: Pool | None) -> bytes:
     if format == REPORT:
         return selection_page(kept, pool).html().encode("utf-8", "replace")
-    return exports.packed(kept, format, pool)
+    return formats.packed(kept, format, pool)

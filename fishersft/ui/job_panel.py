@@ -15,10 +15,11 @@ from datetime import datetime
 import streamlit as st
 
 from fishersft.errors import JobError
-from fishersft.runs import jobs
-from fishersft.runs.job_rows import CANCELLED, DONE, FAILED, QUEUED, RESUMABLE
-from fishersft.runs.jobs import Job
-from fishersft.ui.components import escape_markdown, problem, shell, visible_text
+from fishersft.store import jobs
+from fishersft.store.job_rows import CANCELLED, DONE, FAILED, QUEUED, RESUMABLE
+from fishersft.store.jobs import Job
+from fishersft.text import visible_text
+from fishersft.ui.components import escape_markdown, problem, shell
 from fishersft.ui.session import public
 
 EVERY = 2  # seconds between two looks

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from fishersft import bundle
+from fishersft import paths
 from fishersft.errors import MissingExtra
-from fishersft.ui import warm
+from fishersft.ui import preload
 
 
 def launch(options: tuple[str, ...]) -> None:
@@ -21,6 +21,6 @@ def launch(options: tuple[str, ...]) -> None:
         import streamlit.web.cli as streamlit
     except ImportError as error:
         raise MissingExtra("The dashboard", "app") from error
-    warm.begin()
-    sys.argv = ["streamlit", "run", str(bundle.root() / "app.py"), *options]
+    preload.begin()
+    sys.argv = ["streamlit", "run", str(paths.root() / "app.py"), *options]
     streamlit.main()

@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from fishersft.runs.pictures import map_of, map_recipe
-from fishersft.runs.store import Store
+from fishersft.scoring.precomputed import map_of, map_recipe
 from fishersft.selectors import Pool
-from fishersft.ui import bound, components
+from fishersft.store.artifacts import Store
+from fishersft.ui import components, query_widgets
 
 COMPILING, EACH = 8.0, 0.005  # seconds: UMAP's first map in a process, and a sentence; measured on 500 and 5,000
 AT_ONCE = 15.0  # seconds that nobody needs to be asked for
@@ -18,7 +18,7 @@ AT_ONCE = 15.0  # seconds that nobody needs to be asked for
 
 def kind(pool: Pool, place: Any) -> str:
     """The control for it in `place`, and which map can be drawn now."""
-    asked = bound.map_kind(place)
+    asked = query_widgets.map_kind(place)
     if asked == "PCA" or _is_drawn(pool):
         return asked
     about = EACH * len(pool) + COMPILING * ("umap" not in sys.modules)

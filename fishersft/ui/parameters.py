@@ -13,7 +13,7 @@ import streamlit as st
 
 from fishersft.lessons.catalogue import TERMS
 from fishersft.selectors import Selector
-from fishersft.ui import bound, learn
+from fishersft.ui import learn, query_widgets
 from fishersft.ui.session import check_address, current
 
 
@@ -41,14 +41,14 @@ def _widget(kind: type[Selector], field: Field[Any], help: str) -> Any:
     options: dict[str, Any] = {"key": key, "help": said or None}
     choices = field.metadata.get("choices")
     if choices:
-        return bound.segmented(label, choices, key, default=str(default), help=said or None)
+        return query_widgets.segmented(label, choices, key, default=str(default), help=said or None)
     if isinstance(default, bool):
-        bound.check_switch(key)
+        query_widgets.check_switch(key)
         return st.checkbox(label, default, bind="query-params", **options)
     if isinstance(default, int):
         check_address(current(), key, str.isdigit, "a whole number")
         return int(st.number_input(label, 0, None, default, 1, bind="query-params", **options))
     if isinstance(default, float):
-        check_address(current(), key, bound.is_number, "a number")
+        check_address(current(), key, query_widgets.is_number, "a number")
         return float(st.number_input(label, value=default, step=None, format="%g", bind="query-params", **options))
     return st.text_input(label, str(default), max_chars=300, **options)

@@ -14,14 +14,17 @@ import pandas as pd
 import streamlit as st
 
 from fishersft.errors import FisherSFTError
-from fishersft.reports.curves import found_page
-from fishersft.reports.finetune import finetune_page
-from fishersft.runs import curve_results, jobs, selections
-from fishersft.runs.again import command_of, python_of
-from fishersft.runs.finetuning import found as finetune_found
-from fishersft.runs.finetuning.run import RUN
-from fishersft.ui import bound, components, downloads, job_panel
-from fishersft.ui.components import one_line, visible, visible_text
+from fishersft.experiments import stored
+from fishersft.export.curves_report import found_page
+from fishersft.export.finetune_report import finetune_page
+from fishersft.export.reproduce_code import command_of, python_of
+from fishersft.finetune import run_list as finetune_found
+from fishersft.finetune.run import RUN
+from fishersft.pipeline import selections
+from fishersft.store import jobs
+from fishersft.text import visible, visible_text
+from fishersft.ui import components, downloads, job_panel, query_widgets
+from fishersft.ui.components import one_line
 from fishersft.ui.session import public
 
 MOST_ROWS = 500
@@ -36,7 +39,7 @@ def choose_section() -> str:
     opens = next((section for key, section in LISTED.items() if key in st.query_params), None)
     if opens and "show" not in st.session_state and st.query_params.get("show") not in SECTIONS:
         st.session_state["show"] = opens
-    return bound.segmented(
+    return query_widgets.segmented(
         "Show",
         list(SECTIONS),
         "show",
@@ -127,7 +130,7 @@ manifest, picks = load_selection({id!r})
 
 def curve_section() -> None:
     """Error curves: those that ship and those of the visitor's own."""
-    there = curve_results.found()
+    there = stored.found()
     rows = [
         {
             "result": one.id,
@@ -151,7 +154,7 @@ def curve_section() -> None:
     _to_curves(row, chosen.id)
     downloads.report(partial(found_page, chosen), f"curves-{chosen.id}", row)
     if not chosen.shipped:
-        _delete(row, chosen.id, "this result and its records", partial(curve_results.remove, chosen.id), "result")
+        _delete(row, chosen.id, "this result and its records", partial(stored.remove, chosen.id), "result")
 
 
 def finetune_section() -> None:
@@ -160,7 +163,7 @@ def finetune_section() -> None:
     rows = [
         {
             "finetuned": name,
-            "what": components.visible_text(one_line(finetune_found.told(run), 160)),
+            "what": visible_text(one_line(finetune_found.told(run), 160)),
             "done": len(run.cells) / max(1, len(run.about.get("cells", []))),
             "made": "shipped" if finetune_found.shipped(run) else f"{finetune_found.made(run):%Y-%m-%d %H:%M}",
         }

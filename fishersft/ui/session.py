@@ -17,10 +17,10 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from fishersft.corpus import classics
+from fishersft.corpus import builtin
 from fishersft.corpus.read import SPLITS
 from fishersft.errors import CorpusError, ModelError
-from fishersft.runs.store import Store
+from fishersft.store.artifacts import Store
 from fishersft.ui import ranges
 
 UPLOAD = re.compile(r"upload:[0-9a-f]{16}\.(txt|csv|tsv|jsonl|json|parquet)")
@@ -104,7 +104,7 @@ class Choice:
         """On a hosted demo only the embedded, the built-in and the uploaded may be opened."""
         if not public():
             return
-        if self.corpus not in ("demo", *classics.CLASSICS) and not UPLOAD.fullmatch(self.corpus):
+        if self.corpus not in ("demo", *builtin.CLASSICS) and not UPLOAD.fullmatch(self.corpus):
             raise CorpusError("This hosted demo opens no paths and no hub data sets; upload a file instead.")
         if self.model != "mini":
             raise ModelError("This hosted demo has one model, mini; install fishersft to use others.")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.runs.evidence import Evidence, Finding, purpose
+from fishersft.experiments.evidence import Evidence, Finding, purpose
 from fishersft.selectors import registry
 from fishersft.ui import cached, learn
 from fishersft.ui.components import escape_markdown, number

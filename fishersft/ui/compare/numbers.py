@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.curves.criteria import BETTER, CRITERIA, HIGHER
-from fishersft.curves.gain import Curve, band_curve
+from fishersft.design.gain_curve import Curve, band_curve
 from fishersft.plots import base as plots
 from fishersft.plots import compare as compare_plots
 from fishersft.plots.compare import Spread, spread_of
-from fishersft.runs.chance import drawn
-from fishersft.runs.comparison import OWN, Row
-from fishersft.runs.differences import number, span, standing
-from fishersft.ui import bound, cached, components, learn
+from fishersft.scoring.comparison import OWN, Row
+from fishersft.scoring.criteria import BETTER, CRITERIA, HIGHER
+from fishersft.scoring.random_baseline import drawn
+from fishersft.scoring.summaries import number, span, standing
+from fishersft.ui import cached, components, learn, query_widgets
 from fishersft.ui.compare import scored
 from fishersft.ui.compare.view import View
 from fishersft.ui.theme import dark
@@ -38,7 +38,7 @@ def gain_panel(view: View) -> None:
         at, f = cached.gain_of(rows.key, selector, view.seed if selector.random else 0, len(order), rows, order)
         along = np.cumsum(rows.tokens[order.positions])[at - 1] if tokens else at
         curves.append((selector.name, Curve(named.label, along, f, unit)))
-    log = bound.toggle("Log axes", "log", help="Shows the first picks, where selectors differ most.")
+    log = query_widgets.toggle("Log axes", "log", help="Shows the first picks, where selectors differ most.")
     first = view.selection(view.selectors[0])
     budget = int(first.tokens.sum()) if tokens else view.n
     st.plotly_chart(

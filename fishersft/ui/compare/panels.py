@@ -13,8 +13,8 @@ import streamlit as st
 from fishersft.plots import compare as compare_plots
 from fishersft.plots.compare import Named
 from fishersft.plots.sentence_map import MOST_POINTS, Points, Window, window_of
-from fishersft.runs.differences import describe
-from fishersft.ui import bound, cached, components, learn, maps
+from fishersft.scoring.summaries import describe
+from fishersft.ui import cached, components, learn, maps, query_widgets
 from fishersft.ui.compare import linked_maps
 from fishersft.ui.compare.view import View
 from fishersft.ui.session import Session
@@ -44,7 +44,7 @@ def contents() -> None:
 def maps_panel(view: View, session: Session) -> None:
     """The selections on maps with the same axes, that move together; a lasso on one lights the same records on all."""
     left, middle, right = st.columns([3, 2, 4], vertical_alignment="bottom")
-    how = bound.segmented(
+    how = query_widgets.segmented(
         "Maps", MAPS, "maps", place=left, help="One map a selector, side by side; or the first two selectors on one large map."
     )
     kind = maps.kind(view.pool, middle)
@@ -172,7 +172,7 @@ def records_panel(view: View, session: Session) -> None:
     kind = compare_plots.classes(one, two)
     anyone = np.any([r > 0 for r in view.ranks.values()], axis=0)
     keep = dict(zip(SETS, (anyone, kind == 3, kind == 1, kind == 2, lit), strict=True))
-    show = bound.segmented(
+    show = query_widgets.segmented(
         "Show",
         SETS,
         "rows",

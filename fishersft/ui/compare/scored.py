@@ -7,10 +7,10 @@ import time
 import numpy as np
 import streamlit as st
 
-from fishersft.curves.criteria import Scorer, Scores
-from fishersft.runs import read_off
-from fishersft.runs.chance import whole_pool
-from fishersft.runs.comparison import Comparison, compare, scorer_of
+from fishersft.scoring import interpolation
+from fishersft.scoring.comparison import Comparison, compare, scorer_of
+from fishersft.scoring.criteria import Scorer, Scores
+from fishersft.scoring.random_baseline import whole_pool
 from fishersft.selectors import Budget, Order, Pool, Selector, make_selector
 from fishersft.ui import cached
 
@@ -48,7 +48,7 @@ def _comparison(
     return compare(_pool, selectors, Budget(sentences=n), equal=equal, seed=seed, score_pool=_under)
 
 
-def draw_paths(pool: Pool, seed: int) -> tuple[read_off.Path, ...] | None:
+def draw_paths(pool: Pool, seed: int) -> tuple[interpolation.Path, ...] | None:
     """The random draws along themselves, if they are in the store."""
     own, about = scorer(pool), (pool.embeddings.key, _topics(pool), seed, cached.reach(pool))
     return _draw_paths(*about, own) if _are_kept(*about, own) else None
@@ -56,28 +56,30 @@ def draw_paths(pool: Pool, seed: int) -> tuple[read_off.Path, ...] | None:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _are_kept(key: str, topics: str, seed: int, picks: int, _scorer: Scorer) -> bool:
-    return read_off.are_kept(_scorer, seed, picks=picks)
+    return interpolation.are_kept(_scorer, seed, picks=picks)
 
 
-def score_draws(pool: Pool, seed: int, on_progress: read_off.Tell) -> tuple[read_off.Path, ...]:
+def score_draws(pool: Pool, seed: int, on_progress: interpolation.Tell) -> tuple[interpolation.Path, ...]:
     """The random draws along themselves, scored now and kept in the store."""
-    paths = read_off.draw_paths(scorer(pool), seed, picks=cached.reach(pool), on_progress=on_progress)
+    paths = interpolation.draw_paths(scorer(pool), seed, picks=cached.reach(pool), on_progress=on_progress)
     _are_kept.clear()  # afterwards: another visitor may have asked meanwhile
     return paths
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _draw_paths(key: str, topics: str, seed: int, picks: int, _scorer: Scorer) -> tuple[read_off.Path, ...]:
-    return read_off.draw_paths(_scorer, seed, picks=picks)
+def _draw_paths(key: str, topics: str, seed: int, picks: int, _scorer: Scorer) -> tuple[interpolation.Path, ...]:
+    return interpolation.draw_paths(_scorer, seed, picks=picks)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Scoring the picks at 40 budgets, once …")
-def _pick_path(key: str, topics: str, selector: Selector, seed: int, picks: int, _scorer: Scorer, _order: Order) -> read_off.Path:
-    return read_off.pick_path(_scorer, selector, seed, _order)
+def _pick_path(
+    key: str, topics: str, selector: Selector, seed: int, picks: int, _scorer: Scorer, _order: Order
+) -> interpolation.Path:
+    return interpolation.pick_path(_scorer, selector, seed, _order)
 
 
 def read_between(
-    pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int, draws: tuple[read_off.Path, ...]
+    pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int, draws: tuple[interpolation.Path, ...]
 ) -> Comparison:
     """`comparison` at any budget, at once: read off between the budgets that were scored."""
     given = []
@@ -87,7 +89,7 @@ def read_between(
         path = _pick_path(pool.embeddings.key, _topics(pool), selector, own, len(known), scorer(pool), known)
         given.append((selector, known, path))
     best = cached.order(pool, make_selector("token_od"), 0)
-    return read_off.read_off(
+    return interpolation.read_off(
         pool,
         given,
         n,

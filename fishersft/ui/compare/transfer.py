@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from fishersft.pipeline import stages
 from fishersft.plots.compare import Named
-from fishersft.runs import pipeline
-from fishersft.runs.comparison import Comparison
-from fishersft.runs.differences import describe, number, short, span
+from fishersft.scoring.comparison import Comparison
+from fishersft.scoring.summaries import describe, number, short, span
 from fishersft.selectors import Budget, Pool
 from fishersft.ui import cached, components
 from fishersft.ui.compare import scored
@@ -74,7 +74,7 @@ def _found(view: View, under: Pool) -> Comparison | None:
     missing = [
         s
         for s in view.selectors
-        if pipeline.stored_order(under, s, Budget(sentences=min(len(first), len(under))), view.seed if s.random else 0) is None
+        if stages.stored_order(under, s, Budget(sentences=min(len(first), len(under))), view.seed if s.random else 0) is None
     ]
     times = [compare_view.expected(under, s) for s in missing]
     about = sum(t or 0 for t in times)

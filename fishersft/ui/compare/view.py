@@ -11,11 +11,11 @@ import streamlit as st
 
 from fishersft.corpus.records import Corpus
 from fishersft.plots.compare import Named
-from fishersft.runs.chance import chance, is_kept
-from fishersft.runs.comparison import LEAST_DRAWS, Comparison
-from fishersft.runs.read_off import POINTS, Path
+from fishersft.scoring.comparison import LEAST_DRAWS, Comparison
+from fishersft.scoring.interpolation import POINTS, Path
+from fishersft.scoring.random_baseline import chance, is_kept
 from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
-from fishersft.ui import bound, cached, components, learn
+from fishersft.ui import cached, components, learn, query_widgets
 from fishersft.ui.compare import scored
 from fishersft.ui.parameters import parameters
 from fishersft.ui.session import Choice, Session, write_value
@@ -74,7 +74,7 @@ class View:
 
 def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
     """Which selectors, what they get equally much of, and the seed; fewer than two selectors mean that none can be compared."""
-    offered = bound.offered()
+    offered = query_widgets.offered()
     if "compare-selectors" not in st.session_state:
         st.session_state["compare-selectors"] = _from_address(session, offered)
     left, middle, right = st.columns([6, 3, 2], vertical_alignment="bottom")
@@ -88,7 +88,7 @@ def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
         help="The rules to compare. The budget counts the first one's sentences, and the first two are those that the maps and "
         "the table tell apart. What each is for stands at the foot of the page.",
     )
-    equal = bound.segmented(
+    equal = query_widgets.segmented(
         "Equal",
         UNITS,
         "equal",
@@ -100,7 +100,7 @@ def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
         ),
     )
     chosen = [find_selector(name) for name in names]
-    seed = bound.seed(right, "Of the 20 random draws, and of selectors that draw.")
+    seed = query_widgets.seed(right, "Of the 20 random draws, and of selectors that draw.")
     with_fields = [kind for kind in chosen if fields(kind)]
     given = {}
     if with_fields:
@@ -172,7 +172,7 @@ def budget_slider(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> int
     usual = max(1, min(120, most, len(pool) // 8))
     note = "" if most == len(pool) else f" The first {most:,} picks of {len(pool):,} are computed."
     said = "How many sentences the first selector takes; the others get as many, or as many tokens." + note
-    return bound.slide(f"Budget: sentences of {selectors[0].label}", 1, most, usual, "budget", said)
+    return query_widgets.slide(f"Budget: sentences of {selectors[0].label}", 1, most, usual, "budget", said)
 
 
 def compared(pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int) -> Comparison:

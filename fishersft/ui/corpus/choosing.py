@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from fishersft.corpus import classics
+from fishersft.corpus import builtin
 from fishersft.corpus.read import FORMATS
 from fishersft.corpus.records import Corpus
 from fishersft.errors import ColumnError, FisherSFTError
-from fishersft.runs.store import Store
-from fishersft.ui import cached, components, frame
+from fishersft.store.artifacts import Store
+from fishersft.ui import cached, components, page
 from fishersft.ui.corpus.uploads import check_upload
 from fishersft.ui.session import Session, choose, public
 
@@ -20,7 +20,7 @@ HIDDEN_IN_PUBLIC = ("Path", "Hub")
 def choose_corpus(session: Session) -> None:
     """Demo, a file of the visitor's, a classic, a path, or the hub."""
     now = session.choice.corpus
-    kind = {"demo": "Demo", **dict.fromkeys(classics.CLASSICS, "Classics")}.get(
+    kind = {"demo": "Demo", **dict.fromkeys(builtin.CLASSICS, "Classics")}.get(
         now, "Upload" if now.startswith("upload:") else "Hub" if now.startswith("hf:") else "Path"
     )
     options = [s for s in SOURCES if not (public() and s in HIDDEN_IN_PUBLIC)]
@@ -39,7 +39,7 @@ def choose_corpus(session: Session) -> None:
     elif source == "Upload":
         _upload()
     elif source == "Classics":
-        titles = {name: c.title for name, c in classics.CLASSICS.items()}
+        titles = {name: c.title for name, c in builtin.CLASSICS.items()}
         name = st.selectbox(
             "Classic",
             list(titles),
@@ -159,10 +159,10 @@ def read(session: Session) -> Corpus | None:
         return cached.corpus(session.choice)
     except ColumnError as error:
         components.problem("No column is known to hold the text. Choose it below and read again.")
-        st.caption(components.escape_markdown(frame.told(session.choice, error)))
+        st.caption(components.escape_markdown(page.told(session.choice, error)))
         reading_options(session, error.columns, wanted=True)
     except FisherSFTError as error:
-        components.problem(frame.told(session.choice, error))
-        frame.way_back(elsewhere=False)
+        components.problem(page.told(session.choice, error))
+        page.way_back(elsewhere=False)
         reading_options(session, [], wanted="skip-bad" in str(error))
     return None

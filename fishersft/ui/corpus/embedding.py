@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from fishersft.lm.embed import Plan
-from fishersft.runs import pipeline
+from fishersft.pipeline import stages
 from fishersft.ui import cached, components
 from fishersft.ui.session import Choice, Session
 
@@ -41,7 +41,7 @@ def compute(choice: Choice, layout: Plan) -> bool:
         return False
     bar = st.progress(0.0, "Embedding …")
     st.button("Stop", icon=":material/stop:", help="What is done is kept.")
-    pipeline.embed(cached.corpus(choice), cached.model(choice), on_progress=_reporter(bar))
+    stages.embed(cached.corpus(choice), cached.model(choice), on_progress=_reporter(bar))
     return True
 
 

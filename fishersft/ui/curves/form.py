@@ -11,16 +11,17 @@ from typing import Any
 import streamlit as st
 
 from fishersft.commands.curves import FEATURES
-from fishersft.curves.experiment import SELECTORS, Experiment, default_budgets
-from fishersft.curves.plan import Plan, plan_of, renamed, whole_numbers
-from fishersft.curves.sweep import BUDGET, VALUES, Sweep
-from fishersft.curves.synthetic import Synthetic
-from fishersft.curves.teacher import DIMENSION
-from fishersft.curves.teacher import SENTENCES as MOST
-from fishersft.curves.timing import BOX, BUDGETS
 from fishersft.errors import BudgetError, FisherSFTError
-from fishersft.runs import curve_results, jobs
+from fishersft.experiments import stored
+from fishersft.experiments.experiment import SELECTORS, Experiment, default_budgets
+from fishersft.experiments.plan import Plan, plan_of, renamed, whole_numbers
+from fishersft.experiments.sweep import BUDGET, VALUES, Sweep
+from fishersft.experiments.synthetic import Synthetic
+from fishersft.experiments.teacher import DIMENSION
+from fishersft.experiments.teacher import SENTENCES as MOST
+from fishersft.experiments.timing import BOX, BUDGETS
 from fishersft.selectors import find_selector, registry
+from fishersft.store import jobs
 from fishersft.ui import cached, components, job_panel, learn
 from fishersft.ui.curves.panels import looking
 from fishersft.ui.session import Session, public
@@ -69,7 +70,7 @@ def run_panel(kind: str, visitor: Session, *, empty: bool) -> None:
 
 
 def _offer(kind: str, plan: Plan, inputs: tuple[str, ...]) -> None:
-    folder = curve_results.folder_for(plan.arguments, inputs)
+    folder = stored.folder_for(plan.arguments, inputs)
     arguments = [*plan.arguments, "--out", str(folder)]
     cores = f"{_cores()} {'core' if _cores() == 1 else 'cores'} of this machine"
     if plan.records:
@@ -85,7 +86,7 @@ def _offer(kind: str, plan: Plan, inputs: tuple[str, ...]) -> None:
         st.info("This very run is going on; it is shown above.", icon=":material/play_circle:")
         looking().job[kind] = already.id
         return
-    if curve_results.complete(folder):
+    if stored.complete(folder):
         st.info("This was run before, to its end.", icon=":material/check_circle:")
         if st.button("Show its result", key=f"show-{kind}"):
             looking().result[kind] = folder.name

@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft.curves.result import Result, label_of
-from fishersft.curves.standing import USUAL
-from fishersft.curves.timing import read_timing
 from fishersft.errors import StoreError
-from fishersft.runs import curve_results
-from fishersft.runs.curve_results import Found
-from fishersft.ui import bound, components, learn
+from fishersft.experiments import stored
+from fishersft.experiments.result import Result, label_of
+from fishersft.experiments.stored import Found
+from fishersft.experiments.summaries import USUAL
+from fishersft.experiments.timing import read_timing
+from fishersft.ui import components, learn, query_widgets
 from fishersft.ui.curves import parts
 from fishersft.ui.curves.parts import How
 from fishersft.ui.session import Session, current, write_value
@@ -27,11 +27,11 @@ SHOWN = {"max error": "maximum", "mean error": "mean", "G-criterion": "worst_lev
 EQUAL = ("tokens", "sentences")
 SWITCH = ("true", "false")
 TAKEN: dict[str, tuple[Callable[[str], bool], str]] = {  # by controls that are not always drawn
-    "equal": (EQUAL.__contains__, bound.listed(EQUAL)),
-    "measure": (SHOWN.__contains__, bound.listed(SHOWN)),
+    "equal": (EQUAL.__contains__, query_widgets.listed(EQUAL)),
+    "measure": (SHOWN.__contains__, query_widgets.listed(SHOWN)),
     "n": (str.isdigit, "a whole number"),
-    "guides": (lambda value: value.lower() in SWITCH, bound.listed(SWITCH)),
-    "picture": (components.PICTURES.__contains__, bound.listed(components.PICTURES)),
+    "guides": (lambda value: value.lower() in SWITCH, query_widgets.listed(SWITCH)),
+    "picture": (components.PICTURES.__contains__, query_widgets.listed(components.PICTURES)),
 }
 WHY = {
     "imbalanced": "A few clusters hold most sentences; covering the rare directions lowers the largest error.",
@@ -60,14 +60,14 @@ def choose_experiment(session: Session) -> str:
     if asked and st.session_state.get("curves_asked") != asked:
         st.session_state["curves_asked"] = asked
         try:
-            kind = curve_results.find(asked).kind
+            kind = stored.find(asked).kind
             looking().result[kind] = asked
             st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
         except StoreError as error:
             st.warning(components.escape_markdown(str(error)), icon=":material/link_off:")
     if looking().experiment and "experiment" not in st.query_params and "experiment" not in st.session_state:
         st.session_state["experiment"] = looking().experiment  # back from another page
-    chosen = bound.segmented(
+    chosen = query_widgets.segmented(
         "Experiment",
         [TWO_WORLDS, *KINDS],
         "experiment",
@@ -95,7 +95,7 @@ def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
     selectors, against_n = result.selectors, not result.is_sweep
     equal = "tokens"
     if worlds:
-        equal = bound.segmented(
+        equal = query_widgets.segmented(
             "At equal",
             EQUAL,
             "equal",
@@ -105,7 +105,7 @@ def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
                 "equal tokens",
             ),
         )
-    shown = bound.segmented(
+    shown = query_widgets.segmented(
         "Shown",
         list(SHOWN),
         "measure",
@@ -123,7 +123,7 @@ def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
         "Thin lines beside errors: how TokenOD's error would fall from its first point on with the power -1/2 of theory and with "
         "the -0.3 that the paper saw, and the shape of the theorem's bound, its constant fitted."
     )
-    guides = against_n and bound.toggle("Guides", "guides", True, place=row, help=slopes)
+    guides = against_n and query_widgets.toggle("Guides", "guides", True, place=row, help=slopes)
     components.pictures(row)
     names = st.pills(
         "Selectors",
@@ -145,7 +145,7 @@ def _budget(there: list[int], row: Any) -> int:
     if asked not in there and "n" in st.session_state:
         st.session_state["n"] = near
     return int(
-        bound.select(
+        query_widgets.select(
             "Put into words at n",
             there,
             "n",
@@ -159,8 +159,8 @@ def _budget(there: list[int], row: Any) -> int:
 
 def two_worlds() -> None:
     """The shipped pair: what coverage is worth, and what only length is."""
-    how, equal, n = controls(parts.opened(curve_results.find("imbalanced-tokens")), worlds=True)
-    found = [curve_results.find(f"{world}-{equal}") for world in WORLDS]
+    how, equal, n = controls(parts.opened(stored.find("imbalanced-tokens")), worlds=True)
+    found = [stored.find(f"{world}-{equal}") for world in WORLDS]
     results = [parts.opened(one) for one in found]
     figures = parts.figures(results, how)
     for k, (column, (world, heading)) in enumerate(zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True)):
@@ -184,7 +184,7 @@ def two_worlds() -> None:
 
 def choose_result(kind: str) -> Found | None:
     """A shipped or an earlier result of this kind; None where there is none yet."""
-    there = {found.id: found for found in curve_results.found() if found.kind == kind}
+    there = {found.id: found for found in stored.found() if found.kind == kind}
     if not there:
         return None
     key, wanted = f"result-{kind}", looking().result.get(kind)
@@ -215,7 +215,7 @@ def _last(there: list[Found]) -> str:
         if found.shipped:
             continue
         try:
-            _ = found.kind == curve_results.TIMING or parts.opened(found)
+            _ = found.kind == stored.TIMING or parts.opened(found)
         except StoreError:
             continue
         return found.id
@@ -225,7 +225,7 @@ def _last(there: list[Found]) -> str:
 def _label(found: Found) -> str:
     s = found.settings
     origin = "shipped" if found.shipped else f"{pd.Timestamp(found.changed, unit='s'):%Y-%m-%d %H:%M} UTC, {found.id}"
-    if found.kind == curve_results.TIMING:
+    if found.kind == stored.TIMING:
         return f"{s['sentences']:,} sentences, d = {s['dimension']} ({origin})"
     w, fixed = s["world"], ""
     if "sweep" not in s:
@@ -235,7 +235,7 @@ def _label(found: Found) -> str:
 
 def show(found: Found) -> None:
     """One result, whatever its kind."""
-    if found.kind == curve_results.TIMING:
+    if found.kind == stored.TIMING:
         _left_out("picture")
         row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
         how = How("maximum", parts.log_switch(row), False, ())

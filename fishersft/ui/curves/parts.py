@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft.curves.code import python_of
-from fishersft.curves.fits import Fits, fits_of
-from fishersft.curves.result import MEASURES, Result, command_of, label_of, read_result
-from fishersft.curves.standing import (
+from fishersft.experiments.code import python_of
+from fishersft.experiments.fits import Fits, fits_of
+from fishersft.experiments.result import MEASURES, Result, command_of, label_of, read_result
+from fishersft.experiments.stored import Found
+from fishersft.experiments.summaries import (
     HIGHER,
     alike_sentence,
     constant_sentence,
@@ -26,11 +27,10 @@ from fishersft.curves.standing import (
     with_interval,
     worth_sentences,
 )
-from fishersft.curves.timing import TIMING_FILE, Timing
+from fishersft.experiments.timing import TIMING_FILE, Timing
+from fishersft.export.curves_report import curves_page, timing_page
 from fishersft.plots import curves as curve_plots
-from fishersft.reports.curves import curves_page, timing_page
-from fishersft.runs.curve_results import Found
-from fishersft.ui import bound, components
+from fishersft.ui import components, query_widgets
 from fishersft.ui.theme import dark
 
 BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
@@ -54,7 +54,7 @@ class How:
 
 def log_switch(row: Any = None) -> bool:
     """Log axes, of every chart of the page."""
-    return bound.toggle("Log axes", "logarithmic", True, place=row or st, help="Straight lines are power laws there.")
+    return query_widgets.toggle("Log axes", "logarithmic", True, place=row or st, help="Straight lines are power laws there.")
 
 
 def figures(results: Sequence[Result], how: How, height: int = 460) -> list[Any]:

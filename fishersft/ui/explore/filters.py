@@ -7,7 +7,8 @@ import hashlib
 import numpy as np
 import streamlit as st
 
-from fishersft.ui import bound, components, maps
+from fishersft.text import visible_text
+from fishersft.ui import components, maps, query_widgets
 from fishersft.ui.explore.view import View
 from fishersft.ui.session import Session, write_value
 
@@ -17,7 +18,7 @@ MOST_COLUMNS = 3
 
 def choose_view() -> str:
     """The map, or the player, where a phone begins."""
-    return bound.segmented(
+    return query_widgets.segmented(
         "Show",
         SHOWN,
         "view",
@@ -50,7 +51,7 @@ def map_controls(view: View, session: Session, playing: bool = False) -> tuple[s
         kept = _filters(view, session)
     colour = "selection"
     if not playing:
-        colour = bound.select(
+        colour = query_widgets.select(
             "Colour by",
             options,
             "colour",
@@ -84,7 +85,7 @@ def _filters(view: View, session: Session) -> np.ndarray | None:
                 components.escape_markdown(components.one_line(column, 24)),
                 offered[column],
                 key=f"filter {column}",
-                format_func=lambda v: components.visible_text(components.one_line(v, 60)),
+                format_func=lambda v: visible_text(components.one_line(v, 60)),
                 placeholder="any",
                 help="Only records with one of these values.",
             )

@@ -9,12 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from fishersft.errors import FisherSFTError
-from fishersft.runs import selections
+from fishersft.pipeline import selections
 from fishersft.selectors import Pool, Selection
 from fishersft.ui import cached, ranges
 from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.explore.view import View
-from fishersft.ui.frame import Opened
+from fishersft.ui.page import Opened
 from fishersft.ui.session import Session, public
 
 LONGEST_NAME = 60

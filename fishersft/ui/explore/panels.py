@@ -8,13 +8,14 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from fishersft import explain
-from fishersft.curves.gain import Curve, band_curve, draw_orders, within_tokens
 from fishersft.design.certificate import share_of_optimum
+from fishersft.design.gain_curve import Curve, band_curve, draw_orders, within_tokens
 from fishersft.plots import base as plots
 from fishersft.plots import sentence_map
+from fishersft.scoring import why
 from fishersft.selectors import make_selector
-from fishersft.ui import bound, cached, components, learn
+from fishersft.ui import cached, components, learn
+from fishersft.ui import query_widgets as bound
 from fishersft.ui.components import number, spread, tile
 from fishersft.ui.explore.sets import Held
 from fishersft.ui.explore.view import View
@@ -27,7 +28,7 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
     position = view.position_of(session.record)
     nearest = None
     if position is not None:
-        nearest = explain.nearest_of(view.pool.embeddings.means, position, view.order.positions[: view.n])[0]
+        nearest = why.nearest_of(view.pool.embeddings.means, position, view.order.positions[: view.n])[0]
     xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
     values = None
     if colour == "tokens":

@@ -13,7 +13,8 @@ import numpy as np
 import streamlit as st
 
 from fishersft.plots.playback import Played, packed
-from fishersft.ui import bound, cached, components
+from fishersft.text import visible_text
+from fishersft.ui import cached, query_widgets
 from fishersft.ui.explore.view import View
 from fishersft.ui.session import Session
 from fishersft.ui.theme import dark
@@ -36,7 +37,7 @@ def player_panel(view: View, session: Session, kind: str, matched: np.ndarray | 
     positions = view.order.positions[: view.n]
     walk = cached.walk(view.pool, view.selector, view.seed, view.order, view.n, (first - 1, second - 1))
     chance = view.band.at(np.arange(1, view.n + 1)).mean(0)
-    texts = [components.visible_text(view.corpus.texts[r], TEXT) for r in view.pool.index[positions]]
+    texts = [visible_text(view.corpus.texts[r], TEXT) for r in view.pool.index[positions]]
     xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
     played = Played(
         xy, positions, view.pool.index, view.pool.tokens, walk, chance, texts, (first, second), view.lit(session.lasso, matched)
@@ -74,7 +75,7 @@ def _directions(view: View) -> tuple[int, int]:
     if most == 1:
         return 1, 1
     row = st.container(horizontal=True, vertical_alignment="bottom")
-    first = bound.select(
+    first = query_widgets.select(
         "Ellipse: across",
         numbers,
         "across",
@@ -83,7 +84,7 @@ def _directions(view: View) -> tuple[int, int]:
         width=140,
         help="Principal directions of the pool's token rows; 1 is the one along which they are longest together.",
     )
-    second = bound.select(
+    second = query_widgets.select(
         "up",
         numbers,
         "up",

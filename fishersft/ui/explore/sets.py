@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.runs import selections
+from fishersft.pipeline import selections
 from fishersft.selectors import Budget, Pool, Selection
 from fishersft.ui import cached, components
 from fishersft.ui import downloads as files

@@ -10,11 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
-from fishersft.curves.gain import within_tokens
-from fishersft.runs.pictures import Band
+from fishersft.design.gain_curve import within_tokens
+from fishersft.scoring.precomputed import Band
 from fishersft.selectors import Budget, Order, Pool, Selector, find_selector, make_selector
-from fishersft.ui import bound, cached, components, learn
-from fishersft.ui.frame import Opened
+from fishersft.ui import cached, components, learn, query_widgets
+from fishersft.ui.page import Opened
 from fishersft.ui.parameters import parameters
 from fishersft.ui.session import Choice, Session, check_address
 
@@ -111,7 +111,7 @@ class View:
 
 def control_bar(session: Session) -> tuple[Selector, int, str]:
     """Selector, seed and unit."""
-    names = bound.offered()
+    names = query_widgets.offered()
     labels = {find_selector(name).label: name for name in names}
     check_address(session, "selector", lambda v: v in names or v in labels, ", ".join(names))
     if (asked := st.query_params.get("selector")) in names:
@@ -128,7 +128,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
     )
     with form:
         selector = make_selector(str(name), parameters(find_selector(str(name))))
-    unit = bound.segmented(
+    unit = query_widgets.segmented(
         "Budget in",
         UNITS,
         "unit",
@@ -139,7 +139,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
             "equal tokens",
         ),
     )
-    seed = bound.seed(
+    seed = query_widgets.seed(
         right, "For selectors that draw at random; the same seed gives the same picks.", disabled=not selector.random
     )
     return selector, seed if selector.random else 0, unit
@@ -171,10 +171,10 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
     note = "" if most == N else f" The first {most:,} picks of {N:,} are computed."
     if unit == "sentences":
         said = "How many sentences to select." + note
-        return Budget(sentences=bound.slide("Budget: sentences", 1, most, usual, "sentences", said))
+        return Budget(sentences=query_widgets.slide("Budget: sentences", 1, most, usual, "sentences", said))
     if unit == "percent":
         top = max(1.0, round(100 * most / N, 1))
-        check_address(session, "percent", lambda v: bound.is_number(v) and 0 < float(v) <= top, f"up to {top:g}")
+        check_address(session, "percent", lambda v: query_widgets.is_number(v) and 0 < float(v) <= top, f"up to {top:g}")
         share = st.slider(
             "Budget: percent of the pool",
             0.1,
@@ -190,4 +190,4 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
     least, total = int(tokens[0]), int(tokens.sum())
     said = "The longest prefix of the picks with at most so many trained tokens." + note
     start = max(least, int(tokens[:usual].sum()))
-    return Budget(tokens=bound.slide("Budget: trained tokens", least, total, start, "tokens", said))
+    return Budget(tokens=query_widgets.slide("Budget: trained tokens", least, total, start, "tokens", said))

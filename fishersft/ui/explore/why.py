@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from fishersft import explain
+from fishersft.scoring import why
+from fishersft.text import visible, visible_text
 from fishersft.ui import cached, components, learn
 from fishersft.ui.components import number, tile
 from fishersft.ui.explore import what_if, why_more
@@ -39,7 +40,7 @@ def why_panel(view: View, session: Session) -> None:
         reason = "is held out or has no trained token, so no selector sees it" if there else "is not in this corpus"
         st.warning(f"Record {session.record:,} {reason}.", icon=":material/visibility_off:")
         return
-    found = explain.why(view.pool.embeddings, view.order.positions, view.n, position)
+    found = why.why(view.pool.embeddings, view.order.positions, view.n, position)
     label = view.selector.label
     what_if.pin_buttons(view, session, session.record)
     if found.picked:
@@ -72,7 +73,7 @@ def why_panel(view: View, session: Session) -> None:
             f"**Nearest selected sentence**: record {record:,}, pick {int(view.rank[found.nearest]):,} "
             f"(cosine {found.similarity:.2f} of centred means)"
         )
-        st.text(components.visible_text(view.corpus.texts[record], 600))
+        st.text(visible_text(view.corpus.texts[record], 600))
     why_more.more(view, session, position, found)
 
 
@@ -100,5 +101,5 @@ def _strongest(texts: Any, trained: np.ndarray, gains: np.ndarray) -> None:
     """The heat-map's message in words, for those who do not see colours or cannot hover."""
     names = [t for t, is_trained in zip(texts, trained, strict=True) if is_trained]
     top = np.argsort(-gains, kind="stable")[:5]
-    listed = ", ".join(f"“{components.visible(names[i])}” {number(float(gains[i]))}" for i in top)
+    listed = ", ".join(f"“{visible(names[i])}” {number(float(gains[i]))}" for i in top)
     st.caption(components.escape_markdown(f"Largest: {listed} nats. All {len(names):,} tokens together give the gain exactly."))

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft import explain
-from fishersft.curves.gain import Curve, grid
+from fishersft.design.gain_curve import Curve, grid
 from fishersft.errors import FisherSFTError
 from fishersft.plots import base as plots
+from fishersft.scoring import why
 from fishersft.selectors import Selector, make_selector, registry
+from fishersft.text import visible, visible_text
 from fishersft.ui import cached, components, learn
 from fishersft.ui.compare import view as compare_view
-from fishersft.ui.components import escape_markdown, number, tile, visible
+from fishersft.ui.components import escape_markdown, number, tile
 from fishersft.ui.explore.view import View
 from fishersft.ui.session import Session, public
 from fishersft.ui.theme import dark
@@ -41,7 +42,7 @@ def perplexity_tile(view: View, position: int) -> None:
     )
 
 
-def more(view: View, session: Session, position: int, found: explain.Why) -> None:
+def more(view: View, session: Session, position: int, found: why.Why) -> None:
     """One further view of the record at a time, so that only what is looked at is computed."""
     names = {
         "direction": "Direction added",
@@ -64,7 +65,7 @@ def _pins(view: View) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return view.pool.pinned, view.pool.excluded
 
 
-def _direction(view: View, position: int, found: explain.Why) -> None:
+def _direction(view: View, position: int, found: why.Why) -> None:
     """In words: how much of the gain is one direction, which tokens carry it, who else lies along it."""
     key = view.pool.embeddings.key
     added = cached.direction(key, view.selector, view.seed, _pins(view), found.before, position, view.pool, view.order)
@@ -99,10 +100,10 @@ def _direction(view: View, position: int, found: explain.Why) -> None:
         pick = f", pick {int(view.rank[p]):,}" if view.rank[p] else ""
         ratio = number(float(added.along[p] / max(added.along[position], 1e-12)))
         st.caption(f"Record {int(view.pool.index[p]):,}{pick}: {ratio} times as much as this one")
-        st.text(components.visible_text(view.corpus.texts[int(view.pool.index[p])], 160))
+        st.text(visible_text(view.corpus.texts[int(view.pool.index[p])], 160))
 
 
-def _budgets(view: View, session: Session, position: int, found: explain.Why) -> None:
+def _budgets(view: View, session: Session, position: int, found: why.Why) -> None:
     """What the record would gain after any number of picks: a curve, and the heat-map at a chosen one."""
     top = len(view.order)
     at = tuple(int(k) for k in np.unique(np.concatenate([[0], grid(top, POINTS) if top > POINTS else np.arange(1, top + 1)])))
@@ -127,7 +128,7 @@ def _budgets(view: View, session: Session, position: int, found: explain.Why) ->
         key=f"weigh-{session.record}-{top}",
         help="Gains shrink as the design grows.",
     )
-    there = explain.why(view.pool.embeddings, view.order.positions, view.n, position, before=k)
+    there = why.why(view.pool.embeddings, view.order.positions, view.n, position, before=k)
     st.markdown(f"After {k:,} picks it gains **{number(there.gain)} nats** ({number(found.gain)} above, after {found.before:,}).")
     found_in = cached.folder(view.choice)
     texts, trained = cached.pieces(view.corpus.fingerprint, found_in.fingerprint, int(session.record or 0), view.corpus, found_in)
@@ -177,7 +178,7 @@ def _wait(view: View, waiting: list[tuple[Selector, float | None]]) -> None:
 def _neighbours(view: View, session: Session, position: int) -> None:
     """The most similar records of the whole pool; a row opens one."""
     means = view.pool.embeddings.means
-    near, cosines = explain.neighbours_of(means, position, np.arange(len(view.pool)), NEIGHBOURS)
+    near, cosines = why.neighbours_of(means, position, np.arange(len(view.pool)), NEIGHBOURS)
     records = view.pool.index[near]
     table = pd.DataFrame(
         {

@@ -14,16 +14,16 @@ from fishersft.commands.finetune import SAMPLING, TRAINING, plan_of
 from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
+from fishersft.finetune import run_list as finetune_found
+from fishersft.finetune.cost import Cost, Speed, cost_of
+from fishersft.finetune.plan import Plan
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import BATCH, Sampling
 from fishersft.lm.model import CausalLM, load_tokenizer
 from fishersft.lm.training import Training
-from fishersft.runs import jobs
-from fishersft.runs.finetuning import found as finetune_found
-from fishersft.runs.finetuning.cost import Cost, Speed, cost_of
-from fishersft.runs.finetuning.plan import Plan
 from fishersft.selectors import find_selector, registry
+from fishersft.store import jobs
 from fishersft.ui import cached, components, job_panel
 from fishersft.ui.generations.visit import FINETUNE, RESULTS, visit, watched
 from fishersft.ui.session import Session, public

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from fishersft.finetune import run_list as finetune_found
+from fishersft.finetune.learning_rate import edge
+from fishersft.finetune.results import BASELINE, Line, written
+from fishersft.finetune.run import BASE, LOSSES, RATE, WORK
 from fishersft.plots import generations as generation_plots
-from fishersft.runs.finetuning import found as finetune_found
-from fishersft.runs.finetuning.learning_rate import edge
-from fishersft.runs.finetuning.result import BASELINE, Line, written
-from fishersft.runs.finetuning.run import BASE, LOSSES, RATE, WORK
-from fishersft.ui import bound, components, learn
+from fishersft.text import visible
+from fishersft.ui import components, learn, query_widgets
 from fishersft.ui.generations.opened import Opened
 from fishersft.ui.generations.visit import FINETUNE, watched
 from fishersft.ui.job_panel import EVERY
@@ -85,7 +86,7 @@ def _unsound(of: Opened) -> None:
 def _controls(of: Opened) -> How:
     row = st.container(horizontal=True, vertical_alignment="bottom", key="held-out-controls")
     there = [name for name, measure in MEASURES.items() if measure in of.lines[0].values]
-    measure = bound.segmented(
+    measure = query_widgets.segmented(
         "Measure",
         there,
         "held_out",
@@ -98,7 +99,7 @@ def _controls(of: Opened) -> How:
             "coverage",
         ),
     )
-    shown = bound.segmented(
+    shown = query_widgets.segmented(
         "Shown",
         list(generation_plots.MINUS),
         "minus",
@@ -107,7 +108,7 @@ def _controls(of: Opened) -> How:
         help="Differences are paired: the same texts, seed by seed, so what every model finds hard cancels and the band is "
         "narrower. Below 0 is better.",
     )
-    against = bound.segmented(
+    against = query_widgets.segmented(
         "Against",
         AGAINST,
         "against",
@@ -185,7 +186,7 @@ def _table(of: Opened, how: How) -> None:
     heads = {measure: name for name, measure in MEASURES.items()}
     rows = []
     for line in of.lines:
-        row: dict[str, Any] = {"selection": components.visible(line.label), "verdict": WORSE if line.worse else ""}
+        row: dict[str, Any] = {"selection": visible(line.label), "verdict": WORSE if line.worse else ""}
         row |= {"n": line.budget, "seeds": len(line.seeds) or None}
         row |= {"sentences": round(line.sentences), "tokens": round(line.tokens)}
         row |= {heads[m]: written(e) for m, e in line.values.items()}

@@ -15,10 +15,12 @@ from typing import Any
 import streamlit as st
 
 from fishersft.errors import FisherSFTError, JudgeError
+from fishersft.judge import judging
 from fishersft.judge.base import Judge
 from fishersft.judge.llm import LLMJudge, Prices, is_here
 from fishersft.lm.chat import OPENAI, needs_key
-from fishersft.runs import jobs, judging
+from fishersft.store import jobs
+from fishersft.text import visible
 from fishersft.ui import components
 from fishersft.ui.generations.opened import Opened, sound
 from fishersft.ui.generations.visit import JUDGE, visit
@@ -95,7 +97,7 @@ def _form(of: Opened, kind: str) -> Asked:
         [EVERYONE, *there],
         key="judge-against",
         help="Each selector against each other, or one against all.",
-        format_func=lambda x: x if x == EVERYONE else f"all against {components.visible(of.labels.get(str(x), str(x)))}",
+        format_func=lambda x: x if x == EVERYONE else f"all against {visible(of.labels.get(str(x), str(x)))}",
     )
     values["prompts"] = b.number_input(
         "Prompts", 0, len(of.run.prompts), 0, key="judge-prompts", help="The first so many; 0: all."

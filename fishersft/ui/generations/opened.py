@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import streamlit as st
 
 from fishersft.errors import JudgeError, StoreError
+from fishersft.finetune import run_list as finetune_found
+from fishersft.finetune.results import FineTuneResult, Line
+from fishersft.finetune.run import ALL, BASE, Cell, FineTuneRun
+from fishersft.judge import judging, verdicts, votes
+from fishersft.judge.counted_verdicts import begun
+from fishersft.judge.judging import Comparison
 from fishersft.judge.report import Report
-from fishersft.runs import judging, verdicts, votes
-from fishersft.runs.begun import begun
-from fishersft.runs.finetuning import found as finetune_found
-from fishersft.runs.finetuning.result import FineTuneResult, Line
-from fishersft.runs.finetuning.run import ALL, BASE, Cell, FineTuneRun
-from fishersft.runs.judging import Comparison
-from fishersft.runs.store import Store
+from fishersft.store.artifacts import Store
 
 Stamp = tuple[tuple[str, int], ...]
 

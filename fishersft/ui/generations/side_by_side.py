@@ -13,13 +13,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft import reading
+from fishersft.finetune.run import Cell, Generated, Prompt
+from fishersft.judge import verdicts
 from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Question, Reading, Verdict, settled, without_asking
-from fishersft.reading import Span
-from fishersft.runs import verdicts
-from fishersft.runs.finetuning.run import Cell, Generated, Prompt
+from fishersft.text import Span, compared, share_alike, visible, visible_text
 from fishersft.ui import components
-from fishersft.ui.components import escape_markdown, one_line, visible
+from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.generations.opened import Opened, sound
 from fishersft.ui.generations.visit import keep, remembered
 from fishersft.ui.session import Session
@@ -58,11 +57,11 @@ def section(of: Opened, visitor: Session) -> None:
     if left is None or right is None:
         st.info("One of these models is not finished; choose another.", icon=":material/hourglass_empty:")
         return
-    spans = reading.compared(left.text, right.text)
+    spans = compared(left.text, right.text)
     for column, side, mine in zip(columns, (left, right), spans, strict=True):
         with column:
             _text(side, mine)
-    alike = reading.share_alike(left.text, right.text)
+    alike = share_alike(left.text, right.text)
     st.caption(f"Underlined: words that the other text lacks in this order; {100 * alike:.0f}% of the words are common to both.")
     if OWN not in (a, b):
         _verdicts(of, prompt, left, right)
@@ -192,7 +191,7 @@ def marked(spans: Sequence[Span]) -> str:
 
 def _escaped(text: str) -> str:
     """Text for HTML: marks spelled out, line ends kept."""
-    return html.escape(components.visible_text(text, LONGEST)).replace("\n", "<br>")
+    return html.escape(visible_text(text, LONGEST)).replace("\n", "<br>")
 
 
 def _verdicts(of: Opened, prompt: Prompt, left: Side, right: Side) -> None:
@@ -297,13 +296,13 @@ def _everyone(of: Opened, written: Mapping[str, Mapping[int, Generated]], prompt
                 "tokens": texts[prompt.number].tokens,
                 "text": visible(one_line(texts[prompt.number].text, 600))
                 if len(texts[prompt.number].text) < components.LONGEST_TOKEN
-                else components.visible_text(one_line(texts[prompt.number].text, 600)),
+                else visible_text(one_line(texts[prompt.number].text, 600)),
             }
             for name, texts in written.items()
             if prompt.number in texts
             for cell in [of.cells[name]]
         ]
-        rows.append({"model": "The record itself", "text": components.visible_text(one_line(prompt.continuation, 600))})
+        rows.append({"model": "The record itself", "text": visible_text(one_line(prompt.continuation, 600))})
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,

@@ -13,11 +13,12 @@ from typing import Any
 import streamlit as st
 
 from fishersft.errors import StoreError
-from fishersft.runs import jobs
-from fishersft.runs.finetuning import found as finetune_found
-from fishersft.runs.finetuning.run import FineTuneRun
-from fishersft.runs.jobs import Job
-from fishersft.ui import bound, components, job_panel
+from fishersft.finetune import run_list as finetune_found
+from fishersft.finetune.run import FineTuneRun
+from fishersft.store import jobs
+from fishersft.store.jobs import Job
+from fishersft.text import visible, visible_text
+from fishersft.ui import components, job_panel, query_widgets
 from fishersft.ui.generations.opened import Opened, opened
 from fishersft.ui.session import Session
 
@@ -50,7 +51,7 @@ def visit() -> Visit:
 
 
 def choose_section() -> str:
-    return bound.segmented(
+    return query_widgets.segmented(
         "Section",
         SECTIONS,
         "section",
@@ -108,12 +109,12 @@ def _another_run() -> None:
 
 def _label(run: FineTuneRun) -> str:
     origin = "shipped" if finetune_found.shipped(run) else f"{finetune_found.made(run):%Y-%m-%d %H:%M}, {run.folder.name}"
-    return f"{components.visible_text(components.one_line(finetune_found.told(run), 160))} ({origin})"
+    return f"{visible_text(components.one_line(finetune_found.told(run), 160))} ({origin})"
 
 
 def _name(about: dict[str, Any], part: str) -> str:
     told = about.get(part)
-    return components.visible(components.one_line(told.get("name", "?") if isinstance(told, dict) else "?", 60))
+    return visible(components.one_line(told.get("name", "?") if isinstance(told, dict) else "?", 60))
 
 
 def headline(of: Opened) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import streamlit as st
 
 from fishersft.errors import FisherSFTError
+from fishersft.judge import votes
 from fishersft.judge.human import Ballot
 from fishersft.judge.report import Judged
-from fishersft.runs import votes
-from fishersft.runs.votes import VOTER, Cast
+from fishersft.judge.votes import VOTER, Cast
+from fishersft.text import visible
 from fishersft.ui import components
-from fishersft.ui.components import escape_markdown, one_line, visible
+from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.generations.opened import PEOPLE, Opened, said, sound
 from fishersft.ui.generations.side_by_side import boxed
 from fishersft.ui.generations.visit import visit

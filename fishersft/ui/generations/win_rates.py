@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft.commands.judge_tables import CHANCE, LOPSIDED, biases, markdown, paper_rate, shown, surprised
 from fishersft.judge.paper import BUDGETS, SOURCE, WIN_RATES, paper_rates
 from fishersft.judge.report import Report
+from fishersft.judge.tables import CHANCE, LOPSIDED, biases, markdown, paper_rate, shown, surprised
 from fishersft.plots import generations as generation_plots
 from fishersft.selectors import registry
+from fishersft.text import visible
 from fishersft.ui import components
-from fishersft.ui.components import escape_markdown, one_line, visible
+from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.generations import judge_form
 from fishersft.ui.generations.held_out import chart_config
 from fishersft.ui.generations.opened import PEOPLE, Opened, Told, said

@@ -1,1 +1,0 @@
-"""What a selection is worth: curves over the budget, with bands."""

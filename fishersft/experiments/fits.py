@@ -1,0 +1,218 @@
+"""What the curves say, in numbers with intervals.
+
+    slope     of log(mean error) on log(n), least squares; interval by a bootstrap over runs.  Theory says -1/2, the paper
+              saw about -0.3
+    ratio     how many times more Uniform needs for the error that a selector has at n: read off Uniform's curve, straight
+              between its points on log-log axes; interval by the same bootstrap.  Beyond Uniform's last point only
+              "at least" can be said, before its first only "at most"
+    paired    log(error / Uniform's error) run by run: the geometric mean of the ratio with a t interval, and the p value
+              of Wilcoxon's signed-rank test.  Each p stands for itself; there are as many tests as budgets
+    growth    of a sweep: the slope of log(mean error) on log(d), or log(L); 1 is what the theorem's O(dL / sqrt n) allows
+    bound     c d L / sqrt(n), the shape of the theorem's O(dL / sqrt n), with c fitted to the reference's maximum error: a
+              line to look along, not a bound
+
+"n" is what was held equal: sentences, or trained tokens.  Source: FisherSFT (arXiv 2505.14826), section 5.1 and its theorem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.design.gain_curve import Curve
+
+if TYPE_CHECKING:
+    from fishersft.experiments.result import Point, Result
+
+GUIDES = (-0.5, -0.3)
+DRAWS = 2_000
+LOW, HIGH = 2.5, 97.5  # percentiles of an interval
+BASELINE = "uniform"
+SAME = 1e-4  # of an error: what two fits on the same sentences may differ by, which is no difference
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with a 95% interval; NaN where there is none.
+
+    Attributes:
+        low, high: 0 and infinite where the curve ends before the answer.
+        side: "" or, where the curve ends before the answer, "at least" or "at most".
+    """
+
+    value: float
+    low: float
+    high: float
+    side: str = ""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Against Uniform (or another) at one budget, over runs.
+
+    Attributes:
+        ratio: the geometric mean of error / the other's error; below 1 is better.
+        p: Wilcoxon's signed-rank test, two-sided; NaN with fewer than two runs.
+    """
+
+    n: int
+    ratio: Estimate
+    p: float
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Of one measure, by selector.
+
+    Attributes:
+        slopes: of each selector; NaN with a single budget.
+        ratios: (selector, one Estimate a budget) without Uniform; empty where Uniform was not measured.
+        paired: (selector, one Paired a budget), likewise.
+        constant: c of the bound's shape.
+    """
+
+    measure: str
+    slopes: dict[str, Estimate]
+    ratios: dict[str, list[Estimate]]
+    paired: dict[str, list[Paired]]
+    constant: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; what cannot be had is null."""
+        out: dict[str, Any] = _plain(asdict(self))
+        return out
+
+
+def fits_of(result: Result, measure: str = "maximum", seed: int = 0) -> Fits:
+    """All fits of an experiment's result (not of a sweep's); `seed` is the bootstrap's."""
+    x = result.spent()
+    each = {name: result.each(name, measure) for name in result.selectors}
+    rng = np.random.default_rng(seed)
+    draws = _resampled(result.runs, rng)
+    slopes = {name: _slope(x, values, draws) for name, values in each.items()}
+    others = [name for name in each if name != BASELINE] if BASELINE in each else []
+    return Fits(
+        measure=measure,
+        slopes=slopes,
+        ratios={name: _ratios(x, each[name], each[BASELINE], draws) for name in others},
+        paired={name: paired(result, name, BASELINE, measure) for name in others},
+        constant=_constant(result),
+    )
+
+
+def growth(result: Result, over: str, selector: str, measure: str = "maximum", seed: int = 0) -> Estimate:
+    """The power of `dimension` or `classes` that a selector's error grows with along a sweep; NaN with a single value."""
+    along = result.along(over, selector, measure)
+    each = np.stack([result.each(selector, measure, p)[:, 0] for p in result.points_along(over)], axis=1)
+    return _slope(along.x, each, _resampled(result.runs, np.random.default_rng(seed)))
+
+
+def guide(result: Result, selector: str, slope: float, measure: str = "maximum") -> Curve:
+    """A line of this slope through a selector's first point, on log-log axes."""
+    x, y = result.spent(), result.each(selector, measure).mean(0)
+    return Curve(
+        f"slope {slope:g}", result.budgets, y[0] * (x / x[0]) ** slope, result.unit, result.curve(selector, measure).y_unit
+    )
+
+
+def bound_shape(result: Result) -> Curve:
+    """c d L / sqrt(n) with c fitted to the reference's maximum error."""
+    d, L = result.point
+    c, root = _constant(result), "√n" if result.equal == "sentences" else "√tokens"
+    y = c * d * L / np.sqrt(result.spent())
+    return Curve(
+        f"the bound's shape, {c:.3g}·dL/{root}, {c:.3g} fitted", result.budgets, y, result.unit, "maximum prediction error"
+    )
+
+
+def _constant(result: Result) -> float:
+    """c with the least squares of logs."""
+    d, L = result.point
+    name = str(result.about.settings["reference"])
+    name = name if name in result.selectors else result.selectors[0]
+    y = result.each(name, "maximum").mean(0)
+    return float(np.exp(np.mean(np.log(y) - np.log(d * L / np.sqrt(result.spent())))))
+
+
+def _resampled(runs: int, rng: np.random.Generator) -> np.ndarray:
+    """(draws, runs): the same resampled runs for every selector, for they saw the same problems."""
+    return rng.integers(runs, size=(DRAWS if runs > 1 else 0, runs))
+
+
+def _slope(x: np.ndarray, each: np.ndarray, draws: np.ndarray) -> Estimate:
+    if len(x) < 2:
+        return Estimate(np.nan, np.nan, np.nan)
+    t = np.log(x) - np.log(x).mean()
+
+    def slope(mean: np.ndarray) -> np.ndarray:
+        out: np.ndarray = np.log(mean) @ t / (t @ t)
+        return out
+
+    low, high = _percentiles(slope(each[draws].mean(1)))
+    return Estimate(float(slope(each.mean(0))), low, high)
+
+
+def _ratios(x: np.ndarray, each: np.ndarray, uniform: np.ndarray, draws: np.ndarray) -> list[Estimate]:
+    """A point an x: where Uniform's curve has this error, over x."""
+    curve, error = uniform.mean(0), each.mean(0)
+    value = _read_off(x, curve[None], error[None])[0]
+    drawn = _read_off(x, uniform[draws].mean(1), each[draws].mean(1))
+    out = []
+    for k in range(len(x)):
+        side = {np.inf: "at least", 0.0: "at most"}.get(value[k], "")
+        there = float(np.clip(value[k], x[0], x[-1]) / x[k])
+        low, high = _percentiles(drawn[:, k])
+        out.append(Estimate(there, low / x[k], high / x[k], side))
+    return out
+
+
+def _read_off(x: np.ndarray, curves: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(draws, k) the x at which each curve (draws, k) falls to the wanted values (draws, k).
+
+    Infinite where it never does, 0 where it was there before its first point.  A curve over few runs need not fall
+    everywhere, so its running minimum is read: the first x that is good enough.
+    """
+    out = np.empty_like(wanted)
+    log_x = np.log(x)
+    for i, (curve, values) in enumerate(zip(np.log(curves), np.log(wanted), strict=True)):
+        falling = np.minimum.accumulate(curve)
+        found = np.exp(np.interp(-values, -falling, log_x))
+        out[i] = np.where(values < falling[-1] - SAME, np.inf, np.where(values > curve[0] + SAME, 0.0, found))
+    return out
+
+
+def paired(
+    result: Result, selector: str, base: str = BASELINE, measure: str = "maximum", point: Point | None = None
+) -> list[Paired]:
+    """A selector's errors over those of another, run by run: one a budget; of a sweep, at a point."""
+    from scipy import stats
+
+    apart = np.log(result.each(selector, measure, point)) - np.log(result.each(base, measure, point))
+    apart[:, np.abs(apart).max(0) < SAME] = 0.0  # the same sentences in every run
+    out = []
+    for k, n in enumerate(result.budgets):
+        mean, low, high, p = float(apart[:, k].mean()), np.nan, np.nan, np.nan
+        if len(apart) > 1:
+            half = float(stats.t.ppf(0.975, len(apart) - 1) * apart[:, k].std(ddof=1) / np.sqrt(len(apart)))
+            low, high = mean - half, mean + half
+            # all differences zero: nothing to test
+            p = float(stats.wilcoxon(apart[:, k]).pvalue) if np.abs(apart[:, k]).max() > 0 else 1.0
+        out.append(Paired(int(n), Estimate(float(np.exp(mean)), float(np.exp(low)), float(np.exp(high))), p))
+    return out
+
+
+def _percentiles(drawn: np.ndarray) -> tuple[float, float]:
+    if not len(drawn):
+        return np.nan, np.nan
+    # drawn values as they are, never between two: one of them may be infinite
+    return float(np.percentile(drawn, LOW, method="lower")), float(np.percentile(drawn, HIGH, method="higher"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,239 @@
+"""Who stands where at one budget, in numbers and in a sentence.
+
+    standing = standing_of(result, 200)
+    standing.sentence()     "With the tokens of TokenOD's first 200 sentences, the lowest maximum prediction error is ..."
+    worth_sentences(result, fits, 200)      what the reference is worth in Uniform's sentences, and how fast both errors fall
+    constant_sentence(result, fits)         what the line of the bound's shape is, and that it is fitted
+    alike(result)                           whose lines lie on one another
+    sweep_sentence(result, "dimension")     the same of a sweep: how the error grows, and who stands where at its ends
+
+The lowest mean wins, and those whose errors cannot be told apart from it, run by run, are named with it: the 95% interval of
+the ratio holds 1.  No correction for looking at several; the winner of many is flattered a little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fishersft.experiments.fits import BASELINE, Estimate, Fits, growth, paired
+from fishersft.experiments.result import MEASURES, Point, Result, interval, label_of
+
+ERRORS = ("maximum", "mean")
+HIGHER = ("log_det",)  # measures of which more is better
+USUAL = 200  # the budget that is spoken of where it was measured
+NEAR = 1.05  # times: lines that are never farther apart hide one another
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Of one measure at one budget.
+
+    Attributes:
+        n: the budget.
+        equal: what everyone had as much of.
+        reference: whose tokens count, by name.
+        errors: by selector, mean over runs with its interval (NaN with a single run).
+        best: the selector with the lowest mean (of log det, the highest).
+        level: others that cannot be told apart from it.
+        against: the reference's error over Uniform's; None where either was not measured, or the reference is Uniform.
+    """
+
+    n: int
+    equal: str
+    measure: str
+    reference: str
+    errors: dict[str, Estimate]
+    best: str
+    level: list[str]
+    against: Estimate | None
+
+    def sentence(self) -> str:
+        """Who has the lowest error, who is level with it, and how the reference stands to Uniform."""
+        whose = label_of(self.reference)
+        given = f"{self.n:,} sentences" if self.equal == "sentences" else f"the tokens of {whose}'s first {self.n:,} sentences"
+        what = MEASURES[self.measure]
+        first, rest = ("highest", "lower") if self.measure in HIGHER else ("lowest", "higher")
+        said = f"With {given}, the {first} {what} is {label_of(self.best)}'s, {_told(self.errors[self.best])}"
+        others = [label_of(name) for name in self.level]
+        if len(self.level) == len(self.errors) - 1 and others:
+            said += ", and no other selector can be told apart from it."
+        elif others:
+            said += f"; {_listed(others)} cannot be told apart from it."
+        else:
+            said += f"; every other is {rest}." if len(self.errors) > 1 else "."
+        if self.against is None:
+            return said
+        low, high = self.against.low, self.against.high
+        differs = "" if low > 1 or high < 1 else ", no clear difference"
+        own = "That" if self.best == self.reference else f"{whose}'s {three(self.errors[self.reference].value)}"
+        return (
+            f"{said} {own} is {three(self.against.value)} times "
+            f"{label_of(BASELINE)}'s {three(self.errors[BASELINE].value)} ({three(low)} to {three(high)}{differs})."
+        )
+
+
+def standing_of(result: Result, n: int | None = None, measure: str = "maximum") -> Standing:
+    """At the budget `n`; by default at 200, or where that was not measured at the one nearest to it."""
+    budgets = result.budgets
+    k = nearest(result, n)
+    errors = means(result, measure, k)
+    better = -1 if measure in HIGHER else 1
+    best = min(errors, key=lambda name: better * errors[name].value)
+    level = []
+    for name in errors:
+        ratio = paired(result, name, best, measure)[k].ratio
+        if name != best and not (ratio.high < 1 if measure in HIGHER else ratio.low > 1):  # a single run tells nobody apart
+            level.append(name)
+    reference = str(result.about.settings["reference"])
+    both = reference != BASELINE and reference in errors and BASELINE in errors and result.runs > 1
+    against = paired(result, reference, BASELINE, measure)[k].ratio if both else None
+    return Standing(int(budgets[k]), result.equal, measure, reference, errors, best, level, against)
+
+
+def nearest(result: Result, n: int | None = None) -> int:
+    """Which of the budgets is nearest to n, or to 200."""
+    return int(np.argmin(np.abs(np.log(result.budgets) - np.log(USUAL if n is None else n))))
+
+
+def worth_sentences(result: Result, fits: Fits, n: int | None = None) -> list[str]:
+    """How many times more Uniform needs for the reference's error, and how fast both fall; none of what is no error."""
+    if fits.measure not in ERRORS:
+        return []
+    name, k, unit = _reference(result), nearest(result, n), result.equal
+    whose, base = label_of(name), label_of(BASELINE)
+    said = []
+    if name in fits.ratios:
+        said.append(_needed(f"{whose} at n = {result.budgets[k]:,}", fits.ratios[name][k], unit))
+    if np.isfinite(fits.slopes[name].value):
+        power = f"as {'n' if unit == 'sentences' else 'the tokens'} to the power"
+        goes = "falls" if fits.slopes[name].value < 0 else "grows"
+        rival = "" if name == BASELINE or BASELINE not in fits.slopes else f", {base}'s {with_interval(fits.slopes[BASELINE])}"
+        said.append(
+            f"From n = {result.budgets[0]:,} to {result.budgets[-1]:,} the error of {whose} {goes} {power} "
+            f"{_told(fits.slopes[name])}{rival}; theory says -0.5, the paper saw about -0.3."
+        )
+    return said
+
+
+def _needed(place: str, times: Estimate, unit: str) -> str:
+    """How many times more Uniform needs for the error at a place of another's curve."""
+    base, as_many = label_of(BASELINE), f"{with_interval(times)} times as many {unit}"
+    at_its_end = abs(times.value - 1) < 5e-3
+    if times.side == "at least":
+        needs = f"more {unit} than that" if at_its_end else as_many
+        return f"{base} never gets as low as {place} within what was measured: it needs {needs}."
+    if times.side == "at most":
+        needs = f"no more {unit} than that" if at_its_end else as_many
+        return f"{base} is as low as {place} from its first point on: it needs {needs}."
+    return f"For the error of {place}, {base} needs {_told(times)} times as many {unit}."
+
+
+def constant_sentence(result: Result, *fits: Fits) -> str:
+    """What the guide line of the bound's shape is; "" where there is none.
+
+    Args:
+        fits: those of this result, and of others that are compared at the same budgets.
+    """
+    if fits[0].measure != "maximum" or len(result.budgets) < 2:
+        return ""
+    root = "√n" if result.equal == "sentences" else "√tokens"
+    return (
+        f"The theorem bounds the maximum error by a constant times dL/{root}. The constant is fitted here to the curve of "
+        f"{label_of(_reference(result))} ({' and '.join(three(f.constant) for f in fits)}), so a line of that shape shows how "
+        "fast the bound falls, not how high it is."
+    )
+
+
+def alike(result: Result, measure: str = "maximum", selectors: Sequence[str] | None = None) -> list[list[str]]:
+    """Groups of selectors whose mean curves are each within 5% of another's at every n, so that their lines hide each other."""
+    groups: list[list[str]] = []
+    for name in [name for name in result.selectors if selectors is None or name in selectors]:
+        joined = [group for group in groups if any(_near(result, name, other, measure) for other in group)]
+        groups = [group for group in groups if group not in joined] + [[*(n for group in joined for n in group), name]]
+    return [group for group in groups if len(group) > 1]
+
+
+def _near(result: Result, one: str, other: str, measure: str) -> bool:
+    a, b = (result.each(name, measure).mean(0) for name in (one, other))
+    return bool(np.all(np.maximum(a, b) <= NEAR * np.minimum(a, b)))
+
+
+def alike_sentence(result: Result, measure: str = "maximum", selectors: Sequence[str] | None = None) -> str:
+    """Which of the lines drawn hide one another; "" where none does."""
+    groups = [_listed([label_of(name) for name in group]) for group in alike(result, measure, selectors)]
+    return f"These lines hide one another, each within 5% of the next: {'; '.join(groups)}." if groups else ""
+
+
+def means(result: Result, measure: str = "maximum", k: int = 0, point: Point | None = None) -> dict[str, Estimate]:
+    """By selector, the mean over runs at the k-th budget with its interval (NaN with a single run); of a sweep, at a point."""
+    out = {}
+    for name in result.selectors:
+        mean, low, high = interval(result.each(name, measure, point))
+        ends = (np.nan, np.nan) if low is None or high is None else (float(low[k]), float(high[k]))
+        out[name] = Estimate(float(mean[k]), *ends)
+    return out
+
+
+def sweep_sentence(result: Result, over: str, measure: str = "maximum") -> str:
+    """Of a sweep over `dimension` or `classes`: the reference's error, the power it grows with, and Uniform at both ends."""
+    name = _reference(result)
+    along, whose, what = result.along(over, name, measure), label_of(name), MEASURES[measure]
+    x, y = along.x, along.mean
+    letter = "d" if over == "dimension" else "L"
+    said = f"From {letter} = {x[0]} to {x[-1]}, {whose}'s {what} goes from {three(y[0])} to {three(y[-1])}"
+    if measure not in HIGHER and len(x) > 1:
+        said += f", about as {letter} to the power {_told(growth(result, over, name, measure))}"
+    if name == BASELINE or BASELINE not in result.selectors or result.runs < 2:
+        return f"{said}."
+    points = result.points_along(over)
+    ends = [paired(result, name, BASELINE, measure, p)[0].ratio for p in (points[0], points[-1])]
+    told = " and ".join(with_interval(e) for e in ends)
+    return f"{said}; over {label_of(BASELINE)}'s it is {told} at the two ends."
+
+
+def _reference(result: Result) -> str:
+    """The reference, or where it was not measured the first selector."""
+    name = str(result.about.settings["reference"])
+    return name if name in result.selectors else result.selectors[0]
+
+
+def three(value: float) -> str:
+    """Three significant digits."""
+    if np.isnan(value):
+        return "–"
+    if np.isinf(value):
+        return "∞"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def with_interval(e: Estimate) -> str:
+    """ "25.6 (23.1 to 28)", "at least 3", "12 (9.5 or more)"; a dash where there is none."""
+    if np.isnan(e.value):
+        return "–"
+    said = f"{e.side} {three(e.value)}".strip()
+    if np.isnan(e.low) or (e.side and (np.isinf(e.high) or e.high == 0)):
+        return said
+    return f"{said} ({_ends(e)})"
+
+
+def odds(p: float) -> str:
+    """A p value for people."""
+    return "below 0.001" if p < 0.001 else three(p)
+
+
+def _told(e: Estimate) -> str:
+    return three(e.value) if np.isnan(e.low) else f"{three(e.value)} (95% interval {_ends(e)})"
+
+
+def _ends(e: Estimate) -> str:
+    """Of an interval; one that goes past the end of a curve has only the other end."""
+    if np.isinf(e.high):
+        return f"{three(e.low)} or more"
+    return f"{three(e.high)} or less" if e.low == 0 else f"{three(e.low)} to {three(e.high)}"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

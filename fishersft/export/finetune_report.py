@@ -1,0 +1,223 @@
+"""The report of a run of fine-tuning: held-out nats, win rates of each judge, a seeded sample of texts side by side.
+
+Everything in a run's folder may be a stranger's: names, prompts and texts are shown as they are and never obeyed.
+"""
+
+from __future__ import annotations
+
+import shlex
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.errors import FisherSFTError
+from fishersft.export.html import Block, Code, Figure, Page, Part, SideBySide, Table, Text, table_of
+from fishersft.finetune.results import HEADS, FineTuneResult, Line, written
+from fishersft.finetune.run import ALL, BASE, FineTuneRun
+from fishersft.judge.counted_verdicts import begun
+from fishersft.judge.judging import comparisons_of, every_match, verdicts_of
+from fishersft.judge.paper import SOURCE
+from fishersft.judge.report import Report
+from fishersft.judge.tables import CHANCE, biases, paper_rate, shown, surprised
+from fishersft.judge.verdicts import judges_of
+from fishersft.plots import generations as generation_plots
+from fishersft.store.artifacts import Store
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+SAMPLED, SEED = 6, 0
+
+
+def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
+    """The report, of what is finished."""
+    result = FineTuneResult(run)
+    corpus, done = run.about["corpus"], len(run.cells)
+    summary = f"{done:,} of {len(run.about['cells']):,} models are finished and measured on held-out texts of {corpus['name']}."
+    if result.unsound:
+        summary += (
+            f" {len(result.unsound)} tuned selections are no better than the untuned model: comparisons at such a learning rate "
+            "mislead."
+        )
+    parts = [
+        Part("What was asked", (table_of("Settings", _asked(run)), table_of("Versions", [*run.versions.items()]))),
+        Part("Held-out texts", tuple(_held_out(result))),
+        Part("Whose texts are better", tuple(_judged(run, store))),
+        Part("Side by side", tuple(_side_by_side(run))),
+        Part("The same again", tuple(_again(run))),
+    ]
+    title = f"{run.about['model']['name']} fine-tuned on selections of {corpus['name']}"
+    return Page(title, run.id, summary, tuple(part for part in parts if part.blocks))
+
+
+def _asked(run: FineTuneRun) -> list[tuple[str, Any]]:
+    about = run.about
+    corpus, model = about["corpus"], about["model"]
+    selectors = [f"{s['label']}{_settings(s['parameters'])}" for s in about["selectors"]]
+    return [
+        ("corpus", corpus["name"]),
+        ("corpus fingerprint", corpus.get("fingerprint")),
+        ("records, held out, pool", [corpus[k] for k in ("records", "held_out", "pool") if k in corpus] or None),
+        ("model", model["name"]),
+        ("model revision", model.get("revision") or None),
+        ("model fingerprint", model.get("fingerprint")),
+        ("selectors", selectors),
+        ("budgets, sentences", about["budgets"]),
+        ("at equal", about.get("equal")),
+        ("seeds", about.get("seeds")),
+        ("max tokens", about.get("max_tokens")),
+        ("training", about.get("training")),
+        ("prompts and sampling", about.get("prompts")),
+    ]
+
+
+def _settings(parameters: dict[str, Any]) -> str:
+    return f" ({', '.join(f'{k}={v}' for k, v in parameters.items())})" if parameters else ""
+
+
+def _held_out(result: FineTuneResult) -> list[Block]:
+    try:
+        lines, measures = result.lines, result.measures
+    except FisherSFTError as error:
+        return [Text(str(error))]
+    rows = tuple(
+        (
+            _name(line),
+            f"{line.sentences:,.0f}",
+            f"{line.tokens:,.0f}",
+            *(written(line.values[m]) for m in measures),
+            written(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "",
+        )
+        for line in lines
+    )
+    head = ("selection", "sentences", "tokens", *(HEADS[m] for m in measures), "mean, minus Uniform")
+    caption = "Nats a held-out token, lower is better, with 95% intervals over texts and seeds"
+    return [*_curves(result), Table(caption, head, rows)]
+
+
+def _curves(result: FineTuneResult) -> list[Figure]:
+    """The mean, and the paired difference to Uniform where there is one."""
+
+    def draw(kind: str, dark: bool) -> go.Figure:
+        return generation_plots.held_out_figure(result.lines, "mean", kind, dark=dark)
+
+    lines = result.lines
+    tuned = any(line.budget is not None for line in lines)
+    kinds = {"nats": tuned, "minus Uniform": any(line.minus_uniform for line in lines if line.budget is not None)}
+    out = []
+    for kind, there in kinds.items():
+        if there:
+            what = "Mean nats a held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
+            alt = f"{what}, against sentences of a selection: a line a selector with a band; the numbers are in the table."
+            caption = f"{what}; lower is better. Bands: 95% intervals."
+            name = f"{result.run.id}-held-out{'' if shown == 'nats' else '-difference'}"
+            out.append(Figure.of(partial(draw, kind), name, alt, caption))
+    return out
+
+
+def _name(line: Line) -> str:
+    name = line.label if line.budget is None else f"{line.label}, {line.budget:,}"
+    return f"{name} (no better than untuned)" if line.worse else name
+
+
+def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
+    labels = labels_of(run)
+    corpus = str(run.about["corpus"].get("source") or run.about["corpus"]["name"])
+    out: list[Block] = []
+    for about in judges_of(run, store):
+        try:
+            every = comparisons_of(run, every_match(run))
+            judged, _ = begun(verdicts_of(run, about, every, store), every)
+        except FisherSFTError as error:
+            out.append(Text(f"{about['label']}: {error}"))
+            continue
+        if not judged:
+            continue
+        found = Report(tuple(judged))
+        rows, paper = [], False
+        for line in found.lines:
+            said = paper_rate(corpus, line)
+            paper |= said is not None
+            rows.append(
+                (
+                    labels.get(line.a, line.a),
+                    labels.get(line.b, line.b),
+                    "all" if line.budget is None else f"{line.budget:,}",
+                    shown(line.rate),
+                    f"{line.won} / {line.tied} / {line.lost}",
+                    f"{line.p_value:.2g}",
+                    shown(line.adjusted) if line.adjusted else "–",
+                    f"{line.prompts:,}",
+                    "–" if said is None else f"{said:.0%}",
+                )
+            )
+        head = ("a", "b", "n", "a wins", "won / tied / lost", "p", "at equal length", "prompts", "the paper's")
+        keep = len(head) if paper else len(head) - 1
+        caption = f"{about['label']}: how often a's text is better, ties half, with 95% intervals clustered by prompt"
+        out.append(Table(caption, head[:keep], tuple(row[:keep] for row in rows)))
+        if len(found.matrix) > 2:
+            out.append(_matrix(found, labels, run.id, str(about["label"])))
+        if found.surprise:
+            out.append(Text(surprised(*found.surprise)))
+        out.append(Text(f"{CHANCE} {biases(found, symmetric=bool(about['symmetric']))} {found.power}"))
+        if paper:
+            out.append(Text(f"The paper's rates are not ours: {SOURCE}, GPT-4o as the judge, without intervals."))
+    return out or [Text(f"Nobody has judged this run yet; fishersft judge {run.id} does.")]
+
+
+def _matrix(found: Report, labels: dict[str, str], run: str, judge: str) -> Figure:
+    def draw(dark: bool) -> go.Figure:
+        return generation_plots.matrix_figure(found.matrix, labels, dark=dark)
+
+    alt = f"{judge}: how often the row's texts are better than the column's; the numbers are in the table."
+    caption = f"{judge}: how often the row wins against the column, over all budgets, with 95% intervals."
+    return Figure.of(draw, f"{run}-win-rates", alt, caption)
+
+
+def _side_by_side(run: FineTuneRun) -> list[Block]:
+    """Prompts drawn with a fixed seed, never by hand: what each selector's model of the largest budget wrote."""
+    labels, cells = labels_of(run), run.cells
+    budgets = [c.budget for c in cells.values() if c.budget is not None]
+    least = min((c.seed for c in cells.values() if c.seed is not None), default=None)
+    chosen = [c for c in cells.values() if c.selector in (BASE, ALL) or (c.budget == max(budgets) and c.seed == least)]
+    texts = {c.name: {t.prompt: t.text for t in run.texts(c.name)} for c in chosen}
+    prompts = [p for p in run.prompts if all(p.number in found for found in texts.values())] if chosen else []
+    if not prompts:
+        return []
+    drawn = np.random.default_rng(SEED).choice(len(prompts), min(SAMPLED, len(prompts)), replace=False)
+    sides = [
+        SideBySide(
+            prompts[k].text,
+            (
+                ("The record itself", prompts[k].continuation),
+                *((labels.get(c.selector, c.selector), texts[c.name][prompts[k].number]) for c in chosen),
+            ),
+        )
+        for k in sorted(int(i) for i in drawn)
+    ]
+    where = f" of {max(budgets):,} sentences" if budgets else ""
+    words = f"{len(sides)} of {len(prompts):,} prompts, drawn with seed {SEED}; models{where}, training seed {least}."
+    return [Text(words), *sides]
+
+
+def _again(run: FineTuneRun) -> list[Block]:
+    out: list[Block] = []
+    if command := run.about.get("command"):
+        out.append(Code("Fine-tune", shlex.join(map(str, command))))
+    out += [
+        Code("Judge its texts", f"fishersft judge {shlex.quote(run.id)}"),
+        Code(
+            "Python",
+            "from fishersft.runs.finetuning.found import find\n"
+            "from fishersft.runs.finetuning.result import FineTuneResult\n\n"
+            f"print(FineTuneResult(find({run.id!r})).markdown())\n",
+        ),
+    ]
+    return out
+
+
+def labels_of(run: FineTuneRun) -> dict[str, str]:
+    """Selectors' names for people."""
+    known = {str(s["name"]): str(s["label"]) for s in run.about["selectors"]}
+    return {**known, BASE: "Untuned", ALL: "Whole pool"}

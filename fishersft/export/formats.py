@@ -1,0 +1,267 @@
+"""Every form in which a selection leaves: tables, a list of numbers, folders that other programs open.
+
+    FORMATS                        what there is, and what each is for
+    files(kept, format)            {name: content}; one file, or a folder's
+    write(kept, format, path)      all of it or nothing, and never over the corpus
+    packed(kept, format)           one download: the file, or a zip of the folder
+
+Embedding Atlas shows the whole pool, so that one opens the corpus and its embeddings again.  Knows no screen and no report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.corpus.load import load_corpus
+from fishersft.corpus.records import Corpus
+from fishersft.corpus.tables import FORMATS as TABLES
+from fishersft.corpus.tables import to_bytes
+from fishersft.errors import FisherSFTError, StoreError, UserError, os_reason
+from fishersft.export.card import dataset_folder
+from fishersft.export.reproduce_code import command_of, is_file, model_of, source_of
+from fishersft.export.trl import COMMAND, trl_folder
+from fishersft.lm.embed import TokenEmbeddings, open_embeddings
+from fishersft.pipeline.selections import BY_HAND, Kept
+from fishersft.store.artifacts import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Files = dict[str, bytes]
+Pool = tuple[Corpus, TokenEmbeddings]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One form.
+
+    Attributes:
+        what: for people, half a sentence.
+        ending: of the one file; "" for a folder.
+        pool: whether it takes the corpus and the embeddings, not only the picks.
+        command: what opens it, with {path} for where it is; "" where anything does.
+    """
+
+    what: str
+    ending: str = ""
+    pool: bool = False
+    command: str = ""
+
+
+FORMATS = {
+    "jsonl": Format("one JSON object a pick: rank, index, gain, tokens and the record's own fields", ".jsonl"),
+    "csv": Format("the same for a spreadsheet; cells that would run as formulas are quoted", ".csv"),
+    "parquet": Format("the same as a typed table", ".parquet"),
+    "indices": Format("the records' numbers in the corpus, one a line, in the order they were picked", ".txt"),
+    "dataset": Format(
+        "a folder that Hugging Face datasets opens, with a card that states where it came from",
+        command='python -c "import datasets; print(datasets.load_dataset({path!r}))"',
+    ),
+    "trl": Format("a folder with examples and settings that trl sft trains on", command=f"cd {{path}} && {COMMAND}"),
+    "atlas": Format(
+        "the whole pool with its map, picks marked, for Embedding Atlas",
+        ".parquet",
+        pool=True,
+        command="embedding-atlas {path} --text text --x x --y y",
+    ),
+}
+
+
+def files(kept: Kept, format: str, pool: Pool | None = None) -> Files:
+    """What a format consists of.
+
+    Args:
+        pool: the corpus and its embeddings where they are at hand; looked for otherwise.
+
+    Raises:
+        UserError: no such format, or the corpus or its embeddings are gone.
+    """
+    if format in TABLES:
+        return {f"{kept.name}.{format}": to_bytes(kept.picks, format)}
+    match format:
+        case "indices":
+            return {f"{kept.name}.txt": "".join(f"{i}\n" for i in kept.picks["index"]).encode()}
+        case "dataset":
+            return dataset_folder(kept.picks, title_of(kept), provenance_of(kept), command_of(kept, shared=True))
+        case "trl":
+            return _trl(kept)
+        case "atlas":
+            return {f"{kept.name}-atlas.parquet": to_bytes(atlas_table(kept, *(pool or pool_of(kept))), "parquet")}
+    raise UserError(f"A selection is exported as {', '.join(FORMATS)} or report; '{format}' is none of them.")
+
+
+def write(kept: Kept, format: str, path: Path, pool: Pool | None = None) -> None:
+    """Write a format to `path`: a file, or a new folder.
+
+    Raises:
+        UserError: it is the corpus itself, a folder that holds something, or a place that cannot be written.
+    """
+    source = str(kept.provenance["source"])
+    if is_file(source) and os.path.exists(path) and os.path.exists(source) and path.samefile(source):
+        raise UserError(f"--out would overwrite the corpus {path} itself; name another file.")
+    write_files(files(kept, format, pool), path, folder=not FORMATS[format].ending)
+
+
+def write_files(content: Mapping[str, bytes], path: Path, *, folder: bool) -> None:
+    """Files as one folder that was not there, or the only one as a file: whole or not at all.
+
+    Raises:
+        UserError: the folder is there and not empty, or the place cannot be written.
+    """
+    if folder and os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{path} is there already; this format is a folder of its own, so name a new one with --out.")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        if folder:
+            for name, data in content.items():
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                (partial / name).write_bytes(data)
+        else:
+            partial.write_bytes(next(iter(content.values())))
+        partial.replace(path)
+    except OSError as error:
+        _remove(partial)
+        raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another place with --out.") from error
+
+
+def packed(kept: Kept, format: str, pool: Pool | None = None) -> bytes:
+    """The format as one download."""
+    content = files(kept, format, pool)
+    if FORMATS[format].ending:
+        return next(iter(content.values()))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(f"{folder_name(kept.name, format)}/{name}", data)
+    return buffer.getvalue()
+
+
+def packed_name(stem: str, format: str) -> str:
+    """What the download of a selection with this name is called."""
+    extra = "-atlas" if format == "atlas" else ""
+    ending = FORMATS[format].ending
+    return f"{stem}{extra}{ending}" if ending else f"{folder_name(stem, format)}.zip"
+
+
+def folder_name(stem: str, format: str) -> str:
+    return f"{stem}-{format}"
+
+
+def title_of(kept: Kept) -> str:
+    """One line for people."""
+    m = kept.manifest
+    name = f"{m['name']}: " if m.get("name") else ""
+    whose = "hand" if m["selector"] == BY_HAND else m["selector"]
+    return f"{name}{len(kept.picks):,} records of {m['corpus']} chosen by {whose}"
+
+
+def provenance_of(kept: Kept, *, shared: bool = True) -> dict[str, Any]:
+    """Where the picks came from, by name; `shared` leaves out where files lie."""
+    m, came = kept.manifest, kept.provenance
+    return {
+        "corpus": source_of(kept, shared=shared),
+        "corpus fingerprint": m["corpus_fingerprint"],
+        "corpus records": came["records"],
+        "pool": m["pool"],
+        "model": model_of(kept, shared=shared),
+        "model revision": came["revision"],
+        "model fingerprint": came["model_fingerprint"],
+        "max tokens": came["max_tokens"],
+        "selector": m["selector"],
+        "parameters": m["selector_parameters"],
+        "seed": m["seed"],
+        "budget": f"{len(kept.picks):,} sentences",
+        "trained tokens": m["tokens"],
+        "log det gained (nats)": m["log_det"],
+        "at least this share of the optimum": m["proven_share_of_optimum"],
+        "made": m["made"],
+        "versions": {"fishersft": m["fishersft"], **came["versions"]},
+    }
+
+
+def pool_of(kept: Kept, store: Store | None = None) -> Pool:
+    """The corpus and the embeddings that the picks came from.
+
+    Raises:
+        UserError: one of them is gone or is another by now.
+    """
+    store, came = store or Store.default(), kept.provenance
+    found = store.by_prefix("embeddings", str(kept.manifest["embeddings"]))
+    if not found:
+        raise StoreError("The embeddings that these picks came from are no longer in the store; run the same select again.")
+    read: dict[str, Any] = {name: value or True for name, value in came["options"]}
+    if "holdout" in read:
+        read["holdout"] = float(read["holdout"])
+    corpus = load_corpus(str(came["source"]), name=str(kept.manifest["corpus"]), **read)
+    if corpus.fingerprint != kept.manifest["corpus_fingerprint"]:
+        raise UserError(f"The corpus {corpus.name} has changed since these picks were made; run the same select again.")
+    return corpus, open_embeddings(found[0].path, found[0].manifest, found[0].key)
+
+
+def atlas_table(kept: Kept, corpus: Corpus, embeddings: TokenEmbeddings) -> pd.DataFrame:
+    """One row a record of the pool: its text, its place on the map, what became of it, and the columns worth colouring by."""
+    import pandas as pd
+
+    from fishersft.scoring.precomputed import map_of
+
+    xy = map_of(embeddings)
+    place = np.searchsorted(embeddings.index, kept.picks["index"].to_numpy())
+    rank, gain = np.full(len(embeddings), np.nan), np.full(len(embeddings), np.nan)
+    rank[place], gain[place] = kept.picks["rank"], kept.picks["gain"]
+    table = pd.DataFrame(
+        {
+            "text": [corpus.texts[i] for i in embeddings.index],
+            "x": xy[:, 0].astype(float),
+            "y": xy[:, 1].astype(float),
+            "picked": ~np.isnan(rank),
+            "rank": pd.array([None if np.isnan(r) else int(r) for r in rank], dtype="Int64"),
+            "gain": gain,
+            "tokens": embeddings.tokens,
+            "index": embeddings.index,
+        }
+    )
+    for column in corpus.categories:
+        name = column
+        while name in table.columns:
+            name = f"record_{name}"
+        table[name] = corpus.fields[column].map(lambda v: None if v is None or v != v else str(v)).to_numpy()[embeddings.index]
+    return table
+
+
+def _trl(kept: Kept) -> Files:
+    from fishersft.lm.folder import find_model
+    from fishersft.lm.training import Training
+
+    came = kept.provenance
+    model = str(came["model"])
+    if not came["revision"]:
+        with contextlib.suppress(FisherSFTError):  # gone by now: its name is the best that can be said
+            model = str(find_model(model).path)  # trl knows no `mini`
+    return trl_folder(
+        kept.examples,
+        title_of(kept),
+        model=model,
+        revision=came["revision"],
+        max_tokens=came["max_tokens"],
+        training=Training().parameters,
+        seed=int(kept.manifest["seed"]),
+        made_by=command_of(kept, shared=True),
+    )
+
+
+def _remove(path: Path) -> None:
+    remove: Callable[[Path], None] = shutil.rmtree if path.is_dir() else Path.unlink
+    try:
+        remove(path)
+    except OSError:
+        return

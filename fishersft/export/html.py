@@ -1,0 +1,170 @@
+"""A report as one HTML page that opens without a server: parts made of texts, tables, figures, code and texts side by side.
+
+Everything on it is escaped by the template engine; what cannot be seen is spelled out first.  plotly.js is inlined once, and
+the page's own content policy forbids every request and every script but its two, so nothing in it can reach out.  Figures
+follow the reader's light or dark, and are light on paper.  Knows no run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from fishersft.errors import MissingExtra
+from fishersft.text import visible_text
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+TEMPLATE, SCRIPT, STYLE = "page.html", "page.js", "page.css"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of words and numbers as they are to be read.
+
+    Attributes:
+        caption: what the rows are, with units and intervals.
+        wide: columns of running text, by their number; the others are kept in one line.
+    """
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    wide: tuple[int, ...] = ()
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in both themes, as plotly's JSON, with what it says to those who do not see it."""
+
+    light: dict[str, Any]
+    dark: dict[str, Any]
+    alt: str
+    caption: str
+    name: str
+    kind: str = "figure"
+
+    @classmethod
+    def of(cls, draw: Callable[[bool], go.Figure], name: str, alt: str, caption: str) -> Figure:
+        """`draw(dark)` makes it; `name` is what its pictures are called."""
+        try:
+            light, dark = (json.loads(str(draw(theme).to_json())) for theme in (False, True))
+        except ImportError as error:
+            raise MissingExtra("A report's figures", "app") from error
+        return cls(light, dark, alt, caption, name)
+
+
+@dataclass(frozen=True)
+class Code:
+    """What to type, and where."""
+
+    label: str
+    code: str
+    kind: str = "code"
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Texts that answer the same prompt."""
+
+    prompt: str
+    texts: tuple[tuple[str, str], ...]
+    kind: str = "side"
+
+
+Block = Text | Table | Figure | Code | SideBySide
+
+
+@dataclass(frozen=True)
+class Part:
+    """A heading and what stands under it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report.
+
+    Attributes:
+        run: the id of what it is about.
+        summary: one or two sentences under the title.
+    """
+
+    title: str
+    run: str
+    summary: str
+    parts: tuple[Part, ...]
+
+    def html(self) -> str:
+        """The page.
+
+        Raises:
+            MissingExtra: plotly or the template engine is not installed.
+        """
+        try:
+            from jinja2 import Environment, PackageLoader
+            from plotly.offline import get_plotlyjs
+        except ImportError as error:
+            raise MissingExtra("A report", "app") from error
+        scripts = [_script(get_plotlyjs()), _script(_own(SCRIPT))]
+        environment = Environment(
+            loader=PackageLoader("fishersft.reports", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        )
+        environment.filters["seen"] = lambda text: visible_text(str(text), 20_000)
+        return environment.get_template(TEMPLATE).render(
+            page=self, scripts=scripts, hashes=[_hash(s) for s in scripts], style=_own(STYLE)
+        )
+
+
+def table_of(caption: str, facts: Sequence[tuple[str, Any]]) -> Table:
+    """What was asked, a row a fact; those that are None are left out."""
+    rows = tuple((name, told(value)) for name, value in facts if value is not None)
+    return Table(caption, ("", ""), rows, wide=(1,))
+
+
+def told(value: Any) -> str:
+    """A fact for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {told(v)}" for k, v in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(told, value)) or "none"
+    return "unknown" if value is None else str(value)
+
+
+def _script(text: str) -> str:
+    """A script that may stand in a page: one kind of line end, as its digest is taken, and no end tag inside."""
+    clean = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "</script" in clean.lower() or "<!--" in clean:
+        clean = clean.replace("<!--", "\\x3c!--").replace("</script", "<\\/script").replace("</SCRIPT", "<\\/SCRIPT")
+    return clean
+
+
+def _hash(script: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def _own(name: str) -> str:
+    return files("fishersft.reports").joinpath(name).read_text(encoding="utf-8")

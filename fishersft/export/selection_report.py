@@ -1,0 +1,188 @@
+"""The report of a kept selection: what was asked, what it gained beside chance, where the picks are, the first of them.
+
+Where the corpus or its embeddings are gone it says so and shows what the picks themselves know.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fishersft.corpus.records import Corpus
+from fishersft.design.gain_curve import Curve, band_curve, grid, log_det_at, within_tokens
+from fishersft.errors import FisherSFTError
+from fishersft.export.formats import Pool, pool_of, provenance_of
+from fishersft.export.html import Block, Code, Figure, Page, Part, Table, Text, table_of
+from fishersft.export.reproduce_code import command_of, python_of
+from fishersft.lm.embed import TokenEmbeddings
+from fishersft.pipeline.selections import BY_HAND, Kept
+from fishersft.scoring import precomputed
+from fishersft.selectors import registry
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+FIRST = 50  # picks that are written out
+POINTS = 300  # of a curve
+LONGEST_TEXT = 600
+
+
+def selection_page(kept: Kept, pool: Pool | None = None) -> Page:
+    """The report; the corpus and its embeddings are looked for where they are not given."""
+    label = label_of(kept)
+    gone = ""
+    try:
+        pool = pool or pool_of(kept)
+    except FisherSFTError as error:
+        gone = str(error)
+    m = kept.manifest
+    share = m["proven_share_of_optimum"]
+    summary = (
+        f"{m['tokens']:,} of {m['pool_tokens']:,} trained tokens; the log det of their rows rose by {m['log_det']:,.1f} nats"
+        + (f", provably at least {share:.1%} of what any {len(kept.picks):,} sentences could gain." if share else ".")
+    )
+    parts = [Part("What was asked", (table_of("Names, fingerprints and versions", [*provenance_of(kept).items()]),))]
+    parts.append(Part("What it gained", tuple(_gained(kept, label, *pool)) if pool else (Text(gone), *_own_gains(kept, label))))
+    if pool:
+        parts.append(Part("Where the picks are", (_map(kept, label, *pool),)))
+    parts += [Part("The picks", (_picks(kept),)), Part("The same again", _again(kept))]
+    what = f"{len(kept.picks):,} of {m['pool']:,} sentences of {m['corpus']}"
+    title = f"{what}, chosen by hand" if m["selector"] == BY_HAND else f"{label} chose {what}"
+    title = f"{m['name']}: {title}" if m.get("name") else title
+    return Page(title, kept.id, summary, tuple(parts))
+
+
+def label_of(kept: Kept) -> str:
+    """The selector's name for people."""
+    name = str(kept.manifest["selector"])
+    kind = registry().get(name)
+    return kind.label if kind else "By hand" if name == BY_HAND else name
+
+
+def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> list[Block]:
+    n = len(kept.picks)
+    order = np.searchsorted(rows.index, kept.picks["index"].to_numpy())
+    longest = np.argsort(-rows.tokens, kind="stable")
+    spent = np.cumsum(rows.tokens[order])
+    sigma2 = float(kept.manifest["selector_parameters"]["sigma2"]) if kept.manifest["selector"] == "token_od" else 1.0
+    at = grid(n, POINTS)
+    f = log_det_at(rows, order, at, sigma2)
+    band = precomputed.band(rows, n, int(spent[-1]), sigma2=sigma2)
+    fits = int(within_tokens(rows.tokens[longest], spent[-1:])[0])
+    far = grid(max(n, fits), POINTS)
+    long_f, long_spent = log_det_at(rows, longest, far, sigma2), np.cumsum(rows.tokens[longest])[far - 1]
+    name = str(kept.manifest["selector"])
+
+    def curves(unit: str) -> list[tuple[str, Curve]]:
+        tokens = unit == "trained tokens"
+        reach = int(spent[-1]) if tokens else n
+        inside = long_spent <= spent[-1] if tokens else far <= n
+        found = [("uniform", band_curve("Uniform", *band.up_to(reach, tokens=tokens), unit))]
+        if inside.any() and name != "longest":
+            found.append(("longest", Curve("Longest", (long_spent if tokens else far)[inside], long_f[inside], unit)))
+        return [*found, (name, Curve(label, spent[at - 1] if tokens else at, f, unit))]
+
+    def draw(unit: str, end: float, dark: bool) -> go.Figure:
+        from fishersft.plots.base import gain_curves
+
+        return gain_curves(curves(unit), budget=end, dark=dark, height=360)
+
+    ends = {"sentences": float(n), "trained tokens": float(spent[-1])}
+    figures = [
+        Figure.of(
+            partial(draw, unit, end),
+            f"{kept.name}-gain-by-{unit.split()[-1]}",
+            f"log det gained in nats against {unit}: {label}, uniform draws as a band, and Longest.",
+            f"By {unit}. Grey: mean and full range of {len(band.uniform_by_tokens)} uniform draws; dashed: the longest first; "
+            "dotted: where the selection ends.",
+        )
+        for unit, end in ends.items()
+    ]
+    by_number, by_tokens = band.uniform_by_sentences[:, -1], band.uniform_by_tokens[:, -1]
+    table = Table(
+        "log det gained at the selection's end, nats; for Uniform the mean and the full range of its draws",
+        ("", f"as many sentences ({n:,})", f"as many trained tokens ({int(spent[-1]):,})"),
+        (
+            (label, f"{f[-1]:,.1f}", f"{f[-1]:,.1f}"),
+            ("Uniform", _range(by_number), _range(by_tokens)),
+            (
+                "Longest",
+                f"{np.interp(n, far, long_f):,.1f}",
+                f"{np.interp(fits, far, long_f):,.1f}" if fits else "–",
+            ),
+        ),
+    )
+    words = "log det of the design matrix under TokenOD's criterion. A larger one is not yet a better fine-tuned model."
+    return [Text(words), *figures, table]
+
+
+def _range(draws: np.ndarray) -> str:
+    return f"{draws.mean():,.1f} ({draws.min():,.1f} to {draws.max():,.1f})"
+
+
+def _own_gains(kept: Kept, label: str) -> list[Block]:
+    """What the picks know of themselves: the gains they were picked for."""
+    gains = kept.picks["gain"].to_numpy(dtype=float)
+    if np.isnan(gains).all():
+        return []
+    curve = Curve(label, np.arange(1, len(gains) + 1), np.cumsum(gains), "sentences")
+
+    def draw(dark: bool) -> go.Figure:
+        from fishersft.plots.base import gain_curves
+
+        return gain_curves([(str(kept.manifest["selector"]), curve)], budget=float(len(gains)), dark=dark, height=360)
+
+    says = "The gains that the picks were chosen for, summed, against their number."
+    return [Figure.of(draw, f"{kept.name}-gain", says, says)]
+
+
+def _map(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> Figure:
+    from fishersft.plots import sentence_map
+
+    rank = np.zeros(len(rows), dtype=np.int64)
+    rank[np.searchsorted(rows.index, kept.picks["index"].to_numpy())] = kept.picks["rank"]
+    points = sentence_map.Points(precomputed.map_of(rows), rows.index, rank, np.zeros(len(rows), bool))
+    name = str(kept.manifest["selector"])
+
+    def draw(dark: bool) -> go.Figure:
+        return sentence_map.sentence_map(points, colour_by="selection", values=None, selector=name, dark=dark, height=560)
+
+    return Figure.of(
+        draw,
+        f"{kept.name}-map",
+        f"Map of {len(rows):,} sentences; the {len(kept.picks):,} picks of {label} are larger and on top.",
+        f"UMAP of {len(rows):,} sentence means in {rows.dimension} dimensions, for the eye: the choice is made on token rows.",
+    )
+
+
+def _picks(kept: Kept) -> Table:
+    first = kept.picks.head(FIRST)
+    texts = [_text(e) for e in kept.examples[:FIRST]]
+    rows = tuple(
+        (f"{rank:,}", f"{index:,}", "–" if np.isnan(gain) else f"{gain:,.2f}", f"{tokens:,}", text)
+        for rank, index, gain, tokens, text in zip(
+            first["rank"], first["index"], first["gain"].astype(float), first["tokens"], texts, strict=True
+        )
+    )
+    left_out = len(kept.picks) - len(first)
+    caption = f"The first {len(first):,} picks in order" if left_out else f"All {len(first):,} picks in order"
+    more = f"; the other {left_out:,} are in the exported files" if left_out else ""
+    return Table(f"{caption}{more}. The gain is in nats.", ("pick", "record", "gain", "tokens", "text"), rows, wide=(4,))
+
+
+def _text(example: dict[str, object]) -> str:
+    if "messages" in example:
+        turns: list[dict[str, str]] = example["messages"]  # type: ignore[assignment]
+        whole = "\n".join(f"{t['role']}: {t['content']}" for t in turns)
+    else:
+        whole = "\n".join(str(v) for v in example.values())
+    return whole if len(whole) <= LONGEST_TEXT else f"{whole[:LONGEST_TEXT]}…"
+
+
+def _again(kept: Kept) -> tuple[Block, ...]:
+    blocks: list[Block] = [Code("Command line", command_of(kept, shared=True))]
+    if kept.id:
+        blocks.append(Code("The files of it", f"fishersft export {kept.id} --format dataset --out {kept.name}-dataset"))
+    return (*blocks, Code("Python", python_of(kept, shared=True)))

@@ -1,0 +1,259 @@
+"""A run of fine-tuning as it lies on the disk: a folder that anything can read and nobody needs a store for.
+
+    run.json                 what was asked: corpus, model, selectors, budgets, seeds, training, sampling; versions and sizes
+    prompts.jsonl            a line a prompt: the first tokens of a held-out record, and how it goes on
+    held_out.json            the held-out records: their numbers, trained tokens, and topic where there is a column
+    cells/NAME/cell.json     one model: what it was trained on, how long, its losses; written last, so it is whole or not there
+    cells/NAME/held_out.npy  (H,) nats of each held-out record under it, summed over trained tokens
+    cells/NAME/texts.jsonl   a line a prompt: what it wrote
+    cells/all-s0/model/      the model tuned on the whole pool, which the reference judge reads with
+    rate.json                the learning rates that were tried on a uniform draw, and the one that was taken
+    work/NAME/               a model in progress: its checkpoints and losses.jsonl; gone when the run is whole
+
+A cell is named `base`, `all-s0` or `token_od-50-s0` (selector, sentences, seed).  This module reads and writes the folder and
+knows neither training nor judging.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fishersft import paths
+from fishersft.errors import StoreError, os_reason
+from fishersft.paths import user_path
+from fishersft.store.artifacts import Store
+
+VERSION = 1
+RUN, PROMPTS, HELD_OUT, CELLS, CELL, NATS, TEXTS, MODEL = (
+    "run.json",
+    "prompts.jsonl",
+    "held_out.json",
+    "cells",
+    "cell.json",
+    "held_out.npy",
+    "texts.jsonl",
+    "model",
+)
+RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
+BASE, ALL = "base", "all"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The first tokens of held-out record `index`, and the record's own continuation."""
+
+    number: int
+    index: int
+    text: str
+    continuation: str
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What one model wrote after one prompt: `tokens` new ones; `ended` when it closed the text itself."""
+
+    prompt: int
+    text: str
+    tokens: int
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model of a run.
+
+    Attributes:
+        name: also of its folder.
+        selector: whose picks it was trained on; "base" is untuned, "all" saw the whole pool.
+        budget: in sentences of the reference selector; None for base and all.
+        facts: everything else that cell.json holds: sentences, tokens, steps, seconds, losses, notes.
+    """
+
+    name: str
+    selector: str
+    budget: int | None
+    seed: int | None
+    sentences: int
+    tokens: int
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FineTuneRun:
+    """A run's folder, opened for reading.  What is still being made is simply not there yet."""
+
+    folder: Path
+    id: str
+    about: dict[str, Any]
+    versions: dict[str, str]
+
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        lines = _lines(self.folder / PROMPTS)
+        return [Prompt(p["prompt"], p["index"], p["text"], p["continuation"]) for p in lines]
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """The finished ones, in the order of the plan; read anew each time."""
+        found = {}
+        for name in [*self.about.get("cells", [])]:
+            facts = _json(self.folder / CELLS / name / CELL)
+            if facts:
+                known = {k: facts.pop(k) for k in ("selector", "budget", "seed", "sentences", "tokens")}
+                found[name] = Cell(name=name, **known, facts=facts)
+        return found
+
+    def texts(self, cell: str) -> list[Generated]:
+        """What a finished cell wrote, a text a prompt; empty where the run has no prompts."""
+        path = self.folder / CELLS / cell / TEXTS
+        return [Generated(t["prompt"], t["text"], t["tokens"], t["ended"]) for t in _lines(path)]
+
+    def nats(self, cell: str) -> np.ndarray:
+        """(H,) nats of each held-out record, summed over its trained tokens."""
+        path = self.folder / CELLS / cell / NATS
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} cannot be read; resume the run to make it again.") from error
+
+    @cached_property
+    def held_out(self) -> dict[str, Any]:
+        """`index`, `tokens` and `topic` (or null) of the held-out records, and the `column` of the topics."""
+        found = _json(self.folder / HELD_OUT)
+        if not found:
+            raise StoreError(f"{self.folder} has no {HELD_OUT} yet; resume the run.")
+        return found
+
+    @property
+    def reference_model(self) -> Path | None:
+        """The folder of the model tuned on the whole pool, where it was kept."""
+        for name, cell in self.cells.items():
+            if cell.selector == ALL and (path := self.folder / CELLS / name / MODEL).is_dir():
+                return path
+        return None
+
+
+def cell_name(selector: str, budget: int | None, seed: int | None) -> str:
+    return "-".join([selector, *([str(budget)] if budget is not None else []), *([f"s{seed}"] if seed is not None else [])])
+
+
+def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
+    """A run by its folder, its id or the beginning of its id.
+
+    Raises:
+        StoreError: there is none, there are several, or it was made by a version whose runs this one cannot read.
+    """
+    folder = user_path(run)
+    if not (folder / RUN).is_file():
+        folder = _by_id(str(run), store or Store.default())
+    found = _json(folder / RUN)
+    if not found or found.get("kind") != "finetune":
+        raise StoreError(f"{folder} is not a run of fishersft finetune: its {RUN} is missing or damaged.")
+    if found.get("version") != VERSION:
+        other = found.get("versions", {}).get("fishersft", "unknown")
+        raise StoreError(
+            f"The run in {folder} was made by another version of fishersft ({other}): its folder has "
+            f"layout {found.get('version')}, this one reads {VERSION}. Use that version, or run it again."
+        )
+    return FineTuneRun(folder, found["id"], found["about"], found.get("versions", {}))
+
+
+def runs(store: Store | None = None) -> list[FineTuneRun]:
+    """The runs of the store and the shipped ones, the last first; those that cannot be read are left out."""
+    found = []
+    for place in _places(store or Store.default()):
+        folders = [p.parent for p in place.glob(f"*/{RUN}")] if place.is_dir() else []
+        for folder in sorted(folders, key=lambda p: (p / RUN).stat().st_mtime, reverse=True):
+            try:
+                found.append(read_run(folder, store))
+            except StoreError:
+                continue
+    return found
+
+
+def runs_folder(store: Store | None = None) -> Path:
+    """Where runs lie that were given no folder of their own."""
+    return (store or Store.default()).path / "runs"
+
+
+def write_run(folder: Path, id: str, about: dict[str, Any], versions: dict[str, str]) -> FineTuneRun:
+    """Begin a run, or go on with it: run.json, whole or not at all."""
+    content = {"kind": "finetune", "version": VERSION, "id": id, "about": about, "versions": versions}
+    write_text(folder / RUN, json.dumps(content, indent=1))
+    return FineTuneRun(folder, id, about, versions)
+
+
+def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(line, ensure_ascii=True) + "\n" for line in lines))
+
+
+def write_text(path: Path, text: str) -> None:
+    """All of it or nothing."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written ({os_reason(error)}); what was finished is kept.") from error
+
+
+@contextmanager
+def new_cell(run: FineTuneRun, name: str) -> Iterator[Path]:
+    """An empty folder that becomes the cell's when the block ends well: one rename, so a cell is whole or not there."""
+    final = run.folder / CELLS / name
+    partial = run.folder / CELLS / f".{name}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise StoreError(f"{partial} cannot be made ({os_reason(error)}); free some space or name another --out.") from error
+    yield partial
+    try:
+        shutil.rmtree(final, ignore_errors=True)
+        partial.replace(final)
+    except OSError as error:
+        raise StoreError(f"{final} cannot be written ({os_reason(error)}); what was finished is kept.") from error
+
+
+def _by_id(id: str, store: Store) -> Path:
+    # An id is one name, never a way out of the store.
+    if id and id.replace("-", "").replace("_", "").isalnum():
+        for place in _places(store):
+            found = sorted(p.parent for p in place.glob(f"{id}*/{RUN}")) if place.is_dir() else []
+            if len(found) == 1 or any(p.name == id for p in found):
+                return next((p for p in found if p.name == id), found[0])
+            if found:
+                raise StoreError(f"Several runs begin with {id}: {', '.join(p.name for p in found[:5])}; give more of the id.")
+    raise StoreError(f"There is no run '{id[:100]}'; fishersft runs list shows those there are, or give its folder.")
+
+
+def _places(store: Store) -> tuple[Path, ...]:
+    return runs_folder(store), paths.asset("runs")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a file; {} where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged; delete the folder of its cell and resume the run.") from error

@@ -1,0 +1,146 @@
+"""What judges and people said of a run, kept: one SQLite file in the store (WAL), and verdicts.jsonl in a run's folder.
+
+    readings   key -> what a judge said of one order; the key is a digest of the judge and the texts, so equal questions of
+               two runs are asked once and a text that was generated anew is asked again
+    judges     which judges looked at which run
+    votes      of people, each once: a vote that is cast is locked
+
+A run's folder may carry verdicts.jsonl, an export, so that a shipped run shows its verdicts where there is no store.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from fishersft.errors import JudgeError
+from fishersft.finetune.run import FineTuneRun
+from fishersft.judge.base import Reading
+from fishersft.store.artifacts import Store
+from fishersft.store.database import Database
+
+log = logging.getLogger(__name__)
+FILE, EXPORT = "verdicts.sqlite", "verdicts.jsonl"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS readings (key TEXT PRIMARY KEY, judge TEXT NOT NULL, value TEXT NOT NULL, made REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS readings_of ON readings (judge);
+CREATE TABLE IF NOT EXISTS judges (run TEXT, judge TEXT, about TEXT NOT NULL, made REAL NOT NULL, PRIMARY KEY (run, judge));
+CREATE TABLE IF NOT EXISTS votes (run TEXT, voter TEXT, ballot TEXT, value TEXT NOT NULL, made REAL NOT NULL,
+                                  PRIMARY KEY (run, voter, ballot))
+"""
+
+
+def database(store: Store | None = None) -> Database:
+    return Database((store or Store.default()).path / FILE, SCHEMA, 1, "The verdicts")
+
+
+class KeptReadings(MutableMapping[str, Any]):
+    """A judge's readings by key: those of the store and of the run's own export, read once; new ones are written through."""
+
+    def __init__(self, run: FineTuneRun, judge: str, store: Store | None = None) -> None:
+        self._judge, self._database = judge, database(store)
+        self._found = {line["key"]: line["value"] for line in exported(run, "reading") if line.get("judge") == judge}
+        rows: list[Any] = self._database.read(lambda db: _rows(db, "SELECT key, value FROM readings WHERE judge = ?", judge), [])
+        for row in rows:
+            if (value := _json(row["value"])) is not None:
+                self._found[row["key"]] = value
+
+    def __getitem__(self, key: str) -> Any:
+        return self._found[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        row = (key, self._judge, json.dumps(value, ensure_ascii=True, allow_nan=False), time.time())
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", row))
+        self._found[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        self._database.write(lambda db: db.execute("DELETE FROM readings WHERE key = ?", (key,)))
+        del self._found[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def note_judge(run: FineTuneRun, about: dict[str, Any], store: Store | None = None) -> None:
+    """Remember that a judge looks at a run."""
+    row = (run.id, about["id"], json.dumps(about, ensure_ascii=True), time.time())
+    database(store).write(lambda db: db.execute("INSERT OR REPLACE INTO judges VALUES (?, ?, ?, ?)", row))
+
+
+def judges_of(run: FineTuneRun, store: Store | None = None) -> list[dict[str, Any]]:
+    """What is known of the judges that looked at a run (`Judge.about`), the last first."""
+    statement = "SELECT about AS value FROM judges WHERE run = ? ORDER BY made DESC"
+    rows: list[Any] = database(store).read(lambda db: _rows(db, statement, run.id), [])
+    told = [*(_json(row["value"]) for row in rows), *(line["value"] for line in exported(run, "judge"))]
+    found: dict[str, dict[str, Any]] = {}
+    for about in told:
+        if isinstance(about, dict) and {"id", "name", "label", "symmetric", "reads_words"} <= about.keys():
+            found.setdefault(str(about["id"]), about)
+    return list(found.values())
+
+
+def keep_vote(run: str, voter: str, ballot: str, value: dict[str, Any], store: Store | None = None) -> None:
+    """Keep a vote for good.
+
+    Raises:
+        JudgeError: this voter has voted on this ballot; what was cast stays.
+    """
+    row = (run, voter, ballot, json.dumps(value, ensure_ascii=True), time.time())
+    try:
+        database(store).write(lambda db: _insert(db, row))
+    except _TakenError as error:
+        raise JudgeError("This pair has your vote already, and a vote that is cast is locked; go on to the next pair.") from error
+
+
+def kept_votes(run: FineTuneRun, store: Store | None = None) -> list[dict[str, Any]]:
+    """All votes on a run in the order they came, each with `voter` and `ballot`; those of the export first."""
+    statement = "SELECT voter, ballot, value FROM votes WHERE run = ? ORDER BY made, rowid"
+    rows: list[Any] = database(store).read(lambda db: _rows(db, statement, run.id), [])
+    told = [{"voter": r["voter"], "ballot": r["ballot"], **(_json(r["value"]) or {})} for r in rows]
+    told = [line["value"] for line in exported(run, "vote") if isinstance(line["value"], dict)] + told
+    return list({(str(v.get("voter")), str(v.get("ballot"))): v for v in told}.values())
+
+
+def exported(run: FineTuneRun, kind: str) -> list[dict[str, Any]]:
+    """Lines of a kind in the run's verdicts.jsonl; none where there is no such file; broken lines are skipped and logged."""
+    path = run.folder / EXPORT
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        log.warning("%s cannot be read: %s", path, error)
+        return []
+    lines = [_json(line) for line in text.splitlines() if line.strip()]
+    sound = [line for line in lines if isinstance(line, dict) and isinstance(line.get("kind"), str) and "value" in line]
+    if len(sound) < len(lines):
+        log.warning("%s has %d lines that cannot be read", path, len(lines) - len(sound))
+    keyed = [line for line in sound if line["kind"] != "reading" or isinstance(line.get("key"), str)]
+    return [line for line in keyed if line["kind"] == kind and (kind != "reading" or Reading.of(line["value"]))]
+
+
+class _TakenError(Exception):
+    """A vote is there; no `sqlite3.Error`, which would be taken for a file that cannot be written."""
+
+
+def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> None:
+    if not db.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?)", row).rowcount:
+        raise _TakenError
+
+
+def _rows(db: sqlite3.Connection, statement: str, *values: Any) -> list[Any]:
+    return db.execute(statement, values).fetchall()
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None

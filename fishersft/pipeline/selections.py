@@ -1,0 +1,235 @@
+"""Selections that last: kept with their picks' own fields, found again by the id that `select` printed.
+
+    manifest.json     what was chosen, from what, by what, and `provenance`: what it takes to do it again
+    picks.jsonl       one row a pick, in order: rank, index, gain, tokens and the record's own fields
+    examples.jsonl    the same picks as they are trained: text, prompt + completion, or messages
+
+A selection at hand and one of the store are the same thing here, a `Kept`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fishersft.corpus.records import Corpus, trained
+from fishersft.corpus.tables import picks_table, plain, to_bytes
+from fishersft.design.gain_curve import log_det_at
+from fishersft.errors import StoreError, UserError
+from fishersft.lm.embed import TokenEmbeddings
+from fishersft.paths import user_path
+from fishersft.selectors import Order, Pool, Selection
+from fishersft.store.artifacts import Artifact, Recipe, Store, made, writing_to
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SELECTION = "selection"
+BY_HAND = "by_hand"
+PICKS, EXAMPLES = "picks.jsonl", "examples.jsonl"
+LIBRARIES = ("torch", "transformers", "numpy")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A selection as it is exported, from the store or from the screen.
+
+    Attributes:
+        id: the run's; "" for one that is not in the store.
+        manifest: `summary`, when and by which version it was made, and its `provenance`.
+        picks: one row a pick; see `corpus.export.picks_table`.
+        examples: the picks as they are trained: {"text"}, {"prompt", "completion"} or {"messages"}.
+    """
+
+    id: str
+    manifest: dict[str, Any]
+    picks: pd.DataFrame
+    examples: list[dict[str, Any]]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.manifest["provenance"]
+        return found
+
+    @property
+    def name(self) -> str:
+        """For files: the selector and the number of picks."""
+        return f"{self.manifest['selector']}-{len(self.picks)}"
+
+
+def kept_of(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> Kept:
+    """A selection at hand, not in the store."""
+    return Kept(
+        "",
+        {**summary(corpus, embeddings, selection), "provenance": provenance(corpus, embeddings), **made()},
+        selection_table(corpus, selection),
+        [trained(corpus.examples[i]) for i in selection.indices],
+    )
+
+
+def provenance(corpus: Corpus, embeddings: TokenEmbeddings) -> dict[str, Any]:
+    """What the picks came from, as far as the embeddings know it."""
+    facts, path = embeddings.facts, user_path(corpus.source)
+    return {
+        "source": str(path.absolute()) if os.path.exists(path) else corpus.source,
+        "options": [list(option) for option in corpus.options],
+        "shape": corpus.shape,
+        "columns": [str(c) for c in corpus.fields.columns],
+        "records": len(corpus),
+        "model": facts.get("model"),
+        "revision": facts.get("revision") or None,
+        "model_fingerprint": facts.get("inputs", {}).get("model"),
+        "max_tokens": facts.get("parameters", {}).get("max_tokens"),
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def by_hand(pool: Pool, positions: np.ndarray) -> Selection:
+    """Records that no selector chose, such as a lasso's, as a selection: in the order given, without gains."""
+    n, unknown = len(positions), np.full(len(positions), np.nan)
+    order = Order(np.asarray(positions, dtype=np.int64), unknown, np.zeros(n, dtype=np.int64), np.zeros(n), unknown)
+    return Selection(BY_HAND, {}, 0, pool.index[positions], pool.tokens[positions], order)
+
+
+def save_selection(
+    corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None, name: str = ""
+) -> str:
+    """Keep a selection with its picks' own fields, under a name if it has one; returns the run's id, which `export` takes."""
+    store = store or Store.default()
+    kept = kept_of(corpus, embeddings, selection)
+    picks = to_bytes(kept.picks, "jsonl")
+    recipe = Recipe(
+        SELECTION,
+        3,
+        {
+            "selector": selection.selector,
+            "parameters": selection.parameters,
+            "seed": selection.seed,
+            "picks": hashlib.sha256(picks).hexdigest(),  # metadata too, which the corpus' fingerprint leaves out
+            **({"name": name} if name else {}),
+        },
+        {"embeddings": embeddings.key, "corpus": corpus.name},
+    )
+    if store.find(recipe) is None:
+        with store.lock(recipe):
+            folder = store.workspace(recipe)
+            with writing_to(store.path):
+                (folder / PICKS).write_bytes(picks)
+                (folder / EXAMPLES).write_bytes(_lines(kept.examples))
+            store.commit(recipe, folder, {**kept.manifest, "name": name})
+    return recipe.key[:12]
+
+
+def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:
+    """One row a pick; see `corpus.export.picks_table`."""
+    return picks_table(corpus, selection.indices, selection.gains, selection.tokens)
+
+
+def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> dict[str, Any]:
+    """What `--json` prints: what was chosen, from what, and how good it provably is.
+
+    `log_det` is TokenOD's criterion, on token rows, whoever chose; `own_objective` is that of a selector's own design.
+    """
+    token_od = selection.selector == "token_od"
+    sigma2 = float(selection.parameters["sigma2"]) if token_od else 1.0
+    f = float(log_det_at(embeddings, selection.order.positions, [len(selection)], sigma2)[0])
+    return {
+        "corpus": corpus.name,
+        "corpus_fingerprint": corpus.fingerprint,
+        "model": embeddings.facts.get("model"),
+        "embeddings": embeddings.key,
+        "selector": selection.selector,
+        "selector_parameters": selection.parameters,
+        "seed": selection.seed,
+        "pool": len(embeddings),
+        "sentences": len(selection),
+        "tokens": int(selection.tokens.sum()),
+        "pool_tokens": int(embeddings.tokens.sum()),
+        "log_det": f,
+        "proven_share_of_optimum": selection.proven_share if token_od else None,
+        "own_objective": None if token_od else selection.objective,
+        "own_objective_is": None if token_od else selection.gain_of or None,
+        "notes": selection.order.notes,
+        "evaluations": int(selection.order.evaluations[-1]),
+        "seconds": round(float(selection.order.seconds[-1]), 3),
+    }
+
+
+def saved_selections(store: Store | None = None) -> list[dict[str, Any]]:
+    """The manifests of all kept selections, the last made first; `key` begins with the run's id."""
+    found = [artifact.manifest for artifact in (store or Store.default()).by_prefix(SELECTION, "")]
+    return sorted(found, key=lambda manifest: (str(manifest.get("made", "")), manifest["key"]), reverse=True)
+
+
+def remove_selection(run: str, store: Store | None = None) -> None:
+    """Delete a kept selection, by its id or the beginning of it.
+
+    Raises:
+        UserError: no run starts so, or several do, or it is not the user's own.
+    """
+    store = store or Store.default()
+    artifact = _found(run, store)
+    if not artifact.path.is_relative_to(store.path):
+        raise UserError(f"Run {run} ships with fishersft and stays.")
+    with writing_to(store.path):
+        shutil.rmtree(artifact.path)
+
+
+def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
+    """A kept selection's manifest and picks, by its id or the beginning of it.
+
+    Raises:
+        UserError: no run starts so, or several do.
+    """
+    import pandas as pd
+
+    artifact = _found(run, store or Store.default())
+    try:
+        table = pd.DataFrame(_read(artifact, PICKS))
+        table = table.astype({"rank": "int64", "index": "int64", "gain": "float64", "tokens": "int64"})
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"The picks of run {run} are damaged in the store; run the same select again.") from error
+    return artifact.manifest, table
+
+
+def load_kept(run: str, store: Store | None = None) -> Kept:
+    """A kept selection with all that an export may need.
+
+    Raises:
+        UserError: no run starts so, or several do; or it was kept by a version that did not note where it came from.
+    """
+    store = store or Store.default()
+    manifest, picks = load_selection(run, store)
+    if "provenance" not in manifest:
+        raise StoreError(f"Run {run} was kept by an older fishersft, which did not note its source; run the same select again.")
+    try:
+        examples = _read(_found(run, store), EXAMPLES)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"The examples of run {run} are damaged in the store; run the same select again.") from error
+    return Kept(str(manifest["key"])[:12], manifest, picks, examples)
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> bytes:
+    text = "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows)
+    return text.encode("utf-8", "replace")
+
+
+def _read(artifact: Artifact, name: str) -> list[dict[str, Any]]:
+    lines = (artifact.path / name).read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]
+
+
+def _found(run: str, store: Store) -> Artifact:
+    found = store.by_prefix(SELECTION, run) if run and set(run) <= set("0123456789abcdef") else []
+    if len(found) != 1:
+        several = "several runs start" if found else "no run starts"
+        raise UserError(f"In the store {several} with '{run[:40]}'; fishersft select prints the id of what it chose.")
+    return found[0]

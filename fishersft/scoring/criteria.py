@@ -1,0 +1,225 @@
+"""One selection under every criterion, so that a rule is not judged by its own alone.
+
+    log det          f(S), nats gained over the empty selection: TokenOD's criterion (D-optimality)
+                     of the sentence means, SentenceOD's; of rows weighted by the model's uncertainty, FisherOD's
+    Stein's loss     how far the picks' second moment is from the pool's: MatchedOD's, with its default prior and ridge
+    leverage         x^T V(S)^-1 x over every token row of the pool, largest (G-optimality) and mean (V-optimality)
+    k-center radius  the largest distance of a sentence mean of the pool to the nearest selected one
+    perplexity       exp of the mean loss of the selected tokens under the model, before any tuning
+    topics           how many values of a column the picks cover
+
+Knows no selector: it takes positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fishersft.design.certificate import optimum_bound, token_bound
+from fishersft.design.factor import Factor
+from fishersft.design.greedy import Shard
+from fishersft.design.information import design_matrix, log_det
+from fishersft.design.matched import second_moment
+from fishersft.design.rows import Blocks
+from fishersft.lm.embed import TokenEmbeddings
+from fishersft.lm.losses import TokenStatistics
+
+if TYPE_CHECKING:
+    import torch
+
+CRITERIA = {
+    "sentences": "sentences",
+    "tokens": "trained tokens",
+    "log_det": "log det gained (nats)",
+    "share_of_optimum": "at least so much of the optimum",
+    "worst_leverage": "worst leverage",
+    "mean_leverage": "mean leverage",
+    "radius": "k-center radius",
+    "perplexity": "perplexity of the picks",
+    "topics": "topics covered",
+    "sentence_log_det": "log det of the means (nats)",
+    "fisher_log_det": "log det of the weighted rows (nats)",
+    "stein_loss": "Stein's loss",
+}
+HIGHER, LOWER = 1, -1  # which way is better; the others are facts, not goals
+BETTER = {
+    "log_det": HIGHER,
+    "share_of_optimum": HIGHER,
+    "worst_leverage": LOWER,
+    "mean_leverage": LOWER,
+    "radius": LOWER,
+    "topics": HIGHER,
+    "sentence_log_det": HIGHER,
+    "fisher_log_det": HIGHER,
+    "stein_loss": LOWER,
+}
+PRIOR_TOKENS, RIDGE = 20.0, 1e-3  # of Stein's loss
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A selection's values; NaN where a criterion cannot be had (no bound, no model, no topic column)."""
+
+    sentences: int
+    tokens: int
+    log_det: float
+    share_of_optimum: float
+    worst_leverage: float
+    mean_leverage: float
+    radius: float
+    perplexity: float
+    topics: float
+    sentence_log_det: float = np.nan
+    fisher_log_det: float = np.nan
+    stein_loss: float = np.nan
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Every criterion of any selection from one pool.
+
+    Attributes:
+        statistics: of the pool's tokens, for perplexity and the weighted rows.
+        topics: (N,) the pool's values of a column.
+    """
+
+    embeddings: TokenEmbeddings
+    sigma2: float = 1.0
+    statistics: TokenStatistics | None = None
+    topics: np.ndarray | None = None
+    device: str = "cpu"
+
+    @cached_property
+    def moment(self) -> np.ndarray:
+        """(d, d) the pool's second moment, with MatchedOD's ridge."""
+        return second_moment(Blocks(self.embeddings.values, self.embeddings.offsets, None, self.device), RIDGE)
+
+    @cached_property
+    def pool_moment(self) -> torch.Tensor:
+        """(d, d) mean of x x^T over the pool's rows, float64."""
+        import torch
+
+        return torch.from_numpy(second_moment(Blocks(self.embeddings.values, self.embeddings.offsets, None, self.device), 0.0))
+
+    @cached_property
+    def squared_norms(self) -> np.ndarray:
+        """(T,) |x|^2 of the pool's rows, float32: sigma2 times their leverage before anything is picked."""
+        rows = self.embeddings.values
+        parts = (rows[start : start + 8_192].astype(np.float32) for start in range(0, len(rows), 8_192))
+        return np.concatenate([np.einsum("td,td->t", part, part) for part in parts])
+
+    def __call__(self, positions: np.ndarray, bound: float = np.nan) -> Scores:
+        """The scores of the records at `positions`; `bound` as `bound_at` gives it."""
+        return scores(
+            self.embeddings,
+            positions,
+            sigma2=self.sigma2,
+            bound=bound,
+            statistics=self.statistics,
+            topics=self.topics,
+            moment=self.moment,
+            device=self.device,
+        )
+
+
+def scores(
+    embeddings: TokenEmbeddings,
+    positions: np.ndarray,
+    *,
+    sigma2: float = 1.0,
+    bound: float = np.nan,
+    statistics: TokenStatistics | None = None,
+    topics: np.ndarray | None = None,
+    moment: np.ndarray | None = None,
+    device: str = "cpu",
+) -> Scores:
+    """Every criterion of the records at `positions` of the pool.
+
+    Args:
+        bound: upper bound on f at this budget (`bound_at`).
+        topics: (N,) the pool's values of a column.
+        moment: (d, d) the pool's second moment, for Stein's loss.
+    """
+    d = embeddings.dimension
+    empty = d * float(np.log(sigma2))
+    X = np.concatenate([embeddings.block(int(p)) for p in positions])
+    V = design_matrix([X], d, sigma2)
+    f = log_det(V) - empty
+    worst, mean = _leverage(embeddings, V, device)
+    loss = fisher = np.nan
+    if statistics is not None:
+        tokens = embeddings.tokens[positions]
+        loss = float((statistics.mean_losses[positions] * tokens).sum() / tokens.sum())
+        confidence = np.concatenate([statistics.confidence[embeddings.rows_of(int(p))] for p in positions])
+        unsure = np.sqrt(np.clip(1 - confidence.astype(np.float64), 0, 1))
+        fisher = log_det(design_matrix([X * unsure[:, None]], d, sigma2)) - empty
+    return Scores(
+        sentences=len(positions),
+        tokens=len(X),
+        log_det=f,
+        share_of_optimum=min(1.0, f / bound) if bound > 0 else np.nan,
+        worst_leverage=worst,
+        mean_leverage=mean,
+        radius=k_center_radius(embeddings.means, positions),
+        perplexity=float(np.exp(loss)),
+        topics=np.nan if topics is None else float(len(set(topics[positions].tolist()))),
+        sentence_log_det=log_det(design_matrix([embeddings.means[positions]], d, sigma2)) - empty,
+        fisher_log_det=fisher,
+        stein_loss=np.nan if moment is None else stein_loss(V, moment, len(X), sigma2),
+    )
+
+
+def stein_loss(V: np.ndarray, moment: np.ndarray, tokens: int, sigma2: float = 1.0) -> float:
+    """tr(M^-1 S/t) - log det(M^-1 S/t) - d for the picks' rows in V; S and t start from `PRIOR_TOKENS` of the pool's M."""
+    d, t = len(V), PRIOR_TOKENS + tokens
+    S = (V - sigma2 * np.eye(d) + PRIOR_TOKENS * moment) / t
+    return float(np.trace(np.linalg.solve(moment, S))) - log_det(S) + log_det(moment) - d
+
+
+def bound_at(
+    embeddings: TokenEmbeddings, positions: np.ndarray, *, sigma2: float = 1.0, tokens: int | None = None, device: str = "cpu"
+) -> float:
+    """No selection of as many sentences (or of at most `tokens` tokens) gains more than this, nats; sharp where S is good."""
+    d = embeddings.dimension
+    V = design_matrix([np.concatenate([embeddings.block(int(p)) for p in positions])], d, sigma2)
+    f = log_det(V) - d * float(np.log(sigma2))
+    outside = np.ones(len(embeddings), dtype=bool)
+    outside[positions] = False
+    gains = Shard(embeddings.values, embeddings.offsets, V, device=device).bounds[outside]
+    if tokens is None:
+        return optimum_bound(f, gains, len(positions))
+    return token_bound(f, gains, embeddings.tokens[outside], tokens)
+
+
+def _leverage(embeddings: TokenEmbeddings, V: np.ndarray, device: str) -> tuple[float, float]:
+    """Largest and mean x^T V^-1 x over every row of the pool (float32 products)."""
+    import torch
+
+    blocks = Blocks(embeddings.values, embeddings.offsets, None, device)
+    factor = Factor(blocks.d, V, device)
+    worst = total = 0.0
+    for some in blocks.batches():
+        X, _ = blocks.rows(some.tolist(), torch.float32)
+        each = factor.screen(X)[0].square_().sum(1)
+        worst = max(worst, float(each.max()))
+        total += float(each.double().sum())
+    return worst, total / float(embeddings.offsets[-1])
+
+
+def k_center_radius(means: np.ndarray, positions: np.ndarray) -> float:
+    """The largest distance of a row of `means` (N, d) to the nearest of those at `positions`."""
+    import torch
+
+    centred = torch.from_numpy(means - means.mean(0))
+    chosen = centred[torch.from_numpy(np.asarray(positions))]
+    return float(max(torch.cdist(part, chosen).min(1).values.max() for part in centred.split(4_096)))
+
+
+def jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    """Shared members over all members of two sets of positions, 0 to 1."""
+    both = len(np.intersect1d(a, b))
+    return both / (len(a) + len(b) - both)

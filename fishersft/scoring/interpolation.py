@@ -1,0 +1,231 @@
+"""A comparison at any budget, read off between budgets that were scored: for a screen that follows the budget as it moves.
+
+Every draw, and every selector's order, is scored once along itself (`criteria_along`) at the budgets of `grid` and kept in the
+store.  Sentences, tokens, perplexity, topics and overlaps are exact at any budget; the other criteria are read off a monotone
+curve through the budgets scored.  `compare` scores one budget exactly; what this module gives says that it is read off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fishersft.design.gain_curve import draw_orders, grid, within_tokens
+from fishersft.pipeline.stages import order_recipe
+from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row, label_of, positions_of
+from fishersft.scoring.criteria import Scorer, Scores
+from fishersft.scoring.criteria_path import scores_along
+from fishersft.scoring.random_baseline import shared_by, whole_pool
+from fishersft.selectors import Budget, Order, Pool, Selector
+from fishersft.store.artifacts import Recipe, Store, cached_arrays
+
+ALONG = "along"
+POINTS = 40  # budgets that are scored; a pool of as many records has no budget in between
+READ_OFF = (
+    "log_det",
+    "worst_leverage",
+    "mean_leverage",
+    "radius",
+    "sentence_log_det",
+    "fisher_log_det",
+    "stein_loss",
+)
+FALLING = ("worst_leverage", "mean_leverage", "stein_loss")  # over orders of magnitude: their logarithms are read off
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Path:
+    """One order under every criterion, at some of its budgets.
+
+    Attributes:
+        order: positions.
+        at: (k,) the budgets scored, in sentences.
+        scored: criterion to its (k,) values.
+    """
+
+    scorer: Scorer
+    order: np.ndarray
+    at: np.ndarray
+    scored: dict[str, np.ndarray] = field(repr=False)
+
+    @cached_property
+    def tokens(self) -> np.ndarray:
+        """(N,) trained tokens of the first 1, 2, ... picks."""
+        return np.cumsum(self.scorer.embeddings.tokens[self.order])
+
+    @cached_property
+    def _losses(self) -> np.ndarray | None:
+        s = self.scorer.statistics
+        each = self.scorer.embeddings.tokens[self.order]
+        return None if s is None else np.cumsum(s.mean_losses[self.order].astype(np.float64) * each)
+
+    @cached_property
+    def new_topics(self) -> np.ndarray:
+        """At which picks a topic is met for the first time."""
+        topics = self.scorer.topics
+        return np.empty(0) if topics is None else np.sort(np.unique(topics[self.order], return_index=True)[1])
+
+    @cached_property
+    def _curve(self) -> Any:
+        from scipy.interpolate import PchipInterpolator
+
+        lines = [np.log(np.maximum(self.scored[n], 1e-300)) if n in FALLING else self.scored[n] for n in READ_OFF]
+        known = np.stack([np.where(np.isfinite(line), line, 0.0) for line in lines], axis=1)
+        return PchipInterpolator(np.log(self.at), known) if len(self.at) > 1 else lambda _: known[0]
+
+    def within(self, tokens: int) -> int:
+        """How many picks fit into so many tokens, at least one and at most those scored."""
+        return max(1, min(int(self.at[-1]), int(within_tokens(self.scorer.embeddings.tokens[self.order], np.array([tokens]))[0])))
+
+    def read(self, n: int, bound: float = np.nan) -> Scores:
+        """The scores of the first n picks; `bound` on f as `criteria.scores` takes it."""
+        read = dict(zip(READ_OFF, np.atleast_1d(self._curve(np.log(n))).tolist(), strict=True))
+        for name in FALLING:
+            read[name] = float(np.exp(read[name]))
+        read = {name: value if np.isfinite(self.scored[name]).all() else np.nan for name, value in read.items()}
+        tokens = int(self.tokens[n - 1])
+        return Scores(
+            sentences=n,
+            tokens=tokens,
+            share_of_optimum=min(1.0, read["log_det"] / bound) if bound > 0 else np.nan,
+            perplexity=np.nan if self._losses is None else float(np.exp(self._losses[n - 1] / tokens)),
+            topics=np.nan if self.scorer.topics is None else float(np.searchsorted(self.new_topics, n)),
+            **read,
+        )
+
+
+def draw_path(scorer: Scorer, number: int, seed: int, order: np.ndarray, top: int, *, store: Store | None = None) -> Path:
+    """The path of one random draw as far as its first `top` records, scored where it is not in the store."""
+    return _path(scorer, order, top, _about_draw(number, seed, top, len(order)), {}, store)
+
+
+def _about_draw(number: int, seed: int, top: int, N: int) -> dict[str, int]:
+    return {"draw": number, "seed": seed, **({} if top == N else {"top": top})}
+
+
+def pick_path(scorer: Scorer, selector: Selector, seed: int, order: Order, *, store: Store | None = None) -> Path:
+    """The path of a selector's order, scored where it is not in the store."""
+    made = {"order": order_recipe(scorer.embeddings, selector, seed).key}
+    return _path(scorer, order.positions, len(order), {"top": len(order)}, made, store)
+
+
+def draw_paths(
+    scorer: Scorer,
+    seed: int,
+    *,
+    picks: int | None = None,
+    draws: int = LEAST_DRAWS,
+    store: Store | None = None,
+    on_progress: Tell | None = None,
+) -> tuple[Path, ...]:
+    """The paths of all draws, the very draws of `chance`.
+
+    Args:
+        picks: the most sentences that a selection compared with them has; by default the whole pool.
+    """
+    found = []
+    orders = draw_orders(len(scorer.embeddings), draws, seed)
+    top = reach(scorer, orders, picks)
+    for k, order in enumerate(orders):
+        found.append(draw_path(scorer, k, seed, order, top, store=store))
+        if on_progress:
+            on_progress(k + 1, draws)
+    return tuple(found)
+
+
+def reach(scorer: Scorer, orders: np.ndarray, picks: int | None) -> int:
+    """How many records every draw needs to hold as many tokens as any selection of `picks` sentences."""
+    N = len(scorer.embeddings)
+    if picks is None or picks >= N:
+        return N
+    tokens = scorer.embeddings.tokens
+    most = np.array([np.sort(tokens)[N - picks :].sum()])
+    return min(N, max(picks, *(int(within_tokens(tokens[order], most)[0]) for order in orders)))
+
+
+def are_kept(
+    scorer: Scorer, seed: int, *, picks: int | None = None, draws: int = LEAST_DRAWS, store: Store | None = None
+) -> bool:
+    """Whether all draws are in the store, so that asking for their paths costs nothing."""
+    store, N = store or Store.default(), len(scorer.embeddings)
+    top = reach(scorer, draw_orders(N, draws, seed), picks)
+    return all(store.find(_recipe(scorer, _about_draw(k, seed, top, N), {})) is not None for k in reversed(range(draws)))
+
+
+def read_off(
+    pool: Pool,
+    selectors: Sequence[tuple[Selector, Order, Path]],
+    n: int,
+    draws: Sequence[Path],
+    *,
+    equal: str = "sentences",
+    seed: int = 0,
+    bounds: np.ndarray | None = None,
+    whole: Scores | None = None,
+) -> Comparison:
+    """What `compare` gives at a budget of n sentences of the first selector, read off.
+
+    Args:
+        selectors: each with its order and the path of that.
+        draws: paths of the random draws.
+        bounds: (k,) no selection of 1, 2, ... sentences gains more: those that TokenOD kept; without them nothing is proven.
+        whole: the scores of the whole pool, where they are at hand.
+    """
+    scorer = draws[0].scorer
+    first, order, path = selectors[0]
+    own = seed if first.random else 0
+    reference = first.cut(pool, order, Budget(sentences=n), own)
+    spent = int(reference.tokens.sum())
+    bound = float(bounds[n - 1]) if bounds is not None and equal == "sentences" and n <= len(bounds) else np.nan
+    model = str(pool.embeddings.facts.get("model", ""))
+    rows, selections = [], {}
+    for selector, order, path in selectors:
+        at = n if equal == "sentences" else min(len(order), path.within(spent))
+        selections[selector.name] = selector.cut(pool, order, Budget(sentences=at), seed if selector.random else 0)
+        rows.append(Row(selector.name, label_of(selector, seed), (path.read(at, bound),), model))
+    for kind, amount in (("sentences", n), ("tokens", spent)):
+        proven = bound if kind == equal else np.nan
+        found = tuple(d.read(n if kind == "sentences" else d.within(spent), proven) for d in draws)
+        rows.append(Row("", f"Uniform, {amount:,} {kind}, {len(draws)} draws", found))
+    topics = scorer.topics
+    return Comparison(
+        corpus=pool.corpus.name if pool.corpus else "",
+        model=model,
+        score_model="",
+        equal=equal,
+        reference=first.name,
+        seed=seed,
+        draws=len(draws),
+        sigma2=scorer.sigma2,
+        rows=tuple(rows),
+        pool=whole or whole_pool(scorer),
+        selections=selections,
+        at_home={},
+        shared_by_chance=shared_by(
+            pool.tokens, positions_of(selections), equal, spent if equal == "tokens" else n, len(draws), seed
+        ),
+        topic=("", 0) if topics is None or pool.corpus is None else (pool.corpus.categories[0], len(draws[0].new_topics)),
+        read_off=len(draws[0].at),
+    )
+
+
+def _path(scorer: Scorer, order: np.ndarray, top: int, about: dict[str, Any], made: dict[str, str], store: Store | None) -> Path:
+    at = grid(top, POINTS)
+
+    def compute() -> dict[str, np.ndarray]:
+        found = list(scores_along(scorer, order, at))
+        return {name: np.array([getattr(s, name) for s in found], dtype=np.float64) for name in READ_OFF}
+
+    store = store or Store.default()
+    recipe = _recipe(scorer, about, made)
+    return Path(scorer, order, at, cached_arrays(store, recipe, compute) if scorer.embeddings.key else compute())
+
+
+def _recipe(scorer: Scorer, about: dict[str, Any], made: dict[str, str]) -> Recipe:
+    parameters = {**about, "points": POINTS, "sigma2": scorer.sigma2, "statistics": scorer.statistics is not None}
+    return Recipe(ALONG, 1, parameters, {"embeddings": scorer.embeddings.key, **made})

@@ -1,0 +1,128 @@
+"""What the screen draws from embeddings and orders, computed once and kept: maps, bands of random draws, gain curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fishersft.design.gain_curve import draw_orders, grid, log_det_at, uniform_band
+from fishersft.lm.embed import TokenEmbeddings
+from fishersft.pipeline.stages import order_recipe
+from fishersft.scoring.projection import project
+from fishersft.selectors import Order, Selector
+from fishersft.store.artifacts import Recipe, Store, cached_arrays
+
+Progress = Callable[[int, int], None]
+MAP, BAND, GAIN = "map", "band", "gain"
+FINE = 300  # points of a single curve; a band of draws has fewer
+DRAWN = 120  # points of a band as it is drawn
+FIRST = 128  # sentences of a random draw after each of which its gain is known: there one more counts for much
+
+
+def map_of(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0, store: Store | None = None) -> np.ndarray:
+    """(N, 2) coordinates of the sentence means, for the eye."""
+    store = store or Store.default()
+    recipe = map_recipe(embeddings, method, seed)
+    arrays = cached_arrays(store, recipe, lambda: {"xy": project(embeddings.means, method, seed)})
+    return arrays["xy"]
+
+
+def map_recipe(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0) -> Recipe:
+    return Recipe(MAP, 1, {"method": method, "seed": seed}, {"embeddings": embeddings.key})
+
+
+@dataclass(frozen=True)
+class Band:
+    """Random draws on two grids of budgets, in nats above the empty selection.
+
+    Attributes:
+        sentences, tokens: (k,), (l,) the grids.
+        uniform_by_sentences, uniform_by_tokens: (draws, k), (draws, l).
+        first, first_tokens: (draws, m) of each draw's first 1, 2, ... sentences: nats, and trained tokens.
+    """
+
+    sentences: np.ndarray
+    tokens: np.ndarray
+    uniform_by_sentences: np.ndarray
+    uniform_by_tokens: np.ndarray
+    first: np.ndarray
+    first_tokens: np.ndarray
+
+    def at(self, amounts: int | np.ndarray, *, tokens: bool = False) -> np.ndarray:
+        """(draws, k) nats at budgets in sentences, or in tokens.
+
+        Exact as far as each draw's first sentences reach; further on read off a monotone curve through the grid, over log budget.
+        """
+        from scipy.interpolate import PchipInterpolator
+
+        x, y = (self.tokens, self.uniform_by_tokens) if tokens else (self.sentences, self.uniform_by_sentences)
+        wanted = np.clip(np.atleast_1d(amounts), x[0], x[-1])
+        read = PchipInterpolator(np.log(x), y, axis=1)(np.log(wanted)) if len(x) > 1 else np.repeat(y, len(wanted), axis=1)
+        for row, f, spent in zip(read, self.first, self.first_tokens, strict=True):
+            fits = np.searchsorted(spent, wanted, side="right") if tokens else wanted
+            known = fits < len(f) if tokens else fits <= len(f)
+            row[known] = np.concatenate([[0.0], f])[fits[known]]
+        return np.asarray(read)
+
+    def up_to(self, reach: int, *, tokens: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """What is drawn up to a budget: (k,) budgets and (draws, k) nats."""
+        x = self.tokens if tokens else self.sentences
+        fine = np.unique(np.concatenate([x[x <= reach], grid(min(reach, int(x[-1])), DRAWN)]))
+        return fine, self.at(fine, tokens=tokens)
+
+
+def band_recipe(embeddings: TokenEmbeddings, top: int, token_top: int, sigma2: float = 1.0, draws: int = 20) -> Recipe:
+    parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0, "first": FIRST}
+    return Recipe(BAND, 3, parameters, {"embeddings": embeddings.key})
+
+
+def band(
+    embeddings: TokenEmbeddings,
+    top: int,
+    token_top: int,
+    *,
+    sigma2: float = 1.0,
+    draws: int = 20,
+    store: Store | None = None,
+    on_progress: Progress | None = None,
+) -> Band:
+    """What chance gains up to `top` sentences and `token_top` tokens."""
+
+    def compute() -> dict[str, np.ndarray]:
+        sentences, tokens = grid(top), grid(token_top)
+        drawn = uniform_band(embeddings, sentences, tokens, sigma2=sigma2, draws=draws, on_progress=on_progress)
+        orders = draw_orders(len(embeddings), draws)[:, : min(FIRST, top)]
+        return {
+            "first": np.stack([log_det_at(embeddings, order, range(1, len(order) + 1), sigma2) for order in orders]),
+            "first_tokens": np.cumsum(embeddings.tokens[orders], axis=1),
+            "sentences": sentences,
+            "tokens": tokens,
+            "uniform_by_sentences": drawn[0],
+            "uniform_by_tokens": drawn[1],
+        }
+
+    recipe = band_recipe(embeddings, top, token_top, sigma2, draws)
+    return Band(**cached_arrays(store or Store.default(), recipe, compute))
+
+
+def gain_of(
+    embeddings: TokenEmbeddings, order: Order, selector: Selector, seed: int, sigma2: float = 1.0, store: Store | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """f of a selector's order on a grid of sentences: (k,) budgets and (k,) nats, under TokenOD's criterion.
+
+    TokenOD's own gains are summed; for every other selector the token rows of its picks are.
+    """
+    if selector.name == "token_od" and selector.parameters.get("sigma2") == sigma2:
+        return np.arange(1, len(order) + 1), np.cumsum(order.gains)
+    at = grid(len(order), FINE)
+    recipe = Recipe(
+        GAIN, 1, {"top": len(order), "sigma2": sigma2, "points": FINE}, {"order": order_recipe(embeddings, selector, seed).key}
+    )
+
+    def compute() -> dict[str, np.ndarray]:
+        return {"at": at, "f": log_det_at(embeddings, order.positions, at, sigma2)}
+
+    arrays = cached_arrays(store or Store.default(), recipe, compute)
+    return arrays["at"], arrays["f"]

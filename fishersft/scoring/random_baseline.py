@@ -1,0 +1,108 @@
+"""What chance gives: random draws, and the whole pool, under every criterion; scored once and kept in the store.
+
+Two bands stand beside every comparison: draws of as many sentences, and draws of as many tokens.  Knows no selector.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+
+import numpy as np
+
+from fishersft.design.gain_curve import draw_orders, within_tokens
+from fishersft.scoring.criteria import Scorer, Scores
+from fishersft.store.artifacts import Recipe, Store, cached_arrays
+
+CHANCE = "chance"
+KEPT = tuple(f.name for f in fields(Scores) if f.name != "share_of_optimum")  # that one depends on the bound
+Tell = Callable[[int, int], None]
+
+
+def drawn(tokens: np.ndarray, equal: str, amount: int, draws: int, seed: int) -> list[np.ndarray]:
+    """The random selections themselves: positions, `amount` sentences each or the longest prefix of at most `amount` tokens.
+
+    Where not even one record fits, that one is taken.
+    """
+    orders = draw_orders(len(tokens), draws, seed)
+    if equal == "sentences":
+        return [o[:amount] for o in orders]
+    return [o[: max(1, int(within_tokens(tokens[o], np.array([amount]))[0]))] for o in orders]
+
+
+def shared_by(
+    tokens: np.ndarray, picks: Mapping[str, np.ndarray], equal: str, amount: int, draws: int, seed: int
+) -> dict[str, tuple[int, ...]]:
+    """By name, how many of its picks (positions) each random draw holds too."""
+    found = drawn(tokens, equal, amount, draws, seed)
+    return {name: tuple(len(np.intersect1d(some, one)) for one in found) for name, some in picks.items()}
+
+
+def chance(
+    scorer: Scorer,
+    equal: str,
+    amount: int,
+    *,
+    draws: int,
+    seed: int,
+    bound: float = np.nan,
+    store: Store | None = None,
+    on_progress: Tell | None = None,
+) -> tuple[Scores, ...]:
+    """The scores of each draw; see `drawn` for the arguments and `bound_at` for the bound."""
+
+    def compute() -> dict[str, np.ndarray]:
+        return _scored(scorer, drawn(scorer.embeddings.tokens, equal, amount, draws, seed), on_progress)
+
+    about = {"equal": equal, "amount": amount, "draws": draws, "seed": seed}
+    return _kept(scorer, about, compute, store, bound)
+
+
+def whole_pool(scorer: Scorer, *, bound: float = np.nan, store: Store | None = None) -> Scores:
+    """Every record selected: what no selection can go beyond, and what perplexity and lengths are measured against."""
+    positions = np.arange(len(scorer.embeddings))
+    found = _kept(scorer, {"equal": "everything"}, lambda: _scored(scorer, [positions], None), store, bound)[0]
+    return replace(found, radius=0.0)  # but for rounding
+
+
+def is_kept(scorer: Scorer, equal: str, amount: int, *, draws: int, seed: int, store: Store | None = None) -> bool:
+    """Whether these draws are scored already, so that asking for them costs nothing."""
+    recipe = _recipe(scorer, {"equal": equal, "amount": amount, "draws": draws, "seed": seed})
+    return (store or Store.default()).find(recipe) is not None
+
+
+def _scored(scorer: Scorer, sets: list[np.ndarray], tell: Tell | None) -> dict[str, np.ndarray]:
+    found = []
+    for positions in sets:
+        found.append(scorer(positions))
+        if tell:
+            tell(len(found), len(sets))
+    return {name: np.array([getattr(s, name) for s in found], dtype=np.float64) for name in KEPT}
+
+
+def _kept(
+    scorer: Scorer,
+    about: dict[str, object],
+    compute: Callable[[], dict[str, np.ndarray]],
+    store: Store | None,
+    bound: float,
+) -> tuple[Scores, ...]:
+    arrays = (
+        cached_arrays(store or Store.default(), _recipe(scorer, about), compute)
+        if scorer.embeddings.key
+        else compute()  # made by hand: nothing names them
+    )
+    share = np.minimum(1.0, arrays["log_det"] / bound) if bound > 0 else np.full(len(arrays["log_det"]), np.nan)
+    lines = [{name: float(arrays[name][k]) for name in KEPT} for k in range(len(share))]
+    whole = ("sentences", "tokens")
+    return tuple(
+        Scores(**{**line, **{n: int(line[n]) for n in whole}}, share_of_optimum=float(share[k]))  # type: ignore[arg-type]
+        for k, line in enumerate(lines)
+    )
+
+
+def _recipe(scorer: Scorer, about: dict[str, object]) -> Recipe:
+    topics = "" if scorer.topics is None else hashlib.sha256("\x00".join(map(str, scorer.topics)).encode()).hexdigest()
+    parameters = {**about, "sigma2": scorer.sigma2, "criteria": list(KEPT), "statistics": scorer.statistics is not None}
+    return Recipe(CHANCE, 1, parameters, {"embeddings": scorer.embeddings.key, "topics": topics})

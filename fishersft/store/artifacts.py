@@ -1,0 +1,249 @@
+"""What lasts: artifacts named by what they were made from.
+
+    key       = sha256 of canonical JSON {stage, version, parameters, inputs}
+    artifact  = <home>/artifacts/<stage>/<key>/   with manifest.json written last, then one rename
+
+So an artifact exists whole or not at all; work in progress lies in <home>/partial/<key>/ and can be taken up again.
+A file lock a key keeps the screen and the command line from computing the same thing twice.  No pickle anywhere.
+Read-only folders (the embedded demo) may stand behind the user's own.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from filelock import FileLock
+
+from fishersft import paths
+from fishersft.errors import StoreError, os_reason
+from fishersft.paths import home
+
+log = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an artifact is made from; equal recipes name the same artifact."""
+
+    stage: str
+    version: int
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        content = {
+            "stage": self.stage,
+            "version": self.version,
+            "parameters": dict(self.parameters),
+            "inputs": dict(self.inputs),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: its folder and its manifest."""
+
+    key: str
+    path: Path
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Artifacts under `path`, with read-only `behind` folders that are looked into when `path` has none."""
+
+    path: Path
+    behind: tuple[Path, ...] = ()
+
+    @classmethod
+    def default(cls) -> Store:
+        """The user's store, with the demo's artifacts behind it."""
+        return cls(home(), (paths.asset("store"),))
+
+    def find(self, recipe: Recipe) -> Artifact | None:
+        """The artifact of a recipe, or None; one that cannot be read is a miss, and logged."""
+        for place in (self.path, *self.behind):
+            found = _read(place / "artifacts" / recipe.stage / recipe.key, recipe.key)
+            if found:
+                return found
+        return None
+
+    def read(self, recipe: Recipe, reader: Callable[[Artifact], T | None]) -> T | None:
+        """What `reader` makes of the recipe's artifact, or None.
+
+        A reader that returns None (this one will not do), or an artifact damaged inside (logged), sends us to the next place.
+        """
+        for place in (Store(self.path), *(Store(b) for b in self.behind)):
+            if found := place.find(recipe):
+                try:
+                    if (value := reader(found)) is not None:
+                        return value
+                except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                    log.warning("artifact %s cannot be read and will be made again: %s", found.path, error)
+        return None
+
+    def by_prefix(self, stage: str, prefix: str) -> list[Artifact]:
+        """Artifacts of a stage whose key starts so, in no special order."""
+        found: dict[str, Artifact] = {}
+        for place in (self.path, *self.behind):
+            try:
+                folders = list((place / "artifacts" / stage).iterdir())
+            except OSError:  # no such folder yet
+                continue
+            for folder in folders:
+                if folder.name.startswith(prefix) and (artifact := _read(folder, folder.name)):
+                    found.setdefault(artifact.key, artifact)
+        return list(found.values())
+
+    @contextmanager
+    def lock(self, recipe: Recipe) -> Iterator[None]:
+        """Hold the recipe's lock; another process that wants the same artifact waits here."""
+        with writing_to(self.path):
+            folder = self.path / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{recipe.key}.lock")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def workspace(self, recipe: Recipe, *, fresh: bool = True) -> Path:
+        """A folder to work in under the lock; `fresh=False` keeps what an interrupted start left there."""
+        with writing_to(self.path):
+            folder = self.path / "partial" / recipe.key
+            if fresh and folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+
+    def commit(self, recipe: Recipe, folder: Path, facts: Mapping[str, Any]) -> Artifact:
+        """Make a finished workspace an artifact: manifest last, then one rename; an older one gives way."""
+        with writing_to(self.path):
+            files = {f.name: f.stat().st_size for f in sorted(folder.iterdir()) if f.name != MANIFEST}
+            for name in files:
+                with (folder / name).open("rb") as written:
+                    os.fsync(written.fileno())
+            manifest = {
+                "key": recipe.key,
+                "stage": recipe.stage,
+                "version": recipe.version,
+                "parameters": dict(recipe.parameters),
+                "inputs": dict(recipe.inputs),
+                "files": files,
+                **facts,
+            }
+            with (folder / MANIFEST).open("w", encoding="utf-8") as f:
+                json.dump(manifest, f, indent=1, ensure_ascii=False)
+                f.flush()
+                os.fsync(f.fileno())
+            final = self.path / "artifacts" / recipe.stage / recipe.key
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.exists():
+                shutil.rmtree(final)
+            folder.rename(final)
+            return Artifact(recipe.key, final, manifest)
+
+    def keep_upload(self, data: bytes, suffix: str, title: str = "") -> Path:
+        """Keep an uploaded file under its own sha256, so that a link can open it again, and what its owner called it."""
+        with writing_to(self.path):
+            final = self.upload_path(hashlib.sha256(data).hexdigest()[:16], suffix)
+            if not final.exists():
+                final.parent.mkdir(parents=True, exist_ok=True)
+                partial = final.with_name(f"{final.name}.{os.getpid()}.partial")
+                partial.write_bytes(data)
+                partial.replace(final)
+            if title:
+                final.with_suffix(f"{suffix}.title").write_text(title, encoding="utf-8", errors="replace")
+            return final
+
+    def upload_title(self, path: Path) -> str:
+        """What the owner of an upload called it; "" where it is not known."""
+        try:
+            return path.with_suffix(f"{path.suffix}.title").read_text(encoding="utf-8")[:80]
+        except (OSError, ValueError):
+            return ""
+
+    def upload_path(self, digest: str, suffix: str) -> Path:
+        return self.path / "uploads" / f"{digest}{suffix}"
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space or set FISHERSFT_HOME to another folder" if full else "set FISHERSFT_HOME to a folder that can"
+        raise StoreError(
+            f"The store at {str(path)[:200]} cannot be written ({os_reason(error)}); {advice}. What was finished is kept."
+        ) from error
+
+
+def made() -> dict[str, str]:
+    """When and by which version: facts for a manifest."""
+    from fishersft import __version__
+
+    return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "fishersft": __version__}
+
+
+def _read(folder: Path, key: str) -> Artifact | None:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["key"] != key:
+            raise ValueError("its manifest belongs to another artifact")
+        for name, size in manifest["files"].items():
+            if (folder / name).stat().st_size != size:
+                raise ValueError(f"{name} has not its {size} bytes")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if folder.is_dir():
+            log.warning("artifact %s is incomplete and will be made again: %s", folder, error)
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("artifact %s cannot be read and will be made again: %s", folder, error)
+        return None
+    return Artifact(key, folder, manifest)
+
+
+def read_arrays(artifact: Artifact) -> dict[str, np.ndarray]:
+    """The named arrays of an artifact."""
+    with np.load(artifact.path / "arrays.npz", allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def commit_arrays(store: Store, recipe: Recipe, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+    """Keep named arrays; the caller holds the recipe's lock."""
+    folder = store.workspace(recipe)
+    with writing_to(store.path):
+        np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
+    store.commit(recipe, folder, {**facts, **made()})
+
+
+def cached_arrays(store: Store, recipe: Recipe, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The recipe's arrays, computed where they are not in the store."""
+    if found := store.read(recipe, read_arrays):
+        return found
+    with store.lock(recipe):
+        if found := store.read(recipe, read_arrays):
+            return found
+        arrays = compute()
+        commit_arrays(store, recipe, arrays, {})
+        return arrays

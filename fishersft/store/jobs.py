@@ -1,0 +1,285 @@
+"""Background jobs: a long command in a process of its own, with its row and its log in the store.
+
+    start(arguments, kind=, title=, device=, out=)   `python -m fishersft ARGUMENTS`, detached; waits for its device's turn
+    jobs(), job(id)                                  how they stand: state, step, ETA, the last sentence of the log
+    cancel(id), resume(id), remove(id)               stop it; the same command again; forget one that has ended
+
+A job outlives the tab, the server and the process that started it; one runs on each device, the others wait in order, and the
+waiting is done by the job's own process (`job_process`).  Its command tells how far it is through `job_report.report`.  A job
+whose process is gone is found by whoever looks next and is `lost`.  What a command left in the store or in --out is what
+resume goes on from; this module knows nothing of it.  States and their changes: `job_rows`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fishersft.errors import JobError, StoreError, os_reason
+from fishersft.store.artifacts import Store, writing_to
+from fishersft.store.job_report import ATTEMPT, JOB, report
+from fishersft.store.job_rows import (
+    ASKED,
+    CANCELLED,
+    ENDED,
+    FAILED,
+    LOST,
+    LOST_SENTENCE,
+    QUEUED,
+    RESUMABLE,
+    RUNNING,
+    SIGNALLED,
+    Job,
+    JobRows,
+    gone,
+)
+from fishersft.store.processes import Process, end_leftovers
+
+__all__ = ["Job", "cancel", "job", "jobs", "log_lines", "remove", "report", "resume", "start"]
+GRACE = 10.0  # seconds a job has after Ctrl-C to keep what it has done
+TAIL = 65_536  # bytes of a log that are looked at for its last lines
+
+
+def start(
+    arguments: Sequence[str],
+    *,
+    kind: str,
+    title: str,
+    device: str = "cpu",
+    out: Path | None = None,
+    secrets_for_it: Mapping[str, str] | None = None,
+    store: Store | None = None,
+) -> Job:
+    """Start `fishersft ARGUMENTS` as a job; returns at once.
+
+    Args:
+        arguments: of the command line, without `fishersft`; relative paths are of this process' folder, also on resume.
+        kind: what the page files it under, such as "finetune".
+        device: whose slot it takes: one job runs on each name, the others wait.
+        out: where the command writes, as its arguments tell it; only kept, so that a page can open it.
+        secrets_for_it: environment variables of its process, such as a key; never kept, so a resumed job does not have them.
+
+    Raises:
+        JobError: nothing to run, or the process cannot be started.
+        StoreError: the store cannot be written.
+    """
+    if not arguments or not device:
+        raise JobError("A job needs a command, such as ['embed', 'demo'], and a device, such as 'cpu'.")
+    rows = _rows(store)
+    id = secrets.token_hex(6)
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        raise JobError(f"The folder of this process is gone ({os_reason(error)}); go to another one.") from error
+    names = {"id": id, "kind": _plain(kind), "title": _plain(title), "device": _plain(device)}
+    command = {"arguments": [str(argument) for argument in arguments], "folder": str(folder)}
+    rows.add({**names, **command, "out": str(folder / out) if out else None})
+    return _spawn(rows, id, secrets_for_it or {})
+
+
+def jobs(store: Store | None = None) -> list[Job]:
+    """All jobs, the last queued first; those whose process is gone are marked on the way."""
+    rows = _rows(store)
+    return [rows.job(row) for row in sweep(rows)]
+
+
+def job(id: str, store: Store | None = None) -> Job:
+    """The job of an id or of its beginning.
+
+    Raises:
+        JobError: no job starts so, or several do.
+    """
+    rows = _rows(store)
+    return rows.job(_found(rows, id))
+
+
+def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
+    """Stop a job: a queued one never starts; a running one gets Ctrl-C, SIGTERM after `grace` seconds, then SIGKILL.
+
+    Blocks until it has stopped.  Where it cannot be signalled from here (Windows, another machine), it is asked through its row
+    and may still be `stopping` when this returns.
+
+    Raises:
+        JobError: not known, or it has ended.
+    """
+    rows = _rows(store)
+    row = _found(rows, id)
+    if row["state"] in ENDED:
+        raise JobError(f"Job {row['id']} has ended already ({row['state']}); there is nothing to cancel.")
+    process = Process.read(row["process"])
+    here = process is not None and process.alive is not None
+    if not rows.stop(row, SIGNALLED if here else ASKED):
+        row = rows.one(row["id"])  # one that began between has its process now
+        process = Process.read(row["process"])
+    if here and process:
+        for number, patience in _signals(grace):
+            process.signal(number)
+            if _ends(lambda: not process.alive, patience):
+                break
+        rows.lose(rows.one(row["id"]), CANCELLED, last_sentence(rows.log(row["id"])) or "Stopped.")
+        end_leftovers(_environment(row))
+    else:
+        _ends(lambda: rows.one(row["id"])["state"] in ENDED, grace)
+    return rows.job(rows.one(row["id"]))
+
+
+def resume(id: str, store: Store | None = None) -> Job:
+    """Start a failed, cancelled or lost job again, at the end of the queue: same command, same folder, same log.
+
+    Raises:
+        JobError: not known, still going on, done, its folder is gone, or the process cannot be started.
+    """
+    rows = _rows(store)
+    row = _found(rows, id)
+    if row["state"] not in RESUMABLE:
+        raise JobError(f"Job {row['id']} is {row['state']}; only one that failed, was cancelled or was lost is resumed.")
+    if not rows.job(row).folder.is_dir():
+        raise JobError(f"Job {row['id']} ran in {rows.job(row).folder}, which is gone; start its command anew.")
+    end_leftovers(_environment(row))  # they would write where the next attempt writes
+    if not rows.again(row):
+        raise JobError(f"Job {row['id']} was resumed by another process just now.")
+    return _spawn(rows, row["id"])
+
+
+def remove(id: str, store: Store | None = None) -> None:
+    """Forget a job that has ended: its row and its log.  What it made stays.
+
+    Raises:
+        JobError: not known, or it has not ended.
+    """
+    rows = _rows(store)
+    row = _found(rows, id)
+    if row["state"] not in ENDED:
+        raise JobError(f"Job {row['id']} is {row['state']}; cancel it before it is removed.")
+    if not rows.remove(row):
+        raise JobError(f"Job {row['id']} was resumed by another process just now.")
+
+
+def log_lines(job: Job, most: int = 20) -> list[str]:
+    """The last lines of a job's log, at most what its last 64 KiB hold; of a progress bar, what was seen last."""
+    return _tail(job.log)[-most:] if most > 0 else []
+
+
+def last_sentence(log: Path, start: int = 0) -> str:
+    """The last line of a log after its first `start` bytes that is no progress bar, at most 500 characters."""
+    lines = [line for line in _tail(log, start) if "%|" not in line and "█" not in line]
+    return lines[-1].strip().removeprefix("fishersft: ")[:500] if lines else ""
+
+
+def sweep(rows: JobRows) -> list[dict[str, Any]]:
+    """All rows, the last queued first, after those whose process is gone were marked `lost`, or `cancelled` if that was asked."""
+    found = rows.all()
+    missing = [row for row in found if row["state"] in (QUEUED, RUNNING) and gone(row)]
+    if not missing:
+        return found
+    try:
+        for row in missing:
+            state, sentence = (CANCELLED, "Stopped.") if row["stopping"] else (LOST, LOST_SENTENCE)
+            if rows.lose(row, state, sentence):
+                end_leftovers(_environment(row))
+        return rows.all()
+    except StoreError:  # a store that can only be read is told as it is
+        for row in missing:
+            row.update(state=LOST, sentence=LOST_SENTENCE)
+        return found
+
+
+def _spawn(rows: JobRows, id: str, told: Mapping[str, str] | None = None) -> Job:
+    """Start the process of a job that has just been queued; `told` is only in its environment."""
+    row = rows.one(id)
+    log = rows.log(id)
+    environment = {
+        **os.environ,
+        **(told or {}),
+        **_environment(row),
+        "FISHERSFT_HOME": str(rows.path),
+        "PYTHONUNBUFFERED": "1",  # the log is read while it is written
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
+    }
+    if os.name == "nt":
+        apart: dict[str, Any] = {"creationflags": 0x8 | 0x200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
+    else:
+        apart = {"start_new_session": True}  # Ctrl-C and a closed terminal of the starter do not reach it
+    with writing_to(rows.path):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = log.open("ab")
+    with file:
+        if row["attempt"] > 1:
+            file.write(f"\n--- attempt {row['attempt']}, {datetime.now():%Y-%m-%d %H:%M:%S} ---\n".encode())
+            file.flush()
+        command = [sys.executable, "-m", "fishersft.store.job_process", id, str(row["attempt"])]
+        try:
+            child = subprocess.Popen(
+                command,
+                cwd=rows.job(row).folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                **apart,
+            )
+        except OSError as error:
+            sentence = f"The job's process cannot be started ({os_reason(error)})."
+            rows.end(row, FAILED, sentence)
+            raise JobError(sentence) from error
+    rows.has_process(id, row["attempt"], Process.of(child.pid))
+    threading.Thread(target=child.wait, daemon=True).start()  # so that it leaves no zombie in a server that lives on
+    return rows.job(rows.one(id))
+
+
+def _signals(grace: float) -> Iterator[tuple[int, float]]:
+    """What is sent in turn, and how long each has to take effect."""
+    yield signal.SIGINT, 0.3 * grace
+    yield signal.SIGINT, 0.7 * grace  # compiled modules swallow the first where it comes while they are imported
+    yield signal.SIGTERM, 0.5 * grace
+    yield getattr(signal, "SIGKILL", 9), grace
+
+
+def _ends(ended: Callable[[], bool], patience: float) -> bool:
+    until = time.monotonic() + patience
+    while not ended():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _found(rows: JobRows, id: str) -> dict[str, Any]:
+    sweep(rows)
+    return rows.one(id)
+
+
+def _environment(row: dict[str, Any]) -> dict[str, str]:
+    """What names an attempt in the environment of its processes."""
+    return {JOB: row["id"], ATTEMPT: str(row["attempt"])}
+
+
+def _rows(store: Store | None) -> JobRows:
+    return JobRows((store or Store.default()).path.absolute())
+
+
+def _plain(text: str) -> str:
+    """One line that a database can hold."""
+    return " ".join(str(text).encode("utf-8", "replace").decode().split())[:200]
+
+
+def _tail(log: Path, start: int = 0) -> list[str]:
+    """The last lines that are not empty."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - TAIL))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    lines = (line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n"))
+    return [line for line in lines if line]

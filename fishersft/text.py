@@ -1,0 +1,101 @@
+"""Texts made readable: invisible characters are spelled out, and two texts show where they differ.
+
+    left, right = compared("a storm is coming", "a storm was coming")
+    [s.text for s in left if s.differs]                     # ["is"]
+
+The comparison is the longest common subsequence of words (difflib); joined, the spans give the text back to the character,
+and spaces never differ by themselves.  Knows no screen and escapes nothing for HTML.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+LONGEST_TOKEN = 80
+
+
+def visible(text: str) -> str:
+    """Text for the eye: control, zero-width and direction marks become their code in brackets, long tokens are cut."""
+    return _spelled(text if len(text) <= LONGEST_TOKEN else f"{text[:LONGEST_TOKEN]}…({len(text):,} characters)")
+
+
+def _spelled(text: str) -> str:
+    shown = []
+    for c in text:
+        if c == "\n":
+            shown.append("\n")
+        elif c == "\t":
+            shown.append("    ")
+        elif unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+            shown.append(f"[U+{ord(c):04X}]")
+        else:
+            shown.append(c)
+    return "".join(shown)
+
+
+def in_shell(command: str) -> str:
+    """A command as `shlex.join` makes it, with what a reader cannot see written as bash's $'\\u202e': it reads and runs alike."""
+    return "".join(c if c.isprintable() or c == "\n" else f"'$'\\U{ord(c):08x}''" for c in command)
+
+
+def visible_text(text: str, longest: int = 1_200) -> str:
+    """A whole record for the eye."""
+    cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
+    return "\n".join(visible(line) if len(line) <= LONGEST_TOKEN else _spelled(line) for line in cut.split("\n"))
+
+
+PIECES = re.compile(r"\w+(?:['’-]\w+)*|\s+|[^\w\s]")
+MOST = 3_000  # words of a text that are compared; the rest is shown unmarked
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of a text, and whether the other text lacks it."""
+
+    text: str
+    differs: bool
+
+
+def compared(one: str, other: str) -> tuple[list[Span], list[Span]]:
+    """The spans of both texts; neighbours that are alike are one span."""
+    left, right = PIECES.findall(one), PIECES.findall(other)
+    a, b = (_words(pieces) for pieces in (left, right))
+    matcher = SequenceMatcher(None, [left[i] for i in a], [right[j] for j in b], autojunk=False)
+    same_left: set[int] = set()
+    same_right: set[int] = set()
+    for block in matcher.get_matching_blocks():
+        same_left.update(a[block.a : block.a + block.size])
+        same_right.update(b[block.b : block.b + block.size])
+    return _spans(left, set(a) - same_left), _spans(right, set(b) - same_right)
+
+
+def share_alike(one: str, other: str) -> float:
+    """The share of words of both texts that the other has too, in order; 1 for two texts without words."""
+    left, right = compared(one, other)
+    every = [(len(_counted(s.text)), s.differs) for s in (*left, *right)]
+    words = sum(n for n, _ in every)
+    return 1.0 if not words else sum(n for n, differs in every if not differs) / words
+
+
+def _words(pieces: Sequence[str]) -> list[int]:
+    return [k for k, piece in enumerate(pieces) if not piece.isspace()][:MOST]
+
+
+def _counted(text: str) -> list[str]:
+    return [piece for piece in PIECES.findall(text) if not piece.isspace()]
+
+
+def _spans(pieces: Sequence[str], marked: set[int]) -> list[Span]:
+    """Spaces between two marked words are marked with them, so that a changed passage is one span."""
+    out: list[Span] = []
+    for k, piece in enumerate(pieces):
+        differs = k in marked or (piece.isspace() and k - 1 in marked and k + 1 in marked)
+        if out and out[-1].differs == differs:
+            out[-1] = Span(out[-1].text + piece, differs)
+        else:
+            out.append(Span(piece, differs))
+    return out
