@@ -125,7 +125,7 @@ class Page:
             raise MissingExtra("A report", "app") from error
         scripts = [_script(get_plotlyjs()), _script(_own(SCRIPT))]
         environment = Environment(
-            loader=PackageLoader("fishersft.reports", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+            loader=PackageLoader("fishersft.export", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
         environment.filters["seen"] = lambda text: visible_text(str(text), 20_000)
         return environment.get_template(TEMPLATE).render(
@@ -167,4 +167,4 @@ def _hash(script: str) -> str:
 
 
 def _own(name: str) -> str:
-    return files("fishersft.reports").joinpath(name).read_text(encoding="utf-8")
+    return files("fishersft.export").joinpath(name).read_text(encoding="utf-8")
