@@ -32,11 +32,11 @@ class OneFileACommand(click.Group):
         return command
 
 
-def main() -> None:
-    """Run the command line; every refusal is one sentence on standard error."""
+def main(command: click.Command | None = None, name: str = "fishersft") -> None:
+    """Run the command line (or another command, as the benchmarks do); every refusal is one sentence on standard error."""
     try:
         logging.getLogger("fishersft").addHandler(logging.NullHandler())  # the sentence is for the user, the log is not
-        status = commands.main(standalone_mode=False, prog_name="fishersft")
+        status = (command or commands).main(standalone_mode=False, prog_name=name)
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -1,6 +1,8 @@
 """The benchmarks: rivals that make our picks, pools that are what they say, extrapolations that are called so."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fishersft.cli import commands
 from fishersft.corpus.load import load_corpus
 from fishersft.design.reference import algorithm_1
 from fishersft.design.rows import Blocks
@@ -19,9 +20,10 @@ from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import load_model
 from fishersft.selectors import Pool
 from tests.bench import embedding, machine, operations, peers, pools, selection
+from tests.bench.__main__ import bench
 from tests.bench.report import MEASURED, Row
 
-from .test_cli import run as fishersft_command
+from .conftest import ROOT
 from .test_cli import run_python
 
 TINY = {"sentences": 60, "dimension": 8, "picks": 12}
@@ -310,9 +312,8 @@ class TestMachine:
 class TestCommand:
     def test_json_is_one_document_with_the_rows(self):
         done = CliRunner().invoke(
-            commands,
+            bench,
             [
-                "bench",
                 "selection",
                 "--sentences",
                 "60",
@@ -335,11 +336,16 @@ class TestCommand:
         assert report["problem"]["tokens"] > 60
 
     def test_more_picks_than_sentences_are_refused_in_one_sentence(self):
-        done = fishersft_command("bench", "selection", "--sentences", 5, "--picks", 10)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench", "selection", "--sentences", "5", "--picks", "10"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+        )
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.count("\n") == 1 and "--picks 10 is above the 5 sentences" in done.stderr
 
     def test_embedding_prints_a_table_and_keeps_progress_off_it(self, jsonl):
-        done = CliRunner().invoke(commands, ["bench", "embedding", str(jsonl), "--texts", "2", "--json"])
+        done = CliRunner().invoke(bench, ["embedding", str(jsonl), "--texts", "2", "--json"])
         assert done.exit_code == 0, done.output
         assert [r["way"] for r in json.loads(done.stdout)["rows"]] == ["ours", "no_head", "one_text"]

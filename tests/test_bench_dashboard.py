@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from fishersft.corpus.load import load_corpus
 from fishersft.errors import UserError
 from tests.bench import browser as bench_browser
-from tests.bench.command import bench, map_json
+from tests.bench.__main__ import bench, map_json
 from tests.bench.dashboard import DashboardReport, Measure, crowd, figure_size
 from tests.bench.texts import write_corpus
 

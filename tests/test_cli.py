@@ -15,7 +15,7 @@ from .conftest import command_line as run
 def test_version_and_help_answer_without_the_heavy_imports():
     alone = subprocess.run([sys.executable, "-m", "fishersft", "--version"], capture_output=True, text=True, check=True)
     assert alone.stdout.strip() == f"fishersft {fishersft.__version__}"
-    for command in ([], ["app"], ["embed"], ["select"], ["compare"], ["export"], ["bench", "selection"]):
+    for command in ([], ["app"], ["embed"], ["select"], ["compare"], ["export"]):
         done = run(*command, "--help")
         assert (done.returncode, done.stderr) == (0, "")
     loaded = run_python("import sys, fishersft.cli; print([m for m in ('torch', 'transformers', 'pandas', 'umap', 'plotly', "

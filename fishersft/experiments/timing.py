@@ -4,7 +4,7 @@ Algorithm 1 gets a time box.  It evaluates every sentence outside at every pick,
 n N - n (n - 1) / 2 evaluations; what it did not get to is extrapolated from the evaluations it made, and each number says
 which it is.  The fast one makes all its picks.
 
-Source: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2, 5,000 sentences; the ways are those of `fishersft bench selection`.
+Source: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2, 5,000 sentences; the ways are those of `tests/bench`.
 """
 
 from __future__ import annotations

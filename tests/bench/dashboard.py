@@ -1,4 +1,4 @@
-"""`fishersft bench dashboard`: how long a visitor waits, measured in a real browser against the targets we set ourselves.
+"""`python -m tests.bench dashboard`: how long a visitor waits, measured in a real browser against the targets we set ourselves.
 
 The demo is opened on a server that has seen nobody, then again; the budget is moved, and the player played, on generated texts
 read by the embedded model; twenty visitors move their budgets at once.  A move is told twice: the processor time that it takes

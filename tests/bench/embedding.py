@@ -1,4 +1,4 @@
-"""`fishersft bench embedding`: the rows of a corpus our way, one text a call, and at the model's own cost.
+"""`python -m tests.bench embedding`: the rows of a corpus our way, one text a call, and at the model's own cost.
 
 One text a call is how most examples are written: ids in, all hidden states and the logits out, the last hidden state kept.
 Ours is `lm.embed.embed_into` as `embed` calls it: batches of like length, no head, rows to their place in a file.

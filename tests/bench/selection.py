@@ -1,4 +1,4 @@
-"""`fishersft bench selection`: the same picks by every way, on one generated pool, on this machine, in one run.
+"""`python -m tests.bench selection`: the same picks by every way, on one generated pool, on this machine, in one run.
 
 Ours makes all n picks.  The slow ways make as many as fit a time box, their picks are compared with ours as far as they
 got, and their time for n picks is extrapolated and said to be.  Ways that look at every sentence at every pick cost the same

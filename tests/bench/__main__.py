@@ -1,4 +1,4 @@
-"""`fishersft bench`: what selecting, embedding and the dashboard cost on this machine."""
+"""`python -m tests.bench`: what selecting, embedding and the dashboard cost on this machine."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import numpy as np
 
+from fishersft.cli import main
 from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress
-
-if TYPE_CHECKING:
-    import numpy as np
+from fishersft.lm.model import load_model
+from fishersft.plots.sentence_map import Points, sentence_map
+from tests.bench import dashboard as dashboard_bench
+from tests.bench import distributed as distributed_bench
+from tests.bench import embedding as embedding_bench
+from tests.bench import selection as selection_bench
 
 
 @click.group()
@@ -43,11 +48,9 @@ def selection(only: str, also: tuple[str, ...], as_json: bool, **options: Any) -
 
     Runs on generated rows.  The slow ways make as many picks as fit --box; what is extrapolated says so.
     """
-    from tests.bench import selection as measure
-
     names = tuple(name for name in only.replace(" ", "").split(",") if name)
     with _stages("picks") as on_progress:
-        report = measure.run(only=names, also=also or measure.ALSO, on_progress=on_progress, **options)
+        report = selection_bench.run(only=names, also=also or selection_bench.ALSO, on_progress=on_progress, **options)
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
 
 
@@ -61,12 +64,9 @@ def selection(only: str, also: tuple[str, ...], as_json: bool, **options: Any) -
 def embedding(texts: int, box_seconds: float, seed: int, as_json: bool, threads: int | None, **options: Any) -> None:
     """Embedding CORPUS our way against one text a call, and against the model's own operations at this machine's peak."""
     corpus, folder = load(options, threads)
-    from fishersft.lm.model import load_model
-    from tests.bench import embedding as measure
-
     model = load_model(folder, device=options["device"])
     with _stages("tokens") as on_progress:
-        report = measure.run(
+        report = embedding_bench.run(
             corpus, model, texts, box_seconds, seed, max_tokens=options["max_tokens"], threads=threads, on_progress=on_progress
         )
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
@@ -81,11 +81,9 @@ def embedding(texts: int, box_seconds: float, seed: int, as_json: bool, threads:
 @json_option
 def distributed(workers: str, as_json: bool, **options: Any) -> None:
     """TokenOD over Ray on this machine beside one process: time and bytes a pick, and whether the picks are the same."""
-    from tests.bench import distributed as measure
-
     numbers = [int(w) if w.strip().isdigit() else 0 for w in workers.split(",")]
     with _stages("picks") as on_progress:
-        report = measure.run(workers=numbers, on_progress=on_progress, **options)
+        report = distributed_bench.run(workers=numbers, on_progress=on_progress, **options)
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
 
 
@@ -103,19 +101,13 @@ def dashboard(as_json: bool, **options: Any) -> None:
     Needs Chromium (CHROMIUM names one that is not on the path) and the extra `test`.  Reading the generated texts and
     choosing from them takes minutes at first; with --home they are kept.
     """
-    from tests.bench import dashboard as measure
-
     with _stages("steps") as on_progress:
-        report = measure.run(map_json, on_progress=on_progress, **options)
+        report = dashboard_bench.run(map_json, on_progress=on_progress, **options)
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
 
 
 def map_json(xy: np.ndarray, rank: np.ndarray, column: str, values: np.ndarray | None) -> str:
     """The map of Explore as the browser gets it."""
-    import numpy as np
-
-    from fishersft.plots.sentence_map import Points, sentence_map
-
     points = Points(xy, np.arange(len(xy)), rank, np.zeros(len(xy), bool))
     return str(sentence_map(points, colour_by=column, values=values, selector="token_od").to_json())
 
@@ -133,3 +125,7 @@ def _stages(unit: str) -> Iterator[Callable[[str, int, int], None]]:
             current[1](done, total)
 
         yield report
+
+
+if __name__ == "__main__":
+    main(bench, "python -m tests.bench")
