@@ -11,8 +11,11 @@ import pytest
 import fishersft
 
 from .conftest import ROOT
+from .test_layers import ORDER
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, EVIDENCE, ARCHITECTURE = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "assets/evidence/README.md", "fishersft/README.md")
+)
 
 
 def section(title):
@@ -54,7 +57,7 @@ def test_the_selector_example_keeps_the_contract():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("script", "table"), re.findall(r"<!-- table: python (.*?) -->\n(.*?)<!-- end -->", README, re.S))
+@pytest.mark.parametrize(("script", "table"), re.findall(r"<!-- table: python (.*?) -->\n(.*?)<!-- end -->", EVIDENCE, re.S))
 def test_a_table_is_what_its_command_prints(script, table):
     printed = subprocess.run(
         [sys.executable, str(ROOT / script)], capture_output=True, text=True, check=True, env={**os.environ}
@@ -65,22 +68,25 @@ def test_a_table_is_what_its_command_prints(script, table):
         assert float(ours.replace(",", "")) == pytest.approx(float(theirs.replace(",", "")), rel=2e-3)
 
 
-def test_the_tree_names_what_there_is():
+def test_it_is_short():
+    assert len(README.splitlines()) <= 130
+
+
+def test_the_links_lead_somewhere():
+    for text, folder in ((README, ROOT), (EVIDENCE, ROOT / "assets/evidence"), (ARCHITECTURE, ROOT / "fishersft")):
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
+            assert (folder / target).exists(), target
+
+
+def test_the_tree_names_every_folder_in_the_order_of_the_arrows():
     tree = blocks(section("How it is built"), "")[0]
-    for name in re.findall(r"^ {0,2}([\w./]+) ", tree, re.M):
-        assert (ROOT / name).exists() or (ROOT / "fishersft" / name).exists(), name
-    for package in (
-        "corpus",
-        "lm",
-        "design",
-        "selectors",
-        "curves",
-        "judge",
-        "runs",
-        "runs/finetuning",
-        "reports",
-        "lessons",
-        "plots",
-    ):
-        for module in (ROOT / "fishersft" / package).glob("*.py"):
-            assert module.stem == "__init__" or re.search(rf"\b{module.stem}\b", tree), f"{package}/{module.name}"
+    inside = re.findall(r"^  ([\w.]+?)(?:/|\.py) ", tree, re.M)
+    assert inside == [name for name in ORDER if name not in ("errors", "paths", "text")]
+    for name in re.findall(r"^([\w.]+)/", tree, re.M):
+        assert (ROOT / name).is_dir()
+
+
+def test_the_architecture_names_every_module():
+    for path in sorted((ROOT / "fishersft").rglob("*.py")):
+        name = str(path.relative_to(ROOT / "fishersft"))
+        assert path.name == "__init__.py" or f"`{name}`" in ARCHITECTURE, name
