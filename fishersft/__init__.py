@@ -8,7 +8,7 @@
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Chat, Corpus, Message, PromptCompletion, Text
 from fishersft.errors import FisherSFTError, UserError
-from fishersft.finetune.stages import finetune_all as finetune
+from fishersft.finetuning.stages import finetune_all as finetune
 from fishersft.judge.judging import judge_all as judge_texts
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import CausalLM, load_model

@@ -2,7 +2,7 @@
 
 from fishersft.ui import page
 from fishersft.ui.generations import finetune_form, held_out, side_by_side, vote, win_rates
-from fishersft.ui.generations import visit as generations
+from fishersft.ui.generations import page_state as generations
 
 with page.page(
     "generations",

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fishersft.errors import StoreError
-from fishersft.finetune import run_list as finetune_found
-from fishersft.finetune.cost import PASSES, STARTING, Speed, cost_of
-from fishersft.finetune.plan import Plan
+from fishersft.finetuning import run_list as finetune_found
+from fishersft.finetuning.cost import PASSES, STARTING, Speed, cost_of
+from fishersft.finetuning.plan import Plan
 from fishersft.lm.generate import Sampling
 from fishersft.lm.training import Training
 from fishersft.selectors import make_selector

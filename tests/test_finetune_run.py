@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fishersft.errors import StoreError
-from fishersft.finetune.learning_rate import edge
-from fishersft.finetune.results import FineTuneResult
-from fishersft.finetune.run import read_run
+from fishersft.finetuning.learning_rate import edge_warning
+from fishersft.finetuning.results import FineTuneResult
+from fishersft.finetuning.run import read_run
 from tests.conftest import ROOT, command_line
 from tests.tiny_model import make_model
 
@@ -89,8 +89,8 @@ def finished(corpus, model, tmp_path_factory):
 def test_every_selection_the_untuned_and_the_whole_pool_are_measured(finished):
     out, summary = finished
     run = read_run(out)
-    assert list(run.cells) == run.about["cells"]
-    assert len(run.cells) == 2 * 2 * 2 + 2
+    assert list(run.models) == run.about["cells"]
+    assert len(run.models) == 2 * 2 * 2 + 2
     assert [(line["selector"], line["budget"]) for line in summary["lines"]] == [
         ("base", None),
         ("token_od", 4),
@@ -99,7 +99,7 @@ def test_every_selection_the_untuned_and_the_whole_pool_are_measured(finished):
         ("uniform", 12),
         ("all", None),
     ]
-    assert {c.facts.get("learning_rate") for c in run.cells.values()} == {None, 0.003}  # None is the untuned
+    assert {c.facts.get("learning_rate") for c in run.models.values()} == {None, 0.003}  # None is the untuned
     assert run.reference_model is not None
 
 
@@ -107,7 +107,7 @@ def test_held_out_texts_are_never_trained_on(finished):
     run = read_run(finished[0])
     held_out = set(run.held_out["index"])
     assert held_out
-    for cell in run.cells.values():
+    for cell in run.models.values():
         assert not held_out & set(cell.facts.get("indices") or ())
     assert {p.index for p in run.prompts} <= held_out
 
@@ -126,7 +126,7 @@ def test_means_are_those_of_the_kept_nats(finished):
 def test_every_model_answers_the_same_prompts(finished):
     run = read_run(finished[0])
     assert [p.number for p in run.prompts] == [0, 1, 2]
-    for name in run.cells:
+    for name in run.models:
         assert [t.prompt for t in run.texts(name)] == [0, 1, 2]
 
 
@@ -213,7 +213,7 @@ def test_selectors_budgets_and_seeds_may_be_added_and_the_rest_may_not(finished,
     assert command_line(*arguments(corpus, model, out, *first)).returncode == 0
     more = ("--selectors", "uniform,longest", "--budgets", "4,6", "--learning-rate", "0.003", "--no-all")
     assert command_line(*arguments(corpus, model, out, *more)).returncode == 0
-    assert set(read_run(out).cells) == {"base", "uniform-4-s0", "longest-4-s0", "uniform-6-s0", "longest-6-s0"}
+    assert set(read_run(out).models) == {"base", "uniform-4-s0", "longest-4-s0", "uniform-6-s0", "longest-6-s0"}
     other = ("--selectors", "uniform", "--budgets", "4", "--learning-rate", "0.001", "--no-all")
     refused = command_line(*arguments(corpus, model, out, *other))
     assert refused.returncode == 2
@@ -224,7 +224,7 @@ def test_at_equal_tokens_nobody_gets_more_than_the_reference(corpus, model, tmp_
     out = tmp_path / "tokens"
     more = ("--selectors", "longest,uniform", "--budgets", "8,16", "--equal", "tokens", "--learning-rate", "0.003", "--no-all")
     assert command_line(*arguments(corpus, model, out, *more)).returncode == 0
-    cells = read_run(out).cells
+    cells = read_run(out).models
     for n in (8, 16):
         reference, other = cells[f"longest-{n}-s0"], cells[f"uniform-{n}-s0"]
         assert reference.sentences == n
@@ -240,14 +240,14 @@ def test_the_learning_rate_is_found_on_a_uniform_draw_of_the_pool(corpus, model,
     found = json.loads((out / "rate.json").read_text())
     assert found["chosen"] == min((nats, float(rate)) for rate, nats in found["nats"].items())[1]
     assert f"learning rate {found['chosen']:g}" in answer.stderr
-    assert read_run(out).cells["token_od-8-s0"].facts["learning_rate"] == found["chosen"]
+    assert read_run(out).models["token_od-8-s0"].facts["learning_rate"] == found["chosen"]
 
 
 def test_a_rate_at_the_end_of_those_tried_is_said_to_be_one():
     tried = {"3e-05": 4.6, "0.0001": 4.5, "0.001": None}
-    assert edge(1e-4, tried) == ""
-    assert "the smallest that was tried; a lower one" in edge(3e-5, tried)
-    assert "the largest that was tried; a higher one" in edge(1e-3, tried)
+    assert edge_warning(1e-4, tried) == ""
+    assert "the smallest that was tried; a lower one" in edge_warning(3e-5, tried)
+    assert "the largest that was tried; a higher one" in edge_warning(1e-3, tried)
 
 
 def test_a_model_made_worse_by_tuning_is_said_in_so_many_words(finished, corpus, tmp_path):
@@ -268,7 +268,7 @@ def test_reproduce_tunes_once_what_equal_sentences_and_equal_tokens_share(corpus
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.count("taken over from equal-sentences") == 3  # untuned, the whole pool, the reference
     one, other = read_run(out / "equal-sentences"), read_run(out / "equal-tokens")
-    assert one.cells["uniform-4-s0"].tokens < other.cells["uniform-4-s0"].tokens
+    assert one.models["uniform-4-s0"].tokens < other.models["uniform-4-s0"].tokens
     assert "## Equal tokens" in answer.stdout
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fishersft.finetune.results import FineTuneResult
-from fishersft.finetune.run import read_run
+from fishersft.finetuning.results import FineTuneResult
+from fishersft.finetuning.run import read_run
 from fishersft.judge.base import Verdict
 from fishersft.judge.report import Judged, Report
 from fishersft.plots import generations as gp

@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fishersft import paths
-from fishersft.finetune.results import FineTuneResult, written
-from fishersft.finetune.run_list import find
+from fishersft.finetuning.results import FineTuneResult, with_interval
+from fishersft.finetuning.run_list import find
 from fishersft.judge import judging, verdicts, votes
 from fishersft.judge.base import Reading
 from fishersft.judge.counted_verdicts import begun
@@ -19,7 +19,7 @@ from fishersft.judge.report import Report
 from fishersft.store import job_rows, jobs
 from fishersft.store.artifacts import Store
 from fishersft.store.processes import Process
-from fishersft.ui.generations.held_out import live_losses, standing
+from fishersft.ui.generations.held_out import held_out_summary, live_losses
 from fishersft.ui.generations.judge_form import LLM, REFERENCE, Asked, secrets_for
 
 from .conftest import ROOT
@@ -86,11 +86,11 @@ class TestSections:
         at = section("Results")
         lines = FineTuneResult(run).lines
         table = at.dataframe[0].value
-        assert table["mean"].tolist() == [written(line.values["mean"]) for line in lines]
-        assert table["worst topic"].tolist() == [written(line.values["worst"]) for line in lines]
-        told = [written(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "–" for line in lines]
+        assert table["mean"].tolist() == [with_interval(line.values["mean"]) for line in lines]
+        assert table["worst topic"].tolist() == [with_interval(line.values["worst"]) for line in lines]
+        told = [with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "–" for line in lines]
         assert table["mean, minus Uniform"].tolist() == told
-        assert standing(lines, "mean", "sentences") in words_of(at)
+        assert held_out_summary(lines, "mean", "sentences") in words_of(at)
         drawn = next(t for t in figure(at)["data"] if t.get("name") == "Token Od")
         assert list(drawn["x"]["bdata"] if isinstance(drawn["x"], dict) else drawn["x"])
 

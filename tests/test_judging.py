@@ -11,7 +11,7 @@ import time
 import pytest
 
 from fishersft.errors import JudgeError, StoreError
-from fishersft.finetune.run import read_run
+from fishersft.finetuning.run import read_run
 from fishersft.judge import human, judging, verdicts, votes
 from fishersft.judge.base import FIRST, SECOND, Judge, Question, Reading, key_of, orders
 
@@ -72,7 +72,7 @@ class TestWhoMeets:
     @pytest.mark.parametrize("whole", ["base", "all"])
     def test_base_and_all_meet_every_model_once(self, run, whole):
         found = judging.matches_of(run, against=whole)
-        assert sorted(m.cell_a for m in found) == sorted(n for n in run.cells if n not in ("base", "all-s0"))
+        assert sorted(m.cell_a for m in found) == sorted(n for n in run.models if n not in ("base", "all-s0"))
         assert all(m.budget in (50, 100) for m in found)
 
     def test_a_cell_that_is_not_finished_does_not_meet(self, run):
@@ -136,7 +136,7 @@ class TestWhatIsKept:
         judge_everything(run, Says())
         judging.export(run, run.folder / verdicts.EXPORT)
         lines = verdicts.exported(run, "reading")
-        texts = {name: {g.prompt: g.text for g in run.texts(name)} for name in run.cells}
+        texts = {name: {g.prompt: g.text for g in run.texts(name)} for name in run.models}
         for line in lines:
             of = line["of"]
             assert line["value"]["facts"]["reply"] == f"{texts[of['first']][of['prompt']][:9]}?"

@@ -24,7 +24,7 @@ ORDER = [
     "pipeline",
     "scoring",
     "experiments",
-    "finetune",
+    "finetuning",
     "judge",
     "catalogue",
     "plots",

@@ -16,8 +16,8 @@ from fishersft.export.finetune_report import finetune_page
 from fishersft.export.html import Code, Figure, Page, Part, SideBySide, Table, Text
 from fishersft.export.report import report
 from fishersft.export.selection_report import selection_page
-from fishersft.finetune.results import FineTuneResult, written
-from fishersft.finetune.run import read_run
+from fishersft.finetuning.results import FineTuneResult, with_interval
+from fishersft.finetuning.run import read_run
 from fishersft.judge.base import Reading, key_of, orders
 from fishersft.judge.judging import comparisons_of, matches_of
 from fishersft.judge.verdicts import KeptReadings, note_judge
@@ -163,7 +163,7 @@ class TestFineTune:
         page = finetune_page(run)
         text = Tags(page.html()).text
         for line in FineTuneResult(run).lines:
-            assert written(line.values["mean"]) in text
+            assert with_interval(line.values["mean"]) in text
         assert "Nobody has judged this run yet" in text
         assert "fishersft judge abc123" in text
 

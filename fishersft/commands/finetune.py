@@ -25,7 +25,7 @@ from fishersft.lm.generate import Sampling
 from fishersft.lm.training import Training
 
 if TYPE_CHECKING:
-    from fishersft.finetune.plan import Plan
+    from fishersft.finetuning.plan import Plan
 
 DEFAULT = "token_od,uniform,longest"
 TRAINING = ("learning_rate", "epochs", "batch", "warmup", "weight_decay", "lora", "rank", "precision")
@@ -106,8 +106,8 @@ def finetune(out: Path | None, as_json: bool, threads: int | None, **options: An
     the mean and in the tail, with 95% intervals over texts and seeds, beside the untuned model and one tuned on the whole pool.
     The same command goes on where it was stopped; several processes or machines may run it on one --out and share the work.
     """
-    from fishersft.finetune.results import FineTuneResult
-    from fishersft.finetune.stages import finetune_run
+    from fishersft.finetuning.results import FineTuneResult
+    from fishersft.finetuning.stages import finetune_run
 
     plan = plan_of(options)
     work_alone(options)
@@ -159,8 +159,8 @@ def work_alone(options: dict[str, Any]) -> None:
 
 def plan_of(options: dict[str, Any]) -> Plan:
     """The plan that a command's options ask for; takes them out of `options`."""
-    from fishersft.finetune.plan import Plan
-    from fishersft.finetune.run import ALL, BASE
+    from fishersft.finetuning.plan import Plan
+    from fishersft.finetuning.run import ALL, BASE
     from fishersft.selectors import make_selector
 
     names = [n.strip() for n in options.pop("selectors").split(",") if n.strip()]

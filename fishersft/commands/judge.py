@@ -14,7 +14,7 @@ from fishersft.commands.options import json_option, progress
 from fishersft.errors import JudgeError
 
 if TYPE_CHECKING:
-    from fishersft.finetune.run import FineTuneRun
+    from fishersft.finetuning.run import FineTuneRun
     from fishersft.judge.base import Judge
     from fishersft.judge.judging import Comparison
     from fishersft.judge.llm import LLMJudge
@@ -45,7 +45,7 @@ def judge(run: str, spec: str, out: Path | None, as_json: bool, **options: Any) 
     needs no key: a model tuned on the whole pool, ours. 'llm' asks a server with the key in OPENAI_API_KEY. What was read is
     kept, and the same command goes on from there.
     """
-    from fishersft.finetune.run import read_run
+    from fishersft.finetuning.run import read_run
     from fishersft.judge import judging
     from fishersft.judge.report import Report
     from fishersft.judge.tables import markdown

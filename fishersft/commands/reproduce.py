@@ -21,8 +21,8 @@ from fishersft.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from fishersft.finetune.results import FineTuneResult
-    from fishersft.finetune.run import FineTuneRun
+    from fishersft.finetuning.results import FineTuneResult
+    from fishersft.finetuning.run import FineTuneRun
     from fishersft.judge.report import Report
 
 SELECTORS = "token_od,uniform,density,longest,matched_od"
@@ -55,9 +55,9 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
     What `fishersft finetune` and `fishersft judge` do, twice, with the models that both have in common tuned once. The paper
     used GPT-2: --model gpt2. All of it is written to report.md and report.json too.
     """
-    from fishersft.finetune.results import FineTuneResult
-    from fishersft.finetune.run import write_text
-    from fishersft.finetune.stages import finetune_run
+    from fishersft.finetuning.results import FineTuneResult
+    from fishersft.finetuning.run import write_text
+    from fishersft.finetuning.stages import finetune_run
 
     command = ["fishersft", "reproduce", *given_options(without=WHERE)]
     plans = {equal: plan_of({**options, "equal": equal, "no_all": False}) for equal in EQUAL}

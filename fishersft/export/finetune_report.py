@@ -13,8 +13,8 @@ import numpy as np
 
 from fishersft.errors import FisherSFTError
 from fishersft.export.html import Block, Code, Figure, Page, Part, SideBySide, Table, Text, table_of
-from fishersft.finetune.results import HEADS, FineTuneResult, Line, written
-from fishersft.finetune.run import ALL, BASE, FineTuneRun
+from fishersft.finetuning.results import HEADS, FineTuneResult, SelectionResult, with_interval
+from fishersft.finetuning.run import ALL, BASE, FineTuneRun
 from fishersft.judge.counted_verdicts import begun
 from fishersft.judge.judging import comparisons_of, every_match, verdicts_of
 from fishersft.judge.paper import SOURCE
@@ -33,7 +33,7 @@ SAMPLED, SEED = 6, 0
 def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
     """The report, of what is finished."""
     result = FineTuneResult(run)
-    corpus, done = run.about["corpus"], len(run.cells)
+    corpus, done = run.about["corpus"], len(run.models)
     summary = f"{done:,} of {len(run.about['cells']):,} models are finished and measured on held-out texts of {corpus['name']}."
     if result.unsound:
         summary += (
@@ -86,8 +86,8 @@ def _held_out(result: FineTuneResult) -> list[Block]:
             _name(line),
             f"{line.sentences:,.0f}",
             f"{line.tokens:,.0f}",
-            *(written(line.values[m]) for m in measures),
-            written(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "",
+            *(with_interval(line.values[m]) for m in measures),
+            with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "",
         )
         for line in lines
     )
@@ -116,7 +116,7 @@ def _curves(result: FineTuneResult) -> list[Figure]:
     return out
 
 
-def _name(line: Line) -> str:
+def _name(line: SelectionResult) -> str:
     name = line.label if line.budget is None else f"{line.label}, {line.budget:,}"
     return f"{name} (no better than untuned)" if line.worse else name
 
@@ -177,7 +177,7 @@ def _matrix(found: Report, labels: dict[str, str], run: str, judge: str) -> Figu
 
 def _side_by_side(run: FineTuneRun) -> list[Block]:
     """Prompts drawn with a fixed seed, never by hand: what each selector's model of the largest budget wrote."""
-    labels, cells = labels_of(run), run.cells
+    labels, cells = labels_of(run), run.models
     budgets = [c.budget for c in cells.values() if c.budget is not None]
     least = min((c.seed for c in cells.values() if c.seed is not None), default=None)
     chosen = [c for c in cells.values() if c.selector in (BASE, ALL) or (c.budget == max(budgets) and c.seed == least)]

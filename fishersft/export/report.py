@@ -15,7 +15,7 @@ from fishersft.export.curves_report import curves_page, found_page, timing_comma
 from fishersft.export.finetune_report import finetune_page
 from fishersft.export.html import Page
 from fishersft.export.selection_report import selection_page
-from fishersft.finetune import run as finetune_run
+from fishersft.finetuning import run as finetune_run
 from fishersft.paths import user_path
 from fishersft.pipeline.selections import load_kept, saved_selections
 from fishersft.store.artifacts import Store

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from fishersft.errors import JudgeError
-from fishersft.finetune.run import ALL, BASE, Cell, FineTuneRun, Generated, read_run, write_lines
+from fishersft.finetuning.run import ALL, BASE, FineTuneRun, Generated, TunedModel, read_run, write_lines
 from fishersft.judge.base import Judge, Question, Shown, key_of, orders, settled, without_asking
 from fishersft.judge.llm import domain_of
 from fishersft.judge.local import LocalJudge
@@ -72,7 +72,7 @@ def matches_of(
     Raises:
         JudgeError: a selector or a budget is not in the run, or nothing can be compared.
     """
-    cells = run.cells
+    cells = run.models
     there = list(dict.fromkeys(c.selector for c in cells.values()))
     for name in [*([against] if against else []), *itertools.chain(*(pairs or ()))]:
         if name not in there:
@@ -97,7 +97,7 @@ def matches_of(
     return found
 
 
-def _met(cells: dict[str, Cell], a: str, b: str, budgets: Sequence[int] | None) -> Iterator[Match]:
+def _met(cells: dict[str, TunedModel], a: str, b: str, budgets: Sequence[int] | None) -> Iterator[Match]:
     """Models of a and b at equal budget and seed; base and all, which have no budget, meet everyone."""
     for one in (c for c in cells.values() if c.selector == a):
         for other in (c for c in cells.values() if c.selector == b):
@@ -112,7 +112,7 @@ def _common(one: int | None, other: int | None) -> int | None:
     return other if one is None else one
 
 
-def _doubled(cells: dict[str, Cell], one: Cell, other: Cell) -> bool:
+def _doubled(cells: dict[str, TunedModel], one: TunedModel, other: TunedModel) -> bool:
     """Whether `all` has a model of the very seed that the other has, and this is not it."""
     for whole, tuned in ((one, other), (other, one)):
         if whole.selector == ALL and tuned.selector != BASE:
@@ -271,5 +271,5 @@ def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
 
 def every_match(run: FineTuneRun) -> list[Match]:
     """Everyone against everyone, base and all included."""
-    there = list(dict.fromkeys(c.selector for c in run.cells.values()))
+    there = list(dict.fromkeys(c.selector for c in run.models.values()))
     return matches_of(run, pairs=list(itertools.combinations(there, 2))) if len(there) > 1 else []

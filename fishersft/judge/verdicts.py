@@ -18,7 +18,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from fishersft.errors import JudgeError
-from fishersft.finetune.run import FineTuneRun
+from fishersft.finetuning.run import FineTuneRun
 from fishersft.judge.base import Reading
 from fishersft.store.artifacts import Store
 from fishersft.store.database import Database

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fishersft.errors import JudgeError
-from fishersft.finetune.run import FineTuneRun
+from fishersft.finetuning.run import FineTuneRun
 from fishersft.judge import human, stats
 from fishersft.judge.human import CHOICES, Ballot
 from fishersft.judge.judging import Comparison, comparisons_of, matches_of

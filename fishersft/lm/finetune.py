@@ -30,7 +30,7 @@ CHECKPOINT_SECONDS = 60.0  # between two checkpoints
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TrainingResult:
     """What a training came to.
 
     Attributes:
@@ -59,7 +59,7 @@ def finetune(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_progress: Progress | None = None,
     on_loss: Callable[[int, float], None] | None = None,
-) -> Tuned:
+) -> TrainingResult:
     """Tune a model in place.
 
     Args:
@@ -102,7 +102,7 @@ def finetune(
         log.warning(notes[0])
     network.eval()
     tuned = replace(model, network=network)
-    return Tuned(tuned, steps, losses, time.perf_counter() - started, resumed_at, tuple(notes))
+    return TrainingResult(tuned, steps, losses, time.perf_counter() - started, resumed_at, tuple(notes))
 
 
 def _out_of_memory(error: BaseException) -> bool:

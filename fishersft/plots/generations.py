@@ -15,7 +15,7 @@ from fishersft.plots.base import BLUE, ORANGE, figure, ink, label, style
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from fishersft.finetune.results import Line
+    from fishersft.finetuning.results import SelectionResult
     from fishersft.judge.report import Line as Won
     from fishersft.judge.stats import Rate, Strength
 
@@ -28,7 +28,7 @@ LOSING, EVEN, WINNING = ORANGE, ("#FFFFFF", "#2A2F36"), BLUE
 
 
 def held_out_figure(
-    lines: Sequence[Line],
+    lines: Sequence[SelectionResult],
     measure: str = "mean",
     shown: str = "nats",
     *,
@@ -268,7 +268,7 @@ def _unit(shown: str) -> str:
     return "nats a held-out token" if shown == "nats" else f"nats a token {shown}"
 
 
-def _across(fig: go.Figure, one: Line, e: Any, span: tuple[float, float], dark: bool) -> None:
+def _across(fig: go.Figure, one: SelectionResult, e: Any, span: tuple[float, float], dark: bool) -> None:
     """The line of a model without a budget."""
     import plotly.graph_objects as go
 

@@ -18,8 +18,8 @@ from fishersft.experiments import stored
 from fishersft.export.curves_report import found_page
 from fishersft.export.finetune_report import finetune_page
 from fishersft.export.reproduce_code import command_of, python_of
-from fishersft.finetune import run_list as finetune_found
-from fishersft.finetune.run import RUN
+from fishersft.finetuning import run_list as finetune_found
+from fishersft.finetuning.run import RUN
 from fishersft.pipeline import selections
 from fishersft.store import jobs
 from fishersft.text import visible, visible_text
@@ -164,7 +164,7 @@ def finetune_section() -> None:
         {
             "finetuned": name,
             "what": visible_text(one_line(finetune_found.told(run), 160)),
-            "done": len(run.cells) / max(1, len(run.about.get("cells", []))),
+            "done": len(run.models) / max(1, len(run.about.get("cells", []))),
             "made": "shipped" if finetune_found.shipped(run) else f"{finetune_found.made(run):%Y-%m-%d %H:%M}",
         }
         for name, run in there.items()

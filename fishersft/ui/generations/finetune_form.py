@@ -14,9 +14,9 @@ from fishersft.commands.finetune import SAMPLING, TRAINING, plan_of
 from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
-from fishersft.finetune import run_list as finetune_found
-from fishersft.finetune.cost import Cost, Speed, cost_of
-from fishersft.finetune.plan import Plan
+from fishersft.finetuning import run_list as finetune_found
+from fishersft.finetuning.cost import Speed, TrainingCost, cost_of
+from fishersft.finetuning.plan import Plan
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import BATCH, Sampling
@@ -25,7 +25,7 @@ from fishersft.lm.training import Training
 from fishersft.selectors import find_selector, registry
 from fishersft.store import jobs
 from fishersft.ui import cached, components, job_panel
-from fishersft.ui.generations.visit import FINETUNE, RESULTS, visit, watched
+from fishersft.ui.generations.page_state import FINETUNE, RESULTS, page_state, watched_job
 from fishersft.ui.session import Session, public
 
 SELECTORS = ("token_od", "uniform", "longest", "matched_od")
@@ -39,7 +39,7 @@ def section(visitor: Session) -> None:
     if public():
         st.caption("This hosted demo shows results and trains nothing; install fishersft to run your own.")
         return
-    job = watched(FINETUNE)
+    job = watched_job(FINETUNE)
     if job is not None and job.out and job.state == "done":
         row = st.container(horizontal=True)
         row.button("Open its results", icon=":material/insights:", key="open-finished", on_click=_open, args=(job.out.name,))
@@ -52,8 +52,8 @@ def section(visitor: Session) -> None:
     with st.form("form-finetune", border=True):
         values = _form()
         if st.form_submit_button("Check and estimate", icon=":material/timer:"):
-            visit().chosen["asked"] = values
-    asked: Values | None = visit().chosen.get("asked")
+            page_state().chosen["asked"] = values
+    asked: Values | None = page_state().chosen.get("asked")
     if asked is None:
         st.caption("Nothing runs yet: check it first, and see how long it takes.")
         return
@@ -66,7 +66,7 @@ def section(visitor: Session) -> None:
 
 def _open(name: str) -> None:
     """Show a run's results."""
-    visit().run = name
+    page_state().run = name
     st.session_state["section"] = RESULTS
 
 
@@ -203,13 +203,13 @@ def _offer(visitor: Session, values: Values, plan: Plan) -> None:
         n = ", ".join(f"{n:,}" for n in plan.budgets)
         title = f"Fine-tune {components.one_line(visitor.choice.name, 50)}: {len(plan.selectors)} selectors, n = {n}"
         job = jobs.start(arguments, kind=FINETUNE, title=title, device=str(lm.device), out=out)
-        visit().job[FINETUNE] = job.id
-        visit().run = out.name
-        visit().hidden.discard(job.id)
+        page_state().job[FINETUNE] = job.id
+        page_state().run = out.name
+        page_state().hidden.discard(job.id)
         st.rerun()
 
 
-def _told(cost: Cost, speed: Speed) -> str:
+def _told(cost: TrainingCost, speed: Speed) -> str:
     low, high = (job_panel.span(s) for s in cost.seconds)
     took = low if low == high else f"{low} to {high}"
     return (

@@ -15,15 +15,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.finetune import run_list as finetune_found
-from fishersft.finetune.learning_rate import edge
-from fishersft.finetune.results import BASELINE, Line, written
-from fishersft.finetune.run import BASE, LOSSES, RATE, WORK
+from fishersft.finetuning import run_list as finetune_found
+from fishersft.finetuning.learning_rate import edge_warning
+from fishersft.finetuning.results import BASELINE, SelectionResult, with_interval
+from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
 from fishersft.plots import generations as generation_plots
 from fishersft.text import visible
 from fishersft.ui import components, learn, query_widgets
-from fishersft.ui.generations.opened import Opened
-from fishersft.ui.generations.visit import FINETUNE, watched
+from fishersft.ui.generations.loaded_run import LoadedRun
+from fishersft.ui.generations.page_state import FINETUNE, watched_job
 from fishersft.ui.job_panel import EVERY
 from fishersft.ui.theme import dark
 
@@ -41,7 +41,7 @@ print(FineTuneResult(find({name!r})).markdown())
 
 
 @dataclass(frozen=True)
-class How:
+class HeldOutOptions:
     """How results are drawn."""
 
     measure: str
@@ -49,9 +49,9 @@ class How:
     against: str
 
 
-def section(of: Opened) -> None:
+def section(of: LoadedRun) -> None:
     """Everything of it."""
-    job = watched(FINETUNE, of)
+    job = watched_job(FINETUNE, of)
     if job is not None and not job.ended:
         _going_on(of)
     if not of.lines:
@@ -59,7 +59,7 @@ def section(of: Opened) -> None:
         return
     _unsound(of)
     how = _controls(of)
-    st.markdown(components.escape_markdown(standing(of.lines, how.measure, str(of.run.about["equal"]))))
+    st.markdown(components.escape_markdown(held_out_summary(of.lines, how.measure, str(of.run.about["equal"]))))
     _chart(of, how)
     _table(of, how)
     _losses(of)
@@ -68,7 +68,7 @@ def section(of: Opened) -> None:
     components.footer(f"{shlex.join(map(str, command))} --out run", PYTHON.format(name=of.name))
 
 
-def _unsound(of: Opened) -> None:
+def _unsound(of: LoadedRun) -> None:
     """In red: models that are no better than the untuned one."""
     bad = [line for line in of.lines if line.worse]
     if not bad:
@@ -83,7 +83,7 @@ def _unsound(of: Opened) -> None:
     )
 
 
-def _controls(of: Opened) -> How:
+def _controls(of: LoadedRun) -> HeldOutOptions:
     row = st.container(horizontal=True, vertical_alignment="bottom", key="held-out-controls")
     there = [name for name, measure in MEASURES.items() if measure in of.lines[0].values]
     measure = query_widgets.segmented(
@@ -120,10 +120,10 @@ def _controls(of: Opened) -> How:
         ),
     )
     components.pictures(row)
-    return How(MEASURES[measure], shown, against)
+    return HeldOutOptions(MEASURES[measure], shown, against)
 
 
-def standing(lines: Sequence[Line], measure: str, equal: str) -> str:
+def held_out_summary(lines: Sequence[SelectionResult], measure: str, equal: str) -> str:
     """What the largest budget says, selector by selector, against Uniform."""
     budgets = [line.budget for line in lines if line.budget is not None]
     if not budgets:
@@ -142,19 +142,19 @@ def standing(lines: Sequence[Line], measure: str, equal: str) -> str:
         if measure in line.minus_uniform:
             e = line.minus_uniform[measure]
             apart = "below Uniform" if e.high < 0 else "above Uniform" if e.low > 0 else "not to be told apart from Uniform"
-            groups[apart].append(f"{line.label}, {written(e, signed=True)},")
+            groups[apart].append(f"{line.label}, {with_interval(e, signed=True)},")
     told = "; ".join(
         f"{' and '.join(found)} {'is' if len(found) == 1 else 'are'} {where}" for where, found in groups.items() if found
     )
     u = uniform.values[measure]
     return (
-        f"At n = {n:,} and equal {equal}, the {name} of Uniform is {written(u)} nats{untuned}. {told}."
+        f"At n = {n:,} and equal {equal}, the {name} of Uniform is {with_interval(u)} nats{untuned}. {told}."
         if told
-        else (f"At n = {n:,} and equal {equal}, the {name} of Uniform is {written(u)} nats{untuned}.")
+        else (f"At n = {n:,} and equal {equal}, the {name} of Uniform is {with_interval(u)} nats{untuned}.")
     )
 
 
-def _chart(of: Opened, how: How) -> None:
+def _chart(of: LoadedRun, how: HeldOutOptions) -> None:
     group = generation_plots.MINUS[how.shown]
     if not any(how.measure in getattr(line, group) for line in of.lines):
         missing = "Uniform" if how.shown == "minus Uniform" else "the untuned model"
@@ -181,7 +181,7 @@ def chart_config(name: str, *, always: bool = True) -> dict[str, Any]:
     return components.camera(name, always=always, buttons=BUTTONS)
 
 
-def _table(of: Opened, how: How) -> None:
+def _table(of: LoadedRun, how: HeldOutOptions) -> None:
     """All measures of all lines; a model that is no better than the untuned one is named so."""
     heads = {measure: name for name, measure in MEASURES.items()}
     rows = []
@@ -189,11 +189,11 @@ def _table(of: Opened, how: How) -> None:
         row: dict[str, Any] = {"selection": visible(line.label), "verdict": WORSE if line.worse else ""}
         row |= {"n": line.budget, "seeds": len(line.seeds) or None}
         row |= {"sentences": round(line.sentences), "tokens": round(line.tokens)}
-        row |= {heads[m]: written(e) for m, e in line.values.items()}
+        row |= {heads[m]: with_interval(e) for m, e in line.values.items()}
         name = f"{heads[how.measure]}, minus Uniform"
-        row[name] = written(line.minus_uniform[how.measure], signed=True) if how.measure in line.minus_uniform else "–"
+        row[name] = with_interval(line.minus_uniform[how.measure], signed=True) if how.measure in line.minus_uniform else "–"
         name = f"{heads[how.measure]}, minus untuned"
-        row[name] = written(line.minus_base[how.measure], signed=True) if how.measure in line.minus_base else "–"
+        row[name] = with_interval(line.minus_base[how.measure], signed=True) if how.measure in line.minus_base else "–"
         row["seconds"] = None if np.isnan(line.seconds) else round(line.seconds)
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -209,9 +209,9 @@ def _table(of: Opened, how: How) -> None:
     )
 
 
-def _losses(of: Opened) -> None:
+def _losses(of: LoadedRun) -> None:
     """Of finished models, and how the learning rate was found."""
-    tuned = [c for c in of.cells.values() if c.facts.get("losses")]
+    tuned = [c for c in of.models.values() if c.facts.get("losses")]
     if not tuned:
         return
     with st.expander("Losses of the training, and its learning rate", icon=":material/trending_down:"):
@@ -233,7 +233,7 @@ def _losses(of: Opened) -> None:
         st.caption(f"Loss of each step's batch, {shown}{more}: what is trained on differs, so losses are not to be compared.")
 
 
-def _found_rate(of: Opened) -> None:
+def _found_rate(of: LoadedRun) -> None:
     try:
         told = json.loads((of.run.folder / RATE).read_text(encoding="utf-8"))
         tried = ", ".join(
@@ -242,7 +242,7 @@ def _found_rate(of: Opened) -> None:
         sentence = (
             f"Learning rate {told['chosen']:g}, the best of those tried on {told['trained_on']:,} sentences of a uniform draw "
             f"and measured on {told['measured_on']:,} others of the pool, in nats a token: {tried}; untuned: {told['base']:.3f}."
-            f"{edge(float(told['chosen']), told['nats'])}"
+            f"{edge_warning(float(told['chosen']), told['nats'])}"
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
@@ -250,7 +250,7 @@ def _found_rate(of: Opened) -> None:
 
 
 @st.fragment(run_every=EVERY)
-def _going_on(of: Opened) -> None:
+def _going_on(of: LoadedRun) -> None:
     """Losses of the models that are being trained; the page is drawn anew when more are finished, but not all the time."""
     drawn = st.session_state.setdefault(f"drawn-{of.name}", (of.stamp, time.monotonic()))
     if drawn[0] != of.stamp:
@@ -282,7 +282,7 @@ def live_losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return out
 
 
-def _downloads(of: Opened) -> None:
+def _downloads(of: LoadedRun) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     row.markdown("Download:")
     for ending, make in (("csv", _csv), ("json", _json), ("md", _markdown), ("texts", _texts)):
@@ -291,19 +291,19 @@ def _downloads(of: Opened) -> None:
         row.download_button(ending, partial(make, of), name, key=f"{ending}-{of.name}", on_click="ignore", help=help)
 
 
-def _csv(of: Opened) -> str:
+def _csv(of: LoadedRun) -> str:
     return pd.DataFrame(of.result.table()).to_csv(index=False)
 
 
-def _json(of: Opened) -> str:
+def _json(of: LoadedRun) -> str:
     return json.dumps(of.result.as_dict(), indent=1)
 
 
-def _markdown(of: Opened) -> str:
+def _markdown(of: LoadedRun) -> str:
     return of.result.markdown() + "\n"
 
 
-def _texts(of: Opened) -> str:
+def _texts(of: LoadedRun) -> str:
     prompts = {p.number: p for p in of.run.prompts}
     lines = [
         {
@@ -313,7 +313,7 @@ def _texts(of: Opened) -> str:
             "model": name,
             "text": t.text,
         }
-        for name in of.cells
+        for name in of.models
         for t in of.run.texts(name)
         if t.prompt in prompts
     ]

@@ -22,8 +22,8 @@ from fishersft.lm.chat import OPENAI, needs_key
 from fishersft.store import jobs
 from fishersft.text import visible
 from fishersft.ui import components
-from fishersft.ui.generations.opened import Opened, sound
-from fishersft.ui.generations.visit import JUDGE, visit
+from fishersft.ui.generations.loaded_run import LoadedRun, damage_reported
+from fishersft.ui.generations.page_state import JUDGE, page_state
 from fishersft.ui.session import public
 
 REFERENCE, LLM, LOCAL = "reference model", "a server", "a local model"
@@ -45,7 +45,7 @@ class Asked:
     price_out: float | None = None
     most: float | None = None
 
-    def arguments(self, of: Opened) -> list[str]:
+    def arguments(self, of: LoadedRun) -> list[str]:
         """Of the command line, after `judge RUN`."""
         options: list[tuple[str, Any]] = [("--against", "" if self.against == EVERYONE else self.against)]
         options.append(("--prompts", self.prompts or ""))
@@ -63,7 +63,7 @@ class Asked:
         return Prices(self.price_in, self.price_out, self.most)
 
 
-def panel(of: Opened, *, empty: bool) -> None:
+def panel(of: LoadedRun, *, empty: bool) -> None:
     """Ask a judge; nothing is asked on a hosted demo."""
     if public():
         st.caption("This hosted demo shows verdicts and asks no judge; install fishersft to judge on your own machine.")
@@ -87,9 +87,9 @@ def panel(of: Opened, *, empty: bool) -> None:
             components.problem(str(error))
 
 
-def _form(of: Opened, kind: str) -> Asked:
+def _form(of: LoadedRun, kind: str) -> Asked:
     """Widgets and the values they hold."""
-    there = list(dict.fromkeys(c.selector for c in of.cells.values()))
+    there = list(dict.fromkeys(c.selector for c in of.models.values()))
     values: dict[str, Any] = {}
     a, b = st.columns(2)
     values["against"] = a.selectbox(
@@ -150,7 +150,7 @@ def _form(of: Opened, kind: str) -> Asked:
     return Asked(kind, **values)
 
 
-def _offer(of: Opened, asked: Asked) -> None:
+def _offer(of: LoadedRun, asked: Asked) -> None:
     """What it will read and cost, and the button."""
     if asked.kind == LOCAL and not asked.model:
         st.caption("Name a model to go on.")
@@ -167,7 +167,7 @@ def _offer(of: Opened, asked: Asked) -> None:
         return
     if asked.kind == LOCAL and asked.model in ("reference", "llm"):
         raise JudgeError(f"'{asked.model}' is not a model's folder or hub id; choose that judge above.")
-    with sound(of.run):
+    with damage_reported(of.run):
         matches = judging.matches_of(of.run, against=None if asked.against == EVERYONE else asked.against)
         comparisons = judging.comparisons_of(of.run, matches, asked.prompts or None)
     if asked.kind == LLM and needs_key(asked.base_url) and not secrets_for(asked):
@@ -182,12 +182,12 @@ def _offer(of: Opened, asked: Asked) -> None:
     if st.button("Ask as a job", type="primary", icon=":material/play_arrow:", key="judge-run", disabled=not sure):
         title = f"Judge {components.one_line(of.name, 40)}: {asked.model or asked.kind}"
         job = jobs.start(arguments, kind=JUDGE, title=title, out=of.run.folder, secrets_for_it=secrets_for(asked))
-        visit().job[JUDGE] = job.id
+        page_state().job[JUDGE] = job.id
         st.session_state.pop("judge-key", None)
         st.rerun()
 
 
-def _estimate(of: Opened, asked: Asked, comparisons: list[judging.Comparison]) -> bool:
+def _estimate(of: LoadedRun, asked: Asked, comparisons: list[judging.Comparison]) -> bool:
     """Say what is left to read; whether it may start."""
     if asked.kind == LOCAL:
         st.markdown(f"{len(comparisons):,} comparisons, each read in both orders unless it is kept already.")

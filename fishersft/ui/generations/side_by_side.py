@@ -13,14 +13,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft.finetune.run import Cell, Generated, Prompt
+from fishersft.finetuning.run import Generated, Prompt, TunedModel
 from fishersft.judge import verdicts
 from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Question, Reading, Verdict, settled, without_asking
 from fishersft.text import Span, compared, share_alike, visible, visible_text
 from fishersft.ui import components
 from fishersft.ui.components import escape_markdown, one_line
-from fishersft.ui.generations.opened import Opened, sound
-from fishersft.ui.generations.visit import keep, remembered
+from fishersft.ui.generations.loaded_run import LoadedRun, damage_reported
+from fishersft.ui.generations.page_state import keep, remembered
 from fishersft.ui.session import Session
 from fishersft.ui.theme import dark
 
@@ -42,9 +42,9 @@ class Side:
     ended: bool
 
 
-def section(of: Opened, visitor: Session) -> None:
-    with sound(of.run):
-        written = {name: {g.prompt: g for g in of.run.texts(name)} for name in of.cells}
+def section(of: LoadedRun, visitor: Session) -> None:
+    with damage_reported(of.run):
+        written = {name: {g.prompt: g for g in of.run.texts(name)} for name in of.models}
         prompts = [p for p in of.run.prompts if any(p.number in texts for texts in written.values())]
     if not prompts:
         st.info("This run has no texts (yet): it was set up without prompts, or no model is finished.", icon=":material/notes:")
@@ -68,9 +68,9 @@ def section(of: Opened, visitor: Session) -> None:
     _everyone(of, written, prompt)
 
 
-def _choose(of: Opened, visitor: Session) -> tuple[str, str, int | None, int]:
+def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]:
     """Two models: selectors or the record itself, at one budget and seed."""
-    tuned = list(dict.fromkeys(c.selector for c in of.cells.values()))
+    tuned = list(dict.fromkeys(c.selector for c in of.models.values()))
     options = [*tuned, OWN]
     usual: list[str] = [name for name in ("token_od", "uniform") if name in tuned]
     usual = [*usual, *(name for name in tuned if name not in (*usual, "base")), *options][:2]
@@ -85,8 +85,8 @@ def _choose(of: Opened, visitor: Session) -> tuple[str, str, int | None, int]:
             key=f"generations-{name}",
             format_func=lambda option: visible(one_line(names.get(option, option), 60)),
         )
-    budgets = sorted({c.budget for c in of.cells.values() if c.budget is not None}) or [0]
-    seeds = sorted({c.seed for c in of.cells.values() if c.seed is not None and c.budget is not None}) or [0]
+    budgets = sorted({c.budget for c in of.models.values() if c.budget is not None}) or [0]
+    seeds = sorted({c.seed for c in of.models.values() if c.seed is not None and c.budget is not None}) or [0]
     remembered("at", budgets, budgets[-1], visitor)
     remembered("draw", seeds, seeds[0], visitor)
     three.selectbox("n", budgets, key="generations-at", format_func=lambda n: f"{n:,}" if n else "–", help="Sentences.")
@@ -96,7 +96,7 @@ def _choose(of: Opened, visitor: Session) -> tuple[str, str, int | None, int]:
     return chosen[0], chosen[1], chosen[2] or None, chosen[3]
 
 
-def _prompt(of: Opened, prompts: Sequence[Prompt], visitor: Session) -> Prompt:
+def _prompt(of: LoadedRun, prompts: Sequence[Prompt], visitor: Session) -> Prompt:
     """One prompt; there are steps, and no search for a flattering one."""
     numbers = [p.number for p in prompts]
     remembered("prompt", numbers, numbers[0], visitor)
@@ -122,7 +122,7 @@ def _prompt(of: Opened, prompts: Sequence[Prompt], visitor: Session) -> Prompt:
     return next(p for p in prompts if p.number == number)
 
 
-def _given(of: Opened, prompt: Prompt) -> None:
+def _given(of: LoadedRun, prompt: Prompt) -> None:
     told = of.run.about.get("prompts") if isinstance(of.run.about.get("prompts"), dict) else {}
     settings = ""
     if told:
@@ -139,7 +139,7 @@ def _given(of: Opened, prompt: Prompt) -> None:
 
 
 def _side(
-    of: Opened, written: Mapping[str, Mapping[int, Generated]], which: str, budget: int | None, seed: int, prompt: Prompt
+    of: LoadedRun, written: Mapping[str, Mapping[int, Generated]], which: str, budget: int | None, seed: int, prompt: Prompt
 ) -> Side | None:
     if which == OWN:
         return Side("The record itself", "The record itself", prompt.continuation, None, True)
@@ -152,9 +152,9 @@ def _side(
     return Side(who, f"{who}{n}", text.text, text.tokens, text.ended)
 
 
-def _cell(of: Opened, which: str, budget: int | None, seed: int) -> Cell | None:
+def _cell(of: LoadedRun, which: str, budget: int | None, seed: int) -> TunedModel | None:
     """The finished model of a selector; those without a budget have one for all."""
-    mine = [c for c in of.cells.values() if c.selector == which]
+    mine = [c for c in of.models.values() if c.selector == which]
     exact = [c for c in mine if c.budget == budget and c.seed == seed]
     free = [c for c in mine if c.budget is None]
     return next(iter([*exact, *(c for c in free if c.seed == seed), *free]), None)
@@ -194,7 +194,7 @@ def _escaped(text: str) -> str:
     return html.escape(visible_text(text, LONGEST)).replace("\n", "<br>")
 
 
-def _verdicts(of: Opened, prompt: Prompt, left: Side, right: Side) -> None:
+def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
     """Of every judge that read this pair, in both orders."""
     question = Question(prompt.text, left.text, right.text)
     alone = without_asking(question)
@@ -203,7 +203,7 @@ def _verdicts(of: Opened, prompt: Prompt, left: Side, right: Side) -> None:
         st.caption(f"{why}, and no judge is asked.")
         return
     told: list[tuple[str, Verdict]] = []
-    with sound(of.run):
+    with damage_reported(of.run):
         for about in verdicts.judges_of(of.run):
             kept = verdicts.KeptReadings(of.run, str(about["id"]))
             verdict = settled(question, kept, str(about["id"]), reads_words=bool(about["reads_words"]))
@@ -285,7 +285,7 @@ def _nats(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, int | float) else "–"
 
 
-def _everyone(of: Opened, written: Mapping[str, Mapping[int, Generated]], prompt: Prompt) -> None:
+def _everyone(of: LoadedRun, written: Mapping[str, Mapping[int, Generated]], prompt: Prompt) -> None:
     """What every model wrote after this prompt."""
     with st.expander("What every model wrote", icon=":material/list:"):
         rows = [
@@ -300,7 +300,7 @@ def _everyone(of: Opened, written: Mapping[str, Mapping[int, Generated]], prompt
             }
             for name, texts in written.items()
             if prompt.number in texts
-            for cell in [of.cells[name]]
+            for cell in [of.models[name]]
         ]
         rows.append({"model": "The record itself", "text": visible_text(one_line(prompt.continuation, 600))})
         st.dataframe(

@@ -15,9 +15,9 @@ from fishersft.judge.votes import VOTER, Cast
 from fishersft.text import visible
 from fishersft.ui import components
 from fishersft.ui.components import escape_markdown, one_line
-from fishersft.ui.generations.opened import PEOPLE, Opened, said, sound
+from fishersft.ui.generations.loaded_run import PEOPLE, LoadedRun, damage_reported, judge_summaries
+from fishersft.ui.generations.page_state import page_state
 from fishersft.ui.generations.side_by_side import boxed
-from fishersft.ui.generations.visit import visit
 from fishersft.ui.session import public
 
 FEW = 8  # votes; an interval of fewer would say nothing
@@ -39,7 +39,7 @@ class Locked:
     cast: Cast
 
 
-def section(of: Opened) -> None:
+def section(of: LoadedRun) -> None:
     if public():
         st.info(
             "This hosted demo takes no votes: visitors' votes are not mixed. Install fishersft to vote on your own machine.",
@@ -55,10 +55,10 @@ def section(of: Opened) -> None:
         "only then are the names shown."
     )
     voter, seed = _who()
-    with sound(of.run):
+    with damage_reported(of.run):
         queue = votes.vote_queue(of.run, seed, of.between)
         waiting = votes.open_ballots(of.run, queue, voter)
-    locked = visit().cast
+    locked = page_state().cast
     if isinstance(locked, Locked) and locked.run == of.run.id:
         _names(of, locked, len(queue) - len(waiting), len(queue))
     elif not waiting:
@@ -70,7 +70,7 @@ def section(of: Opened) -> None:
 
 def _who() -> tuple[str, int]:
     left, right, _ = st.columns([2, 2, 4])
-    chosen = visit().chosen
+    chosen = page_state().chosen
     name = left.text_input("Voter", chosen.get("voter", VOTER), max_chars=40, key="voter", help="Whose votes they are; any name.")
     seed = right.number_input(
         "Seed of the queue",
@@ -84,7 +84,7 @@ def _who() -> tuple[str, int]:
     return (" ".join(str(name).split()) or VOTER), int(seed)
 
 
-def _ballot(of: Opened, ballot: Ballot, voter: str, done: int, every: int) -> None:
+def _ballot(of: LoadedRun, ballot: Ballot, voter: str, done: int, every: int) -> None:
     st.progress(done / every, text=f"Pair {done + 1:,} of {every:,}")
     _given(ballot.prompt)
     for column, place, text in zip(st.columns(2, gap="medium"), ("Left", "Right"), (ballot.left, ballot.right), strict=True):
@@ -100,21 +100,21 @@ def _ballot(of: Opened, ballot: Ballot, voter: str, done: int, every: int) -> No
             on_click=_cast,
             args=(of, ballot, choice, voter),
         )
-    if refused := visit().chosen.pop("refused", ""):
+    if refused := page_state().chosen.pop("refused", ""):
         components.problem(refused)
 
 
-def _cast(of: Opened, ballot: Ballot, choice: str, voter: str) -> None:
+def _cast(of: LoadedRun, ballot: Ballot, choice: str, voter: str) -> None:
     """Keep the vote; names are known only after that."""
     try:
         cast = votes.cast(of.run, ballot, choice, voter=voter, comparisons=of.between)
     except FisherSFTError as error:
-        visit().chosen["refused"] = str(error)
+        page_state().chosen["refused"] = str(error)
         return
-    visit().cast = Locked(of.run.id, ballot, choice, cast)
+    page_state().cast = Locked(of.run.id, ballot, choice, cast)
 
 
-def _names(of: Opened, locked: Locked, done: int, every: int) -> None:
+def _names(of: LoadedRun, locked: Locked, done: int, every: int) -> None:
     """Who wrote what, after the vote."""
     cast, ballot = locked.cast, locked.ballot
     st.progress(done / every, text=f"{done:,} of {every:,} pairs have your vote")
@@ -128,14 +128,18 @@ def _names(of: Opened, locked: Locked, done: int, every: int) -> None:
             boxed(text)
     one = cast.judged
     n = f"n = {one.budget:,}, " if one.budget is not None else ""
-    told = [f"{judge.label}: {_winner(of, same)}" for judge in said(of) if judge.id != PEOPLE and (same := _same(judge, one))]
+    told = [
+        f"{judge.label}: {_winner(of, same)}"
+        for judge in judge_summaries(of)
+        if judge.id != PEOPLE and (same := _same(judge, one))
+    ]
     st.caption(escape_markdown(f"{n}seed {one.seed}. " + (f"Judges of the same pair: {'; '.join(told)}." if told else "")))
     row = st.container(horizontal=True, horizontal_alignment="center", key="vote-next")
     row.button("Next pair", icon=":material/arrow_forward:", type="primary", key="vote-on", shortcut="N", on_click=_next)
 
 
 def _next() -> None:
-    visit().cast = None
+    page_state().cast = None
 
 
 def _same(judge: Any, one: Judged) -> Judged | None:
@@ -143,15 +147,15 @@ def _same(judge: Any, one: Judged) -> Judged | None:
     return next((j for j in judge.report.judged if (j.a, j.b, j.budget, j.seed, j.prompt) == key), None)
 
 
-def _winner(of: Opened, one: Judged) -> str:
+def _winner(of: LoadedRun, one: Judged) -> str:
     names = {"a": one.a, "b": one.b}
     winner = names.get(one.verdict.winner)
     return "tie" if winner is None else one_line(of.labels.get(winner, winner), 60)
 
 
-def _agreement(of: Opened) -> None:
+def _agreement(of: LoadedRun) -> None:
     """How far people and judges agree, on the pairs that both have seen."""
-    told = said(of)
+    told = judge_summaries(of)
     people = next((t for t in told if t.id == PEOPLE), None)
     if people is None:
         st.caption("No vote is kept for this run yet.")

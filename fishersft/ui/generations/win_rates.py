@@ -19,8 +19,8 @@ from fishersft.ui import components
 from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.generations import judge_form
 from fishersft.ui.generations.held_out import chart_config
-from fishersft.ui.generations.opened import PEOPLE, Opened, Told, said
-from fishersft.ui.generations.visit import JUDGE, keep, remembered, watched
+from fishersft.ui.generations.loaded_run import PEOPLE, JudgeSummary, LoadedRun, judge_summaries
+from fishersft.ui.generations.page_state import JUDGE, keep, remembered, watched_job
 from fishersft.ui.generations.vote import agreement
 from fishersft.ui.session import Session
 from fishersft.ui.theme import dark
@@ -38,9 +38,9 @@ for judge in judging.judges_of(run):
 """
 
 
-def section(of: Opened, visitor: Session) -> None:
-    watched(JUDGE, of)
-    told = said(of)
+def section(of: LoadedRun, visitor: Session) -> None:
+    watched_job(JUDGE, of)
+    told = judge_summaries(of)
     if not told:
         st.info("No judge has read this run yet, and nobody has voted. The form below asks a judge.", icon=":material/balance:")
     else:
@@ -49,7 +49,7 @@ def section(of: Opened, visitor: Session) -> None:
     judge_form.panel(of, empty=not told)
 
 
-def _choose(told: list[Told], visitor: Session) -> Told:
+def _choose(told: list[JudgeSummary], visitor: Session) -> JudgeSummary:
     options = {t.id: t for t in told}
     remembered("judge", list(options), told[0].id, visitor)
     id = st.selectbox(
@@ -63,7 +63,7 @@ def _choose(told: list[Told], visitor: Session) -> Told:
     return options[str(id)]
 
 
-def _report(of: Opened, judge: Told, every: list[Told]) -> None:
+def _report(of: LoadedRun, judge: JudgeSummary, every: list[JudgeSummary]) -> None:
     report = judge.report
     if judge.asked > len(report.judged):
         st.info(
@@ -112,7 +112,7 @@ def _voted(report: Report) -> str:
     return f"{len(report.judged):,} votes; the sides were drawn, so a habit of voting left favours nobody."
 
 
-def _against(of: Opened, report: Report, name: str) -> None:
+def _against(of: LoadedRun, report: Report, name: str) -> None:
     """One selector against the others, by budget."""
     players = list(report.matrix)
     if not any(line.budget is not None for line in report.lines):
@@ -136,7 +136,7 @@ def _against(of: Opened, report: Report, name: str) -> None:
         st.caption(f"Ties as halves; 95% intervals, clustered by prompt.{told}")
 
 
-def _table(of: Opened, report: Report) -> None:
+def _table(of: LoadedRun, report: Report) -> None:
     rows: list[dict[str, Any]] = []
     several = {(line.a, line.b) for line in report.lines if line.budget is not None}
     paper = False
@@ -173,7 +173,7 @@ def _table(of: Opened, report: Report) -> None:
     )
 
 
-def _paper(of: Opened) -> None:
+def _paper(of: LoadedRun) -> None:
     """The paper's own table, on the corpora that it has."""
     if of.corpus not in WIN_RATES:
         return
@@ -195,7 +195,7 @@ def _paper(of: Opened) -> None:
         )
 
 
-def _downloads(of: Opened, judge: Told) -> None:
+def _downloads(of: LoadedRun, judge: JudgeSummary) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     row.markdown("Download:")
     for ending, make in (("json", _json), ("md", _markdown)):
@@ -205,11 +205,11 @@ def _downloads(of: Opened, judge: Told) -> None:
     components.footer(f"fishersft judge {of.name}", PYTHON.format(name=of.name))
 
 
-def _json(of: Opened, judge: Told) -> str:
+def _json(of: LoadedRun, judge: JudgeSummary) -> str:
     return json.dumps(
         {"run": of.run.id, "judge": judge.label, **judge.report.as_dict(), "paper": paper_rates(of.corpus)}, indent=1
     )
 
 
-def _markdown(of: Opened, judge: Told) -> str:
+def _markdown(of: LoadedRun, judge: JudgeSummary) -> str:
     return markdown(judge.report, of.corpus, of.labels, symmetric=judge.symmetric) + "\n"

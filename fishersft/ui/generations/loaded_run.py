@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from fishersft.errors import JudgeError, StoreError
-from fishersft.finetune import run_list as finetune_found
-from fishersft.finetune.results import FineTuneResult, Line
-from fishersft.finetune.run import ALL, BASE, Cell, FineTuneRun
+from fishersft.finetuning import run_list as finetune_found
+from fishersft.finetuning.results import FineTuneResult, SelectionResult
+from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel
 from fishersft.judge import judging, verdicts, votes
 from fishersft.judge.counted_verdicts import begun
 from fishersft.judge.judging import Comparison
@@ -27,11 +27,11 @@ Stamp = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedRun:
     """A run as it stood when it was read.
 
     Attributes:
-        cells: the finished models, in the order of the plan.
+        models: the finished models, in the order of the plan.
         lines: held-out numbers; empty before the first model is finished.
         between: comparisons of the selectors; what people vote on.
         every: those with the untuned and the whole pool's model too.
@@ -39,9 +39,9 @@ class Opened:
 
     run: FineTuneRun
     stamp: Stamp
-    cells: dict[str, Cell]
+    models: dict[str, TunedModel]
     result: FineTuneResult
-    lines: tuple[Line, ...]
+    lines: tuple[SelectionResult, ...]
     between: tuple[Comparison, ...]
     every: tuple[Comparison, ...]
 
@@ -67,7 +67,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Told:
+class JudgeSummary:
     """What a judge, or people, said of a run.
 
     Attributes:
@@ -85,18 +85,18 @@ class Told:
 PEOPLE = "people"
 
 
-def opened(run: FineTuneRun) -> Opened:
+def loaded_run(run: FineTuneRun) -> LoadedRun:
     """A run with its numbers.
 
     Raises:
         StoreError: its folder is damaged.
     """
-    with sound(run):
+    with damage_reported(run):
         return _opened(str(run.folder), finetune_found.stamp(run), run)
 
 
 @contextmanager
-def sound(run: FineTuneRun) -> Iterator[None]:
+def damage_reported(run: FineTuneRun) -> Iterator[None]:
     """What is not as this version writes it becomes one sentence."""
     try:
         yield
@@ -108,14 +108,14 @@ def sound(run: FineTuneRun) -> Iterator[None]:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the run …")
-def _opened(folder: str, stamp: Stamp, _run: FineTuneRun) -> Opened:
-    cells, result = _run.cells, FineTuneResult(_run)
+def _opened(folder: str, stamp: Stamp, _run: FineTuneRun) -> LoadedRun:
+    cells, result = _run.models, FineTuneResult(_run)
     there = list(dict.fromkeys(c.selector for c in cells.values()))
     tuned = [name for name in there if name not in (BASE, ALL)]
     every = _comparisons(_run, list(itertools.combinations(there, 2)))
     names = {frozenset(pair) for pair in itertools.combinations(tuned, 2)}
     between = tuple(c for c in every if frozenset((c.match.a, c.match.b)) in names)
-    opened = Opened(_run, stamp, cells, result, tuple(result.lines) if cells else (), between, every)
+    opened = LoadedRun(_run, stamp, cells, result, tuple(result.lines) if cells else (), between, every)
     _ = opened.labels, opened.corpus, str(_run.about["equal"]), list(_run.about["budgets"]), list(_run.about["seeds"])
     return opened
 
@@ -128,14 +128,14 @@ def _comparisons(run: FineTuneRun, pairs: list[tuple[str, str]]) -> tuple[Compar
         return ()
 
 
-def said(of: Opened) -> list[Told]:
+def judge_summaries(of: LoadedRun) -> list[JudgeSummary]:
     """Judges that looked at the run, the last first, and people where there are votes."""
-    with sound(of.run):
+    with damage_reported(of.run):
         return _said(str(of.run.folder), of.stamp, _said_stamp(of.run), of)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Adding up the verdicts …")
-def _said(folder: str, stamp: Stamp, said: Stamp, _of: Opened) -> list[Told]:
+def _said(folder: str, stamp: Stamp, said: Stamp, _of: LoadedRun) -> list[JudgeSummary]:
     out = []
     for about in verdicts.judges_of(_of.run):
         kept = judging.verdicts_of(_of.run, about, _of.every)
@@ -143,9 +143,9 @@ def _said(folder: str, stamp: Stamp, said: Stamp, _of: Opened) -> list[Told]:
         if judged:
             report = Report(tuple(judged))
             _ = report.lines, report.ranking
-            out.append(Told(str(about["id"]), str(about["label"]), bool(about["symmetric"]), report, asked))
+            out.append(JudgeSummary(str(about["id"]), str(about["label"]), bool(about["symmetric"]), report, asked))
     if voted := votes.votes(_of.run, _of.between):
-        out.append(Told(PEOPLE, "People", False, Report(tuple(voted)), len(voted)))
+        out.append(JudgeSummary(PEOPLE, "People", False, Report(tuple(voted)), len(voted)))
     return out
 
 

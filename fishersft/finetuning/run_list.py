@@ -21,7 +21,7 @@ from typing import Any
 
 from fishersft import paths
 from fishersft.errors import StoreError
-from fishersft.finetune.run import CELL, CELLS, RUN, FineTuneRun, read_run, runs, runs_folder
+from fishersft.finetuning.run import CELL, CELLS, RUN, FineTuneRun, read_run, runs, runs_folder
 from fishersft.store.artifacts import Store, writing_to
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")

@@ -20,9 +20,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from fishersft.errors import TrainingError
-from fishersft.finetune.allocation import Chosen
-from fishersft.finetune.context import Workbench, prompts_of
-from fishersft.finetune.run import (
+from fishersft.finetuning.allocation import Chosen
+from fishersft.finetuning.context import RunContext, prompts_of
+from fishersft.finetuning.run import (
     ALL,
     CELL,
     CELLS,
@@ -32,8 +32,8 @@ from fishersft.finetune.run import (
     RUN,
     TEXTS,
     WORK,
-    cell_name,
-    new_cell,
+    model_name,
+    new_model_folder,
     read_run,
     write_lines,
     write_text,
@@ -44,18 +44,18 @@ from fishersft.lm.score import nats_of
 from fishersft.lm.training import Training
 
 
-def make_cell(bench: Workbench, name: str, chosen: Chosen, training: Training, steps: Callable[[int, int], None]) -> str:
+def make_cell(context: RunContext, name: str, chosen: Chosen, training: Training, steps: Callable[[int, int], None]) -> str:
     """Tune, measure, write, keep; a sentence of what came out."""
     started = time.perf_counter()
-    plan = bench.plan
-    selector, budget, seed = next(cell for cell in plan.cells if cell_name(*cell) == name)
-    model = bench.model()
+    plan = context.plan
+    selector, budget, seed = next(cell for cell in plan.cells if model_name(*cell) == name)
+    model = context.model()
     facts: dict[str, Any] = {"selector": selector, "budget": budget, "seed": seed, "sentences": 0, "tokens": 0}
-    facts["key"] = key_of_cell(bench, name, chosen, training)
-    workspace = bench.run.folder / WORK / name
+    facts["key"] = key_of_cell(context, name, chosen, training)
+    workspace = context.run.folder / WORK / name
     if name in chosen:
         positions = chosen[name]
-        examples = [bench.encoded[i] for i in bench.pool.index[positions]]
+        examples = [context.encoded[i] for i in context.pool.index[positions]]
         losses = workspace / LOSSES
         workspace.mkdir(parents=True, exist_ok=True)
         tuned = finetune(
@@ -65,15 +65,15 @@ def make_cell(bench: Workbench, name: str, chosen: Chosen, training: Training, s
             workspace=workspace,
             seed=seed or 0,
             what=name,
-            checkpoint_seconds=bench.checkpoint_seconds,
+            checkpoint_seconds=context.checkpoint_seconds,
             on_progress=steps,
             on_loss=lambda step, loss: _append(losses, {"step": step, "loss": loss}),
         )
         model = tuned.model
         facts |= {
             "sentences": len(positions),
-            "tokens": int(bench.pool.tokens[positions].sum()),
-            "indices": [int(i) for i in bench.pool.index[positions]] if selector != ALL else None,
+            "tokens": int(context.pool.tokens[positions].sum()),
+            "indices": [int(i) for i in context.pool.index[positions]] if selector != ALL else None,
             "steps": tuned.steps,
             "batch": training.batch,
             "learning_rate": training.learning_rate,
@@ -81,12 +81,12 @@ def make_cell(bench: Workbench, name: str, chosen: Chosen, training: Training, s
             "notes": list(tuned.notes),
             "resumed_at": tuned.resumed_at,
         }
-    nats = nats_of(model, [bench.encoded[i] for i in bench.held_out])
+    nats = nats_of(model, [context.encoded[i] for i in context.held_out])
     if not np.isfinite(nats).all():
         raise TrainingError(f"{name}: the tuned model's numbers are not finite; lower --learning-rate.")
-    written = write(model, prompts_of(bench), plan.sampling)
-    tokens = sum(len(bench.encoded[i].rows) for i in bench.held_out)
-    with new_cell(bench.run, name) as cell:
+    written = write(model, prompts_of(context), plan.sampling)
+    tokens = sum(len(context.encoded[i].rows) for i in context.held_out)
+    with new_model_folder(context.run, name) as cell:
         np.save(cell / NATS, nats)
         write_lines(cell / TEXTS, [{"prompt": k, **asdict(w)} for k, w in enumerate(written)])
         if selector == ALL or (plan.keep_models and name in chosen):
@@ -100,23 +100,23 @@ def make_cell(bench: Workbench, name: str, chosen: Chosen, training: Training, s
     )
 
 
-def cost_of_cell(bench: Workbench, name: str, chosen: Chosen) -> int:
+def cost_of_cell(context: RunContext, name: str, chosen: Chosen) -> int:
     """Trained tokens of a cell, and of its held-out measurement as a rough share; what progress is counted in."""
-    trained = int(bench.pool.tokens[chosen[name]].sum()) * bench.plan.training.epochs if name in chosen else 0
-    return trained + sum(len(bench.encoded[i].rows) for i in bench.held_out) // 2
+    trained = int(context.pool.tokens[chosen[name]].sum()) * context.plan.training.epochs if name in chosen else 0
+    return trained + sum(len(context.encoded[i].rows) for i in context.held_out) // 2
 
 
-def key_of_cell(bench: Workbench, name: str, chosen: Chosen, training: Training) -> str:
+def key_of_cell(context: RunContext, name: str, chosen: Chosen, training: Training) -> str:
     """What a cell is made from; equal keys are the same model and the same texts."""
-    _, _, seed = next(cell for cell in bench.plan.cells if cell_name(*cell) == name)
-    about = bench.run.about
+    _, _, seed = next(cell for cell in context.plan.cells if model_name(*cell) == name)
+    about = context.run.about
     content = {
         "corpus": about["corpus"]["fingerprint"],
         "model": about["model"]["fingerprint"],
         "max_tokens": about["max_tokens"],
         "prompts": about["prompts"],
         "tuned": {
-            "records": hashlib.sha256(bench.pool.index[chosen[name]].astype("<i8").tobytes()).hexdigest(),
+            "records": hashlib.sha256(context.pool.index[chosen[name]].astype("<i8").tobytes()).hexdigest(),
             "training": training.parameters,
             "seed": seed,
         }
@@ -126,15 +126,15 @@ def key_of_cell(bench: Workbench, name: str, chosen: Chosen, training: Training)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def adopt_cell(bench: Workbench, name: str, chosen: Chosen, training: Training, donors: Sequence[Path]) -> str:
+def adopt_cell(context: RunContext, name: str, chosen: Chosen, training: Training, donors: Sequence[Path]) -> str:
     """Take a cell over from a run that has it; a sentence, or "" where none has."""
-    key = key_of_cell(bench, name, chosen, training)
+    key = key_of_cell(context, name, chosen, training)
     for donor in donors:
         if not (donor / RUN).exists():
             continue
-        for other, cell in read_run(donor).cells.items():
+        for other, cell in read_run(donor).models.items():
             if cell.facts.get("key") == key:
-                with new_cell(bench.run, name) as folder:
+                with new_model_folder(context.run, name) as folder:
                     shutil.copytree(donor / CELLS / other, folder, dirs_exist_ok=True)
                 return f"{name}: taken over from {donor.name} ({other})."
     return ""

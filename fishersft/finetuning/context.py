@@ -14,8 +14,8 @@ import numpy as np
 
 from fishersft.corpus.encode import Encoded
 from fishersft.corpus.records import Corpus
-from fishersft.finetune.plan import Plan
-from fishersft.finetune.run import HELD_OUT, PROMPTS, FineTuneRun, write_lines, write_text
+from fishersft.finetuning.plan import Plan
+from fishersft.finetuning.run import HELD_OUT, PROMPTS, FineTuneRun, write_lines, write_text
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import PromptIds, draw_prompts, text_of
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
@@ -26,7 +26,7 @@ Say = Callable[[str], None]  # told a sentence
 
 
 @dataclass(frozen=True)
-class Workbench:
+class RunContext:
     """What all cells of a run share while they are made."""
 
     corpus: Corpus
@@ -52,30 +52,30 @@ class Workbench:
         return self.folder.context
 
 
-def write_held_out(bench: Workbench) -> None:
+def write_held_out(context: RunContext) -> None:
     """What every model will be measured on, and the prompts; once a run."""
-    run, corpus = bench.run, bench.corpus
+    run, corpus = context.run, context.corpus
     if (run.folder / HELD_OUT).exists() and (run.folder / PROMPTS).exists():
         return
     column = corpus.categories[0] if corpus.categories else None
-    topics = [str(t) for t in corpus.fields[column].map(str).to_numpy()[bench.held_out]] if column else None
-    tokens = [len(bench.encoded[i].rows) for i in bench.held_out]
-    tokenizer = load_tokenizer(bench.folder)
+    topics = [str(t) for t in corpus.fields[column].map(str).to_numpy()[context.held_out]] if column else None
+    tokens = [len(context.encoded[i].rows) for i in context.held_out]
+    tokenizer = load_tokenizer(context.folder)
     lines = [
         {
             "prompt": k,
-            "index": bench.held_out[p.position],
+            "index": context.held_out[p.position],
             "ids": list(p.ids),
             "text": text_of(tokenizer, p.ids),
             "continuation": text_of(tokenizer, p.continuation),
             "cut": p.cut,
         }
-        for k, p in enumerate(prompts_of(bench))
+        for k, p in enumerate(prompts_of(context))
     ]
     write_lines(run.folder / PROMPTS, lines)
-    content = {"index": bench.held_out, "tokens": tokens, "topic": topics, "column": column}
+    content = {"index": context.held_out, "tokens": tokens, "topic": topics, "column": column}
     write_text(run.folder / HELD_OUT, json.dumps(content))
 
 
-def prompts_of(bench: Workbench) -> list[PromptIds]:
-    return draw_prompts([bench.encoded[i] for i in bench.held_out], bench.plan.sampling, bench.context)
+def prompts_of(context: RunContext) -> list[PromptIds]:
+    return draw_prompts([context.encoded[i] for i in context.held_out], context.plan.sampling, context.context)

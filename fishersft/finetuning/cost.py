@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fishersft.finetune.learning_rate import SWEEP_EXAMPLES
-from fishersft.finetune.plan import Plan
-from fishersft.finetune.run import ALL, BASE
+from fishersft.finetuning.learning_rate import SWEEP_EXAMPLES
+from fishersft.finetuning.plan import Plan
+from fishersft.finetuning.run import ALL, BASE
 from fishersft.lm.generate import BATCH
 from fishersft.lm.training import RATES
 
@@ -34,7 +34,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Cost:
+class TrainingCost:
     """What is to be done.
 
     Attributes:
@@ -49,7 +49,7 @@ class Cost:
     seconds: tuple[float, float]
 
 
-def cost_of(plan: Plan, pool: np.ndarray, held_out: np.ndarray, speed: Speed) -> Cost:
+def cost_of(plan: Plan, pool: np.ndarray, held_out: np.ndarray, speed: Speed) -> TrainingCost:
     """The cost of a plan.
 
     Args:
@@ -72,6 +72,6 @@ def cost_of(plan: Plan, pool: np.ndarray, held_out: np.ndarray, speed: Speed) ->
         n = min(int(np.median(plan.budgets)), SWEEP_EXAMPLES, len(pool) // 2)
         tried = len(RATES) * mean * (n * epochs * PASSES + SWEEP_EXAMPLES)
         rest += tried / speed.tokens + len(RATES) * STARTING
-    return Cost(
+    return TrainingCost(
         len(plan.cells), round(low), round(high), (rest + PASSES * low / speed.tokens, rest + PASSES * high / speed.tokens)
     )

@@ -68,7 +68,7 @@ class Generated:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TunedModel:
     """One model of a run.
 
     Attributes:
@@ -102,14 +102,14 @@ class FineTuneRun:
         return [Prompt(p["prompt"], p["index"], p["text"], p["continuation"]) for p in lines]
 
     @property
-    def cells(self) -> dict[str, Cell]:
+    def models(self) -> dict[str, TunedModel]:
         """The finished ones, in the order of the plan; read anew each time."""
         found = {}
         for name in [*self.about.get("cells", [])]:
             facts = _json(self.folder / CELLS / name / CELL)
             if facts:
                 known = {k: facts.pop(k) for k in ("selector", "budget", "seed", "sentences", "tokens")}
-                found[name] = Cell(name=name, **known, facts=facts)
+                found[name] = TunedModel(name=name, **known, facts=facts)
         return found
 
     def texts(self, cell: str) -> list[Generated]:
@@ -136,13 +136,13 @@ class FineTuneRun:
     @property
     def reference_model(self) -> Path | None:
         """The folder of the model tuned on the whole pool, where it was kept."""
-        for name, cell in self.cells.items():
+        for name, cell in self.models.items():
             if cell.selector == ALL and (path := self.folder / CELLS / name / MODEL).is_dir():
                 return path
         return None
 
 
-def cell_name(selector: str, budget: int | None, seed: int | None) -> str:
+def model_name(selector: str, budget: int | None, seed: int | None) -> str:
     return "-".join([selector, *([str(budget)] if budget is not None else []), *([f"s{seed}"] if seed is not None else [])])
 
 
@@ -208,7 +208,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def new_cell(run: FineTuneRun, name: str) -> Iterator[Path]:
+def new_model_folder(run: FineTuneRun, name: str) -> Iterator[Path]:
     """An empty folder that becomes the cell's when the block ends well: one rename, so a cell is whole or not there."""
     final = run.folder / CELLS / name
     partial = run.folder / CELLS / f".{name}.partial"

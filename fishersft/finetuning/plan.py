@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from fishersft.errors import ParameterError
-from fishersft.finetune.run import ALL, BASE
+from fishersft.finetuning.run import ALL, BASE
 from fishersft.lm.generate import Sampling
 from fishersft.lm.training import Training
 from fishersft.selectors import Selector

@@ -22,13 +22,13 @@ from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
 from fishersft.errors import ParameterError
-from fishersft.finetune.allocation import choose, tuning_of
-from fishersft.finetune.context import Say, Workbench, write_held_out
-from fishersft.finetune.learning_rate import training_of
-from fishersft.finetune.plan import Plan
-from fishersft.finetune.run import WORK, FineTuneRun
-from fishersft.finetune.settings import begin, settings_of
-from fishersft.finetune.tuned_model import adopt_cell, claimed, cost_of_cell, make_cell
+from fishersft.finetuning.allocation import choose, tuning_of
+from fishersft.finetuning.context import RunContext, Say, write_held_out
+from fishersft.finetuning.learning_rate import training_of
+from fishersft.finetuning.plan import Plan
+from fishersft.finetuning.run import WORK, FineTuneRun
+from fishersft.finetuning.settings import begin, settings_of
+from fishersft.finetuning.tuned_model import adopt_cell, claimed, cost_of_cell, make_cell
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.finetune import CHECKPOINT_SECONDS
 from fishersft.lm.folder import ModelFolder, find_model
@@ -40,7 +40,7 @@ from fishersft.selectors import Budget, Selector
 from fishersft.store.artifacts import Store
 
 if TYPE_CHECKING:
-    from fishersft.finetune.results import FineTuneResult
+    from fishersft.finetuning.results import FineTuneResult
 
 
 def finetune_run(
@@ -89,7 +89,7 @@ def finetune_run(
     target.mkdir(parents=True, exist_ok=True)
     with FileLock(target / ".begin.lock"):
         run = begin(target, id, about)
-        bench = Workbench(
+        context = RunContext(
             corpus,
             folder,
             device,
@@ -100,25 +100,25 @@ def finetune_run(
             store,
             checkpoint_seconds,
         )
-        write_held_out(bench)
-        training = training_of(bench, tell, say)
-    chosen = choose(bench, tell)
-    total = sum(cost_of_cell(bench, name, chosen) for name in about["cells"])
-    waiting = [name for name in about["cells"] if name not in run.cells]
+        write_held_out(context)
+        training = training_of(context, tell, say)
+    chosen = choose(context, tell)
+    total = sum(cost_of_cell(context, name, chosen) for name in about["cells"])
+    waiting = [name for name in about["cells"] if name not in run.models]
     while waiting:
         taken = False
         for name in list(waiting):
             with claimed(target, name) as mine:
-                if mine and name not in run.cells:
-                    done = sum(cost_of_cell(bench, n, chosen) for n in run.cells)
+                if mine and name not in run.models:
+                    done = sum(cost_of_cell(context, n, chosen) for n in run.models)
 
-                    def steps(k: int, of: int, done: int = done, cost: int = cost_of_cell(bench, name, chosen)) -> None:
+                    def steps(k: int, of: int, done: int = done, cost: int = cost_of_cell(context, name, chosen)) -> None:
                         tell("fine-tuning", done + cost * k // max(of, 1), total)
 
-                    tuning = tuning_of(bench, name, chosen, training)
-                    say(adopt_cell(bench, name, chosen, tuning, donors) or make_cell(bench, name, chosen, tuning, steps))
+                    tuning = tuning_of(context, name, chosen, training)
+                    say(adopt_cell(context, name, chosen, tuning, donors) or make_cell(context, name, chosen, tuning, steps))
                     taken = True
-            if name in run.cells:
+            if name in run.models:
                 waiting.remove(name)
         if waiting and not taken:
             time.sleep(1.0)  # others are at work on the rest
@@ -150,7 +150,7 @@ def finetune_all(
     Raises:
         UserError: one sentence.
     """
-    from fishersft.finetune.results import FineTuneResult
+    from fishersft.finetuning.results import FineTuneResult
 
     if learning_rate is not None:
         training["learning_rate"] = learning_rate

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.finetune.intervals import MEASURES, Estimate, HeldOut, difference, estimate
-from fishersft.finetune.run import ALL, BASE, Cell, FineTuneRun
+from fishersft.finetuning.intervals import MEASURES, HeldOut, Interval, difference, estimate
+from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel
 
 BASELINE = "uniform"
 
 
 @dataclass(frozen=True)
-class Line:
+class SelectionResult:
     """One selector at one budget, over its seeds.
 
     Attributes:
@@ -36,9 +36,9 @@ class Line:
     sentences: float
     tokens: float
     seconds: float
-    values: dict[str, Estimate]
-    minus_uniform: dict[str, Estimate]
-    minus_base: dict[str, Estimate]
+    values: dict[str, Interval]
+    minus_uniform: dict[str, Interval]
+    minus_base: dict[str, Interval]
 
     @property
     def worse(self) -> bool:
@@ -53,10 +53,10 @@ class FineTuneResult:
     run: FineTuneRun
 
     @cached_property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[SelectionResult]:
         """Base first, then by budget and selector, the whole pool last; only what is finished."""
-        cells = self.run.cells
-        groups: dict[tuple[str, int | None], list[Cell]] = {}
+        cells = self.run.models
+        groups: dict[tuple[str, int | None], list[TunedModel]] = {}
         for cell in cells.values():
             groups.setdefault((cell.selector, cell.budget), []).append(cell)
         held = {key: self._held_out([c.name for c in sorted(found, key=_seed)]) for key, found in groups.items()}
@@ -67,7 +67,7 @@ class FineTuneResult:
             selector, budget = key
             uniform, base = (BASELINE, budget), (BASE, None)
             out.append(
-                Line(
+                SelectionResult(
                     selector=selector,
                     label=labels.get(selector, selector),
                     budget=budget,
@@ -87,11 +87,11 @@ class FineTuneResult:
         return MEASURES if self.run.held_out["topic"] else tuple(m for m in MEASURES if m != "worst")
 
     @property
-    def unsound(self) -> list[Line]:
+    def unsound(self) -> list[SelectionResult]:
         """Tuned models that are no better than the untuned one."""
         return [line for line in self.lines if line.worse]
 
-    def _minus(self, held: dict[Any, HeldOut], key: Any, other: Any) -> dict[str, Estimate]:
+    def _minus(self, held: dict[Any, HeldOut], key: Any, other: Any) -> dict[str, Interval]:
         if key == other or other not in held or key[0] == BASE:
             return {}
         return {m: difference(held[key], held[other], m) for m in self.measures}
@@ -127,7 +127,7 @@ class FineTuneResult:
                 "run": self.run.id,
                 "about": self.run.about,
                 "versions": self.run.versions,
-                "finished": len(self.run.cells),
+                "finished": len(self.run.models),
                 "cells": len(self.run.about["cells"]),
                 "lines": [asdict(line) | {"worse": line.worse} for line in self.lines],
             }
@@ -140,8 +140,8 @@ class FineTuneResult:
         for line in self.lines:
             name = line.label if line.budget is None else f"{line.label}, {line.budget:,}"
             cells = [name + (" (no better than untuned)" if line.worse else ""), f"{line.sentences:,.0f}", f"{line.tokens:,.0f}"]
-            cells += [written(line.values[m]) for m in self.measures]
-            cells.append(written(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "")
+            cells += [with_interval(line.values[m]) for m in self.measures]
+            cells.append(with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "")
             rows.append("| " + " | ".join(cells) + " |")
         return "\n".join(rows)
 
@@ -149,7 +149,7 @@ class FineTuneResult:
 HEADS = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}
 
 
-def written(e: Estimate, *, signed: bool = False) -> str:
+def with_interval(e: Interval, *, signed: bool = False) -> str:
     """3.214 (3.150 to 3.281), or the bare number where there is no interval."""
     sign = "+" if signed else ""
     if np.isnan(e.low):

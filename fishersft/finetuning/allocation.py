@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from fishersft.design.gain_curve import within_tokens
-from fishersft.finetune.context import Workbench
-from fishersft.finetune.run import ALL, BASE, cell_name
+from fishersft.finetuning.context import RunContext
+from fishersft.finetuning.run import ALL, BASE, model_name
 from fishersft.lm.training import Training
 from fishersft.pipeline import stages
 from fishersft.pipeline.stages import Stage
@@ -23,12 +23,12 @@ from fishersft.selectors import Budget, Selector
 Chosen = dict[str, np.ndarray]  # positions in the pool, by cell
 
 
-def choose(bench: Workbench, tell: Stage) -> Chosen:
+def choose(context: RunContext, tell: Stage) -> Chosen:
     """Positions in the pool of every cell that is tuned."""
-    plan, pool = bench.plan, bench.pool
+    plan, pool = context.plan, context.pool
     out: Chosen = {}
     if ALL in plan.reference_rows:
-        out[cell_name(ALL, None, plan.seeds[0])] = np.arange(len(pool))
+        out[model_name(ALL, None, plan.seeds[0])] = np.arange(len(pool))
 
     def order(selector: Selector, budget: Budget, seed: int) -> np.ndarray:
         taken = stages.order(
@@ -36,7 +36,7 @@ def choose(bench: Workbench, tell: Stage) -> Chosen:
             selector,
             budget,
             seed if selector.random else 0,
-            store=bench.store,
+            store=context.store,
             on_progress=lambda k, of: tell(f"{selector.label}: choosing", k, of),
             on_stage=tell,
         )
@@ -48,24 +48,24 @@ def choose(bench: Workbench, tell: Stage) -> Chosen:
         for selector in plan.selectors:
             if selector.name == plan.anchor.name:
                 for n in plan.budgets:
-                    out[cell_name(selector.name, n, seed)] = anchor[:n]
+                    out[model_name(selector.name, n, seed)] = anchor[:n]
             elif plan.equal == "sentences":
                 positions = order(selector, Budget(max(plan.budgets)), seed)
                 for n in plan.budgets:
-                    out[cell_name(selector.name, n, seed)] = positions[:n]
+                    out[model_name(selector.name, n, seed)] = positions[:n]
             else:
                 positions = order(selector, Budget(tokens=max(limits.values())), seed)
                 ends = within_tokens(pool.tokens[positions], np.array([limits[n] for n in plan.budgets]))
                 for n, end in zip(plan.budgets, ends, strict=True):
-                    out[cell_name(selector.name, n, seed)] = positions[: max(1, int(end))]
+                    out[model_name(selector.name, n, seed)] = positions[: max(1, int(end))]
     return out
 
 
-def tuning_of(bench: Workbench, name: str, chosen: Chosen, training: Training) -> Training:
+def tuning_of(context: RunContext, name: str, chosen: Chosen, training: Training) -> Training:
     """The hyperparameters of one cell: at equal tokens, the batch that makes the reference's number of steps."""
-    selector, budget, seed = next(cell for cell in bench.plan.cells if cell_name(*cell) == name)
-    if bench.plan.equal != "tokens" or selector in (BASE, ALL):
+    selector, budget, seed = next(cell for cell in context.plan.cells if model_name(*cell) == name)
+    if context.plan.equal != "tokens" or selector in (BASE, ALL):
         return training
-    reference = chosen[cell_name(bench.plan.anchor.name, budget, seed)]
+    reference = chosen[model_name(context.plan.anchor.name, budget, seed)]
     steps = math.ceil(len(reference) / training.batch)
     return replace(training, batch=math.ceil(len(chosen[name]) / steps))

@@ -13,13 +13,13 @@ from typing import Any
 import streamlit as st
 
 from fishersft.errors import StoreError
-from fishersft.finetune import run_list as finetune_found
-from fishersft.finetune.run import FineTuneRun
+from fishersft.finetuning import run_list as finetune_found
+from fishersft.finetuning.run import FineTuneRun
 from fishersft.store import jobs
 from fishersft.store.jobs import Job
 from fishersft.text import visible, visible_text
 from fishersft.ui import components, job_panel, query_widgets
-from fishersft.ui.generations.opened import Opened, opened
+from fishersft.ui.generations.loaded_run import LoadedRun, loaded_run
 from fishersft.ui.session import Session
 
 RESULTS, READ, VOTE, WIN_RATES, SET_UP = SECTIONS = ("Results", "Read", "Vote", "Win rates", "Set up")
@@ -27,7 +27,7 @@ FINETUNE, JUDGE = "finetune", "judge"  # kinds of jobs
 
 
 @dataclass
-class Visit:
+class GenerationsState:
     """What a visitor has chosen on this page; outlives a change of page and of section.
 
     Attributes:
@@ -45,8 +45,8 @@ class Visit:
     hidden: set[str] = field(default_factory=set)
 
 
-def visit() -> Visit:
-    mine: Visit = st.session_state.setdefault("generations", Visit())
+def page_state() -> GenerationsState:
+    mine: GenerationsState = st.session_state.setdefault("generations", GenerationsState())
     return mine
 
 
@@ -61,7 +61,7 @@ def choose_section() -> str:
     )
 
 
-def choose_run() -> Opened | None:
+def choose_run() -> LoadedRun | None:
     """The open run; None where there is none yet.
 
     Raises:
@@ -72,7 +72,7 @@ def choose_run() -> Opened | None:
     if asked and asked != st.session_state.get("generations_asked"):
         st.session_state["generations_asked"] = asked
         try:
-            visit().run = finetune_found.find(asked).folder.name
+            page_state().run = finetune_found.find(asked).folder.name
         except StoreError as error:
             st.session_state["generations_refused"] = str(error)
     if refused := st.session_state.get("generations_refused"):
@@ -83,8 +83,8 @@ def choose_run() -> Opened | None:
             st.rerun()
     if not there:
         return None
-    if visit().run in there:
-        st.session_state["run-choice"] = visit().run
+    if page_state().run in there:
+        st.session_state["run-choice"] = page_state().run
     elif st.session_state.get("run-choice") not in there:
         st.session_state.pop("run-choice", None)
     name = st.selectbox(
@@ -95,16 +95,16 @@ def choose_run() -> Opened | None:
         on_change=_another_run,
         help="Shipped and own runs of fine-tuning.",
     )
-    if name != visit().run:
-        visit().run, visit().cast = str(name), None
+    if name != page_state().run:
+        page_state().run, page_state().cast = str(name), None
     if st.query_params.get("run") != name:
         st.query_params["run"] = str(name)
     st.session_state["generations_asked"] = name
-    return opened(there[str(name)])
+    return loaded_run(there[str(name)])
 
 
 def _another_run() -> None:
-    visit().run, visit().cast = st.session_state["run-choice"], None
+    page_state().run, page_state().cast = st.session_state["run-choice"], None
 
 
 def _label(run: FineTuneRun) -> str:
@@ -117,7 +117,7 @@ def _name(about: dict[str, Any], part: str) -> str:
     return visible(components.one_line(told.get("name", "?") if isinstance(told, dict) else "?", 60))
 
 
-def headline(of: Opened) -> None:
+def headline(of: LoadedRun) -> None:
     """What the run is, in one line, and whether it is whole."""
     about = of.run.about
     corpus, model = (components.escape_markdown(_name(about, part)) for part in ("corpus", "model"))
@@ -129,9 +129,9 @@ def headline(of: Opened) -> None:
         f"**{corpus}**{size}, **{model}** tuned on each selection, at equal {components.escape_markdown(str(about['equal']))}"
         f"{trained}"
     )
-    if 0 < len(of.cells) < of.planned:
+    if 0 < len(of.models) < of.planned:
         st.info(
-            f"{len(of.cells)} of {of.planned} models are finished; what is shown is of these.", icon=":material/hourglass_top:"
+            f"{len(of.models)} of {of.planned} models are finished; what is shown is of these.", icon=":material/hourglass_top:"
         )
 
 
@@ -140,9 +140,9 @@ def _epochs(about: dict[str, Any]) -> str:
     return components.escape_markdown(f"{epochs} epoch{'s' * (epochs != 1)}"[:20])
 
 
-def _rate(of: Opened, asked: Any) -> str:
+def _rate(of: LoadedRun, asked: Any) -> str:
     """The learning rate that the models got, and where it is from."""
-    used = next((c.facts["learning_rate"] for c in of.cells.values() if c.facts.get("learning_rate")), None)
+    used = next((c.facts["learning_rate"] for c in of.models.values() if c.facts.get("learning_rate")), None)
     if asked == "auto":
         return f"{used:g} (found on a uniform draw)" if used else "being found on a uniform draw"
     return f"{asked:g} (given)" if isinstance(asked, int | float) else components.escape_markdown(str(asked)[:20])
@@ -165,7 +165,7 @@ def remembered(name: str, options: Sequence[Any], usual: Any, visitor: Session) 
     key = f"generations-{name}"
     if key in st.session_state and st.session_state[key] in options:
         return st.session_state[key]
-    asked, mine = st.query_params.get(name), visit().chosen
+    asked, mine = st.query_params.get(name), page_state().chosen
     wanted = mine.get(name, usual)
     if asked is not None and st.session_state.get(f"asked-{name}") != asked:
         st.session_state[f"asked-{name}"] = asked
@@ -181,7 +181,7 @@ def remembered(name: str, options: Sequence[Any], usual: Any, visitor: Session) 
 
 def keep(**values: Any) -> None:
     """Remember what was chosen, and put it into the address."""
-    visit().chosen.update(values)
+    page_state().chosen.update(values)
     wanted = {name: str(value) for name, value in values.items()}
     if any(st.query_params.get(name) != value for name, value in wanted.items()):
         st.query_params.update(wanted)
@@ -189,19 +189,19 @@ def keep(**values: Any) -> None:
         st.session_state[f"asked-{name}"] = value
 
 
-def watched(kind: str, of: Opened | None = None) -> Job | None:
+def watched_job(kind: str, of: LoadedRun | None = None) -> Job | None:
     """The job of this kind: that of the open run, or the one started here, or one that is going on.  None where there is none."""
-    there = [job for job in jobs.jobs() if job.kind == kind and job.id not in visit().hidden]
+    there = [job for job in jobs.jobs() if job.kind == kind and job.id not in page_state().hidden]
     if of is not None:
         there = [job for job in there if job.out == of.run.folder]
-        there = [job for job in there if not job.ended or job.id == visit().job.get(kind) or job.state != "done"]
-    mine = [job for job in there if job.id == visit().job.get(kind)]
+        there = [job for job in there if not job.ended or job.id == page_state().job.get(kind) or job.state != "done"]
+    mine = [job for job in there if job.id == page_state().job.get(kind)]
     going = [job for job in there if not job.ended]
-    chosen = next(iter([*mine, *going, *(there[:1] if of is not None and len(of.cells) < of.planned else [])]), None)
+    chosen = next(iter([*mine, *going, *(there[:1] if of is not None and len(of.models) < of.planned else [])]), None)
     if chosen is None:
         return None
     job = job_panel.watch(chosen.id)
     if job is not None and job.ended and st.button("Hide this", icon=":material/close:", key=f"hide-{kind}"):
-        visit().hidden.add(job.id)
+        page_state().hidden.add(job.id)
         st.rerun()
     return job

@@ -23,7 +23,7 @@ MEASURES = ("mean", "p95", "max", "worst")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Interval:
     """A number with its interval; NaN bounds where there is too little to draw from."""
 
     value: float
@@ -102,12 +102,12 @@ def _counts(S: int, H: int, seed: int, draws: int) -> tuple[np.ndarray, np.ndarr
 _kept_counts = lru_cache(maxsize=4)(_counts)  # every measure of every model of a run asks for the same ones
 
 
-def estimate(of: HeldOut, name: str, seed: int = 0) -> Estimate:
+def estimate(of: HeldOut, name: str, seed: int = 0) -> Interval:
     """A measure and its interval."""
     return _interval(of.measure(name), of.draws(name, _drawn(of, seed)))
 
 
-def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Estimate:
+def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Interval:
     """Measure of `a` minus that of `b`, paired by text and by seed; below 0, `a` predicts better.
 
     Where they have different seeds, seeds are drawn apart and texts together.
@@ -127,9 +127,9 @@ def _quantile(values: np.ndarray, counts: np.ndarray, q: float) -> np.ndarray:
     return values[order][at]
 
 
-def _interval(value: float, draws: np.ndarray) -> Estimate:
+def _interval(value: float, draws: np.ndarray) -> Interval:
     draws = draws[np.isfinite(draws)]
     if len(draws) < 2 or np.ptp(draws) == 0:
-        return Estimate(value, float("nan"), float("nan"))
+        return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high))
+    return Interval(value, float(low), float(high))

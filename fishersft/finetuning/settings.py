@@ -13,8 +13,8 @@ from typing import Any
 
 from fishersft.corpus.records import Corpus
 from fishersft.errors import StoreError
-from fishersft.finetune.plan import Plan
-from fishersft.finetune.run import CELLS, RUN, FineTuneRun, cell_name, read_run, write_run
+from fishersft.finetuning.plan import Plan
+from fishersft.finetuning.run import CELLS, RUN, FineTuneRun, model_name, read_run, write_run
 from fishersft.lm.folder import ModelFolder
 from fishersft.selectors import Pool
 from fishersft.store.artifacts import made
@@ -46,7 +46,7 @@ def settings_of(
         "max_tokens": max_tokens,
         "training": {**plan.training.parameters, "learning_rate": "auto" if plan.sweep else plan.training.learning_rate},
         "prompts": plan.sampling.parameters,
-        "cells": [cell_name(*cell) for cell in plan.cells],
+        "cells": [model_name(*cell) for cell in plan.cells],
         "command": list(command),
     }
 
