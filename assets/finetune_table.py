@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from fishersft import paths
-from fishersft.judge.paper import paper_rates
+from fishersft.judge.report import paper_rates
 
 PAPER = {"sherlock": "Sherlock", "shakespeare": "Shakespeare"}
 MATCHED = {"demo": "demo", "instruction": "instruction", "sherlock": "Sherlock", "shakespeare": "Shakespeare"}

@@ -9,7 +9,7 @@ from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Chat, Corpus, Message, PromptCompletion, Text
 from fishersft.errors import FisherSFTError, UserError
 from fishersft.finetuning.stages import finetune_all as finetune
-from fishersft.judge.judging import judge_all as judge_texts
+from fishersft.judge.judging import judge_reports, judge_texts
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import CausalLM, load_model
 from fishersft.pipeline.stages import embed, load_pool, select
@@ -39,6 +39,7 @@ __all__ = [
     "compare",
     "embed",
     "finetune",
+    "judge_reports",
     "judge_texts",
     "load_corpus",
     "load_model",

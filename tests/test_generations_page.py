@@ -12,15 +12,15 @@ from fishersft import paths
 from fishersft.finetuning.results import FineTuneResult, with_interval
 from fishersft.finetuning.run_list import find
 from fishersft.judge import judging, verdicts, votes
-from fishersft.judge.base import Reading
-from fishersft.judge.counted_verdicts import begun
+from fishersft.judge.base import Judgment
+from fishersft.judge.form import JudgeForm
 from fishersft.judge.llm import kept_words
 from fishersft.judge.report import Report
 from fishersft.store import job_rows, jobs
 from fishersft.store.artifacts import Store
 from fishersft.store.processes import Process
 from fishersft.ui.generations.held_out import held_out_summary, live_losses
-from fishersft.ui.generations.judge_form import LLM, REFERENCE, Asked, secrets_for
+from fishersft.ui.generations.judge_form import LLM, REFERENCE, secrets_for
 
 from .conftest import ROOT
 from .judged_run import words
@@ -49,7 +49,7 @@ class Talks(Digests):
 
     def read(self, shown):
         facts = {} if self.words is None else {"reply": kept_words(self.words)}
-        return ((number, Reading(reading.said, facts)) for number, reading in super().read(shown))
+        return ((number, Judgment(reading.said, facts)) for number, reading in super().read(shown))
 
 
 def section(name, **address):
@@ -209,7 +209,7 @@ class TestVoting:
         button(at, "vote-1").click().run()
         kept = verdicts.kept_votes(run)
         assert [v["choice"] for v in kept] == ["1"]
-        assert "Your vote is kept: left" in words_of_success(at)
+        assert "Your vote is stored: left" in words_of_success(at)
         assert sum(name in words_of(at) for name in names) == 2
 
     def test_a_vote_cannot_be_cast_twice_and_the_first_one_stays(self, run):
@@ -299,7 +299,7 @@ class TestWinRates:
         about = verdicts.judges_of(run)[0]
         kept = judging.verdicts_of(run, about, every)
         assert any("base" in (j.a, j.b) for j in kept)
-        told, asked = begun(kept, every)
+        told, asked = judging.counted_verdicts(kept, every)
         assert [(j.a, j.b, j.prompt) for j in told] == [(j.a, j.b, j.prompt) for j in report.judged]
         assert asked == len(report.judged) == 6
 
@@ -315,9 +315,9 @@ class TestWinRates:
 
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         monkeypatch.setattr(st, "session_state", {"judge-key": "sk-secret"})
-        asked = Asked(LLM, base_url="http://127.0.0.1:9/v1", model="m", most=None)
+        asked = JudgeForm(LLM, base_url="http://127.0.0.1:9/v1", model="m")
         assert secrets_for(asked) == {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
-        assert secrets_for(Asked(REFERENCE)) == {}
+        assert secrets_for(JudgeForm(REFERENCE)) == {}
         started = {}
         monkeypatch.setattr(jobs.subprocess, "Popen", lambda *a, **k: started.update(k, command=a[0]) or Child())
         job = jobs.start(["judge", "x"], kind="judge", title="t", secrets_for_it=secrets_for(asked))
@@ -330,15 +330,15 @@ class TestWinRates:
         at = section("Win rates")
         choice = next(g for g in at.get("button_group") if g.key == "judge-kind")
         choice.set_value(LLM).run()
-        at.text_input(key="judge-server").set_value("https://judge.example/v1")
+        at.text_input(key="judge-base_url").set_value("https://judge.example/v1")
         at.text_input(key="judge-model").set_value("some-model")
-        at.number_input(key="judge-in").set_value(2.5)
-        at.number_input(key="judge-out").set_value(10.0).run()
+        at.number_input(key="judge-price_in").set_value(2.5)
+        at.number_input(key="judge-price_out").set_value(10.0).run()
         assert re.search(r"36 questions to some-model at judge.example, about [\d,]+ tokens in .* dollars", words_of(at))
         assert button(at, "judge-run").disabled
         at.checkbox(key="judge-sure").check().run()
         assert not button(at, "judge-run").disabled
-        at.number_input(key="judge-most").set_value(0.0001).run()
+        at.number_input(key="judge-max_cost").set_value(0.0001).run()
         assert "above the cap" in words_of(at)
         assert button(at, "judge-run").disabled
 
@@ -346,7 +346,7 @@ class TestWinRates:
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         at = section("Win rates")
         next(g for g in at.get("button_group") if g.key == "judge-kind").set_value(LLM).run()
-        at.text_input(key="judge-server").set_value("https://api.openai.com/v1")
+        at.text_input(key="judge-base_url").set_value("https://api.openai.com/v1")
         at.text_input(key="judge-model").set_value("gpt-4o").run()
         assert "wants a key" in at.error[0].value and "OPENAI" in at.error[0].value
         assert not any(b.key == "judge-run" for b in at.button)

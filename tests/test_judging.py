@@ -12,8 +12,8 @@ import pytest
 
 from fishersft.errors import JudgeError, StoreError
 from fishersft.finetuning.run import read_run
-from fishersft.judge import human, judging, verdicts, votes
-from fishersft.judge.base import FIRST, SECOND, Judge, Question, Reading, key_of, orders
+from fishersft.judge import judging, verdicts, votes
+from fishersft.judge.base import FIRST, SECOND, Judge, Judgment, TextPair, key_of, orders
 
 from .conftest import command_line
 from .judged_run import make_run
@@ -30,7 +30,7 @@ class LongerWins(Judge):
     def read(self, shown):
         for number, one in enumerate(shown):
             self.asked += 1
-            yield number, Reading(FIRST if len(one.first) > len(one.second) else SECOND)
+            yield number, Judgment(FIRST if len(one.first) > len(one.second) else SECOND)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ class TestWhatIsKept:
     def test_an_export_says_whose_texts_were_read_and_the_judges_words(self, run):
         class Says(LongerWins):
             def read(self, shown):
-                return ((k, Reading(r.said, {"reply": f"{shown[k].first[:9]}?"})) for k, r in super().read(shown))
+                return ((k, Judgment(r.said, {"reply": f"{shown[k].first[:9]}?"})) for k, r in super().read(shown))
 
         judge_everything(run, Says())
         judging.export(run, run.folder / verdicts.EXPORT)
@@ -140,7 +140,7 @@ class TestWhatIsKept:
         for line in lines:
             of = line["of"]
             assert line["value"]["facts"]["reply"] == f"{texts[of['first']][of['prompt']][:9]}?"
-            question = Question(run.prompts[of["prompt"]].text, *(texts[of[k]][of["prompt"]] for k in ("first", "second")))
+            question = TextPair(run.prompts[of["prompt"]].text, *(texts[of[k]][of["prompt"]] for k in ("first", "second")))
             assert line["key"] == key_of(line["judge"], orders(question)[0])
         assert lines
 
@@ -189,7 +189,7 @@ def test_a_kill_in_the_middle_costs_only_what_was_under_way(chat, tmp_path, home
 
     def kept():
         about = verdicts.judges_of(run)
-        return len(verdicts.KeptReadings(run, about[0]["id"])) if about else 0
+        return len(verdicts.StoredJudgments(run, about[0]["id"])) if about else 0
 
     for _ in range(600):
         if kept() >= 10:
@@ -270,8 +270,8 @@ class TestBlindVotes:
         assert found.n == 16 and found.observed == 0.75 and found.low <= found.kappa <= found.high
 
     def test_a_ballot_of_other_texts_is_refused(self, run):
-        other = human.Ballot("x" * 24, 0, 0, "p", "l", "r", False)
-        with pytest.raises(JudgeError, match="not of these texts"):
+        other = votes.Ballot("x" * 24, 0, 0, "p", "l", "r", False)
+        with pytest.raises(JudgeError, match="texts of this pair have changed"):
             votes.cast(run, other, "1")
 
     def test_votes_travel_with_an_export(self, run, monkeypatch, tmp_path):

@@ -33,7 +33,6 @@ ORDER = [
     "ui",
     "commands",
 ]  # a later part may use an earlier one, never the other way
-HEAVY = {"torch", "transformers", "umap", "plotly", "pandas", "streamlit", "datasets", "pyarrow", "sklearn", "scipy", "ray"}
 
 
 def imports(path, *, top_level_only=False):
@@ -80,11 +79,6 @@ def test_no_imports_run_in_a_circle():
         for name in ends:
             del left[name]
     assert not left, "a circle among these, or above one"
-
-
-@pytest.mark.parametrize("path", [p for p in MODULES if "ui" not in p.parts], ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_heavy_libraries_are_imported_where_they_are_used(path):
-    assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda p: p.name)

@@ -18,9 +18,9 @@ from fishersft.export.report import report
 from fishersft.export.selection_report import selection_page
 from fishersft.finetuning.results import FineTuneResult, with_interval
 from fishersft.finetuning.run import read_run
-from fishersft.judge.base import Reading, key_of, orders
+from fishersft.judge.base import Judgment, key_of, orders
 from fishersft.judge.judging import comparisons_of, matches_of
-from fishersft.judge.verdicts import KeptReadings, note_judge
+from fishersft.judge.verdicts import StoredJudgments, note_judge
 from fishersft.pipeline.selections import kept_of, load_kept, save_selection
 
 from .conftest import command_line
@@ -174,11 +174,11 @@ class TestFineTune:
         run = measured(tmp_path / "run", write=alike)
         about = {"id": "j", "name": "llm", "label": "The judge", "symmetric": False, "reads_words": True}
         note_judge(run, about)
-        kept = KeptReadings(run, "j")
+        kept = StoredJudgments(run, "j")
         for comparison in comparisons_of(run, matches_of(run)):
-            for shown in orders(comparison.question):
+            for shown in orders(comparison.pair):
                 first = "token od" in shown.first
-                kept[key_of("j", shown)] = Reading("first" if first else "second").as_dict()
+                kept[key_of("j", shown)] = Judgment("first" if first else "second").as_dict()
         page = finetune_page(run)
         table = next(b for p in page.parts for b in p.blocks if isinstance(b, Table) and b.caption.startswith("The judge"))
         assert {row[:2] for row in table.rows} == {("Token Od", "Uniform")}

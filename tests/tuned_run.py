@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.judge.base import FIRST, SECOND, Judge, Reading, Shown
+from fishersft.judge.base import FIRST, SECOND, Judge, Judgment, Order
 
 from .judged_run import make_run
 
@@ -54,8 +54,8 @@ class Digests(Judge):
     def identity(self) -> str:
         return f"digests {self.odd}"
 
-    def read(self, shown: Sequence[Shown]) -> Iterator[tuple[int, Reading]]:
+    def read(self, shown: Sequence[Order]) -> Iterator[tuple[int, Judgment]]:
         for number, one in enumerate(shown):
             first, second = (hashlib.sha256(text.encode()).hexdigest() for text in (one.first, one.second))
             by_place = self.odd and int(min(first, second), 16) % self.odd == 0
-            yield number, Reading(FIRST if by_place or first < second else SECOND, {"p_first": 0.75, "mass": 1.0})
+            yield number, Judgment(FIRST if by_place or first < second else SECOND, {"p_first": 0.75, "mass": 1.0})

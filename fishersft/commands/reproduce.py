@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+import fishersft
 from fishersft.commands.finetune import WHERE, finetune_options, plan_of, work_alone, write_result
 from fishersft.commands.options import (
     CORPUS_HELP,
@@ -19,11 +20,7 @@ from fishersft.commands.options import (
     progress,
     stages,
 )
-
-if TYPE_CHECKING:
-    from fishersft.finetuning.results import FineTuneResult
-    from fishersft.finetuning.run import FineTuneRun
-    from fishersft.judge.report import Report
+from fishersft.judge.form import JudgeForm
 
 SELECTORS = "token_od,uniform,density,longest,matched_od"
 EQUAL = ("sentences", "tokens")
@@ -82,9 +79,10 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
         found[equal] = FineTuneResult(run)
         write_result(found[equal])
         if judged == "reference" and run.prompts:
-            verdicts[equal] = _judged(run, options["device"])
+            with progress("judging", "verdicts") as on_progress:
+                verdicts[equal] = fishersft.judge_texts(run, JudgeForm(device=options["device"]), on_progress=on_progress)
     text = "\n".join(
-        f"## Equal {equal}\n\n{result.markdown()}\n" + (f"\n{_texts(verdicts[equal], result)}\n" if equal in verdicts else "")
+        f"## Equal {equal}\n\n{result.markdown()}\n" + (f"\n{verdicts[equal].markdown()}\n" if equal in verdicts else "")
         for equal, result in found.items()
     )
     summary = {
@@ -96,22 +94,3 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
     if as_json:
         return click.echo(json.dumps(summary))
     click.echo(text)
-
-
-def _judged(run: FineTuneRun, device: str) -> Report:
-    """Every selector against every other one, by the reference judge."""
-    from fishersft.judge import judging
-    from fishersft.judge.report import Report
-
-    judge = judging.reference_judge(run, device)
-    comparisons = judging.comparisons_of(run, judging.matches_of(run))
-    with progress("judging", "verdicts") as on_progress:
-        return Report(tuple(judging.judge_run(run, judge, comparisons, on_progress=on_progress)))
-
-
-def _texts(report: Report, result: FineTuneResult) -> str:
-    from fishersft.judge.tables import markdown
-
-    about = result.run.about
-    labels = {s["name"]: s["label"] for s in about["selectors"]}
-    return markdown(report, str(about["corpus"]["source"]).lower(), labels, symmetric=True)

@@ -15,12 +15,8 @@ from fishersft.errors import FisherSFTError
 from fishersft.export.html import Block, Code, Figure, Page, Part, SideBySide, Table, Text, table_of
 from fishersft.finetuning.results import HEADS, FineTuneResult, SelectionResult, with_interval
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun
-from fishersft.judge.counted_verdicts import begun
-from fishersft.judge.judging import comparisons_of, every_match, verdicts_of
-from fishersft.judge.paper import SOURCE
-from fishersft.judge.report import Report
-from fishersft.judge.tables import CHANCE, biases, paper_rate, shown, surprised
-from fishersft.judge.verdicts import judges_of
+from fishersft.judge.judging import judge_reports, labels_of
+from fishersft.judge.report import CHANCE, Report
 from fishersft.plots import generations as generation_plots
 from fishersft.store.artifacts import Store
 
@@ -111,7 +107,7 @@ def _curves(result: FineTuneResult) -> list[Figure]:
             what = "Mean nats a held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
             alt = f"{what}, against sentences of a selection: a line a selector with a band; the numbers are in the table."
             caption = f"{what}; lower is better. Bands: 95% intervals."
-            name = f"{result.run.id}-held-out{'' if shown == 'nats' else '-difference'}"
+            name = f"{result.run.id}-held-out{'' if kind == 'nats' else '-difference'}"
             out.append(Figure.of(partial(draw, kind), name, alt, caption))
     return out
 
@@ -122,57 +118,32 @@ def _name(line: SelectionResult) -> str:
 
 
 def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
-    labels = labels_of(run)
-    corpus = str(run.about["corpus"].get("source") or run.about["corpus"]["name"])
+    try:
+        reports = judge_reports(run, store)
+    except FisherSFTError as error:
+        return [Text(str(error))]
     out: list[Block] = []
-    for about in judges_of(run, store):
-        try:
-            every = comparisons_of(run, every_match(run))
-            judged, _ = begun(verdicts_of(run, about, every, store), every)
-        except FisherSFTError as error:
-            out.append(Text(f"{about['label']}: {error}"))
-            continue
-        if not judged:
-            continue
-        found = Report(tuple(judged))
-        rows, paper = [], False
-        for line in found.lines:
-            said = paper_rate(corpus, line)
-            paper |= said is not None
-            rows.append(
-                (
-                    labels.get(line.a, line.a),
-                    labels.get(line.b, line.b),
-                    "all" if line.budget is None else f"{line.budget:,}",
-                    shown(line.rate),
-                    f"{line.won} / {line.tied} / {line.lost}",
-                    f"{line.p_value:.2g}",
-                    shown(line.adjusted) if line.adjusted else "–",
-                    f"{line.prompts:,}",
-                    "–" if said is None else f"{said:.0%}",
-                )
-            )
-        head = ("a", "b", "n", "a wins", "won / tied / lost", "p", "at equal length", "prompts", "the paper's")
-        keep = len(head) if paper else len(head) - 1
-        caption = f"{about['label']}: how often a's text is better, ties half, with 95% intervals clustered by prompt"
-        out.append(Table(caption, head[:keep], tuple(row[:keep] for row in rows)))
-        if len(found.matrix) > 2:
-            out.append(_matrix(found, labels, run.id, str(about["label"])))
-        if found.surprise:
-            out.append(Text(surprised(*found.surprise)))
-        out.append(Text(f"{CHANCE} {biases(found, symmetric=bool(about['symmetric']))} {found.power}"))
-        if paper:
-            out.append(Text(f"The paper's rates are not ours: {SOURCE}, GPT-4o as the judge, without intervals."))
+    for report in reports:
+        rows = [{name: value for name, value in row.items() if name != "prompts for 5 points"} for row in report.table()]
+        caption = f"{report.label}: how often a's text is better, ties half, with 95% intervals clustered by prompt"
+        out.append(Table(caption, tuple(rows[0]), tuple(tuple(map(str, row.values())) for row in rows)))
+        if len(report.matrix) > 2:
+            out.append(_matrix(report))
+        if report.surprise:
+            out.append(Text(report.surprise_note))
+        out.append(Text(f"{CHANCE} {report.biases} {report.power}"))
+        if report.paper_note:
+            out.append(Text(report.paper_note))
     return out or [Text(f"Nobody has judged this run yet; fishersft judge {run.id} does.")]
 
 
-def _matrix(found: Report, labels: dict[str, str], run: str, judge: str) -> Figure:
+def _matrix(report: Report) -> Figure:
     def draw(dark: bool) -> go.Figure:
-        return generation_plots.matrix_figure(found.matrix, labels, dark=dark)
+        return generation_plots.matrix_figure(report.matrix, report.labels, dark=dark)
 
-    alt = f"{judge}: how often the row's texts are better than the column's; the numbers are in the table."
-    caption = f"{judge}: how often the row wins against the column, over all budgets, with 95% intervals."
-    return Figure.of(draw, f"{run}-win-rates", alt, caption)
+    alt = f"{report.label}: how often the row's texts are better than the column's; the numbers are in the table."
+    caption = f"{report.label}: how often the row wins against the column, over all budgets, with 95% intervals."
+    return Figure.of(draw, f"{report.run}-win-rates", alt, caption)
 
 
 def _side_by_side(run: FineTuneRun) -> list[Block]:
@@ -215,9 +186,3 @@ def _again(run: FineTuneRun) -> list[Block]:
         ),
     ]
     return out
-
-
-def labels_of(run: FineTuneRun) -> dict[str, str]:
-    """Selectors' names for people."""
-    known = {str(s["name"]): str(s["label"]) for s in run.about["selectors"]}
-    return {**known, BASE: "Untuned", ALL: "Whole pool"}

@@ -1,12 +1,12 @@
-"""One protocol for every judge: two continuations of one prompt, names hidden, both orders, inconsistent means tie.
+"""The protocol that every judge shares: two continuations of one prompt, names hidden, both orders read.
 
-    identical texts (spaces aside)   tie, nobody is asked
-    one text is empty                the other wins, nobody is asked
-    otherwise                        asked twice, with a first and with b first; a text wins if both answers name it
-    a text that speaks to the judge  cannot win before judges that read text as text: it ties at best
+    identical texts (apart from spaces)   a tie; the judge is not asked
+    one text is empty                     the other one wins; the judge is not asked
+    otherwise                             the judge reads both orders; a text wins if both judgments name it, else it is a tie
+    a text addresses the judge            it can tie at best, unless the judge reads no words
 
-A judge is shown a prompt and two texts and knows neither who wrote them nor which comparison they belong to.  What it said of
-each order is a `Reading`; readings are kept under a digest of judge and contents, so the same question is never asked twice.
+A judge sees a prompt and two texts; it knows neither who wrote them nor which comparison they belong to.  What it says of one
+order is a `Judgment`.  Judgments are kept under a digest of the judge and the texts, so no question is asked twice.
 Knows no run, no store and no selector.
 """
 
@@ -20,14 +20,14 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-VERSION = 1  # of the protocol; raise it when a kept reading would mean something else
+VERSION = 1  # of the protocol; raise it when a stored judgment would mean something else
 FIRST, SECOND, TIE = "first", "second", "tie"
 REFUSED, UNPARSABLE, TOO_LONG = "refused", "unparsable", "too_long"
 NO_ANSWER = (REFUSED, UNPARSABLE, TOO_LONG)
 SAID = (FIRST, SECOND, TIE, *NO_ANSWER)
 A, B = "a", "b"
 ADDRESSES = re.compile(
-    r"<\s{0,9}/?\s{0,9}tag\s{0,9}-?\s{0,9}[12]"  # every run is bounded: a text may be long
+    r"<\s{0,9}/?\s{0,9}tag\s{0,9}-?\s{0,9}[12]"  # every repetition is bounded, because a text may be long
     r"|\b(respond|answer|reply|output|say|write|choose|pick|vote|select)\b\W{0,4}(with|for|text|number|option)?\W{0,4}[12]\b"
     r"|\bverdict\b\W{0,6}(is\W{0,3})?(text\W{0,3})?[12]\b"
     r"|\b(ignore|disregard|forget|override)\b.{0,40}\b(instructions?|prompts?)\b"
@@ -38,7 +38,7 @@ ADDRESSES = re.compile(
 
 
 @dataclass(frozen=True)
-class Question:
+class TextPair:
     """A prompt and two continuations of it."""
 
     prompt: str
@@ -47,8 +47,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a judge sees of a question: one of its two orders."""
+class Order:
+    """What a judge sees of a pair: its prompt and texts in one of the two orders."""
 
     prompt: str
     first: str
@@ -56,12 +56,12 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Judgment:
     """What a judge said of one order.
 
     Attributes:
-        said: `first`, `second`, `tie`; or that there was no answer: `refused`, `unparsable`, `too_long`.
-        facts: numbers and flags behind it, such as nats, a probability, tokens spent; what JSON can hold.
+        said: `first`, `second` or `tie`; without an answer `refused`, `unparsable` or `too_long`.
+        facts: the numbers and flags behind it, as JSON can hold them: nats, a probability, tokens spent.
     """
 
     said: str
@@ -75,8 +75,8 @@ class Reading:
         return {"said": self.said, **({"facts": dict(self.facts)} if self.facts else {})}
 
     @classmethod
-    def of(cls, kept: Any) -> Reading | None:
-        """A kept reading; None where it is not one of ours."""
+    def of(cls, kept: Any) -> Judgment | None:
+        """A stored judgment; None where the value is not one."""
         if not isinstance(kept, Mapping) or kept.get("said") not in SAID:
             return None
         facts = kept.get("facts")
@@ -89,15 +89,15 @@ class Verdict:
 
     Attributes:
         winner: `a`, `b` or `tie`.
-        how: `asked`, or why nobody was: `identical`, `empty`.
-        forward, backward: what was said with a first, and with b first; None where nobody was asked.
-        addressed: which texts speak to the judge: "", "a", "b" or "ab".
+        how: `asked`, `voted`, or why no judge was asked: `identical`, `empty`.
+        forward, backward: the judgments with a first and with b first; None where no judge was asked.
+        addressed: which texts address the judge: "", "a", "b" or "ab".
     """
 
     winner: str
     how: str
-    forward: Reading | None = None
-    backward: Reading | None = None
+    forward: Judgment | None = None
+    backward: Judgment | None = None
     addressed: str = ""
 
     @property
@@ -106,27 +106,27 @@ class Verdict:
         return {A: 1.0, B: 0.0}.get(self.winner, 0.5)
 
     @property
-    def readings(self) -> tuple[Reading, ...]:
+    def judgments(self) -> tuple[Judgment, ...]:
         return tuple(r for r in (self.forward, self.backward) if r is not None)
 
     @property
     def flipped(self) -> bool:
-        """Both orders named a winner, and not the same text: the place decided."""
-        return len(self.readings) == 2 and [r.said for r in self.readings] in ([FIRST, FIRST], [SECOND, SECOND])
+        """Each order named another text, so the position decided."""
+        return len(self.judgments) == 2 and [r.said for r in self.judgments] in ([FIRST, FIRST], [SECOND, SECOND])
 
     @property
     def both_decided(self) -> bool:
-        return len(self.readings) == 2 and all(r.said in (FIRST, SECOND) for r in self.readings)
+        return len(self.judgments) == 2 and all(r.said in (FIRST, SECOND) for r in self.judgments)
 
 
 class Judge(ABC):
-    """Who compares texts.  A subclass says what it reads of one order; the protocol is here.
+    """Compares texts.  A subclass judges one order at a time; the protocol is here.
 
     Attributes:
-        name: of the kind: `reference`, `llm`, `local`.
-        label: for the screen and tables.
+        name: the kind of judge: `reference`, `llm` or `local`.
+        label: its name on screens and in tables.
         symmetric: the order cannot matter by construction; both orders are read all the same.
-        reads_words: it reads texts as language and might obey one that speaks to it.
+        reads_words: it reads texts as language, so it might obey one that addresses it.
     """
 
     name: ClassVar[str]
@@ -140,18 +140,18 @@ class Judge(ABC):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Names the model and all else that makes its answers; readings are kept under it."""
+        """Names the model and everything else that its answers depend on; judgments are kept under it."""
 
     @abstractmethod
-    def read(self, shown: Sequence[Shown]) -> Iterator[tuple[int, Reading]]:
-        """(number, reading) of each, as they come, in any order.
+    def read(self, shown: Sequence[Order]) -> Iterator[tuple[int, Judgment]]:
+        """(index, judgment) of each, as they arrive, in any order.
 
         Raises:
-            ModelError: no answers can be had; one sentence.
+            ModelError: the model or server gives no answers.
         """
 
     def about(self) -> dict[str, Any]:
-        """What is kept beside its readings, for a table's head."""
+        """What is stored of the judge beside its judgments."""
         return {
             "id": self.id,
             "name": self.name,
@@ -163,40 +163,40 @@ class Judge(ABC):
 
     @property
     def id(self) -> str:
-        """Sixteen digits that name this judge and its settings."""
+        """Sixteen hexadecimal digits that name this judge and its settings."""
         return judge_id(self.name, self.identity)
 
     def compare(self, prompt: str, a: str, b: str) -> Verdict:
-        """The verdict on one question."""
-        return next(verdict for _, verdict in self.compare_all([Question(prompt, a, b)]))
+        """The verdict on one pair."""
+        return next(verdict for _, verdict in self.compare_all([TextPair(prompt, a, b)]))
 
     def compare_all(
-        self, questions: Sequence[Question], kept: MutableMapping[str, Any] | None = None
+        self, pairs: Sequence[TextPair], kept: MutableMapping[str, Any] | None = None
     ) -> Iterator[tuple[int, Verdict]]:
-        """(number, verdict) of each question, as they come.
+        """(index, verdict) of each pair, as they arrive.
 
         Args:
-            kept: readings by `key`; each new one is put there as soon as it is had, and what is there is not asked again.
+            kept: judgments by `key_of`; new ones are added as they arrive, and what is there is not asked again.
         """
         kept = {} if kept is None else kept
-        waiting: dict[str, list[int]] = {}  # a reading's key -> questions that need it
-        todo: list[tuple[str, Shown]] = []
-        for number, question in enumerate(questions):
-            verdict = settled(question, kept, self.id, reads_words=self.reads_words)
+        waiting: dict[str, list[int]] = {}  # key of a judgment -> the pairs that need it
+        todo: list[tuple[str, Order]] = []
+        for number, pair in enumerate(pairs):
+            verdict = settled(pair, kept, self.id, reads_words=self.reads_words)
             if verdict is not None:
                 yield number, verdict
                 continue
-            for shown in orders(question):
-                key = key_of(self.id, shown)
-                if Reading.of(kept.get(key)) is None and key not in waiting:
-                    todo.append((key, shown))
+            for order in orders(pair):
+                key = key_of(self.id, order)
+                if Judgment.of(kept.get(key)) is None and key not in waiting:
+                    todo.append((key, order))
                 waiting.setdefault(key, []).append(number)
         done: set[int] = set()
-        for place, reading in self.read([shown for _, shown in todo]) if todo else ():
+        for place, judgment in self.read([order for _, order in todo]) if todo else ():
             key = todo[place][0]
-            kept[key] = reading.as_dict()
+            kept[key] = judgment.as_dict()
             for number in waiting[key]:
-                verdict = settled(questions[number], kept, self.id, reads_words=self.reads_words)
+                verdict = settled(pairs[number], kept, self.id, reads_words=self.reads_words)
                 if verdict is not None and number not in done:
                     done.add(number)
                     yield number, verdict
@@ -207,33 +207,32 @@ def judge_id(name: str, identity: str) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
-def key_of(judge: str, shown: Shown) -> str:
-    """The digest under which the reading of one order is kept."""
-    said = json.dumps([judge, shown.prompt, shown.first, shown.second], ensure_ascii=True)
+def key_of(judge: str, order: Order) -> str:
+    """The digest under which the judgment of one order is kept."""
+    said = json.dumps([judge, order.prompt, order.first, order.second], ensure_ascii=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def orders(question: Question) -> tuple[Shown, Shown]:
+def orders(pair: TextPair) -> tuple[Order, Order]:
     """a first, then b first."""
-    p, a, b = question.prompt, question.a, question.b
-    return Shown(p, a, b), Shown(p, b, a)
+    return Order(pair.prompt, pair.a, pair.b), Order(pair.prompt, pair.b, pair.a)
 
 
-def settled(question: Question, kept: Mapping[str, Any], judge: str, *, reads_words: bool) -> Verdict | None:
-    """The verdict, from the texts alone or from kept readings of both orders; None where a reading is missing."""
-    if (alone := without_asking(question)) is not None:
+def settled(pair: TextPair, kept: Mapping[str, Any], judge: str, *, reads_words: bool) -> Verdict | None:
+    """The verdict, from the texts alone or from the judgments of both orders; None where a judgment is missing."""
+    if (alone := without_asking(pair)) is not None:
         return alone
-    forward, backward = (Reading.of(kept.get(key_of(judge, shown))) for shown in orders(question))
+    forward, backward = (Judgment.of(kept.get(key_of(judge, order))) for order in orders(pair))
     if forward is None or backward is None:
         return None
-    addressed = addressing(question) if reads_words else ""
+    addressed = addressing(pair) if reads_words else ""
     winner = {(FIRST, SECOND): A, (SECOND, FIRST): B}.get((forward.said, backward.said), TIE)
     return Verdict(TIE if winner in addressed else winner, "asked", forward, backward, addressed)
 
 
-def without_asking(question: Question) -> Verdict | None:
-    """Identical texts tie, and an empty one loses; None where a judge must read them."""
-    a, b = (" ".join(text.split()) for text in (question.a, question.b))
+def without_asking(pair: TextPair) -> Verdict | None:
+    """The verdict on identical texts (a tie) or an empty one (it loses); None where a judge must read them."""
+    a, b = (" ".join(text.split()) for text in (pair.a, pair.b))
     if a == b:
         return Verdict(TIE, "identical")
     if not a or not b:
@@ -241,6 +240,6 @@ def without_asking(question: Question) -> Verdict | None:
     return None
 
 
-def addressing(question: Question) -> str:
-    """Which of the two texts speak to the judge: they carry a mark of the fence, a verdict, or an instruction to it."""
-    return "".join(name for name, text in ((A, question.a), (B, question.b)) if ADDRESSES.search(text))
+def addressing(pair: TextPair) -> str:
+    """Which of the two texts address the judge with a mark of the fence, a verdict or an instruction."""
+    return "".join(name for name, text in ((A, pair.a), (B, pair.b)) if ADDRESSES.search(text))

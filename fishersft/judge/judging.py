@@ -1,32 +1,36 @@
-"""Judging a run of fine-tuning: which texts meet, in which order the work is done, and what became of it.
+"""Judging a run of fine-tuning: which models meet, what the judge is asked, and which of its verdicts count.
 
 matches_of(run)               pairs of models: by default all selectors against each other, at equal budget and seed
-judge_run(run, judge, ...)    asks what is not kept yet; prompt after prompt, so that what is stopped is balanced
-verdicts_of(run, about, ...)  what is kept of a judge, without asking anybody and without loading a model
-export(run, path)             readings, judges and votes as JSON lines, which a shipped run carries as verdicts.jsonl
+judge_run(run, judge, ...)    asks what is not stored yet, prompt after prompt, so that a judging that was stopped is balanced
+report_of(run, about, ...)    the verdicts stored of a judge, added up; asks nobody and loads no model
+export(run, path)             judges, judgments and votes as JSON lines, which a shipped run carries as verdicts.jsonl
 """
 
 from __future__ import annotations
 
 import itertools
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 from fishersft.errors import JudgeError
-from fishersft.finetuning.run import ALL, BASE, FineTuneRun, Generated, TunedModel, read_run, write_lines
-from fishersft.judge.base import Judge, Question, Shown, key_of, orders, settled, without_asking
-from fishersft.judge.llm import domain_of
-from fishersft.judge.local import LocalJudge
+from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_lines
+from fishersft.judge.base import Judge, Order, TextPair, Verdict, key_of, orders, settled, without_asking
+from fishersft.judge.form import LLM, REFERENCE, JudgeForm
+from fishersft.judge.llm import LLMJudge, LocalJudge, domain_of
 from fishersft.judge.reference import ReferenceJudge
 from fishersft.judge.report import Judged, Report
-from fishersft.judge.verdicts import KeptReadings, judges_of, kept_votes, note_judge
+from fishersft.judge.verdicts import StoredJudgments, judges_of, kept_votes, note_judge
+from fishersft.lm.chat import OPENAI, needs_key
 from fishersft.lm.folder import find_model
 from fishersft.store.artifacts import Store
 
 Progress = Callable[[int, int], None]
 DOMAINS = {"shakespeare": "Shakespeare", "sherlock": "Sherlock Holmes", "demo": "English"}  # as a judge's prompt calls them
+BEHIND = 0.5  # of the judgments of the match that has most: a match with fewer was not asked about
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,15 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One question of a match, and how much longer a's text is."""
+class PairwiseComparison:
+    """The texts of a match after one prompt; `longer` is how many tokens a's text has more than b's."""
 
     match: Match
     prompt: int
-    question: Question
+    pair: TextPair
     longer: int
 
-    def judged(self, verdict: Any) -> Judged:
+    def judged(self, verdict: Verdict) -> Judged:
         m = self.match
         return Judged(m.a, m.b, m.budget, m.seed, self.prompt, verdict, self.longer)
 
@@ -66,7 +70,7 @@ def matches_of(
 
     Args:
         against: every other selector meets this one, which may be `base` or `all`.
-        pairs: these pairs only.
+        pairs: only these pairs of selectors.
         budgets: only at these.
 
     Raises:
@@ -97,19 +101,22 @@ def matches_of(
     return found
 
 
+def every_match(run: FineTuneRun) -> list[Match]:
+    """Everyone against everyone, the untuned and the whole pool's model included."""
+    there = list(dict.fromkeys(c.selector for c in run.models.values()))
+    return matches_of(run, pairs=list(itertools.combinations(there, 2))) if len(there) > 1 else []
+
+
 def _met(cells: dict[str, TunedModel], a: str, b: str, budgets: Sequence[int] | None) -> Iterator[Match]:
     """Models of a and b at equal budget and seed; base and all, which have no budget, meet everyone."""
     for one in (c for c in cells.values() if c.selector == a):
         for other in (c for c in cells.values() if c.selector == b):
-            budget, seed = _common(one.budget, other.budget), _common(one.seed, other.seed)
+            budget = other.budget if one.budget is None else one.budget
+            seed = other.seed if one.seed is None else one.seed
             free = BASE in (a, b) or ALL in (a, b)
             equal = (one.budget == other.budget or free) and (one.seed == other.seed or free)
             if equal and (not budgets or budget in budgets) and not (free and _doubled(cells, one, other)):
                 yield Match(a, b, budget, seed, one.name, other.name)
-
-
-def _common(one: int | None, other: int | None) -> int | None:
-    return other if one is None else one
 
 
 def _doubled(cells: dict[str, TunedModel], one: TunedModel, other: TunedModel) -> bool:
@@ -121,8 +128,8 @@ def _doubled(cells: dict[str, TunedModel], one: TunedModel, other: TunedModel) -
     return False
 
 
-def comparisons_of(run: FineTuneRun, matches: Sequence[Match], prompts: int | None = None) -> list[Comparison]:
-    """The questions, prompt after prompt; `prompts` takes only the first so many.
+def comparisons_of(run: FineTuneRun, matches: Sequence[Match], prompts: int | None = None) -> list[PairwiseComparison]:
+    """The texts to compare, prompt after prompt; `prompts` takes only the first so many.
 
     Raises:
         JudgeError: the run has no prompts or no texts.
@@ -132,80 +139,43 @@ def comparisons_of(run: FineTuneRun, matches: Sequence[Match], prompts: int | No
         asked = run.prompts[:prompts] if prompts else run.prompts
         texts = {c: {g.prompt: g for g in run.texts(c)} for m in matches for c in (m.cell_a, m.cell_b)}
     except (KeyError, TypeError, AttributeError) as error:
-        raise JudgeError(f"The prompts or texts of the run in {run.folder} are not as this version writes them.") from error
-    found = [
-        Comparison(m, p.number, Question(p.text, texts[m.cell_a][p.number].text, texts[m.cell_b][p.number].text), longer)
-        for p in asked
-        for m in matches
-        if p.number in texts[m.cell_a] and p.number in texts[m.cell_b]
-        for longer in [_longer(texts[m.cell_a][p.number], texts[m.cell_b][p.number])]
-    ]
+        raise JudgeError(f"The prompts or texts of the run in {run.folder} are not in the layout of this version.") from error
+    found = []
+    for prompt in asked:
+        for match in matches:
+            a, b = (texts[cell].get(prompt.number) for cell in (match.cell_a, match.cell_b))
+            if a is not None and b is not None:
+                pair = TextPair(prompt.text, a.text, b.text)
+                found.append(PairwiseComparison(match, prompt.number, pair, a.tokens - b.tokens))
     if not found:
         raise JudgeError(f"The run {run.id} has no generated texts to compare; run fishersft finetune with prompts.")
     return found
 
 
-def _longer(one: Generated, other: Generated) -> int:
-    return one.tokens - other.tokens
-
-
-def judge_run(
-    run: FineTuneRun,
-    judge: Judge,
-    comparisons: Sequence[Comparison],
-    *,
-    store: Store | None = None,
-    on_progress: Progress | None = None,
-) -> list[Judged]:
-    """The verdicts, in the comparisons' order.  Each reading is kept as it comes; the same call goes on where it stopped."""
-    about = judge.about()
-    note_judge(run, about, store)
-    kept = KeptReadings(run, about["id"], store)
-    found: dict[int, Judged] = {}
-    if on_progress:
-        on_progress(0, len(comparisons))
-    for number, verdict in judge.compare_all([c.question for c in comparisons], kept):
-        found[number] = comparisons[number].judged(verdict)
-        if on_progress:
-            on_progress(len(found), len(comparisons))
-    return [found[number] for number in sorted(found)]
-
-
-def judge_all(run: FineTuneRun | str | Path, judge: Judge | str = "reference", *, against: str | None = None) -> Report:
-    """`fishersft judge` from Python: every selector's texts against every other's.
-
-    Args:
-        run: or its folder or id.
-        judge: "reference", a folder or `hf:ID` of an instruction-tuned model, or a `Judge`.
-        against: only against this selector, or `base`, or `all`.
+def asked_for(run: FineTuneRun, form: JudgeForm) -> list[PairwiseComparison]:
+    """The comparisons that a form names.
 
     Raises:
-        JudgeError, StoreError, ModelError: one sentence.
+        JudgeError: as `matches_of` and `comparisons_of`.
     """
-    run = run if isinstance(run, FineTuneRun) else read_run(run)
-    if isinstance(judge, str):
-        judge = reference_judge(run) if judge == "reference" else local_judge(run, judge)
-    return Report(tuple(judge_run(run, judge, comparisons_of(run, matches_of(run, against=against)))))
+    matches = matches_of(run, against=form.against, pairs=form.selectors, budgets=form.budget)
+    return comparisons_of(run, matches, form.prompts)
 
 
-def verdicts_of(
-    run: FineTuneRun, about: dict[str, Any], comparisons: Sequence[Comparison], store: Store | None = None
-) -> list[Judged]:
-    """Verdicts that can be had from what is kept of a judge (one of `judges_of`); questions it has not read are left out."""
-    kept = KeptReadings(run, str(about["id"]), store)
-    found = []
-    for one in comparisons:
-        verdict = settled(one.question, kept, str(about["id"]), reads_words=bool(about["reads_words"]))
-        if verdict is not None:
-            found.append(one.judged(verdict))
-    return found
+def judge_of(run: FineTuneRun, form: JudgeForm, on_wait: Callable[[str], None] | None = None) -> Judge:
+    """The judge that a form names; its weights are loaded with the first question.
 
-
-def missing(run: FineTuneRun, judge: Judge, comparisons: Sequence[Comparison], store: Store | None = None) -> list[Shown]:
-    """What the judge would still have to read, each order once."""
-    kept = KeptReadings(run, judge.id, store)
-    asked = [shown for one in comparisons if without_asking(one.question) is None for shown in orders(one.question)]
-    return list({key: shown for shown in asked if (key := key_of(judge.id, shown)) not in kept}.values())
+    Raises:
+        JudgeError: the run kept no model tuned on the whole pool, or no model is named for a server.
+        ModelError, ParameterError, MissingExtra: the model or server cannot be had.
+    """
+    if form.judge == REFERENCE:
+        return reference_judge(run, form.device)
+    domain = form.domain or domain_of_run(run)
+    if form.judge == LLM:
+        url = form.base_url or usual_server()
+        return LLMJudge.at(url, form.model, domain, prices=form.prices, patience=form.wait, on_wait=on_wait)
+    return LocalJudge(find_model(form.judge.removeprefix("hf:")), domain_of(domain), form.device)
 
 
 def reference_judge(run: FineTuneRun, device: str = "auto") -> ReferenceJudge:
@@ -220,19 +190,18 @@ def reference_judge(run: FineTuneRun, device: str = "auto") -> ReferenceJudge:
             f"The run {run.id} has no finished model tuned on the whole pool, which the reference judge reads with; "
             "resume the run, or take another --judge."
         )
-    said = run.about.get("prompts")
-    most = said.get("new_tokens") if isinstance(said, dict) else 0
+    sampling = run.about.get("prompts")
+    most = sampling.get("new_tokens") if isinstance(sampling, dict) else 0
     own = tuple((p.text, p.continuation) for p in run.prompts)
     return ReferenceJudge(find_model(path), own, device, most if isinstance(most, int) and most > 0 else 0)
 
 
-def local_judge(run: FineTuneRun, model: str, domain: str | None = None, device: str = "auto") -> LocalJudge:
-    """An instruction-tuned model of a folder or of the hub (`hf:ID`)."""
-    return LocalJudge(find_model(model.removeprefix("hf:")), domain_of(domain or domain_of_run(run)), device)
+def usual_server() -> str:
+    return os.environ.get("OPENAI_BASE_URL") or OPENAI
 
 
 def domain_of_run(run: FineTuneRun) -> str:
-    """What its texts are, for a judge's prompt: as the run says, else after its corpus."""
+    """What kind of text its corpus is, for a judge's prompt: as the run says, else after the corpus."""
     if domain := run.about.get("domain"):
         return str(domain)
     corpus = run.about.get("corpus")
@@ -240,11 +209,158 @@ def domain_of_run(run: FineTuneRun) -> str:
     return DOMAINS.get(source, PurePath(source).stem or "English")
 
 
-def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
-    """Write all that is kept about a run as JSON lines; how many.
+def judge_texts(
+    run: FineTuneRun | str | Path,
+    judge: Judge | JudgeForm | str = REFERENCE,
+    *,
+    against: str = "",
+    out: Path | None = None,
+    confirm: Callable[[str], None] | None = None,
+    on_progress: Progress | None = None,
+    on_wait: Callable[[str], None] | None = None,
+    store: Store | None = None,
+) -> Report:
+    """Compare what the models of a run wrote, by default every selector's texts with every other's.
 
-    A reading's line says which two models' texts were shown after which prompt, what the judge said and its words; where
-    several models wrote the same, the first of them is named.
+    Args:
+        run: a run, its folder or its id.
+        judge: "reference", a folder or `hf:ID` of an instruction-tuned model, a `JudgeForm`, or a `Judge` of your own.
+        against: compare with this selector only, or with `base` or `all`.
+        out: a file for every judgment and vote on the run, as JSON lines.
+        confirm: called with a sentence on the cost before a paid server is asked; it raises in order to stop.
+        on_progress: called with the number of verdicts that are there and that are asked for.
+        on_wait: called with a sentence when a server is down and waiting begins.
+
+    Raises:
+        JudgeError: nothing to compare, no such judge, or a cost above the cap.
+        StoreError, ModelError: the run cannot be read; the model or server does not answer.
+    """
+    run = run if isinstance(run, FineTuneRun) else read_run(run, store)
+    form = judge if isinstance(judge, JudgeForm) else JudgeForm(against=against, judge=judge if isinstance(judge, str) else "")
+    comparisons = asked_for(run, form)
+    asked = judge if isinstance(judge, Judge) else judge_of(run, form, on_wait)
+    if isinstance(asked, LLMJudge):
+        if needs_key(asked.server.base_url):
+            where = f"The server at {asked.server.base_url[:100]}"
+            raise JudgeError(f"{where} wants a key: put it into the environment variable OPENAI_API_KEY.")
+        if confirm is not None and not asked.free and (left := missing(run, asked, comparisons, store)):
+            cost = asked.estimate(left)
+            if asked.above_cap(cost):
+                hint = f"is above --max-cost {asked.prices.most:g}; raise it, or lower --prompts or --budget."
+                raise JudgeError(f"Asking {asked.in_words(cost)}, {hint}")
+            confirm(f"{asked.in_words(cost)}.")
+    judged = tuple(judge_run(run, asked, comparisons, store=store, on_progress=on_progress))
+    if out:
+        export(run, out, store)
+    about = {**asked.about(), **({"spent": asked.cost} if isinstance(asked, LLMJudge) else {})}
+    return Report(judged, about, labels_of(run), corpus_of(run), len(judged), run.id)
+
+
+def judge_run(
+    run: FineTuneRun,
+    judge: Judge,
+    comparisons: Sequence[PairwiseComparison],
+    *,
+    store: Store | None = None,
+    on_progress: Progress | None = None,
+) -> list[Judged]:
+    """The verdicts, in the comparisons' order; each judgment is stored as it arrives, and the same call goes on from there."""
+    about = judge.about()
+    note_judge(run, about, store)
+    kept = StoredJudgments(run, about["id"], store)
+    found: dict[int, Judged] = {}
+    if on_progress:
+        on_progress(0, len(comparisons))
+    for number, verdict in judge.compare_all([c.pair for c in comparisons], kept):
+        found[number] = comparisons[number].judged(verdict)
+        if on_progress:
+            on_progress(len(found), len(comparisons))
+    return [found[number] for number in sorted(found)]
+
+
+def missing(run: FineTuneRun, judge: Judge, comparisons: Sequence[PairwiseComparison], store: Store | None = None) -> list[Order]:
+    """What the judge would still have to read, each order once."""
+    kept = StoredJudgments(run, judge.id, store)
+    asked = [order for one in comparisons if without_asking(one.pair) is None for order in orders(one.pair)]
+    return list({key: order for order in asked if (key := key_of(judge.id, order)) not in kept}.values())
+
+
+def verdicts_of(
+    run: FineTuneRun, about: dict[str, Any], comparisons: Sequence[PairwiseComparison], store: Store | None = None
+) -> list[Judged]:
+    """Verdicts from the stored judgments of a judge (one of `judges_of`); pairs that it has not read are left out."""
+    kept = StoredJudgments(run, str(about["id"]), store)
+    found = []
+    for one in comparisons:
+        verdict = settled(one.pair, kept, str(about["id"]), reads_words=bool(about["reads_words"]))
+        if verdict is not None:
+            found.append(one.judged(verdict))
+    return found
+
+
+def counted_verdicts(kept: Sequence[Judged], every: Sequence[PairwiseComparison]) -> tuple[list[Judged], int]:
+    """The verdicts of the matches that a judge was asked about, and the number of comparisons in those matches.
+
+    Some verdicts do not show that a judge was asked: identical and empty texts are settled without one, and two models that
+    wrote the same share a judgment.  Work is done prompt after prompt, so a match far behind the others was not asked about;
+    and in a match that is half read, what needed no judge counts only up to the prompt that was reached.
+    """
+    planned = Counter((c.match.a, c.match.b, c.match.budget, c.match.seed) for c in every)
+    groups: dict[tuple[Any, ...], list[Judged]] = {}
+    for verdict in kept:
+        groups.setdefault(verdict.subject[:4], []).append(verdict)
+    read = {key: [v.prompt for v in group if v.verdict.how == "asked"] for key, group in groups.items()}
+    most = max((len(prompts) for prompts in read.values()), default=0)
+    out: set[int] = set()
+    asked = 0
+    for key, group in groups.items():
+        whole = len(group) == planned[key]
+        if read[key] and (whole or len(read[key]) >= BEHIND * most):
+            out |= {id(v) for v in group if whole or v.verdict.how == "asked" or v.prompt <= max(read[key])}
+            asked += planned[key]
+    return [v for v in kept if id(v) in out], asked
+
+
+def report_of(
+    run: FineTuneRun, about: dict[str, Any], every: Sequence[PairwiseComparison], store: Store | None = None
+) -> Report | None:
+    """What is stored of a judge (one of `judges_of`), added up; None where none of its verdicts count."""
+    judged, planned = counted_verdicts(verdicts_of(run, about, every, store), every)
+    return Report(tuple(judged), about, labels_of(run), corpus_of(run), planned, run.id) if judged else None
+
+
+def judge_reports(run: FineTuneRun | str | Path, store: Store | None = None) -> list[Report]:
+    """What each judge that looked at a run said, the latest first; empty where nobody has judged it.
+
+    Args:
+        run: a run, its folder or its id.
+
+    Raises:
+        JudgeError, StoreError: the run or its texts cannot be read.
+    """
+    run = run if isinstance(run, FineTuneRun) else read_run(run, store)
+    judges = judges_of(run, store)
+    every = comparisons_of(run, every_match(run)) if judges else []
+    return [report for about in judges if (report := report_of(run, about, every, store))]
+
+
+def labels_of(run: FineTuneRun) -> dict[str, str]:
+    """What people call the selectors, the untuned model and the one tuned on the whole pool."""
+    selectors = [s for s in run.about.get("selectors", []) if isinstance(s, dict)]
+    return {**{str(s.get("name")): str(s.get("label")) for s in selectors}, BASE: "Untuned", ALL: "Whole pool"}
+
+
+def corpus_of(run: FineTuneRun) -> str:
+    """The name by which the paper's win rates are looked up."""
+    corpus = run.about.get("corpus")
+    return str(corpus.get("source") or corpus.get("name") or "").lower() if isinstance(corpus, dict) else ""
+
+
+def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
+    """Write all that is stored about a run as JSON lines; returns how many.
+
+    The line of a judgment says which two models' texts were shown after which prompt, and what the judge said in which words;
+    where several models wrote the same text, the first of them is named.
 
     Raises:
         StoreError: it cannot be written.
@@ -253,13 +369,13 @@ def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
     comparisons = comparisons_of(run, matches) if matches else []
     lines: list[dict[str, Any]] = []
     for about in judges_of(run, store):
-        kept = KeptReadings(run, str(about["id"]), store)
+        kept = StoredJudgments(run, str(about["id"]), store)
         lines.append({"kind": "judge", "value": about})
         seen = set()
         for one in comparisons:
             cells = (one.match.cell_a, one.match.cell_b)
-            for shown, (first, second) in zip(orders(one.question), (cells, cells[::-1]), strict=True):
-                key = key_of(str(about["id"]), shown)
+            for order, (first, second) in zip(orders(one.pair), (cells, cells[::-1]), strict=True):
+                key = key_of(str(about["id"]), order)
                 if key in kept and key not in seen:
                     seen.add(key)
                     of = {"prompt": one.prompt, "first": first, "second": second}
@@ -267,9 +383,3 @@ def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
     lines += [{"kind": "vote", "value": vote} for vote in kept_votes(run, store)]
     write_lines(path, lines)
     return len(lines)
-
-
-def every_match(run: FineTuneRun) -> list[Match]:
-    """Everyone against everyone, base and all included."""
-    there = list(dict.fromkeys(c.selector for c in run.models.values()))
-    return matches_of(run, pairs=list(itertools.combinations(there, 2))) if len(there) > 1 else []

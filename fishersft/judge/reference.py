@@ -1,25 +1,28 @@
-"""`ReferenceJudge`, ours: a model tuned on the whole training pool reads both; the better text is as surprising as real ones.
+"""`ReferenceJudge`, ours: a model tuned on the whole pool reads both texts; the better one is as surprising as real texts.
 
-    s(text) = mean nats a token of the text after its prompt, under the reference model
+    s(text) = mean nats per token of the text after its prompt, under the reference model
     s*      = the mean of s over the corpus' own continuations of the same held-out prompts
     a wins where |s(a) - s*| < |s(b) - s*|
 
 A text that is too surprising loses, and so does one that repeats itself and is hardly surprising at all.  No key, no network.
 Each text is read alone, so the order cannot matter by construction: position and flip rates say nothing about this judge.
-It measures likeness to the corpus as one model sees it, not fluency as people do; set people's votes beside it.
+It measures likeness to the corpus as one model sees it, not fluency as people do; compare it with people's votes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
+import torch
+
 from fishersft.errors import JudgeError
-from fishersft.judge.base import FIRST, SECOND, TIE, Judge, Reading, Shown
+from fishersft.judge.base import FIRST, SECOND, TIE, Judge, Judgment, Order
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.model import CausalLM, load_model
 
@@ -32,8 +35,8 @@ class ReferenceJudge(Judge):
         folder: of the reference model.
         own: prompts and the corpus' own continuations of them.
         device: as `load_model` takes it.
-        most_tokens: of a text that count; as many as were written at most, since early tokens surprise more than later
-            ones and the corpus' own continuations may be longer.  0 for all.
+        most_tokens: how many tokens of a text count; as many as the models could write, since early tokens surprise more
+            than later ones and the corpus' own continuations may be longer.  0 for all.
     """
 
     folder: ModelFolder
@@ -60,34 +63,32 @@ class ReferenceJudge(Judge):
 
     @cached_property
     def target(self) -> float:
-        """s*, nats a token."""
+        """s*, nats per token."""
         found = [s for prompt, text in self.own if (s := self.surprise(prompt, text)) is not None]
         if not found:
             raise JudgeError("The run's prompts have no continuations of their own, so the reference judge has no measure.")
         return sum(found) / len(found)
 
-    def read(self, shown: Sequence[Shown]) -> Iterator[tuple[int, Reading]]:
+    def read(self, shown: Sequence[Order]) -> Iterator[tuple[int, Judgment]]:
         target, seen = self.target, dict[tuple[str, str], float]()
         for number, one in enumerate(shown):
             nats = []
             for text in (one.first, one.second):
                 key = (one.prompt, text)
                 if key not in seen:
-                    read = self.surprise(*key)
-                    seen[key] = float("inf") if read is None else read
+                    surprise = self.surprise(*key)
+                    seen[key] = math.inf if surprise is None else surprise
                 nats.append(seen[key])
             first, second = (abs(s - target) for s in nats)
             said = TIE if first == second else FIRST if first < second else SECOND
-            told = [s if s != float("inf") else None for s in nats]
-            yield number, Reading(said, {"nats_first": told[0], "nats_second": told[1], "target": target})
+            told = [s if s != math.inf else None for s in nats]
+            yield number, Judgment(said, {"nats_first": told[0], "nats_second": told[1], "target": target})
 
     def surprise(self, prompt: str, text: str) -> float | None:
-        """s(text) after its prompt, nats a token; None where it has no token.
+        """s(text) after its prompt, nats per token; None where it has no token.
 
         Beyond the model's context the prompt is cut at its beginning, then the text at its end.
         """
-        import torch
-
         before, body = self._ids(prompt), self._ids(text)
         body = body[: self.most_tokens or None]
         if not body:

@@ -1,35 +1,68 @@
-"""Verdicts added up: a line a comparison, the judge's own biases, the pairwise matrix and the ranking.
+"""Verdicts added up: a result for each comparison, the judge's own biases, the pairwise matrix, the ranking, and their tables.
 
-Verdicts nobody was asked for and those without an answer are ties and stay in every rate; how many there were is told beside.
-Knows the statistics (`stats`) and neither runs nor files.
+Verdicts that took no judge and those without an answer are ties and stay in every rate; the tables say how many there were.
+The paper's own win rates stand beside ours: GPT-4o as the judge, GPT-2 tuned on n sentences, from the public review thread of
+arXiv 2505.14826 (ICML 2025).  It gives no intervals, seeds or number of comparisons; with 100 prompts one standard error is 5
+points.  Knows the statistics (`statistics`) and neither folders nor files.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fishersft.judge import stats
+from fishersft.judge import statistics
 from fishersft.judge.base import FIRST, NO_ANSWER, SECOND, A, B, Verdict
+from fishersft.judge.statistics import Rate
 
-COUNTED = ("asked", "identical", "empty", "flipped", "refused", "unparsable", "too_long", "addressed", "cut")
+COUNTED = {
+    "asked": "",
+    "identical": "identical texts tied unasked",
+    "empty": "empty texts lost unasked",
+    "flipped": "flipped with the order and tied",
+    "refused": "with a refusal",
+    "unparsable": "with a reply that could not be read",
+    "too_long": "too long for the judge",
+    "addressed": "where a text addresses the judge and could not win",
+    "cut": "cut to the judge's context",
+}  # how verdicts came about, and the words for it in a sentence
+CHANCE = (
+    "Intervals and p are over prompts, for these models as they are, each line by itself: they leave out what another draw or "
+    "another training would change."
+)
+LOPSIDED = 0.9  # of the texts on one side of the corpus' own surprise: then the judge rewards little but more or less of it
+PAPER = "the paper's"  # the column of its win rates
+PAPER_SOURCE = "the paper's review thread, arXiv 2505.14826"
+PAPER_BUDGETS = (100, 200, 500, 1000, 2000, 5000)
+PAPER_RATES = {
+    "shakespeare": {
+        "uniform": (0.80, 0.56, 0.60, 0.59, 0.64, 0.74),
+        "density": (0.61, 0.66, 0.68, 0.62, 0.54, 0.84),
+        "ask_llm": (0.59, 0.52, 0.68, 0.59, 0.68, 0.74),
+    },
+    "sherlock": {
+        "uniform": (0.84, 0.81, 0.75, 0.64, 0.65, 0.93),
+        "density": (0.68, 0.75, 0.69, 0.74, 0.65, 0.88),
+        "ask_llm": (0.74, 0.58, 0.65, 0.60, 0.61, 0.89),
+    },
+}
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One verdict and what it was about.
+    """A verdict and what it is about.
 
     Attributes:
         a, b: selectors.
         budget, seed: of the two models; None where neither has one.
         prompt: its number in the run.
-        longer: tokens that a's text has more than b's.
+        longer: how many tokens a's text has more than b's.
     """
 
     a: str
@@ -40,35 +73,40 @@ class Judged:
     verdict: Verdict
     longer: int = 0
 
+    @property
+    def subject(self) -> tuple[str, str, int | None, int | None, int]:
+        """What was compared: selectors, budget, seed and prompt."""
+        return self.a, self.b, self.budget, self.seed, self.prompt
+
 
 @dataclass(frozen=True)
-class Line:
-    """a against b at one budget, or at all (`budget` None).
+class MatchResult:
+    """How a fares against b at one budget, or at all of them (`budget` None).
 
     Attributes:
-        rate: how often a wins, ties half.
-        won, tied, lost: verdicts.
+        rate: how often a wins; a tie counts half.
+        won, tied, lost: numbers of verdicts.
         p_value: of the exact test against one half.
-        adjusted: the rate at equal length; None where it cannot be told.
-        needed: prompts that would show a difference of 5 points, with verdicts spread as here, and without ties.
-        counts: how the verdicts came about, `COUNTED`.
+        adjusted: the rate at equal length; None where it is undefined.
+        needed: prompts that would show a difference of 5 points, with verdicts as spread out as here, and without ties.
+        counts: how the verdicts came about, by `COUNTED`.
     """
 
     a: str
     b: str
     budget: int | None
-    rate: stats.Rate
+    rate: Rate
     won: int
     tied: int
     lost: int
     p_value: float
-    adjusted: stats.Rate | None
+    adjusted: Rate | None
     prompts: int
     needed: tuple[int, int]
     counts: dict[str, int]
 
     @classmethod
-    def of(cls, a: str, b: str, budget: int | None, judged: Sequence[Judged]) -> Line:
+    def of(cls, a: str, b: str, budget: int | None, judged: Sequence[Judged]) -> MatchResult:
         scores, prompts = scores_of(judged)
         longer = np.array([j.longer for j in judged])
         won, lost = int((scores == 1).sum()), int((scores == 0).sum())
@@ -76,55 +114,80 @@ class Line:
             a,
             b,
             budget,
-            stats.win_rate(scores, prompts),
+            statistics.win_rate(scores, prompts),
             won,
             len(judged) - won - lost,
             lost,
-            stats.exact_test(scores, prompts),
-            stats.length_adjusted(scores, longer, prompts),
+            statistics.exact_test(scores, prompts),
+            statistics.length_adjusted(scores, longer, prompts),
             len(np.unique(prompts)),
-            stats.prompts_needed(scores, prompts),
+            statistics.prompts_needed(scores, prompts),
             count(judged),
         )
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a judge's verdicts come to."""
+    """What the verdicts of a judge, or of people, come to.
+
+    Attributes:
+        judge: what is stored of the judge (`Judge.about`); `spent` too, where it was paid for just now.
+        labels: what people call the selectors, by name.
+        corpus: the name by which the paper's win rates are looked up.
+        planned: comparisons that the judge was asked for; more than there are verdicts where it was stopped.
+        run: id of the run.
+    """
 
     judged: tuple[Judged, ...]
+    judge: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    corpus: str = ""
+    planned: int = 0
+    run: str = ""
+
+    @property
+    def id(self) -> str:
+        return str(self.judge.get("id", ""))
+
+    @property
+    def label(self) -> str:
+        return str(self.judge.get("label", ""))
+
+    @property
+    def symmetric(self) -> bool:
+        return bool(self.judge.get("symmetric"))
 
     @cached_property
-    def lines(self) -> list[Line]:
-        """Each comparison at each budget, and at all of them where there are several, in the verdicts' own order."""
+    def lines(self) -> list[MatchResult]:
+        """Each pair at each budget, and at all budgets where there are several, in the verdicts' own order."""
         groups: dict[tuple[str, str], dict[int | None, list[Judged]]] = {}
         for one in self.judged:
             groups.setdefault((one.a, one.b), {}).setdefault(one.budget, []).append(one)
         out = []
         for (a, b), by_budget in groups.items():
-            out += [Line.of(a, b, n, by_budget[n]) for n in sorted(by_budget, key=lambda n: -1 if n is None else n)]
+            out += [MatchResult.of(a, b, n, by_budget[n]) for n in sorted(by_budget, key=lambda n: -1 if n is None else n)]
             if len(by_budget) > 1:
-                out.append(Line.of(a, b, None, [one for some in by_budget.values() for one in some]))
+                out.append(MatchResult.of(a, b, None, [one for some in by_budget.values() for one in some]))
         return out
 
     @cached_property
-    def position(self) -> stats.Rate:
-        """How often the text shown first was named, over all answers that named one; 0.5 where places do not matter."""
-        named = [(r.said == FIRST, j.prompt) for j in self.judged for r in j.verdict.readings if r.said in (FIRST, SECOND)]
+    def position(self) -> Rate:
+        """How often the text shown first was named, over all answers that named one; 0.5 where the position does not matter."""
+        named = [(r.said == FIRST, j.prompt) for j in self.judged for r in j.verdict.judgments if r.said in (FIRST, SECOND)]
         return _share(named)
 
     @cached_property
-    def flips(self) -> stats.Rate:
-        """How often the two orders named different texts, over questions where both named one."""
+    def flips(self) -> Rate:
+        """How often the two orders named different texts, over the pairs where both named one."""
         return _share([(j.verdict.flipped, j.prompt) for j in self.judged if j.verdict.both_decided])
 
     @cached_property
-    def surprise(self) -> tuple[stats.Rate, stats.Rate] | None:
-        """Of a judge by surprise: the share of the texts it read that surprise less than the corpus' own, and how often the more
-        surprising of two was the better one, over decided verdicts.  None of other judges.
+    def surprise(self) -> tuple[Rate, Rate] | None:
+        """For a judge by surprise: the share of texts that surprise it less than the corpus' own, and how often the more
+        surprising of two won, over decided verdicts.  None for other judges.
 
         Texts sampled at a temperature below 1 are less surprising than real ones almost by construction.  Where nearly all are,
-        nearness to the corpus' own surprise is the same as more surprise, and win rates say little else.
+        nearness to the corpus' own surprise is the same as more surprise, and the win rates say little else.
         """
         read = [(j, nats) for j in self.judged if (nats := nats_of(j.verdict)) is not None]
         if not read:
@@ -138,24 +201,24 @@ class Report:
         return count(self.judged)
 
     @cached_property
-    def matrix(self) -> dict[str, dict[str, stats.Rate]]:
+    def matrix(self) -> dict[str, dict[str, Rate]]:
         """{row: {column: how often row wins}} over all budgets; the lower half mirrors the upper one."""
         pairs: dict[tuple[str, str], list[Judged]] = {}
         for one in self.judged:
             pairs.setdefault((one.a, one.b), []).append(one)
-        out: dict[str, dict[str, stats.Rate]] = {}
+        out: dict[str, dict[str, Rate]] = {}
         for (a, b), some in pairs.items():
-            rate = stats.win_rate(*scores_of(some))
+            rate = statistics.win_rate(*scores_of(some))
             out.setdefault(a, {})[b] = rate
-            out.setdefault(b, {})[a] = stats.Rate(1 - rate.value, 1 - rate.high, 1 - rate.low, rate.n, rate.effective)
+            out.setdefault(b, {})[a] = Rate(1 - rate.value, 1 - rate.high, 1 - rate.low, rate.n, rate.effective)
         return out
 
     @cached_property
-    def ranking(self) -> list[stats.Strength]:
-        """Bradley-Terry over all comparisons, where there are at least three players; two need no ranking."""
+    def ranking(self) -> list[statistics.Strength]:
+        """Bradley-Terry over all comparisons of at least three players; empty for two, which need no ranking."""
         if len({name for j in self.judged for name in (j.a, j.b)}) < 3:
             return []
-        return stats.bradley_terry([j.a for j in self.judged], [j.b for j in self.judged], *scores_of(self.judged))
+        return statistics.bradley_terry([j.a for j in self.judged], [j.b for j in self.judged], *scores_of(self.judged))
 
     @property
     def power(self) -> str:
@@ -169,13 +232,94 @@ class Report:
             f"where every verdict is decided{spread}; here {'are' if most.prompts != 1 else 'is'} {most.prompts:,}."
         )
 
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each of `lines`, as people read it; the paper's rate stands last where it has one for any of them."""
+        paper = [paper_rate(self.corpus, line) for line in self.lines]
+        several = {(line.a, line.b) for line in self.lines if line.budget is not None}
+        rows = []
+        for line, theirs in zip(self.lines, paper, strict=True):
+            row: dict[str, Any] = {
+                "a": self.labels.get(line.a, line.a),
+                "b": self.labels.get(line.b, line.b),
+                "n": f"{line.budget:,}" if line.budget is not None else "all" if (line.a, line.b) in several else "–",
+                "a wins (95%)": in_percent(line.rate),
+                "won / tied / lost": f"{line.won} / {line.tied} / {line.lost}",
+                "p": f"{line.p_value:.2g}",
+                "at equal length (95%)": in_percent(line.adjusted) if line.adjusted else "–",
+                "prompts": line.prompts,
+                "prompts for 5 points": line.needed[0] or None,
+            }
+            if any(rate is not None for rate in paper):
+                row[PAPER] = "–" if theirs is None else f"{100 * theirs:.0f}%"
+            rows.append(row)
+        return rows
+
+    @property
+    def paper(self) -> dict[str, dict[int, float]]:
+        """The paper's win rates of TokenOD on this corpus."""
+        return paper_rates(self.corpus)
+
+    @property
+    def paper_note(self) -> str:
+        """Whose the paper's rates are; "" where the table has none."""
+        if all(paper_rate(self.corpus, line) is None for line in self.lines):
+            return ""
+        return f"The paper's rates are not ours: {PAPER_SOURCE}, GPT-4o as the judge, without intervals."
+
+    @property
+    def biases(self) -> str:
+        """Position rate, flip rate and how the verdicts came about, in sentences."""
+        out = []
+        if self.symmetric:
+            out.append("This judge reads each text alone, so the order cannot matter by construction.")
+        elif self.position.n:
+            out.append(f"The text shown first was named in {in_percent(self.position)} of {self.position.n:,} decided answers.")
+            if self.flips.n:
+                flips = f"{in_percent(self.flips)} of {self.flips.n:,}"
+                out.append(f"The order changed the verdict in {flips} questions decided twice.")
+        told = [f"{self.counts[name]:,} {words}" for name, words in COUNTED.items() if words and self.counts[name]]
+        out.append(f"{len(self.judged):,} verdicts" + (f"; {', '.join(told)}." if told else "."))
+        return " ".join(out)
+
+    @property
+    def lopsided(self) -> bool:
+        """Whether nearly all texts surprise the judge less than the corpus' own do."""
+        return self.surprise is not None and self.surprise[0].value >= LOPSIDED
+
+    @property
+    def surprise_note(self) -> str:
+        """What a judge by surprise rewards in effect, in a sentence; "" for other judges."""
+        if self.surprise is None:
+            return ""
+        below, won = self.surprise
+        told = f"Of the texts it read {100 * below.value:.0f}% surprise it less than the corpus' own do"
+        if won.n:
+            told += f", and in {100 * won.value:.0f}% of the decided verdicts the more surprising text won"
+        if not self.lopsided:
+            return f"{told}."
+        return f"{told}: its verdict is little else than which text is more surprising, and says little of which is better."
+
+    def markdown(self) -> str:
+        """Tables and sentences: what `fishersft judge` prints."""
+        rows = [{name: value for name, value in row.items() if name != "prompts for 5 points"} for row in self.table()]
+        ranking = [
+            {
+                "rank": k,
+                "selector": self.labels.get(s.name, s.name),
+                "Bradley-Terry strength, log odds (95%)": f"{s.value:+.2f} ({s.low:+.2f} to {s.high:+.2f})",
+            }
+            for k, s in enumerate(self.ranking, 1)
+        ]
+        parts = [_table(rows), self.paper_note, _table(ranking), self.biases, self.surprise_note, CHANCE, self.power]
+        return "\n\n".join(part for part in parts if part)
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
         rows = [
             {
                 **{k: getattr(line, k) for k in ("a", "b", "budget", "won", "tied", "lost", "p_value", "prompts", "counts")},
-                "win_rate": line.rate.as_dict(),
-                "length_adjusted": line.adjusted and line.adjusted.as_dict(),
+                "win_rate": asdict(line.rate),
+                "length_adjusted": line.adjusted and asdict(line.adjusted),
                 "prompts_for_5_points": {"as_here": line.needed[0], "without_ties": line.needed[1]},
             }
             for line in self.lines
@@ -187,10 +331,44 @@ class Report:
             "surprise": self.surprise
             and {"texts_below_the_corpus": _none(self.surprise[0]), "more_surprising_won": _none(self.surprise[1])},
             "counts": self.counts,
-            "matrix": {a: {b: rate.as_dict() for b, rate in row.items()} for a, row in self.matrix.items()},
+            "matrix": {a: {b: asdict(rate) for b, rate in row.items()} for a, row in self.matrix.items()},
             "ranking": [asdict(s) for s in self.ranking],
             "power": self.power,
         }
+
+
+def paper_rates(corpus: str) -> dict[str, dict[int, float]]:
+    """The paper's win rates of TokenOD on `shakespeare` or `sherlock`, {against: {budget: rate}}; empty for any other corpus."""
+    return {against: dict(zip(PAPER_BUDGETS, rates, strict=True)) for against, rates in PAPER_RATES.get(corpus, {}).items()}
+
+
+def paper_rate(corpus: str, line: MatchResult) -> float | None:
+    """The paper's win rate of a over b at this budget; turned around where TokenOD is b."""
+    rates = paper_rates(corpus)
+    if line.budget is None:
+        return None
+    if line.a == "token_od":
+        return rates.get(line.b, {}).get(line.budget)
+    theirs = rates.get(line.a, {}).get(line.budget) if line.b == "token_od" else None
+    return None if theirs is None else 1 - theirs
+
+
+def in_percent(rate: Rate) -> str:
+    """`61% (52 to 70)`."""
+    return f"{100 * rate.value:.0f}% ({100 * rate.low:.0f} to {100 * rate.high:.0f})"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a Markdown table; "" for none."""
+    if not rows:
+        return ""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """One line without marks of a table or control characters, because names come from a run that may be a stranger's."""
+    return "".join(c for c in " ".join(str(value).split()) if c.isprintable()).replace("|", "\\|")
 
 
 def scores_of(judged: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +377,7 @@ def scores_of(judged: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def nats_of(verdict: Verdict) -> tuple[float, float, float] | None:
-    """Nats a token of a's text, of b's and of the corpus' own, where a judge by surprise told them."""
+    """Nats per token of a's text, of b's and of the corpus' own, where a judge by surprise stored them."""
     told = verdict.forward.facts if verdict.forward else {}
     numbers = [told.get(name) for name in ("nats_first", "nats_second", "target")]
     a, b, target = (float(x) if isinstance(x, int | float) else math.nan for x in numbers)
@@ -207,21 +385,21 @@ def nats_of(verdict: Verdict) -> tuple[float, float, float] | None:
 
 
 def count(judged: Sequence[Judged]) -> dict[str, int]:
-    """How verdicts came about.  `refused`, `unparsable` and `too_long` count questions with at least one such answer."""
+    """How verdicts came about; `refused`, `unparsable` and `too_long` count pairs with at least one such answer."""
     found: Counter[str] = Counter()
     for verdict in (j.verdict for j in judged):
         found[verdict.how] += 1
         found["flipped"] += verdict.flipped
         found["addressed"] += bool(verdict.addressed)
-        found["cut"] += any(r.facts.get("cut") for r in verdict.readings)
-        found.update({said: 1 for said in NO_ANSWER if any(r.said == said for r in verdict.readings)})
+        found["cut"] += any(r.facts.get("cut") for r in verdict.judgments)
+        found.update({said: 1 for said in NO_ANSWER if any(r.said == said for r in verdict.judgments)})
     return {name: found[name] for name in COUNTED}
 
 
-def _share(hits: Sequence[tuple[bool, int]]) -> stats.Rate:
+def _share(hits: Sequence[tuple[bool, int]]) -> Rate:
     """Of (hit, prompt)."""
-    return stats.share(np.array([hit for hit, _ in hits], float), np.array([prompt for _, prompt in hits], int))
+    return statistics.win_rate(np.array([hit for hit, _ in hits], float), np.array([prompt for _, prompt in hits], int))
 
 
-def _none(rate: stats.Rate) -> dict[str, float] | None:
-    return None if math.isnan(rate.value) else rate.as_dict()
+def _none(rate: Rate) -> dict[str, float] | None:
+    return None if math.isnan(rate.value) else asdict(rate)

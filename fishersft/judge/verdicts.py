@@ -1,9 +1,9 @@
-"""What judges and people said of a run, kept: one SQLite file in the store (WAL), and verdicts.jsonl in a run's folder.
+"""What judges and people said of a run, as it is stored: one SQLite file in the store, and verdicts.jsonl in a run's folder.
 
-    readings   key -> what a judge said of one order; the key is a digest of the judge and the texts, so equal questions of
-               two runs are asked once and a text that was generated anew is asked again
+    readings   key -> the judgment of one order; the key is a digest of the judge and the texts, so that equal pairs of two
+               runs are asked once and a text that was generated anew is asked again
     judges     which judges looked at which run
-    votes      of people, each once: a vote that is cast is locked
+    votes      of people; a vote that is cast is locked
 
 A run's folder may carry verdicts.jsonl, an export, so that a shipped run shows its verdicts where there is no store.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from fishersft.errors import JudgeError
 from fishersft.finetuning.run import FineTuneRun
-from fishersft.judge.base import Reading
+from fishersft.judge.base import Judgment
 from fishersft.store.artifacts import Store
 from fishersft.store.database import Database
 
@@ -38,8 +38,8 @@ def database(store: Store | None = None) -> Database:
     return Database((store or Store.default()).path / FILE, SCHEMA, 1, "The verdicts")
 
 
-class KeptReadings(MutableMapping[str, Any]):
-    """A judge's readings by key: those of the store and of the run's own export, read once; new ones are written through."""
+class StoredJudgments(MutableMapping[str, Any]):
+    """A judge's judgments by key: those of the store and of the run's own export, read once; new ones are stored at once."""
 
     def __init__(self, run: FineTuneRun, judge: str, store: Store | None = None) -> None:
         self._judge, self._database = judge, database(store)
@@ -69,13 +69,13 @@ class KeptReadings(MutableMapping[str, Any]):
 
 
 def note_judge(run: FineTuneRun, about: dict[str, Any], store: Store | None = None) -> None:
-    """Remember that a judge looks at a run."""
+    """Store that a judge looks at a run."""
     row = (run.id, about["id"], json.dumps(about, ensure_ascii=True), time.time())
     database(store).write(lambda db: db.execute("INSERT OR REPLACE INTO judges VALUES (?, ?, ?, ?)", row))
 
 
 def judges_of(run: FineTuneRun, store: Store | None = None) -> list[dict[str, Any]]:
-    """What is known of the judges that looked at a run (`Judge.about`), the last first."""
+    """The judges that looked at a run (`Judge.about`), the latest first."""
     statement = "SELECT about AS value FROM judges WHERE run = ? ORDER BY made DESC"
     rows: list[Any] = database(store).read(lambda db: _rows(db, statement, run.id), [])
     told = [*(_json(row["value"]) for row in rows), *(line["value"] for line in exported(run, "judge"))]
@@ -87,16 +87,15 @@ def judges_of(run: FineTuneRun, store: Store | None = None) -> list[dict[str, An
 
 
 def keep_vote(run: str, voter: str, ballot: str, value: dict[str, Any], store: Store | None = None) -> None:
-    """Keep a vote for good.
+    """Store a vote for good.
 
     Raises:
-        JudgeError: this voter has voted on this ballot; what was cast stays.
+        JudgeError: this voter has voted on this ballot; the first vote stays.
     """
     row = (run, voter, ballot, json.dumps(value, ensure_ascii=True), time.time())
-    try:
-        database(store).write(lambda db: _insert(db, row))
-    except _TakenError as error:
-        raise JudgeError("This pair has your vote already, and a vote that is cast is locked; go on to the next pair.") from error
+    statement = "INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?)"
+    if not database(store).write(lambda db: db.execute(statement, row).rowcount):
+        raise JudgeError("You have voted on this pair already, and a vote is locked once it is cast; go on to the next pair.")
 
 
 def kept_votes(run: FineTuneRun, store: Store | None = None) -> list[dict[str, Any]]:
@@ -123,16 +122,7 @@ def exported(run: FineTuneRun, kind: str) -> list[dict[str, Any]]:
     if len(sound) < len(lines):
         log.warning("%s has %d lines that cannot be read", path, len(lines) - len(sound))
     keyed = [line for line in sound if line["kind"] != "reading" or isinstance(line.get("key"), str)]
-    return [line for line in keyed if line["kind"] == kind and (kind != "reading" or Reading.of(line["value"]))]
-
-
-class _TakenError(Exception):
-    """A vote is there; no `sqlite3.Error`, which would be taken for a file that cannot be written."""
-
-
-def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> None:
-    if not db.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?)", row).rowcount:
-        raise _TakenError
+    return [line for line in keyed if line["kind"] == kind and (kind != "reading" or Judgment.of(line["value"]))]
 
 
 def _rows(db: sqlite3.Connection, statement: str, *values: Any) -> list[Any]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from fishersft.finetuning.results import SelectionResult
-    from fishersft.judge.report import Line as Won
-    from fishersft.judge.stats import Rate, Strength
+    from fishersft.judge.report import MatchResult
+    from fishersft.judge.statistics import Rate, Strength
 
 MEASURES = {"mean": "mean", "p95": "95th percentile of texts", "max": "largest of texts", "worst": "worst topic"}
 MINUS = {"nats": "values", "minus Uniform": "minus_uniform", "minus untuned": "minus_base"}
@@ -192,7 +192,7 @@ def ranking_figure(strengths: Sequence[Strength], labels: Mapping[str, str], *, 
 
 
 def win_figure(
-    lines: Sequence[Won],
+    lines: Sequence[MatchResult],
     selector: str,
     labels: Mapping[str, str],
     paper: Mapping[str, Mapping[int, float]] | None = None,

@@ -18,8 +18,7 @@ from fishersft.finetuning import run_list as finetune_found
 from fishersft.finetuning.results import FineTuneResult, SelectionResult
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel
 from fishersft.judge import judging, verdicts, votes
-from fishersft.judge.counted_verdicts import begun
-from fishersft.judge.judging import Comparison
+from fishersft.judge.judging import PairwiseComparison
 from fishersft.judge.report import Report
 from fishersft.store.artifacts import Store
 
@@ -42,8 +41,8 @@ class LoadedRun:
     models: dict[str, TunedModel]
     result: FineTuneResult
     lines: tuple[SelectionResult, ...]
-    between: tuple[Comparison, ...]
-    every: tuple[Comparison, ...]
+    between: tuple[PairwiseComparison, ...]
+    every: tuple[PairwiseComparison, ...]
 
     @property
     def name(self) -> str:
@@ -51,9 +50,8 @@ class LoadedRun:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Of selectors and of the two without one."""
-        told = {str(s.get("name")): str(s.get("label")) for s in self.run.about.get("selectors", [])}
-        return {**told, BASE: "Untuned", ALL: "Whole pool"}
+        """What people call the selectors, the untuned model and the one tuned on the whole pool."""
+        return judging.labels_of(self.run)
 
     @property
     def planned(self) -> int:
@@ -61,25 +59,8 @@ class LoadedRun:
 
     @property
     def corpus(self) -> str:
-        """What the paper's table is looked up by."""
-        told = self.run.about["corpus"]
-        return str(told.get("source") or told.get("name") or "").lower()
-
-
-@dataclass(frozen=True)
-class JudgeSummary:
-    """What a judge, or people, said of a run.
-
-    Attributes:
-        id: of the judge; "people" for votes.
-        asked: comparisons that the judge has begun with; more than in the report where it was stopped.
-    """
-
-    id: str
-    label: str
-    symmetric: bool
-    report: Report
-    asked: int
+        """The name by which the paper's win rates are looked up."""
+        return judging.corpus_of(self.run)
 
 
 PEOPLE = "people"
@@ -116,11 +97,13 @@ def _opened(folder: str, stamp: Stamp, _run: FineTuneRun) -> LoadedRun:
     names = {frozenset(pair) for pair in itertools.combinations(tuned, 2)}
     between = tuple(c for c in every if frozenset((c.match.a, c.match.b)) in names)
     opened = LoadedRun(_run, stamp, cells, result, tuple(result.lines) if cells else (), between, every)
-    _ = opened.labels, opened.corpus, str(_run.about["equal"]), list(_run.about["budgets"]), list(_run.about["seeds"])
+    about = _run.about  # a damaged run is refused here, not in the middle of a page
+    _ = about["corpus"]["name"], [s["name"] for s in about["selectors"]]
+    _ = str(about["equal"]), list(about["budgets"]), list(about["seeds"])
     return opened
 
 
-def _comparisons(run: FineTuneRun, pairs: list[tuple[str, str]]) -> tuple[Comparison, ...]:
+def _comparisons(run: FineTuneRun, pairs: list[tuple[str, str]]) -> tuple[PairwiseComparison, ...]:
     """All questions of these pairs; none where there is nothing to compare yet."""
     try:
         return tuple(judging.comparisons_of(run, judging.matches_of(run, pairs=pairs))) if pairs else ()
@@ -128,29 +111,26 @@ def _comparisons(run: FineTuneRun, pairs: list[tuple[str, str]]) -> tuple[Compar
         return ()
 
 
-def judge_summaries(of: LoadedRun) -> list[JudgeSummary]:
-    """Judges that looked at the run, the last first, and people where there are votes."""
+def judge_reports(of: LoadedRun) -> list[Report]:
+    """What each judge that looked at the run said, the latest first, and people where there are votes."""
     with damage_reported(of.run):
-        return _said(str(of.run.folder), of.stamp, _said_stamp(of.run), of)
+        return _reports(str(of.run.folder), of.stamp, _verdicts_stamp(of.run), of)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Adding up the verdicts …")
-def _said(folder: str, stamp: Stamp, said: Stamp, _of: LoadedRun) -> list[JudgeSummary]:
+def _reports(folder: str, stamp: Stamp, verdicts_stamp: Stamp, _of: LoadedRun) -> list[Report]:
     out = []
     for about in verdicts.judges_of(_of.run):
-        kept = judging.verdicts_of(_of.run, about, _of.every)
-        judged, asked = begun(kept, _of.every)
-        if judged:
-            report = Report(tuple(judged))
+        if report := judging.report_of(_of.run, about, _of.every):
             _ = report.lines, report.ranking
-            out.append(JudgeSummary(str(about["id"]), str(about["label"]), bool(about["symmetric"]), report, asked))
-    if voted := votes.votes(_of.run, _of.between):
-        out.append(JudgeSummary(PEOPLE, "People", False, Report(tuple(voted)), len(voted)))
+            out.append(report)
+    if voted := tuple(votes.votes(_of.run, _of.between)):
+        out.append(Report(voted, {"id": PEOPLE, "label": "People"}, _of.labels, _of.corpus, len(voted), _of.run.id))
     return out
 
 
-def _said_stamp(run: FineTuneRun) -> Stamp:
-    """What changes whenever a verdict or a vote is kept."""
+def _verdicts_stamp(run: FineTuneRun) -> Stamp:
+    """Changes whenever a judgment or a vote is stored."""
     home = Store.default().path
     files = [home / verdicts.FILE, home / f"{verdicts.FILE}-wal", run.folder / verdicts.EXPORT]
     out = [(str(home), 0)]

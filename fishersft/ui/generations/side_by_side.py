@@ -15,7 +15,7 @@ import streamlit as st
 
 from fishersft.finetuning.run import Generated, Prompt, TunedModel
 from fishersft.judge import verdicts
-from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Question, Reading, Verdict, settled, without_asking
+from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Judgment, TextPair, Verdict, settled, without_asking
 from fishersft.text import Span, compared, share_alike, visible, visible_text
 from fishersft.ui import components
 from fishersft.ui.components import escape_markdown, one_line
@@ -196,8 +196,8 @@ def _escaped(text: str) -> str:
 
 def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
     """Of every judge that read this pair, in both orders."""
-    question = Question(prompt.text, left.text, right.text)
-    alone = without_asking(question)
+    pair = TextPair(prompt.text, left.text, right.text)
+    alone = without_asking(pair)
     if alone is not None:
         why = "The texts are identical: a tie" if alone.how == "identical" else "One text is empty and loses"
         st.caption(f"{why}, and no judge is asked.")
@@ -205,8 +205,8 @@ def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
     told: list[tuple[str, Verdict]] = []
     with damage_reported(of.run):
         for about in verdicts.judges_of(of.run):
-            kept = verdicts.KeptReadings(of.run, str(about["id"]))
-            verdict = settled(question, kept, str(about["id"]), reads_words=bool(about["reads_words"]))
+            kept = verdicts.StoredJudgments(of.run, str(about["id"]))
+            verdict = settled(pair, kept, str(about["id"]), reads_words=bool(about["reads_words"]))
             if verdict is not None:
                 told.append((str(about["label"]), verdict))
     if not told:
@@ -221,7 +221,7 @@ def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
 
 def _replies(label: str, verdict: Verdict) -> None:
     """A judge's replies in full, both orders beside each other, where a table's cell is too narrow for them."""
-    said = [reply_of(one) for one in verdict.readings]
+    said = [reply_of(one) for one in verdict.judgments]
     if not any(len(reply) > SHORT for reply in said):
         return
     st.markdown(f"**{escape_markdown(visible(one_line(label, 60)))}**, in its own words")
@@ -245,7 +245,7 @@ def _row(label: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any
     }
 
 
-def _said(one: Reading | None, places: tuple[str, str]) -> str:
+def _said(one: Judgment | None, places: tuple[str, str]) -> str:
     if one is None:
         return "–"
     return {FIRST: f"the {places[0]} one", SECOND: f"the {places[1]} one"}.get(one.said, SAID.get(one.said, "?"))
@@ -253,21 +253,21 @@ def _said(one: Reading | None, places: tuple[str, str]) -> str:
 
 def _words(verdict: Verdict) -> str:
     """What is behind both readings; of a judge that reads each text alone the second order has nothing new."""
-    said = [words_of(r, names) for r, names in zip(verdict.readings, (("left", "right"), ("right", "left")), strict=True)]
+    said = [words_of(r, names) for r, names in zip(verdict.judgments, (("left", "right"), ("right", "left")), strict=True)]
     alone = verdict.forward is not None and "target" in verdict.forward.facts
     said = said[:1] if alone else said
-    if any(len(reply_of(one)) > SHORT for one in verdict.readings):
+    if any(len(reply_of(one)) > SHORT for one in verdict.judgments):
         return "see below"  # in full, both of them
     return "; ".join(s for s in said if s) or "–"
 
 
-def reply_of(one: Reading) -> str:
+def reply_of(one: Judgment) -> str:
     """The judge's reply; "" where none was kept: the judge says nothing in words, or an earlier version asked it."""
     reply = one.facts.get("reply")
     return reply if isinstance(reply, str) else ""
 
 
-def words_of(one: Reading, names: tuple[str, str]) -> str:
+def words_of(one: Judgment, names: tuple[str, str]) -> str:
     """What is behind a reading: the reply where one was kept, else its numbers."""
     facts = one.facts
     if reply := reply_of(one):

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
 from fishersft.errors import FisherSFTError
 from fishersft.judge import votes
-from fishersft.judge.human import Ballot
-from fishersft.judge.report import Judged
-from fishersft.judge.votes import VOTER, Cast
+from fishersft.judge.report import Judged, Report
+from fishersft.judge.votes import VOTER, Ballot, Cast
 from fishersft.text import visible
 from fishersft.ui import components
 from fishersft.ui.components import escape_markdown, one_line
-from fishersft.ui.generations.loaded_run import PEOPLE, LoadedRun, damage_reported, judge_summaries
+from fishersft.ui.generations.loaded_run import PEOPLE, LoadedRun, damage_reported, judge_reports
 from fishersft.ui.generations.page_state import page_state
 from fishersft.ui.generations.side_by_side import boxed
 from fishersft.ui.session import public
 
-FEW = 8  # votes; an interval of fewer would say nothing
+FEW = 8  # votes; an interval from fewer would say nothing
 CHOICES = {"1": "left", "2": "right", "0": "neither"}
-BUTTONS = (
-    ("1", "Left is better"),
-    ("0", "Tie"),
-    ("2", "Right is better"),
-)
+BUTTONS = (("1", "Left is better"), ("0", "Tie"), ("2", "Right is better"))
 
 
 @dataclass(frozen=True)
 class Locked:
-    """A vote that is kept: its ballot, what was said, and the names."""
+    """A vote that is stored: its ballot, the choice, and the names."""
 
     run: str
     ballot: Ballot
@@ -50,9 +44,9 @@ def section(of: LoadedRun) -> None:
         st.info("There is nothing to vote on yet: it takes texts of two finished selectors.", icon=":material/how_to_vote:")
         return
     st.caption(
-        "Which text goes on better from the prompt? Pairs come from a queue that a seed shuffles, with the sides drawn: nobody "
-        "picks them. You see no names. Keys: 1 left, 2 right, 0 tie; N goes on. A vote is kept at once and cannot be changed; "
-        "only then are the names shown."
+        "Which text continues the prompt better? Pairs come from a queue that a seed shuffles, with the sides drawn: nobody "
+        "picks them. You see no names. Keys: 1 left, 2 right, 0 tie; N for the next pair. A vote is stored at once and cannot be "
+        "changed; only then are the names shown."
     )
     voter, seed = _who()
     with damage_reported(of.run):
@@ -71,7 +65,7 @@ def section(of: LoadedRun) -> None:
 def _who() -> tuple[str, int]:
     left, right, _ = st.columns([2, 2, 4])
     chosen = page_state().chosen
-    name = left.text_input("Voter", chosen.get("voter", VOTER), max_chars=40, key="voter", help="Whose votes they are; any name.")
+    name = left.text_input("Voter", chosen.get("voter", VOTER), max_chars=40, key="voter", help="Any name.")
     seed = right.number_input(
         "Seed of the queue",
         0,
@@ -93,19 +87,13 @@ def _ballot(of: LoadedRun, ballot: Ballot, voter: str, done: int, every: int) ->
             boxed(text)
     row = st.container(horizontal=True, horizontal_alignment="center", key="vote-buttons")
     for choice, label in BUTTONS:
-        row.button(
-            label,
-            key=f"vote-{choice}-{ballot.id}",
-            shortcut=choice,
-            on_click=_cast,
-            args=(of, ballot, choice, voter),
-        )
+        row.button(label, key=f"vote-{choice}-{ballot.id}", shortcut=choice, on_click=_cast, args=(of, ballot, choice, voter))
     if refused := page_state().chosen.pop("refused", ""):
         components.problem(refused)
 
 
 def _cast(of: LoadedRun, ballot: Ballot, choice: str, voter: str) -> None:
-    """Keep the vote; names are known only after that."""
+    """Store the vote; names are known only after that."""
     try:
         cast = votes.cast(of.run, ballot, choice, voter=voter, comparisons=of.between)
     except FisherSFTError as error:
@@ -118,7 +106,7 @@ def _names(of: LoadedRun, locked: Locked, done: int, every: int) -> None:
     """Who wrote what, after the vote."""
     cast, ballot = locked.cast, locked.ballot
     st.progress(done / every, text=f"{done:,} of {every:,} pairs have your vote")
-    st.success(f"Your vote is kept: {CHOICES[locked.choice]}.", icon=":material/lock:")
+    st.success(f"Your vote is stored: {CHOICES[locked.choice]}.", icon=":material/lock:")
     _given(ballot.prompt)
     sides = (("Left", cast.left, ballot.left, "1"), ("Right", cast.right, ballot.right, "2"))
     for column, (place, name, text, key) in zip(st.columns(2, gap="medium"), sides, strict=True):
@@ -128,11 +116,8 @@ def _names(of: LoadedRun, locked: Locked, done: int, every: int) -> None:
             boxed(text)
     one = cast.judged
     n = f"n = {one.budget:,}, " if one.budget is not None else ""
-    told = [
-        f"{judge.label}: {_winner(of, same)}"
-        for judge in judge_summaries(of)
-        if judge.id != PEOPLE and (same := _same(judge, one))
-    ]
+    judged = ((report.label, next((j for j in report.judged if j.subject == one.subject), None)) for report in _judges(of))
+    told = [f"{label}: {_winner(of, same)}" for label, same in judged if same is not None]
     st.caption(escape_markdown(f"{n}seed {one.seed}. " + (f"Judges of the same pair: {'; '.join(told)}." if told else "")))
     row = st.container(horizontal=True, horizontal_alignment="center", key="vote-next")
     row.button("Next pair", icon=":material/arrow_forward:", type="primary", key="vote-on", shortcut="N", on_click=_next)
@@ -142,9 +127,8 @@ def _next() -> None:
     page_state().cast = None
 
 
-def _same(judge: Any, one: Judged) -> Judged | None:
-    key = (one.a, one.b, one.budget, one.seed, one.prompt)
-    return next((j for j in judge.report.judged if (j.a, j.b, j.budget, j.seed, j.prompt) == key), None)
+def _judges(of: LoadedRun) -> list[Report]:
+    return [report for report in judge_reports(of) if report.id != PEOPLE]
 
 
 def _winner(of: LoadedRun, one: Judged) -> str:
@@ -155,32 +139,31 @@ def _winner(of: LoadedRun, one: Judged) -> str:
 
 def _agreement(of: LoadedRun) -> None:
     """How far people and judges agree, on the pairs that both have seen."""
-    told = judge_summaries(of)
-    people = next((t for t in told if t.id == PEOPLE), None)
+    people = next((report for report in judge_reports(of) if report.id == PEOPLE), None)
     if people is None:
-        st.caption("No vote is kept for this run yet.")
+        st.caption("No vote is stored for this run yet.")
         return
-    count = len(people.report.judged)
-    st.caption(f"{_votes(count)} {'is' if count == 1 else 'are'} kept for this run.")
-    for judge in (t for t in told if t.id != PEOPLE):
-        st.markdown(escape_markdown(agreement(people.report.judged, judge)))
+    count = len(people.judged)
+    st.caption(f"{_votes(count)} {'is' if count == 1 else 'are'} stored for this run.")
+    for judge in _judges(of):
+        st.markdown(escape_markdown(agreement(people, judge)))
 
 
-def agreement(voted: tuple[Judged, ...], judge: Any) -> str:
+def agreement(people: Report, judge: Report) -> str:
     """Kappa with its interval, in a sentence."""
-    found = votes.agreement(voted, judge.report.judged)
-    label = visible(one_line(judge.label, 60))
+    found = votes.agreement(people.judged, judge.judged)
+    who = f"People and {visible(one_line(judge.label, 60))}"
     if found.n == 0:
-        return f"People and {label}: no pair that both have judged."
+        return f"{who}: no pair that both have judged."
     if found.n < FEW:
-        told = f"kappa is told from {FEW} votes on"
-        return f"People and {label}: the same verdict in {round(found.observed * found.n)} of {_votes(found.n)}; {told}."
+        agreed = round(found.observed * found.n)
+        return f"{who}: the same verdict in {agreed} of {_votes(found.n)}; kappa is reported from {FEW} votes on."
+    same = f"the same verdict in {100 * found.observed:.0f}% of {_votes(found.n)}"
     if found.kappa != found.kappa:
-        told = "kappa cannot be told where both only ever say one thing"
-        return f"People and {label}: the same verdict in {100 * found.observed:.0f}% of {_votes(found.n)}; {told}."
+        return f"{who}: {same}; kappa is undefined: both always gave the same answer."
     return (
-        f"People and {label}: kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f}), the same verdict in "
-        f"{100 * found.observed:.0f}% of {_votes(found.n)}. 0 is chance, 1 is full agreement; ties count as a third verdict."
+        f"{who}: kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f}), {same}. "
+        "0 is chance, 1 is full agreement; ties count as a third verdict."
     )
 
 

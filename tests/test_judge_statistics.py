@@ -8,11 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from fishersft.judge import stats
-from fishersft.judge.base import Reading, Verdict
-from fishersft.judge.paper import BUDGETS, paper_rates
-from fishersft.judge.report import Judged, Report
-from fishersft.judge.tables import surprised
+from fishersft.judge import statistics
+from fishersft.judge.base import Judgment, Verdict
+from fishersft.judge.report import PAPER_BUDGETS, Judged, Report, paper_rates
 
 
 def once(*scores):
@@ -21,74 +19,74 @@ def once(*scores):
 
 def judged(a, b, score, prompt, budget=50, said=("first", "second"), longer=0, seed=0):
     winner = {1.0: "a", 0.0: "b", 0.5: "tie"}[score]
-    return Judged(a, b, budget, seed, prompt, Verdict(winner, "asked", *(Reading(s) for s in said)), longer)
+    return Judged(a, b, budget, seed, prompt, Verdict(winner, "asked", *(Judgment(s) for s in said)), longer)
 
 
 class TestWinRate:
     @pytest.mark.parametrize(("won", "n"), [(0, 5), (3, 10), (50, 100), (7, 7)])
     def test_with_whole_counts_the_interval_is_wilsons(self, won, n):
-        rate = stats.win_rate(*once(*[1] * won, *[0] * (n - won)))
+        rate = statistics.win_rate(*once(*[1] * won, *[0] * (n - won)))
         expected = binomtest(won, n).proportion_ci(method="wilson")
         assert (rate.low, rate.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
     def test_ties_count_half(self):
-        rate = stats.win_rate(*once(1, 1, 0.5, 0))
+        rate = statistics.win_rate(*once(1, 1, 0.5, 0))
         assert rate.value == 2.5 / 4 and rate.n == 4
 
     def test_copies_of_a_verdict_on_the_same_prompt_narrow_nothing(self):
         scores, prompts = once(1, 0, 1, 1, 0, 1, 0, 1)
-        one = stats.win_rate(scores, prompts)
-        copied = stats.win_rate(np.repeat(scores, 10), np.repeat(prompts, 10))
+        one = statistics.win_rate(scores, prompts)
+        copied = statistics.win_rate(np.repeat(scores, 10), np.repeat(prompts, 10))
         assert copied.value == one.value and copied.n == 80
         assert 7 <= copied.effective <= 8 and copied.high - copied.low >= one.high - one.low
 
     def test_independent_verdicts_on_the_same_prompts_do_narrow_it(self):
         rng = np.random.default_rng(0)
-        rate = stats.win_rate((rng.random(2000) < 0.5).astype(float), np.repeat(np.arange(200), 10))
+        rate = statistics.win_rate((rng.random(2000) < 0.5).astype(float), np.repeat(np.arange(200), 10))
         assert 1500 < rate.effective <= 2000
 
     def test_a_rate_of_one_has_no_more_certainty_than_its_prompts(self):
-        assert stats.win_rate(np.ones(50), np.repeat(np.arange(5), 10)).low == pytest.approx(stats.wilson(1.0, 5)[0])
+        assert statistics.win_rate(np.ones(50), np.repeat(np.arange(5), 10)).low == pytest.approx(statistics.wilson(1.0, 5)[0])
 
     def test_the_interval_covers_the_truth_about_as_often_as_it_says(self):
         rng, hits = np.random.default_rng(1), 0
         for _ in range(300):
             p = np.clip(rng.normal(0.6, 0.2, size=60), 0, 1)  # prompts differ
             scores = (rng.random((60, 4)) < p[:, None]).astype(float).ravel()
-            rate = stats.win_rate(scores, np.repeat(np.arange(60), 4))
+            rate = statistics.win_rate(scores, np.repeat(np.arange(60), 4))
             hits += rate.low <= 0.6 <= rate.high
         assert 0.91 <= hits / 300 <= 0.99
 
     def test_nothing_judged_is_no_number(self):
-        rate = stats.win_rate(*once())
+        rate = statistics.win_rate(*once())
         assert math.isnan(rate.value) and (rate.low, rate.high) == (0.0, 1.0)
 
     @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 5)), min_size=1, max_size=30))
     @settings(max_examples=60, deadline=None)
     def test_swapping_a_and_b_mirrors_everything(self, rows):
         scores, prompts = np.array([s for s, _ in rows]), np.array([p for _, p in rows])
-        one, other = stats.win_rate(scores, prompts), stats.win_rate(1 - scores, prompts)
+        one, other = statistics.win_rate(scores, prompts), statistics.win_rate(1 - scores, prompts)
         assert other.value == pytest.approx(1 - one.value)
         assert (other.low, other.high) == pytest.approx((1 - one.high, 1 - one.low))
         assert 0 <= one.low <= one.value <= one.high <= 1
-        assert stats.exact_test(scores, prompts) == pytest.approx(stats.exact_test(1 - scores, prompts))
+        assert statistics.exact_test(scores, prompts) == pytest.approx(statistics.exact_test(1 - scores, prompts))
 
 
 class TestExact:
     def test_it_is_the_sign_test_by_hand(self):
-        assert stats.exact_test(*once(1, 1, 1, 1, 1)) == pytest.approx(2 / 32)
+        assert statistics.exact_test(*once(1, 1, 1, 1, 1)) == pytest.approx(2 / 32)
 
     def test_it_counts_prompts_not_verdicts(self):
-        assert stats.exact_test(np.ones(50), np.repeat(np.arange(5), 10)) == pytest.approx(2 / 32)
+        assert statistics.exact_test(np.ones(50), np.repeat(np.arange(5), 10)) == pytest.approx(2 / 32)
 
     def test_ties_say_nothing(self):
-        assert stats.exact_test(*once(1, 1, 1, 1, 1, 0.5, 0.5)) == pytest.approx(2 / 32)
-        assert stats.exact_test(*once(0.5, 0.5)) == 1.0
+        assert statistics.exact_test(*once(1, 1, 1, 1, 1, 0.5, 0.5)) == pytest.approx(2 / 32)
+        assert statistics.exact_test(*once(0.5, 0.5)) == 1.0
 
     def test_five_points_take_785_prompts_without_ties(self):
         scores, prompts = once(*[1, 0] * 20)
-        assert stats.prompts_needed(scores, prompts) == (785, 785)
-        assert stats.prompts_needed(np.r_[scores, np.full(40, 0.5)], np.arange(80))[0] == 393
+        assert statistics.prompts_needed(scores, prompts) == (785, 785)
+        assert statistics.prompts_needed(np.r_[scores, np.full(40, 0.5)], np.arange(80))[0] == 393
 
 
 class TestLength:
@@ -96,27 +94,27 @@ class TestLength:
         rng = np.random.default_rng(0)
         longer = rng.normal(20, 20, size=600)  # a is mostly longer
         scores = (rng.random(600) < 1 / (1 + np.exp(-longer / 10))).astype(float)
-        raw, adjusted = stats.win_rate(scores, np.arange(600)), stats.length_adjusted(scores, longer, np.arange(600))
+        raw, adjusted = statistics.win_rate(scores, np.arange(600)), statistics.length_adjusted(scores, longer, np.arange(600))
         assert raw.value > 0.7 and adjusted.low < 0.5 < adjusted.high
 
     def test_a_judge_blind_to_length_keeps_its_rate(self):
         rng = np.random.default_rng(0)
         scores = (rng.random(600) < 0.7).astype(float)
-        adjusted = stats.length_adjusted(scores, rng.normal(size=600), np.arange(600))
+        adjusted = statistics.length_adjusted(scores, rng.normal(size=600), np.arange(600))
         assert adjusted.value == pytest.approx(scores.mean(), abs=0.01) and adjusted.low < 0.7 < adjusted.high
 
     def test_it_is_not_told_where_it_cannot_be(self):
-        assert stats.length_adjusted(*(lambda s, p: (s, np.arange(9.0), p))(*once(*[1] * 9))) is None
-        assert stats.length_adjusted(*(lambda s, p: (s, np.full(6, 3.0), p))(*once(1, 0, 1, 1, 0, 1))) is None
+        assert statistics.length_adjusted(*(lambda s, p: (s, np.arange(9.0), p))(*once(*[1] * 9))) is None
+        assert statistics.length_adjusted(*(lambda s, p: (s, np.full(6, 3.0), p))(*once(1, 0, 1, 1, 0, 1))) is None
         scores, prompts = once(1, 0, 1, 1, 0, 1)
-        assert stats.length_adjusted(scores, np.zeros(6), prompts).value == pytest.approx(4 / 6)
+        assert statistics.length_adjusted(scores, np.zeros(6), prompts).value == pytest.approx(4 / 6)
 
 
 class TestAgreement:
     def test_kappa_by_hand(self):
         # 20 + 15 of 50 agree; expected 0.5 * 0.6 + 0.5 * 0.4 = 0.5; (0.7 - 0.5) / 0.5
         pairs = [("a", "a")] * 20 + [("a", "b")] * 5 + [("b", "a")] * 10 + [("b", "b")] * 15
-        found = stats.kappa([x for x, _ in pairs], [y for _, y in pairs], list(range(50)))
+        found = statistics.kappa([x for x, _ in pairs], [y for _, y in pairs], list(range(50)))
         assert found.kappa == pytest.approx(0.4) and found.observed == 0.7
         assert found.low < 0.4 < found.high
 
@@ -125,17 +123,17 @@ class TestAgreement:
 
         rng = np.random.default_rng(0)
         one, other = (list(rng.choice(["a", "b", "tie"], 80)) for _ in range(2))
-        assert stats.kappa(one, other, list(range(80))).kappa == pytest.approx(cohen_kappa_score(one, other))
+        assert statistics.kappa(one, other, list(range(80))).kappa == pytest.approx(cohen_kappa_score(one, other))
 
     def test_two_who_only_ever_say_one_thing_agree_without_kappa(self):
-        found = stats.kappa(["a"] * 4, ["a"] * 4, [0, 1, 2, 3])
+        found = statistics.kappa(["a"] * 4, ["a"] * 4, [0, 1, 2, 3])
         assert math.isnan(found.kappa) and found.observed == 1.0
 
 
 class TestRanking:
     def test_two_players_have_the_log_odds_of_their_rate(self):
         scores = np.array([1.0] * 300 + [0.0] * 100)
-        strong, weak = stats.bradley_terry(["x"] * 400, ["y"] * 400, scores, np.arange(400), draws=20)
+        strong, weak = statistics.bradley_terry(["x"] * 400, ["y"] * 400, scores, np.arange(400), draws=20)
         assert strong.name == "x" and strong.value - weak.value == pytest.approx(math.log(3), rel=0.01)
 
     def test_the_truth_is_found(self):
@@ -143,12 +141,12 @@ class TestRanking:
         rng = np.random.default_rng(0)
         pairs = [(x, y) for x in truth for y in truth if x < y] * 150
         win = [float(rng.random() < 1 / (1 + math.exp(truth[y] - truth[x]))) for x, y in pairs]
-        found = stats.bradley_terry([x for x, _ in pairs], [y for _, y in pairs], np.array(win), np.arange(len(pairs)) // 6)
+        found = statistics.bradley_terry([x for x, _ in pairs], [y for _, y in pairs], np.array(win), np.arange(len(pairs)) // 6)
         assert [s.name for s in found] == list("pqrs")
         assert all(abs(s.value - truth[s.name]) < 0.3 and 0.2 < s.high - s.low < 0.6 for s in found)
 
     def test_one_who_never_lost_has_a_finite_strength(self):
-        found = stats.bradley_terry(["x"] * 9, ["y"] * 9, np.ones(9), np.arange(9), draws=20)
+        found = statistics.bradley_terry(["x"] * 9, ["y"] * 9, np.ones(9), np.arange(9), draws=20)
         assert found[0].name == "x" and 0 < found[0].value < 10
 
     def test_the_order_of_the_verdicts_is_nothing(self):
@@ -156,8 +154,8 @@ class TestRanking:
         a, b = rng.choice(list("xy"), 60), np.full(60, "z")
         scores, prompts = rng.choice([0, 0.5, 1], 60), np.arange(60)
         mixed = rng.permutation(60)
-        one = stats.bradley_terry(a, b, scores, prompts, draws=0)
-        assert one == stats.bradley_terry(a[mixed], b[mixed], scores[mixed], prompts[mixed], draws=0)
+        one = statistics.bradley_terry(a, b, scores, prompts, draws=0)
+        assert one == statistics.bradley_terry(a[mixed], b[mixed], scores[mixed], prompts[mixed], draws=0)
 
 
 class TestReport:
@@ -189,17 +187,17 @@ class TestReport:
 
     def test_a_judge_by_surprise_says_how_much_of_it_is_surprise(self):
         def by_surprise(a, b, winner, prompt):
-            reading = Reading("first", {"nats_first": a, "nats_second": b, "target": 4.0})
+            reading = Judgment("first", {"nats_first": a, "nats_second": b, "target": 4.0})
             return Judged("x", "y", 50, 0, prompt, Verdict(winner, "asked", reading, reading))
 
         low = Report((by_surprise(3.0, 2.0, "a", 0), by_surprise(2.5, 3.5, "b", 1), by_surprise(3.0, 3.0, "tie", 2)))
         below, won = low.surprise
         assert (below.value, below.n, won.value, won.n) == (1.0, 6, 1.0, 2)
-        assert "100% surprise it less" in surprised(*low.surprise) and "little else" in surprised(*low.surprise)
+        assert "100% surprise it less" in low.surprise_note and "little else" in low.surprise_note
         both = Report((by_surprise(3.9, 2.0, "a", 0), by_surprise(6.0, 4.2, "b", 1)))
         below, won = both.surprise
         assert (below.value, won.value) == (0.5, 0.5)
-        assert "little else" not in surprised(*both.surprise)
+        assert "little else" not in both.surprise_note
         assert Report((judged("x", "y", 1.0, 0),)).surprise is None
         broken = Report((by_surprise("4", None, "a", 0), by_surprise(math.nan, 1.0, "a", 1)))
         assert broken.surprise is None
@@ -209,14 +207,12 @@ class TestReport:
 
 
 def test_the_papers_numbers_are_there_for_its_two_corpora_and_no_other():
-    assert paper_rates("shakespeare")["uniform"] == dict(zip(BUDGETS, (0.80, 0.56, 0.60, 0.59, 0.64, 0.74), strict=True))
+    assert paper_rates("shakespeare")["uniform"] == dict(zip(PAPER_BUDGETS, (0.80, 0.56, 0.60, 0.59, 0.64, 0.74), strict=True))
     assert paper_rates("sherlock")["ask_llm"][5000] == 0.89
     assert paper_rates("demo") == {}
 
 
 def test_a_name_from_a_strangers_run_cannot_break_the_table_or_the_terminal():
-    from fishersft.judge.tables import markdown
-
     rows = tuple(judged("x", "y", s, k) for k, s in enumerate([1.0, 0.0, 0.5]))
-    said = markdown(Report(rows), "", {"x": "a|b\n# c\x1b[31m", "y": "Y"}, symmetric=False)
+    said = Report(rows, labels={"x": "a|b\n# c\x1b[31m", "y": "Y"}).markdown()
     assert "| a\\|b # c[31m | Y |" in said and "\x1b" not in said

@@ -1,9 +1,9 @@
 """The statistics of verdicts: win rate, biases of the judge, exact test, agreement, ranking.  Pure functions on arrays.
 
     score      s_i = 1 (a won), 1/2 (tie), 0 (b won); win rate p = mean of s_i
-    cluster    verdicts on the same prompt are not independent (several seeds or budgets); prompts are
+    cluster    prompts are independent; verdicts on the same prompt (several seeds or budgets) are not
     interval   Wilson's with n_eff = n / deff verdicts, deff = the variance of p clustered by prompt over p(1-p)/n, at least 1
-    exact      two-sided sign test over prompts, 0.5 against the share of prompts won; tied prompts say nothing
+    exact      two-sided sign test over prompts of whether half of them are won; tied prompts do not enter
     adjusted   logit P(a wins) = b0 + b1 z, z = how much longer a is, in standard deviations; sigma(b0): at equal length
     ranking    Bradley-Terry by logistic regression (scikit-learn) with ties as half wins; intervals by resampling prompts
 
@@ -17,18 +17,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
+from sklearn.linear_model import LogisticRegression
 
 LEVEL = 0.95
 Z = 1.959963984540054  # of a two-sided 95% interval
 Z_POWER = 0.8416212335729143  # of 80% power
-DRAWS = 200  # resamples of prompts behind a ranking's interval, a fit each
-RESAMPLES = 2_000  # behind an interval that takes no fit
+DRAWS = 200  # resamples of prompts for the intervals of a ranking; each takes a fit
+RESAMPLES = 2_000  # for an interval that takes no fit
 RIDGE = 0.1  # prior wins that keep an unbeaten player's strength finite: 1 / C of the fit
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95% interval; `n` is what it was counted over, `effective` how many independent ones that is worth."""
+    """A share of `n` things with its 95% interval; `effective` is the number of independent ones that they are worth."""
 
     value: float
     low: float
@@ -36,13 +38,10 @@ class Rate:
     n: int
     effective: float
 
-    def as_dict(self) -> dict[str, float]:
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "effective": self.effective}
-
 
 @dataclass(frozen=True)
 class Agreement:
-    """Cohen's kappa of two raters on the same n items, and how often they simply agree."""
+    """Cohen's kappa of two raters on the same n items, and the share of items on which they agree."""
 
     kappa: float
     low: float
@@ -53,7 +52,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Strength:
-    """A player's Bradley-Terry strength, in log odds about the mean of all (0), with an interval."""
+    """A player's Bradley-Terry strength with its interval, in log odds against the mean of all players (0)."""
 
     name: str
     value: float
@@ -88,9 +87,9 @@ def win_rate(scores: np.ndarray, prompts: np.ndarray) -> Rate:
 
 
 def effective_number(scores: np.ndarray, prompts: np.ndarray) -> float:
-    """How many independent verdicts n clustered ones are worth: never more than n.
+    """The number of independent verdicts that n clustered ones are worth: never more than n.
 
-    With one prompt, or where all verdicts agree, the spread between prompts is unknown: then as many as there are prompts.
+    With one prompt, or where all verdicts agree, the spread between prompts is unknown; then it is the number of prompts.
     """
     scores, prompts = _checked(scores, prompts)
     _, cluster = np.unique(prompts, return_inverse=True)
@@ -106,23 +105,21 @@ def effective_number(scores: np.ndarray, prompts: np.ndarray) -> float:
 
 
 def exact_test(scores: np.ndarray, prompts: np.ndarray) -> float:
-    """Two-sided p-value of the sign test over prompts: is each won as often as lost?  1 where no prompt is decided."""
-    from scipy.stats import binomtest
-
+    """Two-sided p-value of the sign test over prompts (won as often as lost); 1 where no prompt is decided."""
     means = per_prompt(scores, prompts)
     won, lost = int((means > 0.5).sum()), int((means < 0.5).sum())
     return float(binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
 
 
 def per_prompt(scores: np.ndarray, prompts: np.ndarray) -> np.ndarray:
-    """Mean score of each prompt, in the prompts' order."""
+    """Mean score of each prompt, in the order of the prompts' numbers."""
     scores, prompts = _checked(scores, prompts)
     _, cluster = np.unique(prompts, return_inverse=True)
     return np.asarray(np.bincount(cluster, weights=scores) / np.bincount(cluster)) if len(scores) else np.empty(0)
 
 
 def prompts_needed(scores: np.ndarray, prompts: np.ndarray, points: float = 0.05) -> tuple[int, int]:
-    """Prompts that show a rate of 0.5 + `points` (two-sided 5%, power 80%): with verdicts this spread out, and without ties."""
+    """Prompts that show a rate of 0.5 + `points` (two-sided 5%, power 80%): at this spread of verdicts, and without ties."""
     means = per_prompt(scores, prompts)
     spread = float(means.var()) if len(means) > 1 else 0.25
     factor = (Z + Z_POWER) ** 2 / points**2
@@ -130,15 +127,13 @@ def prompts_needed(scores: np.ndarray, prompts: np.ndarray, points: float = 0.05
 
 
 def length_adjusted(scores: np.ndarray, longer: np.ndarray, prompts: np.ndarray) -> Rate | None:
-    """The win rate at equal length, from a logistic regression on the difference; None where it cannot be told.
+    """The win rate at equal length, from a logistic regression on the difference; None where it is undefined.
 
     Args:
         longer: (n,) tokens of a minus tokens of b.
 
-    The interval is of the sandwich estimate, clustered by prompt.
+    The interval is that of the sandwich estimate, clustered by prompt.
     """
-    from sklearn.linear_model import LogisticRegression
-
     scores, prompts = _checked(scores, prompts)
     spread = float(np.std(longer)) if len(scores) else 0.0
     if len(scores) < 3 or len(np.unique(prompts)) < 3 or np.all(scores == scores[0]):
@@ -160,13 +155,8 @@ def length_adjusted(scores: np.ndarray, longer: np.ndarray, prompts: np.ndarray)
     return Rate(value, low, high, len(scores), effective_number(scores, prompts))
 
 
-def share(hits: np.ndarray, prompts: np.ndarray) -> Rate:
-    """A plain share with its clustered interval: position rate, flip rate."""
-    return win_rate(np.asarray(hits, float), prompts)
-
-
 def kappa(one: Sequence[str], other: Sequence[str], prompts: Sequence[int], seed: int = 0) -> Agreement:
-    """Cohen's kappa of two raters who said a, b or tie of the same items; the interval by resampling prompts."""
+    """Cohen's kappa of two raters who said a, b or tie for the same items; the interval comes from resampling prompts."""
     if len(one) != len(other) or len(one) != len(prompts):
         raise ValueError("two raters must have rated the same items")
     if not one:
@@ -187,7 +177,7 @@ def kappa(one: Sequence[str], other: Sequence[str], prompts: Sequence[int], seed
 
 
 def _kappa(i: np.ndarray, j: np.ndarray, k: int) -> float:
-    """(observed - expected) / (1 - expected); nan where both only ever say the same one thing."""
+    """(observed - expected) / (1 - expected); nan where both always gave the same answer."""
     table = np.bincount(i * k + j, minlength=k * k).reshape(k, k) / len(i)
     expected = float(table.sum(1) @ table.sum(0))
     return math.nan if expected >= 1 - 1e-12 else (float(np.trace(table)) - expected) / (1 - expected)
@@ -198,7 +188,7 @@ def bradley_terry(
 ) -> list[Strength]:
     """Strengths of all players, the strongest first; a beats b with log odds strength(a) - strength(b).
 
-    A light ridge keeps them finite where somebody never lost, and puts players without comparisons at the mean.
+    A light ridge keeps the strength of an unbeaten player finite, and puts players without comparisons at the mean.
     """
     scores, prompts = _checked(scores, prompts)
     names = sorted({*a, *b})
@@ -221,8 +211,6 @@ def bradley_terry(
 
 def _strengths(i: np.ndarray, j: np.ndarray, scores: np.ndarray, weight: np.ndarray, k: int) -> np.ndarray:
     """(k,) log odds about their mean, fitted on wins and losses added up by pair."""
-    from sklearn.linear_model import LogisticRegression
-
     wins = np.bincount(i * k + j, weights=weight * scores, minlength=k * k)
     wins += np.bincount(j * k + i, weights=weight * (1 - scores), minlength=k * k)
     winner, loser = np.divmod(np.flatnonzero(wins), k)
