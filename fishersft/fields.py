@@ -20,6 +20,7 @@ import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -126,6 +127,12 @@ def parameter(default: Any, help: str, **about: Any) -> Any:
 
 def declared(kind: type) -> Mapping[str, Declared]:
     """The parameters of a dataclass by name, in order; fields that declare nothing are left out."""
+    known: Mapping[str, Declared] = _declared(kind)
+    return known
+
+
+@cache
+def _declared(kind: Any) -> Mapping[str, Declared]:
     hints = get_type_hints(kind)
     found = {}
     for field in dataclasses.fields(kind):

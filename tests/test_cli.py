@@ -82,7 +82,7 @@ def test_the_list_of_selectors_names_parameters_and_sources():
         (["select", "demo", "--budget", 5000], "above the pool of 1,250"),
         (["select", "demo", "--budget", 1, "--selector", "magic"], "There is no selector 'magic'"),
         (["select", "demo", "--budget", 1, "--set", "sigma2"], "--set takes NAME=VALUE"),
-        (["select", "demo", "--budget", 1, "--set", "sigma2=0"], "sigma2 must be a positive number"),
+        (["select", "demo", "--budget", 1, "--set", "sigma2=0"], "'sigma2' of 'token_od' must be a number from 1e-12"),
         (["select", "demo", "--budget", 1, "--out", "picks.xlsx"], "'xlsx' is none of them"),
         (["select", "demo", "--budget", 1, "--out", "no/such/picks.csv"], "There is no folder"),
         (["select", "demo", "--budget", 1, "--model", "nobody/nothing"], "the hub could not be reached"),

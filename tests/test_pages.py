@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from fishersft import Store, embed, load_corpus, select
 from fishersft.design.gain_curve import draw_orders, log_det_at
+from fishersft.fields import declared
 from fishersft.selectors import find_selector, registry
-from fishersft.ui.parameters import explanations
 
 from .conftest import ROOT
 
@@ -288,10 +288,10 @@ class TestParameters:
         assert next(t for t in at.text_input if t.key == "ask_llm.base_url").value == ""
         assert "needs an instruction-tuned model" in text_of(at)
 
-    def test_help_comes_from_the_docstring(self):
-        assert explanations(find_selector("token_od"))["sigma2"].startswith("Weight of the identity")
+    def test_help_comes_from_the_declaration(self):
+        assert declared(find_selector("token_od"))["sigma2"].about.help.startswith("Weight of the identity")
         for name, kind in registry().items():
-            assert set(explanations(kind)) == {f.name for f in fields(kind)}, name
+            assert {one.name for one in declared(kind).values() if one.about.help} == {f.name for f in fields(kind)}, name
 
     def test_every_selector_opens(self, small):
         at = open_page(corpus=small)

@@ -12,8 +12,7 @@ from fishersft import Pool, TokenEmbeddings, make_selector
 from fishersft.design.kernel_density import Sketch, collision, exact_densities, median_distance
 from fishersft.errors import DesignError, ModelError, ParameterError
 from fishersft.lm.losses import TokenStatistics
-from fishersft.selectors.clusters import Clusters, k_means
-from fishersft.selectors.sampling import weighted_order
+from fishersft.selectors.sampling import Clusters, k_means, weighted_order
 from fishersft.selectors.stratified import standardised, stratified_order, systematic_order
 
 from .conftest import random_blocks
@@ -193,7 +192,7 @@ class TestClusters:
         assert not k_means(X, 6, np.random.default_rng(0)).squared.any()
 
     def test_a_large_pool_is_clustered_in_batches(self, monkeypatch):
-        monkeypatch.setattr("fishersft.selectors.clusters.LARGE", 50)
+        monkeypatch.setattr("fishersft.selectors.sampling.LARGE", 50)
         X, label = groups([60, 40])
         a, b = (k_means(X, 2, np.random.default_rng(1)) for _ in range(2))
         assert len({(x, y) for x, y in zip(a.labels, label, strict=True)}) == 2
@@ -342,18 +341,18 @@ def test_rows_that_are_not_finite_are_refused_by_their_record(name):
 @pytest.mark.parametrize(
     ("name", "parameters", "sentence"),
     [
-        ("density", {"bandwidth": 0}, "bandwidth must be a number above 0 and was 0"),
-        ("density", {"bandwidth": np.inf}, "bandwidth must be a number above 0"),
-        ("density", {"hashes": 0}, "hashes must be a whole number of at least 1"),
-        ("density", {"exact_up_to": -1}, "exact_up_to must be a whole number of at least 0"),
-        ("density", {"repetitions": 2.5}, "repetitions must be a whole number"),
-        ("density", {"buckets": 1}, "buckets must be a whole number of at least 2"),
-        ("clustered", {"clusters": -1}, "clusters must be a whole number of at least 0"),
-        ("clustered", {"lam": -0.1}, "lam must be a number of at least 0"),
-        ("clustered", {"lam": True}, "lam must be a number of at least 0"),
-        ("prototypes", {"keep": "middle"}, "keep must be hard or easy and was 'middle'"),
-        ("prototypes", {"clusters": True}, "clusters must be a whole number"),
-        ("perplexity", {"keep": "best"}, "keep must be hard or easy or middle and was 'best'"),
+        ("density", {"bandwidth": 0}, "'bandwidth' of 'density' must be a number above 0, not 0"),
+        ("density", {"bandwidth": np.inf}, "'bandwidth' of '.*' must be a number above 0"),
+        ("density", {"hashes": 0}, "'hashes' of '.*' must be a whole number of at least 1"),
+        ("density", {"exact_up_to": -1}, "'exact_up_to' of '.*' must be a whole number of at least 0"),
+        ("density", {"repetitions": 2.5}, "'repetitions' of '.*' must be a whole number"),
+        ("density", {"buckets": 1}, "'buckets' of '.*' must be a whole number of at least 2"),
+        ("clustered", {"clusters": -1}, "'clusters' of '.*' must be a whole number of at least 0"),
+        ("clustered", {"lam": -0.1}, "'lam' of '.*' must be a number of at least 0"),
+        ("clustered", {"lam": True}, "'lam' of '.*' must be a number of at least 0"),
+        ("prototypes", {"keep": "middle"}, "'keep' of 'prototypes' must be hard or easy, not 'middle'"),
+        ("prototypes", {"clusters": True}, "'clusters' of '.*' must be a whole number"),
+        ("perplexity", {"keep": "best"}, "'keep' of 'perplexity' must be hard, easy or middle, not 'best'"),
         ("stratified", {"strata": "many"}, "strata.* must be a whole number"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from fishersft import Budget, Corpus, Pick, Pool, Selector, Text, TokenEmbeddings, make_selector, registry
 from fishersft.design.reference import algorithm_1
-from fishersft.errors import BudgetError, DesignError, ParameterError
+from fishersft.errors import BudgetError, ParameterError
 from fishersft.lm.losses import TokenStatistics
 
 from .conftest import random_blocks
@@ -199,7 +199,7 @@ def test_parameters_from_text_are_checked():
     assert make_selector("token_od", {"sigma2": "2"}).sigma2 == 2.0
     with pytest.raises(ParameterError, match="must be a number"):
         make_selector("token_od", {"sigma2": "much"})
-    with pytest.raises(DesignError, match="sigma2"):
+    with pytest.raises(ParameterError, match="sigma2"):
         make_selector("token_od", {"sigma2": "-1"})
     with pytest.raises(ParameterError, match="There is no selector 'best'"):
         make_selector("best")

@@ -1,27 +1,38 @@
 """Selectors: one file each, found by themselves.
 
 A module in this folder that defines a `Selector` subclass is registered by being there; a package of a stranger's joins
-through the entry-point group `fishersft.selectors` (the entry point names the class).  Nothing else needs an edit.
+through the entry-point group `fishersft.selectors` (the entry point names the class).  Nothing else needs an edit.  The names
+below are loaded when they are first used, so that commands can be declared without torch.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fishersft.errors import ParameterError
-from fishersft.selectors.base import Selector
-from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Budget, Doing, Note, Order, Pick, Selection
+from fishersft.fields import declared, make
 
+if TYPE_CHECKING:
+    from fishersft.selectors.base import Selector
+    from fishersft.selectors.pool import Pool
+    from fishersft.selectors.selection import Budget, Doing, Note, Order, Pick, Selection
+
+HOME = {
+    "Selector": "base",
+    "Pool": "pool",
+    **dict.fromkeys(("Budget", "Doing", "Note", "Order", "Pick", "Selection"), "selection"),
+}  # the module of each name
 __all__ = [
+    "BASELINE",
+    "DEFAULT",
     "Budget",
     "Doing",
     "Note",
@@ -35,24 +46,35 @@ __all__ = [
     "registry",
 ]
 
+DEFAULT = "token_od"
+BASELINE = "uniform"
 GROUP = "fishersft.selectors"
 log = logging.getLogger(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{HOME[name]}"), name)
 
 
 @lru_cache(maxsize=1)
 def registry() -> Mapping[str, type[Selector]]:
     """Every selector by name: ours first, in a reader's order, then those of other packages."""
+    base: type[Selector] = import_module(f"{__name__}.base").Selector
     found: dict[str, type[Selector]] = {}
     for module in pkgutil.iter_modules(__path__):
-        for _, kind in inspect.getmembers(importlib.import_module(f"{__name__}.{module.name}"), inspect.isclass):
-            if issubclass(kind, Selector) and hasattr(kind, "name") and kind.__module__.endswith(f".{module.name}"):
+        for _, kind in inspect.getmembers(import_module(f"{__name__}.{module.name}"), inspect.isclass):
+            if issubclass(kind, base) and hasattr(kind, "name") and kind.__module__.endswith(f".{module.name}"):
                 found[kind.name] = kind
     ours = dict(sorted(found.items(), key=lambda item: (item[1].place, item[0])))
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         try:
             kind = point.load()
-            if not (inspect.isclass(kind) and issubclass(kind, Selector)):
+            if not (inspect.isclass(kind) and issubclass(kind, base)):
                 raise TypeError(f"{point.value} is not a Selector")
+            if bare := {f.name for f in fields(kind)} - declared(kind).keys():
+                raise TypeError(f"declare {', '.join(sorted(bare))} with fishersft.parameter(default, help)")
             ours.setdefault(kind.name, kind)
         except Exception as error:  # a stranger's broken package must not take ours down
             log.warning("the selector '%s' (%s) could not be loaded: %s", point.name, point.value, error)
@@ -67,27 +89,12 @@ def find_selector(name: str) -> type[Selector]:
 
 
 def make_selector(name: str, parameters: Mapping[str, Any] | None = None) -> Selector:
-    """A selector with its parameters, given as values or as text (from a command line or an address)."""
-    kind = find_selector(name)
+    """A selector with its parameters, given as values or as text (from a command line or an address).
+
+    Raises:
+        ParameterError: an unknown selector or parameter, or a value that does not fit.
+    """
     if not isinstance(parameters or {}, Mapping):
         raise ParameterError(f"A selector's parameters are names with values, not {parameters!r}.")
-    known = {f.name: f for f in fields(kind)}
-    values: dict[str, Any] = {}
-    for key, value in (parameters or {}).items():
-        if key not in known:
-            there = f"it has {', '.join(known)}" if known else "it has none"
-            raise ParameterError(f"The selector '{name}' has no parameter '{key}'; {there}.")
-        values[key] = _parsed(name, key, value, known[key].default)
-    return kind(**values)
-
-
-def _parsed(name: str, key: str, value: Any, default: Any) -> Any:
-    if not isinstance(value, str) or default is MISSING or isinstance(default, str):
-        return value
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
-        return type(default)(value)
-    except (ValueError, KeyError) as error:
-        kind = {"float": "a number", "int": "a whole number", "bool": "true or false"}.get(type(default).__name__, "?")
-        raise ParameterError(f"The parameter '{key}' of '{name}' must be {kind}, not '{value}'.") from error
+    selector: Selector = make(find_selector(name), parameters or {})
+    return selector

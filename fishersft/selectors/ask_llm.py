@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fishersft.errors import ParameterError
+from fishersft.fields import parameter
 from fishersft.lm.ask import VERSION, Answer, Asker, asker_of, quoted
 from fishersft.lm.chat import check_base_url
 from fishersft.selectors.base import Selector
@@ -25,29 +26,31 @@ class AskLLM(Selector):
 
     Every text of the pool is asked, whatever the budget, identical ones once.  Each answer is kept in `pool.answers` as it
     comes, so an interrupted run goes on where it was.  Texts without an answer (refused, unparsable) come last.
-
-    Attributes:
-        model: a folder or a hub id, or with `base_url` the server's name for it.
-        base_url: of a server that speaks the OpenAI chat protocol; the key is read from OPENAI_API_KEY.
-        most_characters: what the model sees of a text; the rest is cut, and the notes say how often.
     """
 
-    model: str = ""
-    base_url: str = ""
-    most_characters: int = 4_000
+    model: str = parameter("", "A folder or a hub id; with base_url, the server's name for the model.", in_address=False)
+    base_url: str = parameter(
+        "",
+        "Address of a server that speaks the OpenAI chat protocol; the key is read from OPENAI_API_KEY.",
+        label="Server (base_url)",
+        in_address=False,
+    )
+    most_characters: int = parameter(
+        4_000, "Characters of a text that the model sees; the rest is cut, and the notes say how often.", least=1
+    )
 
     name: ClassVar[str] = "ask_llm"
     label: ClassVar[str] = "Ask-LLM"
     summary: ClassVar[str] = "Asks an instruction-tuned model whether a text is worth learning from, and takes the surest yes."
+    purpose: ClassVar[str] = "Quality as a language model judges it, one text at a time; it sees no redundancy."
+    colour: ClassVar[str] = "#6E747D"
+    marker: ClassVar[str] = "star-triangle-up"
     reference: ClassVar[str] = "Sachdeva et al. 2024, arXiv 2402.09668, Ask-LLM; the question's wording is ours"
     place: ClassVar[int] = 90
     reaches_out: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, str) or not isinstance(self.base_url, str):
-            raise ParameterError("model and base_url of 'ask_llm' are text.")
-        if isinstance(self.most_characters, bool) or not isinstance(self.most_characters, int) or self.most_characters < 1:
-            raise ParameterError(f"most_characters is a whole number of at least 1 and was {self.most_characters!r}.")
+        super().__post_init__()
         if self.base_url:
             check_base_url(self.base_url)
 

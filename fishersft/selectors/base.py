@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from fishersft import fields
+from fishersft.design.information import LEAST, MOST
 from fishersft.errors import BudgetError, ParameterError
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.selection import Budget, Doing, Note, Order, Pick, Selection, check_seed
@@ -24,12 +26,15 @@ Stage = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Selector(ABC):
-    """A rule that orders a pool.  A frozen dataclass whose fields are its parameters.
+    """A rule that orders a pool.  A frozen dataclass whose fields are its parameters, each declared with `fields.parameter`.
 
     Class attributes:
         name: in commands, addresses and files.
         label: on screen.
         summary: one sentence for help and forms.
+        purpose: what one would use it for, in a sentence; the summary where there is none.
+        colour, marker: in every figure: "#rrggbb" and a plotly symbol; `plots.style` gives some to a selector without.
+        criterion: the name in `scoring.criteria.CRITERIA` of what the rule is greedy for; "" for one that draws.
         reference: the paper and equation or algorithm, or "ours".
         place: where it stands in lists; small first.
         random: whether the seed changes the picks.
@@ -42,11 +47,18 @@ class Selector(ABC):
     label: ClassVar[str]
     summary: ClassVar[str]
     reference: ClassVar[str]
+    purpose: ClassVar[str] = ""
+    colour: ClassVar[str] = ""
+    marker: ClassVar[str] = ""
+    criterion: ClassVar[str] = ""
     place: ClassVar[int] = 100
     random: ClassVar[bool] = False
     reaches_out: ClassVar[bool] = False
     heeds_pins: ClassVar[bool] = False
     gain_of: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        fields.check(self)
 
     @abstractmethod
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note | Doing]:
@@ -62,7 +74,7 @@ class Selector(ABC):
     @property
     def changed(self) -> dict[str, Any]:
         """The parameters that are not at their defaults."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return fields.changed(self)
 
     def take(
         self,
@@ -166,6 +178,19 @@ class Selector(ABC):
             order=order,
             gain_of=self.gain_of,
         )
+
+
+@dataclass(frozen=True)
+class DesignSelector(Selector):
+    """A selector that is greedy on a design matrix V = sigma2 I + the sum of its picks' terms."""
+
+    sigma2: float = fields.parameter(
+        1.0,
+        "Weight of the identity in the design matrix; 1 is our reading of the paper's default.",
+        label="sigma2",
+        least=LEAST,
+        most=MOST,
+    )
 
 
 def _pins(pool: Pool) -> dict[str, list[int]]:

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
-from fishersft.selectors.clusters import k_means
-from fishersft.selectors.inputs import check_number, check_whole, finite_losses, sentence_means
-from fishersft.selectors.pool import Pool
-from fishersft.selectors.sampling import weighted_order
+from fishersft.selectors.pool import Pool, finite_losses, sentence_means
+from fishersft.selectors.sampling import k_means, weighted_order
 from fishersft.selectors.selection import Note, Pick
 
 
@@ -25,25 +24,20 @@ class ClusteredSampling(Selector):
 
     Our reading: the form and the power z = 2; squared distances divided by their mean, so that lam = 1 weighs an average
     distance like one nat; the paper draws with replacement and weights the training loss by 1 / p, here every pick counts once.
-
-    Attributes:
-        clusters: how many; 0 means the square root of the number of sentences.
-        lam: nats that the mean squared distance is worth.
     """
 
-    clusters: int = 0
-    lam: float = 1.0
+    clusters: int = parameter(0, "Number of clusters; 0 means the square root of the number of sentences.", least=0)
+    lam: float = parameter(1.0, "What the mean squared distance is worth.", label="lam", unit="nats", least=0)
 
     name: ClassVar[str] = "clustered"
     label: ClassVar[str] = "ClusteredSampling"
     summary: ClassVar[str] = "Draws sentences from clusters where the model's loss is high or the centre is far."
+    purpose: ClassVar[str] = "Where the loss tells what is worth learning, and asking for it everywhere costs too much."
+    colour: ClassVar[str] = "#8C8C2E"
+    marker: ClassVar[str] = "x"
     reference: ClassVar[str] = "Axiotis et al. 2024 (ICML), arXiv 2402.17327; form and scale are our reading"
     place: ClassVar[int] = 41
     random: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_whole("clusters", self.clusters, 0)
-        check_number("lam", self.lam, least=0.0)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
         clusters = k_means(sentence_means(pool), self.clusters, rng)

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from fishersft.design.kernel_density import Sketch, exact_densities, median_distance
+from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
-from fishersft.selectors.inputs import check_number, check_whole, sentence_means
-from fishersft.selectors.pool import Pool
+from fishersft.selectors.pool import Pool, sentence_means
 from fishersft.selectors.sampling import weighted_order
 from fishersft.selectors.selection import Doing, Note, Pick
 
@@ -25,35 +25,25 @@ class DensitySampling(Selector):
 
     Our reading: the mean token row as a sentence's vector; the width of a hash as a share of the median distance; four hashes
     to a bucket.
-
-    Attributes:
-        bandwidth: the width of a hash over the median distance between sentences of a seeded sample.
-        hashes: how many must agree; more of them make the kernel narrower.
-        exact_up_to: sentences up to which every distance is computed.
-        repetitions, buckets: size of the sketch above that.
     """
 
-    bandwidth: float = 1.0
-    hashes: int = 4
-    exact_up_to: int = 20_000
-    repetitions: int = 512
-    buckets: int = 20_000
+    bandwidth: float = parameter(1.0, "Width of a hash over the median distance between sentences of a seeded sample.", above=0)
+    hashes: int = parameter(4, "How many hashes must agree; more of them make the kernel narrower.", least=1)
+    exact_up_to: int = parameter(20_000, "Largest pool in which every distance is computed.", unit="sentences", least=0)
+    repetitions: int = parameter(512, "Rows of the sketch of a larger pool.", least=1)
+    buckets: int = parameter(20_000, "Buckets in each row of the sketch.", least=2)
 
     name: ClassVar[str] = "density"
     label: ClassVar[str] = "DensitySampling"
     summary: ClassVar[str] = "Draws sentences with odds of one over their kernel density, so that dense regions do not dominate."
+    purpose: ClassVar[str] = "A cheap answer to a pool in which some kinds of text crowd out others."
+    colour: ClassVar[str] = "#CC79A7"
+    marker: ClassVar[str] = "cross"
     reference: ClassVar[str] = (
         "Sachdeva et al. 2024, How to Train Data-Efficient LLMs, arXiv 2402.09668; vectors and widths are our reading"
     )
     place: ClassVar[int] = 40
     random: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_number("bandwidth", self.bandwidth, above=0.0)
-        check_whole("hashes", self.hashes, 1)
-        check_whole("exact_up_to", self.exact_up_to, 0)
-        check_whole("repetitions", self.repetitions, 1)
-        check_whole("buckets", self.buckets, 2)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note | Doing]:
         densities = yield from self.densities(sentence_means(pool), rng)

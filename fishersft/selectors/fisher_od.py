@@ -8,35 +8,30 @@ from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.information import check_sigma2
-from fishersft.selectors.base import Selector
+from fishersft.selectors.base import DesignSelector
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
-class FisherOD(Selector):
+class FisherOD(DesignSelector):
     """TokenOD on rows times the square root of 1 - ||p||^2, where p is the model's prediction at that token.
 
     The Fisher information of the output head is the sum of (diag(p) - p p^T) (x) x x^T.  Lemma 3.1 drops the first factor; this
     keeps its trace, 1 - ||p||^2, which is 0 where the model is sure.  Gains are those of the weighted rows.
-
-    Attributes:
-        sigma2: weight of the identity in the design matrix.
     """
-
-    sigma2: float = 1.0
 
     name: ClassVar[str] = "fisher_od"
     label: ClassVar[str] = "FisherOD"
     summary: ClassVar[str] = "TokenOD with every token weighted by how unsure the model is of it."
+    purpose: ClassVar[str] = "As TokenOD, when the model already knows much of the corpus."
+    colour: ClassVar[str] = "#CC79A7"
+    marker: ClassVar[str] = "star"
+    criterion: ClassVar[str] = "fisher_log_det"
     reference: ClassVar[str] = "ours; answers a reviewer of Deb et al. 2025: what the model knows never enters TokenOD"
     place: ClassVar[int] = 2
     heeds_pins: ClassVar[bool] = True
     gain_of: ClassVar[str] = "log det of the weighted rows"
-
-    def __post_init__(self) -> None:
-        check_sigma2(self.sigma2)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         rows = pool.embeddings

@@ -24,6 +24,10 @@ class KCenter(Selector):
     name: ClassVar[str] = "k_center"
     label: ClassVar[str] = "KCenter"
     summary: ClassVar[str] = "Takes the sentence farthest from those taken, so that none of the pool is far from a pick."
+    purpose: ClassVar[str] = "No sentence far from a pick: covers the pool's edge, outliers included."
+    colour: ClassVar[str] = "#E69F00"
+    marker: ClassVar[str] = "hourglass"
+    criterion: ClassVar[str] = "radius"
     reference: ClassVar[str] = "Gonzalez 1985, farthest-first; Sener & Savarese 2018 (ICLR), arXiv 1708.00489"
     place: ClassVar[int] = 52
 

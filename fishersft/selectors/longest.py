@@ -20,6 +20,10 @@ class Longest(Selector):
     name: ClassVar[str] = "longest"
     label: ClassVar[str] = "Longest"
     summary: ClassVar[str] = "Takes the longest sentences: the control for a design's taste for length."
+    purpose: ClassVar[str] = "A control: what sheer length gives. Beat it before you credit a design."
+    colour: ClassVar[str] = "#D55E00"
+    marker: ClassVar[str] = "triangle-up"
+    criterion: ClassVar[str] = "tokens"
     reference: ClassVar[str] = "ours, a control"
     place: ClassVar[int] = 30
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from fishersft.design.matched import matched
-from fishersft.errors import ParameterError
+from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.selection import Note, Pick
@@ -22,30 +21,24 @@ class MatchedOD(Selector):
 
     TokenOD's log det grows without limit along rare directions, so at equal tokens it buys outliers and length.  Here coverage
     still pays, an outlier has a price, and so has a token.  Exact for its rule unless `candidates` is set.
-
-    Attributes:
-        prior_tokens: pseudo-tokens of the pool's own second moment that the design starts from.
-        ridge: added to the pool's second moment, as a share of its mean eigenvalue.
-        candidates: each pick looks at so many random sentences; 0 looks at all.
     """
 
-    prior_tokens: float = 20.0
-    ridge: float = 1e-3
-    candidates: int = 0
+    prior_tokens: float = parameter(
+        20.0, "Pseudo-tokens of the pool's own second moment that the design starts from.", above=0, most=1e9
+    )
+    ridge: float = parameter(1e-3, "Added to the pool's second moment, as a share of its mean eigenvalue.", above=0, most=1)
+    candidates: int = parameter(0, "Each pick looks at this many random sentences; 0 looks at all.", least=0)
 
     name: ClassVar[str] = "matched_od"
     label: ClassVar[str] = "MatchedOD"
     summary: ClassVar[str] = "Takes the sentence that keeps the picks' second moment closest to the pool's, token for token."
+    purpose: ClassVar[str] = "Picks whose tokens look like the whole pool's, at equal tokens. A lead, not yet a claim."
+    colour: ClassVar[str] = "#009E73"
+    marker: ClassVar[str] = "hexagon"
+    criterion: ClassVar[str] = "stein_loss"
     reference: ClassVar[str] = "ours; Stein's loss (James and Stein 1961)"
     place: ClassVar[int] = 3
     gain_of: ClassVar[str] = "minus Stein's loss"
-
-    def __post_init__(self) -> None:
-        for name, value, most in (("prior_tokens", self.prior_tokens, 1e9), ("ridge", self.ridge, 1.0)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 < value <= most:
-                raise ParameterError(f"The parameter '{name}' of matched_od must be above 0, up to {most:g}, and was {value!r}.")
-        if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 0:
-            raise ParameterError(f"'candidates' of matched_od is a whole number, 0 for all, and was {self.candidates!r}.")
 
     @property
     def random(self) -> bool:  # type: ignore[override]

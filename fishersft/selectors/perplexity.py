@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
-from fishersft.selectors.inputs import check_choice, finite_losses
-from fishersft.selectors.pool import Pool
+from fishersft.selectors.pool import Pool, finite_losses
 from fishersft.selectors.selection import Pick
 
 
@@ -20,21 +20,23 @@ class Perplexity(Selector):
 
     The published form keeps a share of the data; an order with the same prefixes is our reading.  It found "middle" best for
     pre-training.
-
-    Attributes:
-        keep: "hard" takes the highest loss first, "easy" the lowest, "middle" the nearest to the pool's median.
     """
 
-    keep: str = field(default="hard", metadata={"choices": ("hard", "easy", "middle")})
+    keep: str = parameter(
+        "hard",
+        "Hard takes the highest loss first, easy the lowest, middle the nearest to the pool's median.",
+        choices=("hard", "easy", "middle"),
+    )
 
     name: ClassVar[str] = "perplexity"
     label: ClassVar[str] = "Perplexity"
     summary: ClassVar[str] = "Takes the sentences that the model predicts worst, best or most nearly as the middle one."
+    purpose: ClassVar[str] = "What the model predicts worst, or best, or half-way."
+    colour: ClassVar[str] = "#CC79A7"
+    marker: ClassVar[str] = "bowtie"
+    criterion: ClassVar[str] = "perplexity"
     reference: ClassVar[str] = "Marion et al. 2023, When Less is More, arXiv 2309.04564"
     place: ClassVar[int] = 51
-
-    def __post_init__(self) -> None:
-        check_choice("keep", self.keep, ("hard", "easy", "middle"))
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         losses = finite_losses(pool.statistics().mean_losses)

@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from fishersft.corpus.records import Corpus
 from fishersft.design.greedy import Step, greedy
-from fishersft.errors import ParameterError
+from fishersft.design.rows import Blocks
+from fishersft.errors import ModelError, ParameterError
 from fishersft.lm.embed import TokenEmbeddings
-
-if TYPE_CHECKING:
-    from fishersft.corpus.records import Corpus
-    from fishersft.lm.losses import Readings, TokenStatistics
-    from fishersft.lm.model import CausalLM
+from fishersft.lm.losses import ModelReadings, Readings, TokenStatistics
+from fishersft.lm.model import CausalLM
 
 
 @dataclass(frozen=True)
@@ -118,6 +117,23 @@ class Pool:
             raise ParameterError(
                 "This selector asks the model for its losses; give the pool corpus and model: Pool(embeddings, corpus, model)."
             )
-        from fishersft.lm.losses import ModelReadings
-
         return ModelReadings(self.embeddings, self.corpus, self.model)
+
+
+def sentence_means(pool: Pool) -> np.ndarray:
+    """(N, d) float32: the mean token row of each sentence; DesignError names the first that is not finite."""
+    means = pool.embeddings.means
+    Blocks(means, np.arange(len(means) + 1)).check_finite(np.einsum("ij,ij->i", means, means, dtype=np.float64))
+    return means
+
+
+def finite_losses(losses: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
+    """The losses as float64; ModelError names the first sentence whose loss is no number."""
+    losses = np.asarray(losses, dtype=np.float64)
+    if not np.isfinite(losses).all():
+        bad = int(np.flatnonzero(~np.isfinite(losses))[0])
+        record = bad if positions is None else int(positions[bad])
+        raise ModelError(
+            f"The model's loss on record {record:,} of the pool is {losses[bad]}; remove the record or choose another model."
+        )
+    return losses

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
-from fishersft.selectors.clusters import k_means
-from fishersft.selectors.inputs import check_choice, check_whole, sentence_means
-from fishersft.selectors.pool import Pool
+from fishersft.selectors.pool import Pool, sentence_means
+from fishersft.selectors.sampling import k_means
 from fishersft.selectors.selection import Pick
 
 
@@ -20,25 +20,22 @@ class Prototypes(Selector):
     """k-means, then by the distance to the own centre: the nearest are prototypes; the lower index first where two are equal.
 
     The paper clusters images by a self-supervised model; the mean token row as a sentence's vector is our reading.
-
-    Attributes:
-        keep: "hard" takes the farthest from its centre first, "easy" the nearest.
-        clusters: how many; 0 means the square root of the number of sentences.
     """
 
-    keep: str = field(default="hard", metadata={"choices": ("hard", "easy")})
-    clusters: int = 0
+    keep: str = parameter(
+        "hard", "Hard takes the sentence farthest from its centre first, easy the nearest.", choices=("hard", "easy")
+    )
+    clusters: int = parameter(0, "Number of clusters; 0 means the square root of the number of sentences.", least=0)
 
     name: ClassVar[str] = "prototypes"
     label: ClassVar[str] = "Prototypes"
     summary: ClassVar[str] = "Takes the sentences farthest from the centre of their k-means cluster, or the nearest."
+    purpose: ClassVar[str] = "The unusual (or the typical) of each cluster."
+    colour: ClassVar[str] = "#CC79A7"
+    marker: ClassVar[str] = "diamond-tall"
     reference: ClassVar[str] = "Sorscher et al. 2022, Beyond neural scaling laws (NeurIPS), arXiv 2206.14486, section 5"
     place: ClassVar[int] = 50
     random: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_choice("keep", self.keep, ("hard", "easy"))
-        check_whole("clusters", self.clusters, 0)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         squared = k_means(sentence_means(pool), self.clusters, rng).squared

@@ -1,12 +1,26 @@
-"""Weighted sampling without replacement, as one order whose every prefix is a sample.
+"""What selectors that draw have in common: weighted sampling without replacement, and k-means clusters to draw from.
 
-Source: Efraimidis & Spirakis 2006: item i gets the key E_i / w_i with E_i a standard exponential; sorted by key, the next
-item is always i with probability w_i over the weights not yet drawn.  Knows no pool and no selector.
+Weighted sampling is one order whose every prefix is a sample.  Source: Efraimidis & Spirakis 2006: item i gets the key
+E_i / w_i with E_i a standard exponential; sorted by key, the next item is always i with probability w_i over the weights not
+yet drawn.
+
+k-means is scikit-learn's on one thread, because a second pool of threads beside torch's made it several times slower, and
+because several threads add their sums in any order, so that the same seed would not give the same answer.  This module knows
+no pool and no selector.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from threadpoolctl import threadpool_limits
+
+from fishersft.errors import ParameterError
+
+LARGE = 20_000  # rows above which k-means works on batches
+ROUNDING = 1e-12  # squared distances below this share of the largest squared row are rounding: zero
 
 
 def weighted_order(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -22,3 +36,61 @@ def weighted_order(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     scaled = weights / max(float(weights.max(initial=0.0)), np.finfo(float).tiny)  # so that no key overflows
     with np.errstate(divide="ignore", over="ignore"):
         return np.lexsort((exponential, exponential / scaled))
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """N rows in k clusters.
+
+    Attributes:
+        labels: (N,) the cluster of each row, 0 to k - 1.
+        squared: (N,) float64, the squared distance of each row to the centre of its cluster.
+    """
+
+    labels: np.ndarray
+    squared: np.ndarray
+
+    def nearest(self) -> tuple[np.ndarray, np.ndarray]:
+        """(k,) the row nearest to each centre, the lower one where two are, and (N,) which of these each row goes with."""
+        order = np.lexsort((self.squared, self.labels))  # stable: the lower index first
+        _, first, member = np.unique(self.labels[order], return_index=True, return_inverse=True)
+        group = np.empty(len(order), dtype=np.int64)
+        group[order] = member
+        return order[first], group
+
+
+def number_of_clusters(k: int, N: int) -> int:
+    """k, or where it is 0 the square root of N; ParameterError where there are fewer than k rows."""
+    if k > N:
+        raise ParameterError(f"{k:,} clusters were asked for and the pool has {N:,} sentences; ask for at most {N:,}.")
+    return k or max(1, round(N**0.5))
+
+
+def k_means(rows: np.ndarray, k: int, rng: np.random.Generator) -> Clusters:
+    """Lloyd's algorithm from one k-means++ start; on batches above 20,000 rows.
+
+    Args:
+        rows: (N, d), finite.
+        k: how many clusters; 0 means round(sqrt(N)).  Never more than there are distinct rows.
+
+    Raises:
+        ParameterError: k above N.
+    """
+    N = len(rows)
+    X = np.ascontiguousarray(rows - rows.mean(axis=0, dtype=np.float64), dtype=np.float32)
+    k = min(number_of_clusters(k, N), len({hash(x.tobytes()) for x in X}))
+    state = int(rng.integers(2**31))
+    with threadpool_limits(limits=1):
+        if N > LARGE:
+            fitted = MiniBatchKMeans(k, n_init=1, random_state=state, batch_size=4_096).fit(X)
+        else:
+            fitted = KMeans(k, n_init=1, random_state=state).fit(X)
+    squared = np.empty(N)
+    largest = 0.0
+    for start in range(0, N, 8_192):
+        part = X[start : start + 8_192].astype(np.float64)
+        away = part - fitted.cluster_centers_[fitted.labels_[start : start + 8_192]]
+        squared[start : start + 8_192] = np.einsum("ij,ij->i", away, away)
+        largest = max(largest, float(np.einsum("ij,ij->i", part, part).max()))
+    squared[squared < ROUNDING * largest] = 0.0
+    return Clusters(fitted.labels_.astype(np.int64), squared)

@@ -8,34 +8,29 @@ from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.information import check_sigma2
 from fishersft.design.rank_one import rank_one_greedy
-from fishersft.selectors.base import Selector
+from fishersft.selectors.base import DesignSelector
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
-class SentenceOD(Selector):
+class SentenceOD(DesignSelector):
     """Greedy log det over sentence means: every sentence counts as one row, so length cannot buy gain.
 
     Its gains are those of its own design, on means; they are not comparable with TokenOD's.
-
-    Attributes:
-        sigma2: weight of the identity in the design matrix.
     """
-
-    sigma2: float = 1.0
 
     name: ClassVar[str] = "sentence_od"
     label: ClassVar[str] = "SentenceOD"
     summary: ClassVar[str] = "The same design with one vector a sentence, the mean of its token rows."
+    purpose: ClassVar[str] = "Covers rare sentences without a taste for length."
+    colour: ClassVar[str] = "#E69F00"
+    marker: ClassVar[str] = "diamond"
+    criterion: ClassVar[str] = "sentence_log_det"
     reference: ClassVar[str] = "Deb et al. 2025, baseline; the mean as the sentence's vector is our reading"
     place: ClassVar[int] = 10
     gain_of: ClassVar[str] = "log det of the means"
-
-    def __post_init__(self) -> None:
-        check_sigma2(self.sigma2)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         for step in rank_one_greedy(pool.embeddings.means, self.sigma2, device=pool.device):

@@ -8,32 +8,28 @@ from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.information import check_sigma2
-from fishersft.selectors.base import Selector
+from fishersft.selectors.base import DesignSelector
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
-class TokenOD(Selector):
-    """Greedy log det over all token rows of a sentence at once; exactly the picks of Algorithm 1, computed lazily.
-
-    Attributes:
-        sigma2: weight of the identity in the design matrix; 1 is our reading of the paper's default.
-    """
-
-    sigma2: float = 1.0
+class TokenOD(DesignSelector):
+    """Greedy log det over all token rows of a sentence at once; exactly the picks of Algorithm 1, computed lazily."""
 
     name: ClassVar[str] = "token_od"
     label: ClassVar[str] = "TokenOD"
     summary: ClassVar[str] = "Takes the sentence whose token rows add most to the log det of the design matrix."
+    purpose: ClassVar[str] = (
+        "The paper's rule: the largest log det, with a proof, when the budget counts sentences; covers rare directions."
+    )
+    colour: ClassVar[str] = "#0072B2"
+    marker: ClassVar[str] = "circle"
+    criterion: ClassVar[str] = "log_det"
     reference: ClassVar[str] = "Deb et al. 2025, FisherSFT (ICML), arXiv 2505.14826, Algorithms 1 and 2"
     place: ClassVar[int] = 0
     heeds_pins: ClassVar[bool] = True
     gain_of: ClassVar[str] = "log det"
-
-    def __post_init__(self) -> None:
-        check_sigma2(self.sigma2)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         rows = pool.embeddings

@@ -9,39 +9,30 @@ from typing import ClassVar
 import numpy as np
 
 from fishersft.design.approximate import approximately, measured_regret
-from fishersft.design.information import check_sigma2
-from fishersft.selectors.base import Selector
-from fishersft.selectors.inputs import check_whole
+from fishersft.fields import parameter
+from fishersft.selectors.base import DesignSelector
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.selection import Note, Pick
 
 
 @dataclass(frozen=True)
-class ApproximateTokenOD(Selector):
-    """TokenOD on randomly projected rows, or with random candidates a pick, or both; says its regret on a sample of the pool.
+class ApproximateTokenOD(DesignSelector):
+    """TokenOD on randomly projected rows, or with random candidates a pick, or both; says its regret on a sample of the pool."""
 
-    Attributes:
-        sigma2: weight of the identity in the design matrix.
-        projection: dimensions that rows are projected to; 0 keeps all.
-        candidates: each pick is the best of so many random sentences; 0 looks at all.
-    """
-
-    sigma2: float = 1.0
-    projection: int = 256
-    candidates: int = 0
+    projection: int = parameter(256, "Dimensions that rows are projected to; 0 keeps all.", least=0)
+    candidates: int = parameter(0, "Each pick is the best of this many random sentences; 0 looks at all.", least=0)
 
     name: ClassVar[str] = "token_od_approximate"
     label: ClassVar[str] = "TokenOD, approximate"
     summary: ClassVar[str] = "TokenOD in fewer dimensions or with random candidates, quicker on large pools; says what it loses."
+    purpose: ClassVar[str] = "TokenOD on a pool too large for the exact rule."
+    colour: ClassVar[str] = "#0072B2"
+    marker: ClassVar[str] = "pentagon"
+    criterion: ClassVar[str] = "log_det"
     reference: ClassVar[str] = "ours; Johnson & Lindenstrauss 1984; Mirzasoleiman et al. 2015, stochastic greedy"
     place: ClassVar[int] = 4
     random: ClassVar[bool] = True
     gain_of: ClassVar[str] = "log det of the projected rows"
-
-    def __post_init__(self) -> None:
-        check_sigma2(self.sigma2)
-        check_whole("projection", self.projection, 0)
-        check_whole("candidates", self.candidates, 0)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
         rows = pool.embeddings

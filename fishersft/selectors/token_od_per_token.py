@@ -8,35 +8,30 @@ from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.information import check_sigma2
-from fishersft.selectors.base import Selector
+from fishersft.selectors.base import DesignSelector
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
-class TokenODPerToken(Selector):
+class TokenODPerToken(DesignSelector):
     """Greedy by gain divided by trained tokens, exact for this rule: the cost-benefit form of greedy for a budget in tokens.
 
     Short sentences with one rare token come first.  Alone it carries no guarantee; the better of it and TokenOD cut at the
     same tokens does (Leskovec et al. 2007).
-
-    Attributes:
-        sigma2: weight of the identity in the design matrix.
     """
-
-    sigma2: float = 1.0
 
     name: ClassVar[str] = "token_od_per_token"
     label: ClassVar[str] = "TokenOD per token"
     summary: ClassVar[str] = "Takes the sentence with the largest gain in log det for each of its tokens."
+    purpose: ClassVar[str] = "The same aim when the budget counts tokens: it does not pay for length."
+    colour: ClassVar[str] = "#0072B2"
+    marker: ClassVar[str] = "octagon"
+    criterion: ClassVar[str] = "log_det"
     reference: ClassVar[str] = "ours, after Leskovec et al. 2007 (CELF), cost-benefit greedy"
     place: ClassVar[int] = 1
     heeds_pins: ClassVar[bool] = True
     gain_of: ClassVar[str] = "log det"
-
-    def __post_init__(self) -> None:
-        check_sigma2(self.sigma2)
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         rows = pool.embeddings

@@ -20,6 +20,9 @@ class Uniform(Selector):
     name: ClassVar[str] = "uniform"
     label: ClassVar[str] = "Uniform"
     summary: ClassVar[str] = "Draws sentences at random, all equally likely, none twice."
+    purpose: ClassVar[str] = "The baseline that everything has to beat; unbiased, and free."
+    colour: ClassVar[str] = "#6E747D"
+    marker: ClassVar[str] = "square"
     reference: ClassVar[str] = "the usual baseline"
     place: ClassVar[int] = 20
     random: ClassVar[bool] = True

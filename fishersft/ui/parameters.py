@@ -1,54 +1,135 @@
-"""A form for a selector's parameters, made from the fields of its class: a new selector needs no edit here.
+"""Widgets for declared parameters (`fields.py`): one at a time, a group in columns, or all parameters of a selector.
 
-Numbers and choices live in the address too.  Free text (a model, a server) does not: a link must not send a corpus anywhere.
+A selector's numbers and choices live in the address too.  Free text (a model, a server) does not: a link must not send a
+corpus anywhere.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import Field, fields
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from fishersft.errors import ParameterError
+from fishersft.fields import Declared, declared, parse
 from fishersft.lessons.catalogue import TERMS
 from fishersft.selectors import Selector
 from fishersft.ui import learn, query_widgets
 from fishersft.ui.session import check_address, current
 
+MOST_SEGMENTS = 5  # choices that stand side by side; more make a list
 
-def parameters(kind: type[Selector], title: str = "Parameters") -> dict[str, Any]:
-    """What the visitor chose, by name; the defaults at first."""
-    known = fields(kind)
+
+def selector_form(kind: type[Selector], title: str = "Parameters") -> dict[str, Any]:
+    """What the visitor chose for a selector's parameters, by name; the defaults at first."""
+    known = declared(kind)
     if not known:
         return {}
-    explained = explanations(kind)
-    with st.popover(title, icon=":material/tune:", help=f"What {kind.label} can be told.", width="stretch"):
-        return {field.name: _widget(kind, field, explained.get(field.name, "")) for field in known}
+    with st.popover(title, icon=":material/tune:", help=f"The parameters of {kind.label}.", width="stretch"):
+        return {
+            name: widget(
+                kind,
+                name,
+                key=f"{kind.name}.{name}",
+                linked=one.about.in_address and (one.type is not str or one.about.choices != ()),
+            )
+            for name, one in known.items()
+        }
 
 
-def explanations(kind: type[Selector]) -> dict[str, str]:
-    """What the class' docstring says of each attribute."""
-    _, _, listed = (kind.__doc__ or "").partition("Attributes:")
-    found = re.findall(r"^ {8}([\w, ]+): (.*(?:\n {10,}.*)*)", listed, re.M)
-    said = {names: " ".join(text.split()) for names, text in found}
-    return {name: text[:1].upper() + text[1:] for names, text in said.items() for name in names.split(", ")}
+def group(
+    kind: type,
+    heading: str = "",
+    place: Any = st,
+    *,
+    columns: int | Sequence[float] = 4,
+    key: str = "",
+    **overrides: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Draw all parameters of one group (their `group` metadata) in rows of columns.
+
+    Args:
+        heading: which group; "" is the first.
+        columns: as `st.columns` takes them, for every row.
+        key: what the widgets' keys begin with; a hyphen and the parameter's name follow.  No keys without it.
+        overrides: {parameter: arguments of `widget`}.
+
+    Returns:
+        The values by name, as `widget` returns them; `fields.make` makes the instance.
+    """
+    names = [name for name, one in declared(kind).items() if one.about.group == heading]
+    found: dict[str, Any] = {}
+    width = columns if isinstance(columns, int) else len(columns)
+    for start in range(0, len(names), width):
+        for name, column in zip(names[start : start + width], place.columns(columns), strict=False):
+            found[name] = widget(kind, name, column, key=f"{key}-{name}" if key else None, **overrides.get(name, {}))
+    return found
 
 
-def _widget(kind: type[Selector], field: Field[Any], help: str) -> Any:
-    label, key, default = field.name.replace("_", " "), f"{kind.name}.{field.name}", field.default
-    said = learn.helped(help, field.name) if field.name in TERMS else help
-    options: dict[str, Any] = {"key": key, "help": said or None}
-    choices = field.metadata.get("choices")
+def widget(kind: type, name: str, place: Any = st, *, key: str | None = None, linked: bool = False, **overrides: Any) -> Any:
+    """Draw the widget of one parameter.
+
+    Args:
+        kind: the dataclass that declares it.
+        place: a column or container, else the page.
+        key: the widget's key, and its name in the address where it is linked.
+        linked: whether the value lives in the address; needs a key.
+        overrides: `value` replaces the default, `choices` the declared ones; everything else goes to Streamlit's widget
+            (`label`, `help`, `step`, `disabled`, `placeholder`, `format_func`, ...).
+
+    Returns:
+        The value; for a parameter of many values the text of it, which `fields.parse` and `fields.make` read.
+    """
+    one = declared(kind)[name]
+    value = overrides.pop("value", one.default)
+    choices = overrides.pop("choices", one.about.choices)
+    label = overrides.pop("label", f"{one.label} ({one.about.unit})" if one.about.unit else one.label)
+    look: dict[str, Any] = {"key": key, "help": _help(one), **overrides}
+    if linked:
+        _check_link(kind, one, str(key), choices)
+        look["bind"] = "query-params"
+    if choices and len(choices) <= MOST_SEGMENTS:
+        return place.segmented_control(label, choices, default=value, required=True, **look)
     if choices:
-        return query_widgets.segmented(label, choices, key, default=str(default), help=said or None)
-    if isinstance(default, bool):
+        return place.selectbox(label, choices, index=list(choices).index(value), **look)
+    if one.type is bool:
+        return bool(place.toggle(label, value, **look))
+    if one.type in (int, float) and not one.many:
+        asked = place.number_input(label, value=value, **_range(one), **look)
+        return asked if asked is None else one.type(asked)
+    text = ",".join(map(str, value)) if one.many else "" if value is None else str(value)
+    return place.text_input(label, text, **{"max_chars": 300, **look}).strip()
+
+
+def _help(one: Declared) -> str:
+    return learn.helped(one.about.help, one.name) if one.name in TERMS else one.about.help
+
+
+def _range(one: Declared) -> dict[str, Any]:
+    """What the number field itself refuses, and how it shows numbers; an open end is left to the check of the class."""
+    about = one.about
+    if one.type is int:
+        low = about.least if about.above is None else about.above + 1
+        high = about.most if about.below is None else about.below - 1
+        return {"min_value": low if low is None else int(low), "max_value": high if high is None else int(high), "step": 1}
+    low = about.least if about.least is None else float(about.least)
+    high = about.most if about.most is None else float(about.most)
+    return {"min_value": low, "max_value": high, "step": None, "format": "%g"}
+
+
+def _check_link(kind: type, one: Declared, key: str, choices: Sequence[str]) -> None:
+    """Name on the page what a link asks for and cannot have."""
+
+    def fits(text: str) -> bool:
+        try:
+            return one.about.holds(parse(kind, one.name, text))
+        except ParameterError:
+            return False
+
+    if choices:
+        check_address(current(), key, choices.__contains__, query_widgets.listed(choices))
+    elif one.type is bool:
         query_widgets.check_switch(key)
-        return st.checkbox(label, default, bind="query-params", **options)
-    if isinstance(default, int):
-        check_address(current(), key, str.isdigit, "a whole number")
-        return int(st.number_input(label, 0, None, default, 1, bind="query-params", **options))
-    if isinstance(default, float):
-        check_address(current(), key, query_widgets.is_number, "a number")
-        return float(st.number_input(label, value=default, step=None, format="%g", bind="query-params", **options))
-    return st.text_input(label, str(default), max_chars=300, **options)
+    elif one.type in (int, float):
+        check_address(current(), key, fits, one.what)

@@ -17,7 +17,7 @@ from fishersft.scoring.random_baseline import chance, is_kept
 from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
 from fishersft.ui import cached, components, learn, query_widgets
 from fishersft.ui.compare import scored
-from fishersft.ui.parameters import parameters
+from fishersft.ui.parameters import selector_form
 from fishersft.ui.session import Choice, Session, write_value
 
 DEFAULT = ("token_od", "longest", "sentence_od")
@@ -106,7 +106,7 @@ def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
     if with_fields:
         with st.container(horizontal=True):
             for kind in with_fields:
-                given[kind.name] = parameters(kind, f"{kind.label}: parameters")
+                given[kind.name] = selector_form(kind, f"{kind.label}: parameters")
     session.selectors = tuple(names)
     write_value("selectors", ",".join(names) if tuple(names) not in ((), DEFAULT) else "")
     return tuple(make_selector(kind.name, given.get(kind.name)) for kind in chosen), equal, seed

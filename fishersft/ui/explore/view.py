@@ -15,7 +15,7 @@ from fishersft.scoring.precomputed import Band
 from fishersft.selectors import Budget, Order, Pool, Selector, find_selector, make_selector
 from fishersft.ui import cached, components, learn, query_widgets
 from fishersft.ui.page import Opened
-from fishersft.ui.parameters import parameters
+from fishersft.ui.parameters import selector_form
 from fishersft.ui.session import Choice, Session, check_address
 
 UNITS = ("sentences", "percent", "tokens")
@@ -127,7 +127,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
         help="The rule that chooses.\n\n" + "\n".join(f"- {learn.selector(find_selector(n))}" for n in names),
     )
     with form:
-        selector = make_selector(str(name), parameters(find_selector(str(name))))
+        selector = make_selector(str(name), selector_form(find_selector(str(name))))
     unit = query_widgets.segmented(
         "Budget in",
         UNITS,
