@@ -1,4 +1,4 @@
-"""Paths as people write them, the folder of what was computed, and the files that travel with the package.
+"""Paths as people write them, the user's data folder, the files that travel with the package, and writing a file whole.
 
 In a checkout the screen, the demo and the mini model lie at the top of the repository; in an installed wheel, under
 `fishersft/_bundle`.
@@ -6,10 +6,16 @@ In a checkout the screen, the demo and the mini model lie at the top of the repo
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
+
+from fishersft.errors import StoreError, os_reason
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -38,3 +44,33 @@ def root() -> Path:
 def asset(*parts: str) -> Path:
     """A file or folder under `assets/`."""
     return root().joinpath("assets", *parts)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; the file or folder that the block makes there replaces `path` in one rename.
+
+    When the block fails, what it made is deleted and `path` stays as it was.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    try:
+        yield partial
+        if partial.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        partial.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes, advice: str = "name another place with --out") -> None:
+    """Write a file whole or not at all; text is written as UTF-8.
+
+    Raises:
+        StoreError: the file cannot be written; the sentence ends with `advice`.
+    """
+    try:
+        with replacing(path) as partial:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written ({os_reason(error)}); {advice}.") from error

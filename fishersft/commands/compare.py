@@ -21,6 +21,7 @@ from fishersft.commands.options import (
     stages,
 )
 from fishersft.errors import UserError
+from fishersft.paths import write_whole
 
 if TYPE_CHECKING:
     from fishersft.scoring.comparison import Comparison
@@ -133,13 +134,8 @@ def compare(
 
 
 def _write(found: Comparison, out: Path) -> None:
-    try:
-        if out.suffix == ".csv":
-            found.table().to_csv(out, index=False)
-        else:
-            out.write_text(json.dumps(found.as_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({(error.strerror or '').lower()}); name another file.") from error
+    csv = out.suffix == ".csv"
+    write_whole(out, found.table().to_csv(index=False) if csv else json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
 
 
 def _text(found: Comparison) -> str:

@@ -23,6 +23,7 @@ from fishersft.commands.options import (
     whole_numbers,
 )
 from fishersft.errors import MissingExtra, StoreError, UserError, os_reason
+from fishersft.paths import write_whole
 
 if TYPE_CHECKING:
     from fishersft.experiments.experiment import Experiment
@@ -192,11 +193,11 @@ def timing(budgets: str | None, box: float, seed: int, out: Path | None, as_json
         found = time_greedy(Synthetic(**world), at, box=box, seed=seed, on_progress=on_progress)
     if out:
         _folder(out)
-        _write(out / "timing.json", json.dumps(found.as_dict(), indent=1))
+        write_whole(out / "timing.json", json.dumps(found.as_dict(), indent=1))
         try:
             from fishersft.plots.curves import timing_figure
 
-            _write(out / "timing.html", timing_figure(found).to_html(config={"displaylogo": False}))
+            write_whole(out / "timing.html", timing_figure(found).to_html(config={"displaylogo": False}))
         except ImportError:
             click.echo(f"fishersft: {MissingExtra('timing.html', 'app')}", err=True)
     lines = ["| n | fast greedy, s | Algorithm 1, s | ratio |", "|---:|---:|---:|---:|"]
@@ -230,12 +231,12 @@ def _run(experiment: Experiment | Sweep, *, workers: int | None, out: Path | Non
     if out:
         import pandas as pd
 
-        _write(out / "curves.csv", pd.DataFrame(summary["table"]).to_csv(index=False))
-        _write(out / "curves.json", json.dumps(summary, indent=1))
+        write_whole(out / "curves.csv", pd.DataFrame(summary["table"]).to_csv(index=False))
+        write_whole(out / "curves.json", json.dumps(summary, indent=1))
         try:
             from fishersft.export.curves_report import curves_page
 
-            _write(out / "curves.html", curves_page(result, out.name).html())
+            write_whole(out / "curves.html", curves_page(result, out.name).html())
         except MissingExtra as error:
             click.echo(f"fishersft: {error}", err=True)
     click.echo(json.dumps({**summary, "out": str(out) if out else None}) if as_json else markdown(result))
@@ -262,13 +263,3 @@ def _folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{out} cannot be made ({os_reason(error)}); name another folder with --out.") from error
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another folder with --out.") from error

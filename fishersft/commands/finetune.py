@@ -19,10 +19,10 @@ from fishersft.commands.options import (
     stages,
     whole_numbers,
 )
-from fishersft.errors import UserError, os_reason
 from fishersft.lm.finetune import CHECKPOINT_SECONDS
 from fishersft.lm.generate import Sampling
 from fishersft.lm.training import Training
+from fishersft.paths import write_whole
 
 if TYPE_CHECKING:
     from fishersft.finetuning.plan import Plan
@@ -190,11 +190,8 @@ def write_result(result: Any) -> None:
     import pandas as pd
 
     folder = result.run.folder
-    try:
-        (folder / "result.csv").write_text(pd.DataFrame(result.table()).to_csv(index=False), encoding="utf-8")
-        (folder / "result.json").write_text(json.dumps(result.as_dict(), indent=1), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"The results cannot be written to {folder} ({os_reason(error)}); name another --out.") from error
+    write_whole(folder / "result.csv", pd.DataFrame(result.table()).to_csv(index=False))
+    write_whole(folder / "result.json", json.dumps(result.as_dict(), indent=1))
 
 
 def _command() -> list[str]:

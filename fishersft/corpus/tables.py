@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft.corpus.records import Corpus
-from fishersft.errors import StoreError, UserError, os_reason
+from fishersft.errors import UserError
+from fishersft.paths import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,14 +55,7 @@ def format_of(path: Path, named: str | None = None) -> str:
 
 def write_table(table: pd.DataFrame, path: Path, format: str) -> None:
     """Write whole or not at all; a spreadsheet cannot be tricked into running a cell."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(to_bytes(table, format))
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another file with --out.") from error
+    write_whole(path, to_bytes(table, format), "name another file with --out")
 
 
 def to_bytes(table: pd.DataFrame, format: str) -> bytes:

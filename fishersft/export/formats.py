@@ -13,9 +13,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from fishersft.export.card import dataset_folder
 from fishersft.export.reproduce_code import command_of, is_file, model_of, source_of
 from fishersft.export.trl import COMMAND, trl_folder
 from fishersft.lm.embed import TokenEmbeddings, open_embeddings
+from fishersft.paths import replacing, write_whole
 from fishersft.pipeline.selections import BY_HAND, Kept
 from fishersft.store.artifacts import Store
 
@@ -120,17 +120,14 @@ def write_files(content: Mapping[str, bytes], path: Path, *, folder: bool) -> No
     """
     if folder and os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"{path} is there already; this format is a folder of its own, so name a new one with --out.")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    if not folder:
+        return write_whole(path, next(iter(content.values())))
     try:
-        if folder:
+        with replacing(path) as partial:
             for name, data in content.items():
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
                 (partial / name).write_bytes(data)
-        else:
-            partial.write_bytes(next(iter(content.values())))
-        partial.replace(path)
     except OSError as error:
-        _remove(partial)
         raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another place with --out.") from error
 
 
@@ -257,11 +254,3 @@ def _trl(kept: Kept) -> Files:
         seed=int(kept.manifest["seed"]),
         made_by=command_of(kept, shared=True),
     )
-
-
-def _remove(path: Path) -> None:
-    remove: Callable[[Path], None] = shutil.rmtree if path.is_dir() else Path.unlink
-    try:
-        remove(path)
-    except OSError:
-        return

@@ -29,7 +29,7 @@ import numpy as np
 
 from fishersft import paths
 from fishersft.errors import StoreError, os_reason
-from fishersft.paths import user_path
+from fishersft.paths import replacing, user_path, write_whole
 from fishersft.store.artifacts import Store
 
 VERSION = 1
@@ -197,30 +197,24 @@ def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """All of it or nothing."""
-    partial = path.with_name(f".{path.name}.partial")
+    """Write a file of a run whole or not at all; its folder is made where it is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written ({os_reason(error)}); what was finished is kept.") from error
+        raise StoreError(f"{path.parent} cannot be made ({os_reason(error)}); name another --out.") from error
+    write_whole(path, text, "what was finished is kept")
 
 
 @contextmanager
 def new_model_folder(run: FineTuneRun, name: str) -> Iterator[Path]:
     """An empty folder that becomes the cell's when the block ends well: one rename, so a cell is whole or not there."""
     final = run.folder / CELLS / name
-    partial = run.folder / CELLS / f".{name}.partial"
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise StoreError(f"{partial} cannot be made ({os_reason(error)}); free some space or name another --out.") from error
-    yield partial
-    try:
-        shutil.rmtree(final, ignore_errors=True)
-        partial.replace(final)
+        for killed in final.parent.glob(f".{name}.*partial"):
+            shutil.rmtree(killed, ignore_errors=True)
+        with replacing(final) as partial:
+            partial.mkdir(parents=True)
+            yield partial
     except OSError as error:
         raise StoreError(f"{final} cannot be written ({os_reason(error)}); what was finished is kept.") from error
 

@@ -29,7 +29,7 @@ from filelock import FileLock
 
 from fishersft import paths
 from fishersft.errors import StoreError, os_reason
-from fishersft.paths import home
+from fishersft.paths import home, replacing
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
@@ -167,11 +167,11 @@ class Store:
             final = self.upload_path(hashlib.sha256(data).hexdigest()[:16], suffix)
             if not final.exists():
                 final.parent.mkdir(parents=True, exist_ok=True)
-                partial = final.with_name(f"{final.name}.{os.getpid()}.partial")
-                partial.write_bytes(data)
-                partial.replace(final)
+                with replacing(final) as partial:
+                    partial.write_bytes(data)
             if title:
-                final.with_suffix(f"{suffix}.title").write_text(title, encoding="utf-8", errors="replace")
+                with replacing(final.with_suffix(f"{suffix}.title")) as partial:
+                    partial.write_text(title, encoding="utf-8", errors="replace")
             return final
 
     def upload_title(self, path: Path) -> str:
