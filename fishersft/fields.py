@@ -42,6 +42,7 @@ class Parameter:
         unit: of the value, such as "tokens".
         least, most: the range, both included.
         above, below: the range, both left out.
+        step: between two values of a slider.
         choices: the texts that it may be.
         group: the heading under which a form shows it; "" for the first group.
         metavar: what a help page writes for the value.
@@ -56,6 +57,7 @@ class Parameter:
     most: float | None = None
     above: float | None = None
     below: float | None = None
+    step: float | None = None
     choices: tuple[str, ...] = ()
     group: str = ""
     metavar: str | None = None

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from fishersft.fields import declared
 from fishersft.lessons import ellipse
 from fishersft.lessons.catalogue import LESSONS
-from fishersft.lessons.lesson import Control
 from fishersft.ui.lessons import plane
 
 from .conftest import ROOT
@@ -42,12 +42,12 @@ def test_a_lesson_opens_by_its_link_and_each_control_changes_what_is_shown(name)
     kind = LESSONS[name]
     assert at.subheader[0].value == kind.title
     assert all(chart.proto.alt for chart in at.get("plotly_chart"))
-    for key, (control, default) in kind.controls().items():
+    for key, one in declared(kind).items():
         before = pictures(at)
-        if isinstance(control, Control):
-            at.slider(key=f"{name}.{key}").set_value(type(default)(control.high)).run()
+        if one.about.choices:
+            at.selectbox(key=f"{name}.{key}").set_value(one.about.choices[-1]).run()
         else:
-            at.selectbox(key=f"{name}.{key}").set_value(control.options[-1]).run()
+            at.slider(key=f"{name}.{key}").set_value(one.type(one.about.most)).run()
         assert not at.exception, at.exception
         assert pictures(at) != before
         assert address(at)["lesson"] == name

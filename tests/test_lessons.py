@@ -8,9 +8,9 @@ import pytest
 from fishersft.design.information import leverage, log_det
 from fishersft.design.reference import algorithm_1, best_subset, stein_greedy
 from fishersft.errors import ParameterError
+from fishersft.fields import declared
 from fishersft.lessons import drawing, ellipse, equivalence, imbalance, lazy, lemma, outlier, returns, sentences, subsets
 from fishersft.lessons.catalogue import LESSONS, TERMS
-from fishersft.lessons.lesson import Control
 from fishersft.ui import learn
 
 
@@ -21,8 +21,8 @@ def blocks_of(values, offsets):
 def states(kind):
     """The default, and both ends of every control."""
     yield kind()
-    for name, (control, default) in kind.controls().items():
-        ends = [type(default)(v) for v in (control.low, control.high)] if isinstance(control, Control) else control.options
+    for name, one in declared(kind).items():
+        ends = one.about.choices or [one.type(v) for v in (one.about.least, one.about.most)]
         for value in ends:
             yield kind(**{name: value})
 
@@ -36,7 +36,7 @@ class TestEveryLesson:
             assert len(set(shown.question.options)) == len(shown.question.options) >= 2
             assert all(p.alt and p.caption and p.title for p in shown.pictures)
             assert all(n.help and "nan" not in n.value for n in shown.numbers)
-            assert 1 <= len(kind.controls()) <= 2
+            assert 1 <= len(declared(kind)) <= 2
 
     def test_does_not_tell_before_it_is_asked(self, kind):
         lesson = kind()

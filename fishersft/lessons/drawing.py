@@ -1,18 +1,16 @@
-"""What the pictures of several lessons share: a plane with equal axes, an ellipse, points, a quiet line.
+"""What the pictures of several lessons share: a plane with equal axes, an ellipse, points, curves, lines and bars.
 
-Colours are those of `plots`; what matters is said by shape or size too.  Knows no lesson and no Streamlit.
+Colours are those of `plots`; whatever a colour says, shape or size says too.  Knows no lesson and no Streamlit.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
-from fishersft.plots.base import figure, ink
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from fishersft.plots.base import VERMILION, figure, ink
 
 TALL = 440
 LOW = 320
@@ -20,15 +18,11 @@ LOW = 320
 
 def plane(dark: bool, box: tuple[float, ...], *, height: int = TALL, **layout: Any) -> go.Figure:
     """An empty plane with equal axes that nobody zooms by accident; `box` is left, right, bottom and top."""
-    axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
-    common = {**axis, "zeroline": True, "zerolinecolor": ink(dark)[1], "fixedrange": True}
-
-    def named(text: str, **more: Any) -> dict[str, Any]:
-        return {**common, "title": {**axis["title"], "text": text}, **more}
-
-    across = named("first coordinate of a row", range=box[:2], constrain="domain")
-    up = named("second coordinate", scaleanchor="x", range=box[2:], constrain="domain", constraintoward="top")
-    return figure(dark, height=height, xaxis=across, yaxis=up, dragmode=False, **layout)
+    fig = axes(dark, "first coordinate of a row", "second coordinate", height=height, **layout)
+    common = {"zeroline": True, "zerolinecolor": ink(dark)[1], "constrain": "domain"}
+    fig.update_xaxes(range=box[:2], **common)
+    fig.update_yaxes(range=box[2:], scaleanchor="x", constraintoward="top", **common)
+    return fig
 
 
 def axes(dark: bool, x: str, y: str, *, height: int = LOW, **layout: Any) -> go.Figure:
@@ -56,16 +50,12 @@ def semi_axes(A: np.ndarray, level: float = 1.0) -> tuple[np.ndarray, np.ndarray
 
 def line(xy: np.ndarray, name: str, colour: str, *, dash: str = "solid", width: float = 2.0, **more: Any) -> go.Scatter:
     """A curve in the plane that does not answer the pointer."""
-    import plotly.graph_objects as go
-
     style = {"color": colour, "width": width, "dash": dash}
     return go.Scatter(x=xy[:, 0], y=xy[:, 1], name=name, mode="lines", line=style, hoverinfo="skip", **more)
 
 
 def points(xy: np.ndarray, name: str, colour: str, symbol: str, size: Any = 9.0, **more: Any) -> go.Scatter:
     """Points in the plane."""
-    import plotly.graph_objects as go
-
     options: dict[str, Any] = {"hoverinfo": "skip", "mode": "markers", **more}
     outline = options.pop("outline", None)
     marker: dict[str, Any] = {"color": colour, "symbol": symbol, "size": size, "line": {"width": 0}}
@@ -74,7 +64,14 @@ def points(xy: np.ndarray, name: str, colour: str, symbol: str, size: Any = 9.0,
     return go.Scatter(x=xy[:, 0], y=xy[:, 1], name=name, marker={**marker, "opacity": options.pop("opacity", 1.0)}, **options)
 
 
-def faint(colour: str, alpha: float) -> str:
-    """A colour that lets through what lies behind it."""
-    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({r},{g},{b},{alpha})"
+def curve(
+    x: Any, y: Any, name: str, colour: str, symbol: str, hover: str, *, size: float = 8, width: float = 2, dash: str = "solid"
+) -> go.Scatter:
+    """A curve with a marker at each value, which the pointer reads; `hover` is Plotly's template."""
+    trace = points(np.stack([x, y], axis=1), name, colour, symbol, size, mode="lines+markers", hoverinfo="all")
+    return trace.update(line={"color": colour, "width": width, "dash": dash}, hovertemplate=hover)
+
+
+def here(fig: go.Figure, x: float, colour: str = VERMILION) -> None:
+    """Mark the lesson's own state on the axis of a figure."""
+    fig.add_vline(x=x, line={"color": colour, "width": 1.5, "dash": "dot"})

@@ -1,7 +1,7 @@
 """Lesson: points in the plane, and the ellipse of what is still uncertain.
 
     V = sigma2 I + sum of w x x^T      w  weight of a point, as if its row occurred w times
-    {t : t^T V t <= r}                 where the unknown coefficients are with probability 0.95: r = -2 log 0.05
+    {t : t^T V t <= r}                 holds the unknown coefficients with probability 0.95: r = -2 log 0.05
 
 That holds for a linear model with noise of variance 1 and a prior of precision sigma2.  D is log det V, A the trace of V^-1,
 E its largest eigenvalue, G the largest x^T V^-1 x over the points.
@@ -10,7 +10,6 @@ E its largest eigenvalue, G the largest x^T V^-1 x over the points.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 
@@ -68,27 +67,26 @@ class Ellipse(Lesson):
     points: Points = field(default=START)
     sigma2: float = control(1.0, 0.1, 5.0, 0.1, "sigma2", "Weight of the identity in V: how much is known before any point.")
 
-    name: ClassVar[str] = "ellipse"
-    title: ClassVar[str] = "Points and the ellipse"
-    lines: ClassVar[tuple[str, ...]] = (
+    name = "ellipse"
+    tab = "Ellipse"
+    title = "Points and the ellipse"
+    terms = ("design matrix", "sigma2", "log det", "nats", "ellipse")
+    lines = (
         "Each point is a row x, one token's embedding, here in two dimensions; the ellipse is what you still do not know about "
         "a linear model after seeing its rows.",
         "A row shrinks the ellipse in its own direction, a long row more than a short one; its weight counts how often it is "
         "seen.",
         "Drag a point, or add some along one line: the ellipse gets thin and stays long. That is what a poor design looks like.",
     )
-    formulas: ClassVar[tuple[str, ...]] = (
+    formulas = (
         r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top",
         r"\{\theta : \theta^\top V \theta \le 5.99\}",
     )
-    symbols: ClassVar[str] = (
-        "X is the matrix of rows x, V the design matrix, sigma2 the weight of the identity, w a weight. The ellipse is the 95 "
-        "% region of the coefficients, moved to the origin, for noise of variance 1. Logarithms are natural; "
-        "their unit is the nat."
+    symbols = (
+        "X is the matrix of rows x, V the design matrix, sigma2 the weight of the identity, w a weight. The ellipse is the 95% "
+        "region of the coefficients, moved to the origin, for noise of variance 1. Logarithms are natural; their unit is the nat."
     )
-    source: ClassVar[tuple[tuple[str, str], ...]] = (
-        (TEXTBOOK, "Bayesian linear regression; D, A, E and G are the classical criteria of optimal design."),
-    )
+    source = ((TEXTBOOK, "Bayesian linear regression; D, A, E and G are the classical criteria of optimal design."),)
 
     @property
     def matrix(self) -> np.ndarray:

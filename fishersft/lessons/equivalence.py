@@ -12,11 +12,12 @@ From log det A <= d log(tr A / d) with A = M^-1 M(w*):   log det M(w*) - log det
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.design.information import leverage, log_det
+from fishersft.fields import parameter
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import (
     PAPER,
@@ -27,7 +28,6 @@ from fishersft.lessons.lesson import (
     Picture,
     Question,
     Shown,
-    choice,
     control,
     nats,
     percent,
@@ -35,11 +35,9 @@ from fishersft.lessons.lesson import (
 )
 from fishersft.plots.base import VERMILION, ink, style
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 CONVERGED = 1e-6  # worst leverage / d - 1
 MOST_STEPS = 200_000
+MOST_SHOWN = 60  # steps that the reader may take
 KEPT = 0.01  # a weight that counts as kept
 
 
@@ -95,12 +93,14 @@ def pool(name: str) -> np.ndarray:
 class Equivalence(Lesson):
     """Weights that even out the leverage."""
 
-    points: str = choice("Points", "Which rows may be given weight.", *POOLS)
-    steps: int = control(0, 0, 60, 1, "Steps", "Steps of the algorithm: each multiplies a point's weight by its leverage over d.")
+    points: str = parameter(POOLS[0], "The rows that may be given weight.", choices=POOLS)
+    steps: int = control(0, 0, MOST_SHOWN, 1, "Steps", "Each step multiplies a point's weight by its leverage over d.")
 
-    name: ClassVar[str] = "criteria"
-    title: ClassVar[str] = "D, A, E, G and the equivalence theorem"
-    lines: ClassVar[tuple[str, ...]] = (
+    name = "criteria"
+    tab = "Criteria"
+    title = "D, A, E, G and the equivalence theorem"
+    terms = ("leverage", "worst leverage", "criteria", "equivalence theorem")
+    lines = (
         "Four numbers judge a design: D, the volume of what is uncertain; A, its average; E, its worst direction; G, the worst "
         "prediction at any point of the pool. They can want different designs, but two of them never do: D and G.",
         "Leverage, the shade, is the variance of a prediction at each place of the plane. Weighted by the design its average "
@@ -108,15 +108,13 @@ class Equivalence(Lesson):
         "Give weight to points of high leverage, outside the line of leverage 2, and take it from those inside. When no point "
         "is left outside, the worst leverage is 2, and this very design has the largest log det too.",
     )
-    formulas: ClassVar[tuple[str, ...]] = (
+    formulas = (
         r"M(w) = \sum_i w_i\, x_i x_i^\top",
         r"w^* = \arg\max_w\, \log\det M(w)",
         r"\iff \max_i\, x_i^\top M(w^*)^{-1} x_i = d",
     )
-    symbols: ClassVar[str] = (
-        "w are weights that sum to 1, M is V per unit of weight without its prior, d the number of dimensions."
-    )
-    source: ClassVar[tuple[tuple[str, str], ...]] = (
+    symbols = "w are weights that sum to 1, M is V per unit of weight without its prior, d the number of dimensions."
+    source = (
         (TEXTBOOK, "Kiefer and Wolfowitz (1960)."),
         (PAPER, "it maximises log det and claims a small worst-case prediction error."),
         (READING, "this theorem is why one brings the other. It is exact for weights, and only a guide for whole sentences."),
@@ -195,8 +193,6 @@ class Equivalence(Lesson):
         )
 
     def _plane(self, X: np.ndarray, w: np.ndarray, M: np.ndarray, dark: bool, revealed: bool) -> go.Figure:
-        import plotly.graph_objects as go
-
         right, up = 1.2 * np.maximum(np.abs(X).max(0), np.abs(X).max() / 2)
         fig = drawing.plane(dark, (-right, right, -up, up), height=400)
         across, upwards = np.linspace(-right, right, 61), np.linspace(-up, up, 61)
@@ -240,16 +236,17 @@ class Equivalence(Lesson):
         return fig
 
     def _progress(self, X: np.ndarray, dark: bool) -> go.Figure:
-        limit = self.controls()["steps"][0].high  # type: ignore[union-attr]
         w = np.full(len(X), 1 / len(X))
         worst = []
-        for _ in range(int(limit) + 1):
+        for _ in range(MOST_SHOWN + 1):
             worst.append(float(leverage(spread_out(X, w), X).max()))
             w = step(X, w)
         fig = drawing.axes(dark, "steps", "worst leverage")
         curve = np.stack([np.arange(len(worst)), worst], axis=1)
-        blue, _ = style("token_od", dark)
-        fig.add_trace(drawing.line(np.array([[0, 2], [limit, 2]]), "d = 2", ink(dark)[2], dash="dot"))
-        fig.add_trace(drawing.line(curve, "worst leverage (G)", blue))
-        fig.add_trace(drawing.points(curve[self.steps : self.steps + 1], "this step", VERMILION, "circle-open", 14))
-        return fig
+        return fig.add_traces(
+            [
+                drawing.line(np.array([[0, 2], [MOST_SHOWN, 2]]), "d = 2", ink(dark)[2], dash="dot"),
+                drawing.line(curve, "worst leverage (G)", style("token_od", dark)[0]),
+                drawing.points(curve[self.steps : self.steps + 1], "this step", VERMILION, "circle-open", 14),
+            ]
+        )

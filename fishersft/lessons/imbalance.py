@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
 from math import comb
-from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, leverage
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several, short
-from fishersft.plots.base import VERMILION, ink, style
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from fishersft.plots.base import ink, style
 
 SENTENCES, TOKENS, MOST, DRAWS = 200, 6, 30, 20
 CUTS = (0.05, 0.25, 0.6)
@@ -39,23 +36,23 @@ class Imbalance(Lesson):
     picks: int = control(8, 1, MOST, 1, "Picks", "The budget, in sentences; all have six tokens.")
     rare: int = control(8, 1, 60, 1, "Rare sentences", "How many of the two hundred are on the rare topic.")
 
-    name: ClassVar[str] = "imbalance"
-    title: ClassVar[str] = "Uniform against design"
-    lines: ClassVar[tuple[str, ...]] = (
+    name = "imbalance"
+    tab = "Rare topics"
+    title = "Uniform against design"
+    terms = ("uniform", "coverage", "random draws")
+    lines = (
         "A uniform draw looks like the pool: what is rare there is rare in the draw, and often missing.",
         "The design asks what is still uncertain, so it goes to the rare topic as soon as one more common sentence would gain "
         "less.",
         "Its worst leverage falls early; that of draws depends on luck. All sentences have six tokens here, so this is coverage "
         "and not length.",
     )
-    formulas: ClassVar[tuple[str, ...]] = (
+    formulas = (
         r"G(S) = \max_{x \in \text{pool}} x^\top V(S)^{-1} x",
         r"P(\text{no rare one}) = \binom{N - r}{n} \Big/ \binom{N}{n}",
     )
-    symbols: ClassVar[str] = (
-        "n sentences are drawn from N = 200 of which r are rare; G is the worst leverage over the pool's tokens."
-    )
-    source: ClassVar[tuple[tuple[str, str], ...]] = (
+    symbols = "n sentences are drawn from N = 200 of which r are rare; G is the worst leverage over the pool's tokens."
+    source = (
         (PAPER, "the goal is a small prediction error, above all in the worst case."),
         (OURS, "this pool. A small worst leverage is not yet a better model."),
     )
@@ -143,16 +140,11 @@ class Imbalance(Lesson):
 
     def _question(self, empty: int) -> Question:
         chance = miss(SENTENCES, self.rare, self.picks)
-        low, middle, high = CUTS
+        low, middle, high = map(percent, CUTS)
         return Question(
             f"{several(self.picks, 'sentence')} drawn at random, {self.rare} of 200 rare: how likely does the draw hold no rare "
             "one?",
-            (
-                f"at most {percent(low)}",
-                f"{percent(low)} to {percent(middle)}",
-                f"{percent(middle)} to {percent(high)}",
-                f"more than {percent(high)}",
-            ),
+            (f"at most {low}", f"{low} to {middle}", f"{middle} to {high}", f"more than {high}"),
             sum(chance > c for c in CUTS),
             f"{percent(chance, 1)}; {empty} of the {DRAWS} draws on the picture hold none, and their worst leverage stays high.",
         )
@@ -176,9 +168,8 @@ class Imbalance(Lesson):
         for k, y in enumerate(chance):
             curve = np.stack([x, y], axis=1)
             fig.add_trace(drawing.line(curve, f"uniform, {DRAWS} draws", grey, width=1, showlegend=k == 0, opacity=0.7))
-        trace = drawing.points(np.stack([x, ours], axis=1), "TokenOD", blue, symbol, 6, mode="lines+markers", hoverinfo="all")
-        fig.add_trace(trace.update(line={"color": blue, "width": 2.5}, hovertemplate="%{y:.3f}"))
-        fig.add_vline(x=self.picks, line={"color": VERMILION, "width": 1.5, "dash": "dot"})
+        fig.add_trace(drawing.curve(x, ours, "TokenOD", blue, symbol, "%{y:.3f}", size=6, width=2.5))
+        drawing.here(fig, self.picks)
         fig.update_yaxes(type="log", dtick=1, minor={"dtick": "D1"})
         return fig
 

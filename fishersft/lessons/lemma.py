@@ -13,18 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.design.greedy import Contender, winner_of
 from fishersft.design.information import design_matrix, gain, log_det
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, READING, Lesson, Number, Picture, Question, Shown, control, nats, percent
-from fishersft.plots.base import GREEN, PURPLE, VERMILION, ink, style
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from fishersft.plots.base import GREEN, PURPLE, ink, style
 
 SENTENCES, TOKENS, DIMENSION = 10, 3, 2
 SCALES = np.round(np.arange(0, 4.01, 0.5), 1)
@@ -57,9 +54,11 @@ class Lemma(Lesson):
     sure: float = control(2.0, 0.0, 4.0, 0.5, "How sure the model is", "Its logits are multiplied by this; 0 is plain guessing.")
     classes: int = control(4, 2, 8, 1, "Classes L", "The size of the vocabulary.")
 
-    name: ClassVar[str] = "lemma"
-    title: ClassVar[str] = "What the lemma leaves out"
-    lines: ClassVar[tuple[str, ...]] = (
+    name = "lemma"
+    tab = "The lemma"
+    title = "What the lemma leaves out"
+    terms = ("lemma 3.1", "confidence of the model")
+    lines = (
         "The true information about the last layer is a large matrix with the model's probabilities in it. Lemma 3.1 bounds "
         "its log det from below by a small matrix, V, that has only the rows.",
         "One class must be pinned: with all of them free the smallest eigenvalue is exactly 0. And the bound holds for every "
@@ -67,15 +66,15 @@ class Lemma(Lesson):
         "What the model already knows never enters V. When it is sure, the true information shrinks, V stays, and the best "
         "sentence can be another. All ten have three rows here, about equally long.",
     )
-    formulas: ClassVar[tuple[str, ...]] = (
+    formulas = (
         r"H = \sigma^2 I + \sum_x (\mathrm{diag}(p) - p p^\top) \otimes x x^\top",
         r"\log\det H \ge (L-1)(\log\det V + d \log c)",
     )
-    symbols: ClassVar[str] = (
+    symbols = (
         "L is the number of classes, d of dimensions, p are the model's probabilities at x (without the pinned class), c the "
         "smallest eigenvalue of any diag(p) − p pᵀ."
     )
-    source: ClassVar[tuple[tuple[str, str], ...]] = (
+    source = (
         (PAPER, "Lemma 3.1; one reviewer called the step a leap of faith."),
         (READING, "the pinned class, the constant c and this derivation."),
     )
@@ -188,27 +187,18 @@ class Lemma(Lesson):
             trace = drawing.line(np.stack([SCALES, y], axis=1), name, colour, dash=dash)
             fig.add_trace(trace.update(hoverinfo="all", hovertemplate="%{y:.1f} nats"))
         fig.update_yaxes(range=[-1.5 * flat, 1.2 * flat])
-        fig.add_vline(x=self.sure, line={"color": VERMILION, "width": 1.5, "dash": "dot"})
+        drawing.here(fig, self.sure)
         return fig
 
     def _bars(self, by_rows: np.ndarray, true: np.ndarray | None, dark: bool) -> go.Figure:
-        import plotly.graph_objects as go
-
         fig = drawing.axes(dark, "sentence", "first gain (nats)", height=drawing.LOW + 40, barmode="group")
         blue, _ = style("token_od", dark)
         x = np.arange(1, SENTENCES + 1)
         pattern = {"shape": "/", "fgcolor": ink(dark)[0], "solidity": 0.12, "bgcolor": PURPLE}
         fig.add_trace(go.Bar(x=x, y=by_rows, name="rows alone", marker={"color": blue}, hovertemplate="%{y:.2f} nats"))
         if true is not None:
-            fig.add_trace(
-                go.Bar(
-                    x=x,
-                    y=true,
-                    name="true information",
-                    marker={"color": PURPLE, "pattern": pattern},
-                    hovertemplate="%{y:.2f} nats",
-                )
-            )
+            look = {"color": PURPLE, "pattern": pattern}
+            fig.add_trace(go.Bar(x=x, y=true, name="true information", marker=look, hovertemplate="%{y:.2f} nats"))
         fig.update_xaxes(dtick=1)
         return fig
 

@@ -1,21 +1,21 @@
-"""What every lesson shares: a frozen dataclass whose fields are its controls, and what it shows in that state.
+"""What every lesson shares: a frozen dataclass whose declared parameters are its controls, and what it shows in that state.
 
-A lesson is a state: `show` computes its pictures, its numbers and its question from the fields alone, so a link that carries
-the fields opens the same lesson, and the answer to the question is always that of the picture.  Computing is done on small
-arrays, by `fishersft.design` wherever it can do it.  Knows no Streamlit and no address.
+A lesson is a state: `show` computes its pictures, numbers and question from the fields alone, so a link that carries the fields
+opens the same lesson, and the answer to the question is always that of the picture.  Everything is computed on small arrays, by
+`fishersft.design` wherever it can do it.  Knows no Streamlit and no address.
 """
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+import plotly.graph_objects as go
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from fishersft import fields
 
 PAPER = "In the paper"
 READING = "Our reading"
@@ -23,37 +23,9 @@ OURS = "Ours, not in the paper"
 TEXTBOOK = "Textbook"
 
 
-@dataclass(frozen=True)
-class Control:
-    """A number that the reader may change: its range, and what it means."""
-
-    label: str
-    help: str
-    low: float
-    high: float
-    step: float
-
-    def fits(self, value: float) -> bool:
-        return bool(self.low <= value <= self.high)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few named states."""
-
-    label: str
-    help: str
-    options: tuple[str, ...]
-
-
 def control(default: float, low: float, high: float, step: float, label: str, help: str) -> Any:
-    """A field for a number; whole where the default is."""
-    return field(default=default, metadata={"control": Control(label, help, low, high, step)})
-
-
-def choice(label: str, help: str, *options: str) -> Any:
-    """A field for one of some names; the first is the default."""
-    return field(default=options[0], metadata={"control": Choice(label, help, options)})
+    """A field that the reader changes with a slider."""
+    return fields.parameter(default, help, label=label, least=low, most=high, step=step)
 
 
 @dataclass(frozen=True)
@@ -61,9 +33,9 @@ class Question:
     """Predict, then reveal.
 
     Attributes:
-        text: asked of the state on the screen.
-        options: what may be answered.
-        answer: the number of the right one, computed.
+        text: asked about the state on the screen.
+        options: the possible answers.
+        answer: index of the right one, computed.
         because: the numbers behind it.
     """
 
@@ -91,7 +63,7 @@ class Plane:
         points: (x, y, weight) each.
         reach: of the plane, in each direction.
         weights: the least and the greatest.
-        most: points.
+        most: the greatest number of points.
         candidates: (x, y, text) each, places that are only shown.
         colours: by what they paint.
     """
@@ -112,7 +84,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart, what it says for those who cannot see it, and how to read it."""
+    """A chart, a description for those who cannot see it, and how to read it."""
 
     title: str
     figure: go.Figure | Plane
@@ -135,28 +107,30 @@ class Lesson(ABC):
 
     Class attributes:
         name: in addresses.
-        title: on screen.
+        tab: the name in the row of lessons.
+        title: the heading.
+        terms: the words that it explains.
         lines: three or four short sentences.
         formulas: TeX, each short enough for a phone.
-        symbols: what stands for what in the formula.
+        symbols: the meaning of the symbols in the formulas.
         source: (PAPER, READING, OURS or TEXTBOOK, where).
     """
 
     name: ClassVar[str]
+    tab: ClassVar[str]
     title: ClassVar[str]
+    terms: ClassVar[tuple[str, ...]]
     lines: ClassVar[tuple[str, ...]]
     formulas: ClassVar[tuple[str, ...]]
     symbols: ClassVar[str]
     source: ClassVar[tuple[tuple[str, str], ...]]
 
+    def __post_init__(self) -> None:
+        fields.check(self)
+
     @abstractmethod
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         """The lesson in this state; what answers the question is drawn once it is revealed."""
-
-    @classmethod
-    def controls(cls) -> dict[str, tuple[Control | Choice, Any]]:
-        """Of each field that is a control: the control and its default."""
-        return {f.name: (f.metadata["control"], f.default) for f in fields(cls) if "control" in f.metadata}
 
 
 def several(n: float, noun: str) -> str:
@@ -175,5 +149,5 @@ def nats(value: float | np.floating[Any]) -> str:
 
 
 def short(value: float | np.floating[Any]) -> str:
-    """Three significant digits at most, thousands separated."""
+    """At most three significant digits, thousands separated."""
     return (f"{value:,.0f}" if abs(float(value)) >= 100 else f"{value:.3g}").replace("-", "−")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.design.greedy import greedy
 from fishersft.design.matched import matched, second_moment
@@ -18,9 +18,6 @@ from fishersft.design.rows import Blocks
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, Lesson, Number, Picture, Question, Shown, control, several, short
 from fishersft.plots.base import VERMILION, ink, style
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 SENTENCES, TOKENS = 60, 4
 OUTLIER = SENTENCES - 1
@@ -36,21 +33,22 @@ class Outlier(Lesson):
     )
     picks: int = control(8, 1, 40, 1, "Picks", "The budget, in sentences; all have four tokens.")
 
-    name: ClassVar[str] = "outlier"
-    title: ClassVar[str] = "A design matched to the pool"
-    lines: ClassVar[tuple[str, ...]] = (
+    name = "outlier"
+    tab = "Outliers"
+    title = "A design matched to the pool"
+    terms = ("MatchedOD", "outlier", "Stein's loss", "second moment")
+    lines = (
         "To log det a far row is a bargain: the longer the better, without limit. If it is noise, TokenOD buys noise first.",
         "MatchedOD asks that the picks' second moment look like the pool's. A missing direction costs, through the log det; "
         "too much of one costs as well, through the trace.",
         "So an outlier comes late: it is bought when the rest can pay for it. This is a lead, not yet a claim.",
     )
-    formulas: ClassVar[tuple[str, ...]] = (r"\mathrm{tr}(M^{-1} S/t) - \log\det(M^{-1} S/t) - d",)
-    symbols: ClassVar[str] = (
+    formulas = (r"\mathrm{tr}(M^{-1} S/t) - \log\det(M^{-1} S/t) - d",)
+    symbols = (
         "M is the pool's second moment (the mean of x xᵀ over its tokens), S the sum of x xᵀ over the picks' tokens and 20 more "
-        "like the pool's, t their number; the loss "
-        "is twice a Kullback-Leibler divergence and 0 when both agree."
+        "like the pool's, t their number; the loss is twice a Kullback-Leibler divergence and 0 when both agree."
     )
-    source: ClassVar[tuple[tuple[str, str], ...]] = ((OURS, "MatchedOD. It is neither in the paper nor proven better."),)
+    source = ((OURS, "MatchedOD. It is neither in the paper nor proven better."),)
 
     @cached_property
     def blocks(self) -> tuple[np.ndarray, np.ndarray]:
@@ -156,11 +154,8 @@ class Outlier(Lesson):
         x = np.arange(1, 41)
         series = (("TokenOD", [self.loss(token_od[:n]) for n in x], "token_od"), ("MatchedOD", losses[:40], "matched_od"))
         for name, y, selector in series:
-            colour, symbol = style(selector, dark)
-            curve = np.stack([x, y], axis=1)
-            trace = drawing.points(curve, name, colour, symbol, 6, mode="lines+markers", hoverinfo="all")
-            fig.add_trace(trace.update(line={"color": colour, "width": 2}, hovertemplate="%{y:.3f}"))
-        fig.add_vline(x=self.picks, line={"color": VERMILION, "width": 1.5, "dash": "dot"})
+            fig.add_trace(drawing.curve(x, y, name, *style(selector, dark), "%{y:.3f}", size=6))
+        drawing.here(fig, self.picks)
         fig.update_yaxes(rangemode="tozero")
         return fig
 

@@ -7,17 +7,14 @@ length 1 that is already there k times gains log((k + 2) / (k + 1)) under sigma2
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.design.information import design_matrix, gain
 from fishersft.lessons import drawing
-from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, several
-from fishersft.plots.base import ORANGE, VERMILION, ink, style
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats
+from fishersft.plots.base import ORANGE, faint, ink, style
 
 A = np.array([1.0, 0.0])
 LENGTH_B = 0.6
@@ -47,24 +44,26 @@ class Returns(Lesson):
     copies: int = control(2, 0, MOST, 1, "Copies of A in the design", "How often row A has been seen.")
     angle: int = control(60, 0, 90, 5, "Angle of B to A (degrees)", "0: B points where A points; 90: somewhere quite new.")
 
-    name: ClassVar[str] = "returns"
-    title: ClassVar[str] = "Diminishing returns"
-    lines: ClassVar[tuple[str, ...]] = (
+    name = "returns"
+    tab = "Returns"
+    title = "Diminishing returns"
+    terms = ("gain", "diminishing returns", "submodularity")
+    lines = (
         "The first copy of a row tells much, the second less: the ellipse is already thin in its direction.",
         "A row in another direction keeps what it would gain, the more the nearer it is to a right angle, but never gains more "
         "than before. That is submodularity.",
         "So a selector that looks at gains is slow to take duplicates, and a short row in a new direction can beat a "
         "long one in an old direction.",
     )
-    formulas: ClassVar[tuple[str, ...]] = (
+    formulas = (
         r"\log\frac{\det(V + x x^\top)}{\det V} = \log(1 + x^\top V^{-1} x)",
         r"V \preceq V' \Rightarrow x^\top V'^{-1} x \le x^\top V^{-1} x",
     )
-    symbols: ClassVar[str] = (
-        "V is the design matrix before, x a new row, sigma2 = 1; the gain of x is what it adds to log det V. A "
-        "has length 1 and B has length 0.6."
+    symbols = (
+        "V is the design matrix before, x a new row, sigma2 = 1; the gain of x is what it adds to log det V. A has length 1 and "
+        "B has length 0.6."
     )
-    source: ClassVar[tuple[tuple[str, str], ...]] = (
+    source = (
         (TEXTBOOK, "the matrix determinant lemma."),
         (PAPER, "Algorithm 2 is correct because gains only shrink."),
     )
@@ -89,7 +88,7 @@ class Returns(Lesson):
                 "A, all copies",
                 nats(sum(gains_beside(k, self.angle)[0] for k in range(self.copies))),
                 "log det gained by all the copies of A together.",
-                several(self.copies, "copy").replace("copys", "copies"),
+                f"{self.copies} {'copy' if self.copies == 1 else 'copies'}",
             ),
         )
         shown = "up to the copies in the design; the rest comes with the answer." if not revealed else "and beyond."
@@ -126,22 +125,11 @@ class Returns(Lesson):
         blue, _ = style("token_od", dark)
         V = design_matrix([np.tile(A, (self.copies, 1))], 2)
         fig.add_trace(drawing.line(drawing.ellipse_of(np.eye(2)), "before", ink(dark)[2], dash="dot", width=1.5))
-        fig.add_trace(drawing.line(drawing.ellipse_of(V), "ellipse", blue, fill="toself", fillcolor=drawing.faint(blue, 0.12)))
+        fig.add_trace(drawing.line(drawing.ellipse_of(V), "ellipse", blue, fill="toself", fillcolor=faint(blue, 0.12)))
         for row, letter, colour, symbol in ((A, "A", blue, "circle"), (row_b(self.angle), "B", ORANGE, "diamond")):
             fig.add_trace(drawing.line(np.stack([np.zeros(2), row]), letter, colour, showlegend=False))
-            fig.add_trace(
-                drawing.points(
-                    row[None],
-                    letter,
-                    colour,
-                    symbol,
-                    11,
-                    mode="markers+text",
-                    text=[letter],
-                    showlegend=False,
-                    textposition="top center",
-                )
-            )
+            named = {"mode": "markers+text", "text": [letter], "textposition": "top center", "showlegend": False}
+            fig.add_trace(drawing.points(row[None], letter, colour, symbol, 11, **named))
         return fig
 
     def _curves(self, dark: bool, revealed: bool) -> go.Figure:
@@ -154,8 +142,6 @@ class Returns(Lesson):
         series = [("A once more", blue, "circle", both[:, 0])]
         series += [("B", ORANGE, "diamond", both[:, 1])] if revealed else []
         for name, colour, symbol, y in series:
-            curve = np.stack([known, y], axis=1)
-            trace = drawing.points(curve, name, colour, symbol, 8, mode="lines+markers", hoverinfo="all")
-            fig.add_trace(trace.update(line={"color": colour, "width": 2}, hovertemplate="%{y:.3f} nats"))
-        fig.add_vline(x=self.copies, line={"color": VERMILION, "width": 1.5, "dash": "dot"})
+            fig.add_trace(drawing.curve(known, y, name, colour, symbol, "%{y:.3f} nats"))
+        drawing.here(fig, self.copies)
         return fig

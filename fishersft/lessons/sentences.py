@@ -9,18 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, token_gains
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, nats, short
 from fishersft.plots.base import ORANGE, ink, style
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 SENTENCES, DIMENSION = 60, 6
 MORE, MUCH_MORE = 1.25, 2.0  # times the tokens of a draw
@@ -33,24 +30,26 @@ class Sentences(Lesson):
     picks: int = control(6, 1, 20, 1, "Picks", "The budget: how many sentences are taken.")
     alike: int = control(30, 0, 95, 5, "Tokens alike (percent)", "How much of each token its whole sentence shares.")
 
-    name: ClassVar[str] = "sentences"
-    title: ClassVar[str] = "Tokens come in sentences"
-    lines: ClassVar[tuple[str, ...]] = (
+    name = "sentences"
+    tab = "Sentences"
+    title = "Tokens come in sentences"
+    terms = ("token gain", "gain per token", "length", "equal tokens")
+    lines = (
         "TokenOD takes whole sentences, and a sentence brings all its tokens. Each token adds what those before it left open, "
         "so the gain of a sentence splits over its tokens exactly.",
         "More tokens mean more gain, so at a budget in sentences the long ones win. This says little about what they say.",
         "Divide the gain by the tokens and short sentences come back. Make tokens alike and length is worth less, but still "
         "something.",
     )
-    formulas: ClassVar[tuple[str, ...]] = (
+    formulas = (
         r"\log\det(I + X_i V^{-1} X_i^\top)",
         r"= \sum_j \log(1 + x_{ij}^\top V_{<j}^{-1} x_{ij})",
         r"V_{<j} = V + \sum_{k<j} x_{ik} x_{ik}^\top",
     )
-    symbols: ClassVar[str] = (
+    symbols = (
         f"X_i has the tokens of sentence i as rows. Here {SENTENCES} sentences are drawn at random, in {DIMENSION} dimensions."
     )
-    source: ClassVar[tuple[tuple[str, str], ...]] = (
+    source = (
         (PAPER, "the budget counts sentences; its authors grant, in the public reviews, that long ones are preferred."),
         (OURS, "gain per token, and every comparison also at equal tokens."),
     )
@@ -135,8 +134,6 @@ class Sentences(Lesson):
         return fig
 
     def _bars(self, split: np.ndarray, dark: bool) -> go.Figure:
-        import plotly.graph_objects as go
-
         fig = drawing.axes(dark, "token of the sentence", "gain (nats)")
         blue, _ = style("token_od", dark)
         fig.add_trace(go.Bar(x=np.arange(1, len(split) + 1), y=split, marker={"color": blue}, hovertemplate="%{y:.3f} nats"))

@@ -8,18 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, islice, pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.design.certificate import share_of_optimum
 from fishersft.design.greedy import Step, greedy
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, percent
 from fishersft.plots.base import GREEN, VERMILION, ink, style
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 SENTENCES, DIMENSION, MOST = 12, 4, 6
 SAME = 1e-9
@@ -42,9 +40,11 @@ class Subsets(Lesson):
     picks: int = control(3, 1, MOST, 1, "Picks", "How many of the twelve sentences are chosen.")
     pool: int = control(1, 1, 30, 1, "Pool", "Another twelve sentences, drawn at random with this seed.")
 
-    name: ClassVar[str] = "greedy"
-    title: ClassVar[str] = "Greedy against the best"
-    lines: ClassVar[tuple[str, ...]] = (
+    name = "greedy"
+    tab = "Greedy"
+    title = "Greedy against the best"
+    terms = ("greedy", "certificate", "share of the optimum")
+    lines = (
         "The best n sentences cannot be found in a large pool: there are too many subsets. Among twelve sentences all can be "
         "tried.",
         "Greedy takes the largest gain, then the largest of what is left, and never takes a pick back. It is often the best, "
@@ -52,15 +52,15 @@ class Subsets(Lesson):
         "The certificate says more about the case at hand: no selection can gain more than the green line. It needs no brute "
         "force, so the dashboard shows it for any pool.",
     )
-    formulas: ClassVar[tuple[str, ...]] = (
+    formulas = (
         r"\max_{|S'| = n} f(S') \le f(S) + \sum_{n \text{ largest}} \text{gain}(S)",
         r"f(S_{\text{greedy}}) \ge (1 - 1/e)\, \max f",
     )
-    symbols: ClassVar[str] = (
+    symbols = (
         "f(S) is the log det gained by the sentences S; here each has one or two tokens in four dimensions. A uniform draw is "
         "a random place in the histogram."
     )
-    source: ClassVar[tuple[tuple[str, str], ...]] = (
+    source = (
         (PAPER, "Algorithm 1 is this greedy rule."),
         (TEXTBOOK, "Nemhauser, Wolsey and Fisher (1978) for 1 − 1/e; Minoux (1978) for the certificate."),
     )
@@ -141,8 +141,6 @@ class Subsets(Lesson):
         )
 
     def _figure(self, f: np.ndarray, reached: float, bound: float, dark: bool, revealed: bool) -> go.Figure:
-        import plotly.graph_objects as go
-
         fig = drawing.axes(dark, "log det gained (nats)", "subsets", height=drawing.LOW + 40)
         blue, symbol = style("token_od", dark)
         edges = np.linspace(f.min(), f.max() * (1 + 1e-9), 31) if len(f) > 30 else np.linspace(f.min() - 0.05, f.max() + 0.05, 31)
@@ -179,8 +177,7 @@ class Subsets(Lesson):
         ]
         series += [("best subset", [f.max() for f in every], VERMILION, "dot", "star")] if revealed else []
         for name, y, colour, dash, shape in series:
-            trace = drawing.points(np.stack([budgets, y], axis=1), name, colour, shape, 8, mode="lines+markers", hoverinfo="all")
-            fig.add_trace(trace.update(line={"color": colour, "width": 2, "dash": dash}, hovertemplate="%{y:.2f} nats"))
-        fig.add_vline(x=self.picks, line={"color": ink(dark)[2], "width": 1.5, "dash": "dot"})
+            fig.add_trace(drawing.curve(budgets, y, name, colour, shape, "%{y:.2f} nats", dash=dash))
+        drawing.here(fig, self.picks, ink(dark)[2])
         fig.update_yaxes(rangemode="tozero")
         return fig

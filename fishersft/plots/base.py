@@ -151,7 +151,7 @@ def gain_curves(
                     y=np.concatenate([curve.high, curve.low[::-1]]),
                     mode="lines",  # of few points plotly would draw each
                     fill="toself",
-                    fillcolor=_faint(colour, 0.28),
+                    fillcolor=faint(colour, 0.28),
                     line={"width": 0},
                     hoverinfo="skip",
                     showlegend=False,
@@ -223,6 +223,7 @@ def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, heigh
     return fig
 
 
-def _faint(colour: str, alpha: float) -> str:
+def faint(colour: str, alpha: float) -> str:
+    """A colour that lets what lies behind it show through."""
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r},{g},{b},{alpha})"

@@ -14,7 +14,7 @@ from fishersft.design.gain_curve import Curve
 from fishersft.experiments.fits import GUIDES, bound_shape, guide
 from fishersft.experiments.result import Result
 from fishersft.experiments.timing import Timing
-from fishersft.plots.base import figure, ink, style
+from fishersft.plots.base import faint, figure, ink, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -136,7 +136,7 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
                     y=np.concatenate([curve.high, low[::-1]]),
                     mode="lines",
                     fill="toself",
-                    fillcolor=_faint(colour, 0.16),
+                    fillcolor=faint(colour, 0.16),
                     line={"width": 0},
                     hoverinfo="skip",
                     showlegend=False,
@@ -194,8 +194,3 @@ def _guide(fig: go.Figure, curve: Curve, dash: str, dark: bool) -> None:
 
     line = {"color": ink(dark)[2], "width": 1, "dash": dash}
     fig.add_trace(go.Scatter(x=curve.x, y=curve.mean, name=curve.label, mode="lines", line=line, hoverinfo="skip"))
-
-
-def _faint(colour: str, alpha: float) -> str:
-    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({r},{g},{b},{alpha})"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft.plots.base import BLUE, ORANGE, figure, ink, label, style
+from fishersft.plots.base import BLUE, ORANGE, faint, figure, ink, label, style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -66,7 +66,7 @@ def held_out_figure(
                     y=np.concatenate([high, low[::-1]]),
                     mode="lines",
                     fill="toself",
-                    fillcolor=_faint(colour, 0.14),
+                    fillcolor=faint(colour, 0.14),
                     line={"width": 0},
                     hoverinfo="skip",
                     showlegend=False,
@@ -298,8 +298,3 @@ def _unique(text: str, name: str, labels: Mapping[str, str]) -> str:
     """A label for an axis of names, where equal labels would fall together."""
     twice = sum(other == text for other in labels.values()) > 1
     return label(f"{text} ({name})" if twice else text)
-
-
-def _faint(colour: str, alpha: float) -> str:
-    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({r},{g},{b},{alpha})"

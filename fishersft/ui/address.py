@@ -9,6 +9,7 @@ from dataclasses import fields
 
 import streamlit as st
 
+from fishersft.fields import declared
 from fishersft.lessons.catalogue import LESSONS
 from fishersft.selectors import registry
 from fishersft.ui.session import OURS, read_here
@@ -39,7 +40,7 @@ PAGES: dict[str, frozenset[str]] = {
     "generations": frozenset(
         ("section", "run", "held_out", "minus", "against", "picture", "left", "right", "at", "draw", "prompt", "judge")
     ),
-    "learn": frozenset(("lesson", "points", *(name for kind in LESSONS.values() for name in kind.controls()))),
+    "learn": frozenset(("lesson", "points", *(name for kind in LESSONS.values() for name in declared(kind)))),
     "runs": frozenset(("show", "job", "run", "result", "finetuned")),
 }
 SEARCH = "q"  # what a visitor searches for may be confidential, so no link carries it

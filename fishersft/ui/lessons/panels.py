@@ -12,26 +12,16 @@ from typing import Any, cast
 import streamlit as st
 
 from fishersft.errors import ParameterError
+from fishersft.fields import Declared, declared, make
 from fishersft.lessons import ellipse
 from fishersft.lessons.catalogue import LESSONS
-from fishersft.lessons.lesson import Choice, Control, Lesson, Picture, Question, Shown
+from fishersft.lessons.lesson import Lesson, Picture, Question, Shown
 from fishersft.ui.components import camera, tile
 from fishersft.ui.learn import PAGE
 from fishersft.ui.session import Session
 from fishersft.ui.theme import dark
 
 FIRST = next(iter(LESSONS))
-TABS = {
-    "ellipse": "Ellipse",
-    "criteria": "Criteria",
-    "returns": "Returns",
-    "sentences": "Sentences",
-    "greedy": "Greedy",
-    "lazy": "Lazy greedy",
-    "imbalance": "Rare topics",
-    "lemma": "The lemma",
-    "outlier": "Outliers",
-}
 
 
 @dataclass
@@ -42,9 +32,9 @@ class Learning:
         name: the open lesson.
         states: each lesson as it was left.
         revealed: the lessons whose answer is shown.
-        guess: the last answer given, and the state it was given in.
-        generation: changes when points change by anything but the table.
-        base: the points that the table began with in this generation.
+        guess: the last answer, and the state in which it was given.
+        generation: rises when anything but the table changes the points.
+        base: the points that the table started from in this generation.
         address: what was last read from the address or written into it.
         written: what was last written.
     """
@@ -67,7 +57,7 @@ class Learning:
         self.states[self.name] = replace(self.lesson, **values)
 
     def put_points(self, points: ellipse.Points) -> None:
-        """Points from elsewhere than the table, which begins anew."""
+        """Points that did not come from the table, which starts again from them."""
         self.states["ellipse"] = replace(cast(ellipse.Ellipse, self.states["ellipse"]), points=points)
         self.base = points
         self.generation += 1
@@ -86,11 +76,11 @@ def current(visitor: Session) -> Learning:
 def write_address(learning: Learning) -> None:
     """The lesson and what differs from its defaults."""
     lesson = learning.lesson
+    changed = {
+        name: getattr(lesson, name) for name, one in declared(type(lesson)).items() if getattr(lesson, name) != one.default
+    }
     wanted = {"lesson": learning.name}
-    for name, (_, default) in lesson.controls().items():
-        value = getattr(lesson, name)
-        if value != default:
-            wanted[name] = f"{value:g}" if isinstance(value, int | float) else str(value)
+    wanted |= {name: value if isinstance(value, str) else f"{value:g}" for name, value in changed.items()}
     if isinstance(lesson, ellipse.Ellipse) and lesson.points != ellipse.START:
         wanted["points"] = ellipse.write_points(lesson.points)
     for key in _known() - set(wanted):
@@ -102,26 +92,24 @@ def write_address(learning: Learning) -> None:
 
 
 def _known() -> set[str]:
-    return {"lesson", "points", *(name for kind in LESSONS.values() for name in kind.controls())}
+    return {"lesson", "points", *(name for kind in LESSONS.values() for name in declared(kind))}
 
 
 def _read(learning: Learning, said: dict[str, str], visitor: Session) -> None:
+    """The lesson and the state that an address names; what it says wrongly is named on the page."""
     name = said.get("lesson", learning.name)
     if name not in LESSONS:
         visitor.notices.append(f"lesson {name[:24]} (one of: {', '.join(LESSONS)})")
         name = FIRST
-    learning.name = name
-    kind = LESSONS[name]
-    values: dict[str, Any] = {}
-    for key, (control, default) in kind.controls().items():
-        value = default
+    learning.name, kind, values = name, LESSONS[name], {}
+    for key, one in declared(kind).items():
+        values[key] = one.default
         if key in said:
             try:
-                value = _value(said[key], control, default)
-            except ValueError:
-                visitor.notices.append(f"{key} {said[key][:24]} ({_range(control)})")
-        values[key] = value
-        st.session_state[_key(name, key)] = value
+                values[key] = getattr(make(kind, {key: said[key]}), key)
+            except ParameterError:
+                visitor.notices.append(f"{key} {said[key][:24]} ({one.what})")
+        st.session_state[_key(name, key)] = values[key]
     if kind is ellipse.Ellipse:
         points: ellipse.Points = ellipse.START
         try:
@@ -133,27 +121,12 @@ def _read(learning: Learning, said: dict[str, str], visitor: Session) -> None:
     learning.states[name] = kind(**values)
 
 
-def _value(text: str, control: Control | Choice, default: Any) -> Any:
-    if isinstance(control, Choice):
-        if text not in control.options:
-            raise ValueError(text)
-        return text
-    value = type(default)(text)
-    if not control.fits(value):
-        raise ValueError(text)
-    return value
-
-
-def _range(control: Control | Choice) -> str:
-    return ", ".join(control.options) if isinstance(control, Choice) else f"a number from {control.low:g} to {control.high:g}"
-
-
 def _key(lesson: str, name: str) -> str:
     return f"{lesson}.{name}"
 
 
 def contents(learning: Learning) -> None:
-    """All lessons in a row; one is open."""
+    """All lessons in a row; one of them is open."""
     st.session_state["lesson-tab"] = learning.name
 
     def opened() -> None:
@@ -166,7 +139,7 @@ def contents(learning: Learning) -> None:
             names,
             required=True,
             key="lesson-tab",
-            format_func=lambda n: f"{names.index(n) + 1} {TABS[n]}",
+            format_func=lambda n: f"{names.index(n) + 1} {LESSONS[n].tab}",
             label_visibility="collapsed",
             on_change=opened,
         )
@@ -174,26 +147,25 @@ def contents(learning: Learning) -> None:
 
 def controls(learning: Learning) -> None:
     """The one or two controls of the open lesson."""
-    found = learning.lesson.controls()
+    found = declared(type(learning.lesson))
     with st.container(key="lesson-controls"):
-        for column, (name, (control, default)) in zip(st.columns(len(found)), found.items(), strict=True):
+        for column, (name, one) in zip(st.columns(len(found)), found.items(), strict=True):
             key = _key(learning.name, name)
             if key not in st.session_state:
                 st.session_state[key] = getattr(learning.lesson, name)
             with column:
-                learning.change(**{name: _widget(control, default, key)})
-
-    state = "; ".join(f"{control.label}: {getattr(learning.lesson, name)}" for name, (control, _) in found.items())
+                learning.change(**{name: _widget(one, key)})
+    state = "; ".join(f"{one.label}: {getattr(learning.lesson, name)}" for name, one in found.items())
     with st.container(key="lesson-state"):  # on paper, where the controls are not
         st.caption(f"{state}.")
 
 
-def _widget(control: Control | Choice, default: Any, key: str) -> Any:
-    if isinstance(control, Choice):
-        return st.selectbox(control.label, control.options, key=key, help=control.help)
-    kind = type(default)
-    low, high, step = kind(control.low), kind(control.high), kind(control.step)
-    return kind(st.slider(control.label, low, high, step=step, format="%g", key=key, help=control.help))
+def _widget(one: Declared, key: str) -> Any:
+    about = one.about
+    if about.choices:
+        return st.selectbox(one.label, about.choices, key=key, help=about.help)
+    low, high, step = (one.type(number) for number in (about.least, about.most, about.step))
+    return one.type(st.slider(one.label, low, high, step=step, format="%g", key=key, help=about.help))
 
 
 def show(learning: Learning) -> Shown:
@@ -209,7 +181,7 @@ def picture(shown: Picture, key: str) -> None:
 
 
 def words(lesson: Lesson) -> None:
-    """What the lesson says."""
+    """The sentences of the lesson."""
     for line in lesson.lines:
         st.markdown(line)
 
@@ -235,7 +207,12 @@ def question(learning: Learning, asked: Question) -> None:
         st.markdown(f"**Predict:** {asked.text}")
         if name not in learning.revealed:
             st.radio(
-                "Your answer", asked.options, index=None, key=key, label_visibility="collapsed", help="Guess first; Reveal tells."
+                "Your answer",
+                asked.options,
+                index=None,
+                key=key,
+                label_visibility="collapsed",
+                help="Guess, then reveal.",
             )
             st.button("Reveal", type="primary", on_click=reveal, key="reveal", icon=":material/visibility:")
             return
