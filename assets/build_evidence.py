@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from fishersft import Budget, Store, load_pool, make_selector, paths, registry
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.scoring.comparison import compare
 
 TARGET = Path(__file__).resolve().parent / "evidence" / "demo.json"
@@ -25,7 +25,7 @@ def main() -> None:
         alone = Store(Path(folder) / "orders")
         seconds = {}
         for selector in selectors:
-            order = stages.order(pool, selector, Budget(sentences=len(pool)), store=alone)
+            order = embed_and_select.order(pool, selector, Budget(sentences=len(pool)), store=alone)
             seconds[selector.name] = round(float(order.seconds[-1]), 3)
             print(f"{selector.name}: {seconds[selector.name]} s")
         found = compare(pool, selectors, Budget(sentences=120), equal="tokens", store=alone)

@@ -14,7 +14,7 @@ import numpy as np
 
 from fishersft import Budget, Pool, Store, compare, load_corpus, load_pool, make_selector
 from fishersft.design.gain_curve import grid
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.scoring import precomputed
 from fishersft.scoring.comparison import scorer_of
 from fishersft.scoring.interpolation import draw_paths, pick_path
@@ -27,12 +27,12 @@ TARGET = Path(__file__).resolve().parent / "store"
 def main() -> None:
     shutil.rmtree(TARGET, ignore_errors=True)
     store = Store(TARGET)
-    embeddings = stages.embed_as("float16", load_corpus("demo"), "mini", store=store)
+    embeddings = embed_and_select.embed_as("float16", load_corpus("demo"), "mini", store=store)
     pool = Pool(embeddings)
     everything = Budget(sentences=len(pool))
     for name in ORDERS:
         selector = make_selector(name)
-        order = stages.order(pool, selector, everything, store=store)
+        order = embed_and_select.order(pool, selector, everything, store=store)
         precomputed.gain_of(embeddings, order, selector, 0, store=store)
         print(f"{name}: {len(order)} picks in {order.seconds[-1]:.1f} s, {order.evaluations[-1]} evaluations")
     for method in ("umap", "pca"):
@@ -54,7 +54,9 @@ def along(store: Store) -> None:
     draw_paths(scorer, 0, store=store)
     for name in ORDERS:
         selector = make_selector(name)
-        pick_path(scorer, selector, 0, stages.order(pool, selector, Budget(sentences=len(pool)), store=store), store=store)
+        pick_path(
+            scorer, selector, 0, embed_and_select.order(pool, selector, Budget(sentences=len(pool)), store=store), store=store
+        )
 
 
 def chance(store: Store) -> None:

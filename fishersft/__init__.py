@@ -12,7 +12,7 @@ from fishersft.finetuning.stages import finetune_all as finetune
 from fishersft.judge.judging import judge_reports, judge_texts
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import CausalLM, load_model
-from fishersft.pipeline.stages import embed, load_pool, select
+from fishersft.pipeline.embed_and_select import embed, load_pool, select
 from fishersft.scoring.comparison import compare
 from fishersft.selectors import Budget, Pick, Pool, Selection, Selector, make_selector, registry
 from fishersft.store.artifacts import Store

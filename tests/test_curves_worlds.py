@@ -14,7 +14,7 @@ from fishersft.experiments.teacher import Teacher, teacher_of
 from fishersft.experiments.words import Words, input_embeddings, read_vectors
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import load_model
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.store.artifacts import Store
 
 VECTORS = np.array([[0.5, -1.0, 2.0], [1.0, 0.0, 0.25], [-3.0, 1.5, 0.0]], dtype=np.float32)
@@ -158,7 +158,7 @@ def mini():
 def test_the_head_of_the_mini_model_is_restricted_to_the_most_frequent_tokens(mini, tmp_path):
     path = write(tmp_path / "a.txt", ["a a a a a a a a b", "a b c a b a", "the cat sat on the mat", "the dog"] * 4)
     corpus = load_corpus(str(path), holdout=0.0)
-    rows = stages.embed(corpus, mini, store=Store(tmp_path / "store"))
+    rows = embed_and_select.embed(corpus, mini, store=Store(tmp_path / "store"))
     world = teacher_of(rows, corpus, mini, dimension=8, classes=3)
     spoken = [t for text in corpus.texts for t in mini.tokenizer(text, add_special_tokens=False)["input_ids"]]
     counts = Counter([*spoken, *[mini.tokenizer.eos_token_id] * len(corpus)])  # each text ends in one

@@ -22,7 +22,7 @@ from fishersft.distributed.greedy import Traffic, cut
 from fishersft.distributed.shard_worker import rising
 from fishersft.errors import Cancelled, ClusterError, DesignError, MissingExtra, ModelError, UserError
 from fishersft.lm.folder import find_model
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 
 from .conftest import random_blocks
 
@@ -241,7 +241,9 @@ def test_a_stopped_embedding_goes_on_with_workers_and_a_killed_one_is_followed(r
     resumed = embed(few(), "mini", store=Store(home), engine=Engine("ray", workers=1), on_progress=kill_once)
     assert resumed.facts["resumed_at_batch"] > 0
     assert follows == [0]
-    assert told[-1] == sum(len(e.ids) for e in stages.plan(few(), stages.load_tokenizer(find_model("mini"))).encoded)
+    assert told[-1] == sum(
+        len(e.ids) for e in embed_and_select.plan(few(), embed_and_select.load_tokenizer(find_model("mini"))).encoded
+    )
     undisturbed = embed(few(), "mini", store=Store(tmp_path / "other"))
     assert np.allclose(resumed.values, undisturbed.values, rtol=1e-5, atol=1e-5)
 
@@ -261,7 +263,7 @@ def test_select_gives_the_same_picks_with_either_engine_under_the_same_keys(ray,
     here = select(few(), budget=15, store=Store(home))
     assert np.array_equal(there.indices, here.indices)
     assert told[-15:] == [(k, 15) for k in range(1, 16)]
-    mine, theirs = (stages.load_pool(few(), store=s, engine=engine).embeddings for s in (Store(home), other))
+    mine, theirs = (embed_and_select.load_pool(few(), store=s, engine=engine).embeddings for s in (Store(home), other))
     assert mine.key == theirs.key
     assert np.allclose(mine.values, theirs.values, rtol=1e-5, atol=1e-5)
     assert {**mine.facts, "seconds": 0, "tokens_a_second": 0, "made": 0} == {
@@ -270,7 +272,7 @@ def test_select_gives_the_same_picks_with_either_engine_under_the_same_keys(ray,
         "tokens_a_second": 0,
         "made": 0,
     }
-    recipe = stages.order_recipe(mine, make_selector("token_od"), 0)
+    recipe = embed_and_select.order_recipe(mine, make_selector("token_od"), 0)
     assert Store(home).find(recipe) is not None and other.find(recipe) is not None
 
 

@@ -70,7 +70,7 @@ def test_a_corpus_without_a_trained_token_is_refused(tmp_path):
 
 def test_the_second_call_reads_the_store_and_never_loads_weights(jsonl, monkeypatch):
     first = embed(jsonl, "mini")
-    monkeypatch.setattr("fishersft.pipeline.stages.load_model", lambda *a, **k: pytest.fail("weights were loaded"))
+    monkeypatch.setattr("fishersft.pipeline.embed_and_select.load_model", lambda *a, **k: pytest.fail("weights were loaded"))
     again = embed(jsonl, "mini")
     assert again.key == first.key
     assert np.array_equal(again.values, first.values)

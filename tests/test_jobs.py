@@ -17,7 +17,7 @@ import pytest
 from fishersft import load_corpus
 from fishersft.errors import JobError, StoreError
 from fishersft.lm.folder import find_model
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.store import job_process, job_report, jobs
 from fishersft.store.artifacts import Store
 from fishersft.store.job_report import Reporter
@@ -87,7 +87,7 @@ def stranger(tmp_path, monkeypatch):
 @contextmanager
 def embedding_held(corpus):
     """While this is open, `fishersft embed` of the corpus waits."""
-    recipe = stages.embeddings_recipe(load_corpus(corpus), find_model("mini"))
+    recipe = embed_and_select.embeddings_recipe(load_corpus(corpus), find_model("mini"))
     with Store.default().lock(recipe):
         yield
 
@@ -155,7 +155,7 @@ def test_one_job_runs_on_a_device_and_others_do_not_wait_for_it(jsonl):
     assert "rows of" in first.sentence
     jobs.remove(first.id)
     assert not first.log.exists() and second.log.is_file() and first.id not in {job.id for job in jobs.jobs()}
-    assert stages.stored_embeddings(load_corpus(jsonl), find_model("mini")) is not None  # what it made stays
+    assert embed_and_select.stored_embeddings(load_corpus(jsonl), find_model("mini")) is not None  # what it made stays
 
 
 def test_a_cancelled_job_stops_and_frees_the_device_and_one_in_the_queue_never_starts(jsonl):

@@ -8,7 +8,7 @@ from fishersft import Pool, TokenEmbeddings, load_corpus, load_model
 from fishersft.corpus.encode import encode
 from fishersft.errors import ModelError, ParameterError
 from fishersft.lm.losses import TokenStatistics
-from fishersft.pipeline import stages, stored_losses
+from fishersft.pipeline import embed_and_select, stored_losses
 
 from .conftest import random_blocks
 
@@ -20,7 +20,7 @@ def mini():
 
 def test_losses_are_those_that_the_model_computes_from_the_text(jsonl, mini):
     corpus = load_corpus(jsonl, holdout=0)
-    pool = stages.load_pool(corpus, mini)
+    pool = embed_and_select.load_pool(corpus, mini)
     read = pool.statistics()
     for position, example in enumerate(encode([corpus.examples[int(i)] for i in pool.index], mini.tokenizer)):
         ids = torch.from_numpy(example.ids.astype(np.int64))[None]
@@ -33,14 +33,14 @@ def test_losses_are_those_that_the_model_computes_from_the_text(jsonl, mini):
 
 
 def test_they_are_computed_once_and_losses_of_a_few_records_need_no_others(jsonl, mini, monkeypatch):
-    pool = stages.load_pool(jsonl, mini)
+    pool = embed_and_select.load_pool(jsonl, mini)
     asked = []
     monkeypatch.setattr("fishersft.lm.losses.encode", lambda ex, *a: asked.append(len(ex)) or encode(ex, *a))
     few = pool.losses(np.array([2, 0]))
     assert asked == [2]
     whole = pool.statistics()
     monkeypatch.setattr(stored_losses, "load_model", lambda *a, **k: pytest.fail("loaded again"))
-    again = stages.load_pool(jsonl)
+    again = embed_and_select.load_pool(jsonl)
     assert np.array_equal(again.statistics().loss, whole.loss)
     assert np.allclose(again.losses(np.array([2, 0])), few)
 

@@ -92,7 +92,7 @@ def compare(
     them, always, random draws of as many sentences and of as many tokens as the reference selector spends. Last, in words.
     """
     from fishersft.lm.folder import find_model
-    from fishersft.pipeline import stages as pipeline
+    from fishersft.pipeline import embed_and_select as pipeline
     from fishersft.scoring import comparison
     from fishersft.selectors import Budget, make_selector, registry
 

@@ -159,7 +159,7 @@ def teacher(threads: int | None, **options: Any) -> None:
     """CORPUS' own token rows under a model, labels drawn from the model's own head."""
     from fishersft.experiments.teacher import DIMENSION, teacher_of
     from fishersft.lm.model import load_model
-    from fishersft.pipeline import stages as pipeline
+    from fishersft.pipeline import embed_and_select as pipeline
 
     measured, rest = _split(options)
     own = {name: rest.pop(name) for name in ("dimension", "classes", "sentences", "scale")}

@@ -20,11 +20,11 @@ def embed(as_json: bool, threads: int | None, **options: Any) -> None:
     A start that was stopped goes on where it was. `select` does this by itself where it is needed.
     """
     corpus, folder = load(options, threads)
-    from fishersft.pipeline import stages
+    from fishersft.pipeline import embed_and_select
 
-    stored = stages.stored_embeddings(corpus, folder, options["max_tokens"]) is not None
+    stored = embed_and_select.stored_embeddings(corpus, folder, options["max_tokens"]) is not None
     with engine_of(options) as engine, progress("embedding", "tokens") as on_progress:
-        embeddings = stages.embed(
+        embeddings = embed_and_select.embed(
             corpus,
             folder,
             max_tokens=options["max_tokens"],

@@ -77,8 +77,8 @@ def select(
     fields. Without --out and --json the picks go to standard output as JSON lines.
     """
     from fishersft.corpus import tables as table
+    from fishersft.pipeline import embed_and_select as pipeline
     from fishersft.pipeline import selections
-    from fishersft.pipeline import stages as pipeline
     from fishersft.selectors import Budget, make_selector
 
     wanted = Budget(budget, token_budget)

@@ -16,8 +16,8 @@ from fishersft.design.gain_curve import within_tokens
 from fishersft.finetuning.context import RunContext
 from fishersft.finetuning.run import ALL, BASE, model_name
 from fishersft.lm.training import Training
-from fishersft.pipeline import stages
-from fishersft.pipeline.stages import Stage
+from fishersft.pipeline import embed_and_select
+from fishersft.pipeline.embed_and_select import Stage
 from fishersft.selectors import Budget, Selector
 
 Chosen = dict[str, np.ndarray]  # positions in the pool, by cell
@@ -31,7 +31,7 @@ def choose(context: RunContext, tell: Stage) -> Chosen:
         out[model_name(ALL, None, plan.seeds[0])] = np.arange(len(pool))
 
     def order(selector: Selector, budget: Budget, seed: int) -> np.ndarray:
-        taken = stages.order(
+        taken = embed_and_select.order(
             pool,
             selector,
             budget,

@@ -18,7 +18,7 @@ from fishersft.finetuning.run import RATE, WORK, write_text
 from fishersft.lm.finetune import finetune
 from fishersft.lm.score import nats_of
 from fishersft.lm.training import RATES, Training
-from fishersft.pipeline.stages import Stage
+from fishersft.pipeline.embed_and_select import Stage
 
 SWEEP_EXAMPLES, SWEEP_SEED = 200, 97
 

@@ -34,8 +34,8 @@ from fishersft.lm.finetune import CHECKPOINT_SECONDS
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import load_tokenizer
 from fishersft.lm.training import Training
-from fishersft.pipeline import stages
-from fishersft.pipeline.stages import Stage
+from fishersft.pipeline import embed_and_select
+from fishersft.pipeline.embed_and_select import Stage
 from fishersft.selectors import Budget, Selector
 from fishersft.store.artifacts import Store
 
@@ -79,7 +79,7 @@ def finetune_run(
 
     if not corpus.held_out.any():
         raise ParameterError(f"{corpus.name} holds nothing out, so nothing can be measured; raise --holdout.")
-    pool = stages.load_pool(corpus, folder, max_tokens=max_tokens, device=device, store=store, on_progress=embedding)
+    pool = embed_and_select.load_pool(corpus, folder, max_tokens=max_tokens, device=device, store=store, on_progress=embedding)
     cut = effective_max_tokens(max_tokens, folder.context)
     for n in plan.budgets:
         Budget(n).check(pool)
@@ -155,7 +155,7 @@ def finetune_all(
     if learning_rate is not None:
         training["learning_rate"] = learning_rate
     plan = Plan(
-        selectors=tuple(stages.as_selector(s) for s in selectors),
+        selectors=tuple(embed_and_select.as_selector(s) for s in selectors),
         budgets=tuple(budgets),
         equal=equal,
         seeds=tuple(range(seeds)),

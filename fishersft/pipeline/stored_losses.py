@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class StoredReadings:
+class StoredLosses:
     """A pool's losses and confidences, behind a store."""
 
     embeddings: TokenEmbeddings

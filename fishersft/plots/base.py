@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.design.gain_curve import Curve
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
     "#0072B2",
@@ -74,8 +72,6 @@ def ink(dark: bool) -> tuple[str, str, str]:
 
 def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
     """An empty figure in the house style."""
-    import plotly.graph_objects as go
-
     text, _, quiet = ink(dark)
     axis = axis_style(dark)
     base: dict[str, Any] = {
@@ -129,8 +125,6 @@ def gain_curves(
 ) -> go.Figure:
     """Log det against the budget: lines (selector's name, curve), bands behind them, the current budget's mark, and
     `marks`: sets of records as points (label, budget, log det)."""
-    import plotly.graph_objects as go
-
     unit = curves[0][1].x_unit
     height += 22 * max(0, len(curves) + len(marks) - 3)  # the legend's further lines
     axis = axis_style(dark)
@@ -189,8 +183,6 @@ def gain_curves(
 
 def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, height: int = 260) -> go.Figure:
     """How long the records are, in trained tokens; the cut marked where it is reached."""
-    import plotly.graph_objects as go
-
     axis = axis_style(dark)
     fig = figure(
         dark,

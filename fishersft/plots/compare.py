@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.plots.base import axis_style, figure, ink, label, style
 from fishersft.plots.sentence_map import Entry, Paint, Points, Window, drawn, shown
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 NEITHER, ONLY_FIRST, ONLY_SECOND, BOTH = 0, 1, 2, 3
 FAINT = "circle-open"  # what no one picked
@@ -107,8 +105,6 @@ def overlap_matrix(
     selectors: Sequence[Named], shared: np.ndarray, jaccard: np.ndarray, *, dark: bool = False, height: int = 280
 ) -> go.Figure:
     """How many picks every two selectors share; (k, k) counts, shaded by the (k, k) Jaccard index."""
-    import plotly.graph_objects as go
-
     labels = [label(s.label, 20) for s in selectors]
     ends = ("#1F2429", "#56B4E9") if dark else ("#F3F5F8", "#0072B2")
     fig = figure(dark, height=height)
@@ -234,8 +230,6 @@ def topic_shares(
         draws: (draws, k) of random selections.
         selections: each with its (k,) shares.
     """
-    import plotly.graph_objects as go
-
     said = [label(t, 22) for t in topics]
     fig = figure(dark, height=96 + 22 * len(said))
     axis = axis_style(dark)

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from fishersft.plots.base import CATEGORY_COLOURS, CATEGORY_ON_DARK, CATEGORY_SYMBOLS, figure, ink, label, style
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 FEW_POINTS = 3_000  # up to here plain SVG is ready sooner than WebGL, which first compiles its shaders
 MOST_POINTS = 50_000  # beyond this, hovering freezes in a browser
@@ -255,8 +254,6 @@ class Paint:
 
 
 def _paint(points: Points, order: np.ndarray, colour_by: str, values: Any, selector: str, dark: bool) -> Paint:
-    from plotly.colors import sample_colorscale
-
     pale = "#7C838C" if dark else "#9AA1AA"
     colour, marker = style(selector, dark)
     rank = points.rank[order]

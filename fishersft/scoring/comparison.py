@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fishersft.errors import ParameterError
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.scoring.criteria import CRITERIA, Scorer, Scores, bound_at, jaccard
 from fishersft.scoring.cross_model import check_same_corpus, order_under
 from fishersft.scoring.random_baseline import chance, shared_by, whole_pool
 from fishersft.scoring.summaries import describe, short
 from fishersft.selectors import Budget, Pool, Selection, Selector
 from fishersft.store.artifacts import Store
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LEAST_DRAWS = 20
 OWN = {  # the criterion that a selector's rule is greedy for; those that draw have none
@@ -116,16 +114,12 @@ class Comparison:
     @property
     def overlap(self) -> pd.DataFrame:
         """Jaccard index of every two selectors' picks."""
-        import pandas as pd
-
         names = list(self.selections)
         sets = [self.selections[n].order.positions for n in names]
         return pd.DataFrame([[jaccard(a, b) for b in sets] for a in sets], index=names, columns=names)
 
     def table(self) -> pd.DataFrame:
         """One line a selector and a criterion a column: numbers; random draws as mean, with `_least` and `_most` beside."""
-        import pandas as pd
-
         lines = []
         for row in self.rows:
             line: dict[str, Any] = {"selector": row.name or row.label, "chosen_by": row.model, "draws": len(row.scores)}
@@ -214,7 +208,7 @@ def compare(
         ways: dict[str, Any] = {"store": store, "on_progress": picks, "on_stage": tell}
         own = seed if selector.random else 0  # the others' orders are kept once
         if by is under:
-            order = stages.order(by, selector, wanted, own, **ways)
+            order = embed_and_select.order(by, selector, wanted, own, **ways)
         else:
             order = order_under(by, under, selector, wanted, own, **ways)
         return selector.cut(under, order, wanted, own)

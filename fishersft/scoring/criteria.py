@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from fishersft.design.certificate import optimum_bound, token_bound
 from fishersft.design.factor import Factor
@@ -27,9 +27,6 @@ from fishersft.design.matched import second_moment
 from fishersft.design.rows import Blocks
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.losses import TokenStatistics
-
-if TYPE_CHECKING:
-    import torch
 
 CRITERIA = {
     "sentences": "sentences",
@@ -101,8 +98,6 @@ class Scorer:
     @cached_property
     def pool_moment(self) -> torch.Tensor:
         """(d, d) mean of x x^T over the pool's rows, float64."""
-        import torch
-
         return torch.from_numpy(second_moment(Blocks(self.embeddings.values, self.embeddings.offsets, None, self.device), 0.0))
 
     @cached_property
@@ -197,8 +192,6 @@ def bound_at(
 
 def _leverage(embeddings: TokenEmbeddings, V: np.ndarray, device: str) -> tuple[float, float]:
     """Largest and mean x^T V^-1 x over every row of the pool (float32 products)."""
-    import torch
-
     blocks = Blocks(embeddings.values, embeddings.offsets, None, device)
     factor = Factor(blocks.d, V, device)
     worst = total = 0.0
@@ -212,8 +205,6 @@ def _leverage(embeddings: TokenEmbeddings, V: np.ndarray, device: str) -> tuple[
 
 def k_center_radius(means: np.ndarray, positions: np.ndarray) -> float:
     """The largest distance of a row of `means` (N, d) to the nearest of those at `positions`."""
-    import torch
-
     centred = torch.from_numpy(means - means.mean(0))
     chosen = centred[torch.from_numpy(np.asarray(positions))]
     return float(max(torch.cdist(part, chosen).min(1).values.max() for part in centred.split(4_096)))

@@ -7,15 +7,12 @@ the largest is looked for among the rows whose bound still reaches it, as lazy g
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from fishersft.design.information import as_rows, check_sigma2
 from fishersft.scoring.criteria import PRIOR_TOKENS, Scorer, Scores
-
-if TYPE_CHECKING:
-    import torch
 
 FIRST_ROWS = 1_024  # looked at first, where the worst leverage is likely; then twice as many, and so on
 CHUNK = 2_048  # rows a product, so that it stays in the processor's cache
@@ -24,8 +21,6 @@ ROUNDING = 1e-5  # relative, of the float32 products
 
 def scores_along(scorer: Scorer, order: np.ndarray, at: Sequence[int] | np.ndarray) -> Iterator[Scores]:
     """The scores of the first at[0], at[1], ... of the positions in `order`; `at` ascending, from 1."""
-    import torch
-
     rows, d, statistics = scorer.embeddings, scorer.embeddings.dimension, scorer.statistics
     V, means, unsure = (torch.eye(d, dtype=torch.float64) * check_sigma2(scorer.sigma2) for _ in range(3))
     empty = d * float(np.log(scorer.sigma2))
@@ -80,8 +75,6 @@ def _log_det(L: torch.Tensor) -> float:
 
 def _worst(values: np.ndarray, bounds: np.ndarray, L: torch.Tensor) -> float:
     """The largest x^T V^-1 x over rows of the pool, V = L L^T; `bounds` are valid before and sharper after."""
-    import torch
-
     inverse = torch.linalg.solve_triangular(L.float(), torch.eye(len(L)), upper=False).T.contiguous()
 
     def look(some: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fishersft.errors import ParameterError
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.store.artifacts import Store
 
@@ -40,7 +40,9 @@ def order_under(
     wanted = budget.sentences or int(np.ceil((budget.tokens or 1) / under.tokens.mean()))
     n = min(len(pool), wanted)
     while True:
-        order = stages.order(pool, selector, Budget(sentences=n), seed, store=store, on_progress=on_progress, on_stage=on_stage)
+        order = embed_and_select.order(
+            pool, selector, Budget(sentences=n), seed, store=store, on_progress=on_progress, on_stage=on_stage
+        )
         moved = moved_to(order, pool.index, under.index)
         if n == len(pool) or budget.cut(under.tokens[moved.positions]) is not None:
             return moved

@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from fishersft.design.gain_curve import draw_orders, grid, within_tokens
-from fishersft.pipeline.stages import order_recipe
+from fishersft.pipeline.embed_and_select import order_recipe
 from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row, label_of, positions_of
 from fishersft.scoring.criteria import Scorer, Scores
 from fishersft.scoring.criteria_path import scores_along
@@ -72,8 +73,6 @@ class Path:
 
     @cached_property
     def _curve(self) -> Any:
-        from scipy.interpolate import PchipInterpolator
-
         lines = [np.log(np.maximum(self.scored[n], 1e-300)) if n in FALLING else self.scored[n] for n in READ_OFF]
         known = np.stack([np.where(np.isfinite(line), line, 0.0) for line in lines], axis=1)
         return PchipInterpolator(np.log(self.at), known) if len(self.at) > 1 else lambda _: known[0]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from scipy.interpolate import PchipInterpolator
 
 from fishersft.design.gain_curve import draw_orders, grid, log_det_at, uniform_band
+from fishersft.errors import MissingExtra
 from fishersft.lm.embed import TokenEmbeddings
-from fishersft.pipeline.stages import order_recipe
-from fishersft.scoring.projection import project
+from fishersft.pipeline.embed_and_select import order_recipe
 from fishersft.selectors import Order, Selector
 from fishersft.store.artifacts import Recipe, Store, cached_arrays
 
@@ -18,6 +21,8 @@ Progress = Callable[[int, int], None]
 MAP, BAND, GAIN = "map", "band", "gain"
 FINE = 300  # points of a single curve; a band of draws has fewer
 DRAWN = 120  # points of a band as it is drawn
+PCA_DIMENSIONS = 50
+NEIGHBOURS = 15
 FIRST = 128  # sentences of a random draw after each of which its gain is known: there one more counts for much
 
 
@@ -55,8 +60,6 @@ class Band:
 
         Exact as far as each draw's first sentences reach; further on read off a monotone curve through the grid, over log budget.
         """
-        from scipy.interpolate import PchipInterpolator
-
         x, y = (self.tokens, self.uniform_by_tokens) if tokens else (self.sentences, self.uniform_by_sentences)
         wanted = np.clip(np.atleast_1d(amounts), x[0], x[-1])
         read = PchipInterpolator(np.log(x), y, axis=1)(np.log(wanted)) if len(x) > 1 else np.repeat(y, len(wanted), axis=1)
@@ -126,3 +129,35 @@ def gain_of(
 
     arrays = cached_arrays(store or Store.default(), recipe, compute)
     return arrays["at"], arrays["f"]
+
+
+def project(means: np.ndarray, method: str = "umap", seed: int = 0) -> np.ndarray:
+    """(N, d) -> (N, 2) float32.
+
+    UMAP (McInnes et al. 2018) after PCA to 50 dimensions where d is larger; PCA alone below 10 sentences, where a
+    neighbourhood graph says nothing.  The same seed gives the same map.
+    """
+    means = np.asarray(means, dtype=np.float32)
+    if method == "pca" or len(means) < 10:
+        return pca(means, 2)
+    try:
+        import umap
+    except ImportError as error:
+        raise MissingExtra("The UMAP map", "app") from error
+    reduced = pca(means, PCA_DIMENSIONS) if means.shape[1] > PCA_DIMENSIONS else means
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "n_jobs overridden to 1 by setting random_state": as intended
+        mapper = umap.UMAP(n_neighbors=min(NEIGHBOURS, len(means) - 1), min_dist=0.15, random_state=seed)
+        return np.asarray(mapper.fit_transform(reduced), dtype=np.float32)
+
+
+def pca(X: np.ndarray, k: int) -> np.ndarray:
+    """(N, d) -> (N, k): scores on the first principal directions; the sign of each is fixed; missing ones are zero."""
+    centred = torch.from_numpy(np.asarray(X, dtype=np.float64))
+    centred = centred - centred.mean(0)
+    _, vectors = torch.linalg.eigh(centred.T @ centred)
+    directions = vectors.flip(1)[:, :k]
+    biggest = directions.abs().argmax(0)
+    directions = directions * directions[biggest, range(directions.shape[1])].sign()
+    scores = (centred @ directions).numpy().astype(np.float32)
+    return np.pad(scores, ((0, 0), (0, k - scores.shape[1])))

@@ -1,4 +1,9 @@
-"""Why this sentence?  What a design saw in one record at the moment it was picked, or sees in it now.  Arrays only."""
+"""Why this sentence, and what if others had been pinned or excluded?
+
+`why` explains one record: what the design gained from it at the moment it was picked, or would gain from it now.  `rechosen`
+orders the pool anew from pinned and excluded records, in memory only: such an order is no prefix of the selector's own, so it
+never enters the store.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from fishersft.design.greedy import Shard
 from fishersft.design.information import as_rows, design_matrix, gain, token_gains, whiten
 from fishersft.lm.embed import TokenEmbeddings
+from fishersft.selectors import Budget, Order, Pool, Selector
+from fishersft.selectors.base import Progress
 
 CHUNK = 16_384  # rows made float32 at once
 
@@ -81,8 +89,6 @@ def why(
 def direction_added(embeddings: TokenEmbeddings, picked: np.ndarray, position: int, sigma2: float = 1.0) -> Direction:
     """Where the record at `position` adds most to the design of `picked`: the largest generalised eigenvector of its rows' X^T X
     over V, for the record itself left out of it.  The gain is the sum of log(1 + eigenvalue) over all of them."""
-    import torch
-
     held = picked[picked != position]
     V = torch.from_numpy(design_matrix((embeddings.block(p) for p in held), embeddings.dimension, sigma2))
     L = torch.linalg.cholesky(V)
@@ -144,3 +150,35 @@ def gains_now(embeddings: TokenEmbeddings, picked: np.ndarray, sigma2: float = 1
     """
     V = design_matrix((embeddings.block(p) for p in picked), embeddings.dimension, sigma2)
     return Shard(embeddings.values, embeddings.offsets, V).gains
+
+
+def rechosen(
+    pool: Pool,
+    selector: Selector,
+    budget: Budget,
+    seed: int = 0,
+    *,
+    plain: Order | None = None,
+    on_progress: Progress | None = None,
+) -> Order:
+    """The selector's order from a pool with pins (`Pool.given`), as far as the budget needs it.
+
+    Args:
+        plain: the selector's order with nothing pinned or excluded, where it is at hand.
+    """
+    stands = _standing(pool, plain)
+    if plain is None or not stands:
+        return selector.take(pool, budget, seed, on_progress)
+    free = Pool(pool.embeddings, pool.corpus, pool.model, pool.readings, device=pool.device)
+    kept = free.given(pool.index[plain.positions[:stands]].tolist(), pool.index[list(pool.excluded)].tolist())
+    if budget.sentences is not None:
+        budget = Budget(sentences=max(stands, budget.sentences))
+    return selector.take(kept, budget, seed, on_progress)
+
+
+def _standing(pool: Pool, plain: Order | None) -> int:
+    """How many of the plain order's first picks stand."""
+    if plain is None or pool.pinned:
+        return 0
+    hit = np.flatnonzero(np.isin(plain.positions, pool.excluded))
+    return int(hit[0]) if len(hit) else len(plain)

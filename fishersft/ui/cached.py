@@ -20,12 +20,11 @@ from fishersft.lm.embed import BATCH_TOKENS, Plan, TokenEmbeddings, effective_ma
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.lm.reader import rows_of
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
-from fishersft.pipeline.stored_losses import StoredReadings
+from fishersft.pipeline.stored_losses import StoredLosses
 from fishersft.scoring import precomputed, why
-from fishersft.scoring.projection import project
-from fishersft.scoring.what_if import rechosen
+from fishersft.scoring.why import rechosen
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.store.artifacts import Store
 from fishersft.ui.session import Choice
@@ -73,7 +72,7 @@ def model(choice: Choice) -> CausalLM:
 
 def embeddings(choice: Choice) -> TokenEmbeddings | None:
     """The embeddings of a choice if they are in the store."""
-    recipe = stages.embeddings_recipe(corpus(choice), folder(choice))
+    recipe = embed_and_select.embeddings_recipe(corpus(choice), folder(choice))
     return Store.default().read(recipe, lambda found: _embeddings(found.key, str(found.path), found))
 
 
@@ -117,7 +116,7 @@ def tokens_a_second(choice: Choice) -> float:
 
 def pool(choice: Choice, embeddings: TokenEmbeddings) -> Pool:
     """What selectors see of a choice."""
-    return stages.pool_of(embeddings, corpus(choice), folder(choice))
+    return embed_and_select.pool_of(embeddings, corpus(choice), folder(choice))
 
 
 def reach(pool: Pool) -> int:
@@ -145,7 +144,7 @@ def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
         bar.progress(done / max(total, 1), f"{selector.label}: {what}, {done:,} of {total:,}")
 
     try:
-        computed = stages.order(pool, selector, Budget(sentences=n), seed, on_progress=report, on_stage=stage)
+        computed = embed_and_select.order(pool, selector, Budget(sentences=n), seed, on_progress=report, on_stage=stage)
     finally:
         bar.empty()
     _order.clear()
@@ -243,7 +242,7 @@ def kept_records(key: str) -> list[int]:
 
 def has_losses(pool: Pool) -> bool:
     """Whether the losses of the pool's tokens are at hand, so that perplexity costs nothing."""
-    return isinstance(pool.readings, StoredReadings) and pool.readings.stored
+    return isinstance(pool.readings, StoredLosses) and pool.readings.stored
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -259,12 +258,12 @@ def perplexity(key: str, position: int, _pool: Pool) -> float:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _order(key: str, selector: Selector, seed: int, _pool: Pool) -> Order | None:
-    return stages.stored_order(_pool, selector, Budget(sentences=reach(_pool)), seed)
+    return embed_and_select.stored_order(_pool, selector, Budget(sentences=reach(_pool)), seed)
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing the map (UMAP, once a corpus and model) …")
 def map_of(key: str, method: str, _embeddings: TokenEmbeddings) -> np.ndarray:
-    return precomputed.map_of(_embeddings, method) if key else project(_embeddings.means, method)
+    return precomputed.map_of(_embeddings, method) if key else precomputed.project(_embeddings.means, method)
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.plots.compare import Named
 from fishersft.scoring.comparison import Comparison
 from fishersft.scoring.summaries import describe, number, short, span
@@ -74,7 +74,8 @@ def _found(view: View, under: Pool) -> Comparison | None:
     missing = [
         s
         for s in view.selectors
-        if stages.stored_order(under, s, Budget(sentences=min(len(first), len(under))), view.seed if s.random else 0) is None
+        if embed_and_select.stored_order(under, s, Budget(sentences=min(len(first), len(under))), view.seed if s.random else 0)
+        is None
     ]
     times = [compare_view.expected(under, s) for s in missing]
     about = sum(t or 0 for t in times)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from fishersft.lm.embed import Plan
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.ui import cached, components
 from fishersft.ui.session import Choice, Session
 
@@ -41,7 +41,7 @@ def compute(choice: Choice, layout: Plan) -> bool:
         return False
     bar = st.progress(0.0, "Embedding …")
     st.button("Stop", icon=":material/stop:", help="What is done is kept.")
-    stages.embed(cached.corpus(choice), cached.model(choice), on_progress=_reporter(bar))
+    embed_and_select.embed(cached.corpus(choice), cached.model(choice), on_progress=_reporter(bar))
     return True
 
 

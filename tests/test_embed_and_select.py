@@ -9,7 +9,7 @@ from fishersft import Budget, Pool, Store, embed, load_corpus, load_model, make_
 from fishersft.corpus.records import Corpus
 from fishersft.design.gain_curve import log_det_at
 from fishersft.design.reference import algorithm_1
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection, save_selection
 from fishersft.scoring import precomputed
 
@@ -100,11 +100,11 @@ def test_the_criterion_of_another_selector_is_that_of_its_token_rows(jsonl):
     rows = embed(load_corpus(jsonl, holdout=0))
     pool = Pool(rows)
     chosen = make_selector("sentence_od")
-    order = stages.order(pool, chosen, Budget(sentences=5))
+    order = embed_and_select.order(pool, chosen, Budget(sentences=5))
     at, f = precomputed.gain_of(rows, order, chosen, 0)
     assert np.allclose(f, log_det_at(rows, order.positions, at))
     token = make_selector("token_od")
-    best = stages.order(pool, token, Budget(sentences=5))
+    best = embed_and_select.order(pool, token, Budget(sentences=5))
     assert np.allclose(precomputed.gain_of(rows, best, token, 0)[1], log_det_at(rows, best.positions, range(1, 6)))
 
 

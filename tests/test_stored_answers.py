@@ -12,7 +12,7 @@ import pytest
 from fishersft import TokenEmbeddings, load_corpus
 from fishersft.errors import StoreError
 from fishersft.lm.folder import find_model
-from fishersft.pipeline import stages
+from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.stored_answers import KeptAnswers
 
 
@@ -168,7 +168,7 @@ def test_a_copy_opens_the_file_itself(path):
 def test_the_pipelines_pool_keeps_answers_in_the_store(jsonl, home):
     corpus = load_corpus(jsonl, holdout=0)
     rows = TokenEmbeddings.of([[[1.0]]] * len(corpus))
-    pool = stages.pool_of(rows, corpus, find_model("mini"))
+    pool = embed_and_select.pool_of(rows, corpus, find_model("mini"))
     assert not (home / "answers.sqlite").exists()
     pool.answers["question"] = "yes"
     assert KeptAnswers(home / "answers.sqlite")["question"] == "yes"

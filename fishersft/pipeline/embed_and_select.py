@@ -29,7 +29,7 @@ from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, device_of, load_model, load_tokenizer
 from fishersft.lm.reader import Here, Reader
 from fishersft.pipeline.stored_answers import ANSWERS_FILE, KeptAnswers
-from fishersft.pipeline.stored_losses import StoredReadings
+from fishersft.pipeline.stored_losses import StoredLosses
 from fishersft.selectors import Budget, Order, Pool, Selection, Selector
 from fishersft.selectors.selection import check_seed
 from fishersft.store.artifacts import Artifact, Recipe, Store, commit_arrays, made, read_arrays
@@ -216,7 +216,7 @@ def pool_of(
         embeddings,
         corpus,
         model if isinstance(model, CausalLM) else None,
-        readings=StoredReadings(embeddings, corpus, model, store, device),
+        readings=StoredLosses(embeddings, corpus, model, store, device),
         device=where if (where := device_of(device)).startswith("cuda") else "cpu",  # others have no float64
         answers=KeptAnswers(store.path / ANSWERS_FILE),
         greedy=as_engine(engine).greedy,
