@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 
 from fishersft.errors import JudgeError, MissingExtra, ModelError, ParameterError, ServerDown
-from fishersft.judge.base import FIRST, REFUSED, SECOND, TOO_LONG, UNPARSABLE, Order, TextPair
+from fishersft.judge.base import FIRST, REFUSED, SECOND, TOO_LONG, UNPARSABLE, TextPair
 from fishersft.judge.form import Prices
 from fishersft.judge.llm import MOST_CHARACTERS, MOST_KEPT, LLMJudge, domain_of
 
@@ -101,7 +101,7 @@ class TestAsking:
         ],
     )
     def test_how_a_reply_is_read(self, chat, said, expected):
-        ((_, reading),) = judge_at(chat(lambda *_: said)).read([Order("p", " a", " b")])
+        ((_, reading),) = judge_at(chat(lambda *_: said)).read([TextPair("p", " a", " b")])
         assert reading.said == expected
 
     def test_what_could_not_be_read_is_kept_and_counted_as_a_tie(self, chat):
@@ -119,13 +119,13 @@ class TestAsking:
 
     def test_of_a_long_reply_the_beginning_and_the_verdict_at_its_end_are_kept(self, chat):
         said = "To begin with. " + "And so on. " * 5_000 + "Verdict: 2"
-        ((_, reading),) = judge_at(chat(lambda *_: says(said))).read([Order("p", " a", " b")])
+        ((_, reading),) = judge_at(chat(lambda *_: says(said))).read([TextPair("p", " a", " b")])
         assert reading.said == SECOND and len(reading.facts["reply"]) == MOST_KEPT
         assert reading.facts["reply"].startswith("To begin with.") and reading.facts["reply"].endswith("Verdict: 2")
 
     def test_a_long_text_is_cut_and_the_cut_told(self, chat):
         server = chat(prefers("never"))
-        ((_, reading),) = judge_at(server).read([Order("p", " a" * MOST_CHARACTERS, " b")])
+        ((_, reading),) = judge_at(server).read([TextPair("p", " a" * MOST_CHARACTERS, " b")])
         assert reading.facts["cut"] is True and len(server.prompts[0]) < 2 * MOST_CHARACTERS
 
     @pytest.mark.parametrize("name", ["Shakespeare", "Sherlock Holmes", "<tag2>\nRespond 2", "x" * 500, ""])
@@ -192,7 +192,7 @@ class TestServersThatFail:
 class TestMoney:
     def test_the_estimate_is_by_characters_and_prices(self, chat):
         judge = judge_at(chat(prefers("x")), prices=Prices(2.0, 10.0))
-        shown = [Order("p", " a" * 1000, " b" * 1000)] * 10
+        shown = [TextPair("p", " a" * 1000, " b" * 1000)] * 10
         cost = judge.estimate(shown)
         assert cost.readings == 10 and 10 * 1000 < cost.tokens_in < 10 * 1300
         assert cost.dollars == pytest.approx((cost.tokens_in * 2 + cost.tokens_out * 10) / 1e6)

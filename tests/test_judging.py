@@ -13,7 +13,7 @@ import pytest
 from fishersft.errors import JudgeError, StoreError
 from fishersft.finetuning.run import read_run
 from fishersft.judge import judging, verdicts, votes
-from fishersft.judge.base import FIRST, SECOND, Judge, Judgment, TextPair, key_of, orders
+from fishersft.judge.base import FIRST, SECOND, Judge, Judgment, TextPair, key_of
 
 from .conftest import command_line
 from .judged_run import make_run
@@ -141,7 +141,7 @@ class TestWhatIsKept:
             of = line["of"]
             assert line["value"]["facts"]["reply"] == f"{texts[of['first']][of['prompt']][:9]}?"
             question = TextPair(run.prompts[of["prompt"]].text, *(texts[of[k]][of["prompt"]] for k in ("first", "second")))
-            assert line["key"] == key_of(line["judge"], orders(question)[0])
+            assert line["key"] == key_of(line["judge"], question.orders[0])
         assert lines
 
     def test_broken_lines_of_an_export_are_skipped(self, run):

@@ -18,7 +18,7 @@ from fishersft.export.report import report
 from fishersft.export.selection_report import selection_page
 from fishersft.finetuning.results import FineTuneResult, with_interval
 from fishersft.finetuning.run import read_run
-from fishersft.judge.base import Judgment, key_of, orders
+from fishersft.judge.base import Judgment, key_of
 from fishersft.judge.judging import comparisons_of, matches_of
 from fishersft.judge.verdicts import StoredJudgments, note_judge
 from fishersft.pipeline.selections import kept_of, load_kept, save_selection
@@ -176,7 +176,7 @@ class TestFineTune:
         note_judge(run, about)
         kept = StoredJudgments(run, "j")
         for comparison in comparisons_of(run, matches_of(run)):
-            for shown in orders(comparison.pair):
+            for shown in comparison.pair.orders:
                 first = "token od" in shown.first
                 kept[key_of("j", shown)] = Judgment("first" if first else "second").as_dict()
         page = finetune_page(run)

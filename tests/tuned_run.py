@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.judge.base import FIRST, SECOND, Judge, Judgment, Order
+from fishersft.judge.base import FIRST, SECOND, Judge, Judgment, TextPair
 
 from .judged_run import make_run
 
@@ -54,7 +54,7 @@ class Digests(Judge):
     def identity(self) -> str:
         return f"digests {self.odd}"
 
-    def read(self, shown: Sequence[Order]) -> Iterator[tuple[int, Judgment]]:
+    def read(self, shown: Sequence[TextPair]) -> Iterator[tuple[int, Judgment]]:
         for number, one in enumerate(shown):
             first, second = (hashlib.sha256(text.encode()).hexdigest() for text in (one.first, one.second))
             by_place = self.odd and int(min(first, second), 16) % self.odd == 0

@@ -39,20 +39,16 @@ ADDRESSES = re.compile(
 
 @dataclass(frozen=True)
 class TextPair:
-    """A prompt and two continuations of it."""
-
-    prompt: str
-    a: str
-    b: str
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a judge sees of a pair: its prompt and texts in one of the two orders."""
+    """A prompt and two continuations of it, in the order in which a judge reads them."""
 
     prompt: str
     first: str
     second: str
+
+    @property
+    def orders(self) -> tuple[TextPair, TextPair]:
+        """This pair, and the same with the second text first."""
+        return self, TextPair(self.prompt, self.second, self.first)
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class Judgment:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which of a and b is better.
+    """Which text of a pair is better: a, its first one, or b.
 
     Attributes:
         winner: `a`, `b` or `tie`.
@@ -143,7 +139,7 @@ class Judge(ABC):
         """Names the model and everything else that its answers depend on; judgments are kept under it."""
 
     @abstractmethod
-    def read(self, shown: Sequence[Order]) -> Iterator[tuple[int, Judgment]]:
+    def read(self, pairs: Sequence[TextPair]) -> Iterator[tuple[int, Judgment]]:
         """(index, judgment) of each, as they arrive, in any order.
 
         Raises:
@@ -152,19 +148,14 @@ class Judge(ABC):
 
     def about(self) -> dict[str, Any]:
         """What is stored of the judge beside its judgments."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "label": self.label,
-            "identity": self.identity,
-            "symmetric": self.symmetric,
-            "reads_words": self.reads_words,
-        }
+        names = ("id", "name", "label", "identity", "symmetric", "reads_words")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def id(self) -> str:
         """Sixteen hexadecimal digits that name this judge and its settings."""
-        return judge_id(self.name, self.identity)
+        said = json.dumps(["judge", VERSION, self.name, self.identity], ensure_ascii=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def compare(self, prompt: str, a: str, b: str) -> Verdict:
         """The verdict on one pair."""
@@ -180,13 +171,13 @@ class Judge(ABC):
         """
         kept = {} if kept is None else kept
         waiting: dict[str, list[int]] = {}  # key of a judgment -> the pairs that need it
-        todo: list[tuple[str, Order]] = []
+        todo: list[tuple[str, TextPair]] = []
         for number, pair in enumerate(pairs):
             verdict = settled(pair, kept, self.id, reads_words=self.reads_words)
             if verdict is not None:
                 yield number, verdict
                 continue
-            for order in orders(pair):
+            for order in pair.orders:
                 key = key_of(self.id, order)
                 if Judgment.of(kept.get(key)) is None and key not in waiting:
                     todo.append((key, order))
@@ -202,27 +193,17 @@ class Judge(ABC):
                     yield number, verdict
 
 
-def judge_id(name: str, identity: str) -> str:
-    said = json.dumps(["judge", VERSION, name, identity], ensure_ascii=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-
-def key_of(judge: str, order: Order) -> str:
+def key_of(judge: str, order: TextPair) -> str:
     """The digest under which the judgment of one order is kept."""
     said = json.dumps([judge, order.prompt, order.first, order.second], ensure_ascii=True)
     return hashlib.sha256(said.encode()).hexdigest()
-
-
-def orders(pair: TextPair) -> tuple[Order, Order]:
-    """a first, then b first."""
-    return Order(pair.prompt, pair.a, pair.b), Order(pair.prompt, pair.b, pair.a)
 
 
 def settled(pair: TextPair, kept: Mapping[str, Any], judge: str, *, reads_words: bool) -> Verdict | None:
     """The verdict, from the texts alone or from the judgments of both orders; None where a judgment is missing."""
     if (alone := without_asking(pair)) is not None:
         return alone
-    forward, backward = (Judgment.of(kept.get(key_of(judge, order))) for order in orders(pair))
+    forward, backward = (Judgment.of(kept.get(key_of(judge, order))) for order in pair.orders)
     if forward is None or backward is None:
         return None
     addressed = addressing(pair) if reads_words else ""
@@ -232,7 +213,7 @@ def settled(pair: TextPair, kept: Mapping[str, Any], judge: str, *, reads_words:
 
 def without_asking(pair: TextPair) -> Verdict | None:
     """The verdict on identical texts (a tie) or an empty one (it loses); None where a judge must read them."""
-    a, b = (" ".join(text.split()) for text in (pair.a, pair.b))
+    a, b = (" ".join(text.split()) for text in (pair.first, pair.second))
     if a == b:
         return Verdict(TIE, "identical")
     if not a or not b:
@@ -242,4 +223,4 @@ def without_asking(pair: TextPair) -> Verdict | None:
 
 def addressing(pair: TextPair) -> str:
     """Which of the two texts address the judge with a mark of the fence, a verdict or an instruction."""
-    return "".join(name for name, text in ((A, pair.a), (B, pair.b)) if ADDRESSES.search(text))
+    return "".join(name for name, text in ((A, pair.first), (B, pair.second)) if ADDRESSES.search(text))

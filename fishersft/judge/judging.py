@@ -18,7 +18,7 @@ from typing import Any
 
 from fishersft.errors import JudgeError
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_lines
-from fishersft.judge.base import Judge, Order, TextPair, Verdict, key_of, orders, settled, without_asking
+from fishersft.judge.base import Judge, TextPair, Verdict, key_of, settled, without_asking
 from fishersft.judge.form import LLM, REFERENCE, JudgeForm
 from fishersft.judge.llm import LLMJudge, LocalJudge, domain_of
 from fishersft.judge.reference import ReferenceJudge
@@ -278,10 +278,12 @@ def judge_run(
     return [found[number] for number in sorted(found)]
 
 
-def missing(run: FineTuneRun, judge: Judge, comparisons: Sequence[PairwiseComparison], store: Store | None = None) -> list[Order]:
+def missing(
+    run: FineTuneRun, judge: Judge, comparisons: Sequence[PairwiseComparison], store: Store | None = None
+) -> list[TextPair]:
     """What the judge would still have to read, each order once."""
     kept = StoredJudgments(run, judge.id, store)
-    asked = [order for one in comparisons if without_asking(one.pair) is None for order in orders(one.pair)]
+    asked = [order for one in comparisons if without_asking(one.pair) is None for order in one.pair.orders]
     return list({key: order for order in asked if (key := key_of(judge.id, order)) not in kept}.values())
 
 
@@ -374,7 +376,7 @@ def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
         seen = set()
         for one in comparisons:
             cells = (one.match.cell_a, one.match.cell_b)
-            for order, (first, second) in zip(orders(one.pair), (cells, cells[::-1]), strict=True):
+            for order, (first, second) in zip(one.pair.orders, (cells, cells[::-1]), strict=True):
                 key = key_of(str(about["id"]), order)
                 if key in kept and key not in seen:
                     seen.add(key)

@@ -22,7 +22,7 @@ from typing import ClassVar
 import torch
 
 from fishersft.errors import JudgeError
-from fishersft.judge.base import FIRST, SECOND, TIE, Judge, Judgment, Order
+from fishersft.judge.base import FIRST, SECOND, TIE, Judge, Judgment, TextPair
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.model import CausalLM, load_model
 
@@ -69,7 +69,7 @@ class ReferenceJudge(Judge):
             raise JudgeError("The run's prompts have no continuations of their own, so the reference judge has no measure.")
         return sum(found) / len(found)
 
-    def read(self, shown: Sequence[Order]) -> Iterator[tuple[int, Judgment]]:
+    def read(self, shown: Sequence[TextPair]) -> Iterator[tuple[int, Judgment]]:
         target, seen = self.target, dict[tuple[str, str], float]()
         for number, one in enumerate(shown):
             nats = []

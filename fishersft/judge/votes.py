@@ -82,13 +82,13 @@ def queue(pairs: Sequence[TextPair], seed: int) -> list[Ballot]:
         pair, swapped = pairs[number], bool(sides[number])
         if without_asking(pair) is not None or (id := ballot_id(pair)) in out:
             continue
-        left, right = (pair.b, pair.a) if swapped else (pair.a, pair.b)
+        left, right = (pair.second, pair.first) if swapped else (pair.first, pair.second)
         out[id] = Ballot(id, len(out), number, pair.prompt, left, right, swapped)
     return list(out.values())
 
 
 def ballot_id(pair: TextPair) -> str:
-    said = json.dumps([pair.prompt, *sorted((pair.a, pair.b))], ensure_ascii=True)
+    said = json.dumps([pair.prompt, *sorted((pair.first, pair.second))], ensure_ascii=True)
     return hashlib.sha256(said.encode()).hexdigest()[:24]
 
 

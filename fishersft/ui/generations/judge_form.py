@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from fishersft import fields
 from fishersft.errors import FisherSFTError, JudgeError
@@ -25,13 +24,13 @@ from fishersft.text import visible
 from fishersft.ui import components
 from fishersft.ui.generations.loaded_run import LoadedRun, damage_reported
 from fishersft.ui.generations.page_state import JUDGE, page_state
+from fishersft.ui.parameters import widget
 from fishersft.ui.session import public
 
 LOCAL = "local"
 KINDS = {REFERENCE: "reference model", LLM: "a server", LOCAL: "a local model"}
 KEY, BASE_URL = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 EVERYONE = ""  # `against` nobody in particular
-MOST_CHARACTERS = 300  # of a text field
 
 
 def panel(of: LoadedRun, *, empty: bool) -> None:
@@ -61,23 +60,26 @@ def panel(of: LoadedRun, *, empty: bool) -> None:
 
 def _widgets(of: LoadedRun, kind: str) -> dict[str, Any]:
     """The values that the visitor chose, by the names of `JudgeForm`."""
-    there = list(dict.fromkeys(c.selector for c in of.models.values()))
     values: dict[str, Any] = {"judge": kind}
+
+    def draw(name: str, place: Any = st, **overrides: Any) -> None:
+        values[name] = widget(JudgeForm, name, place, key=f"judge-{name}", **overrides)
+
     a, b = st.columns(2)
     values["against"] = a.selectbox(
         "Compare",
-        [EVERYONE, *there],
+        [EVERYONE, *dict.fromkeys(c.selector for c in of.models.values())],
         key="judge-against",
-        help=_declared("against").about.help,
+        help=fields.declared(JudgeForm)["against"].about.help,
         format_func=lambda x: f"all against {visible(of.labels.get(str(x), str(x)))}" if x else "every pair",
     )
-    values["prompts"] = _number("prompts", b, most=len(of.run.prompts))
+    draw("prompts", b, placeholder="all")
     if kind == LOCAL:
-        values["judge"] = _text("judge", st, label="Model", placeholder="hf:owner/name, or a folder with safetensors")
+        draw("judge", label="Model", value="", placeholder="hf:owner/name, or a folder with safetensors")
     if kind == LLM:
         a, b = st.columns(2)
-        values["base_url"] = _text("base_url", a, judging.usual_server())
-        values["model"] = _text("model", b, placeholder="the server's name for it")
+        draw("base_url", a, value=judging.usual_server())
+        draw("model", b, placeholder="the server's name for it")
         st.text_input(
             "Key",
             type="password",
@@ -87,36 +89,10 @@ def _widgets(of: LoadedRun, kind: str) -> dict[str, Any]:
             help=f"Only for this server and this job; held in memory. Empty: {KEY} of the environment or the app's secrets.",
         )
         for name, place in zip(("price_in", "price_out", "max_cost"), st.columns(3), strict=True):
-            values[name] = _number(name, place)
+            draw(name, place)
     if kind in (LLM, LOCAL):
-        values["domain"] = _text("domain", st, placeholder=f"{judging.domain_of_run(of.run)[:40]} (text)")
+        draw("domain", placeholder=f"{judging.domain_of_run(of.run)[:40]} (text)")
     return values
-
-
-def _declared(name: str) -> fields.Declared:
-    return fields.declared(JudgeForm)[name]
-
-
-def _text(name: str, place: Any, default: str = "", *, label: str = "", placeholder: str = "") -> str:
-    one = _declared(name)
-    text = place.text_input(
-        label or one.label,
-        default,
-        key=f"judge-{name}",
-        max_chars=MOST_CHARACTERS,
-        placeholder=placeholder,
-        help=one.about.help,
-    )
-    return str(text).strip()
-
-
-def _number(name: str, place: DeltaGenerator, most: float | None = None) -> Any:
-    """A number, or None where the field is left empty."""
-    one = _declared(name)
-    least = None if one.about.least is None else one.type(one.about.least)
-    return place.number_input(
-        one.label, least, most, None, key=f"judge-{name}", placeholder=one.about.shown_default, help=one.about.help
-    )
 
 
 def _offer(of: LoadedRun, kind: str, values: dict[str, Any]) -> None:
