@@ -8,7 +8,8 @@
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Chat, Corpus, Message, PromptCompletion, Text
 from fishersft.errors import FisherSFTError, UserError
-from fishersft.finetuning.stages import finetune_all as finetune
+from fishersft.finetuning.results import FineTuneResult
+from fishersft.finetuning.stages import finetune
 from fishersft.judge.judging import judge_reports, judge_texts
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import CausalLM, load_model
@@ -24,6 +25,7 @@ __all__ = [
     "CausalLM",
     "Chat",
     "Corpus",
+    "FineTuneResult",
     "FisherSFTError",
     "Message",
     "Pick",

@@ -16,7 +16,7 @@ from fishersft.errors import StoreError, UserError
 from fishersft.export import formats
 from fishersft.export.reproduce_code import command_of, python_of
 from fishersft.export.selection_report import selection_page
-from fishersft.lm.training import Training
+from fishersft.lm.hyperparameters import Training
 from fishersft.pipeline.selections import EXAMPLES, by_hand, kept_of, load_kept, save_selection
 from fishersft.store.artifacts import Store
 
@@ -88,7 +88,7 @@ def test_the_trl_examples_are_what_is_trained_in_the_shape_that_trl_takes(made, 
     read = load_corpus(out / "train.jsonl", holdout=0).examples
     assert read == tuple(examples[i] for i in kept.picks["index"])
     settings = yaml.safe_load((out / "sft.yaml").read_text())
-    usual = Training()
+    usual = Training(learning_rate=1e-4)
     assert settings["datasets"] == [{"path": "json", "data_files": "train.jsonl", "split": "train"}]
     assert (settings["learning_rate"], settings["num_train_epochs"]) == (usual.learning_rate, usual.epochs)
     assert (settings["per_device_train_batch_size"], settings["max_length"]) == (usual.batch, 256)

@@ -11,12 +11,11 @@ from fishersft.corpus.encode import IGNORED, encode
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import PromptCompletion, Text
 from fishersft.errors import ParameterError, TrainingError
-from fishersft.lm.finetune import finetune, save_model
-from fishersft.lm.generate import Sampling, draw_prompts, write
+from fishersft.lm.finetune import Collator, finetune, item, save_model
+from fishersft.lm.generate import draw_prompts, write
+from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.model import load_model
 from fishersft.lm.score import nats_of
-from fishersft.lm.trainer import Collator, item
-from fishersft.lm.training import Training
 from tests.tiny_model import make_model
 
 TEXTS = [
@@ -159,7 +158,9 @@ def test_a_loss_that_is_no_number_stops_the_training_and_says_which(model, examp
 
 def test_a_loss_far_above_that_of_guessing_stops_the_training_too(model, examples, tmp_path):
     wild = replace(QUICK, learning_rate=1.0, epochs=20, warmup=0.0)
-    with pytest.raises(TrainingError, match=r"longest-50-s0 diverged: the loss at step \d+ of \d+ is \d\d+ nats a token\. Lower"):
+    with pytest.raises(
+        TrainingError, match=r"longest-50-s0 diverged: the loss at step \d+ of \d+ is \d\d+ nats per token\. Lower"
+    ):
         finetune(model, examples, wild, workspace=tmp_path, what="longest-50-s0")
 
 

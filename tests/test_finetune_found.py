@@ -6,9 +6,7 @@ import pytest
 from fishersft.errors import StoreError
 from fishersft.finetuning import run_list as finetune_found
 from fishersft.finetuning.cost import PASSES, STARTING, Speed, cost_of
-from fishersft.finetuning.plan import Plan
-from fishersft.lm.generate import Sampling
-from fishersft.lm.training import Training
+from fishersft.finetuning.plan import make_plan
 from fishersft.selectors import make_selector
 
 from .tuned_run import tuned_run
@@ -66,12 +64,13 @@ def test_the_stamp_changes_when_a_model_is_finished(run):
 
 
 def test_the_cost_of_a_plan_worked_out_by_hand():
-    plan = Plan(
+    plan = make_plan(
         (make_selector("token_od"), make_selector("uniform")),
         budgets=(2,),
-        training=Training(learning_rate=1e-4, epochs=3),
-        sweep=False,
-        sampling=Sampling(prompts=33, new_tokens=10),
+        learning_rate=1e-4,
+        epochs=3,
+        prompts=33,
+        new_tokens=10,
     )
     pool, held_out = np.array([10, 2, 6, 2]), np.array([7, 3])
     cost = cost_of(plan, pool, held_out, Speed(tokens=100.0, step=0.5))
@@ -84,8 +83,8 @@ def test_the_cost_of_a_plan_worked_out_by_hand():
 
 def test_finding_the_learning_rate_costs_more_and_so_do_more_seeds():
     def seconds(**more):
-        plan = Plan((make_selector("uniform"),), budgets=(20,), **more)
+        plan = make_plan((make_selector("uniform"),), budgets=(20,), **more)
         return cost_of(plan, np.full(100, 30), np.full(10, 30), Speed(1000.0, 0.01)).seconds[0]
 
-    assert seconds(sweep=True) > seconds(sweep=False)
-    assert seconds(seeds=(0, 1), sweep=False) > seconds(sweep=False)
+    assert seconds() > seconds(learning_rate=1e-4)
+    assert seconds(seeds=2, learning_rate=1e-4) > seconds(learning_rate=1e-4)

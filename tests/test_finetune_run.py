@@ -200,7 +200,7 @@ def test_processes_of_a_launcher_share_a_run_and_no_model_is_made_twice(finished
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     both = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
     assert both.returncode == 0, both.stderr
-    assert both.stdout.count("Nats a held-out token. Run") == 2  # both were there, and both told the whole run
+    assert both.stdout.count("Nats per held-out token. Run") == 2  # both were there, and both told the whole run
     for name in read_run(out).about["cells"]:
         assert both.stderr.count(f"{name}: ") == 1
     whole, shared = read_run(finished[0]), read_run(out)
@@ -279,7 +279,7 @@ def test_reproduce_tunes_once_what_equal_sentences_and_equal_tokens_share(corpus
         (("--budgets", "400"), "above the pool"),
         (("--selectors", "nobody"), "nobody"),
         (("--selectors", "uniform,uniform"), "named twice"),
-        (("--learning-rate", "0"), "learning rate lies above 0"),
+        (("--learning-rate", "0"), "'learning_rate' must be a number above 0"),
         (("--reference", "longest"), "not among the selectors"),
         (("--holdout", "0"), "holds nothing out"),
     ],

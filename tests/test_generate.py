@@ -7,7 +7,8 @@ import torch
 from fishersft.corpus.encode import encode
 from fishersft.corpus.records import PromptCompletion, Text
 from fishersft.errors import ParameterError
-from fishersft.lm.generate import Sampling, draw_prompts, text_of, write
+from fishersft.lm.generate import draw_prompts, text_of, write
+from fishersft.lm.hyperparameters import Sampling
 from fishersft.lm.model import load_model
 from tests.tiny_model import make_model
 
@@ -36,7 +37,7 @@ def test_a_prompt_and_its_continuation_are_the_record(model):
 def test_the_seed_alone_chooses_the_records(model):
     encoded = encode(LONG, model.tokenizer, 64)
     one, same, other = (
-        [p.position for p in draw_prompts(encoded, Sampling(prompts=10, prompt_tokens=4, seed=s))] for s in (1, 1, 2)
+        [p.position for p in draw_prompts(encoded, Sampling(prompts=10, prompt_tokens=4, sampling_seed=s))] for s in (1, 1, 2)
     )
     assert one == same != other
 
@@ -83,10 +84,10 @@ def test_the_same_seed_writes_the_same_texts_and_leaves_everyone_elses_chance_al
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    one = write(model, prompts, Sampling(new_tokens=10, seed=1))
+    one = write(model, prompts, Sampling(new_tokens=10, sampling_seed=1))
     assert torch.equal(torch.rand(3), expected)
-    assert one == write(model, prompts, Sampling(new_tokens=10, seed=1))
-    assert one != write(model, prompts, Sampling(new_tokens=10, seed=2))
+    assert one == write(model, prompts, Sampling(new_tokens=10, sampling_seed=1))
+    assert one != write(model, prompts, Sampling(new_tokens=10, sampling_seed=2))
 
 
 def test_settings_out_of_range_are_refused():

@@ -12,7 +12,6 @@ import numpy as np
 
 from fishersft.commands.options import (
     CORPUS_HELP,
-    by_selector,
     corpus_options,
     engine_of,
     json_option,
@@ -94,14 +93,13 @@ def compare(
     from fishersft.lm.folder import find_model
     from fishersft.pipeline import embed_and_select as pipeline
     from fishersft.scoring import comparison
-    from fishersft.selectors import Budget, make_selector, registry
+    from fishersft.selectors import Budget, make_selectors, registry
 
     wanted = Budget(budget, token_budget)
     names = list(registry()) if selectors == "all" else [n.strip() for n in selectors.split(",") if n.strip()]
     if selectors == "all":
         names.remove("ask_llm")  # needs a model of its own: name it to have it
-    given = by_selector(settings, names)
-    chosen = [make_selector(name, given.get(name)) for name in names]
+    chosen = make_selectors(names, settings)
     if out and (out.suffix not in (".csv", ".json") or not out.absolute().parent.is_dir()):
         raise UserError(f"--out must be a .csv or .json file in a folder that is there, not {out}.")
     if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):

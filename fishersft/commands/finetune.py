@@ -1,201 +1,99 @@
-"""`fishersft finetune`: a model a selection, measured on held-out texts, all with the same hyperparameters."""
+"""`fishersft finetune`: tune the model on each selection with the same hyperparameters and measure it on held-out texts."""
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+import fishersft
+from fishersft import fields
 from fishersft.commands.options import (
     CORPUS_HELP,
-    by_selector,
     corpus_options,
+    given_options,
     json_option,
     load,
     model_options,
     stages,
-    whole_numbers,
 )
-from fishersft.lm.finetune import CHECKPOINT_SECONDS
-from fishersft.lm.generate import Sampling
-from fishersft.lm.training import Training
-from fishersft.paths import write_whole
-
-if TYPE_CHECKING:
-    from fishersft.finetuning.plan import Plan
+from fishersft.finetuning.settings import FineTuneSettings
+from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Sampling, Training
+from fishersft.selectors import make_selectors
 
 DEFAULT = "token_od,uniform,longest"
-TRAINING = ("learning_rate", "epochs", "batch", "warmup", "weight_decay", "lora", "rank", "precision")
-LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT")
-WHERE = ("out", "as_json", "threads", "device", "checkpoint_seconds")
-SAMPLING = ("prompts", "prompt_tokens", "new_tokens", "temperature", "top_p", "sampling_seed")
+PARAMETERS = [name for kind in (FineTuneSettings, Training, Sampling) for name in fields.declared(kind)]
+WHERE = ("out", "as_json", "threads", "device", "checkpoint_seconds")  # where and how, which does not change the numbers
 
 
-def finetune_options(command: Any) -> Any:
-    """What says how models are tuned and what they write; the same for every selection."""
-    t, s = Training(), Sampling()
-    for option in reversed(
-        [
-            click.option("--learning-rate", type=float, help="The highest.  [default: found on a uniform draw]"),
-            click.option("--epochs", type=int, default=t.epochs, show_default=True, help="Passes over a selection."),
-            click.option(
-                "--batch",
-                type=int,
-                default=t.batch,
-                show_default=True,
-                help="Sentences a step; at equal tokens the reference's: all take as many steps.",
-            ),
-            click.option("--warmup", type=float, default=t.warmup, show_default=True, help="Share of steps that warm up."),
-            click.option("--weight-decay", type=float, default=t.weight_decay, show_default=True),
-            click.option("--lora", is_flag=True, help="Tune low-rank adapters instead of all weights."),
-            click.option("--rank", type=int, default=t.rank, show_default=True, help="Of the adapters."),
-            click.option(
-                "--precision",
-                type=click.Choice(["auto", "float32", "bfloat16"]),
-                default=t.precision,
-                show_default=True,
-                help="auto: bfloat16 where the processor multiplies it faster.",
-            ),
-            click.option("--prompts", type=int, default=s.prompts, show_default=True, help="Held-out records; 0: no texts."),
-            click.option("--prompt-tokens", type=int, default=s.prompt_tokens, show_default=True, help="Given of a plain text."),
-            click.option("--new-tokens", type=int, default=s.new_tokens, show_default=True, help="Written at most."),
-            click.option("--temperature", type=float, default=s.temperature, show_default=True),
-            click.option("--top-p", type=float, default=s.top_p, show_default=True),
-            click.option(
-                "--checkpoint-every",
-                "checkpoint_seconds",
-                type=click.FloatRange(0),
-                default=CHECKPOINT_SECONDS,
-                show_default=True,
-                help="Seconds of work that a kill may cost.",
-            ),
-            click.option("--sampling-seed", type=int, default=s.seed, show_default=True, help="Of prompts and sampling."),
-        ]
-    ):
-        command = option(command)
-    return command
+def tuning_options(command: Any) -> Any:
+    """How models are tuned and what they write, which `fishersft reproduce` shares."""
+    every = click.option(
+        "--checkpoint-every",
+        "checkpoint_seconds",
+        type=click.FloatRange(0),
+        default=CHECKPOINT_SECONDS,
+        show_default=True,
+        help="Seconds of training that are lost at most when the process is killed.",
+    )
+    return fields.options(Training)(fields.options(Sampling)(every(command)))
 
 
 @click.command(epilog=CORPUS_HELP)
 @corpus_options
 @model_options
-@click.option("--selectors", default=DEFAULT, show_default=True, help="Names with commas between.")
+@click.option("--selectors", default=DEFAULT, show_default=True, help="Names, separated by commas.")
 @click.option("--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector.")
-@click.option("--budgets", default="100,200,500", show_default=True, help="Sentences of the reference, with commas between.")
-@click.option(
-    "--equal",
-    type=click.Choice(["sentences", "tokens"]),
-    default="sentences",
-    show_default=True,
-    help="What every selector gets as much of; tokens are those of the reference's first n sentences.",
-)
-@click.option("--reference", default="", help="The selector whose tokens count; the first by default.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Draws and trainings of each selector.")
-@click.option("--no-all", is_flag=True, help="Do without the model tuned on the whole pool, which the reference judge needs.")
-@click.option("--keep-models", is_flag=True, help="Keep the weights of every cell, not only of the whole pool's.")
-@finetune_options
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; in the store by default.")
+@fields.options(FineTuneSettings)
+@tuning_options
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; by default in the store.")
 @json_option
 def finetune(out: Path | None, as_json: bool, threads: int | None, **options: Any) -> None:
     """Fine-tune the model on each selection of CORPUS and measure it on the held-out texts.
 
-    Hyperparameters are equal for all; the learning rate is found on a uniform draw unless it is given. Nats a held-out token on
-    the mean and in the tail, with 95% intervals over texts and seeds, beside the untuned model and one tuned on the whole pool.
-    The same command goes on where it was stopped; several processes or machines may run it on one --out and share the work.
+    All selections get the same hyperparameters; the learning rate is found on a uniform draw unless it is given. The results
+    are nats per held-out token, on the mean and in the tail, with 95% intervals over texts and seeds, beside the untuned model
+    and one tuned on the whole pool. The same command resumes where it was stopped; several processes or machines may run it
+    with one --out and share the work.
     """
-    from fishersft.finetuning.results import FineTuneResult
-    from fishersft.finetuning.stages import finetune_run
-
-    plan = plan_of(options)
-    work_alone(options)
     corpus, folder = load(options, threads)
-    with stages() as on_stage:
-        run = finetune_run(
-            corpus,
-            folder,
-            plan,
-            out,
-            max_tokens=options["max_tokens"],
-            device=options["device"],
-            command=_command(),
-            checkpoint_seconds=options["checkpoint_seconds"],
-            on_stage=on_stage,
-            say=lambda sentence: click.echo(f"fishersft: {sentence}", err=True),
-        )
-    result = FineTuneResult(run)
-    write_result(result)
+    result = tune_and_save(corpus, folder, out, options)
     for line in result.unsound:
-        where = line.label if line.budget is None else f"{line.label} at {line.budget:,}"
         click.secho(
-            f"fishersft: {where}: the tuned model is no better than the untuned one on held-out texts. Comparisons at such a "
-            "learning rate mislead; lower --learning-rate or leave it out.",
+            f"fishersft: {line.title}: the tuned model is no better than the untuned one on held-out texts. Comparisons at such "
+            "a learning rate mislead; lower --learning-rate or leave it out.",
             err=True,
             fg="red",
         )
+    run = result.run
     if as_json:
         return click.echo(json.dumps({**result.as_dict(), "out": str(run.folder)}))
     click.echo(result.markdown())
-    click.echo(f"\nNats a held-out token. Run {run.id} in {run.folder}; fishersft judge {out or run.id} compares its texts.")
+    click.echo(f"\nNats per held-out token. Run {run.id} in {run.folder}; fishersft judge {out or run.id} compares its texts.")
 
 
-def work_alone(options: dict[str, Any]) -> None:
-    """Under `torchrun` or `accelerate launch`, be one of several workers that share the cells, each on its own GPU.
-
-    A cell is one process' work: their wish to train one model together is taken out of the environment.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return
-    import torch
-
-    rank = int(os.environ.get("LOCAL_RANK", "0"))
-    if options["device"] == "auto" and torch.cuda.device_count() > rank:
-        options["device"] = f"cuda:{rank}"
-    for name in [n for n in os.environ if n in LAUNCHER or n.startswith(("ACCELERATE_", "TORCHELASTIC_"))]:
-        del os.environ[name]
-
-
-def plan_of(options: dict[str, Any]) -> Plan:
-    """The plan that a command's options ask for; takes them out of `options`."""
-    from fishersft.finetuning.plan import Plan
-    from fishersft.finetuning.run import ALL, BASE
-    from fishersft.selectors import make_selector
-
-    names = [n.strip() for n in options.pop("selectors").split(",") if n.strip()]
-    given = by_selector(options.pop("settings"), names)
-    training = {name: options.pop(name) for name in TRAINING}
-    sampling = {name: options.pop(name) for name in SAMPLING}
-    sampling["seed"] = sampling.pop("sampling_seed")
-    sweep = training["learning_rate"] is None
-    if sweep:
-        del training["learning_rate"]
-    return Plan(
-        selectors=tuple(make_selector(name, given.get(name)) for name in names),
-        budgets=whole_numbers("budgets", options.pop("budgets")),
-        equal=options.pop("equal"),
-        reference=options.pop("reference"),
-        seeds=tuple(range(options.pop("seeds"))),
-        reference_rows=(BASE,) if options.pop("no_all") else (BASE, ALL),
-        training=Training(**training),
-        sweep=sweep,
-        sampling=Sampling(**sampling),
-        keep_models=options.pop("keep_models"),
-    )
-
-
-def write_result(result: Any) -> None:
-    """held_out.csv and result.json into the run's folder."""
-    import pandas as pd
-
-    folder = result.run.folder
-    write_whole(folder / "result.csv", pd.DataFrame(result.table()).to_csv(index=False))
-    write_whole(folder / "result.json", json.dumps(result.as_dict(), indent=1))
-
-
-def _command() -> list[str]:
-    """The command line that asked for it, without what only says where and how."""
-    from fishersft.commands.options import given_options
-
-    return ["fishersft", "finetune", *given_options(without=WHERE)]
+def tune_and_save(
+    corpus: Any, folder: Any, out: Path | None, options: dict[str, Any], donors: Sequence[Path] = ()
+) -> fishersft.FineTuneResult:
+    """The run that the options of the current command ask for, its results saved in its folder."""
+    names = [n.strip() for n in options["selectors"].split(",") if n.strip()]
+    with stages() as on_stage:
+        result = fishersft.finetune(
+            corpus,
+            folder,
+            selectors=make_selectors(names, options["settings"]),
+            out=out,
+            max_tokens=options["max_tokens"],
+            device=options["device"],
+            command=["fishersft", str(click.get_current_context().info_name), *given_options(without=WHERE)],
+            donors=donors,
+            checkpoint_seconds=options["checkpoint_seconds"],
+            on_stage=on_stage,
+            say=lambda sentence: click.echo(f"fishersft: {sentence}", err=True),
+            **{name: options[name] for name in PARAMETERS if name in options},
+        )
+    result.save()
+    return result

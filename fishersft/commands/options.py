@@ -120,20 +120,6 @@ def settings_of(settings: tuple[str, ...]) -> dict[str, str]:
     return out
 
 
-def by_selector(settings: tuple[str, ...], names: list[str]) -> dict[str, dict[str, str]]:
-    """{selector: {parameter: text}} from SELECTOR.NAME=VALUE."""
-    out: dict[str, dict[str, str]] = {}
-    for setting in settings:
-        left, equals, value = setting.partition("=")
-        selector, dot, name = left.strip().partition(".")
-        if not (equals and dot and name and value):
-            raise ParameterError(f"--set takes SELECTOR.NAME=VALUE, for example token_od.sigma2=1.0, not '{setting}'.")
-        if selector not in names:
-            raise ParameterError(f"--set {setting}: '{selector}' is not among the selectors compared: {', '.join(names)}.")
-        out.setdefault(selector, {})[name] = value
-    return out
-
-
 def whole_numbers(name: str, text: str) -> tuple[int, ...]:
     """Numbers with commas between, of option `--name`."""
     try:
@@ -153,9 +139,10 @@ def given_options(*, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) 
         if isinstance(parameter, click.Argument):
             out.insert(0, str(value))
             continue
-        option = max(parameter.opts, key=len)
-        for one in value if isinstance(value, tuple) else (value,):
-            out += [option] if one is True else [option, str(one)]
+        option = max((parameter.secondary_opts if value is False else parameter.opts), key=len)
+        for one in value if parameter.multiple else (value,):
+            text = ",".join(map(str, one)) if isinstance(one, tuple) else str(one)
+            out += [option] if isinstance(one, bool) else [option, text]
     return tuple(out)
 
 

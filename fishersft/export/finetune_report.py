@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import shlex
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.errors import FisherSFTError
 from fishersft.export.html import Block, Code, Figure, Page, Part, SideBySide, Table, Text, table_of
-from fishersft.finetuning.results import HEADS, FineTuneResult, SelectionResult, with_interval
+from fishersft.finetuning.results import MEASURES, FineTuneResult, with_interval
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun
-from fishersft.judge.judging import judge_reports, labels_of
+from fishersft.judge.judging import judge_reports
 from fishersft.judge.report import CHANCE, Report
 from fishersft.plots import generations as generation_plots
 from fishersft.store.artifacts import Store
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 SAMPLED, SEED = 6, 0
 
@@ -79,7 +77,7 @@ def _held_out(result: FineTuneResult) -> list[Block]:
         return [Text(str(error))]
     rows = tuple(
         (
-            _name(line),
+            line.heading,
             f"{line.sentences:,.0f}",
             f"{line.tokens:,.0f}",
             *(with_interval(line.values[m]) for m in measures),
@@ -87,7 +85,7 @@ def _held_out(result: FineTuneResult) -> list[Block]:
         )
         for line in lines
     )
-    head = ("selection", "sentences", "tokens", *(HEADS[m] for m in measures), "mean, minus Uniform")
+    head = ("selection", "sentences", "tokens", *(MEASURES[m] for m in measures), "mean, minus Uniform")
     caption = "Nats a held-out token, lower is better, with 95% intervals over texts and seeds"
     return [*_curves(result), Table(caption, head, rows)]
 
@@ -110,11 +108,6 @@ def _curves(result: FineTuneResult) -> list[Figure]:
             name = f"{result.run.id}-held-out{'' if kind == 'nats' else '-difference'}"
             out.append(Figure.of(partial(draw, kind), name, alt, caption))
     return out
-
-
-def _name(line: SelectionResult) -> str:
-    name = line.label if line.budget is None else f"{line.label}, {line.budget:,}"
-    return f"{name} (no better than untuned)" if line.worse else name
 
 
 def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
@@ -148,7 +141,7 @@ def _matrix(report: Report) -> Figure:
 
 def _side_by_side(run: FineTuneRun) -> list[Block]:
     """Prompts drawn with a fixed seed, never by hand: what each selector's model of the largest budget wrote."""
-    labels, cells = labels_of(run), run.models
+    labels, cells = run.labels, run.models
     budgets = [c.budget for c in cells.values() if c.budget is not None]
     least = min((c.seed for c in cells.values() if c.seed is not None), default=None)
     chosen = [c for c in cells.values() if c.selector in (BASE, ALL) or (c.budget == max(budgets) and c.seed == least)]
@@ -180,9 +173,7 @@ def _again(run: FineTuneRun) -> list[Block]:
         Code("Judge its texts", f"fishersft judge {shlex.quote(run.id)}"),
         Code(
             "Python",
-            "from fishersft.runs.finetuning.found import find\n"
-            "from fishersft.runs.finetuning.result import FineTuneResult\n\n"
-            f"print(FineTuneResult(find({run.id!r})).markdown())\n",
+            f"import fishersft\n\nprint(fishersft.FineTuneResult.open({run.id!r}).markdown())\n",
         ),
     ]
     return out

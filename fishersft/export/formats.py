@@ -29,7 +29,9 @@ from fishersft.errors import FisherSFTError, StoreError, UserError, os_reason
 from fishersft.export.card import dataset_folder
 from fishersft.export.reproduce_code import command_of, is_file, model_of, source_of
 from fishersft.export.trl import COMMAND, trl_folder
+from fishersft.fields import values
 from fishersft.lm.embed import TokenEmbeddings, open_embeddings
+from fishersft.lm.hyperparameters import USUAL_RATE, Training
 from fishersft.paths import replacing, write_whole
 from fishersft.pipeline.selections import BY_HAND, Kept
 from fishersft.store.artifacts import Store
@@ -237,7 +239,6 @@ def atlas_table(kept: Kept, corpus: Corpus, embeddings: TokenEmbeddings) -> pd.D
 
 def _trl(kept: Kept) -> Files:
     from fishersft.lm.folder import find_model
-    from fishersft.lm.training import Training
 
     came = kept.provenance
     model = str(came["model"])
@@ -250,7 +251,7 @@ def _trl(kept: Kept) -> Files:
         model=model,
         revision=came["revision"],
         max_tokens=came["max_tokens"],
-        training=Training().parameters,
+        training=values(Training(learning_rate=USUAL_RATE)),
         seed=int(kept.manifest["seed"]),
         made_by=command_of(kept, shared=True),
     )

@@ -34,7 +34,7 @@ def trl_folder(
     Args:
         examples: all of one shape: {"text"}, {"prompt", "completion"} or {"messages"}.
         model: a hub id or a folder.
-        training: learning_rate, epochs, batch, warmup, weight_decay, lora, rank, as `lm.training.Training` names them.
+        training: learning_rate, epochs, batch, warmup, weight_decay, lora, rank, as `lm.hyperparameters.Training` names them.
         made_by: the command line that chose the examples.
     """
     chat = CONVERSATION in examples[0]

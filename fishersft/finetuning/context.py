@@ -1,4 +1,4 @@
-"""What all models of a run share while they are made: corpus, encoding, pool, plan; the held-out texts and the prompts.
+"""What all models of a run share while they are made: corpus, encoding, pool, plan, prompts, and what each is trained on.
 
 Writes held_out.json and prompts.jsonl once: what every model is measured on does not depend on any of them.
 """
@@ -14,68 +14,94 @@ import numpy as np
 
 from fishersft.corpus.encode import Encoded
 from fishersft.corpus.records import Corpus
-from fishersft.finetuning.plan import Plan
+from fishersft.finetuning.allocation import allocate
+from fishersft.finetuning.plan import FineTunePlan
 from fishersft.finetuning.run import HELD_OUT, PROMPTS, FineTuneRun, write_lines, write_text
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import PromptIds, draw_prompts, text_of
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
-from fishersft.selectors import Pool
+from fishersft.pipeline import embed_and_select
+from fishersft.pipeline.embed_and_select import Stage
+from fishersft.selectors import Budget, Pool, Selector
 from fishersft.store.artifacts import Store
-
-Say = Callable[[str], None]  # told a sentence
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all cells of a run share while they are made."""
+    """What the models of a run share.
+
+    Attributes:
+        encoded: all records of the corpus.
+        on_stage: called with (what, done, total).
+        say: called with a sentence for each finished model.
+    """
 
     corpus: Corpus
     folder: ModelFolder
     device: str
     pool: Pool
     encoded: list[Encoded]
-    plan: Plan
+    plan: FineTunePlan
     run: FineTuneRun
     store: Store
     checkpoint_seconds: float
+    on_stage: Stage
+    say: Callable[[str], None]
 
     @cached_property
     def held_out(self) -> list[int]:
-        """Record numbers of the held-out texts that train at least one token."""
+        """Record numbers of the held-out texts that have at least one trained token."""
         return [int(i) for i in np.flatnonzero(self.corpus.held_out) if self.encoded[i].trained.any()]
 
+    @cached_property
+    def held_out_tokens(self) -> list[int]:
+        """Trained tokens of each held-out text."""
+        return [len(self.encoded[i].rows) for i in self.held_out]
+
+    @cached_property
+    def prompts(self) -> list[PromptIds]:
+        return draw_prompts([self.encoded[i] for i in self.held_out], self.plan.sampling, self.folder.context)
+
+    @cached_property
+    def chosen(self) -> dict[str, np.ndarray]:
+        """Positions in the pool that each model is tuned on, by the model's name."""
+
+        def order(selector: Selector, budget: Budget, seed: int) -> np.ndarray:
+            return embed_and_select.order(
+                self.pool,
+                selector,
+                budget,
+                seed if selector.random else 0,
+                store=self.store,
+                on_progress=lambda k, of: self.on_stage(f"{selector.label}: choosing", k, of),
+                on_stage=self.on_stage,
+            ).positions
+
+        return allocate(self.plan, self.pool.tokens, order)
+
     def model(self) -> CausalLM:
+        """The untuned model, freshly loaded."""
         return load_model(self.folder, device=self.device)
 
-    @property
-    def context(self) -> int:
-        return self.folder.context
-
-
-def write_held_out(context: RunContext) -> None:
-    """What every model will be measured on, and the prompts; once a run."""
-    run, corpus = context.run, context.corpus
-    if (run.folder / HELD_OUT).exists() and (run.folder / PROMPTS).exists():
-        return
-    column = corpus.categories[0] if corpus.categories else None
-    topics = [str(t) for t in corpus.fields[column].map(str).to_numpy()[context.held_out]] if column else None
-    tokens = [len(context.encoded[i].rows) for i in context.held_out]
-    tokenizer = load_tokenizer(context.folder)
-    lines = [
-        {
-            "prompt": k,
-            "index": context.held_out[p.position],
-            "ids": list(p.ids),
-            "text": text_of(tokenizer, p.ids),
-            "continuation": text_of(tokenizer, p.continuation),
-            "cut": p.cut,
-        }
-        for k, p in enumerate(prompts_of(context))
-    ]
-    write_lines(run.folder / PROMPTS, lines)
-    content = {"index": context.held_out, "tokens": tokens, "topic": topics, "column": column}
-    write_text(run.folder / HELD_OUT, json.dumps(content))
-
-
-def prompts_of(context: RunContext) -> list[PromptIds]:
-    return draw_prompts([context.encoded[i] for i in context.held_out], context.plan.sampling, context.context)
+    def write_held_out(self) -> None:
+        """Write what every model will be measured on, and the prompts, unless they are there."""
+        run, corpus = self.run, self.corpus
+        if (run.folder / HELD_OUT).exists() and (run.folder / PROMPTS).exists():
+            return
+        column = corpus.categories[0] if corpus.categories else None
+        topics = [str(t) for t in corpus.fields[column].map(str).to_numpy()[self.held_out]] if column else None
+        tokenizer = load_tokenizer(self.folder)
+        lines = [
+            {
+                "prompt": k,
+                "index": self.held_out[p.position],
+                "ids": list(p.ids),
+                "text": text_of(tokenizer, p.ids),
+                "continuation": text_of(tokenizer, p.continuation),
+                "cut": p.cut,
+            }
+            for k, p in enumerate(self.prompts)
+        ]
+        write_lines(run.folder / PROMPTS, lines)
+        content = {"index": self.held_out, "tokens": self.held_out_tokens, "topic": topics, "column": column}
+        write_text(run.folder / HELD_OUT, json.dumps(content))

@@ -1,10 +1,10 @@
-"""What a run of fine-tuning will take, before it starts: models, tokens, and seconds from this machine's measured speed.
+"""What a run of fine-tuning will take, estimated before it starts: models, tokens, and seconds at this machine's measured speed.
 
-    every model      epochs · tokens of its selection · 3 forward passes (forward, and backward as two)
-                     + the held-out texts once + the texts it writes, a step a token and batch
+    every model      epochs · tokens of its selection · 3 forward passes (one forward, and the backward counted as two)
+                     + the held-out texts once + the texts it writes, a step per token and batch
     learning rate    four such trainings on a uniform draw, where it is to be found
 
-Tokens of a selection are not known before it is chosen: they lie between those of a random draw and those of the longest
+The tokens of a selection are not known before it is chosen: they lie between those of a random draw and those of the longest
 sentences.  Knows no model: speeds are given.
 """
 
@@ -15,19 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fishersft.finetuning.learning_rate import SWEEP_EXAMPLES
-from fishersft.finetuning.plan import Plan
+from fishersft.finetuning.plan import SEARCH_EXAMPLES, FineTunePlan
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.lm.generate import BATCH
-from fishersft.lm.training import RATES
+from fishersft.lm.hyperparameters import RATES
 
-PASSES = 3  # a training step in forward passes
-STARTING = 1.5  # seconds a model: the weights are read, the trainer is made
+PASSES = 3  # forward passes that a training step takes as long as
+STARTING = 1.5  # seconds per model, to read the weights and make the trainer
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Measured on this machine: trained tokens a second of a forward pass, seconds of one step of writing a batch."""
+    """Measured on this machine: trained tokens per second of a forward pass, and seconds to write one token of a batch."""
 
     tokens: float
     step: float
@@ -35,12 +34,12 @@ class Speed:
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What is to be done.
+    """What a plan takes.
 
     Attributes:
-        models: to be measured, tuned or not.
-        least, most: trained tokens of all epochs, were every selection a random draw, or the longest sentences.
-        seconds: the same two for everything.
+        models: how many are measured, tuned or not.
+        least, most: trained tokens over all epochs if every selection were a random draw, or the longest sentences.
+        seconds: of everything, in the same two cases.
     """
 
     models: int
@@ -49,17 +48,17 @@ class TrainingCost:
     seconds: tuple[float, float]
 
 
-def cost_of(plan: Plan, pool: np.ndarray, held_out: np.ndarray, speed: Speed) -> TrainingCost:
+def cost_of(plan: FineTunePlan, pool: np.ndarray, held_out: np.ndarray, speed: Speed) -> TrainingCost:
     """The cost of a plan.
 
     Args:
         pool: (N,) trained tokens of the sentences that can be chosen.
-        held_out: (H,) those of the texts that every model is measured on.
+        held_out: (H,) trained tokens of the texts that every model is measured on.
     """
     longest = np.cumsum(np.sort(pool)[::-1])
     mean = float(pool.mean()) if len(pool) else 0.0
     low = high = 0.0
-    for selector, n, _ in plan.cells:
+    for selector, n, _ in plan.models.values():
         if selector == ALL:
             low, high = low + float(pool.sum()), high + float(pool.sum())
         elif selector != BASE and n:
@@ -67,11 +66,9 @@ def cost_of(plan: Plan, pool: np.ndarray, held_out: np.ndarray, speed: Speed) ->
     epochs = plan.training.epochs
     low, high = low * epochs, high * epochs
     writing = math.ceil(plan.sampling.prompts / BATCH) * plan.sampling.new_tokens * speed.step
-    rest = len(plan.cells) * (STARTING + float(held_out.sum()) / speed.tokens + writing)
-    if plan.sweep:
-        n = min(int(np.median(plan.budgets)), SWEEP_EXAMPLES, len(pool) // 2)
-        tried = len(RATES) * mean * (n * epochs * PASSES + SWEEP_EXAMPLES)
+    rest = len(plan.models) * (STARTING + float(held_out.sum()) / speed.tokens + writing)
+    if plan.training.learning_rate is None:
+        tried = len(RATES) * mean * (plan.search_size(len(pool)) * epochs * PASSES + SEARCH_EXAMPLES)
         rest += tried / speed.tokens + len(RATES) * STARTING
-    return TrainingCost(
-        len(plan.cells), round(low), round(high), (rest + PASSES * low / speed.tokens, rest + PASSES * high / speed.tokens)
-    )
+    seconds = (rest + PASSES * low / speed.tokens, rest + PASSES * high / speed.tokens)
+    return TrainingCost(len(plan.models), round(low), round(high), seconds)

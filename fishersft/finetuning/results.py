@@ -1,20 +1,145 @@
-"""What came out of a run of fine-tuning: held-out nats of each selector at each budget, against Uniform and the untuned model.
+"""What a run of fine-tuning found: held-out nats of each selector at each budget, against Uniform and the untuned model.
 
+    mean       all nats over all trained tokens
+    p95, max   over texts, of each text's own nats per token
+    worst      the largest mean of a topic, where there are topics
+
+Intervals are 95% percentiles of a bootstrap that draws texts, and training seeds where there are several, with replacement.
+Differences are taken within the same draw, text by text and seed by seed, so that what all models find hard cancels.
 Reads a run's folder, finished or not; knows neither training nor screen.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from fishersft.finetuning.intervals import MEASURES, HeldOut, Interval, difference, estimate
-from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel
+from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_text
 
 BASELINE = "uniform"
+MEASURES = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}
+DRAWS = 2_000
+LEVEL = 0.95
+KEPT = 2_000  # the draws of more texts would fill the memory
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its 95% interval; the bounds are NaN where there is too little to draw from."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Nats of H texts under S models that differ in their seed only.
+
+    Attributes:
+        nats: (S, H), summed over each text's trained tokens.
+        tokens: (H,) trained tokens, at least 1.
+        topics: (H,) strings, or None.
+    """
+
+    nats: np.ndarray
+    tokens: np.ndarray
+    topics: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.nats.ndim != 2 or self.tokens.shape != (self.nats.shape[1],) or (self.tokens < 1).any():
+            raise ValueError("nats must be (S, H) and tokens (H,), each at least 1")
+        if self.topics is not None and self.topics.shape != self.tokens.shape:
+            raise ValueError("topics must have one entry a text")
+
+    def measure(self, name: str) -> float:
+        """One of `MEASURES`, the mean over seeds; `worst` is NaN without topics."""
+        return float(np.mean(self._at(name, np.ones((1, len(self.tokens)))), axis=-1)[0])
+
+    def draws(self, name: str, weights: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """(B,) values of a measure under drawn texts (B, H) and drawn seeds (B, S), both counts."""
+        texts, seeds = weights
+        return np.einsum("bs,bs->b", self._at(name, texts), seeds) / seeds.sum(axis=1)
+
+    def _at(self, name: str, texts: np.ndarray) -> np.ndarray:
+        """(B, S) values of a measure, each seed by itself, texts counted as often as drawn."""
+        if name == "mean":
+            return (texts @ self.nats.T) / (texts @ self.tokens)[:, None]
+        if name == "worst":
+            return self._worst(texts)
+        return np.stack([_quantile(row, texts, 0.95 if name == "p95" else 1.0) for row in self.nats / self.tokens], axis=1)
+
+    def _worst(self, texts: np.ndarray) -> np.ndarray:
+        if self.topics is None:
+            return np.full((len(texts), len(self.nats)), np.nan)
+        member = self._members
+        tokens = texts @ (member * self.tokens).T  # (B, topics)
+        nats = np.einsum("bh,kh,sh->bsk", texts, member, self.nats, optimize=True)
+        with np.errstate(invalid="ignore", divide="ignore"):  # a topic that was not drawn
+            return np.nanmax(nats / tokens[:, None, :], axis=2)
+
+    @cached_property
+    def _members(self) -> np.ndarray:
+        """(topics, H) 0 or 1."""
+        topics = np.asarray(self.topics)
+        return (np.unique(topics)[:, None] == topics).astype(float)
+
+
+def _drawn(of: HeldOut, seed: int, draws: int = DRAWS) -> tuple[np.ndarray, np.ndarray]:
+    """How often each text (B, H) and each seed (B, S) is drawn; a single seed is always drawn."""
+    S, H = of.nats.shape
+    drawn = _kept_counts if H <= KEPT else _counts
+    return drawn(S, H, seed, draws)
+
+
+def _counts(S: int, H: int, seed: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    texts = rng.multinomial(H, np.full(H, 1 / H), draws).astype(float)
+    seeds = rng.multinomial(S, np.full(S, 1 / S), draws).astype(float)
+    texts.flags.writeable = seeds.flags.writeable = False
+    return texts, seeds
+
+
+_kept_counts = lru_cache(maxsize=4)(_counts)  # all measures of all models of a run use the same draws
+
+
+def estimate(of: HeldOut, name: str, seed: int = 0) -> Interval:
+    """A measure and its interval."""
+    return _interval(of.measure(name), of.draws(name, _drawn(of, seed)))
+
+
+def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Interval:
+    """Measure of `a` minus that of `b`, paired by text and by seed; below 0, `a` predicts better.
+
+    Where they have different seeds, seeds are drawn apart and texts together.
+    """
+    if not np.array_equal(a.tokens, b.tokens):
+        raise ValueError("paired texts must be the same texts")
+    texts, seeds = _drawn(a, seed)
+    other = seeds if len(a.nats) == len(b.nats) else _drawn(b, seed + 1)[1]
+    return _interval(a.measure(name) - b.measure(name), a.draws(name, (texts, seeds)) - b.draws(name, (texts, other)))
+
+
+def _quantile(values: np.ndarray, counts: np.ndarray, q: float) -> np.ndarray:
+    """(B,) the smallest value that at least a share q of the drawn texts do not exceed."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(counts[:, order], axis=1)
+    at = (reached >= q * reached[:, -1:] - 1e-9).argmax(axis=1)
+    return values[order][at]
+
+
+def _interval(value: float, draws: np.ndarray) -> Interval:
+    draws = draws[np.isfinite(draws)]
+    if len(draws) < 2 or np.ptp(draws) == 0:
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -22,11 +147,11 @@ class SelectionResult:
     """One selector at one budget, over its seeds.
 
     Attributes:
-        selector: or "base" or "all".
+        selector: its name; "base" for the untuned model, "all" for the whole pool.
         budget: sentences of the reference selector; None for base and all.
-        values: each measure, nats a token.
-        minus_uniform: the paired difference to Uniform of the same budget; empty for Uniform itself or where it is missing.
-        minus_base: likewise to the untuned model; `worse` when the mean is not below it.
+        values: each measure, in nats per token.
+        minus_uniform: the paired difference to Uniform at the same budget; empty for Uniform itself or where it is missing.
+        minus_base: likewise the difference to the untuned model.
     """
 
     selector: str
@@ -42,54 +167,77 @@ class SelectionResult:
 
     @property
     def worse(self) -> bool:
-        """The tuned model is no better than the untuned one: comparisons at such a learning rate mislead."""
+        """Whether the tuned model is no better than the untuned one: comparisons at such a learning rate mislead."""
         return "mean" in self.minus_base and self.minus_base["mean"].value >= 0
+
+    @property
+    def title(self) -> str:
+        """In a sentence: "TokenOD at 200"."""
+        return self.label if self.budget is None else f"{self.label} at {self.budget:,}"
+
+    @property
+    def heading(self) -> str:
+        """In a table: "TokenOD, 200 (no better than untuned)"."""
+        name = self.label if self.budget is None else f"{self.label}, {self.budget:,}"
+        return f"{name} (no better than untuned)" if self.worse else name
 
 
 @dataclass(frozen=True)
 class FineTuneResult:
-    """A run's finished cells, summed up."""
+    """A run's finished models, summarised."""
 
     run: FineTuneRun
 
+    @classmethod
+    def open(cls, run: str | Path) -> FineTuneResult:
+        """The results of a run by its folder, its id or the beginning of its id.
+
+        Raises:
+            StoreError: there is no such run, or it cannot be read.
+        """
+        return cls(read_run(run))
+
     @cached_property
     def lines(self) -> list[SelectionResult]:
-        """Base first, then by budget and selector, the whole pool last; only what is finished."""
-        cells = self.run.models
+        """The finished ones: base first, then by budget and selector, the whole pool last."""
         groups: dict[tuple[str, int | None], list[TunedModel]] = {}
-        for cell in cells.values():
-            groups.setdefault((cell.selector, cell.budget), []).append(cell)
-        held = {key: self._held_out([c.name for c in sorted(found, key=_seed)]) for key, found in groups.items()}
-        labels = {s["name"]: s["label"] for s in self.run.about["selectors"]}
-        labels |= {BASE: "Untuned", ALL: "Whole pool"}
+        for model in sorted(self.run.models.values(), key=lambda model: model.seed or 0):
+            groups.setdefault((model.selector, model.budget), []).append(model)
+        held = {key: self._held_out([m.name for m in found]) for key, found in groups.items()}
         out = []
-        for key, found in sorted(groups.items(), key=lambda item: _place(item[0], self.run)):
+        for key in sorted(groups, key=self._place):
             selector, budget = key
-            uniform, base = (BASELINE, budget), (BASE, None)
+            found = groups[key]
             out.append(
                 SelectionResult(
                     selector=selector,
-                    label=labels.get(selector, selector),
+                    label=self.run.labels.get(selector, selector),
                     budget=budget,
-                    seeds=tuple(c.seed for c in sorted(found, key=_seed) if c.seed is not None),
-                    sentences=float(np.mean([c.sentences for c in found])),
-                    tokens=float(np.mean([c.tokens for c in found])),
-                    seconds=float(np.mean([c.facts.get("seconds", np.nan) for c in found])),
+                    seeds=tuple(m.seed for m in found if m.seed is not None),
+                    sentences=float(np.mean([m.sentences for m in found])),
+                    tokens=float(np.mean([m.tokens for m in found])),
+                    seconds=float(np.mean([m.facts.get("seconds", np.nan) for m in found])),
                     values={m: estimate(held[key], m) for m in self.measures},
-                    minus_uniform=self._minus(held, key, uniform),
-                    minus_base=self._minus(held, key, base),
+                    minus_uniform=self._minus(held, key, (BASELINE, budget)),
+                    minus_base=self._minus(held, key, (BASE, None)),
                 )
             )
         return out
 
     @property
     def measures(self) -> tuple[str, ...]:
-        return MEASURES if self.run.held_out["topic"] else tuple(m for m in MEASURES if m != "worst")
+        """Those that the run has; without topics there is no worst one."""
+        return tuple(m for m in MEASURES if m != "worst" or self.run.held_out["topic"])
 
     @property
     def unsound(self) -> list[SelectionResult]:
         """Tuned models that are no better than the untuned one."""
         return [line for line in self.lines if line.worse]
+
+    def _place(self, key: tuple[str, int | None]) -> tuple[int, int, int]:
+        selector, budget = key
+        names = [BASE, *(s["name"] for s in self.run.about["selectors"]), ALL]
+        return (0 if selector == BASE else 2 if selector == ALL else 1, budget or 0, names.index(selector))
 
     def _minus(self, held: dict[Any, HeldOut], key: Any, other: Any) -> dict[str, Interval]:
         if key == other or other not in held or key[0] == BASE:
@@ -102,7 +250,7 @@ class FineTuneResult:
         return HeldOut(np.stack([self.run.nats(n) for n in names]), np.array(known["tokens"]), topics)
 
     def table(self) -> list[dict[str, Any]]:
-        """Flat rows: a number a column, for csv and data frames."""
+        """Flat rows with a column per number, for csv and data frames."""
         rows = []
         for line in self.lines:
             row: dict[str, Any] = {
@@ -121,7 +269,7 @@ class FineTuneResult:
         return rows
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; numbers that cannot be had are null."""
+        """For JSON; undefined numbers are null."""
         return _plain(
             {
                 "run": self.run.id,
@@ -133,20 +281,28 @@ class FineTuneResult:
             }
         )
 
+    def save(self) -> None:
+        """Write result.csv and result.json into the run's folder.
+
+        Raises:
+            StoreError: they cannot be written.
+        """
+        write_text(self.run.folder / "result.csv", self.csv())
+        write_text(self.run.folder / "result.json", json.dumps(self.as_dict(), indent=1))
+
+    def csv(self) -> str:
+        return pd.DataFrame(self.table()).to_csv(index=False)
+
     def markdown(self) -> str:
-        """The table for people: nats a held-out token, 95% intervals, difference to Uniform."""
-        heads = ["selection", "sentences", "tokens", *(HEADS[m] for m in self.measures), "mean, minus Uniform"]
+        """The table for people: nats per held-out token with 95% intervals, and the difference to Uniform."""
+        heads = ["selection", "sentences", "tokens", *(MEASURES[m] for m in self.measures), "mean, minus Uniform"]
         rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         for line in self.lines:
-            name = line.label if line.budget is None else f"{line.label}, {line.budget:,}"
-            cells = [name + (" (no better than untuned)" if line.worse else ""), f"{line.sentences:,.0f}", f"{line.tokens:,.0f}"]
+            cells = [line.heading, f"{line.sentences:,.0f}", f"{line.tokens:,.0f}"]
             cells += [with_interval(line.values[m]) for m in self.measures]
             cells.append(with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "")
             rows.append("| " + " | ".join(cells) + " |")
         return "\n".join(rows)
-
-
-HEADS = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}
 
 
 def with_interval(e: Interval, *, signed: bool = False) -> str:
@@ -155,16 +311,6 @@ def with_interval(e: Interval, *, signed: bool = False) -> str:
     if np.isnan(e.low):
         return f"{e.value:{sign}.3f}"
     return f"{e.value:{sign}.3f} ({e.low:{sign}.3f} to {e.high:{sign}.3f})"
-
-
-def _seed(cell: Any) -> int:
-    return -1 if cell.seed is None else int(cell.seed)
-
-
-def _place(key: tuple[str, int | None], run: FineTuneRun) -> tuple[int, int, int]:
-    selector, budget = key
-    names = [BASE, *(s["name"] for s in run.about["selectors"]), ALL]
-    return (0 if selector == BASE else 2 if selector == ALL else 1, budget or 0, names.index(selector))
 
 
 def _plain(value: Any) -> Any:

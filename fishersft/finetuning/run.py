@@ -1,16 +1,16 @@
-"""A run of fine-tuning as it lies on the disk: a folder that anything can read and nobody needs a store for.
+"""A run of fine-tuning on disk: a folder that any program can read and that needs no store.
 
     run.json                 what was asked: corpus, model, selectors, budgets, seeds, training, sampling; versions and sizes
-    prompts.jsonl            a line a prompt: the first tokens of a held-out record, and how it goes on
-    held_out.json            the held-out records: their numbers, trained tokens, and topic where there is a column
-    cells/NAME/cell.json     one model: what it was trained on, how long, its losses; written last, so it is whole or not there
+    prompts.jsonl            one line per prompt: the first tokens of a held-out record, and the record's continuation
+    held_out.json            the held-out records: their numbers, trained tokens, and topics where there is such a column
+    cells/NAME/cell.json     one tuned model: what it was trained on, for how long, its losses; written last
     cells/NAME/held_out.npy  (H,) nats of each held-out record under it, summed over trained tokens
-    cells/NAME/texts.jsonl   a line a prompt: what it wrote
+    cells/NAME/texts.jsonl   one line per prompt: what it wrote
     cells/all-s0/model/      the model tuned on the whole pool, which the reference judge reads with
     rate.json                the learning rates that were tried on a uniform draw, and the one that was taken
-    work/NAME/               a model in progress: its checkpoints and losses.jsonl; gone when the run is whole
+    work/NAME/               a model in progress: its checkpoints and losses.jsonl; deleted when the run is complete
 
-A cell is named `base`, `all-s0` or `token_od-50-s0` (selector, sentences, seed).  This module reads and writes the folder and
+A model is named `base`, `all-s0` or `token_od-50-s0` (selector, sentences, seed).  This module reads and writes the folder and
 knows neither training nor judging.
 """
 
@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ import numpy as np
 from fishersft import paths
 from fishersft.errors import StoreError, os_reason
 from fishersft.paths import replacing, user_path, write_whole
-from fishersft.store.artifacts import Store
+from fishersft.store.artifacts import Store, made
 
 VERSION = 1
 RUN, PROMPTS, HELD_OUT, CELLS, CELL, NATS, TEXTS, MODEL = (
@@ -45,6 +46,7 @@ RUN, PROMPTS, HELD_OUT, CELLS, CELL, NATS, TEXTS, MODEL = (
 )
 RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
 BASE, ALL = "base", "all"
+GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # what may be added to a run later
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Generated:
-    """What one model wrote after one prompt: `tokens` new ones; `ended` when it closed the text itself."""
+    """What one model wrote after one prompt: `tokens` new tokens; `ended` when it wrote the end token itself."""
 
     prompt: int
     text: str
@@ -69,13 +71,13 @@ class Generated:
 
 @dataclass(frozen=True)
 class TunedModel:
-    """One model of a run.
+    """A finished model of a run.
 
     Attributes:
-        name: also of its folder.
+        name: also the name of its folder.
         selector: whose picks it was trained on; "base" is untuned, "all" saw the whole pool.
         budget: in sentences of the reference selector; None for base and all.
-        facts: everything else that cell.json holds: sentences, tokens, steps, seconds, losses, notes.
+        facts: everything else in cell.json: steps, seconds, losses, notes.
     """
 
     name: str
@@ -89,7 +91,7 @@ class TunedModel:
 
 @dataclass(frozen=True)
 class FineTuneRun:
-    """A run's folder, opened for reading.  What is still being made is simply not there yet."""
+    """A run's folder, opened for reading; models that are still being made are left out."""
 
     folder: Path
     id: str
@@ -103,23 +105,28 @@ class FineTuneRun:
 
     @property
     def models(self) -> dict[str, TunedModel]:
-        """The finished ones, in the order of the plan; read anew each time."""
+        """The finished models by name, in the order of the plan; read anew each time."""
         found = {}
-        for name in [*self.about.get("cells", [])]:
-            facts = _json(self.folder / CELLS / name / CELL)
-            if facts:
+        for name in self.about.get("cells", []):
+            if facts := _json(self.folder / CELLS / name / CELL):
                 known = {k: facts.pop(k) for k in ("selector", "budget", "seed", "sentences", "tokens")}
                 found[name] = TunedModel(name=name, **known, facts=facts)
         return found
 
-    def texts(self, cell: str) -> list[Generated]:
-        """What a finished cell wrote, a text a prompt; empty where the run has no prompts."""
-        path = self.folder / CELLS / cell / TEXTS
+    @property
+    def labels(self) -> dict[str, str]:
+        """What people call the selectors, the untuned model and the one tuned on the whole pool."""
+        selectors = [s for s in self.about.get("selectors", []) if isinstance(s, dict)]
+        return {**{str(s.get("name")): str(s.get("label")) for s in selectors}, BASE: "Untuned", ALL: "Whole pool"}
+
+    def texts(self, model: str) -> list[Generated]:
+        """What a finished model wrote, one text per prompt; empty where the run has no prompts."""
+        path = self.folder / CELLS / model / TEXTS
         return [Generated(t["prompt"], t["text"], t["tokens"], t["ended"]) for t in _lines(path)]
 
-    def nats(self, cell: str) -> np.ndarray:
+    def nats(self, model: str) -> np.ndarray:
         """(H,) nats of each held-out record, summed over its trained tokens."""
-        path = self.folder / CELLS / cell / NATS
+        path = self.folder / CELLS / model / NATS
         try:
             return np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
@@ -136,8 +143,8 @@ class FineTuneRun:
     @property
     def reference_model(self) -> Path | None:
         """The folder of the model tuned on the whole pool, where it was kept."""
-        for name, cell in self.models.items():
-            if cell.selector == ALL and (path := self.folder / CELLS / name / MODEL).is_dir():
+        for name, model in self.models.items():
+            if model.selector == ALL and (path := self.folder / CELLS / name / MODEL).is_dir():
                 return path
         return None
 
@@ -168,7 +175,7 @@ def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
 
 
 def runs(store: Store | None = None) -> list[FineTuneRun]:
-    """The runs of the store and the shipped ones, the last first; those that cannot be read are left out."""
+    """The runs of the store, then the shipped ones, newest first; unreadable ones are left out."""
     found = []
     for place in _places(store or Store.default()):
         folders = [p.parent for p in place.glob(f"*/{RUN}")] if place.is_dir() else []
@@ -181,15 +188,59 @@ def runs(store: Store | None = None) -> list[FineTuneRun]:
 
 
 def runs_folder(store: Store | None = None) -> Path:
-    """Where runs lie that were given no folder of their own."""
+    """The folder of the runs that were given none of their own."""
     return (store or Store.default()).path / "runs"
 
 
-def write_run(folder: Path, id: str, about: dict[str, Any], versions: dict[str, str]) -> FineTuneRun:
-    """Begin a run, or go on with it: run.json, whole or not at all."""
+def begin(folder: Path, id: str, about: dict[str, Any]) -> FineTuneRun:
+    """Start the run of a folder, or open it for more.
+
+    Selectors, budgets and seeds may be added to a run later; nothing else may change, since its models would then differ in
+    more than their selections.
+
+    Raises:
+        StoreError: the folder holds a run of other settings.
+    """
+    about = json.loads(json.dumps(about))
+    if not (folder / RUN).exists():
+        if (folder / CELLS).exists():
+            raise StoreError(f"{folder} holds models without a {RUN}; name another folder.")
+        return _write_run(folder, id, about)
+    there = read_run(folder)
+    for name, value in about.items():
+        if name not in (*GROWS, "command") and there.about.get(name) != value:
+            raise StoreError(
+                f"{folder} holds a run with another {name.replace('_', ' ')} ({_short(there.about.get(name))}, not "
+                f"{_short(value)}); name another folder."
+            )
+    if there.about == about:
+        return there
+    kept = [name for name in there.about["cells"] if name not in about["cells"]]
+    names = [s["name"] for s in about["selectors"]]
+    merged = {
+        **about,
+        "cells": [*about["cells"], *kept],
+        "selectors": [*about["selectors"], *(s for s in there.about["selectors"] if s["name"] not in names)],
+        "budgets": sorted({*about["budgets"], *there.about["budgets"]}),
+        "seeds": sorted({*about["seeds"], *there.about["seeds"]}),
+    }
+    for s in there.about["selectors"]:
+        other = next((t for t in about["selectors"] if t["name"] == s["name"]), s)
+        if other["parameters"] != s["parameters"]:
+            raise StoreError(f"{folder} holds a run with other parameters of {s['label']}; name another folder.")
+    return _write_run(folder, there.id, merged)
+
+
+def _write_run(folder: Path, id: str, about: dict[str, Any]) -> FineTuneRun:
+    versions = {**made(), **{name: version(name) for name in ("torch", "transformers", "accelerate", "numpy")}}
     content = {"kind": "finetune", "version": VERSION, "id": id, "about": about, "versions": versions}
     write_text(folder / RUN, json.dumps(content, indent=1))
     return FineTuneRun(folder, id, about, versions)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
@@ -197,7 +248,7 @@ def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file of a run whole or not at all; its folder is made where it is missing."""
+    """Write a file of a run completely or not at all; its folder is made where it is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -207,7 +258,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def new_model_folder(run: FineTuneRun, name: str) -> Iterator[Path]:
-    """An empty folder that becomes the cell's when the block ends well: one rename, so a cell is whole or not there."""
+    """An empty folder that becomes the model's by one rename when the block ends well, so a model is complete or absent."""
     final = run.folder / CELLS / name
     try:
         for killed in final.parent.glob(f".{name}.*partial"):
@@ -236,7 +287,7 @@ def _places(store: Store) -> tuple[Path, ...]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a file; {} where there is none."""
+    """The JSON object in a file; {} where there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -250,4 +301,4 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} is damaged; delete the folder of its cell and resume the run.") from error
+        raise StoreError(f"{path} is damaged; delete the folder of its model and resume the run.") from error

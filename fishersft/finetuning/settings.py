@@ -1,99 +1,42 @@
-"""What run.json says was asked, and a run's folder opened for more: the same question goes on, another one is refused.
+"""What a comparison by fine-tuning is asked for, beside its selectors and hyperparameters.
 
-Selectors, budgets and seeds may be added to a run later; nothing else of it may change, since its models would then differ in
-more than their selections.
+Stands apart from `plan` so that commands make their options from it without importing torch.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from fishersft.corpus.records import Corpus
-from fishersft.errors import StoreError
-from fishersft.finetuning.plan import Plan
-from fishersft.finetuning.run import CELLS, RUN, FineTuneRun, model_name, read_run, write_run
-from fishersft.lm.folder import ModelFolder
-from fishersft.selectors import Pool
-from fishersft.store.artifacts import made
-
-GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # of a run's settings, what may be added to later
+from fishersft.errors import ParameterError
+from fishersft.fields import check, parameter
 
 
-def settings_of(
-    corpus: Corpus, folder: ModelFolder, plan: Plan, max_tokens: int, pool: Pool, command: Sequence[str]
-) -> dict[str, Any]:
-    """What run.json says was asked."""
-    return {
-        "corpus": {
-            "name": corpus.name,
-            "source": corpus.source,
-            "options": [list(o) for o in corpus.options],
-            "fingerprint": corpus.fingerprint,
-            "records": len(corpus),
-            "held_out": int(corpus.held_out.sum()),
-            "pool": len(pool),
-        },
-        "model": {"name": folder.name, "revision": folder.revision, "fingerprint": folder.fingerprint},
-        "selectors": [{"name": s.name, "label": s.label, "parameters": s.parameters} for s in plan.selectors],
-        "budgets": list(plan.budgets),
-        "equal": plan.equal,
-        "reference": plan.anchor.name,
-        "seeds": list(plan.seeds),
-        "reference_rows": list(plan.reference_rows),
-        "max_tokens": max_tokens,
-        "training": {**plan.training.parameters, "learning_rate": "auto" if plan.sweep else plan.training.learning_rate},
-        "prompts": plan.sampling.parameters,
-        "cells": [model_name(*cell) for cell in plan.cells],
-        "command": list(command),
-    }
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """Budgets, what is equal between selectors, and how often everything is repeated."""
 
+    budgets: tuple[int, ...] = parameter(
+        (100, 200, 500), "Sentences of the reference selector, separated by commas.", label="Budgets n", least=1
+    )
+    equal: str = parameter(
+        "sentences",
+        "What every selector gets the same amount of. Sentences: each gets n. Tokens: as many as the reference's first n "
+        "sentences have, which is the fairer comparison where texts differ in length.",
+        label="At equal",
+        choices=("sentences", "tokens"),
+    )
+    reference: str = parameter(
+        "", "Selector whose tokens are counted at equal tokens.", metavar="SELECTOR", shown_default="the first one"
+    )
+    seeds: int = parameter(1, "Draws and trainings of each selector; intervals of one seed are over texts only.", least=1)
+    all: bool = parameter(
+        True,
+        "Also tune on the whole pool: the most that data can give, and the model that the reference judge reads with.",
+        label="Whole pool too",
+    )
+    keep_models: bool = parameter(False, "Keep the weights of every model, not only of the whole pool's.", label="Keep weights")
 
-def begin(folder: Path, id: str, about: dict[str, Any]) -> FineTuneRun:
-    """Open the run of a folder for more, or start one.
-
-    Raises:
-        StoreError: the folder holds a run of other settings.
-    """
-    about = json.loads(json.dumps(about))
-    if not (folder / RUN).exists():
-        if (folder / CELLS).exists():
-            raise StoreError(f"{folder} holds cells without a {RUN}; name another folder.")
-        return write_run(folder, id, about, _versions())
-    there = read_run(folder)
-    for name, value in about.items():
-        if name not in (*GROWS, "command") and there.about.get(name) != value:
-            raise StoreError(
-                f"{folder} holds a run with another {name.replace('_', ' ')} ({_short(there.about.get(name))}, not "
-                f"{_short(value)}); name another folder."
-            )
-    if there.about == about:
-        return there
-    kept = [name for name in there.about["cells"] if name not in about["cells"]]
-    names = [s["name"] for s in about["selectors"]]
-    merged = {
-        **about,
-        "cells": [*about["cells"], *kept],
-        "selectors": [*about["selectors"], *(s for s in there.about["selectors"] if s["name"] not in names)],
-        "budgets": sorted({*about["budgets"], *there.about["budgets"]}),
-        "seeds": sorted({*about["seeds"], *there.about["seeds"]}),
-    }
-    for s in there.about["selectors"]:
-        other = next((t for t in about["selectors"] if t["name"] == s["name"]), s)
-        if other["parameters"] != s["parameters"]:
-            raise StoreError(f"{folder} holds a run with other parameters of {s['label']}; name another folder.")
-    return write_run(folder, there.id, merged, _versions())
-
-
-def _versions() -> dict[str, str]:
-    """What made it, so that a reader of the numbers knows."""
-    from importlib.metadata import version
-
-    return {**made(), **{name: version(name) for name in ("torch", "transformers", "accelerate", "numpy")}}
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.budgets or len(set(self.budgets)) < len(self.budgets):
+            raise ParameterError("Budgets are different whole numbers of at least 1, for example 100,200,500.")

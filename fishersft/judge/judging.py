@@ -253,7 +253,7 @@ def judge_texts(
     if out:
         export(run, out, store)
     about = {**asked.about(), **({"spent": asked.cost} if isinstance(asked, LLMJudge) else {})}
-    return Report(judged, about, labels_of(run), corpus_of(run), len(judged), run.id)
+    return Report(judged, about, run.labels, corpus_of(run), len(judged), run.id)
 
 
 def judge_run(
@@ -328,7 +328,7 @@ def report_of(
 ) -> Report | None:
     """What is stored of a judge (one of `judges_of`), added up; None where none of its verdicts count."""
     judged, planned = counted_verdicts(verdicts_of(run, about, every, store), every)
-    return Report(tuple(judged), about, labels_of(run), corpus_of(run), planned, run.id) if judged else None
+    return Report(tuple(judged), about, run.labels, corpus_of(run), planned, run.id) if judged else None
 
 
 def judge_reports(run: FineTuneRun | str | Path, store: Store | None = None) -> list[Report]:
@@ -344,12 +344,6 @@ def judge_reports(run: FineTuneRun | str | Path, store: Store | None = None) -> 
     judges = judges_of(run, store)
     every = comparisons_of(run, every_match(run)) if judges else []
     return [report for about in judges if (report := report_of(run, about, every, store))]
-
-
-def labels_of(run: FineTuneRun) -> dict[str, str]:
-    """What people call the selectors, the untuned model and the one tuned on the whole pool."""
-    selectors = [s for s in run.about.get("selectors", []) if isinstance(s, dict)]
-    return {**{str(s.get("name")): str(s.get("label")) for s in selectors}, BASE: "Untuned", ALL: "Whole pool"}
 
 
 def corpus_of(run: FineTuneRun) -> str:

@@ -6,15 +6,14 @@ decided by a seed alone.  Every model gets the same prompts, the same batches an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from fishersft.corpus.encode import Encoded
-from fishersft.errors import ParameterError
+from fishersft.lm.hyperparameters import Sampling
 
 if TYPE_CHECKING:
     from fishersft.lm.model import CausalLM
@@ -22,39 +21,6 @@ if TYPE_CHECKING:
 LEAST_CONTINUATION = 8  # trained tokens a record must have after its prompt
 BATCH = 32
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How texts are written: the same for every model.
-
-    Attributes:
-        prompts: how many held-out records; 0 writes nothing.
-        prompt_tokens: of a plain text that are given; of pairs and chats the whole prompt is.
-        new_tokens: at most as many are written.
-        temperature: of the sampling; 0 takes the likeliest token each time.
-        top_p: only the likeliest tokens that together have this probability.
-        seed: of the choice of records and of the sampling.
-    """
-
-    prompts: int = 50
-    prompt_tokens: int = 8
-    new_tokens: int = 48
-    temperature: float = 0.8
-    top_p: float = 0.95
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("prompts", 0), ("prompt_tokens", 1), ("new_tokens", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ParameterError(f"{name.replace('_', ' ')} is a whole number of at least {least} and was {value!r}.")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0) or not 0 < self.top_p <= 1:
-            raise ParameterError("temperature is at least 0, and top p lies above 0 and up to 1.")
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -83,7 +49,7 @@ def draw_prompts(held_out: Sequence[Encoded], sampling: Sampling, context: int =
         context: of the shortest-sighted model, in tokens, 0 for no limit; longer prompts lose their first tokens.
     """
     found = [p for i, e in enumerate(held_out) if (p := _prompt(i, e, sampling, context))]
-    order = np.random.default_rng(sampling.seed).permutation(len(found))[: sampling.prompts]
+    order = np.random.default_rng(sampling.sampling_seed).permutation(len(found))[: sampling.prompts]
     return [found[i] for i in sorted(order)]
 
 
@@ -132,7 +98,7 @@ def write(
             for row, i in enumerate(chosen):
                 ids[row, width - len(prompts[i].ids) :] = torch.tensor(prompts[i].ids)
                 mask[row, width - len(prompts[i].ids) :] = 1
-            torch.manual_seed(sampling.seed + first)
+            torch.manual_seed(sampling.sampling_seed + first)
             with torch.inference_mode():
                 whole = cast(Any, model.network).generate(
                     input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings

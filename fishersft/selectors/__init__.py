@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from importlib import import_module
@@ -43,6 +43,7 @@ __all__ = [
     "Selector",
     "find_selector",
     "make_selector",
+    "make_selectors",
     "registry",
 ]
 
@@ -98,3 +99,21 @@ def make_selector(name: str, parameters: Mapping[str, Any] | None = None) -> Sel
         raise ParameterError(f"A selector's parameters are names with values, not {parameters!r}.")
     selector: Selector = make(find_selector(name), parameters or {})
     return selector
+
+
+def make_selectors(names: Sequence[str], settings: Sequence[str] = ()) -> list[Selector]:
+    """Selectors by name, with parameters given as texts of the form SELECTOR.NAME=VALUE.
+
+    Raises:
+        ParameterError: as `make_selector`, or a setting of another form or of a selector that is not among the names.
+    """
+    given: dict[str, dict[str, str]] = {name: {} for name in names}
+    for setting in settings:
+        left, equals, value = setting.partition("=")
+        selector, dot, name = left.strip().partition(".")
+        if not (equals and dot and name and value):
+            raise ParameterError(f"--set takes SELECTOR.NAME=VALUE, for example token_od.sigma2=1.0, not '{setting}'.")
+        if selector not in given:
+            raise ParameterError(f"--set {setting}: '{selector}' is not among the selectors compared: {', '.join(names)}.")
+        given[selector][name] = value
+    return [make_selector(name, given[name]) for name in names]

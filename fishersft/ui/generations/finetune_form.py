@@ -1,36 +1,59 @@
-"""The Set up section: what to fine-tune on, what that takes, and the job that does it."""
+"""The Set up section: what to fine-tune on, an estimate of what that takes, and the job that does it."""
 
 from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import streamlit as st
+import torch
 
-from fishersft.commands.finetune import SAMPLING, TRAINING, plan_of
 from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
-from fishersft.finetuning import run_list as finetune_found
+from fishersft.fields import arguments
+from fishersft.finetuning import run_list
 from fishersft.finetuning.cost import Speed, TrainingCost, cost_of
-from fishersft.finetuning.plan import Plan
+from fishersft.finetuning.plan import FineTunePlan, make_plan
+from fishersft.finetuning.settings import FineTuneSettings
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.folder import ModelFolder
-from fishersft.lm.generate import BATCH, Sampling
+from fishersft.lm.generate import BATCH
+from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.model import CausalLM, load_tokenizer
-from fishersft.lm.training import Training
-from fishersft.selectors import find_selector, registry
+from fishersft.selectors import find_selector, make_selectors, registry
 from fishersft.store import jobs
 from fishersft.ui import cached, components, job_panel
 from fishersft.ui.generations.page_state import FINETUNE, RESULTS, page_state, watched_job
+from fishersft.ui.parameters import widget
 from fishersft.ui.session import Session, public
 
 SELECTORS = ("token_od", "uniform", "longest", "matched_od")
-TIMED = 4  # times each; the first is slow
-FOUND, GIVEN = "found on a uniform draw", "given"
+TIMED = 4  # times that a batch is timed; the first is slow
+ROWS: tuple[
+    tuple[tuple[float, type, str, dict[str, Any]], ...], ...
+] = (  # (width, class, parameter, what differs from the declared)
+    (
+        (2, FineTuneSettings, "budgets", {"value": (50, 100, 200), "max_chars": 100}),
+        (1, FineTuneSettings, "seeds", {"value": 2}),
+        (2, FineTuneSettings, "equal", {"value": "tokens"}),
+    ),
+    (
+        (2, Training, "learning_rate", {"placeholder": "found on a uniform draw"}),
+        (1, Training, "epochs", {}),
+        (1, Training, "batch", {}),
+        (1, Training, "lora", {}),
+    ),
+    (
+        (1, Sampling, "prompts", {}),
+        (1, Sampling, "prompt_tokens", {}),
+        (1, Sampling, "new_tokens", {}),
+        (1, Sampling, "temperature", {}),
+        (1, Sampling, "sampling_seed", {}),
+    ),
+)
 Values = dict[str, Any]
 
 
@@ -47,7 +70,7 @@ def section(visitor: Session) -> None:
     name, read_by = (components.escape_markdown(components.one_line(x, 60)) for x in (corpus.name, model))
     row = st.container(horizontal=True, vertical_alignment="center")
     held_out = int(corpus.held_out.sum())
-    row.markdown(f"**{name}**, {len(corpus.pool_index):,} records to choose from, {held_out:,} held out, **{read_by}** to tune")
+    row.markdown(f"**{name}**, {len(corpus.pool_index):,} records to choose from, {held_out:,} held out; **{read_by}** is tuned")
     row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
     with st.form("form-finetune", border=True):
         values = _form()
@@ -55,11 +78,10 @@ def section(visitor: Session) -> None:
             page_state().chosen["asked"] = values
     asked: Values | None = page_state().chosen.get("asked")
     if asked is None:
-        st.caption("Nothing runs yet: check it first, and see how long it takes.")
+        st.caption("Nothing runs yet: check the plan first, and see how long it takes.")
         return
     try:
-        plan = plan_from(asked)
-        _offer(visitor, asked, plan)
+        _offer(visitor, dict(asked))
     except FisherSFTError as error:
         components.problem(str(error))
 
@@ -71,117 +93,53 @@ def _open(name: str) -> None:
 
 
 def _form() -> Values:
-    """Widgets and the values they hold."""
-    t, s = Training(), Sampling()
-    values: Values = {}
+    """Draw the widgets; values by the names of the parameters, with `selectors` and their `settings`."""
     names = [name for name, kind in registry().items() if not kind.reaches_out]
-    values["selectors"] = st.multiselect(
-        "Selectors", names, list(SELECTORS), format_func=lambda n: find_selector(n).label, help="Uniform is the baseline; the "
-        "first one's tokens are what all get at equal tokens."
-    )  # fmt: skip
-    a, b, c = st.columns([2, 1, 2])
-    values["budgets"] = a.text_input("Budgets n", "50,100,200", max_chars=100, help="Sentences, with commas between.")
-    values["seeds"] = b.number_input(
-        "Seeds", 1, 50, 2, help="Draws and trainings of each selector; one seed has no band of its own."
-    )
-    values["equal"] = c.segmented_control(
-        "At equal",
-        ["sentences", "tokens"],
-        default="tokens",
-        required=True,
-        help="Sentences: everyone gets n. Tokens: as many as the first selector's first n sentences have, which is the fair one "
-        "where texts differ in length.",
-    )
-    a, b, c, d, e = st.columns([2, 2, 1, 1, 1], vertical_alignment="bottom")
-    values["rate"] = a.segmented_control(
-        "Learning rate", [FOUND, GIVEN], default=FOUND, required=True, help="Found: the best of a few, tried on a uniform draw."
-    )
-    values["learning_rate"] = b.number_input(
-        "If given",
-        value=t.learning_rate,
-        step=None,
-        format="%g",
-        help="At a rate too high every tuned model is worse than before.",
-    )
-    values["epochs"] = c.number_input("Epochs", 1, 100, t.epochs, help="Passes over the selection.")
-    values["batch"] = d.number_input("Batch", 1, 512, t.batch, help="Sentences a step.")
-    values["lora"] = e.toggle("LoRA", t.lora, help="Tune low-rank adapters instead of all weights.")
-    a, b, c, d, e = st.columns(5)
-    values["prompts"] = a.number_input("Prompts", 0, 2_000, s.prompts, help="Held-out records that are begun; 0 writes no texts.")
-    values["prompt_tokens"] = b.number_input("Prompt tokens", 1, 512, s.prompt_tokens, help="Given of each plain text.")
-    values["new_tokens"] = c.number_input("New tokens", 1, 1_024, s.new_tokens, help="Written at most.")
-    values["temperature"] = d.number_input(
-        "Temperature",
-        0.0,
-        5.0,
-        s.temperature,
-        0.1,
-        help="Below 1 texts read better and surprise less than real ones; the reference judge then prefers the more surprising.",
-    )
-    values["sampling_seed"] = e.number_input("Seed of prompts", 0, 10**6, s.seed, help="Draws the prompts and the sampling.")
+    values: Values = {
+        "selectors": st.multiselect(
+            "Selectors",
+            names,
+            list(SELECTORS),
+            format_func=lambda n: find_selector(n).label,
+            help="Uniform is the baseline. At equal tokens, every selector gets as many tokens as the first one.",
+        )
+    }
+    for row in ROWS:
+        columns = st.columns([width for width, *_ in row], vertical_alignment="bottom")
+        for column, (_, kind, name, differs) in zip(columns, row, strict=True):
+            values[name] = widget(kind, name, column, **differs)
     a, b, c = st.columns([3, 1, 1], vertical_alignment="bottom")
     values["settings"] = a.text_input(
-        "Selector settings", "", placeholder="token_od.sigma2=2 matched_od.ridge=0.01", max_chars=300, help="With spaces between."
+        "Selector settings",
+        "",
+        placeholder="token_od.sigma2=2 matched_od.ridge=0.01",
+        max_chars=300,
+        help="SELECTOR.NAME=VALUE, with spaces between.",
     )
-    values["all"] = b.toggle("Whole pool too", True, help="A model tuned on everything: the far end, and the reference judge's.")
-    values["keep_models"] = c.toggle("Keep weights", False, help="Of every model, not only of the whole pool's.")
+    values["all"], values["keep_models"] = widget(FineTuneSettings, "all", b), widget(FineTuneSettings, "keep_models", c)
     return values
 
 
-def plan_from(values: Values) -> Plan:
-    """The plan of the values, as the command makes it.
-
-    Raises:
-        ParameterError, UserError: one sentence.
-    """
-    t, s = Training(), Sampling()
-    usual: Values = {
-        "warmup": t.warmup,
-        "weight_decay": t.weight_decay,
-        "rank": t.rank,
-        "precision": t.precision,
-        "top_p": s.top_p,
-    }
-    if len(values["selectors"]) < 1:
-        raise ParameterError("Name at least one selector to fine-tune on.")
-    options = {**usual, **{k: values[k] for k in (*TRAINING, *SAMPLING) if k in values}}
-    options["learning_rate"] = values["learning_rate"] if values["rate"] == GIVEN else None
-    return plan_of(
-        {
-            **options,
-            "selectors": ",".join(values["selectors"]),
-            "settings": tuple(str(values["settings"]).split()),
-            "budgets": values["budgets"],
-            "equal": values["equal"],
-            "reference": "",
-            "seeds": int(values["seeds"]),
-            "no_all": not values["all"],
-            "keep_models": bool(values["keep_models"]),
-        }
-    )
-
-
-def arguments_of(visitor: Session, values: Values, plan: Plan) -> list[str]:
-    """Of the command line, without --out; what is at its default is left out."""
+def _arguments(visitor: Session, settings: list[str], plan: FineTunePlan) -> list[str]:
+    """The command line without --out.  It names the run's folder, so equal plans have to give equal words."""
     out = ["finetune", visitor.choice.source, "--model", visitor.choice.model]
     for name, value in visitor.choice.options:
         out += [f"--{name.replace('_', '-')}", *([value] if value else [])]
     out += ["--selectors", ",".join(s.name for s in plan.selectors), "--budgets", ",".join(map(str, plan.budgets))]
-    out += [part for setting in str(values["settings"]).split() for part in ("--set", setting)]
-    out += ["--equal", plan.equal, "--seeds", str(len(plan.seeds))]
-    given = {**plan.training.parameters, **plan.sampling.parameters, "sampling_seed": plan.sampling.seed}
-    usual = {f.name: f.default for f in (*fields(Training), *fields(Sampling))} | {"sampling_seed": Sampling().seed}
-    if not plan.sweep:
-        out += ["--learning-rate", f"{plan.training.learning_rate:g}"]
-    for name in (*TRAINING, *SAMPLING):
-        if name == "learning_rate" or given[name] == usual[name]:
-            continue
-        out += [f"--{name.replace('_', '-')}", *([] if given[name] is True else [f"{given[name]}"])]
-    return [*out, *([] if values["all"] else ["--no-all"]), *(["--keep-models"] if plan.keep_models else [])]
+    out += [part for setting in settings for part in ("--set", setting)]
+    out += ["--equal", plan.equal, "--seeds", str(plan.seeds)]
+    return [
+        *out,
+        *arguments(plan.training),
+        *arguments(plan.sampling),
+        *arguments(plan, without=("budgets", "equal", "seeds")),
+    ]
 
 
-def _offer(visitor: Session, values: Values, plan: Plan) -> None:
+def _offer(visitor: Session, values: Values) -> None:
     """The estimate, the command and the button."""
+    settings = str(values.pop("settings")).split()
+    plan = make_plan(make_selectors(values.pop("selectors"), settings), **values)
     corpus, folder = cached.corpus(visitor.choice), cached.folder(visitor.choice)
     lm = cached.model(visitor.choice)
     pool = np.diff(cached.layout(visitor.choice).offsets)
@@ -191,33 +149,33 @@ def _offer(visitor: Session, values: Values, plan: Plan) -> None:
         raise ParameterError(f"{corpus.name} holds nothing out, so nothing can be measured; raise the held-out share.")
     speed = _speed(lm.fingerprint, max(8, int(pool.mean())), lm)
     cost = cost_of(plan, pool, _held_out(corpus.fingerprint, folder.fingerprint, corpus, folder), speed)
-    st.markdown(_told(cost, speed))
-    arguments = arguments_of(visitor, values, plan)
-    out = finetune_found.folder_for(arguments, (corpus.fingerprint, folder.fingerprint))
-    arguments += ["--out", str(out)]
-    components.shell(shlex.join(["fishersft", *arguments]))
+    st.markdown(_in_words(cost, speed))
+    words = _arguments(visitor, settings, plan)
+    out = run_list.folder_for(words, (corpus.fingerprint, folder.fingerprint))
+    words += ["--out", str(out)]
+    components.shell(shlex.join(["fishersft", *words]))
     if any(j.out == out and not j.ended and j.kind == FINETUNE for j in jobs.jobs()):
-        st.info("This very run is going on; it is shown above.", icon=":material/play_circle:")
+        st.info("This run is already going on; it is shown above.", icon=":material/play_circle:")
         return
     if st.button("Run as a job", type="primary", icon=":material/play_arrow:", key="run-finetune"):
         n = ", ".join(f"{n:,}" for n in plan.budgets)
         title = f"Fine-tune {components.one_line(visitor.choice.name, 50)}: {len(plan.selectors)} selectors, n = {n}"
-        job = jobs.start(arguments, kind=FINETUNE, title=title, device=str(lm.device), out=out)
+        job = jobs.start(words, kind=FINETUNE, title=title, device=str(lm.device), out=out)
         page_state().job[FINETUNE] = job.id
         page_state().run = out.name
         page_state().hidden.discard(job.id)
         st.rerun()
 
 
-def _told(cost: TrainingCost, speed: Speed) -> str:
+def _in_words(cost: TrainingCost, speed: Speed) -> str:
     low, high = (job_panel.span(s) for s in cost.seconds)
     took = low if low == high else f"{low} to {high}"
     return (
-        f"{cost.models:,} models, {cost.least:,} to {cost.most:,} trained tokens over all epochs: roughly **{took}**. Estimated "
-        f"from tokens: this machine reads {speed.tokens:,.0f} of them a second (timed just now), a training step is counted as "
-        f"three readings, and writing as {speed.step * 1000:.0f} ms a token and batch; the range is from random draws to the "
-        "longest sentences. Other work beside it makes it longer; embedding and choosing come on top where they are not kept. "
-        "It runs in the background, and goes on where it was stopped."
+        f"{cost.models:,} models, {cost.least:,} to {cost.most:,} trained tokens over all epochs: roughly **{took}**. This is "
+        f"estimated from tokens: this machine reads {speed.tokens:,.0f} per second (timed just now), a training step is counted "
+        f"as three readings, and writing as {speed.step * 1000:.0f} ms per token and batch; the range is from random draws to "
+        "the longest sentences. It takes longer when the machine is busy, and embedding and choosing are added where they are "
+        "not stored. The job runs in the background and resumes where it was stopped."
     )
 
 
@@ -231,8 +189,7 @@ def _held_out(corpus_print: str, model_print: str, _corpus: Corpus, _folder: Mod
 
 @st.cache_resource(max_entries=4, show_spinner="Timing the model on one batch …")
 def _speed(fingerprint: str, length: int, _model: CausalLM) -> Speed:
-    """Measured on one batch of typical length and on one step of writing; the fastest of a few, as other work disturbs."""
-    import torch
+    """Times one batch of typical length and one step of writing; takes the fastest of a few, since other work disturbs."""
 
     def fastest(*shape: int) -> float:
         ids, taken = torch.zeros(shape, dtype=torch.long), []

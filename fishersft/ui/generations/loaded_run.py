@@ -51,7 +51,7 @@ class LoadedRun:
     @property
     def labels(self) -> dict[str, str]:
         """What people call the selectors, the untuned model and the one tuned on the whole pool."""
-        return judging.labels_of(self.run)
+        return self.run.labels
 
     @property
     def planned(self) -> int:

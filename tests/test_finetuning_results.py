@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fishersft.finetuning.intervals import HeldOut, difference, estimate
+from fishersft.finetuning.results import HeldOut, difference, estimate
 
 
 def test_by_hand():
