@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import SequenceMatcher
 
 LONGEST_TOKEN = 80
@@ -46,6 +47,20 @@ def visible_text(text: str, longest: int = 1_200) -> str:
     """A whole record for the eye."""
     cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
     return "\n".join(visible(line) if len(line) <= LONGEST_TOKEN else _spelled(line) for line in cut.split("\n"))
+
+
+def duration(seconds: float | None) -> str:
+    """A time span for people: 12 s, 3 min, 1.5 h; a dash where it is unknown."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def moment(when: float | datetime) -> str:
+    """A point in time, given in seconds since the epoch or as a datetime, to the minute in local time."""
+    return f"{when if isinstance(when, datetime) else datetime.fromtimestamp(when):%Y-%m-%d %H:%M}"
 
 
 PIECES = re.compile(r"\w+(?:['’-]\w+)*|\s+|[^\w\s]")

@@ -272,8 +272,8 @@ def test_select_gives_the_same_picks_with_either_engine_under_the_same_keys(ray,
         "tokens_a_second": 0,
         "made": 0,
     }
-    recipe = embed_and_select.order_recipe(mine, make_selector("token_od"), 0)
-    assert Store(home).find(recipe) is not None and other.find(recipe) is not None
+    key = embed_and_select.order_key(mine, make_selector("token_od"), 0)
+    assert Store(home).find(key) is not None and other.find(key) is not None
 
 
 # connecting

@@ -87,8 +87,8 @@ def stranger(tmp_path, monkeypatch):
 @contextmanager
 def embedding_held(corpus):
     """While this is open, `fishersft embed` of the corpus waits."""
-    recipe = embed_and_select.embeddings_recipe(load_corpus(corpus), find_model("mini"))
-    with Store.default().lock(recipe):
+    key = embed_and_select.embeddings_key(load_corpus(corpus), find_model("mini"))
+    with Store.default().lock(key):
         yield
 
 

@@ -6,9 +6,9 @@ import logging
 import pytest
 
 from fishersft import Store
-from fishersft.store.artifacts import Recipe
+from fishersft.store.artifacts import ArtifactKey
 
-RECIPE = Recipe("thing", 1, {"a": 1, "b": [1.5, "x"]}, {"from": "abc"})
+KEY = ArtifactKey("thing", 1, {"a": 1, "b": [1.5, "x"]}, {"from": "abc"})
 
 
 @pytest.fixture
@@ -16,35 +16,35 @@ def store(home):
     return Store(home)
 
 
-def make(store, content="hello", recipe=RECIPE):
-    folder = store.workspace(recipe)
+def make(store, content="hello", key=KEY):
+    folder = store.workspace(key)
     (folder / "data.txt").write_text(content)
-    return store.commit(recipe, folder, {"note": "ü"})
+    return store.commit(key, folder, {"note": "ü"})
 
 
 def test_the_key_depends_on_content_and_not_on_order():
-    assert RECIPE.key == Recipe("thing", 1, {"b": [1.5, "x"], "a": 1}, {"from": "abc"}).key
+    assert KEY.digest == ArtifactKey("thing", 1, {"b": [1.5, "x"], "a": 1}, {"from": "abc"}).digest
     others = [
-        Recipe("other", 1, RECIPE.parameters, RECIPE.inputs),
-        Recipe("thing", 2, RECIPE.parameters, RECIPE.inputs),
-        Recipe("thing", 1, {"a": 2}, RECIPE.inputs),
-        Recipe("thing", 1, RECIPE.parameters, {"from": "abd"}),
+        ArtifactKey("other", 1, KEY.parameters, KEY.inputs),
+        ArtifactKey("thing", 2, KEY.parameters, KEY.inputs),
+        ArtifactKey("thing", 1, {"a": 2}, KEY.inputs),
+        ArtifactKey("thing", 1, KEY.parameters, {"from": "abd"}),
     ]
-    assert len({RECIPE.key, *(r.key for r in others)}) == 5
+    assert len({KEY.digest, *(r.digest for r in others)}) == 5
 
 
 def test_what_is_committed_is_found_and_the_workspace_is_gone(store):
     made = make(store)
-    found = store.find(RECIPE)
+    found = store.find(KEY)
     assert found == made
     assert (found.path / "data.txt").read_text() == "hello"
     assert found.manifest["note"] == "ü"
-    assert not (store.path / "partial" / RECIPE.key).exists()
+    assert not (store.path / "partial" / KEY.digest).exists()
 
 
 def test_nothing_is_found_before_the_commit(store):
-    (store.workspace(RECIPE) / "data.txt").write_text("half")
-    assert store.find(RECIPE) is None
+    (store.workspace(KEY) / "data.txt").write_text("half")
+    assert store.find(KEY) is None
 
 
 @pytest.mark.parametrize("damage", ["truncate", "garbage", "no manifest", "wrong key", "empty object"])
@@ -63,24 +63,24 @@ def test_a_damaged_artifact_is_a_miss_logged_and_can_be_made_again(store, damage
         case "empty object":
             manifest.write_text("[]")
     with caplog.at_level(logging.WARNING):
-        assert store.find(RECIPE) is None
+        assert store.find(KEY) is None
     assert "will be made again" in caplog.text
     make(store)
-    assert store.find(RECIPE) is not None
+    assert store.find(KEY) is not None
 
 
 def test_a_read_only_store_stands_behind(tmp_path, home):
     make(Store(tmp_path / "shipped"), "shipped")
     store = Store(home, (tmp_path / "shipped",))
-    assert (store.find(RECIPE).path / "data.txt").read_text() == "shipped"
+    assert (store.find(KEY).path / "data.txt").read_text() == "shipped"
     make(store, "own")
-    assert (store.find(RECIPE).path / "data.txt").read_text() == "own"
+    assert (store.find(KEY).path / "data.txt").read_text() == "own"
 
 
 def test_an_unfinished_workspace_can_be_taken_up_again(store):
-    (store.workspace(RECIPE) / "data.txt").write_text("half")
-    assert (store.workspace(RECIPE, fresh=False) / "data.txt").read_text() == "half"
-    assert not list(store.workspace(RECIPE).iterdir())
+    (store.workspace(KEY) / "data.txt").write_text("half")
+    assert (store.workspace(KEY, fresh=False) / "data.txt").read_text() == "half"
+    assert not list(store.workspace(KEY).iterdir())
 
 
 def test_uploads_are_kept_by_their_content(store):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from fishersft.commands.options import json_option
+from fishersft.text import duration, moment
 
 if TYPE_CHECKING:
     from fishersft.store.jobs import Job
@@ -35,7 +35,7 @@ def list_(as_json: bool) -> None:
     elif not found:
         click.echo("No jobs.")
     for job in [] if as_json else found:
-        since = _when(job.started or job.queued)
+        since = moment(job.started or job.queued)
         click.echo(f"{job.id}  {_state(job):9s}  {job.device:7s}  {since}  {job.kind}: {job.title}{_progress(job, '  ')}")
 
 
@@ -56,7 +56,7 @@ def show(id: str, lines: int, as_json: bool) -> None:
     click.echo(f"{_state(job)} on {job.device}{_progress(job, ', ')}")
     click.echo(f"command: fishersft {shlex.join(job.arguments)}\nfolder:  {job.folder}")
     moments = {"queued": job.queued, "started": job.started, "ended": job.finished}
-    click.echo(f"{'; '.join(f'{name} {_when(moment)}' for name, moment in moments.items() if moment)}; attempt {job.attempt}")
+    click.echo(f"{'; '.join(f'{name} {moment(when)}' for name, when in moments.items() if when)}; attempt {job.attempt}")
     if job.out:
         click.echo(f"writes:  {job.out}")
     if job.ended:
@@ -110,15 +110,5 @@ def _progress(job: Job, before: str) -> str:
     """Where a running job is, and how long the step still takes."""
     if job.state != "running" or not job.total:
         return ""
-    left = "" if job.eta is None else f", {_span(job.eta)} left"
+    left = "" if job.eta is None else f", {duration(job.eta)} left"
     return f"{before}{job.what} {job.done:,} of {job.total:,}{left}"
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _when(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment):%Y-%m-%d %H:%M}"

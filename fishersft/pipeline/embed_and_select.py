@@ -32,7 +32,7 @@ from fishersft.pipeline.stored_answers import ANSWERS_FILE, KeptAnswers
 from fishersft.pipeline.stored_losses import StoredLosses
 from fishersft.selectors import Budget, Order, Pool, Selection, Selector
 from fishersft.selectors.selection import check_seed
-from fishersft.store.artifacts import Artifact, Recipe, Store, commit_arrays, made, read_arrays
+from fishersft.store.artifacts import Artifact, ArtifactKey, Store, commit_arrays, made, read_arrays
 
 Progress = Callable[[int, int], None]
 Stage = Callable[[str, int, int], None]
@@ -81,16 +81,16 @@ def embed_as(
     store = store or Store.default()
     corpus = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
     folder = _folder(model)
-    recipe = embeddings_recipe(corpus, folder, max_tokens)
-    if found := store.read(recipe, _open):
+    key = embeddings_key(corpus, folder, max_tokens)
+    if found := store.read(key, _open):
         return found
-    with store.lock(recipe):
-        if found := store.read(recipe, _open):  # another process finished while we waited
+    with store.lock(key):
+        if found := store.read(key, _open):  # another process finished while we waited
             return found
-        layout = plan(corpus, load_tokenizer(folder), recipe.parameters["max_tokens"])
+        layout = plan(corpus, load_tokenizer(folder), key.parameters["max_tokens"])
         with _reader(as_engine(engine), model, folder, device) as reader:
             kind = np.dtype(dtype) if dtype else storage_dtype(layout.rows, reader.dimension)
-            workspace = store.workspace(recipe, fresh=False)
+            workspace = store.workspace(key, fresh=False)
             done = embed_into(workspace, layout, reader, dtype=kind, on_progress=on_progress)
             head, dimension = reader.head, reader.dimension
         facts = {
@@ -111,7 +111,7 @@ def embed_as(
             **made(),
             **done,
         }
-        return _open(store.commit(recipe, workspace, facts))
+        return _open(store.commit(key, workspace, facts))
 
 
 def _reader(
@@ -123,17 +123,17 @@ def _reader(
     return nullcontext(Here(model if isinstance(model, CausalLM) else load_model(folder, device=device)))
 
 
-def embeddings_recipe(corpus: Corpus, folder: ModelFolder, max_tokens: int = MAX_TOKENS) -> Recipe:
+def embeddings_key(corpus: Corpus, folder: ModelFolder, max_tokens: int = MAX_TOKENS) -> ArtifactKey:
     """What names the embeddings of a corpus under a model."""
     cut = effective_max_tokens(max_tokens, folder.context)
-    return Recipe(EMBEDDINGS, 1, {"max_tokens": cut}, {"corpus": corpus.fingerprint, "model": folder.fingerprint})
+    return ArtifactKey(EMBEDDINGS, 1, {"max_tokens": cut}, {"corpus": corpus.fingerprint, "model": folder.fingerprint})
 
 
 def stored_embeddings(
     corpus: Corpus, folder: ModelFolder, max_tokens: int = MAX_TOKENS, store: Store | None = None
 ) -> TokenEmbeddings | None:
     """The embeddings if they are in the store already."""
-    return (store or Store.default()).read(embeddings_recipe(corpus, folder, max_tokens), _open)
+    return (store or Store.default()).read(embeddings_key(corpus, folder, max_tokens), _open)
 
 
 def select(
@@ -230,9 +230,9 @@ def as_selector(selector: str | Selector, parameters: Mapping[str, Any] | None =
     return selector if isinstance(selector, Selector) else make_selector(selector, parameters)
 
 
-def order_recipe(embeddings: TokenEmbeddings, selector: Selector, seed: int) -> Recipe:
+def order_key(embeddings: TokenEmbeddings, selector: Selector, seed: int) -> ArtifactKey:
     """What names an order; the budget is not part of it, since budgets are prefixes."""
-    return Recipe(
+    return ArtifactKey(
         ORDER,
         1,
         {"selector": selector.name, "parameters": selector.parameters, "seed": check_seed(seed)},
@@ -258,29 +258,29 @@ def order(
     if not pool.embeddings.key or not pool.is_free:  # an order from pins is no prefix of the selector's own
         return selector.take(pool, budget, seed, on_progress, on_stage)
     store = store or Store.default()
-    recipe = order_recipe(pool.embeddings, selector, seed)
-    if (found := _stored_order(store, recipe, pool, budget)) is not None:
+    key = order_key(pool.embeddings, selector, seed)
+    if (found := _stored_order(store, key, pool, budget)) is not None:
         return found
-    with store.lock(recipe):
-        if (found := _stored_order(store, recipe, pool, budget)) is not None:
+    with store.lock(key):
+        if (found := _stored_order(store, key, pool, budget)) is not None:
             return found
         taken = selector.take(pool, budget, seed, on_progress, on_stage)
-        commit_arrays(store, recipe, taken.arrays, {"picks": len(taken), "notes": taken.notes})
+        commit_arrays(store, key, taken.arrays, {"picks": len(taken), "notes": taken.notes})
         return taken
 
 
 def stored_order(pool: Pool, selector: Selector, budget: Budget, seed: int = 0, store: Store | None = None) -> Order | None:
     """The order if one long enough is in the store already."""
-    return _stored_order(store or Store.default(), order_recipe(pool.embeddings, selector, seed), pool, budget)
+    return _stored_order(store or Store.default(), order_key(pool.embeddings, selector, seed), pool, budget)
 
 
-def _stored_order(store: Store, recipe: Recipe, pool: Pool, budget: Budget) -> Order | None:
+def _stored_order(store: Store, key: ArtifactKey, pool: Pool, budget: Budget) -> Order | None:
     def read(artifact: Artifact) -> Order | None:
         known = Order(**read_arrays(artifact), notes=artifact.manifest.get("notes", {}))
         long_enough = len(known) == len(pool) or budget.cut(pool.tokens[known.positions]) is not None
         return known if long_enough else None
 
-    return store.read(recipe, read)
+    return store.read(key, read)
 
 
 def _folder(model: str | Path | ModelFolder | CausalLM) -> ModelFolder:

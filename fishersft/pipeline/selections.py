@@ -27,7 +27,7 @@ from fishersft.errors import StoreError, UserError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.paths import user_path
 from fishersft.selectors import Order, Pool, Selection
-from fishersft.store.artifacts import Artifact, Recipe, Store, made, writing_to
+from fishersft.store.artifacts import Artifact, ArtifactKey, Store, made, writing_to
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ def save_selection(
     store = store or Store.default()
     kept = kept_of(corpus, embeddings, selection)
     picks = to_bytes(kept.picks, "jsonl")
-    recipe = Recipe(
+    key = ArtifactKey(
         SELECTION,
         3,
         {
@@ -118,14 +118,14 @@ def save_selection(
         },
         {"embeddings": embeddings.key, "corpus": corpus.name},
     )
-    if store.find(recipe) is None:
-        with store.lock(recipe):
-            folder = store.workspace(recipe)
+    if store.find(key) is None:
+        with store.lock(key):
+            folder = store.workspace(key)
             with writing_to(store.path):
                 (folder / PICKS).write_bytes(picks)
                 (folder / EXAMPLES).write_bytes(_lines(kept.examples))
-            store.commit(recipe, folder, {**kept.manifest, "name": name})
-    return recipe.key[:12]
+            store.commit(key, folder, {**kept.manifest, "name": name})
+    return key.digest[:12]
 
 
 def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:

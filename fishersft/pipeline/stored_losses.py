@@ -15,7 +15,7 @@ from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.losses import ModelReadings, TokenStatistics
 from fishersft.lm.model import CausalLM, load_model
-from fishersft.store.artifacts import Recipe, Store, cached_arrays, read_arrays
+from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays, read_arrays
 
 STATISTICS = "statistics"
 Progress = Callable[[int, int], None]
@@ -40,21 +40,21 @@ class StoredLosses:
             read = self._now().statistics()
             return {"loss": read.loss, "confidence": read.confidence}
 
-        return TokenStatistics(**cached_arrays(self.store, self._recipe, compute), offsets=self.embeddings.offsets)
+        return TokenStatistics(**cached_arrays(self.store, self._key, compute), offsets=self.embeddings.offsets)
 
     def losses(self, positions: np.ndarray) -> np.ndarray:
-        if self.embeddings.key and (known := self.store.read(self._recipe, read_arrays)):
+        if self.embeddings.key and (known := self.store.read(self._key, read_arrays)):
             return TokenStatistics(**known, offsets=self.embeddings.offsets).losses(positions)
         return self._now().losses(positions)
 
     @property
     def stored(self) -> bool:
         """Whether they can be read without asking the model."""
-        return bool(self.embeddings.key) and self.store.find(self._recipe) is not None
+        return bool(self.embeddings.key) and self.store.find(self._key) is not None
 
     @property
-    def _recipe(self) -> Recipe:
-        return Recipe(STATISTICS, 1, {}, {"embeddings": self.embeddings.key})
+    def _key(self) -> ArtifactKey:
+        return ArtifactKey(STATISTICS, 1, {}, {"embeddings": self.embeddings.key})
 
     def _now(self) -> ModelReadings:
         lm = self.model if isinstance(self.model, CausalLM) else load_model(self.model, device=self.device)

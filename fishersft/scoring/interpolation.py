@@ -16,13 +16,13 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from fishersft.design.gain_curve import draw_orders, grid, within_tokens
-from fishersft.pipeline.embed_and_select import order_recipe
+from fishersft.pipeline.embed_and_select import order_key
 from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row, label_of, positions_of
 from fishersft.scoring.criteria import Scorer, Scores
 from fishersft.scoring.criteria_path import scores_along
 from fishersft.scoring.random_baseline import shared_by, whole_pool
 from fishersft.selectors import Budget, Order, Pool, Selector
-from fishersft.store.artifacts import Recipe, Store, cached_arrays
+from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
 ALONG = "along"
 POINTS = 40  # budgets that are scored; a pool of as many records has no budget in between
@@ -109,7 +109,7 @@ def _about_draw(number: int, seed: int, top: int, N: int) -> dict[str, int]:
 
 def pick_path(scorer: Scorer, selector: Selector, seed: int, order: Order, *, store: Store | None = None) -> Path:
     """The path of a selector's order, scored where it is not in the store."""
-    made = {"order": order_recipe(scorer.embeddings, selector, seed).key}
+    made = {"order": order_key(scorer.embeddings, selector, seed).digest}
     return _path(scorer, order.positions, len(order), {"top": len(order)}, made, store)
 
 
@@ -153,7 +153,7 @@ def are_kept(
     """Whether all draws are in the store, so that asking for their paths costs nothing."""
     store, N = store or Store.default(), len(scorer.embeddings)
     top = reach(scorer, draw_orders(N, draws, seed), picks)
-    return all(store.find(_recipe(scorer, _about_draw(k, seed, top, N), {})) is not None for k in reversed(range(draws)))
+    return all(store.find(_key(scorer, _about_draw(k, seed, top, N), {})) is not None for k in reversed(range(draws)))
 
 
 def read_off(
@@ -221,10 +221,10 @@ def _path(scorer: Scorer, order: np.ndarray, top: int, about: dict[str, Any], ma
         return {name: np.array([getattr(s, name) for s in found], dtype=np.float64) for name in READ_OFF}
 
     store = store or Store.default()
-    recipe = _recipe(scorer, about, made)
-    return Path(scorer, order, at, cached_arrays(store, recipe, compute) if scorer.embeddings.key else compute())
+    key = _key(scorer, about, made)
+    return Path(scorer, order, at, cached_arrays(store, key, compute) if scorer.embeddings.key else compute())
 
 
-def _recipe(scorer: Scorer, about: dict[str, Any], made: dict[str, str]) -> Recipe:
+def _key(scorer: Scorer, about: dict[str, Any], made: dict[str, str]) -> ArtifactKey:
     parameters = {**about, "points": POINTS, "sigma2": scorer.sigma2, "statistics": scorer.statistics is not None}
-    return Recipe(ALONG, 1, parameters, {"embeddings": scorer.embeddings.key, **made})
+    return ArtifactKey(ALONG, 1, parameters, {"embeddings": scorer.embeddings.key, **made})

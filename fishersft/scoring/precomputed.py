@@ -13,9 +13,9 @@ from scipy.interpolate import PchipInterpolator
 from fishersft.design.gain_curve import draw_orders, grid, log_det_at, uniform_band
 from fishersft.errors import MissingExtra
 from fishersft.lm.embed import TokenEmbeddings
-from fishersft.pipeline.embed_and_select import order_recipe
+from fishersft.pipeline.embed_and_select import order_key
 from fishersft.selectors import Order, Selector
-from fishersft.store.artifacts import Recipe, Store, cached_arrays
+from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
 Progress = Callable[[int, int], None]
 MAP, BAND, GAIN = "map", "band", "gain"
@@ -29,13 +29,13 @@ FIRST = 128  # sentences of a random draw after each of which its gain is known:
 def map_of(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0, store: Store | None = None) -> np.ndarray:
     """(N, 2) coordinates of the sentence means, for the eye."""
     store = store or Store.default()
-    recipe = map_recipe(embeddings, method, seed)
-    arrays = cached_arrays(store, recipe, lambda: {"xy": project(embeddings.means, method, seed)})
+    key = map_key(embeddings, method, seed)
+    arrays = cached_arrays(store, key, lambda: {"xy": project(embeddings.means, method, seed)})
     return arrays["xy"]
 
 
-def map_recipe(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0) -> Recipe:
-    return Recipe(MAP, 1, {"method": method, "seed": seed}, {"embeddings": embeddings.key})
+def map_key(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0) -> ArtifactKey:
+    return ArtifactKey(MAP, 1, {"method": method, "seed": seed}, {"embeddings": embeddings.key})
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Band:
         return fine, self.at(fine, tokens=tokens)
 
 
-def band_recipe(embeddings: TokenEmbeddings, top: int, token_top: int, sigma2: float = 1.0, draws: int = 20) -> Recipe:
+def band_key(embeddings: TokenEmbeddings, top: int, token_top: int, sigma2: float = 1.0, draws: int = 20) -> ArtifactKey:
     parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0, "first": FIRST}
-    return Recipe(BAND, 3, parameters, {"embeddings": embeddings.key})
+    return ArtifactKey(BAND, 3, parameters, {"embeddings": embeddings.key})
 
 
 def band(
@@ -106,8 +106,8 @@ def band(
             "uniform_by_tokens": drawn[1],
         }
 
-    recipe = band_recipe(embeddings, top, token_top, sigma2, draws)
-    return Band(**cached_arrays(store or Store.default(), recipe, compute))
+    key = band_key(embeddings, top, token_top, sigma2, draws)
+    return Band(**cached_arrays(store or Store.default(), key, compute))
 
 
 def gain_of(
@@ -120,14 +120,14 @@ def gain_of(
     if selector.name == "token_od" and selector.parameters.get("sigma2") == sigma2:
         return np.arange(1, len(order) + 1), np.cumsum(order.gains)
     at = grid(len(order), FINE)
-    recipe = Recipe(
-        GAIN, 1, {"top": len(order), "sigma2": sigma2, "points": FINE}, {"order": order_recipe(embeddings, selector, seed).key}
+    key = ArtifactKey(
+        GAIN, 1, {"top": len(order), "sigma2": sigma2, "points": FINE}, {"order": order_key(embeddings, selector, seed).digest}
     )
 
     def compute() -> dict[str, np.ndarray]:
         return {"at": at, "f": log_det_at(embeddings, order.positions, at, sigma2)}
 
-    arrays = cached_arrays(store or Store.default(), recipe, compute)
+    arrays = cached_arrays(store or Store.default(), key, compute)
     return arrays["at"], arrays["f"]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from fishersft.design.gain_curve import draw_orders, within_tokens
 from fishersft.scoring.criteria import Scorer, Scores
-from fishersft.store.artifacts import Recipe, Store, cached_arrays
+from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
 CHANCE = "chance"
 KEPT = tuple(f.name for f in fields(Scores) if f.name != "share_of_optimum")  # that one depends on the bound
@@ -68,8 +68,8 @@ def whole_pool(scorer: Scorer, *, bound: float = np.nan, store: Store | None = N
 
 def is_kept(scorer: Scorer, equal: str, amount: int, *, draws: int, seed: int, store: Store | None = None) -> bool:
     """Whether these draws are scored already, so that asking for them costs nothing."""
-    recipe = _recipe(scorer, {"equal": equal, "amount": amount, "draws": draws, "seed": seed})
-    return (store or Store.default()).find(recipe) is not None
+    key = _key(scorer, {"equal": equal, "amount": amount, "draws": draws, "seed": seed})
+    return (store or Store.default()).find(key) is not None
 
 
 def _scored(scorer: Scorer, sets: list[np.ndarray], tell: Tell | None) -> dict[str, np.ndarray]:
@@ -89,7 +89,7 @@ def _kept(
     bound: float,
 ) -> tuple[Scores, ...]:
     arrays = (
-        cached_arrays(store or Store.default(), _recipe(scorer, about), compute)
+        cached_arrays(store or Store.default(), _key(scorer, about), compute)
         if scorer.embeddings.key
         else compute()  # made by hand: nothing names them
     )
@@ -102,7 +102,7 @@ def _kept(
     )
 
 
-def _recipe(scorer: Scorer, about: dict[str, object]) -> Recipe:
+def _key(scorer: Scorer, about: dict[str, object]) -> ArtifactKey:
     topics = "" if scorer.topics is None else hashlib.sha256("\x00".join(map(str, scorer.topics)).encode()).hexdigest()
     parameters = {**about, "sigma2": scorer.sigma2, "criteria": list(KEPT), "statistics": scorer.statistics is not None}
-    return Recipe(CHANCE, 1, parameters, {"embeddings": scorer.embeddings.key, "topics": topics})
+    return ArtifactKey(CHANCE, 1, parameters, {"embeddings": scorer.embeddings.key, "topics": topics})

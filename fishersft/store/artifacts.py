@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What an artifact is made from; equal recipes name the same artifact."""
+class ArtifactKey:
+    """What an artifact is made from; equal keys name the same artifact."""
 
     stage: str
     version: int
@@ -46,7 +46,7 @@ class Recipe:
     inputs: Mapping[str, str]
 
     @property
-    def key(self) -> str:
+    def digest(self) -> str:
         content = {
             "stage": self.stage,
             "version": self.version,
@@ -77,21 +77,21 @@ class Store:
         """The user's store, with the demo's artifacts behind it."""
         return cls(home(), (paths.asset("store"),))
 
-    def find(self, recipe: Recipe) -> Artifact | None:
-        """The artifact of a recipe, or None; one that cannot be read is a miss, and logged."""
+    def find(self, key: ArtifactKey) -> Artifact | None:
+        """The artifact of a key, or None; one that cannot be read is a miss, and logged."""
         for place in (self.path, *self.behind):
-            found = _read(place / "artifacts" / recipe.stage / recipe.key, recipe.key)
+            found = _read(place / "artifacts" / key.stage / key.digest, key.digest)
             if found:
                 return found
         return None
 
-    def read(self, recipe: Recipe, reader: Callable[[Artifact], T | None]) -> T | None:
-        """What `reader` makes of the recipe's artifact, or None.
+    def read(self, key: ArtifactKey, reader: Callable[[Artifact], T | None]) -> T | None:
+        """What `reader` makes of the key's artifact, or None.
 
         A reader that returns None (this one will not do), or an artifact damaged inside (logged), sends us to the next place.
         """
         for place in (Store(self.path), *(Store(b) for b in self.behind)):
-            if found := place.find(recipe):
+            if found := place.find(key):
                 try:
                     if (value := reader(found)) is not None:
                         return value
@@ -113,28 +113,28 @@ class Store:
         return list(found.values())
 
     @contextmanager
-    def lock(self, recipe: Recipe) -> Iterator[None]:
-        """Hold the recipe's lock; another process that wants the same artifact waits here."""
+    def lock(self, key: ArtifactKey) -> Iterator[None]:
+        """Hold the key's lock; another process that wants the same artifact waits here."""
         with writing_to(self.path):
             folder = self.path / "locks"
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{recipe.key}.lock")
+            lock = FileLock(folder / f"{key.digest}.lock")
             lock.acquire()
         try:
             yield
         finally:
             lock.release()
 
-    def workspace(self, recipe: Recipe, *, fresh: bool = True) -> Path:
+    def workspace(self, key: ArtifactKey, *, fresh: bool = True) -> Path:
         """A folder to work in under the lock; `fresh=False` keeps what an interrupted start left there."""
         with writing_to(self.path):
-            folder = self.path / "partial" / recipe.key
+            folder = self.path / "partial" / key.digest
             if fresh and folder.exists():
                 shutil.rmtree(folder)
             folder.mkdir(parents=True, exist_ok=True)
             return folder
 
-    def commit(self, recipe: Recipe, folder: Path, facts: Mapping[str, Any]) -> Artifact:
+    def commit(self, key: ArtifactKey, folder: Path, facts: Mapping[str, Any]) -> Artifact:
         """Make a finished workspace an artifact: manifest last, then one rename; an older one gives way."""
         with writing_to(self.path):
             files = {f.name: f.stat().st_size for f in sorted(folder.iterdir()) if f.name != MANIFEST}
@@ -142,11 +142,11 @@ class Store:
                 with (folder / name).open("rb") as written:
                     os.fsync(written.fileno())
             manifest = {
-                "key": recipe.key,
-                "stage": recipe.stage,
-                "version": recipe.version,
-                "parameters": dict(recipe.parameters),
-                "inputs": dict(recipe.inputs),
+                "key": key.digest,
+                "stage": key.stage,
+                "version": key.version,
+                "parameters": dict(key.parameters),
+                "inputs": dict(key.inputs),
                 "files": files,
                 **facts,
             }
@@ -154,12 +154,12 @@ class Store:
                 json.dump(manifest, f, indent=1, ensure_ascii=False)
                 f.flush()
                 os.fsync(f.fileno())
-            final = self.path / "artifacts" / recipe.stage / recipe.key
+            final = self.path / "artifacts" / key.stage / key.digest
             final.parent.mkdir(parents=True, exist_ok=True)
             if final.exists():
                 shutil.rmtree(final)
             folder.rename(final)
-            return Artifact(recipe.key, final, manifest)
+            return Artifact(key.digest, final, manifest)
 
     def keep_upload(self, data: bytes, suffix: str, title: str = "") -> Path:
         """Keep an uploaded file under its own sha256, so that a link can open it again, and what its owner called it."""
@@ -229,21 +229,21 @@ def read_arrays(artifact: Artifact) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def commit_arrays(store: Store, recipe: Recipe, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-    """Keep named arrays; the caller holds the recipe's lock."""
-    folder = store.workspace(recipe)
+def commit_arrays(store: Store, key: ArtifactKey, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+    """Keep named arrays; the caller holds the key's lock."""
+    folder = store.workspace(key)
     with writing_to(store.path):
         np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
-    store.commit(recipe, folder, {**facts, **made()})
+    store.commit(key, folder, {**facts, **made()})
 
 
-def cached_arrays(store: Store, recipe: Recipe, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The recipe's arrays, computed where they are not in the store."""
-    if found := store.read(recipe, read_arrays):
+def cached_arrays(store: Store, key: ArtifactKey, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The key's arrays, computed where they are not in the store."""
+    if found := store.read(key, read_arrays):
         return found
-    with store.lock(recipe):
-        if found := store.read(recipe, read_arrays):
+    with store.lock(key):
+        if found := store.read(key, read_arrays):
             return found
         arrays = compute()
-        commit_arrays(store, recipe, arrays, {})
+        commit_arrays(store, key, arrays, {})
         return arrays

@@ -72,8 +72,8 @@ def model(choice: Choice) -> CausalLM:
 
 def embeddings(choice: Choice) -> TokenEmbeddings | None:
     """The embeddings of a choice if they are in the store."""
-    recipe = embed_and_select.embeddings_recipe(corpus(choice), folder(choice))
-    return Store.default().read(recipe, lambda found: _embeddings(found.key, str(found.path), found))
+    key = embed_and_select.embeddings_key(corpus(choice), folder(choice))
+    return Store.default().read(key, lambda found: _embeddings(found.key, str(found.path), found))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

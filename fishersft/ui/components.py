@@ -142,13 +142,6 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
-def duration(seconds: float) -> str:
-    """A time to wait, in words."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def spread(values: Sequence[float] | np.ndarray) -> str:
     """The range of some draws, as "a to b"."""
     low, high = number(float(np.min(values))), number(float(np.max(values)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from datetime import datetime
 
 import streamlit as st
 
@@ -18,7 +17,7 @@ from fishersft.errors import JobError
 from fishersft.store import jobs
 from fishersft.store.job_rows import CANCELLED, DONE, FAILED, QUEUED, RESUMABLE
 from fishersft.store.jobs import Job
-from fishersft.text import visible_text
+from fishersft.text import duration, moment, visible_text
 from fishersft.ui.components import escape_markdown, problem, shell
 from fishersft.ui.session import public
 
@@ -69,7 +68,7 @@ def _going_on(id: str, link: bool) -> None:
 
 def _ended(job: Job, link: bool) -> None:
     _heading(job)
-    took = f" after {span(job.seconds)}" if job.seconds is not None else ""
+    took = f" after {duration(job.seconds)}" if job.seconds is not None else ""
     sentence = escape_markdown(visible_text(job.sentence)) if job.sentence and not public() else ""
     if job.state == DONE:
         st.success(f"Done{took}.", icon=ICONS[DONE])
@@ -99,21 +98,20 @@ def act(what: object, id: str) -> None:
 
 
 def _heading(job: Job) -> None:
-    since = datetime.fromtimestamp(job.started or job.queued)
     state = "stopping" if job.stopping else job.state
     st.markdown(
         f"{ICONS[job.state]} **{escape_markdown(visible_text(job.title))}**, {state} on {escape_markdown(job.device)} "
-        f"since {since:%Y-%m-%d %H:%M}" + (f", attempt {job.attempt}" if job.attempt > 1 else "")
+        f"since {moment(job.started or job.queued)}" + (f", attempt {job.attempt}" if job.attempt > 1 else "")
     )
 
 
 def _step(job: Job) -> str:
     """The step a job is at, and what is left of it."""
     if job.state == QUEUED:
-        return f"Waiting for its turn on {job.device}, {span(max(0.0, time.time() - job.queued))} so far"
+        return f"Waiting for its turn on {job.device}, {duration(max(0.0, time.time() - job.queued))} so far"
     if not job.total:
         return "Starting"
-    left = "" if job.eta is None else f", about {span(job.eta)} left"
+    left = "" if job.eta is None else f", about {duration(job.eta)} left"
     return f"{job.what}: {job.done:,} of {job.total:,}{left}"
 
 
@@ -130,12 +128,3 @@ def _log(job: Job) -> None:
 def _link(row: st.delta_generator.DeltaGenerator, job: Job, link: bool) -> None:
     if link:
         row.page_link("pages/runs.py", label="All runs", icon=":material/list:", query_params={"job": job.id})
-
-
-def span(seconds: float | None) -> str:
-    """A time for people: 12 s, 3 min, 1.5 h."""
-    if seconds is None:
-        return "–"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -7,10 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from fishersft.scoring.precomputed import map_of, map_recipe
+from fishersft.scoring.precomputed import map_key, map_of
 from fishersft.selectors import Pool
 from fishersft.store.artifacts import Store
-from fishersft.ui import components, query_widgets
+from fishersft.text import duration
+from fishersft.ui import query_widgets
 
 COMPILING, EACH = 8.0, 0.005  # seconds: UMAP's first map in a process, and a sentence; measured on 500 and 5,000
 AT_ONCE = 15.0  # seconds that nobody needs to be asked for
@@ -26,7 +27,7 @@ def kind(pool: Pool, place: Any) -> str:
         return asked
     row = st.container(horizontal=True, vertical_alignment="center", key="umap-waits")
     row.caption("PCA until UMAP is drawn, once for a corpus and a model.")
-    if not row.button(f"Draw UMAP, about {components.duration(about)}", icon=":material/scatter_plot:", key="draw-umap"):
+    if not row.button(f"Draw UMAP, about {duration(about)}", icon=":material/scatter_plot:", key="draw-umap"):
         return "PCA"
     with st.spinner("Drawing the map …"):
         map_of(pool.embeddings)
@@ -34,4 +35,4 @@ def kind(pool: Pool, place: Any) -> str:
 
 
 def _is_drawn(pool: Pool) -> bool:
-    return not pool.embeddings.key or Store.default().find(map_recipe(pool.embeddings)) is not None
+    return not pool.embeddings.key or Store.default().find(map_key(pool.embeddings)) is not None

@@ -22,7 +22,7 @@ from fishersft.finetuning import run_list as finetune_found
 from fishersft.finetuning.run import RUN
 from fishersft.pipeline import selections
 from fishersft.store import jobs
-from fishersft.text import visible, visible_text
+from fishersft.text import duration, moment, visible, visible_text
 from fishersft.ui import components, downloads, job_panel, query_widgets
 from fishersft.ui.components import one_line
 from fishersft.ui.session import public
@@ -63,7 +63,7 @@ def job_section() -> None:
             "what": visible_text(job.title),
             "done": round(job.done / job.total, 2) if job.total else float(job.state == "done"),
             "since": datetime.fromtimestamp(job.started or job.queued),
-            "took": job_panel.span(job.seconds),
+            "took": duration(job.seconds),
         }
         for job in there
     ]
@@ -138,7 +138,7 @@ def curve_section() -> None:
             "what": visible_text(one.about.title),
             "equal": one.settings.get("equal", ""),
             "runs": one.settings.get("runs"),
-            "made": "shipped" if one.shipped else f"{datetime.fromtimestamp(one.changed):%Y-%m-%d %H:%M}",
+            "made": "shipped" if one.shipped else moment(one.changed),
         }
         for one in there
     ]
@@ -165,7 +165,7 @@ def finetune_section() -> None:
             "finetuned": name,
             "what": visible_text(one_line(finetune_found.told(run), 160)),
             "done": len(run.models) / max(1, len(run.about.get("cells", []))),
-            "made": "shipped" if finetune_found.shipped(run) else f"{finetune_found.made(run):%Y-%m-%d %H:%M}",
+            "made": "shipped" if finetune_found.shipped(run) else moment(finetune_found.made(run)),
         }
         for name, run in there.items()
     ]

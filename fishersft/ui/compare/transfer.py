@@ -13,6 +13,7 @@ from fishersft.plots.compare import Named
 from fishersft.scoring.comparison import Comparison
 from fishersft.scoring.summaries import describe, number, short, span
 from fishersft.selectors import Budget, Pool
+from fishersft.text import duration
 from fishersft.ui import cached, components
 from fishersft.ui.compare import scored
 from fishersft.ui.compare import view as compare_view
@@ -81,7 +82,7 @@ def _found(view: View, under: Pool) -> Comparison | None:
     about = sum(t or 0 for t in times)
     if about > compare_view.AT_ONCE or None in times:
         labels = ", ".join(s.label for s in missing)
-        how_long = f"at most about {components.duration(about)}" if None not in times else "for how long is not known"
+        how_long = f"at most about {duration(about)}" if None not in times else "for how long is not known"
         row = st.container(horizontal=True, vertical_alignment="center")
         go = row.button("Score under it", type="primary", icon=":material/play_arrow:")
         row.caption(f"{labels} must also choose with that model, {how_long}, once: that is what the transfer is measured by.")

@@ -15,6 +15,7 @@ from fishersft.scoring.comparison import LEAST_DRAWS, Comparison
 from fishersft.scoring.interpolation import POINTS, Path
 from fishersft.scoring.random_baseline import chance, is_kept
 from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
+from fishersft.text import duration
 from fishersft.ui import cached, components, learn, query_widgets
 from fishersft.ui.compare import scored
 from fishersft.ui.parameters import selector_form
@@ -146,7 +147,7 @@ def computed(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> tuple[Se
     for selector, about in waiting:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             go = st.button(f"Compute {selector.label}", type="primary", icon=":material/play_arrow:", key=f"go-{selector.name}")
-            how_long = f"about {components.duration(about)}" if about else "how long is not known"
+            how_long = f"about {duration(about)}" if about else "how long is not known"
             st.markdown(f"{selector.label} has not chosen from this corpus yet: {how_long}, once. Until then it is left out.")
         if go:
             cached.order_now(pool, selector, seed if selector.random else 0)
@@ -191,7 +192,7 @@ def compared(pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, se
         f"This budget lies between the {found.read_off} that were scored: log det, leverage, radius and Stein's loss are read "
         "off between them, for picks and random draws. Everything else is exact."
     )
-    if row.button(f"Score it exactly, about {components.duration(about)}", icon=":material/straighten:", key="exactly"):
+    if row.button(f"Score it exactly, about {duration(about)}", icon=":material/straighten:", key="exactly"):
         _score_exactly(pool, (("sentences", n), ("tokens", spent)), seed)
         st.rerun()
     return found
@@ -220,10 +221,10 @@ def _score_draws(pool: Pool, seed: int, n: int) -> tuple[Path, ...]:
     if about > DRAWS_AT_ONCE:
         with place.container(border=True):
             st.markdown("Nothing is compared here without chance beside it, and these random draws are not scored yet.")
-            label = f"Score them at {POINTS} budgets, about {components.duration(about)}, once"
+            label = f"Score them at {POINTS} budgets, about {duration(about)}, once"
             if not st.button(label, type="primary", icon=":material/casino:", key="score-draws"):
                 st.stop()
-    said = f"Scoring {LEAST_DRAWS} random draws at {POINTS} budgets, about {components.duration(about)}, once"
+    said = f"Scoring {LEAST_DRAWS} random draws at {POINTS} budgets, about {duration(about)}, once"
     bar = place.progress(0.0, f"{said} …")
 
     def report(done: int, total: int) -> None:

@@ -8,7 +8,8 @@ import streamlit as st
 
 from fishersft.lm.embed import Plan
 from fishersft.pipeline import embed_and_select
-from fishersft.ui import cached, components
+from fishersft.text import duration
+from fishersft.ui import cached
 from fishersft.ui.session import Choice, Session
 
 
@@ -34,7 +35,7 @@ def compute(choice: Choice, layout: Plan) -> bool:
     row = st.container(horizontal=True, vertical_alignment="center")
     go = row.button(f"Embed {len(layout.index):,} records", type="primary", icon=":material/memory:")
     row.caption(
-        f"{total:,} tokens, about {components.duration(total / speed)} here. Stopped or interrupted, it goes on where it was. "
+        f"{total:,} tokens, about {duration(total / speed)} here. Stopped or interrupted, it goes on where it was. "
         f"{_head(cached.model(choice).head)}"
     )
     if not go:
@@ -55,7 +56,7 @@ def _reporter(bar: st.delta_generator.DeltaGenerator) -> Callable[[int, int], No
         first = done if first is None else first
         spent = time.perf_counter() - started
         rest = spent / max(done - first, 1) * (total - done)
-        left = f", about {components.duration(rest)} left" if done > first else ""
+        left = f", about {duration(rest)} left" if done > first else ""
         bar.progress(min(1.0, done / max(total, 1)), f"Embedding: {done:,} of {total:,} tokens{left}")
 
     return report

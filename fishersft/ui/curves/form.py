@@ -22,6 +22,7 @@ from fishersft.experiments.teacher import SENTENCES as MOST
 from fishersft.experiments.timing import BOX, BUDGETS
 from fishersft.selectors import find_selector, registry
 from fishersft.store import jobs
+from fishersft.text import duration
 from fishersft.ui import cached, components, job_panel, learn
 from fishersft.ui.curves.panels import looking
 from fishersft.ui.session import Session, public
@@ -74,10 +75,10 @@ def _offer(kind: str, plan: Plan, inputs: tuple[str, ...]) -> None:
     arguments = [*plan.arguments, "--out", str(folder)]
     cores = f"{_cores()} {'core' if _cores() == 1 else 'cores'} of this machine"
     if plan.records:
-        cost = f"{plan.records:,} records, roughly {job_panel.span(plan.seconds)} on {cores} (one fit was timed; expect up to "
+        cost = f"{plan.records:,} records, roughly {duration(plan.seconds)} on {cores} (one fit was timed; expect up to "
         cost += "twice or half). It runs in the background, and goes on where it was stopped."
     else:
-        cost = f"Roughly {job_panel.span(plan.seconds)}: the seconds that Algorithm 1 gets, and a few more. It runs in the "
+        cost = f"Roughly {duration(plan.seconds)}: the seconds that Algorithm 1 gets, and a few more. It runs in the "
         cost += "background, from the start each time; other work beside it makes both ways slower."
     st.markdown(cost)
     components.shell(shlex.join(["fishersft", *arguments]))

@@ -14,7 +14,7 @@ from fishersft.errors import FisherSFTError
 from fishersft.plots import base as plots
 from fishersft.scoring import why
 from fishersft.selectors import Selector, make_selector, registry
-from fishersft.text import visible, visible_text
+from fishersft.text import duration, visible, visible_text
 from fishersft.ui import cached, components, learn
 from fishersft.ui.compare import view as compare_view
 from fishersft.ui.components import escape_markdown, number, tile
@@ -162,7 +162,7 @@ def _wait(view: View, waiting: list[tuple[Selector, float | None]]) -> None:
     if not waiting or public():
         return
     known = [about for _, about in waiting if about is not None]
-    how_long = f"about {components.duration(sum(known))}" if len(known) == len(waiting) else "how long is not known"
+    how_long = f"about {duration(sum(known))}" if len(known) == len(waiting) else "how long is not known"
     names = ", ".join(selector.label for selector, _ in waiting)
     if st.button(f"Rank it under {len(waiting)} more, {how_long}", icon=":material/hourglass_top:", help=names):
         started = time.monotonic()
@@ -171,7 +171,7 @@ def _wait(view: View, waiting: list[tuple[Selector, float | None]]) -> None:
                 cached.order_now(view.pool, selector, 0)
             except FisherSFTError as error:
                 components.problem(f"{selector.label}: {error}")
-        st.toast(f"Ranked in {components.duration(time.monotonic() - started)}.")
+        st.toast(f"Ranked in {duration(time.monotonic() - started)}.")
         st.rerun()
 
 

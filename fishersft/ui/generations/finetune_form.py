@@ -25,7 +25,8 @@ from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.model import CausalLM, load_tokenizer
 from fishersft.selectors import find_selector, make_selectors, registry
 from fishersft.store import jobs
-from fishersft.ui import cached, components, job_panel
+from fishersft.text import duration
+from fishersft.ui import cached, components
 from fishersft.ui.generations.page_state import FINETUNE, RESULTS, page_state, watched_job
 from fishersft.ui.parameters import widget
 from fishersft.ui.session import Session, public
@@ -168,7 +169,7 @@ def _offer(visitor: Session, values: Values) -> None:
 
 
 def _in_words(cost: TrainingCost, speed: Speed) -> str:
-    low, high = (job_panel.span(s) for s in cost.seconds)
+    low, high = (duration(s) for s in cost.seconds)
     took = low if low == high else f"{low} to {high}"
     return (
         f"{cost.models:,} models, {cost.least:,} to {cost.most:,} trained tokens over all epochs: roughly **{took}**. This is "
