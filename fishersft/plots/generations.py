@@ -6,18 +6,15 @@ A selector has its colour and marker here too (`plots.style`).  Labels come from
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
+from fishersft.finetuning.results import SelectionResult
+from fishersft.judge.report import MatchResult
+from fishersft.judge.statistics import Rate, Strength
 from fishersft.plots.base import BLUE, ORANGE, faint, figure, ink, label, style
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from fishersft.finetuning.results import SelectionResult
-    from fishersft.judge.report import MatchResult
-    from fishersft.judge.statistics import Rate, Strength
 
 MEASURES = {"mean": "mean", "p95": "95th percentile of texts", "max": "largest of texts", "worst": "worst topic"}
 MINUS = {"nats": "values", "minus Uniform": "minus_uniform", "minus untuned": "minus_base"}
@@ -42,8 +39,6 @@ def held_out_figure(
         shown: `nats`, or a paired difference, `minus Uniform` or `minus untuned`.
         against: `sentences` (the reference's) or `tokens` that a selector really got.
     """
-    import plotly.graph_objects as go
-
     group = MINUS[shown]
     known = [one for one in lines if measure in getattr(one, group)]
     tuned = [one for one in known if one.budget is not None]
@@ -102,8 +97,6 @@ def held_out_figure(
 
 def losses_figure(losses: Mapping[str, Sequence[tuple[int, float]]], *, dark: bool = False, height: int = 260) -> go.Figure:
     """Training loss of each step, a line a model ({cell: [(step, loss)]}), at most `MOST_LOSSES` of them."""
-    import plotly.graph_objects as go
-
     fig = _axes(dark, height, "step", "loss of the batch, nats a token")
     fig.update_yaxes(rangemode="normal")
     for number, (name, points) in enumerate(list(losses.items())[-MOST_LOSSES:]):
@@ -126,8 +119,6 @@ def matrix_figure(
     matrix: Mapping[str, Mapping[str, Rate]], labels: Mapping[str, str], *, dark: bool = False, height: int = 0
 ) -> go.Figure:
     """How often the row wins against the column: colour, number and 95% interval."""
-    import plotly.graph_objects as go
-
     names = list(dict.fromkeys([*matrix, *(b for row in matrix.values() for b in row)]))
     shown = [_unique(labels.get(name, name), name, labels) for name in names]
     z: list[list[float | None]] = []
@@ -166,8 +157,6 @@ def matrix_figure(
 
 def ranking_figure(strengths: Sequence[Strength], labels: Mapping[str, str], *, dark: bool = False, height: int = 0) -> go.Figure:
     """Bradley-Terry strengths with 95% intervals, the strongest on top."""
-    import plotly.graph_objects as go
-
     fig = _axes(dark, height or 120 + 62 * len(strengths), "strength, log odds about the mean of all (95%)", "")
     for one in strengths:
         colour, marker = style(one.name, dark)
@@ -201,49 +190,46 @@ def win_figure(
     height: int = 340,
 ) -> go.Figure:
     """How often a selector wins against each other one, by budget, with 95% intervals; the paper's numbers hollow."""
-    import plotly.graph_objects as go
-
     fig = _axes(dark, height, "sentences of a selection", f"{label(labels.get(selector, selector))} wins, %")
     rows: dict[str, list[tuple[int, float, float, float]]] = {}
     for one in lines:
-        if one.budget is None or selector not in (one.a, one.b):
-            continue
-        v, least, most = 100 * one.rate.value, 100 * one.rate.low, 100 * one.rate.high
-        mine = (v, least, most) if one.a == selector else (100 - v, 100 - most, 100 - least)
-        rows.setdefault(one.b if one.a == selector else one.a, []).append((one.budget, *mine))
-    others = list(dict.fromkeys([*rows, *(paper or {})]))
+        if one.budget is not None and selector in (one.a, one.b):
+            value, low, high = (100 * v for v in (one.rate.value, one.rate.low, one.rate.high))
+            if one.a == selector:
+                rows.setdefault(one.b, []).append((one.budget, value, low, high))
+            else:
+                rows.setdefault(one.a, []).append((one.budget, 100 - value, 100 - high, 100 - low))
+    paper = paper or {}
+    others = list(dict.fromkeys([*rows, *paper]))
     for place, other in enumerate(others):
         colour, marker = style(other, dark)
         apart = 1 + 0.03 * (place - (len(others) - 1) / 2)  # intervals at one budget stand beside each other
-        name = label(labels.get(other, other))
-        if mine_rows := sorted(rows.get(other, [])):
-            n, value, low, high = (np.array(column, float) for column in zip(*mine_rows, strict=True))
-            fig.add_trace(
-                go.Scatter(
-                    x=n * apart,
-                    y=value,
-                    name=f"against {name}",
-                    mode="lines+markers",
-                    line={"color": colour, "width": 2},
-                    marker={"symbol": marker, "size": 8, "color": colour},
-                    error_y=_bars(value, low, high, colour),
-                    customdata=np.stack([low, high], axis=1),
-                    hovertemplate="%{y:.0f}% (%{customdata[0]:.0f} to %{customdata[1]:.0f})",
-                )
+        look: dict[str, Any] = {"mode": "lines+markers", "marker_size": 8, "marker_color": colour}
+        name = f"against {label(labels.get(other, other))}"
+        if mine := sorted(rows.get(other, [])):
+            n, value, low, high = np.array(mine, float).T
+            fig.add_scatter(
+                x=n * apart,
+                y=value,
+                name=name,
+                line={"color": colour, "width": 2},
+                error_y=_bars(value, low, high, colour),
+                customdata=np.stack([low, high], axis=1),
+                hovertemplate="%{y:.0f}% (%{customdata[0]:.0f} to %{customdata[1]:.0f})",
+                marker_symbol=marker,
+                **look,
             )
-        if said := (paper or {}).get(other):
-            fig.add_trace(
-                go.Scatter(
-                    x=list(said),
-                    y=[100 * v for v in said.values()],
-                    name=f"the paper's, against {name}",
-                    mode="lines+markers",
-                    line={"color": colour, "width": 1, "dash": "dot"},
-                    marker={"symbol": f"{marker}-open", "size": 8, "color": colour},
-                    hovertemplate="%{y:.0f}% (the paper's)",
-                )
+        if theirs := paper.get(other):
+            fig.add_scatter(
+                x=list(theirs),
+                y=[100 * v for v in theirs.values()],
+                name=f"the paper's, {name}",
+                line={"color": colour, "width": 1, "dash": "dot"},
+                hovertemplate="%{y:.0f}% (the paper's)",
+                marker_symbol=f"{marker}-open",
+                **look,
             )
-    ticks = sorted({n for some in rows.values() for n, *_ in some} | {n for some in (paper or {}).values() for n in some})
+    ticks = sorted({n for some in rows.values() for n, *_ in some} | {n for some in paper.values() for n in some})
     fig.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n:,}" for n in ticks], rangemode="normal")
     if ticks:
         fig.update_xaxes(range=[float(np.log10(ticks[0] / 1.2)), float(np.log10(ticks[-1] * 1.2))])
@@ -270,8 +256,6 @@ def _unit(shown: str) -> str:
 
 def _across(fig: go.Figure, one: SelectionResult, e: Any, span: tuple[float, float], dark: bool) -> None:
     """The line of a model without a budget."""
-    import plotly.graph_objects as go
-
     fig.add_trace(
         go.Scatter(
             x=list(span),

@@ -1,6 +1,6 @@
 """The Read section: two models' texts after one prompt, the differing words marked, and what each judge said of them.
 
-All of it is hostile: texts go into HTML escaped, into tables and plain elements as they are, never into Markdown.
+The texts are untrusted: they go into HTML escaped, into tables and plain elements as they are, and never into Markdown.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def section(of: LoadedRun, visitor: Session) -> None:
         written = {name: {g.prompt: g for g in of.run.texts(name)} for name in of.models}
         prompts = [p for p in of.run.prompts if any(p.number in texts for texts in written.values())]
     if not prompts:
-        st.info("This run has no texts (yet): it was set up without prompts, or no model is finished.", icon=":material/notes:")
+        st.info("This run has no texts: it was set up without prompts, or no model is finished yet.", icon=":material/notes:")
         return
     a, b, budget, seed = _choose(of, visitor)
     prompt = _prompt(of, prompts, visitor)
@@ -55,7 +55,7 @@ def section(of: LoadedRun, visitor: Session) -> None:
     _given(of, prompt)
     columns = st.columns(2, gap="medium")
     if left is None or right is None:
-        st.info("One of these models is not finished; choose another.", icon=":material/hourglass_empty:")
+        st.info("One of these models is not finished yet; choose another.", icon=":material/hourglass_empty:")
         return
     spans = compared(left.text, right.text)
     for column, side, mine in zip(columns, (left, right), spans, strict=True):
@@ -81,7 +81,7 @@ def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]
         column.selectbox(
             ("Left", "Right")[place],
             options,
-            help="Whose text is read here.",
+            help="The model whose text is shown here.",
             key=f"generations-{name}",
             format_func=lambda option: visible(one_line(names.get(option, option), 60)),
         )
@@ -89,15 +89,17 @@ def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]
     seeds = sorted({c.seed for c in of.models.values() if c.seed is not None and c.budget is not None}) or [0]
     remembered("at", budgets, budgets[-1], visitor)
     remembered("draw", seeds, seeds[0], visitor)
-    three.selectbox("n", budgets, key="generations-at", format_func=lambda n: f"{n:,}" if n else "–", help="Sentences.")
-    four.selectbox("Seed", seeds, key="generations-draw", help="Of the draw and of the training.")
+    three.selectbox(
+        "n", budgets, key="generations-at", format_func=lambda n: f"{n:,}" if n else "–", help="Sentences it was tuned on."
+    )
+    four.selectbox("Seed", seeds, key="generations-draw", help="Seed of the draw and of the training.")
     chosen = [st.session_state[f"generations-{name}"] for name in ("left", "right", "at", "draw")]
     keep(**dict(zip(("left", "right", "at", "draw"), chosen, strict=True)))
     return chosen[0], chosen[1], chosen[2] or None, chosen[3]
 
 
 def _prompt(of: LoadedRun, prompts: Sequence[Prompt], visitor: Session) -> Prompt:
-    """One prompt; there are steps, and no search for a flattering one."""
+    """One prompt, reached in steps: there is no search for a flattering one."""
     numbers = [p.number for p in prompts]
     remembered("prompt", numbers, numbers[0], visitor)
     key = "generations-prompt"
@@ -107,7 +109,7 @@ def _prompt(of: LoadedRun, prompts: Sequence[Prompt], visitor: Session) -> Promp
 
     row = st.container(horizontal=True, vertical_alignment="bottom", key="prompt-steps")
     texts = {p.number: one_line(visible(one_line(p.text, 70)), 70) for p in prompts}
-    row.button("", icon=":material/chevron_left:", on_click=step, args=(-1,), key="prompt-back", help="The prompt before")
+    row.button("", icon=":material/chevron_left:", on_click=step, args=(-1,), key="prompt-back", help="The previous prompt")
     row.button("", icon=":material/chevron_right:", on_click=step, args=(1,), key="prompt-on", help="The next prompt")
     row.selectbox(
         "Prompt",
@@ -153,7 +155,7 @@ def _side(
 
 
 def _cell(of: LoadedRun, which: str, budget: int | None, seed: int) -> TunedModel | None:
-    """The finished model of a selector; those without a budget have one for all."""
+    """The finished model of a selector; one without a budget stands for all budgets."""
     mine = [c for c in of.models.values() if c.selector == which]
     exact = [c for c in mine if c.budget == budget and c.seed == seed]
     free = [c for c in mine if c.budget is None]
@@ -195,12 +197,12 @@ def _escaped(text: str) -> str:
 
 
 def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
-    """Of every judge that read this pair, in both orders."""
+    """What every judge that read this pair said, in both orders."""
     pair = TextPair(prompt.text, left.text, right.text)
     alone = without_asking(pair)
     if alone is not None:
         why = "The texts are identical: a tie" if alone.how == "identical" else "One text is empty and loses"
-        st.caption(f"{why}, and no judge is asked.")
+        st.caption(f"{why}; no judge is asked.")
         return
     told: list[tuple[str, Verdict]] = []
     with damage_reported(of.run):
@@ -210,7 +212,7 @@ def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
             if verdict is not None:
                 told.append((str(about["label"]), verdict))
     if not told:
-        st.caption("No judge has read this pair; Win rates says how to ask one.")
+        st.caption("No judge has read this pair; Win rates has a form that asks one.")
         return
     rows = [_row(label, verdict, left, right) for label, verdict in told]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What judges said of these two texts", height="content")
@@ -235,7 +237,7 @@ def _row(label: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any
     names = {A: left.who, B: right.who}
     winner = names.get(verdict.winner, "tie" + (" (the order changed it)" if verdict.flipped else ""))
     if verdict.addressed:
-        winner += " (a text speaks to the judge and cannot win)"
+        winner += " (a text addresses the judge and cannot win)"
     return {
         "judge": visible(one_line(label, 60)),
         "verdict": visible(one_line(winner, 90)),
@@ -252,32 +254,32 @@ def _said(one: Judgment | None, places: tuple[str, str]) -> str:
 
 
 def _words(verdict: Verdict) -> str:
-    """What is behind both readings; of a judge that reads each text alone the second order has nothing new."""
+    """What is behind both judgments; from a judge that reads each text alone the second order adds nothing."""
     said = [words_of(r, names) for r, names in zip(verdict.judgments, (("left", "right"), ("right", "left")), strict=True)]
     alone = verdict.forward is not None and "target" in verdict.forward.facts
     said = said[:1] if alone else said
     if any(len(reply_of(one)) > SHORT for one in verdict.judgments):
-        return "see below"  # in full, both of them
+        return "see below"  # both of them, in full
     return "; ".join(s for s in said if s) or "–"
 
 
 def reply_of(one: Judgment) -> str:
-    """The judge's reply; "" where none was kept: the judge says nothing in words, or an earlier version asked it."""
+    """The judge's reply; "" where none is stored: it says nothing in words, or an earlier version asked it."""
     reply = one.facts.get("reply")
     return reply if isinstance(reply, str) else ""
 
 
 def words_of(one: Judgment, names: tuple[str, str]) -> str:
-    """What is behind a reading: the reply where one was kept, else its numbers."""
+    """What is behind a judgment: the reply where one is stored, else its numbers."""
     facts = one.facts
     if reply := reply_of(one):
         return f"{names[0]} first: “{visible(one_line(reply, SHORT))}”"
     if "target" in facts:
         first, second = (_nats(facts.get(name)) for name in ("nats_first", "nats_second"))
         own = _nats(facts["target"])
-        return f"{names[0]} {first}, {names[1]} {second} nats a token; the corpus' own texts {own}, nearer wins"
+        return f"{names[0]} {first}, {names[1]} {second} nats per token; the corpus' own texts {own}; the nearer one wins"
     if "p_first" in facts:
-        return f"probability of the {names[0]} one {_nats(facts['p_first'])}, read first"
+        return f"with the {names[0]} one first, its probability is {_nats(facts['p_first'])}"
     return ""
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import streamlit as st
 
 from fishersft.errors import ParameterError
-from fishersft.fields import Declared, declared, make
+from fishersft.fields import Declared, changed, declared, make
 from fishersft.lessons import ellipse
 from fishersft.lessons.catalogue import LESSONS
 from fishersft.lessons.lesson import Lesson, Picture, Question, Shown
@@ -76,11 +76,8 @@ def current(visitor: Session) -> Learning:
 def write_address(learning: Learning) -> None:
     """The lesson and what differs from its defaults."""
     lesson = learning.lesson
-    changed = {
-        name: getattr(lesson, name) for name, one in declared(type(lesson)).items() if getattr(lesson, name) != one.default
-    }
     wanted = {"lesson": learning.name}
-    wanted |= {name: value if isinstance(value, str) else f"{value:g}" for name, value in changed.items()}
+    wanted |= {name: value if isinstance(value, str) else f"{value:g}" for name, value in changed(lesson).items()}
     if isinstance(lesson, ellipse.Ellipse) and lesson.points != ellipse.START:
         wanted["points"] = ellipse.write_points(lesson.points)
     for key in _known() - set(wanted):
