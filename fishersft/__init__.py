@@ -3,50 +3,111 @@
 >>> import fishersft
 >>> picks = fishersft.select("demo", "mini", selector="token_od", budget=50)
 >>> picks.indices[:3], picks.log_det, picks.proven_share
+
+The names below are the public API; no other is promised.  Each is loaded when it is first used, so that `import fishersft` and
+`fishersft --help` load neither torch nor pandas.
 """
 
-from fishersft.corpus.load import load_corpus
-from fishersft.corpus.records import Chat, Corpus, Message, PromptCompletion, Text
-from fishersft.errors import FisherSFTError, UserError
-from fishersft.finetuning.results import FineTuneResult
-from fishersft.finetuning.stages import finetune
-from fishersft.judge.judging import judge_reports, judge_texts
-from fishersft.lm.embed import TokenEmbeddings
-from fishersft.lm.model import CausalLM, load_model
-from fishersft.pipeline.embed_and_select import embed, load_pool, select
-from fishersft.scoring.comparison import compare
-from fishersft.selectors import Budget, Pick, Pool, Selection, Selector, make_selector, registry
-from fishersft.store.artifacts import Store
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with the table
+    from fishersft.corpus.load import load_corpus as load_corpus
+    from fishersft.corpus.records import (
+        Chat as Chat,
+    )
+    from fishersft.corpus.records import (
+        Corpus as Corpus,
+    )
+    from fishersft.corpus.records import (
+        Message as Message,
+    )
+    from fishersft.corpus.records import (
+        PromptCompletion as PromptCompletion,
+    )
+    from fishersft.corpus.records import (
+        Text as Text,
+    )
+    from fishersft.errors import FisherSFTError as FisherSFTError
+    from fishersft.errors import UserError as UserError
+    from fishersft.fields import parameter as parameter
+    from fishersft.finetuning.results import FineTuneResult as FineTuneResult
+    from fishersft.finetuning.stages import finetune as finetune
+    from fishersft.judge.judging import judge_reports as judge_reports
+    from fishersft.judge.judging import judge_texts as judge_texts
+    from fishersft.lm.embed import TokenEmbeddings as TokenEmbeddings
+    from fishersft.lm.model import CausalLM as CausalLM
+    from fishersft.lm.model import load_model as load_model
+    from fishersft.pipeline.embed_and_select import embed as embed
+    from fishersft.pipeline.embed_and_select import load_pool as load_pool
+    from fishersft.pipeline.embed_and_select import select as select
+    from fishersft.scoring.comparison import compare as compare
+    from fishersft.selectors import (
+        Budget as Budget,
+    )
+    from fishersft.selectors import (
+        Pick as Pick,
+    )
+    from fishersft.selectors import (
+        Pool as Pool,
+    )
+    from fishersft.selectors import (
+        Selection as Selection,
+    )
+    from fishersft.selectors import (
+        Selector as Selector,
+    )
+    from fishersft.selectors import (
+        make_selector as make_selector,
+    )
+    from fishersft.selectors import (
+        registry as registry,
+    )
+    from fishersft.store.artifacts import Store as Store
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Budget",
-    "CausalLM",
-    "Chat",
-    "Corpus",
-    "FineTuneResult",
-    "FisherSFTError",
-    "Message",
-    "Pick",
-    "Pool",
-    "PromptCompletion",
-    "Selection",
-    "Selector",
-    "Store",
-    "Text",
-    "TokenEmbeddings",
-    "UserError",
-    "__version__",
-    "compare",
-    "embed",
-    "finetune",
-    "judge_reports",
-    "judge_texts",
-    "load_corpus",
-    "load_model",
-    "load_pool",
-    "make_selector",
-    "registry",
-    "select",
-]
+_HOME = {
+    "Budget": "selectors",
+    "CausalLM": "lm.model",
+    "Chat": "corpus.records",
+    "Corpus": "corpus.records",
+    "FineTuneResult": "finetuning.results",
+    "FisherSFTError": "errors",
+    "Message": "corpus.records",
+    "Pick": "selectors",
+    "Pool": "selectors",
+    "PromptCompletion": "corpus.records",
+    "Selection": "selectors",
+    "Selector": "selectors",
+    "Store": "store.artifacts",
+    "Text": "corpus.records",
+    "TokenEmbeddings": "lm.embed",
+    "UserError": "errors",
+    "compare": "scoring.comparison",
+    "embed": "pipeline.embed_and_select",
+    "finetune": "finetuning.stages",
+    "judge_reports": "judge.judging",
+    "judge_texts": "judge.judging",
+    "load_corpus": "corpus.load",
+    "load_model": "lm.model",
+    "load_pool": "pipeline.embed_and_select",
+    "make_selector": "selectors",
+    "parameter": "fields",
+    "registry": "selectors",
+    "select": "pipeline.embed_and_select",
+}  # the module that each name is loaded from
+__all__ = sorted((*_HOME, "__version__"))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fishersft' has no attribute '{name}'")
+    value = globals()[name] = getattr(import_module(f"fishersft.{_HOME[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

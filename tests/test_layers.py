@@ -1,6 +1,7 @@
 """The architecture, held by reading the imports."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,21 @@ def test_the_public_names_are_those_exported():
     assert fishersft.__all__ == sorted(fishersft.__all__)
     for name in fishersft.__all__:
         assert hasattr(fishersft, name)
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.asname or alias.name for node in block.body for alias in node.names}
+    assert {*seen, "__version__"} == set(fishersft.__all__), "what type checkers see is what there is"
+
+
+def test_shown_code_uses_public_names_only():
+    """Strings in the package and the README's code: `fishersft.name`, and no import from a module of ours."""
+    texts = {"README.md": "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S))}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts[str(path)] = texts.get(str(path), "") + "\n" + node.value
+    for path, text in texts.items():
+        called = set(re.findall(r"(?<![\w./-])fishersft\.(\w+)\(", text))
+        assert called <= set(fishersft.__all__), path
+        for names in re.findall(r"^from fishersft import (.*)$", text, re.M):
+            assert {n.strip() for n in names.split(",")} <= set(fishersft.__all__), path
