@@ -38,6 +38,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from fishersft.judge.judging import judge_reports as judge_reports
     from fishersft.judge.judging import judge_texts as judge_texts
     from fishersft.lm.embed import TokenEmbeddings as TokenEmbeddings
+    from fishersft.lm.hyperparameters import Sampling as Sampling
+    from fishersft.lm.hyperparameters import Training as Training
     from fishersft.lm.model import CausalLM as CausalLM
     from fishersft.lm.model import load_model as load_model
     from fishersft.pipeline.embed_and_select import embed as embed
@@ -80,11 +82,13 @@ _HOME = {
     "Pick": "selectors",
     "Pool": "selectors",
     "PromptCompletion": "corpus.records",
+    "Sampling": "lm.hyperparameters",
     "Selection": "selectors",
     "Selector": "selectors",
     "Store": "store.artifacts",
     "Text": "corpus.records",
     "TokenEmbeddings": "lm.embed",
+    "Training": "lm.hyperparameters",
     "UserError": "errors",
     "compare": "scoring.comparison",
     "embed": "pipeline.embed_and_select",
