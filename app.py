@@ -3,13 +3,12 @@
 import streamlit as st
 
 from fishersft import paths
-from fishersft.ui import preload
-from fishersft.ui.theme import honour_base, light_on_paper
+from fishersft.ui import components, server
 
-honour_base()
+server.honour_theme()
 st.set_page_config(page_title="fishersft", page_icon=str(paths.asset("logo.svg")), layout="wide")
 st.html(paths.asset("style.css"))
-light_on_paper()
+components.print_on_white()
 st.logo(str(paths.asset("logo.svg")), size="large")
 
 
@@ -29,4 +28,4 @@ pages = [
 ]
 by_path = st.Page(explore, url_path="explore", visibility="hidden")
 st.navigation([*pages, by_path], position="top").run()
-preload.settle()
+server.freeze_imports()

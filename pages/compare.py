@@ -13,15 +13,15 @@ with page.page(
     "Which rule should choose your fine-tuning data? Selectors side by side on one corpus, at equal sentences or at equal "
     "tokens, each beside 20 random draws.",
 ) as visitor:
-    opened = page.opened(visitor)
-    kept_sets.reopen(opened, visitor)
-    pool = opened.pool
+    embedded = page.embedded(visitor)
+    kept_sets.reopen(embedded, visitor)
+    pool = embedded.pool
     asked, equal, seed = compare_view.control_bar(visitor)
     ready = compare_view.computed(pool, asked, seed)
     if len(ready) >= compare_view.LEAST:
         n = compare_view.budget_slider(pool, ready, seed)
         found = compare_view.compared(pool, ready, n, equal, seed)
-        view = compare_view.View(opened.choice, opened.corpus, pool, ready, seed, equal, n, found)
+        view = compare_view.View(embedded.choice, embedded.corpus, pool, ready, seed, equal, n, found)
 
         compare.contents()
         compare.maps_panel(view, visitor)

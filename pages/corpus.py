@@ -5,20 +5,20 @@ import streamlit as st
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.ui import cached, components, page
-from fishersft.ui.corpus import choosing, embedding, panels
+from fishersft.ui.corpus import embedding, panels, source_form
 
 with page.page("corpus") as visitor:
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        choosing.choose_corpus(visitor)
+        source_form.choose_corpus(visitor)
     with right:
-        choosing.choose_model(visitor)
+        source_form.choose_model(visitor)
 
-    corpus = choosing.read(visitor)
+    corpus = source_form.read(visitor)
     if corpus is None:
         st.stop()
     components.title(corpus)
-    choosing.reading_options(visitor, [str(c) for c in corpus.fields.columns])
+    source_form.reading_options(visitor, [str(c) for c in corpus.fields.columns])
 
     folder = cached.folder(visitor.choice)
     layout = cached.layout(visitor.choice)

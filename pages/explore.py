@@ -4,7 +4,7 @@ import streamlit as st
 
 from fishersft.ui import page
 from fishersft.ui.components import touch
-from fishersft.ui.explore import filters, guide, kept_sets, player, sets, view, what_if, why
+from fishersft.ui.explore import filters, kept_sets, player, sets, view, what_if, why
 from fishersft.ui.explore import panels as explore
 
 with page.page(
@@ -12,10 +12,10 @@ with page.page(
     "Which sentences teach the model most? TokenOD takes those whose tokens add most new directions to a design matrix; "
     "what they add is measured by its log det, in nats.",
 ) as visitor:
-    opened = page.opened(visitor)
-    kept_sets.reopen(opened, visitor)
-    guide.show(visitor)
-    shown = view.view_of(opened, visitor)
+    embedded = page.embedded(visitor)
+    kept_sets.reopen(embedded, visitor)
+    explore.guide(visitor)
+    shown = view.view_of(embedded, visitor)
     what_if.banner(shown, visitor)
     explore.tiles(shown)
     playing = filters.choose_view() == "player"

@@ -6,8 +6,7 @@ import json
 import pytest
 
 from fishersft.selectors import registry
-from fishersft.ui.address import PAGES
-from fishersft.ui.session import OURS
+from fishersft.ui.address import OURS, PAGES
 
 from .conftest import ROOT
 from .test_pages import open_page, tiles

@@ -8,7 +8,7 @@ import pytest
 
 from fishersft import load_corpus
 from fishersft.pipeline.selections import saved_selections
-from fishersft.ui import ranges
+from fishersft.ui.address import as_ranges, from_ranges
 from fishersft.ui.explore.filters import code_of
 
 from .test_pages import figure, numbers, open_page, text_of
@@ -40,17 +40,17 @@ class TestRanges:
         draw = random.Random(0)
         for _ in range(200):
             chosen = sorted(draw.sample(range(300), draw.randint(1, 60)))
-            assert ranges.read(ranges.written(chosen)) == tuple(chosen)
-        assert ranges.written([9, 3, 2, 1]) == "1-3,9"
+            assert from_ranges(as_ranges(chosen)) == tuple(chosen)
+        assert as_ranges([9, 3, 2, 1]) == "1-3,9"
 
     def test_too_many_ranges_are_not_cut_but_left_out(self):
-        assert ranges.written(range(100_000)) == "0-99999"
-        assert ranges.written(range(0, 100_000, 2)) == ""
-        assert ranges.written([]) == ""
+        assert as_ranges(range(100_000)) == "0-99999"
+        assert as_ranges(range(0, 100_000, 2)) == ""
+        assert as_ranges([]) == ""
 
     @pytest.mark.parametrize("bad", ["", "a", "1,", "3-1", "1--2", "0-999999999", "1" * 700, "-1", "\u0661"])
     def test_what_is_no_list_of_records_is_refused(self, bad):
-        assert ranges.read(bad) is None
+        assert from_ranges(bad) is None
 
 
 class TestFilters:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from fishersft.errors import MissingExtra
+
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]})
 @click.argument("streamlit_options", nargs=-1, type=click.UNPROCESSED)
@@ -12,6 +14,8 @@ def app(streamlit_options: tuple[str, ...]) -> None:
 
     Streamlit's own options pass through, for example --server.port 8600; so do STREAMLIT_* variables.
     """
-    from fishersft.ui.launch import launch
-
-    launch(streamlit_options)
+    try:
+        from fishersft.ui import server
+    except ImportError as error:
+        raise MissingExtra("The dashboard", "app") from error
+    server.launch(streamlit_options)

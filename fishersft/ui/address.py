@@ -1,68 +1,230 @@
-"""Which parameters each page reads from its address, so that what none of them reads is named and not passed over.
+"""The address bar: what it carries of a visitor's session, what each page reads from it, and how both are checked.
 
-A control that is drawn is known by its check (`session.check_address`); `PAGES` holds those that a page does not always draw.
+A link opens the same view, and a page change keeps it.  Widgets whose value belongs to the address bind themselves
+(`bind="query-params"`); this module owns the rest, and names whatever a link asks for and cannot have.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
+import numpy as np
 import streamlit as st
 
+from fishersft.corpus.read import SPLITS
 from fishersft.fields import declared
 from fishersft.lessons.catalogue import LESSONS
 from fishersft.selectors import registry
-from fishersft.ui.session import OURS, read_here
+from fishersft.ui.session import Choice, Session
 
-PAGES: dict[str, frozenset[str]] = {
-    "explore": frozenset(
-        # what is selected, then how it is looked at
-        [
-            "selector",
-            "seed",
-            "unit",
-            "sentences",
-            "percent",
-            "tokens",
-            "view",
-            "map",
-            "colour",
-            "filter",
-            "length",
-            "log",
-            "picture",
-        ]
-    )
-    | {"across", "up", "picture"},
-    "corpus": frozenset(),
-    "compare": frozenset(("selectors", "seed", "equal", "budget", "maps", "map", "rows", "log", "score", "picture")),
-    "curves": frozenset(("experiment", "result", "equal", "measure", "n", "logarithmic", "guides", "picture")),
-    "generations": frozenset(
-        ("section", "run", "held_out", "minus", "against", "picture", "left", "right", "at", "draw", "prompt", "judge")
-    ),
-    "learn": frozenset(("lesson", "points", *(name for kind in LESSONS.values() for name in declared(kind)))),
-    "runs": frozenset(("show", "job", "run", "result", "finetuned")),
-}
+OPTIONS = ("text_column", "prompt_column", "completion_column", "messages_column", "split_on", "holdout", "skip_bad")
+PINS = {"pin": "pinned", "exclude": "excluded"}
+OURS = ("corpus", "model", "record", "lasso", "set", *PINS, *OPTIONS)
+RUN = re.compile(r"[0-9a-f]{4,64}")
 SEARCH = "q"  # what a visitor searches for may be confidential, so no link carries it
+MOST_PINS = 50
+CROSSING = 1.0  # seconds in which a browser may still send the address that it had before we wrote into it
+
+# The parameters of each page.  A control that is drawn registers itself (`check_address`); pages do not always draw all of these.
+PAGES: dict[str, frozenset[str]] = {
+    page: frozenset(names.split())
+    for page, names in {
+        "explore": "selector seed unit sentences percent tokens view map colour filter length log picture across up",
+        "corpus": "",
+        "compare": "selectors seed equal budget maps map rows log score picture",
+        "curves": "experiment result equal measure n logarithmic guides picture",
+        "generations": "section run held_out minus against picture left right at draw prompt judge",
+        "learn": " ".join(["lesson points", *(name for kind in LESSONS.values() for name in declared(kind))]),
+        "runs": "show job run result finetuned",
+    }.items()
+}
+
+LONGEST = 600  # characters of a list of records; mail programs and chats cut longer links
+MOST_RECORDS = 200_000  # that a short text may stand for
+_RANGES = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
+
+
+def as_ranges(numbers: Sequence[int]) -> str:
+    """Record numbers as an address carries them, such as "0-3,7,9-12"; "" where there are none, or too many to fit."""
+    if not len(numbers):
+        return ""
+    there = np.unique(np.asarray(numbers, dtype=np.int64))
+    breaks = np.flatnonzero(np.diff(there) > 1)
+    starts, ends = there[np.append(0, breaks + 1)], there[np.append(breaks, len(there) - 1)]
+    if 2 * len(starts) - 1 > LONGEST:
+        return ""
+    text = ",".join(f"{a}-{b}" if b > a else str(a) for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
+    return text if len(text) <= LONGEST else ""
+
+
+def from_ranges(text: str) -> tuple[int, ...] | None:
+    """The record numbers, in order; None where the text is no such list."""
+    if len(text) > LONGEST or not _RANGES.fullmatch(text):
+        return None
+    found: set[int] = set()
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        first, last = int(low), int(high or low)
+        if not first <= last < first + MOST_RECORDS or len(found) > MOST_RECORDS:
+            return None
+        found.update(range(first, last + 1))
+    return tuple(sorted(found))
+
+
+def begin_run(*, same_page: bool) -> None:
+    """A run of a page begins; `same_page`: the run before was of this page too."""
+    st.session_state["fishersft_here"] = same_page
+    read_here().clear()
+
+
+def current() -> Session:
+    """The visitor's session, with what the address says on the first visit or after a link was followed."""
+    session: Session = st.session_state.setdefault("fishersft", Session())
+    seen = {k: st.query_params.get(k, "") for k in OURS if st.query_params.get(k)}
+    if _went_back(session, seen):
+        _forget(session, seen)
+    if seen and seen != st.session_state.get("fishersft_address"):
+        _read_address(session, seen)
+    return session
+
+
+def choose(**changes: Any) -> None:
+    """Look at another corpus or model; what was pointed at is forgotten."""
+    session = current()
+    chosen = replace(session.choice, **changes)
+    if chosen != session.choice:
+        session.choice, session.record = chosen, None
+        session.clear_set()
+        session.clear_pins()
+        write_address(session)
+
+
+def write_address(session: Session) -> None:
+    """Put the session into the address bar."""
+    wanted = _values(session)
+    for key in OURS:
+        if key not in wanted and key in st.query_params:
+            del st.query_params[key]
+    if any(st.query_params.get(k) != v for k, v in wanted.items()):
+        st.query_params.update(wanted)  # at once: each write is a step of the browser's Back button
+        st.session_state["fishersft_written"] = time.monotonic()
+    st.session_state["fishersft_address"] = wanted
+
+
+def _values(session: Session) -> dict[str, str]:
+    """What the address says of a session; defaults are left out."""
+    choice = session.choice
+    values = {
+        "corpus": choice.corpus if choice.corpus != "demo" else "",
+        "model": choice.model if choice.model != "mini" else "",
+        **{key: ",".join(map(str, getattr(session, name))) for key, name in PINS.items()},
+        "lasso": "" if session.lasso_run else as_ranges(session.lasso),
+        "set": session.lasso_run,
+        "record": "" if session.record is None else str(session.record),
+        **{k: v or "1" for k, v in choice.options},
+    }
+    return {k: v for k, v in values.items() if v}
+
+
+def _went_back(session: Session, seen: dict[str, str]) -> bool:
+    """Whether the Back button took something out of the address: it is gone, and nothing else has changed since we put it
+    there.  A message that crossed with our own writing looks like that too, for a moment."""
+    last: dict[str, str] = st.session_state.get("fishersft_address", {})
+    settled = time.monotonic() - st.session_state.get("fishersft_written", 0.0) > CROSSING
+    gone = bool(last.keys() - seen.keys())
+    return gone and settled and bool(st.session_state.get("fishersft_here")) and _values(session) == last
+
+
+def _forget(session: Session, seen: dict[str, str]) -> None:
+    """Drop what an earlier address of the page did not hold yet, but not the corpus: a click on the page's own name looks like
+    the Back button."""
+    if "record" not in seen:
+        session.record = None
+    for key, name in PINS.items():
+        if key not in seen:
+            setattr(session, name, ())
+    if not seen.keys() & {"lasso", "set"} and session.lasso:
+        session.clear_set()
+
+
+def _read_address(session: Session, seen: dict[str, str]) -> None:
+    for key, known in {"split_on": SPLITS, "skip_bad": ("1",)}.items():
+        if key in seen and seen[key] not in known:
+            session.notices.append(f"{key} {seen.pop(key)[:24]} ({' or '.join(known)})")
+    asked = tuple((k, seen[k]) for k in OPTIONS if k in seen)
+    before = session.choice
+    session.choice = Choice(
+        corpus=seen.get("corpus", before.corpus),
+        model=seen.get("model", before.model),
+        options=asked if asked or "corpus" in seen else before.options,
+    )
+    if session.choice != before:
+        session.show_set()
+        session.clear_pins()
+    for key, name in PINS.items():
+        if key in seen:
+            numbers = seen[key].split(",")
+            if all(n.isdigit() and n.isascii() for n in numbers) and len(numbers) <= MOST_PINS:
+                setattr(session, name, tuple(dict.fromkeys(map(int, numbers))))
+            else:
+                session.notices.append(f"{key} {seen[key][:24]} (record numbers, separated by commas)")
+    session.excluded = tuple(r for r in session.excluded if r not in session.pinned)
+    if "record" in seen:
+        if seen["record"].isdigit():
+            session.turns += session.record != int(seen["record"])
+            session.record = int(seen["record"])
+        else:
+            session.notices.append(f"record {seen['record'][:20]} (a whole number)")
+    if "lasso" in seen and seen["lasso"] != as_ranges(session.lasso):
+        records = from_ranges(seen["lasso"])
+        if records is None:
+            session.notices.append(f"lasso {seen['lasso'][:24]} (record numbers such as 0-3,7)")
+        else:
+            session.show_set(records)
+    if "set" in seen and seen["set"] != session.lasso_run:
+        if RUN.fullmatch(seen["set"]):
+            session.show_set(run=seen["set"])  # the pages about selections open it
+        else:
+            session.notices.append(f"set {seen['set'][:24]} (the id of a kept set)")
+
+
+def check_address(session: Session, key: str, fits: Callable[[str], bool], what: str) -> None:
+    """Name a value that does not fit: Streamlit drops it without a word."""
+    read_here().add(key)
+    value = st.query_params.get(key)
+    if value is not None and key not in st.session_state and not fits(value):
+        session.notices.append(f"{key} {value[:24]} ({what})")
+
+
+def read_here() -> set[str]:
+    """Names of the parameters that the page has read from its address in this run, by a check or by itself."""
+    names: set[str] = st.session_state.setdefault("fishersft_read", set())
+    return names
+
+
+def write_value(key: str, value: str) -> None:
+    """Put one value of a page's own into the address bar; "" leaves it out."""
+    read_here().add(key)
+    if value and st.query_params.get(key) != value:
+        st.query_params[key] = value
+    elif not value and key in st.query_params:
+        del st.query_params[key]
 
 
 def stray(page: str) -> dict[str, str]:
     """Parameters of the address that this page does not read: why, by name."""
-    known = PAGES[page] | set(OURS) | read_here()
-    if page in ("explore", "compare"):
-        known |= _parameters()
-    return {key: _why(key) for key in st.query_params if key not in known}
-
-
-def _why(key: str) -> str:
-    if key == SEARCH:
-        return "links carry no search words"
-    pages = [name.capitalize() for name, keys in PAGES.items() if key in keys]
-    if key in _parameters():
-        pages = ["Explore", "Compare"]
-    return f"read by {' and '.join(pages)}, not here" if pages else "no such parameter"
-
-
-def _parameters() -> set[str]:
-    """Those of selectors, which Explore and Compare read."""
-    return {f"{name}.{field.name}" for name, kind in registry().items() for field in fields(kind)}
+    of_selectors = {f"{name}.{field.name}" for name, kind in registry().items() for field in fields(kind)}
+    readers = {name: names | (of_selectors if name in ("explore", "compare") else set()) for name, names in PAGES.items()}
+    known = readers[page] | set(OURS) | read_here()
+    out = {}
+    for key in st.query_params:
+        pages = " and ".join(name.capitalize() for name, names in readers.items() if key in names)
+        if key == SEARCH:
+            out[key] = "links carry no search words"
+        elif key not in known:
+            out[key] = f"read by {pages}, not here" if pages else "no such parameter"
+    return out

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit import config
 
 from fishersft.corpus.records import Corpus
 from fishersft.selectors import Pool
 from fishersft.text import in_shell, visible
 from fishersft.ui import query_widgets
-from fishersft.ui.session import Session, current
-from fishersft.ui.theme import dark
+from fishersft.ui.address import current
+from fishersft.ui.session import Session
 
 LONGEST_TOKEN = 80
 HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and how much of it leaves the words readable
@@ -24,21 +25,29 @@ TABLE = 1_250  # pixels that a table fills on a wide screen; what is left over i
 PICTURES = ("png", "svg")
 
 
+def dark() -> bool:
+    """Whether this visitor sees the dark variant of the theme."""
+    base = config.get_option("theme.base")
+    return (base if base in ("light", "dark") else st.context.theme.type) == "dark"
+
+
+def print_on_white() -> None:
+    """Print a dark page dark on white: inverted as a whole, hues kept, since charts bring their own colours."""
+    if dark():
+        page = ".stApp { background: #000 !important; filter: invert(1) hue-rotate(180deg); }"
+        st.html(f"<style>@media print {{ {page} body {{ background: #fff !important; }} }}</style>")
+
+
 def camera(name: str, *, always: bool = False, buttons: Sequence[str] = ("toImage",)) -> dict[str, Any]:
     """The configuration of a chart whose camera saves it under a name, as png or svg (`pictures`).
 
     Args:
         always: the buttons are seen at once, else when the pointer is on the chart.
     """
-    return {"displayModeBar": True if always else "hover", "modeBarButtons": [list(buttons)], **_saved_as(name)}
+    return {"displayModeBar": True if always else "hover", "modeBarButtons": [list(buttons)], **saved_as(name)}
 
 
-def map_camera(name: str) -> dict[str, Any]:
-    """The configuration of a map: all of plotly's buttons for moving and choosing, and the camera."""
-    return {"scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d"], **_saved_as(name)}
-
-
-def _saved_as(name: str) -> dict[str, Any]:
+def saved_as(name: str) -> dict[str, Any]:
     asked = st.session_state.get("picture") or st.query_params.get("picture")  # the switch may stand below the chart
     format = asked if asked in PICTURES else current().picture
     options = {"format": format, "filename": name, "scale": 2 if format == "png" else 1}
@@ -153,16 +162,6 @@ def touch() -> bool:
     return "Mobi" in (st.context.headers.get("User-Agent") or "")
 
 
-def picked_on_map(session: Session, key: str) -> None:
-    """What a gesture on the map with this key means: one point is the record looked at, several are the lasso's set."""
-    session.hold()
-    found = [int(np.ravel(p["customdata"])[0]) for p in st.session_state[key]["selection"]["points"] if "customdata" in p]
-    if len(found) == 1:
-        session.record = found[0]
-    elif found:
-        session.hold(found)
-
-
 def open_row(session: Session, key: str, records: Sequence[int] | np.ndarray) -> None:
     """What a click on a row of the table with this key means: its record is the one looked at.
 
@@ -180,12 +179,6 @@ def position_of(pool: Pool, record: int | None) -> int | None:
         return None
     at = int(np.searchsorted(pool.index, record))
     return at if at < len(pool) and pool.index[at] == record else None
-
-
-def clear_lasso(session: Session) -> None:
-    """Forget the set, and what is drawn on the maps."""
-    session.hold()
-    session.generation += 1
 
 
 def text_width(*others: str, beside: bool = False) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from fishersft.scoring.precomputed import map_key, map_of
 from fishersft.selectors import Pool
 from fishersft.store.artifacts import Store
 from fishersft.text import duration
-from fishersft.ui import query_widgets
+from fishersft.ui import components, query_widgets
+from fishersft.ui.session import Session
 
 COMPILING, EACH = 8.0, 0.005  # seconds: UMAP's first map in a process, and a sentence; measured on 500 and 5,000
 AT_ONCE = 15.0  # seconds that nobody needs to be asked for
@@ -35,4 +37,6 @@ def kind(pool: Pool, place: Any) -> str:
 
 
 def _is_drawn(pool: Pool) -> bool:
-    return not pool.embeddings.key or Store.default().find(map_key(pool.embeddings)) is not None
+from fishersft.text import duration
+from fishersft.ui import components, query_widgets
+from fishersft.ui.session import Session

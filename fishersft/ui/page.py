@@ -1,7 +1,7 @@
-"""What every page stands in: its purpose in a sentence, what of its address was not understood, and refusals in words.
+"""The frame that every page shares: its purpose in a sentence, what was not understood of its address, and refusals in words.
 
-with frame.page("compare", "Which rule should choose your fine-tuning data?") as visitor:
-    opened = frame.opened(visitor)      # pages about one corpus under one model
+with page.page("compare", "Which rule should choose your fine-tuning data?") as visitor:
+    embedded = page.embedded(visitor)      # on pages about one corpus under one model
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import StopException
 
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import Pool
-from fishersft.ui import address, cached, session
+from fishersft.ui import address, cached
 from fishersft.ui.components import escape_markdown, one_line, position_of, problem
 from fishersft.ui.session import Choice, Session
 
@@ -27,11 +28,12 @@ ON_SCREEN = {
     "--holdout": "The held-out share",
     "--split-on": "Where examples end",
 }
+_went_through_app = False
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A corpus under a model, embedded."""
+class Embedded:
+    """A corpus and its embeddings under a model."""
 
     choice: Choice
     corpus: Corpus
@@ -40,36 +42,58 @@ class Opened:
 
 @contextmanager
 def page(name: str, said: str = "") -> Iterator[Session]:
-    """A page of `address.PAGES`: a refusal becomes a box with its sentence, and the rest is not drawn.
+    """Draw a page of `address.PAGES`: a refusal becomes a box with its sentence, and the rest of the page is left out.
 
-    What the address asked for in vain is told above the page, whether it was drawn to its end or not.
+    Notices of what the address asked for in vain stand above the page, whether it was drawn to its end or not.
     """
     visitor = begin(name)
-    session.write_address(visitor)
+    address.write_address(visitor)
     if said:
         st.caption(said)
     top = st.container()
     try:
         yield visitor
     except FisherSFTError as error:
-        problem(told(visitor.choice, error))
-        if not isinstance(error, ParameterError):  # the controls above put that right
+        problem(on_screen(visitor.choice, error))
+        if not isinstance(error, ParameterError):  # the controls above correct that
             way_back()
         with top:
             notices(visitor, name, drawn=False)
         st.stop()
-    except StopException:  # an empty state; an address of a page that is not drawn is told of too
+    except StopException:  # an empty state
         with top:
             notices(visitor, name)
         raise
-    session.write_address(visitor)
+    address.write_address(visitor)
     st.session_state["fishersft_left"][name] = {key: st.query_params.get_all(key) for key in st.query_params}
     with top:
         notices(visitor, name)
 
 
+def begin(name: str, *, writes: bool = True) -> Session:
+    """The visitor, at the start of a run of any page; `writes`: the page puts the visitor's session into the address."""
+    _run_through_app()
+    same_page = _come_back(name)
+    address.begin_run(same_page=same_page and writes)
+    return address.current()
+
+
+def _run_through_app() -> None:
+    """Run this page through app.py.
+
+    A server whose very first visitor opens a page by its own address finds the folder `pages/` before app.py could call
+    st.navigation, and would run the page bare.  Once a process is enough: from then on the server knows.
+    """
+    global _went_through_app
+    if PagesManager.uses_pages_directory and not _went_through_app:
+        PagesManager.uses_pages_directory = False
+        _went_through_app = True
+        st.rerun()
+    _went_through_app = True
+
+
 def _come_back(name: str) -> bool:
-    """An address without a word, as the Back button leaves from another page, shows what the visitor last saw here.
+    """Show what the visitor last saw here where the address is empty, as the Back button leaves it from another page.
 
     Returns:
         whether the run before was of this page too.
@@ -79,35 +103,32 @@ def _come_back(name: str) -> bool:
     if came not in (None, name) and not st.query_params and left.get(name):
         st.query_params.from_dict(left[name])
         st.session_state["fishersft_page"] = None  # the next run is the first one here
-        st.rerun()  # controls read the address as a run begins
+        st.rerun()  # controls read the address when a run begins
     return bool(came == name)
 
 
-def begin(name: str, *, writes: bool = True) -> Session:
-    """The visitor, at the start of a run of any page; `writes`: the page puts the visitor's session into the address."""
-    here = _come_back(name)
-    session.arrives(here=here and writes)
-    session.read_here().clear()
-    return session.current()
-
-
-def opened(visitor: Session) -> Opened:
-    """What a page about selections needs, with its headline; the page ends here where nothing is embedded yet."""
+def embedded(visitor: Session) -> Embedded:
+    """What a page about selections needs, below its headline; the page ends here where nothing is embedded yet."""
     choice = visitor.choice
     corpus = cached.corpus(choice)
     embeddings = cached.embeddings(choice)
     headline(corpus, choice, embeddings)
     if embeddings is None:
-        not_embedded()
+        st.info(
+            "This corpus has no embeddings under this model yet. The Corpus page computes them once and keeps them.",
+            icon=":material/hourglass_empty:",
+        )
+        if st.button("Go to the Corpus page", type="primary"):
+            st.switch_page("pages/corpus.py")
         st.stop()
     pool = cached.pool(choice, embeddings)
-    _pinned_here(visitor, pool)
-    return Opened(choice, corpus, pool)
+    _drop_pins_outside(visitor, pool)
+    return Embedded(choice, corpus, pool)
 
 
-def _pinned_here(visitor: Session, pool: Pool) -> None:
-    """Forget pins that a link carries in vain, and name them."""
-    for key, name in session.PINS.items():
+def _drop_pins_outside(visitor: Session, pool: Pool) -> None:
+    """Forget pins that are not in the pool, and name them."""
+    for key, name in address.PINS.items():
         asked: tuple[int, ...] = getattr(visitor, name)
         there = tuple(record for record in asked if position_of(pool, record) is not None)
         if there != asked:
@@ -117,13 +138,13 @@ def _pinned_here(visitor: Session, pool: Pool) -> None:
 
 
 def notices(visitor: Session, name: str, *, drawn: bool = True) -> None:
-    """What the address asked for and could not have, until the visitor has read it; `drawn`: the page was, to its end."""
+    """Name what the address asked for in vain, until the visitor has read it; `drawn`: the page was drawn to its end."""
     stray = address.stray(name)
-    told = [*visitor.notices, *(f"{key[:40]} {st.query_params[key][:24]} ({why})" for key, why in stray.items())]
-    if not told:
+    vain = [*visitor.notices, *(f"{key[:40]} {st.query_params[key][:24]} ({why})" for key, why in stray.items())]
+    if not vain:
         return
-    sentence = f"Some of this link was not understood: {'; '.join(dict.fromkeys(told))}."
-    sentence += " The usual values are shown." if drawn else " More may be wrong with what could not be drawn."
+    sentence = f"Some of this link was not understood: {'; '.join(dict.fromkeys(vain))}."
+    sentence += " The defaults are shown instead." if drawn else " The rest of this link was not checked."
     st.warning(escape_markdown(sentence), icon=":material/link_off:")
     if st.button("Got it", key="dismiss"):
         visitor.notices.clear()
@@ -132,8 +153,8 @@ def notices(visitor: Session, name: str, *, drawn: bool = True) -> None:
         st.rerun()
 
 
-def told(choice: Choice, error: FisherSFTError) -> str:
-    """A refusal as the screen says it: uploads by their own names, and what the command line calls an option by its label."""
+def on_screen(choice: Choice, error: FisherSFTError) -> str:
+    """A refusal in the screen's words: uploads by their own names, and options of the command line by their labels."""
     sentence = choice.plainly(str(error))
     for option, label in ON_SCREEN.items():
         sentence = sentence.replace(option, label)
@@ -141,14 +162,10 @@ def told(choice: Choice, error: FisherSFTError) -> str:
 
 
 def way_back(*, elsewhere: bool = True) -> None:
-    """Where to go from a corpus or model that cannot be opened.
-
-    Args:
-        elsewhere: from another page than that which chooses them.
-    """
+    """Where to go from a corpus or model that cannot be opened; `elsewhere`: from another page than Corpus."""
     row = st.container(horizontal=True, vertical_alignment="center")
     row.button(
-        "Back to the demo", icon=":material/home:", on_click=lambda: session.choose(corpus="demo", model="mini", options=())
+        "Back to the demo", icon=":material/home:", on_click=lambda: address.choose(corpus="demo", model="mini", options=())
     )
     if elsewhere:
         row.page_link("pages/corpus.py", label="Choose another corpus or model", icon=":material/swap_horiz:")
@@ -165,13 +182,3 @@ def headline(corpus: Corpus, choice: Choice, embeddings: TokenEmbeddings | None)
         f"{int(corpus.held_out.sum()):,} held out{without}), read by **{escape_markdown(one_line(choice.model, 60))}**"
     )
     row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
-
-
-def not_embedded() -> None:
-    """The empty state of pages that need embeddings."""
-    st.info(
-        "This corpus has no embeddings under this model yet. The Corpus page computes them once and keeps them.",
-        icon=":material/hourglass_empty:",
-    )
-    if st.button("Go to the Corpus page", type="primary"):
-        st.switch_page("pages/corpus.py")

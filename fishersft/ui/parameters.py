@@ -16,7 +16,7 @@ from fishersft.fields import Declared, declared, parse
 from fishersft.lessons.catalogue import TERMS
 from fishersft.selectors import Selector
 from fishersft.ui import learn, query_widgets
-from fishersft.ui.session import check_address, current
+from fishersft.ui.address import check_address, current
 
 MOST_SEGMENTS = 5  # choices that stand side by side; more make a list
 

@@ -15,7 +15,8 @@ from typing import Any
 import streamlit as st
 
 from fishersft.selectors import registry
-from fishersft.ui.session import check_address, current, public
+from fishersft.ui.address import check_address, current
+from fishersft.ui.session import public
 
 MOST_SEED = 10**6 - 1
 

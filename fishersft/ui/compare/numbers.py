@@ -17,7 +17,7 @@ from fishersft.scoring.summaries import number, span, standing
 from fishersft.ui import cached, components, learn, query_widgets
 from fishersft.ui.compare import scored
 from fishersft.ui.compare.view import View
-from fishersft.ui.theme import dark
+from fishersft.ui.components import dark
 
 MARKS = {"better than": " ▲", "worse than": " ▼"}
 

@@ -17,8 +17,8 @@ from fishersft.scoring.summaries import describe
 from fishersft.ui import cached, components, learn, maps, query_widgets
 from fishersft.ui.compare import linked_maps
 from fishersft.ui.compare.view import View
+from fishersft.ui.components import dark
 from fishersft.ui.session import Session
-from fishersft.ui.theme import dark
 
 MAPS = ("one each", "first two together")
 SETS = ("all picks", "in both", "only the first", "only the second", "the lasso")
@@ -54,7 +54,7 @@ def maps_panel(view: View, session: Session) -> None:
     with right.container(horizontal=True, vertical_alignment="bottom"):
         if lit.any():
             zoom = st.toggle("Zoom to the lasso", key="zoom", help="All maps show the neighbourhood of the set, and only that.")
-            st.button("Clear the lasso", icon=":material/deselect:", on_click=components.clear_lasso, args=(session,))
+            st.button("Clear the lasso", icon=":material/deselect:", on_click=session.clear_set)
     window = window_of(xy[lit] if zoom else xy)
     together = how == MAPS[1]
     shown = [view.named[:2]] if together else [(s, _other(view, s)) for s in view.named]
@@ -115,7 +115,7 @@ def _map(
         key=key,
         on_select=partial(_brushed, session, key, selector, view.named),
         selection_mode=("points", "lasso", "box"),
-        config=components.map_camera("compare-map"),
+        config=maps.camera("compare-map"),
         alt=f"{said} {int(lit.sum()):,} records of the lasso are lit." if lit.any() else said,
     )
 
@@ -126,7 +126,7 @@ def _turn(selector: Named) -> str:
 
 def _brushed(session: Session, key: str, source: Named, others: tuple[Named, ...]) -> None:
     """A gesture on one map: the set is shown on all, and what was drawn on the other maps is cleared."""
-    components.picked_on_map(session, key)
+    maps.point_or_lasso(session, key)
     for other in others:
         if other != source:
             old = f"compare-map-{other.name}-{session.generation}-{st.session_state.get(_turn(other), 0)}"

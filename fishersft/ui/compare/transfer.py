@@ -15,11 +15,12 @@ from fishersft.scoring.summaries import describe, number, short, span
 from fishersft.selectors import Budget, Pool
 from fishersft.text import duration
 from fishersft.ui import cached, components
+from fishersft.ui.address import write_value
 from fishersft.ui.compare import scored
 from fishersft.ui.compare import view as compare_view
 from fishersft.ui.compare.view import View
 from fishersft.ui.corpus import embedding
-from fishersft.ui.session import Session, public, write_value
+from fishersft.ui.session import Session, public
 
 
 def panel(view: View, session: Session) -> None:

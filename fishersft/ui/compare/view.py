@@ -17,9 +17,10 @@ from fishersft.scoring.random_baseline import chance, is_kept
 from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
 from fishersft.text import duration
 from fishersft.ui import cached, components, learn, query_widgets
+from fishersft.ui.address import write_value
 from fishersft.ui.compare import scored
 from fishersft.ui.parameters import selector_form
-from fishersft.ui.session import Choice, Session, write_value
+from fishersft.ui.session import Choice, Session
 
 DEFAULT = ("token_od", "longest", "sentence_od")
 LEAST, MOST = 2, 4

@@ -10,8 +10,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.lm.embed import Plan
 from fishersft.plots import base as plots
 from fishersft.ui import components, learn
-from fishersft.ui.components import tile
-from fishersft.ui.theme import dark
+from fishersft.ui.components import dark, tile
 
 MOST_ROWS = 2_000
 

@@ -17,9 +17,10 @@ from fishersft.experiments.stored import Found
 from fishersft.experiments.summaries import USUAL
 from fishersft.experiments.timing import read_timing
 from fishersft.ui import components, learn, query_widgets
+from fishersft.ui.address import current, write_value
 from fishersft.ui.curves import parts
 from fishersft.ui.curves.parts import How
-from fishersft.ui.session import Session, current, write_value
+from fishersft.ui.session import Session
 
 TWO_WORLDS = "Two worlds"
 KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}

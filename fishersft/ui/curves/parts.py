@@ -31,7 +31,7 @@ from fishersft.experiments.timing import TIMING_FILE, Timing
 from fishersft.export.curves_report import curves_page, timing_page
 from fishersft.plots import curves as curve_plots
 from fishersft.ui import components, query_widgets
-from fishersft.ui.theme import dark
+from fishersft.ui.components import dark
 
 BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
 REPORT = "one page with settings, figures and tables that needs no server"

@@ -9,8 +9,9 @@ import streamlit as st
 
 from fishersft.text import visible_text
 from fishersft.ui import components, maps, query_widgets
-from fishersft.ui.explore.view import View
-from fishersft.ui.session import Session, write_value
+from fishersft.ui.address import write_value
+from fishersft.ui.explore.view import ExploreView
+from fishersft.ui.session import Session
 
 SHOWN = ("map", "player")
 MOST_COLUMNS = 3
@@ -27,7 +28,7 @@ def choose_view() -> str:
     )
 
 
-def map_controls(view: View, session: Session, playing: bool = False) -> tuple[str, str, np.ndarray | None]:
+def map_controls(view: ExploreView, session: Session, playing: bool = False) -> tuple[str, str, np.ndarray | None]:
     """Which map, coloured by what (the player has colours of its own), and which records search and filters leave.
 
     These are (N,) bool; None where nothing is searched or filtered.
@@ -71,7 +72,7 @@ def map_controls(view: View, session: Session, playing: bool = False) -> tuple[s
     return kind, str(colour), matched
 
 
-def _filters(view: View, session: Session) -> np.ndarray | None:
+def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
     """(N,) bool: the records of some values of a column and of some lengths; None where nothing is filtered."""
     tokens = view.pool.tokens
     least, most = int(tokens.min()), int(tokens.max())

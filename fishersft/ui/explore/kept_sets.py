@@ -11,17 +11,17 @@ import streamlit as st
 from fishersft.errors import FisherSFTError
 from fishersft.pipeline import selections
 from fishersft.selectors import Pool, Selection
-from fishersft.ui import cached, ranges
+from fishersft.ui import address, cached
 from fishersft.ui.components import escape_markdown, one_line
-from fishersft.ui.explore.view import View
-from fishersft.ui.page import Opened
+from fishersft.ui.explore.view import ExploreView
+from fishersft.ui.page import Embedded
 from fishersft.ui.session import Session, public
 
 LONGEST_NAME = 60
 COUNTS = ("records", "tokens", "also picked")
 
 
-def keep(view: View, session: Session, label: str, selection: Selection) -> None:
+def keep(view: ExploreView, session: Session, label: str, selection: Selection) -> None:
     """A name for the set, and a place in the store."""
     if public():
         return
@@ -41,11 +41,11 @@ def keep(view: View, session: Session, label: str, selection: Selection) -> None
             called = one_line(name, LONGEST_NAME) or one_line(label, LONGEST_NAME)
             run = selections.save_selection(view.corpus, view.pool.embeddings, selection, name=called)
             if set(selection.indices.tolist()) == set(session.lasso):
-                session.hold(session.lasso, called, run)  # from now on the address carries the run
+                session.show_set(session.lasso, called, run)  # from now on the address carries the run
             st.success(escape_markdown(f"Kept {called} as run {run}."), icon=":material/bookmark_added:")
 
 
-def kept_panel(view: View, session: Session) -> None:
+def kept_panel(view: ExploreView, session: Session) -> None:
     """Sets kept under this corpus and model, beside the picks; one can be shown on the map."""
     if not st.toggle("Kept sets", key="kept", help="What you kept of this corpus under this model, compared with the picks."):
         return
@@ -90,33 +90,33 @@ def kept_panel(view: View, session: Session) -> None:
     manifest, positions = sets[marked[0]]
     chosen = tuple(view.pool.index[positions].tolist())
     if session.lasso != chosen and st.button(f"Show {len(chosen):,} records", icon=":material/visibility:", key="show-kept"):
-        session.hold(chosen, _name(manifest), manifest["key"][:12])
+        session.show_set(chosen, _name(manifest), manifest["key"][:12])
         session.generation += 1
         st.rerun()
 
 
-def reopen(opened: Opened, session: Session) -> None:
+def reopen(embedded: Embedded, session: Session) -> None:
     """The set that a link carries: one that is not there, or not of this corpus, is named on the page."""
     run = session.lasso_run
     if run and not session.lasso:
         try:
             manifest = selections.load_selection(run)[0]
         except FisherSFTError:
-            session.hold()
+            session.show_set()
             session.notices.append(f"set {run[:24]} (no such set is kept on this machine)")
             return
-        positions = _positions(opened.pool, manifest["key"])
-        if positions is None or manifest["corpus_fingerprint"] != opened.corpus.fingerprint:
-            session.hold()
+        positions = _positions(embedded.pool, manifest["key"])
+        if positions is None or manifest["corpus_fingerprint"] != embedded.corpus.fingerprint:
+            session.show_set()
             session.notices.append(f"set {run[:24]} (kept of another corpus)")
             return
-        session.hold(opened.pool.index[positions].tolist(), _name(manifest), manifest["key"][:12])
+        session.show_set(embedded.pool.index[positions].tolist(), _name(manifest), manifest["key"][:12])
     elif session.lasso:
-        there = np.isin(session.lasso, opened.pool.index)
+        there = np.isin(session.lasso, embedded.pool.index)
         if not there.all():
             outside = np.array(session.lasso)[~there]
             session.notices.append(f"lasso {outside[0]} ({len(outside):,} of its records are not in the pool)")
-            session.hold(np.array(session.lasso)[there].tolist(), session.lasso_name, session.lasso_run)
+            session.show_set(np.array(session.lasso)[there].tolist(), session.lasso_name, session.lasso_run)
 
 
 def _name(manifest: dict[str, Any]) -> str:
@@ -128,7 +128,7 @@ def left_out(session: Session) -> None:
     said = []
     if st.session_state.get("q"):
         said.append("the search words, which may be nobody else's business")
-    if session.lasso and not session.lasso_run and not ranges.written(session.lasso):
+    if session.lasso and not session.lasso_run and not address.as_ranges(session.lasso):
         keep_it = "" if public() else "; keep it, and the link carries the kept set"
         said.append(f"the lasso's {len(session.lasso):,} records, which are too many for an address{keep_it}")
     if said:

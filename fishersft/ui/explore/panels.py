@@ -14,16 +14,17 @@ from fishersft.plots import base as plots
 from fishersft.plots import sentence_map
 from fishersft.scoring import why
 from fishersft.selectors import make_selector
-from fishersft.ui import cached, components, learn
-from fishersft.ui import query_widgets as bound
-from fishersft.ui.components import number, spread, tile
-from fishersft.ui.explore.sets import Held
-from fishersft.ui.explore.view import View
+from fishersft.ui import cached, components, learn, maps, query_widgets
+from fishersft.ui.components import dark, number, spread, tile
+from fishersft.ui.explore.sets import RecordSet
+from fishersft.ui.explore.view import ExploreView
 from fishersft.ui.session import Session
-from fishersft.ui.theme import dark
+
+COOKIE = "fishersft_guide"
+_REMEMBER = f"<script>document.cookie = '{COOKIE}=read; max-age=31536000; path=/; samesite=lax'</script>"
 
 
-def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.ndarray | None) -> None:
+def map_panel(view: ExploreView, session: Session, kind: str, colour: str, matched: np.ndarray | None) -> None:
     """The map: click a point for its reasons, draw a lasso for a set."""
     position = view.position_of(session.record)
     nearest = None
@@ -54,9 +55,9 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
         drawn,
         theme=None,
         key=key,
-        on_select=partial(components.picked_on_map, session, key),
+        on_select=partial(maps.point_or_lasso, session, key),
         selection_mode=("points", "lasso", "box"),
-        config=components.map_camera("explore-map"),
+        config=maps.camera("explore-map"),
         alt=f"{kind} map of {len(view.pool):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top.",
     )
     if components.touch():
@@ -69,7 +70,7 @@ def map_panel(view: View, session: Session, kind: str, colour: str, matched: np.
     )
 
 
-def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
+def gain_panel(view: ExploreView, held: Sequence[RecordSet] = ()) -> None:
     """What the picks gain, beside chance and sheer length, and what some sets would."""
     tokens = view.unit == "tokens"
     unit = "trained tokens" if tokens else "sentences"
@@ -97,7 +98,7 @@ def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     said = "What a selection adds to the design matrix, in nats, beside a band of random draws."
     left.markdown(f"**log det gained, by {unit}**", help=learn.helped(said, "log det", "random draws"))
-    log = bound.toggle("Log axes", "log", place=right, help="Both axes, to see the small budgets.")
+    log = query_widgets.toggle("Log axes", "log", place=right, help="Both axes, to see the small budgets.")
     marks = [(one.label, one.tokens(view.pool) if tokens else len(one.positions), one.log_det(view.pool)) for one in held]
     drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, marks=marks, dark=dark())
     st.plotly_chart(
@@ -121,14 +122,14 @@ def gain_panel(view: View, held: Sequence[Held] = ()) -> None:
     )
 
 
-def _own_label(view: View) -> str:
+def _own_label(view: ExploreView) -> str:
     changed = [f"{name}={value}" for name, value in view.selector.changed.items()]
     seed = [f"seed {view.seed}"] if view.selector.random else []
     pins = [f"{len(pins)} {what}" for what, pins in (("pinned", view.pool.pinned), ("excluded", view.pool.excluded)) if pins]
     return ", ".join([view.selector.label, *changed, *seed, *pins])
 
 
-def _in_words(view: View) -> str:
+def _in_words(view: ExploreView) -> str:
     """The comparison at the current budget: equal sentences and equal tokens, with the longest-first control."""
     b, n, spent = view.band, view.n, view.picked_tokens
     same_n, same_tokens = b.at(n)[:, 0], b.at(spent, tokens=True)[:, 0]
@@ -145,7 +146,7 @@ def _in_words(view: View) -> str:
     return words.format(f" and Longest {by_number}", f" and Longest {by_tokens}")
 
 
-def tiles(view: View) -> None:
+def tiles(view: ExploreView) -> None:
     """The selection in numbers, each with what chance would give."""
     N, n = len(view.pool), view.n
     total = int(view.pool.tokens.sum())
@@ -201,3 +202,26 @@ def tiles(view: View) -> None:
                 learn.helped("How many different values of this column the selection holds.", "coverage"),
                 f"uniform, {same}: {spread(chance)}",
             )
+
+
+def guide(session: Session) -> None:
+    """The steps, until they are put away or a sentence is looked at."""
+    if session.guide == "put away":
+        session.guide = "read"
+        st.html(_REMEMBER, unsafe_allow_javascript=True)
+    if session.record is not None:
+        session.guide = session.guide or "read"  # who looks at a sentence has found the way
+    if session.guide or st.context.cookies.get(COOKIE) == "read":
+        return
+    last = "tap a point, or press play" if components.touch() else "click a point to see why"
+    with st.container(key="guide", horizontal=True, vertical_alignment="center"):
+        st.caption(
+            f":material/waving_hand: New here? **1.** Choose a selector. **2.** Move the budget. **3.** {last.capitalize()}."
+        )
+        st.button(
+            "Got it", key="guide-read", type="tertiary", on_click=_put_away, args=(session,), help="Do not show this again."
+        )
+
+
+def _put_away(session: Session) -> None:
+    session.guide = "put away"

@@ -15,9 +15,9 @@ import streamlit as st
 from fishersft.plots.playback import Played, packed
 from fishersft.text import visible_text
 from fishersft.ui import cached, query_widgets
-from fishersft.ui.explore.view import View
+from fishersft.ui.components import dark
+from fishersft.ui.explore.view import ExploreView
 from fishersft.ui.session import Session
-from fishersft.ui.theme import dark
 
 DIRECTIONS = 10  # principal directions to choose from
 TEXT = 320  # characters of a pick's text that are shown while it plays
@@ -31,7 +31,7 @@ def _part(kind: str) -> str:
 _player = st.components.v2.component("fishersft_pick_player", html=_part("html"), css=_part("css"), js=_part("js"))
 
 
-def player_panel(view: View, session: Session, kind: str, matched: np.ndarray | None) -> None:
+def player_panel(view: ExploreView, session: Session, kind: str, matched: np.ndarray | None) -> None:
     """The player, and which directions its ellipse is seen in; what is searched, filtered or lassoed lights up as on the map."""
     first, second = _directions(view)
     positions = view.order.positions[: view.n]
@@ -59,7 +59,7 @@ def player_panel(view: View, session: Session, kind: str, matched: np.ndarray | 
     )
 
 
-def check_directions(view: View, session: Session) -> None:
+def check_directions(view: ExploreView, session: Session) -> None:
     """Name directions that a link asks for in vain, and drop them, while the player, which reads them, is not shown."""
     most = min(DIRECTIONS, view.pool.embeddings.dimension)
     for key in ("across", "up"):
@@ -69,7 +69,7 @@ def check_directions(view: View, session: Session) -> None:
             del st.query_params[key]
 
 
-def _directions(view: View) -> tuple[int, int]:
+def _directions(view: ExploreView) -> tuple[int, int]:
     most = min(DIRECTIONS, view.pool.embeddings.dimension)
     numbers = list(range(1, most + 1))
     if most == 1:
@@ -100,7 +100,7 @@ def _directions(view: View) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _rested(view: View, session: Session) -> None:
+def _rested(view: ExploreView, session: Session) -> None:
     at = st.session_state[KEY]["at"]
     if isinstance(at, int | float) and 1 <= at <= view.n:
         session.record = int(view.pool.index[view.order.positions[int(at) - 1]])

@@ -17,7 +17,7 @@ from fishersft.ui import cached, components
 from fishersft.ui import downloads as files
 from fishersft.ui.components import escape_markdown
 from fishersft.ui.explore import kept_sets
-from fishersft.ui.explore.view import View
+from fishersft.ui.explore.view import ExploreView
 from fishersft.ui.session import Session
 
 MOST_ROWS = 2_000
@@ -26,7 +26,7 @@ _LASSO = "the lasso's"
 
 
 @dataclass(frozen=True)
-class Held:
+class RecordSet:
     """Some records of the pool.
 
     Attributes:
@@ -48,17 +48,17 @@ class Held:
         return int(pool.tokens[self.positions].sum())
 
 
-def chosen_set(view: View, session: Session, matched: np.ndarray | None) -> list[Held]:
+def chosen_set(view: ExploreView, session: Session, matched: np.ndarray | None) -> list[RecordSet]:
     """The lasso, narrowed by search and filters, or what these found; none where nothing is chosen."""
     inside = np.isin(view.pool.index, session.lasso) if session.lasso else np.ones(len(view.pool), dtype=bool)
     if matched is None and not session.lasso:
         return []
     positions = np.flatnonzero(inside if matched is None else inside & matched)
     label = (session.lasso_name or "the lasso's set") if session.lasso else "what was found"
-    return [Held(label, positions)] if len(positions) else []
+    return [RecordSet(label, positions)] if len(positions) else []
 
 
-def table_panel(view: View, session: Session, matched: np.ndarray | None, *, beside: bool = False) -> Held | None:
+def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None, *, beside: bool = False) -> RecordSet | None:
     """Picks in order, or the lasso's set, or what search and filters found; a row opens its reasons.  What it shows is a set.
 
     Args:
@@ -81,7 +81,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None, *, bes
         }[o],
     )
     if session.lasso and right.button("Clear the lasso", icon=":material/deselect:"):
-        components.clear_lasso(session)
+        session.clear_set()
         st.rerun()
     keep = {"picks": view.rank > 0, "all": np.ones(len(view.pool), bool), "lasso": inside}[str(show)]
     if matched is not None:
@@ -95,7 +95,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None, *, bes
     cut = positions[:MOST_ROWS]
     names = {"picks": f"the {view.n:,} picks", "all": "the whole pool", "lasso": session.lasso_name or "the lasso's set"}
     label = names[str(show)] + (", as searched and filtered" if matched is not None else "")
-    held = Held(label, positions, picks=show == "picks" and matched is None)
+    held = RecordSet(label, positions, picks=show == "picks" and matched is None)
     table = components.text_early(_table(view, cut))
     key = f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}"
 
@@ -119,7 +119,7 @@ def table_panel(view: View, session: Session, matched: np.ndarray | None, *, bes
     return held
 
 
-def _columns(view: View, beside: bool) -> dict[str, Any]:
+def _columns(view: ExploreView, beside: bool) -> dict[str, Any]:
     """Numbers as narrow as they are, the rest for the text."""
     narrow = components.NARROW
     categories = [f" {column}" for column in view.corpus.categories[:2]]
@@ -146,7 +146,7 @@ def _columns(view: View, beside: bool) -> dict[str, Any]:
     }
 
 
-def _table(view: View, positions: np.ndarray) -> pd.DataFrame:
+def _table(view: ExploreView, positions: np.ndarray) -> pd.DataFrame:
     rank = view.rank[positions]
     gains = np.full(len(positions), np.nan)
     if view.selector.name == "token_od":
@@ -162,7 +162,7 @@ def _table(view: View, positions: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def downloads(view: View, session: Session, held: Held | None) -> None:
+def downloads(view: ExploreView, session: Session, held: RecordSet | None) -> None:
     """What the table shows, as files and under a name, and the calls that make the picks."""
     if held is not None:
         selection = _selection(view, held)
@@ -186,13 +186,13 @@ def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _selection(view: View, held: Held) -> Selection:
+def _selection(view: ExploreView, held: RecordSet) -> Selection:
     if held.picks:
         return view.selector.cut(view.pool, view.order, Budget(sentences=view.n), view.seed)
     return selections.by_hand(view.pool, held.positions)
 
 
-def _calls(view: View) -> tuple[str, str]:
+def _calls(view: ExploreView) -> tuple[str, str]:
     """The command line and the Python that make the picks."""
     amount = ("--token-budget", str(view.picked_tokens)) if view.unit == "tokens" else ("--budget", str(view.n))
     seed = ("--seed", str(view.seed)) if view.seed else ()

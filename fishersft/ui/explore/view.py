@@ -14,15 +14,16 @@ from fishersft.design.gain_curve import within_tokens
 from fishersft.scoring.precomputed import Band
 from fishersft.selectors import Budget, Order, Pool, Selector, find_selector, make_selector
 from fishersft.ui import cached, components, learn, query_widgets
-from fishersft.ui.page import Opened
+from fishersft.ui.address import check_address
+from fishersft.ui.page import Embedded
 from fishersft.ui.parameters import selector_form
-from fishersft.ui.session import Choice, Session, check_address
+from fishersft.ui.session import Choice, Session
 
 UNITS = ("sentences", "percent", "tokens")
 
 
 @dataclass(frozen=True)
-class View:
+class ExploreView:
     """What is on the screen: a pool, an order and how much of it is selected.
 
     Attributes:
@@ -145,9 +146,9 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
     return selector, seed if selector.random else 0, unit
 
 
-def view_of(opened: Opened, session: Session) -> View:
+def view_of(embedded: Embedded, session: Session) -> ExploreView:
     """The controls, and what they lead to."""
-    pool = opened.pool
+    pool = embedded.pool
     selector, seed, unit = control_bar(session)
     plain = cached.order_now(pool, selector, seed)
     reference = cached.order_now(pool, make_selector("token_od"), 0)
@@ -160,7 +161,7 @@ def view_of(opened: Opened, session: Session) -> View:
     n = max(1, min(len(order), budget.cut(pool.tokens[order.positions]) or len(order)))
     if budget.tokens is not None:
         n = max(1, int(within_tokens(pool.tokens[order.positions], np.array([budget.tokens]))[0]))
-    return View(opened.choice, opened.corpus, given, selector, seed, plain, order, n, unit, reference, longest)
+    return ExploreView(embedded.choice, embedded.corpus, given, selector, seed, plain, order, n, unit, reference, longest)
 
 
 def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budget:

@@ -9,14 +9,15 @@ import streamlit as st
 
 from fishersft.design.information import design_matrix, token_gains
 from fishersft.ui import cached, components, learn
+from fishersft.ui.address import MOST_PINS
 from fishersft.ui.components import number, tile
-from fishersft.ui.explore.view import View
-from fishersft.ui.session import MOST_PINS, Session
+from fishersft.ui.explore.view import ExploreView
+from fishersft.ui.session import Session
 
 LONGEST_TEXT = 2_000
 
 
-def banner(view: View, session: Session) -> None:
+def banner(view: ExploreView, session: Session) -> None:
     """What is pinned and excluded, while anything is."""
     if not session.pinned and not session.excluded:
         return
@@ -39,10 +40,10 @@ def banner(view: View, session: Session) -> None:
         f"{'differs' if changed == 1 else 'differ'} from {view.selector.label}'s own.",
         icon=":material/push_pin:",
     )
-    row.button("Clear the what-if", icon=":material/close:", on_click=partial(_clear, session))
+    row.button("Clear the what-if", icon=":material/close:", on_click=session.clear_pins)
 
 
-def pin_buttons(view: View, session: Session, record: int) -> None:
+def pin_buttons(view: ExploreView, session: Session, record: int) -> None:
     """Take this record first, never, or as the selector would."""
     if not view.selector.heeds_pins:
         return
@@ -54,7 +55,7 @@ def pin_buttons(view: View, session: Session, record: int) -> None:
         icon=":material/push_pin:",
         key="pin-in",
         disabled=full,
-        on_click=partial(_pin, session, record, not pinned, False),
+        on_click=partial(session.pin, record, pinned=not pinned),
         help="A pinned record is taken first; the rest is chosen from there.",
     )
     row.button(
@@ -62,12 +63,12 @@ def pin_buttons(view: View, session: Session, record: int) -> None:
         icon=":material/block:",
         key="pin-out",
         disabled=full or len(view.pool) - len(session.excluded) < 3,
-        on_click=partial(_pin, session, record, False, not out),
+        on_click=partial(session.pin, record, excluded=not out),
         help="An excluded record is never taken; the rest is chosen without it.",
     )
 
 
-def panel(view: View, session: Session) -> None:
+def panel(view: ExploreView, session: Session) -> None:
     """A sentence of the visitor's own under the design as it is."""
     with st.expander("What if? Your own sentence, pins and sigma2", icon=":material/science:"):
         st.caption(
@@ -88,7 +89,7 @@ def panel(view: View, session: Session) -> None:
             _own(view, text)
 
 
-def _own(view: View, text: str) -> None:
+def _own(view: ExploreView, text: str) -> None:
     texts, trained, rows = cached.pasted(text, cached.folder(view.choice).fingerprint, view.choice)
     if not len(rows):
         st.warning("This text has no trained token under this model; write a longer one.", icon=":material/short_text:")
@@ -122,15 +123,6 @@ def _own(view: View, text: str) -> None:
             f"pool median {int(np.median(view.pool.tokens)):,}",
         )
     components.heat_map(texts, trained, gains)
-
-
-def _pin(session: Session, record: int, pinned: bool, out: bool) -> None:
-    session.pinned = tuple(r for r in session.pinned if r != record) + ((record,) if pinned else ())
-    session.excluded = tuple(r for r in session.excluded if r != record) + ((record,) if out else ())
-
-
-def _clear(session: Session) -> None:
-    session.pinned = session.excluded = ()
 
 
 def _listed(records: tuple[int, ...]) -> str:

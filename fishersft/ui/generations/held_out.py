@@ -22,10 +22,10 @@ from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
 from fishersft.plots import generations as generation_plots
 from fishersft.text import visible
 from fishersft.ui import components, learn, query_widgets
+from fishersft.ui.components import dark
 from fishersft.ui.generations.loaded_run import LoadedRun
 from fishersft.ui.generations.page_state import FINETUNE, watched_job
 from fishersft.ui.job_panel import EVERY
-from fishersft.ui.theme import dark
 
 WORSE = "no better than untuned"
 ENOUGH_SEEDS = 5  # of a bootstrap over seeds; of 2, about 75 of 100 intervals hold the truth where seeds matter as much as texts

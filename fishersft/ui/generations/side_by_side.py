@@ -18,11 +18,10 @@ from fishersft.judge import verdicts
 from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Judgment, TextPair, Verdict, settled, without_asking
 from fishersft.text import Span, compared, share_alike, visible, visible_text
 from fishersft.ui import components
-from fishersft.ui.components import escape_markdown, one_line
+from fishersft.ui.components import dark, escape_markdown, one_line
 from fishersft.ui.generations.loaded_run import LoadedRun, damage_reported
 from fishersft.ui.generations.page_state import keep, remembered
 from fishersft.ui.session import Session
-from fishersft.ui.theme import dark
 
 OWN = "own"  # the record's own continuation
 SAID = {FIRST: "the first", SECOND: "the second", TIE: "neither"}

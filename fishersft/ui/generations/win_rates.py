@@ -15,14 +15,13 @@ from fishersft.plots import generations as generation_plots
 from fishersft.selectors import registry
 from fishersft.text import visible
 from fishersft.ui import components
-from fishersft.ui.components import escape_markdown, one_line
+from fishersft.ui.components import dark, escape_markdown, one_line
 from fishersft.ui.generations import judge_form
 from fishersft.ui.generations.held_out import chart_config
 from fishersft.ui.generations.loaded_run import PEOPLE, LoadedRun, judge_reports
 from fishersft.ui.generations.page_state import JUDGE, keep, remembered, watched_job
 from fishersft.ui.generations.vote import agreement
 from fishersft.ui.session import Session
-from fishersft.ui.theme import dark
 
 PYTHON = """import fishersft
 

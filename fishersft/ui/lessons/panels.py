@@ -16,10 +16,9 @@ from fishersft.fields import Declared, changed, declared, make
 from fishersft.lessons import ellipse
 from fishersft.lessons.catalogue import LESSONS
 from fishersft.lessons.lesson import Lesson, Picture, Question, Shown
-from fishersft.ui.components import camera, tile
+from fishersft.ui.components import camera, dark, tile
 from fishersft.ui.learn import PAGE
 from fishersft.ui.session import Session
-from fishersft.ui.theme import dark
 
 FIRST = next(iter(LESSONS))
 

@@ -1,0 +1,25 @@
+"""What a server does once: objects of heavy imports are frozen, and a page that imports nothing costs nothing."""
+
+import gc
+
+from fishersft.ui import server
+
+from .test_pages import open_page
+
+
+def test_what_imports_left_is_frozen_once_and_again_only_after_many_more(monkeypatch):
+    monkeypatch.setattr(server, "_seen", 0)
+    try:
+        server.freeze_imports()
+        assert gc.get_freeze_count() > 100_000
+        monkeypatch.setattr(server.gc, "collect", lambda: 1 / 0)
+        server.freeze_imports()
+    finally:
+        gc.unfreeze()
+
+
+def test_a_page_that_was_drawn_ends_with_freezing(monkeypatch):
+    called = []
+    monkeypatch.setattr(server, "freeze_imports", lambda: called.append(True))
+    open_page()
+    assert called
