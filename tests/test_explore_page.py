@@ -159,7 +159,7 @@ def test_every_further_reason_opens(part, words):
 
 
 def test_ranks_are_those_of_the_orders_and_slow_ones_wait_for_a_button(monkeypatch):
-    monkeypatch.setattr("fishersft.ui.explore.why_more.AT_ONCE", 0.3)
+    monkeypatch.setattr("fishersft.ui.explore.why.AT_ONCE", 0.3)
     at = open_page(**CORPUS, record="281")
     at.session_state["why-more"] = "ranks"
     at.run()
