@@ -37,6 +37,19 @@ def kind(pool: Pool, place: Any) -> str:
 
 
 def _is_drawn(pool: Pool) -> bool:
-from fishersft.text import duration
-from fishersft.ui import components, query_widgets
-from fishersft.ui.session import Session
+    return not pool.embeddings.key or Store.default().find(map_key(pool.embeddings)) is not None
+
+
+def camera(name: str) -> dict[str, Any]:
+    """The configuration of a map: all of plotly's buttons for moving and choosing, and the camera."""
+    return {"scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d"], **components.saved_as(name)}
+
+
+def point_or_lasso(session: Session, key: str) -> None:
+    """What a gesture on the map with this key means: one point is the record looked at, several are the lasso's set."""
+    session.show_set()
+    found = [int(np.ravel(p["customdata"])[0]) for p in st.session_state[key]["selection"]["points"] if "customdata" in p]
+    if len(found) == 1:
+        session.record = found[0]
+    elif found:
+        session.show_set(found)
