@@ -117,7 +117,7 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
         return [Text(str(error))]
     out: list[Block] = []
     for report in reports:
-        rows = [{name: value for name, value in row.items() if name != "prompts for 5 points"} for row in report.table()]
+        rows = report.table()
         caption = f"{report.label}: how often a's text is better, ties half, with 95% intervals clustered by prompt"
         out.append(Table(caption, tuple(rows[0]), tuple(tuple(map(str, row.values())) for row in rows)))
         if len(report.matrix) > 2:

@@ -110,20 +110,10 @@ class MatchResult:
         scores, prompts = scores_of(judged)
         longer = np.array([j.longer for j in judged])
         won, lost = int((scores == 1).sum()), int((scores == 0).sum())
-        return cls(
-            a,
-            b,
-            budget,
-            statistics.win_rate(scores, prompts),
-            won,
-            len(judged) - won - lost,
-            lost,
-            statistics.exact_test(scores, prompts),
-            statistics.length_adjusted(scores, longer, prompts),
-            len(np.unique(prompts)),
-            statistics.prompts_needed(scores, prompts),
-            count(judged),
-        )
+        rate, p_value = statistics.win_rate(scores, prompts), statistics.exact_test(scores, prompts)
+        adjusted, needed = statistics.length_adjusted(scores, longer, prompts), statistics.prompts_needed(scores, prompts)
+        tied = len(judged) - won - lost
+        return cls(a, b, budget, rate, won, tied, lost, p_value, adjusted, len(np.unique(prompts)), needed, count(judged))
 
 
 @dataclass(frozen=True)
@@ -232,8 +222,12 @@ class Report:
             f"where every verdict is decided{spread}; here {'are' if most.prompts != 1 else 'is'} {most.prompts:,}."
         )
 
-    def table(self) -> list[dict[str, Any]]:
-        """A row for each of `lines`, as people read it; the paper's rate stands last where it has one for any of them."""
+    def table(self, *, needed: bool = False) -> list[dict[str, Any]]:
+        """A row for each of `lines`, as people read it; the paper's rate stands last where it has one for any of them.
+
+        Args:
+            needed: add the prompts that would show a difference of 5 points.
+        """
         paper = [paper_rate(self.corpus, line) for line in self.lines]
         several = {(line.a, line.b) for line in self.lines if line.budget is not None}
         rows = []
@@ -247,7 +241,7 @@ class Report:
                 "p": f"{line.p_value:.2g}",
                 "at equal length (95%)": in_percent(line.adjusted) if line.adjusted else "–",
                 "prompts": line.prompts,
-                "prompts for 5 points": line.needed[0] or None,
+                **({"prompts for 5 points": line.needed[0] or None} if needed else {}),
             }
             if any(rate is not None for rate in paper):
                 row[PAPER] = "–" if theirs is None else f"{100 * theirs:.0f}%"
@@ -301,7 +295,6 @@ class Report:
 
     def markdown(self) -> str:
         """Tables and sentences: what `fishersft judge` prints."""
-        rows = [{name: value for name, value in row.items() if name != "prompts for 5 points"} for row in self.table()]
         ranking = [
             {
                 "rank": k,
@@ -310,7 +303,7 @@ class Report:
             }
             for k, s in enumerate(self.ranking, 1)
         ]
-        parts = [_table(rows), self.paper_note, _table(ranking), self.biases, self.surprise_note, CHANCE, self.power]
+        parts = [_table(self.table()), self.paper_note, _table(ranking), self.biases, self.surprise_note, CHANCE, self.power]
         return "\n\n".join(part for part in parts if part)
 
     def as_dict(self) -> dict[str, Any]:

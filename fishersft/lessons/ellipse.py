@@ -113,12 +113,7 @@ class Ellipse(Lesson):
                 "log det V minus its value without points; the ellipse's area is π · 5.99 / √det V. TokenOD makes this large.",
                 f"area {short(np.pi * half[0] * half[1])}",
             ),
-            Number(
-                "A: trace of V⁻¹",
-                short(inverse.sum()),
-                "The sum of the variances of the two coefficients; small is good.",
-                "both variances added",
-            ),
+            Number("A: trace of V⁻¹", short(inverse.sum()), "The sum of the variances of the two coefficients; small is good."),
             Number(
                 "E: largest variance",
                 short(inverse.max()),

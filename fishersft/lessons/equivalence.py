@@ -140,24 +140,9 @@ class Equivalence(Lesson):
                 "Large is good. The bound beside it is proven: d log(worst leverage / d).",
                 f"missing at most {nats(missing_at_most(worst, 2))}",
             ),
-            Number(
-                "A: trace of M⁻¹",
-                short(inverse.sum()),
-                "The sum of the variances of the coefficients; small is good.",
-                "sum of variances",
-            ),
-            Number(
-                "E: largest variance",
-                short(inverse.max()),
-                "The largest eigenvalue of M⁻¹; small is good.",
-                "along the worst direction",
-            ),
-            Number(
-                "G: worst leverage",
-                f"{worst:.3f}",
-                "The largest xᵀ M⁻¹ x over the points; small is good, and d is the least there is.",
-                "at best d = 2",
-            ),
+            Number("A: trace of M⁻¹", short(inverse.sum()), "The sum of the variances of the coefficients; small is good."),
+            Number("E: largest variance", short(inverse.max()), "The largest eigenvalue of M⁻¹, along the worst direction."),
+            Number("G: worst leverage", f"{worst:.3f}", "The largest xᵀ M⁻¹ x over the points; small is good.", "at best d = 2"),
         )
         outside = int((leverage(M, X) > 2 * (1 + 1e-3)).sum())
         pictures = (

@@ -100,6 +100,7 @@ class Imbalance(Lesson):
         first_rare = SENTENCES - self.rare
         covered = int(sum(i >= first_rare for i in self.design[:n]))
         empty = int((self.draws[:, :n] < first_rare).all(1).sum())
+        share, hidden = percent(self.rare / SENTENCES), f"{empty} of {DRAWS}" if revealed else "?"
         numbers = (
             Number(
                 "Worst leverage",
@@ -107,18 +108,8 @@ class Imbalance(Lesson):
                 "Of TokenOD: the largest xᵀ V⁻¹ x over all tokens of the pool.",
                 f"uniform: {short(chance[:, n - 1].min())} to {short(chance[:, n - 1].max())}",
             ),
-            Number(
-                "Rare sentences",
-                f"{covered} of {n}",
-                "How many of TokenOD's picks are on the rare topic.",
-                f"the pool has {percent(self.rare / SENTENCES)}",
-            ),
-            Number(
-                "Draws without any",
-                f"{empty} of {DRAWS}" if revealed else "?",
-                "Of the twenty uniform draws on the picture; shown with the answer.",
-                f"{n} sentences each",
-            ),
+            Number("Rare sentences", f"{covered} of {n}", "TokenOD's picks on the rare topic.", f"the pool has {share}"),
+            Number("Draws without any", hidden, "Among the uniform draws; shown with the answer.", f"{n} sentences each"),
         )
         pictures = (
             Picture(

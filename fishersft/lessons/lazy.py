@@ -75,9 +75,9 @@ class Lazy(Lesson):
     title = "Lazy greedy"
     terms = ("lazy greedy", "evaluations")
     lines = (
-        "After a pick all gains may have changed, so the plain rule computes them all again.",
-        "But gains only shrink: yesterday's gain is an upper bound on today's. Look at the highest bound first, and stop as "
-        "soon as no bound reaches the best gain found.",
+        "After a pick every gain may have changed, so the plain rule computes them all again.",
+        "But gains only shrink, so an earlier gain is an upper bound on the gain now. Look at the highest bound first, and stop "
+        "as soon as no bound reaches the best gain found.",
         "The picks are the same, exactly. A pick from one topic leaves the bounds of the others nearly true; with one topic "
         "they all fall together and less is saved.",
     )
@@ -103,25 +103,13 @@ class Lazy(Lesson):
         done = self.run
         until = self.picks + int(revealed)
         lazily, naively = int(done.lazily[:until].sum()), int(done.naively[:until].sum())
+        later = ("–", "nothing yet")
+        if until > 1:
+            later = f"{done.lazily[1:until].mean():.1f} a pick", f"naively {done.naively[1:until].mean():.1f}"
         numbers = (
-            Number(
-                "Gains computed",
-                f"{lazily:,}",
-                f"For the first {several(until, 'pick')}, the first sweep of {SENTENCES} included.",
-                f"naively {naively:,}",
-            ),
-            Number(
-                "Saved",
-                f"{percent(1 - lazily / naively)}",
-                "Share of the naive way's gains that were never computed.",
-                f"{naively - lazily:,} of {naively:,}",
-            ),
-            Number(
-                "After the first sweep",
-                f"{done.lazily[1:until].mean():.1f} a pick" if until > 1 else "–",
-                "Average gains computed for each later pick.",
-                f"naively {done.naively[1:until].mean():.1f}" if until > 1 else "nothing yet",
-            ),
+            Number("Gains computed", f"{lazily:,}", f"For {several(until, 'pick')}, first sweep included.", f"of {naively:,}"),
+            Number("Saved", percent(1 - lazily / naively), "Share of the naive way's gains that were never computed."),
+            Number("After the first sweep", later[0], "Average gains computed for each later pick.", later[1]),
         )
         pictures = (
             Picture(

@@ -112,35 +112,17 @@ class Lemma(Lesson):
         true, bound, c = self.log_dets(self.sure)
         rows, theta = self.world
         X = rows.reshape(-1, DIMENSION)
-        free = float(
-            np.abs(np.linalg.eigvalsh(class_information(probabilities(X, self.sure * theta), pinned=False))).min(1).max()
-        )
-        most = float(np.mean(probabilities(X, self.sure * theta).max(1)))
+        p = probabilities(X, self.sure * theta)
+        free = float(np.abs(np.linalg.eigvalsh(class_information(p, pinned=False))).min(1).max())
+        all_free = f"all classes free: {'0' if free < 1e-12 else f'{free:.1e}'}"
+        rows_alone, most = log_det(design_matrix([X], DIMENSION)), float(p.max(1).mean())
         numbers = (
             Number(
-                "True log det",
-                nats(true),
-                "Of the information about the whole head, all ten sentences in the design.",
-                f"bound {nats(bound)}",
+                "True log det", nats(true), "Information about the whole head from all ten sentences.", f"bound {nats(bound)}"
             ),
-            Number(
-                "log det V",
-                nats(log_det(design_matrix([X], DIMENSION))),
-                "From the rows alone; no control here changes it.",
-                "the same for every model",
-            ),
-            Number(
-                "Constant c",
-                f"{c:.2g}",
-                "The smallest eigenvalue over all rows, one class pinned.",
-                "all classes free: 0" if free < 1e-12 else f"all classes free: {free:.1e}",
-            ),
-            Number(
-                "Average top probability",
-                f"{percent(most)}",
-                "How sure it is, over the thirty tokens.",
-                f"guessing: {percent(1 / self.classes)}",
-            ),
+            Number("log det V", nats(rows_alone), "From the rows alone; no control here changes it.", "the same for every model"),
+            Number("Constant c", f"{c:.2g}", "The smallest eigenvalue over all rows, one class pinned.", all_free),
+            Number("Average top probability", percent(most), "Over the thirty tokens.", f"guessing: {percent(1 / self.classes)}"),
         )
         by_rows, true_gains = self.gains()
         pictures = (

@@ -83,20 +83,11 @@ class Outlier(Lesson):
         token_od, matched_od, losses = self.orders
         n = self.picks
         ranks = [order.index(OUTLIER) + 1 for order in (token_od, matched_od)]
+        hidden, beside = f"pick {ranks[1]}" if revealed else "?", f"TokenOD {short(self.loss(token_od[:n]))}"
         numbers = (
             Number("Outlier, TokenOD", f"pick {ranks[0]}", "When TokenOD takes the outlier.", f"of {SENTENCES}"),
-            Number(
-                "Outlier, MatchedOD",
-                f"pick {ranks[1]}" if revealed else "?",
-                "When MatchedOD takes it; shown with the answer.",
-                f"of {SENTENCES}",
-            ),
-            Number(
-                "Stein's loss, MatchedOD",
-                short(losses[n - 1]),
-                f"After {several(n, 'pick')}; 0 is a perfect match.",
-                f"TokenOD {short(self.loss(token_od[:n]))}",
-            ),
+            Number("Outlier, MatchedOD", hidden, "When MatchedOD takes it; shown with the answer.", f"of {SENTENCES}"),
+            Number("Stein's loss, MatchedOD", short(losses[n - 1]), f"After {several(n, 'pick')}; 0 is a perfect match.", beside),
         )
         pictures = (
             Picture(

@@ -70,26 +70,13 @@ class Returns(Lesson):
 
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         again, other = gains_beside(self.copies, self.angle)
-        first = gains_beside(0, self.angle)
+        first, hidden = gains_beside(0, self.angle), nats(other) if revealed else "?"
+        together = sum(gains_beside(k, self.angle)[0] for k in range(self.copies))
+        copies = f"{self.copies} {'copy' if self.copies == 1 else 'copies'}"
         numbers = (
-            Number(
-                "One more copy of A",
-                nats(again),
-                f"log det gained by copy number {self.copies + 1} of A.",
-                f"the first gained {nats(first[0])}",
-            ),
-            Number(
-                "B",
-                nats(other) if revealed else "?",
-                "log det gained by B; shown with the answer.",
-                f"without any A: {nats(first[1])}",
-            ),
-            Number(
-                "A, all copies",
-                nats(sum(gains_beside(k, self.angle)[0] for k in range(self.copies))),
-                "log det gained by all the copies of A together.",
-                f"{self.copies} {'copy' if self.copies == 1 else 'copies'}",
-            ),
+            Number("One more copy of A", nats(again), f"The gain of copy {self.copies + 1}.", f"the first: {nats(first[0])}"),
+            Number("B", hidden, "The gain of B; shown with the answer.", f"without any A: {nats(first[1])}"),
+            Number("A, all copies", nats(together), "log det gained by all the copies of A together.", copies),
         )
         shown = "up to the copies in the design; the rest comes with the answer." if not revealed else "and beyond."
         pictures = (

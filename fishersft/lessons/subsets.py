@@ -5,6 +5,7 @@ For tiny pools only: every subset's f(S) = log det V(S) - log det V(empty), in n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, islice, pairwise
@@ -31,6 +32,11 @@ def all_subsets(values: np.ndarray, offsets: np.ndarray, n: int) -> tuple[np.nda
     subsets = np.array(list(combinations(range(len(blocks)), n)))
     V = squares[subsets].sum(1) + np.eye(values.shape[1])
     return subsets, np.linalg.slogdet(V)[1]
+
+
+def sentences(positions: Iterable[int]) -> str:
+    """`sentences 3, 7, 12`, counted from 1."""
+    return f"sentences {', '.join(str(position + 1) for position in positions)}"
 
 
 @dataclass(frozen=True)
@@ -85,18 +91,14 @@ class Subsets(Lesson):
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         subsets, f = all_subsets(*self.blocks, self.picks)
         reached, bound, best = sum(s.gain for s in self.steps), self.steps[-1].optimum_bound, float(f.max())
+        spread = f"{f.min():.3g} to {best:.3g} nats" if revealed else ""
         numbers = (
-            Number(
-                "Greedy",
-                nats(reached),
-                "log det gained by greedy's picks.",
-                "sentences " + ", ".join(str(s.position + 1) for s in self.steps),
-            ),
+            Number("Greedy", nats(reached), "log det gained by greedy's picks.", sentences(s.position for s in self.steps)),
             Number(
                 "The best subset",
                 nats(best) if revealed else "?",
                 f"The largest f of all {len(f):,} subsets; shown with the answer.",
-                ("sentences " + ", ".join(str(i + 1) for i in subsets[f.argmax()])) if revealed else "brute force",
+                sentences(subsets[f.argmax()]) if revealed else "brute force",
             ),
             Number(
                 "Proven",
@@ -104,12 +106,7 @@ class Subsets(Lesson):
                 "Of the best, by the certificate alone.",
                 f"in truth {percent(reached / best, 2)}" if revealed else f"bound {nats(bound)}",
             ),
-            Number(
-                "A random subset",
-                nats(float(f.mean())),
-                f"The mean of all {len(f):,} subsets.",
-                f"{float(f.min()):.3g} to {best:.3g} nats" if revealed else "",
-            ),
+            Number("A random subset", nats(f.mean()), f"The mean of all {len(f):,} subsets.", spread),
         )
         picture = Picture(
             f"All {len(f):,} subsets of {self.picks} of {SENTENCES} sentences",

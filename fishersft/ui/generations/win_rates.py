@@ -129,7 +129,7 @@ def _selectors() -> dict[str, str]:
 
 
 def _table(report: Report) -> None:
-    rows = [row | {name: visible(one_line(row[name], 60)) for name in ("a", "b")} for row in report.table()]
+    rows = [row | {name: visible(one_line(row[name], 60)) for name in ("a", "b")} for row in report.table(needed=True)]
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
