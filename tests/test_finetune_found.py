@@ -1,13 +1,9 @@
-"""Runs of fine-tuning by name: an address can name one and never leave the store; and what a run will take."""
+"""Runs of fine-tuning by name: an address can name one and never leave the store."""
 
-import numpy as np
 import pytest
 
 from fishersft.errors import StoreError
 from fishersft.finetuning import run_list as finetune_found
-from fishersft.finetuning.cost import PASSES, STARTING, Speed, cost_of
-from fishersft.finetuning.plan import make_plan
-from fishersft.selectors import make_selector
 
 from .tuned_run import tuned_run
 
@@ -61,30 +57,3 @@ def test_the_stamp_changes_when_a_model_is_finished(run):
     assert finetune_found.stamp(found) != before
     path.write_text(kept)
     assert finetune_found.stamp(found) != before
-
-
-def test_the_cost_of_a_plan_worked_out_by_hand():
-    plan = make_plan(
-        (make_selector("token_od"), make_selector("uniform")),
-        budgets=(2,),
-        learning_rate=1e-4,
-        epochs=3,
-        prompts=33,
-        new_tokens=10,
-    )
-    pool, held_out = np.array([10, 2, 6, 2]), np.array([7, 3])
-    cost = cost_of(plan, pool, held_out, Speed(tokens=100.0, step=0.5))
-    assert cost.models == 4  # untuned, two selections, the whole pool
-    assert cost.least == 3 * (2 * 2 * 5 + 20)  # two sentences of 5 on average, twice, and all
-    assert cost.most == 3 * (2 * 16 + 20)  # the longest two have 16
-    rest = 4 * (STARTING + 10 / 100 + 2 * 10 * 0.5)  # 33 prompts are two batches
-    assert cost.seconds == pytest.approx((rest + PASSES * 1.2, rest + PASSES * 1.56))
-
-
-def test_finding_the_learning_rate_costs_more_and_so_do_more_seeds():
-    def seconds(**more):
-        plan = make_plan((make_selector("uniform"),), budgets=(20,), **more)
-        return cost_of(plan, np.full(100, 30), np.full(10, 30), Speed(1000.0, 0.01)).seconds[0]
-
-    assert seconds() > seconds(learning_rate=1e-4)
-    assert seconds(seeds=2, learning_rate=1e-4) > seconds(learning_rate=1e-4)

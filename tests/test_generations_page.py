@@ -97,13 +97,13 @@ class TestSections:
     def test_it_opens_with_paired_differences_where_there_is_uniform_and_with_nats_where_there_is_not(self, run, home):
         assert "minus Uniform" in figure(section("Results", run="abc123"))["layout"]["yaxis"]["title"]["text"]
         tuned_run(home / "runs" / "alone", selectors=("token_od", "longest"))
-        assert figure(section("Results", run="alone"))["layout"]["yaxis"]["title"]["text"] == "mean, nats a held-out token"
+        assert figure(section("Results", run="alone"))["layout"]["yaxis"]["title"]["text"] == "mean, nats per held-out token"
 
     def test_an_address_opens_the_same_view_of_the_same_run(self, run, home):
         tuned_run(home / "runs" / "other")
         at = section("Results", run="abc123", held_out="worst topic", minus="minus untuned")
         assert at.selectbox(key="run-choice").value == "abc123"
-        assert "worst topic, nats a token minus untuned" in figure(at)["layout"]["yaxis"]["title"]["text"]
+        assert "worst topic, nats per token minus untuned" in figure(at)["layout"]["yaxis"]["title"]["text"]
         at = section("Read", run="abc123", left="longest", right="base", at="50", draw="1", prompt="3")
         assert "Longest, 50 sentences" in words_of(at)
         assert "held-out record 103" in words_of(at)

@@ -167,6 +167,11 @@ class TestFineTune:
         assert "Nobody has judged this run yet" in text
         assert "fishersft judge abc123" in text
 
+    def test_both_held_out_figures_are_saved_under_names_of_their_own(self, tmp_path):
+        page = finetune_page(measured(tmp_path / "run", budgets=(50, 200)))
+        names = [b.name for part in page.parts if part.title == "Held-out texts" for b in part.blocks if isinstance(b, Figure)]
+        assert names == ["abc123-held-out", "abc123-held-out-difference"]
+
     def test_win_rates_are_those_of_the_kept_verdicts(self, tmp_path):
         def alike(cell, prompt):  # the untuned and the whole pool's model write the same: a tie that nobody was asked for
             return " the same." if cell in ("base", "all-s0") else words(cell, prompt)

@@ -1,6 +1,6 @@
-"""The report of a run of fine-tuning: held-out nats, win rates of each judge, a seeded sample of texts side by side.
+"""The report of a run of fine-tuning: held-out nats, the win rates of each judge, and a seeded sample of texts side by side.
 
-Everything in a run's folder may be a stranger's: names, prompts and texts are shown as they are and never obeyed.
+Everything in a run's folder may come from a stranger: names, prompts and texts are shown as they are and never obeyed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from fishersft.errors import FisherSFTError
 from fishersft.export.html import Block, Code, Figure, Page, Part, SideBySide, Table, Text, table_of
-from fishersft.finetuning.results import MEASURES, FineTuneResult, with_interval
+from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun
 from fishersft.judge.judging import judge_reports
 from fishersft.judge.report import CHANCE, Report
@@ -25,7 +25,7 @@ SAMPLED, SEED = 6, 0
 
 
 def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
-    """The report, of what is finished."""
+    """The report of the models that are finished."""
     result = FineTuneResult(run)
     corpus, done = run.about["corpus"], len(run.models)
     summary = f"{done:,} of {len(run.about['cells']):,} models are finished and measured on held-out texts of {corpus['name']}."
@@ -72,41 +72,27 @@ def _settings(parameters: dict[str, Any]) -> str:
 
 def _held_out(result: FineTuneResult) -> list[Block]:
     try:
-        lines, measures = result.lines, result.measures
+        head, rows = result.text_table()
     except FisherSFTError as error:
         return [Text(str(error))]
-    rows = tuple(
-        (
-            line.heading,
-            f"{line.sentences:,.0f}",
-            f"{line.tokens:,.0f}",
-            *(with_interval(line.values[m]) for m in measures),
-            with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "",
-        )
-        for line in lines
-    )
-    head = ("selection", "sentences", "tokens", *(MEASURES[m] for m in measures), "mean, minus Uniform")
-    caption = "Nats a held-out token, lower is better, with 95% intervals over texts and seeds"
-    return [*_curves(result), Table(caption, head, rows)]
+    caption = "Nats per held-out token, lower is better, with 95% intervals over texts and seeds"
+    return [*_curves(result), Table(caption, tuple(head), tuple(map(tuple, rows)))]
 
 
 def _curves(result: FineTuneResult) -> list[Figure]:
-    """The mean, and the paired difference to Uniform where there is one."""
+    """Figures of the mean, and of the paired difference to Uniform where there is one."""
 
     def draw(kind: str, dark: bool) -> go.Figure:
         return generation_plots.held_out_figure(result.lines, "mean", kind, dark=dark)
 
-    lines = result.lines
-    tuned = any(line.budget is not None for line in lines)
-    kinds = {"nats": tuned, "minus Uniform": any(line.minus_uniform for line in lines if line.budget is not None)}
+    tuned = [line for line in result.lines if line.budget is not None]
+    kinds = {"nats": bool(tuned), "minus Uniform": any(line.minus_uniform for line in tuned)}
     out = []
-    for kind, there in kinds.items():
-        if there:
-            what = "Mean nats a held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
-            alt = f"{what}, against sentences of a selection: a line a selector with a band; the numbers are in the table."
-            caption = f"{what}; lower is better. Bands: 95% intervals."
-            name = f"{result.run.id}-held-out{'' if kind == 'nats' else '-difference'}"
-            out.append(Figure.of(partial(draw, kind), name, alt, caption))
+    for kind in (kind for kind, there in kinds.items() if there):
+        what = "Mean nats per held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
+        alt = f"{what}, against sentences of a selection: one line with a band per selector; the numbers are in the table."
+        name = f"{result.run.id}-held-out{'' if kind == 'nats' else '-difference'}"
+        out.append(Figure.of(partial(draw, kind), name, alt, f"{what}; lower is better. Bands: 95% intervals."))
     return out
 
 

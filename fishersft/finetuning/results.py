@@ -287,22 +287,51 @@ class FineTuneResult:
         Raises:
             StoreError: they cannot be written.
         """
-        write_text(self.run.folder / "result.csv", self.csv())
-        write_text(self.run.folder / "result.json", json.dumps(self.as_dict(), indent=1))
+        for format in ("csv", "json"):
+            write_text(self.run.folder / f"result.{format}", self.export(format))
 
-    def csv(self) -> str:
-        return pd.DataFrame(self.table()).to_csv(index=False)
+    def export(self, format: str) -> str:
+        """The content of a file: the table as `csv`, `json` or `md`, or as `jsonl` the texts that the models wrote."""
+        if format == "csv":
+            return pd.DataFrame(self.table()).to_csv(index=False)
+        if format == "json":
+            return json.dumps(self.as_dict(), indent=1)
+        if format == "md":
+            return f"{self.markdown()}\n"
+        prompts = {p.number: p for p in self.run.prompts}
+        texts = [(name, t) for name in self.run.models for t in self.run.texts(name) if t.prompt in prompts]
+        lines = (
+            {
+                "prompt": t.prompt,
+                "record": prompts[t.prompt].index,
+                "prompt_text": prompts[t.prompt].text,
+                "model": name,
+                "text": t.text,
+            }
+            for name, t in texts
+        )
+        return "".join(json.dumps(line, ensure_ascii=True) + "\n" for line in lines)
+
+    def text_table(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows for people: nats per held-out token with 95% intervals, and the difference to Uniform."""
+        head = ["selection", "sentences", "tokens", *(MEASURES[m] for m in self.measures), "mean, minus Uniform"]
+        rows = [
+            [
+                line.heading,
+                f"{line.sentences:,.0f}",
+                f"{line.tokens:,.0f}",
+                *(with_interval(line.values[m]) for m in self.measures),
+                with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "",
+            ]
+            for line in self.lines
+        ]
+        return head, rows
 
     def markdown(self) -> str:
-        """The table for people: nats per held-out token with 95% intervals, and the difference to Uniform."""
-        heads = ["selection", "sentences", "tokens", *(MEASURES[m] for m in self.measures), "mean, minus Uniform"]
-        rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-        for line in self.lines:
-            cells = [line.heading, f"{line.sentences:,.0f}", f"{line.tokens:,.0f}"]
-            cells += [with_interval(line.values[m]) for m in self.measures]
-            cells.append(with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "")
-            rows.append("| " + " | ".join(cells) + " |")
-        return "\n".join(rows)
+        """`text_table` in Markdown."""
+        head, rows = self.text_table()
+        lines = [head, ["---"] * len(head), *rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def with_interval(e: Interval, *, signed: bool = False) -> str:

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.finetuning.results import SelectionResult
+from fishersft.finetuning.results import Interval, SelectionResult
+from fishersft.finetuning.run import ALL, BASE
 from fishersft.judge.report import MatchResult
 from fishersft.judge.statistics import Rate, Strength
 from fishersft.plots.base import BLUE, ORANGE, faint, figure, ink, label, style
 
 MEASURES = {"mean": "mean", "p95": "95th percentile of texts", "max": "largest of texts", "worst": "worst topic"}
 MINUS = {"nats": "values", "minus Uniform": "minus_uniform", "minus untuned": "minus_base"}
-UNTUNED, WHOLE = "base", "all"  # lines without a budget
-DASHES = {UNTUNED: "dash", WHOLE: "dot"}
-MOST_LOSSES = 12  # lines in one picture
+DASHES = {BASE: "dash", ALL: "dot"}
+MOST_LOSSES = 12  # models in one picture
 LOSING, EVEN, WINNING = ORANGE, ("#FFFFFF", "#2A2F36"), BLUE
 
 
@@ -33,17 +33,17 @@ def held_out_figure(
     dark: bool = False,
     height: int = 420,
 ) -> go.Figure:
-    """A measure against the budget, a line a selector with its 95% band; the untuned and the whole pool's model across.
+    """A measure against the budget: one line with a 95% band per selector; the untuned and the whole pool's model go across.
 
     Args:
         shown: `nats`, or a paired difference, `minus Uniform` or `minus untuned`.
-        against: `sentences` (the reference's) or `tokens` that a selector really got.
+        against: `sentences` of the reference, or the `tokens` that each selection has.
     """
     group = MINUS[shown]
     known = [one for one in lines if measure in getattr(one, group)]
     tuned = [one for one in known if one.budget is not None]
     cut = against == "sentences" and any(round(one.sentences) != one.budget for one in tuned)  # at equal tokens
-    along = "n, sentences of the selector whose tokens all get" if cut else f"{against} of a selection"
+    along = "n, sentences of the reference selector" if cut else f"{against} of a selection"
     fig = _axes(dark, height, along, f"{MEASURES[measure]}, {_unit(shown)}")
     ticks = sorted({one.budget for one in tuned if one.budget}) if against == "sentences" else []
     fig.update_xaxes(type="log", **({"tickvals": ticks, "ticktext": [f"{n:,}" for n in ticks]} if ticks else {}))
@@ -96,8 +96,8 @@ def held_out_figure(
 
 
 def losses_figure(losses: Mapping[str, Sequence[tuple[int, float]]], *, dark: bool = False, height: int = 260) -> go.Figure:
-    """Training loss of each step, a line a model ({cell: [(step, loss)]}), at most `MOST_LOSSES` of them."""
-    fig = _axes(dark, height, "step", "loss of the batch, nats a token")
+    """Training loss per step, one line per model ({name: [(step, loss)]}), at most `MOST_LOSSES` of them."""
+    fig = _axes(dark, height, "step", "loss of the batch, nats per token")
     fig.update_yaxes(rangemode="normal")
     for number, (name, points) in enumerate(list(losses.items())[-MOST_LOSSES:]):
         colour, marker = style(name.split("-")[0], dark)
@@ -245,16 +245,16 @@ def _axes(dark: bool, height: int, x: str, y: str) -> go.Figure:
         return {**axis, "title": {**axis["title"], "text": title}}
 
     plain = figure(dark, height=height, xaxis=one(x), yaxis=one(y), hovermode="x unified")
-    # below the axis: above it is where the camera is
+    # the legend stands below the axis, since the camera is above it
     plain.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"}, margin={"t": 34})
     return plain
 
 
 def _unit(shown: str) -> str:
-    return "nats a held-out token" if shown == "nats" else f"nats a token {shown}"
+    return "nats per held-out token" if shown == "nats" else f"nats per token {shown}"
 
 
-def _across(fig: go.Figure, one: SelectionResult, e: Any, span: tuple[float, float], dark: bool) -> None:
+def _across(fig: go.Figure, one: SelectionResult, e: Interval, span: tuple[float, float], dark: bool) -> None:
     """The line of a model without a budget."""
     fig.add_trace(
         go.Scatter(

@@ -1,7 +1,7 @@
-"""A run of fine-tuning opened for the screen: its numbers and verdicts, kept in memory between reruns.
+"""A run of fine-tuning loaded for the screen: its numbers and verdicts, kept in memory between reruns.
 
-Keys are folders with the times of their files, so what a job has finished meanwhile is read anew.  Damaged folders get a
-sentence.
+Keys are folders with the times of their files, so what a job has finished meanwhile is read anew.  A damaged folder is
+reported in one sentence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from fishersft.errors import JudgeError, StoreError
-from fishersft.finetuning import run_list as finetune_found
+from fishersft.finetuning import run_list
 from fishersft.finetuning.results import FineTuneResult, SelectionResult
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel
 from fishersft.judge import judging, verdicts, votes
@@ -32,8 +32,8 @@ class LoadedRun:
     Attributes:
         models: the finished models, in the order of the plan.
         lines: held-out numbers; empty before the first model is finished.
-        between: comparisons of the selectors; what people vote on.
-        every: those with the untuned and the whole pool's model too.
+        between: comparisons between selectors, which people vote on.
+        every: those with the untuned and the whole pool's model as well.
     """
 
     run: FineTuneRun
@@ -73,17 +73,17 @@ def loaded_run(run: FineTuneRun) -> LoadedRun:
         StoreError: its folder is damaged.
     """
     with damage_reported(run):
-        return _opened(str(run.folder), finetune_found.stamp(run), run)
+        return _opened(str(run.folder), run_list.stamp(run), run)
 
 
 @contextmanager
 def damage_reported(run: FineTuneRun) -> Iterator[None]:
-    """What is not as this version writes it becomes one sentence."""
+    """Turn what this version would not have written into one sentence."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise StoreError(
-            f"The run {run.folder.name} is damaged: a file in it is not as this version writes it "
+            f"The run {run.folder.name} is damaged: a file in it is not what this version writes "
             f"({type(error).__name__}: {str(error)[:80]}). Delete it and run it again."
         ) from error
 
@@ -104,7 +104,7 @@ def _opened(folder: str, stamp: Stamp, _run: FineTuneRun) -> LoadedRun:
 
 
 def _comparisons(run: FineTuneRun, pairs: list[tuple[str, str]]) -> tuple[PairwiseComparison, ...]:
-    """All questions of these pairs; none where there is nothing to compare yet."""
+    """All comparisons of these pairs; none where there is nothing to compare yet."""
     try:
         return tuple(judging.comparisons_of(run, judging.matches_of(run, pairs=pairs))) if pairs else ()
     except JudgeError:

@@ -1,7 +1,7 @@
-"""The frame of the Generations page: which run is open, its section, and what a visitor has chosen there.
+"""The state of the Generations page: which run is open, in which section, and what a visitor has chosen there.
 
-One run is open at a time; its name and the chosen models and prompt are in the address.  What is asked for and is not there is
-named on the page.
+One run is open at a time; its name and the chosen models and prompt are in the address.  What an address asks for and cannot
+have is named on the page.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from fishersft.errors import StoreError
-from fishersft.finetuning import run_list as finetune_found
+from fishersft.finetuning import run_list
 from fishersft.finetuning.run import FineTuneRun
 from fishersft.store import jobs
 from fishersft.store.jobs import Job
@@ -28,14 +28,14 @@ FINETUNE, JUDGE = "finetune", "judge"  # kinds of jobs
 
 @dataclass
 class GenerationsState:
-    """What a visitor has chosen on this page; outlives a change of page and of section.
+    """What a visitor has chosen; it outlives a change of page and of section.
 
     Attributes:
         run: the name of the open run's folder.
         chosen: values of the page's own controls, by name.
-        job: the job of each kind that was started or is watched here.
+        job: the job of each kind that was started here.
         cast: the vote that was just locked, as the Vote section keeps it.
-        hidden: jobs that the visitor has put away.
+        hidden: ids of jobs that the visitor has hidden.
     """
 
     run: str = ""
@@ -56,7 +56,7 @@ def choose_section() -> str:
         SECTIONS,
         "section",
         label_visibility="collapsed",
-        help="Results: held-out nats. Read: two texts side by side. Vote: blind, by keys. Win rates: what judges and people "
+        help="Results: held-out nats. Read: two texts side by side. Vote: blind, with keys. Win rates: what judges and people "
         "say. Set up: fine-tune on selections of your own.",
     )
 
@@ -67,12 +67,12 @@ def choose_run() -> LoadedRun | None:
     Raises:
         StoreError: its folder is damaged.
     """
-    there = {run.folder.name: run for run in finetune_found.found()}
+    there = {run.folder.name: run for run in run_list.found()}
     asked = st.query_params.get("run", "")
     if asked and asked != st.session_state.get("generations_asked"):
         st.session_state["generations_asked"] = asked
         try:
-            page_state().run = finetune_found.find(asked).folder.name
+            page_state().run = run_list.find(asked).folder.name
         except StoreError as error:
             st.session_state["generations_refused"] = str(error)
     if refused := st.session_state.get("generations_refused"):
@@ -93,7 +93,7 @@ def choose_run() -> LoadedRun | None:
         key="run-choice",
         format_func=lambda name: _label(there[name]),
         on_change=_another_run,
-        help="Shipped and own runs of fine-tuning.",
+        help="Your own runs of fine-tuning and the shipped ones.",
     )
     if name != page_state().run:
         page_state().run, page_state().cast = str(name), None
@@ -108,8 +108,8 @@ def _another_run() -> None:
 
 
 def _label(run: FineTuneRun) -> str:
-    origin = "shipped" if finetune_found.shipped(run) else f"{finetune_found.made(run):%Y-%m-%d %H:%M}, {run.folder.name}"
-    return f"{visible_text(components.one_line(finetune_found.told(run), 160))} ({origin})"
+    origin = "shipped" if run_list.shipped(run) else f"{run_list.made(run):%Y-%m-%d %H:%M}, {run.folder.name}"
+    return f"{visible_text(components.one_line(run_list.told(run), 160))} ({origin})"
 
 
 def _name(about: dict[str, Any], part: str) -> str:
@@ -118,7 +118,7 @@ def _name(about: dict[str, Any], part: str) -> str:
 
 
 def headline(of: LoadedRun) -> None:
-    """What the run is, in one line, and whether it is whole."""
+    """What the run is, in one line, and whether it is complete."""
     about = of.run.about
     corpus, model = (components.escape_markdown(_name(about, part)) for part in ("corpus", "model"))
     records, held_out = about["corpus"].get("records", 0), about["corpus"].get("held_out", 0)
@@ -130,9 +130,7 @@ def headline(of: LoadedRun) -> None:
         f"{trained}"
     )
     if 0 < len(of.models) < of.planned:
-        st.info(
-            f"{len(of.models)} of {of.planned} models are finished; what is shown is of these.", icon=":material/hourglass_top:"
-        )
+        st.info(f"{len(of.models)} of {of.planned} models are finished; this page shows these.", icon=":material/hourglass_top:")
 
 
 def _epochs(about: dict[str, Any]) -> str:
@@ -141,7 +139,7 @@ def _epochs(about: dict[str, Any]) -> str:
 
 
 def _rate(of: LoadedRun, asked: Any) -> str:
-    """The learning rate that the models got, and where it is from."""
+    """The learning rate of the models, and where it is from."""
     used = next((c.facts["learning_rate"] for c in of.models.values() if c.facts.get("learning_rate")), None)
     if asked == "auto":
         return f"{used:g} (found on a uniform draw)" if used else "being found on a uniform draw"
@@ -151,14 +149,14 @@ def _rate(of: LoadedRun, asked: Any) -> str:
 def empty() -> None:
     """What to do where there is no run."""
     st.info(
-        "There is no run of fine-tuning yet. Set up tunes a model on each selection, measures it and lets it write; "
-        "Results, Read, Vote and Win rates then show what came out.",
+        "There is no run of fine-tuning yet. Set up tunes a model on each selection, measures it and lets it continue prompts; "
+        "Results, Read, Vote and Win rates then show the outcome.",
         icon=":material/inbox:",
     )
 
 
 def remembered(name: str, options: Sequence[Any], usual: Any, visitor: Session) -> Any:
-    """What a control of this name should start with: as chosen before, as the address says, or as usual.
+    """The value that a control starts with: the one chosen before, the one in the address, or the usual one.
 
     A value in the address that is not among the options is named on the page.
     """
@@ -180,7 +178,7 @@ def remembered(name: str, options: Sequence[Any], usual: Any, visitor: Session) 
 
 
 def keep(**values: Any) -> None:
-    """Remember what was chosen, and put it into the address."""
+    """Remember what was chosen and put it into the address."""
     page_state().chosen.update(values)
     wanted = {name: str(value) for name, value in values.items()}
     if any(st.query_params.get(name) != value for name, value in wanted.items()):
@@ -190,7 +188,7 @@ def keep(**values: Any) -> None:
 
 
 def watched_job(kind: str, of: LoadedRun | None = None) -> Job | None:
-    """The job of this kind: that of the open run, or the one started here, or one that is going on.  None where there is none."""
+    """Show and return the job of this kind: that of the open run, else the one started here, else one that is going on."""
     there = [job for job in jobs.jobs() if job.kind == kind and job.id not in page_state().hidden]
     if of is not None:
         there = [job for job in there if job.out == of.run.folder]

@@ -160,7 +160,7 @@ def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corp
 
 @pytest.mark.slow
 def test_a_run_killed_between_its_training_and_its_texts_ends_with_the_same_numbers(finished, corpus, model, tmp_path):
-    """A real kill -9 while a tuned model is measured and lets prompts go on: nothing of it was kept, and nothing is lost."""
+    """A real kill -9 while a tuned model is measured and continues prompts: nothing of it was kept, and nothing is lost."""
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "fishersft", *map(str, arguments(corpus, model, out, *FEWER))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
