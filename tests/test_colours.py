@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from fishersft.plots import base as plots
+from fishersft.selectors import registry
 from fishersft.ui.components import HEAT
 
 from .conftest import ROOT
 
+STYLED = [*registry(), "what_if"]
 THEME = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
 GROUND = {False: THEME["light"]["backgroundColor"], True: THEME["dark"]["backgroundColor"]}
 INK = {False: THEME["light"]["textColor"], True: THEME["dark"]["textColor"]}
@@ -51,11 +53,11 @@ def contrast(a, b):
 def test_no_two_colours_of_a_chart_look_alike_to_anyone(seen, dark):
     categories = plots.CATEGORY_ON_DARK if dark else plots.CATEGORY_COLOURS
     assert nearest(categories, seen) > 12  # in CIELAB; 2.3 is just noticeable
-    assert nearest([plots.style(name, dark)[0] for name in plots.STYLES], seen) > 8
+    assert nearest([plots.style(name, dark)[0] for name in STYLED], seen) > 8
 
 
 def test_no_two_selectors_share_a_marker():
-    markers = [plots.style(name)[1] for name in plots.STYLES]
+    markers = [plots.style(name)[1] for name in STYLED]
     assert len(set(markers)) == len(markers)
 
 
@@ -64,7 +66,7 @@ def test_words_and_charts_stand_out_from_their_ground(dark):
     text, _, quiet = plots.ink(dark)
     for ink in (INK[dark], text, quiet, THEME["dark" if dark else "light"]["linkColor"]):
         assert contrast(rgb(ink), rgb(GROUND[dark])) >= 4.5
-    for name in plots.STYLES:
+    for name in STYLED:
         colour = plots.style(name, dark)[0]
         least = 2.2 if colour == plots.ORANGE else 3.0  # on white orange is told by its marker, too
         assert contrast(rgb(colour), rgb(GROUND[dark])) >= least, name

@@ -21,6 +21,7 @@ from fishersft.commands.options import (
 )
 from fishersft.errors import UserError
 from fishersft.paths import write_whole
+from fishersft.selectors import criterion_of
 
 if TYPE_CHECKING:
     from fishersft.scoring.comparison import Comparison
@@ -138,11 +139,10 @@ def _write(found: Comparison, out: Path) -> None:
 
 def _text(found: Comparison) -> str:
     """The table, then the overlaps, then what to know of the picks, then what differs in words."""
-    from fishersft.scoring.comparison import OWN
     from fishersft.scoring.summaries import describe
 
     topic, total = found.topic
-    own = {OWN.get(name) for name in found.selections}
+    own = {criterion_of(name) for name in found.selections}
     hidden = {"sentence_log_det", "fisher_log_det", "stein_loss"} - own
     columns = [c for c in HEADS if c not in hidden and not all(np.isnan(row.span(c)[0]) for row in found.rows)]
     heads = ["", *(f"{HEADS[c]} of {total}" if c == "topics" else HEADS[c] for c in columns)]

@@ -22,6 +22,7 @@ from fishersft.commands.options import (
     whole_numbers,
 )
 from fishersft.errors import UserError
+from fishersft.selectors import DEFAULT_SELECTOR
 
 
 def _list(context: click.Context, wanted: bool) -> None:
@@ -40,7 +41,7 @@ def _list(context: click.Context, wanted: bool) -> None:
 @click.command(epilog=CORPUS_HELP)
 @corpus_options
 @model_options
-@click.option("--selector", "selector_name", default="token_od", show_default=True, help="Which rule chooses; see --list.")
+@click.option("--selector", "selector_name", default=DEFAULT_SELECTOR, show_default=True, help="Which rule chooses; see --list.")
 @click.option(
     "--list",
     "list_selectors",

@@ -19,7 +19,7 @@ from fishersft.export.reproduce_code import command_of, python_of
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.pipeline.selections import BY_HAND, Kept
 from fishersft.scoring import precomputed
-from fishersft.selectors import registry
+from fishersft.selectors import DEFAULT_SELECTOR, registry
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -66,7 +66,7 @@ def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> li
     order = np.searchsorted(rows.index, kept.picks["index"].to_numpy())
     longest = np.argsort(-rows.tokens, kind="stable")
     spent = np.cumsum(rows.tokens[order])
-    sigma2 = float(kept.manifest["selector_parameters"]["sigma2"]) if kept.manifest["selector"] == "token_od" else 1.0
+    sigma2 = float(kept.manifest["selector_parameters"]["sigma2"]) if kept.manifest["selector"] == DEFAULT_SELECTOR else 1.0
     at = grid(n, POINTS)
     f = log_det_at(rows, order, at, sigma2)
     band = precomputed.band(rows, n, int(spent[-1]), sigma2=sigma2)

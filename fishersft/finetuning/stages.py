@@ -36,7 +36,7 @@ from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Training
 from fishersft.lm.model import load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.embed_and_select import Stage
-from fishersft.selectors import Budget, Selector
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Selector
 from fishersft.store.artifacts import Store
 
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -46,7 +46,7 @@ def finetune(
     corpus: str | Path | Corpus,
     model: str | Path | ModelFolder = "mini",
     *,
-    selectors: Sequence[str | Selector] = ("token_od", "uniform", "longest"),
+    selectors: Sequence[str | Selector] = (DEFAULT_SELECTOR, "uniform", "longest"),
     out: str | Path | None = None,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",

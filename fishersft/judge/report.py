@@ -20,6 +20,7 @@ import numpy as np
 from fishersft.judge import statistics
 from fishersft.judge.base import FIRST, NO_ANSWER, SECOND, A, B, Verdict
 from fishersft.judge.statistics import Rate
+from fishersft.selectors import DEFAULT_SELECTOR
 
 COUNTED = {
     "asked": "",
@@ -340,9 +341,9 @@ def paper_rate(corpus: str, line: MatchResult) -> float | None:
     rates = paper_rates(corpus)
     if line.budget is None:
         return None
-    if line.a == "token_od":
+    if line.a == DEFAULT_SELECTOR:
         return rates.get(line.b, {}).get(line.budget)
-    theirs = rates.get(line.a, {}).get(line.budget) if line.b == "token_od" else None
+    theirs = rates.get(line.a, {}).get(line.budget) if line.b == DEFAULT_SELECTOR else None
     return None if theirs is None else 1 - theirs
 
 

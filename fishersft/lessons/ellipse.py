@@ -18,6 +18,7 @@ from fishersft.errors import ParameterError
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import TEXTBOOK, Lesson, Number, Picture, Plane, Question, Shown, control, nats, several, short
 from fishersft.plots.base import ORANGE, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 REACH = 3.0  # of the plane, in each direction
 MOST_POINTS, LEAST_WEIGHT, MOST_WEIGHT = 40, 0.001, 100.0
@@ -154,7 +155,7 @@ class Ellipse(Lesson):
         text, grid, quiet = ink(dark)
         gains = [gain(self.matrix, x[None]) for x in self.candidates()]
         words = [f"{c}: {short(g)}" if revealed else c for c, g in zip("ABC", gains, strict=True)]
-        blue, _ = style("token_od", dark)
+        blue, _ = style(DEFAULT_SELECTOR, dark)
         return Plane(
             points=self.points,
             sigma2=self.sigma2,

@@ -34,6 +34,7 @@ from fishersft.lessons.lesson import (
     short,
 )
 from fishersft.plots.base import VERMILION, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 CONVERGED = 1e-6  # worst leverage / d - 1
 MOST_STEPS = 200_000
@@ -182,7 +183,7 @@ class Equivalence(Lesson):
         fig = drawing.plane(dark, (-right, right, -up, up), height=400)
         across, upwards = np.linspace(-right, right, 61), np.linspace(-up, up, 61)
         grid = np.stack([g.ravel() for g in np.meshgrid(across, upwards)], axis=1)
-        blue, symbol = style("token_od", dark)
+        blue, symbol = style(DEFAULT_SELECTOR, dark)
         ground = "#14171A" if dark else "#FFFFFF"
         fig.add_trace(
             go.Heatmap(
@@ -231,7 +232,7 @@ class Equivalence(Lesson):
         return fig.add_traces(
             [
                 drawing.line(np.array([[0, 2], [MOST_SHOWN, 2]]), "d = 2", ink(dark)[2], dash="dot"),
-                drawing.line(curve, "worst leverage (G)", style("token_od", dark)[0]),
+                drawing.line(curve, "worst leverage (G)", style(DEFAULT_SELECTOR, dark)[0]),
                 drawing.points(curve[self.steps : self.steps + 1], "this step", VERMILION, "circle-open", 14),
             ]
         )

@@ -19,6 +19,7 @@ from fishersft.design.information import design_matrix, leverage
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several, short
 from fishersft.plots.base import ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 SENTENCES, TOKENS, MOST, DRAWS = 200, 6, 30, 20
 CUTS = (0.05, 0.25, 0.6)
@@ -143,7 +144,7 @@ class Imbalance(Lesson):
     def _plane(self, dark: bool) -> go.Figure:
         fig = drawing.plane(dark, (-1.9, 3.3, -0.7, 3.0))
         means = self.values.reshape(SENTENCES, TOKENS, 2).mean(1)
-        blue, symbol = style("token_od", dark)
+        blue, symbol = style(DEFAULT_SELECTOR, dark)
         grey, square = style("uniform", dark)
         fig.add_trace(drawing.points(means, "sentences", ink(dark)[2], "circle", 5, opacity=0.45))
         fig.add_trace(drawing.points(means[self.draws[0, : self.picks]], "a uniform draw", grey, f"{square}-open", 13))
@@ -155,7 +156,7 @@ class Imbalance(Lesson):
         fig = drawing.axes(dark, "picks (six tokens each)", "worst leverage", height=drawing.TALL)
         x = np.arange(1, MOST + 1)
         grey, _ = style("uniform", dark)
-        blue, symbol = style("token_od", dark)
+        blue, symbol = style(DEFAULT_SELECTOR, dark)
         for k, y in enumerate(chance):
             curve = np.stack([x, y], axis=1)
             fig.add_trace(drawing.line(curve, f"uniform, {DRAWS} draws", grey, width=1, showlegend=k == 0, opacity=0.7))

@@ -17,6 +17,7 @@ from fishersft.design.threads import suited_to
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several
 from fishersft.plots.base import VERMILION, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 SENTENCES, DIMENSION, MOST = 40, 8, 12
 TOGETHER = 2  # gains computed at once; the real thing takes dozens, which suits a machine better and a lesson worse
@@ -142,7 +143,7 @@ class Lazy(Lesson):
 
     def _map(self, until: int, dark: bool) -> go.Figure:
         done = self.run
-        blue, _ = style("token_od", dark)
+        blue, _ = style(DEFAULT_SELECTOR, dark)
         fig = drawing.axes(dark, "pick", "sentence", height=drawing.TALL)
         cells = np.where(done.fresh[:until], 2, 1).T.astype(float)
         for k in range(until):
@@ -177,7 +178,7 @@ class Lazy(Lesson):
         done = self.run
         fig = drawing.axes(dark, "picks", "gains computed so far", height=drawing.TALL)
         picks = np.arange(1, until + 1)
-        series = [("naively", done.naively, ink(dark)[2], "square"), ("lazily", done.lazily, *style("token_od", dark))]
+        series = [("naively", done.naively, ink(dark)[2], "square"), ("lazily", done.lazily, *style(DEFAULT_SELECTOR, dark))]
         for name, each, colour, symbol in series:
             fig.add_trace(drawing.curve(picks, np.cumsum(each[:until]), name, colour, symbol, "%{y} gains"))
         fig.update_xaxes(range=[0.5, MOST + 0.5], dtick=1)

@@ -22,6 +22,7 @@ from fishersft.design.information import design_matrix, gain, log_det
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, READING, Lesson, Number, Picture, Question, Shown, control, nats, percent
 from fishersft.plots.base import GREEN, PURPLE, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 SENTENCES, TOKENS, DIMENSION = 10, 3, 2
 SCALES = np.round(np.arange(0, 4.01, 0.5), 1)
@@ -160,7 +161,7 @@ class Lemma(Lesson):
         rows, _ = self.world
         flat = (self.classes - 1) * log_det(design_matrix([rows.reshape(-1, DIMENSION)], DIMENSION))
         fig = drawing.axes(dark, "how sure the model is (scale of its logits)", "log det (nats)", height=drawing.LOW + 40)
-        blue, _ = style("token_od", dark)
+        blue, _ = style(DEFAULT_SELECTOR, dark)
         for name, y, colour, dash in (
             ("(L − 1) log det V", np.full(len(SCALES), flat), blue, "dash"),
             ("true information", table[:, 0], PURPLE, "solid"),
@@ -174,7 +175,7 @@ class Lemma(Lesson):
 
     def _bars(self, by_rows: np.ndarray, true: np.ndarray | None, dark: bool) -> go.Figure:
         fig = drawing.axes(dark, "sentence", "first gain (nats)", height=drawing.LOW + 40, barmode="group")
-        blue, _ = style("token_od", dark)
+        blue, _ = style(DEFAULT_SELECTOR, dark)
         x = np.arange(1, SENTENCES + 1)
         pattern = {"shape": "/", "fgcolor": ink(dark)[0], "solidity": 0.12, "bgcolor": PURPLE}
         fig.add_trace(go.Bar(x=x, y=by_rows, name="rows alone", marker={"color": blue}, hovertemplate="%{y:.2f} nats"))

@@ -18,6 +18,7 @@ from fishersft.design.rows import Blocks
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, Lesson, Number, Picture, Question, Shown, control, several, short
 from fishersft.plots.base import VERMILION, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 SENTENCES, TOKENS = 60, 4
 OUTLIER = SENTENCES - 1
@@ -126,7 +127,7 @@ class Outlier(Lesson):
         means = self.blocks[0].reshape(SENTENCES, TOKENS, 2).mean(1)
         low, high = np.minimum(means.min(0), [-2.6, -2.0]), np.maximum(means.max(0), [2.6, 2.0])
         fig = drawing.plane(dark, tuple(1.1 * float(edge) for edge in (low[0], high[0], low[1], high[1])))
-        blue, circle = style("token_od", dark)
+        blue, circle = style(DEFAULT_SELECTOR, dark)
         green, hexagon = style("matched_od", dark)
         fig.add_trace(drawing.points(means[:OUTLIER], "sentences", ink(dark)[2], "circle", 5, opacity=0.45))
         fig.add_trace(drawing.points(means[OUTLIER:], "outlier", VERMILION, "star", 15))
@@ -143,7 +144,7 @@ class Outlier(Lesson):
         token_od, _, losses = self.orders
         fig = drawing.axes(dark, "picks", "Stein's loss", height=drawing.TALL)
         x = np.arange(1, 41)
-        series = (("TokenOD", [self.loss(token_od[:n]) for n in x], "token_od"), ("MatchedOD", losses[:40], "matched_od"))
+        series = (("TokenOD", [self.loss(token_od[:n]) for n in x], DEFAULT_SELECTOR), ("MatchedOD", losses[:40], "matched_od"))
         for name, y, selector in series:
             fig.add_trace(drawing.curve(x, y, name, *style(selector, dark), "%{y:.3f}", size=6))
         drawing.here(fig, self.picks)

@@ -15,6 +15,7 @@ from fishersft.design.information import design_matrix, gain
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats
 from fishersft.plots.base import ORANGE, faint, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 A = np.array([1.0, 0.0])
 LENGTH_B = 0.6
@@ -109,7 +110,7 @@ class Returns(Lesson):
 
     def _plane(self, dark: bool) -> go.Figure:
         fig = drawing.plane(dark, (-1.25, 1.25, -1.15, 1.15), height=drawing.LOW)
-        blue, _ = style("token_od", dark)
+        blue, _ = style(DEFAULT_SELECTOR, dark)
         V = design_matrix([np.tile(A, (self.copies, 1))], 2)
         fig.add_trace(drawing.line(drawing.ellipse_of(np.eye(2)), "before", ink(dark)[2], dash="dot", width=1.5))
         fig.add_trace(drawing.line(drawing.ellipse_of(V), "ellipse", blue, fill="toself", fillcolor=faint(blue, 0.12)))
@@ -123,7 +124,7 @@ class Returns(Lesson):
         fig = drawing.axes(dark, "copies of A already in the design", "gain (nats)")
         known = np.arange(MOST + 1) if revealed else np.arange(self.copies + 1)
         both = np.array([gains_beside(int(k), self.angle) for k in known])
-        blue, _ = style("token_od", dark)
+        blue, _ = style(DEFAULT_SELECTOR, dark)
         fig.update_xaxes(range=[-0.4, MOST + 0.4], dtick=2)
         fig.update_yaxes(rangemode="tozero")
         series = [("A once more", blue, "circle", both[:, 0])]

@@ -18,6 +18,7 @@ from fishersft.design.information import design_matrix, token_gains
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, nats, short
 from fishersft.plots.base import ORANGE, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 SENTENCES, DIMENSION = 60, 6
 MORE, MUCH_MORE = 1.25, 2.0  # times the tokens of a draw
@@ -125,7 +126,7 @@ class Sentences(Lesson):
         first = [self._split(i).sum() for i in range(SENTENCES)]
         xy = np.stack([np.diff(offsets), first], axis=1)
         fig = drawing.axes(dark, "tokens in the sentence", "first gain (nats)")
-        blue, symbol = style("token_od", dark)
+        blue, symbol = style(DEFAULT_SELECTOR, dark)
         fig.add_trace(drawing.points(xy, "sentences", ink(dark)[2], "circle", 7, opacity=0.5))
         fig.add_trace(drawing.points(xy[by_rate], "by gain per token", ORANGE, "diamond-open", 14))
         fig.add_trace(drawing.points(xy[by_gain], "TokenOD", blue, symbol, 11))
@@ -135,6 +136,6 @@ class Sentences(Lesson):
 
     def _bars(self, split: np.ndarray, dark: bool) -> go.Figure:
         fig = drawing.axes(dark, "token of the sentence", "gain (nats)")
-        blue, _ = style("token_od", dark)
+        blue, _ = style(DEFAULT_SELECTOR, dark)
         fig.add_trace(go.Bar(x=np.arange(1, len(split) + 1), y=split, marker={"color": blue}, hovertemplate="%{y:.3f} nats"))
         return fig

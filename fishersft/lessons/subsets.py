@@ -19,6 +19,7 @@ from fishersft.design.greedy import Step, greedy
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, percent
 from fishersft.plots.base import GREEN, VERMILION, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 SENTENCES, DIMENSION, MOST = 12, 4, 6
 SAME = 1e-9
@@ -139,7 +140,7 @@ class Subsets(Lesson):
 
     def _figure(self, f: np.ndarray, reached: float, bound: float, dark: bool, revealed: bool) -> go.Figure:
         fig = drawing.axes(dark, "log det gained (nats)", "subsets", height=drawing.LOW + 40)
-        blue, symbol = style("token_od", dark)
+        blue, symbol = style(DEFAULT_SELECTOR, dark)
         edges = np.linspace(f.min(), f.max() * (1 + 1e-9), 31) if len(f) > 30 else np.linspace(f.min() - 0.05, f.max() + 0.05, 31)
         counts, _ = np.histogram(f, edges)
         middles = (edges[:-1] + edges[1:]) / 2
@@ -165,7 +166,7 @@ class Subsets(Lesson):
     def _budgets(self, dark: bool, revealed: bool) -> go.Figure:
         budgets = np.arange(1, MOST + 1)
         every = [all_subsets(*self.blocks, int(n))[1] for n in budgets]
-        blue, symbol = style("token_od", dark)
+        blue, symbol = style(DEFAULT_SELECTOR, dark)
         fig = drawing.axes(dark, "picks", "log det gained (nats)")
         series: list[tuple[str, Any, str, str, str]] = [
             ("mean of all subsets", [f.mean() for f in every], ink(dark)[2], "solid", "square"),

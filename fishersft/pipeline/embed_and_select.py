@@ -30,7 +30,7 @@ from fishersft.lm.model import CausalLM, device_of, load_model, load_tokenizer
 from fishersft.lm.reader import Here, Reader
 from fishersft.pipeline.stored_answers import ANSWERS_FILE, KeptAnswers
 from fishersft.pipeline.stored_losses import StoredLosses
-from fishersft.selectors import Budget, Order, Pool, Selection, Selector
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector
 from fishersft.selectors.selection import check_seed
 from fishersft.store.artifacts import Artifact, ArtifactKey, Store, commit_arrays, made, read_arrays
 
@@ -140,7 +140,7 @@ def select(
     corpus: str | Path | Corpus,
     model: str | Path | ModelFolder | CausalLM = "mini",
     *,
-    selector: str | Selector = "token_od",
+    selector: str | Selector = DEFAULT_SELECTOR,
     budget: int | None = None,
     token_budget: int | None = None,
     seed: int = 0,

@@ -26,7 +26,7 @@ from fishersft.design.gain_curve import log_det_at
 from fishersft.errors import StoreError, UserError
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.paths import user_path
-from fishersft.selectors import Order, Pool, Selection
+from fishersft.selectors import DEFAULT_SELECTOR, Order, Pool, Selection
 from fishersft.store.artifacts import Artifact, ArtifactKey, Store, made, writing_to
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -
 
     `log_det` is TokenOD's criterion, on token rows, whoever chose; `own_objective` is that of a selector's own design.
     """
-    token_od = selection.selector == "token_od"
+    token_od = selection.selector == DEFAULT_SELECTOR
     sigma2 = float(selection.parameters["sigma2"]) if token_od else 1.0
     f = float(log_det_at(embeddings, selection.order.positions, [len(selection)], sigma2)[0])
     return {

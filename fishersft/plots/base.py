@@ -14,6 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from fishersft.design.gain_curve import Curve
+from fishersft.selectors import DEFAULT_SELECTOR, registry
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
     "#0072B2",
@@ -28,33 +29,21 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
 CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#1B1E22", "#5A5F66")
 CATEGORY_ON_DARK = ("#4DA3FF", "#F5B83D", "#2FCB9F", "#FF7F45", "#EA9CCB", "#8FD6FF", "#F4F6F8", "#7E858F")  # the same hues
 CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
-STYLES = {
-    "token_od": (BLUE, "circle"),
-    "token_od_per_token": (BLUE, "octagon"),
-    "token_od_approximate": (BLUE, "pentagon"),
-    "fisher_od": (PURPLE, "star"),
-    "matched_od": (GREEN, "hexagon"),
-    "sentence_od": (ORANGE, "diamond"),
-    "uniform": (GREY, "square"),
-    "longest": (VERMILION, "triangle-up"),
-    "length_weighted": (VERMILION, "triangle-down"),
-    "density": (PURPLE, "cross"),
-    "clustered": ("#8C8C2E", "x"),
-    "prototypes": (PURPLE, "diamond-tall"),
-    "perplexity": (PURPLE, "bowtie"),
-    "k_center": (ORANGE, "hourglass"),
-    "stratified": (GREEN, "square-cross"),
-    "ask_llm": (GREY, "star-triangle-up"),
-    "what_if": (GREEN, "hexagram"),  # any selector's picks as chosen from pins
-}
+WHAT_IF = (GREEN, "hexagram")  # of any selector's picks as chosen from pins
 ON_DARK = {BLUE: SKY, GREY: "#B9C0C9"}
 SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
 FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"
 
 
 def style(selector: str, dark: bool = False) -> tuple[str, str]:
-    """(colour, marker) of a selector; strangers get theirs by name."""
-    colour, marker = STYLES.get(selector) or SPARE[sum(selector.encode()) % len(SPARE)]
+    """(colour, marker) of a selector, or of "what_if"; a selector that declares none gets one by its name."""
+    kind = registry().get(selector)
+    if selector == "what_if":
+        colour, marker = WHAT_IF
+    elif kind and kind.colour and kind.marker:
+        colour, marker = kind.colour, kind.marker
+    else:
+        colour, marker = SPARE[sum(selector.encode()) % len(SPARE)]
     return (ON_DARK.get(colour, colour) if dark else colour), marker
 
 
@@ -200,7 +189,7 @@ def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, heigh
             x=starts + (width - 1) / 2,
             y=counts,
             width=width * 0.94,
-            marker={"color": style("token_od", dark)[0]},
+            marker={"color": style(DEFAULT_SELECTOR, dark)[0]},
             customdata=spans,
             hovertemplate="%{customdata} tokens: %{y:,} records<extra></extra>",
             showlegend=False,

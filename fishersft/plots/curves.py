@@ -15,6 +15,7 @@ from fishersft.experiments.fits import GUIDES, bound_shape, guide
 from fishersft.experiments.result import Result
 from fishersft.experiments.timing import Timing
 from fishersft.plots.base import faint, figure, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -98,7 +99,7 @@ def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, heigh
     """Seconds of Algorithm 1 and of the fast greedy against n; what is extrapolated is dashed and hollow."""
     fig = _axes(dark, height, "sentences picked", "seconds", log, log)
     fig.update_xaxes(tickvals=timing.budgets, ticktext=[f"{n:,}" for n in timing.budgets])
-    colour, marker = style("token_od", dark)
+    colour, marker = style(DEFAULT_SELECTOR, dark)
     fig.add_trace(_line(timing.budgets, timing.fast, "the fast greedy, measured", colour, marker))
     quiet = ink(dark)[2]
     known = [k for k, m in enumerate(timing.measured) if m]

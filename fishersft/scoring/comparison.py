@@ -19,21 +19,10 @@ from fishersft.scoring.criteria import CRITERIA, Scorer, Scores, bound_at, jacca
 from fishersft.scoring.cross_model import check_same_corpus, order_under
 from fishersft.scoring.random_baseline import chance, shared_by, whole_pool
 from fishersft.scoring.summaries import describe, short
-from fishersft.selectors import Budget, Pool, Selection, Selector
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection, Selector, criterion_of
 from fishersft.store.artifacts import Store
 
 LEAST_DRAWS = 20
-OWN = {  # the criterion that a selector's rule is greedy for; those that draw have none
-    "token_od": "log_det",
-    "token_od_per_token": "log_det",
-    "token_od_approximate": "log_det",
-    "fisher_od": "fisher_log_det",
-    "matched_od": "stein_loss",
-    "sentence_od": "sentence_log_det",
-    "longest": "tokens",
-    "perplexity": "perplexity",
-    "k_center": "radius",
-}
 Report = Callable[[str, int, int], None]
 
 
@@ -143,7 +132,7 @@ class Comparison:
             if row.name:
                 taken = (self.selections if k < len(self.selections) else self.at_home)[row.name]
                 line |= {"parameters": taken.parameters, "notes": taken.order.notes}
-                line |= {"criterion": OWN.get(row.name), "seconds": round(float(taken.order.seconds[-1]), 3)}
+                line |= {"criterion": criterion_of(row.name), "seconds": round(float(taken.order.seconds[-1]), 3)}
             rows.append({**line, "scores": [plain(s) for s in row.scores]})
         return {
             "corpus": self.corpus,
@@ -219,7 +208,7 @@ def compare(
     selections = {s.name: first if s.name == reference else chosen(s, wanted, pool) for s in selectors}
     at_home = {s.name: chosen(s, wanted, under) for s in selectors} if score_pool else {}
 
-    best = at_home.get("token_od", selections.get("token_od", first)).order.positions
+    best = at_home.get(DEFAULT_SELECTOR, selections.get(DEFAULT_SELECTOR, first)).order.positions
     limit = spent if equal == "tokens" else None
     bound = bound_at(under.embeddings, best, sigma2=sigma2, tokens=limit, device=under.device)
     scorer = scorer_of(under, sigma2)

@@ -14,7 +14,7 @@ from fishersft.design.gain_curve import draw_orders, grid, log_det_at, uniform_b
 from fishersft.errors import MissingExtra
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.pipeline.embed_and_select import order_key
-from fishersft.selectors import Order, Selector
+from fishersft.selectors import DEFAULT_SELECTOR, Order, Selector
 from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
 Progress = Callable[[int, int], None]
@@ -117,7 +117,7 @@ def gain_of(
 
     TokenOD's own gains are summed; for every other selector the token rows of its picks are.
     """
-    if selector.name == "token_od" and selector.parameters.get("sigma2") == sigma2:
+    if selector.name == DEFAULT_SELECTOR and selector.parameters.get("sigma2") == sigma2:
         return np.arange(1, len(order) + 1), np.cumsum(order.gains)
     at = grid(len(order), FINE)
     key = ArtifactKey(

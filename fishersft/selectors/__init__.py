@@ -32,7 +32,7 @@ HOME = {
 }  # the module of each name
 __all__ = [
     "BASELINE",
-    "DEFAULT",
+    "DEFAULT_SELECTOR",
     "Budget",
     "Doing",
     "Note",
@@ -41,13 +41,14 @@ __all__ = [
     "Pool",
     "Selection",
     "Selector",
+    "criterion_of",
     "find_selector",
     "make_selector",
     "make_selectors",
     "registry",
 ]
 
-DEFAULT = "token_od"
+DEFAULT_SELECTOR = "token_od"
 BASELINE = "uniform"
 GROUP = "fishersft.selectors"
 log = logging.getLogger(__name__)
@@ -87,6 +88,11 @@ def find_selector(name: str) -> type[Selector]:
     if name not in registry():
         raise ParameterError(f"There is no selector '{name}'; there are: {', '.join(registry())}.")
     return registry()[name]
+
+
+def criterion_of(name: str) -> str | None:
+    """What a selector's rule is greedy for; None for one that draws, or that is not registered."""
+    return registry()[name].criterion or None if name in registry() else None
 
 
 def make_selector(name: str, parameters: Mapping[str, Any] | None = None) -> Selector:

@@ -10,10 +10,11 @@ from fishersft.design.gain_curve import Curve, band_curve
 from fishersft.plots import base as plots
 from fishersft.plots import compare as compare_plots
 from fishersft.plots.compare import Spread, spread_of
-from fishersft.scoring.comparison import OWN, Row
+from fishersft.scoring.comparison import Row
 from fishersft.scoring.criteria import BETTER, CRITERIA, HIGHER
 from fishersft.scoring.random_baseline import drawn
 from fishersft.scoring.summaries import number, span, standing
+from fishersft.selectors import criterion_of
 from fishersft.ui import cached, components, learn, query_widgets
 from fishersft.ui.compare import scored
 from fishersft.ui.compare.view import View
@@ -71,7 +72,7 @@ def criteria_panel(view: View) -> None:
         line = {"criterion": title, "better": goal}
         for row in found.chosen:
             value = float(getattr(row.scores[0], criterion))
-            own = " ◆" if OWN.get(row.name) == criterion else ""
+            own = " ◆" if criterion_of(row.name) == criterion else ""
             line[row.label] = f"{_shown(criterion, value)}{MARKS.get(standing(value, same, criterion), '')}{own}"
         for row in found.chance:
             line[row.label] = _range(criterion, row)

@@ -11,7 +11,7 @@ from fishersft.scoring import interpolation
 from fishersft.scoring.comparison import Comparison, compare, scorer_of
 from fishersft.scoring.criteria import Scorer, Scores
 from fishersft.scoring.random_baseline import whole_pool
-from fishersft.selectors import Budget, Order, Pool, Selector, make_selector
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, make_selector
 from fishersft.ui import cached
 
 
@@ -88,7 +88,7 @@ def read_between(
         known = cached.order_now(pool, selector, own)
         path = _pick_path(pool.embeddings.key, _topics(pool), selector, own, len(known), scorer(pool), known)
         given.append((selector, known, path))
-    best = cached.order(pool, make_selector("token_od"), 0)
+    best = cached.order(pool, make_selector(DEFAULT_SELECTOR), 0)
     return interpolation.read_off(
         pool,
         given,

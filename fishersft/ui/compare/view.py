@@ -14,7 +14,7 @@ from fishersft.plots.compare import Named
 from fishersft.scoring.comparison import LEAST_DRAWS, Comparison
 from fishersft.scoring.interpolation import POINTS, Path
 from fishersft.scoring.random_baseline import chance, is_kept
-from fishersft.selectors import Budget, Pool, Selection, Selector, find_selector, make_selector
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection, Selector, find_selector, make_selector
 from fishersft.text import duration
 from fishersft.ui import cached, components, learn, query_widgets
 from fishersft.ui.address import write_value
@@ -22,7 +22,7 @@ from fishersft.ui.compare import scored
 from fishersft.ui.parameters import selector_form
 from fishersft.ui.session import Choice, Session
 
-DEFAULT = ("token_od", "longest", "sentence_od")
+DEFAULT = (DEFAULT_SELECTOR, "longest", "sentence_od")
 LEAST, MOST = 2, 4
 UNITS = ("sentences", "tokens")
 AT_ONCE = 4.0  # seconds of computing that nobody needs to be asked for
@@ -161,10 +161,10 @@ def expected(pool: Pool, selector: Selector) -> float | None:
     costs = cached.evidence().costs
     if selector.name not in costs:
         return None
-    known = cached.order(pool, make_selector("token_od"), 0)
+    known = cached.order(pool, make_selector(DEFAULT_SELECTOR), 0)
     rows = pool.embeddings
     seconds = float(known.seconds[-1]) if known is not None else np.nan
-    return costs[selector.name].elsewhere(len(rows.values), rows.dimension, costs.get("token_od"), seconds)
+    return costs[selector.name].elsewhere(len(rows.values), rows.dimension, costs.get(DEFAULT_SELECTOR), seconds)
 
 
 def budget_slider(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> int:

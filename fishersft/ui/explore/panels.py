@@ -13,7 +13,7 @@ from fishersft.design.gain_curve import Curve, band_curve, draw_orders, within_t
 from fishersft.plots import base as plots
 from fishersft.plots import sentence_map
 from fishersft.scoring import why
-from fishersft.selectors import make_selector
+from fishersft.selectors import DEFAULT_SELECTOR, make_selector
 from fishersft.ui import cached, components, learn, maps, query_widgets
 from fishersft.ui.components import dark, number, spread, tile
 from fishersft.ui.explore.sets import RecordSet
@@ -84,8 +84,8 @@ def gain_panel(view: ExploreView, held: Sequence[RecordSet] = ()) -> None:
     known = view.reference
     steps = np.cumsum(view.pool.tokens[known.positions]) if tokens else np.arange(1, len(known) + 1)
     within = steps <= reach
-    curves.append(("token_od", Curve("TokenOD", steps[within], np.cumsum(known.gains)[within], unit)))
-    if not view.pool.is_free or view.selector not in (make_selector("longest"), make_selector("token_od")):
+    curves.append((DEFAULT_SELECTOR, Curve("TokenOD", steps[within], np.cumsum(known.gains)[within], unit)))
+    if not view.pool.is_free or view.selector not in (make_selector("longest"), make_selector(DEFAULT_SELECTOR)):
         curves.append(
             (
                 view.selector.name if view.pool.is_free else "what_if",

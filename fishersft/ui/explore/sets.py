@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from fishersft.pipeline import selections
-from fishersft.selectors import Budget, Pool, Selection
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection
 from fishersft.ui import cached, components
 from fishersft.ui import downloads as files
 from fishersft.ui.components import escape_markdown
@@ -127,7 +127,7 @@ def _columns(view: ExploreView, beside: bool) -> dict[str, Any]:
         "pick",
         "record",
         "tokens",
-        *(["gain"] if view.selector.name == "token_od" else []),
+        *(["gain"] if view.selector.name == DEFAULT_SELECTOR else []),
         *["category"] * len(categories),
     ]
     number = st.column_config.NumberColumn
@@ -149,11 +149,11 @@ def _columns(view: ExploreView, beside: bool) -> dict[str, Any]:
 def _table(view: ExploreView, positions: np.ndarray) -> pd.DataFrame:
     rank = view.rank[positions]
     gains = np.full(len(positions), np.nan)
-    if view.selector.name == "token_od":
+    if view.selector.name == DEFAULT_SELECTOR:
         gains[rank > 0] = view.gains[rank[rank > 0] - 1]
     records = view.pool.index[positions]
     table = pd.DataFrame({"pick": pd.array([int(r) if r else None for r in rank], dtype="Int64"), "record": records})
-    if view.selector.name == "token_od":
+    if view.selector.name == DEFAULT_SELECTOR:
         table["gain"] = gains
     table["tokens"] = view.pool.tokens[positions]
     for column in view.corpus.categories[:2]:

@@ -12,7 +12,7 @@ import streamlit as st
 from fishersft.corpus.records import Corpus
 from fishersft.design.gain_curve import within_tokens
 from fishersft.scoring.precomputed import Band
-from fishersft.selectors import Budget, Order, Pool, Selector, find_selector, make_selector
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector
 from fishersft.ui import cached, components, learn, query_widgets
 from fishersft.ui.address import check_address
 from fishersft.ui.page import Embedded
@@ -72,7 +72,7 @@ class ExploreView:
     @cached_property
     def gains(self) -> np.ndarray:
         """(n,) what each pick gained when it was picked, nats, by the page's one criterion: TokenOD's with sigma2 = 1."""
-        if self.selector == make_selector("token_od"):
+        if self.selector == make_selector(DEFAULT_SELECTOR):
             return self.order.gains[: self.n]
         return cached.walk(self.pool, self.selector, self.seed, self.order, self.n).gains
 
@@ -151,7 +151,7 @@ def view_of(embedded: Embedded, session: Session) -> ExploreView:
     pool = embedded.pool
     selector, seed, unit = control_bar(session)
     plain = cached.order_now(pool, selector, seed)
-    reference = cached.order_now(pool, make_selector("token_od"), 0)
+    reference = cached.order_now(pool, make_selector(DEFAULT_SELECTOR), 0)
     longest = cached.order_now(pool, make_selector("longest"), 0)
     budget = budget_slider(pool, plain, unit, session)
     given, order = pool, plain

@@ -23,7 +23,7 @@ from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import BATCH
 from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.model import CausalLM, load_tokenizer
-from fishersft.selectors import find_selector, make_selectors, registry
+from fishersft.selectors import DEFAULT_SELECTOR, find_selector, make_selectors, registry
 from fishersft.store import jobs
 from fishersft.text import duration
 from fishersft.ui import cached, components
@@ -31,7 +31,7 @@ from fishersft.ui.generations.page_state import FINETUNE, RESULTS, page_state, w
 from fishersft.ui.parameters import widget
 from fishersft.ui.session import Session, public
 
-SELECTORS = ("token_od", "uniform", "longest", "matched_od")
+SELECTORS = (DEFAULT_SELECTOR, "uniform", "longest", "matched_od")
 TIMED = 4  # times that a batch is timed; the first is slow
 ROWS: tuple[
     tuple[tuple[float, type, str, dict[str, Any]], ...], ...

@@ -16,6 +16,7 @@ import streamlit as st
 from fishersft.finetuning.run import Generated, Prompt, TunedModel
 from fishersft.judge import verdicts
 from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Judgment, TextPair, Verdict, settled, without_asking
+from fishersft.selectors import DEFAULT_SELECTOR
 from fishersft.text import Span, compared, share_alike, visible, visible_text
 from fishersft.ui import components
 from fishersft.ui.components import dark, escape_markdown, one_line
@@ -71,7 +72,7 @@ def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]
     """Two models: selectors or the record itself, at one budget and seed."""
     tuned = list(dict.fromkeys(c.selector for c in of.models.values()))
     options = [*tuned, OWN]
-    usual: list[str] = [name for name in ("token_od", "uniform") if name in tuned]
+    usual: list[str] = [name for name in (DEFAULT_SELECTOR, "uniform") if name in tuned]
     usual = [*usual, *(name for name in tuned if name not in (*usual, "base")), *options][:2]
     names = {**of.labels, OWN: "The record itself"}
     one, two, three, four = st.columns([3, 3, 2, 2])

@@ -12,7 +12,7 @@ import streamlit as st
 
 from fishersft.judge.report import CHANCE, PAPER_BUDGETS, PAPER_RATES, PAPER_SOURCE, Report
 from fishersft.plots import generations as generation_plots
-from fishersft.selectors import registry
+from fishersft.selectors import DEFAULT_SELECTOR, registry
 from fishersft.text import visible
 from fishersft.ui import components
 from fishersft.ui.components import dark, escape_markdown, one_line
@@ -110,13 +110,13 @@ def _against(report: Report, name: str) -> None:
             st.selectbox(
                 "Of",
                 players,
-                players.index("token_od") if "token_od" in players else 0,
+                players.index(DEFAULT_SELECTOR) if DEFAULT_SELECTOR in players else 0,
                 key=f"against-{name}",
                 help="The selector whose wins are drawn.",
                 format_func=lambda p: visible(one_line(report.labels.get(p, p), 60)),
             )
         )
-        paper = report.paper if who == "token_od" else {}
+        paper = report.paper if who == DEFAULT_SELECTOR else {}
         fig = generation_plots.win_figure(report.lines, who, _selectors() | dict(report.labels), paper, dark=dark())
         _chart(fig, f"wins-{name}-{who}", "Win rate against the budget")
         told = " Hollow and dotted: the paper's, not ours." if paper else ""
