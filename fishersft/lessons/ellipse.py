@@ -77,7 +77,7 @@ class Ellipse(Lesson):
         "a linear model after seeing its rows.",
         "A row shrinks the ellipse in its own direction, a long row more than a short one; its weight counts how often it is "
         "seen.",
-        "Drag a point, or add some along one line: the ellipse gets thin and stays long. That is what a poor design looks like.",
+        "Drag a point, or add some along one line: the ellipse becomes thin and stays long. A poor design looks like that.",
     )
     formulas = (
         r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top",

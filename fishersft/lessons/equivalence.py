@@ -53,7 +53,7 @@ def step(X: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def optimal_weights(X: np.ndarray, most: int = MOST_STEPS) -> np.ndarray:
-    """(k,) D-optimal weights: the worst leverage is within a millionth of d, or so close as `most` steps came."""
+    """(k,) D-optimal weights: the worst leverage is within a millionth of d, or as close as `most` steps bring it."""
     d = X.shape[1]
     w = np.full(len(X), 1 / len(X))
     for _ in range(most):
@@ -69,7 +69,7 @@ def optimal_weights(X: np.ndarray, most: int = MOST_STEPS) -> np.ndarray:
 
 
 def missing_at_most(worst: float, d: int) -> float:
-    """No design has a log det larger by more than this, in nats."""
+    """An upper bound on how much larger the log det of any design can be, in nats."""
     return float(d * np.log(max(worst, d) / d))
 
 
@@ -92,7 +92,7 @@ def pool(name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Equivalence(Lesson):
-    """Weights that even out the leverage."""
+    """Weights that make the leverages equal."""
 
     points: str = parameter(POOLS[0], "The rows that may be given weight.", choices=POOLS)
     steps: int = control(0, 0, MOST_SHOWN, 1, "Steps", "Each step multiplies a point's weight by its leverage over d.")
@@ -103,11 +103,11 @@ class Equivalence(Lesson):
     terms = ("leverage", "worst leverage", "criteria", "equivalence theorem")
     lines = (
         "Four numbers judge a design: D, the volume of what is uncertain; A, its average; E, its worst direction; G, the worst "
-        "prediction at any point of the pool. They can want different designs, but two of them never do: D and G.",
+        "prediction at any point of the pool. They can want different designs, but D and G never do.",
         "Leverage, the shade, is the variance of a prediction at each place of the plane. Weighted by the design its average "
         "is always d = 2, so the worst cannot be below 2.",
         "Give weight to points of high leverage, outside the line of leverage 2, and take it from those inside. When no point "
-        "is left outside, the worst leverage is 2, and this very design has the largest log det too.",
+        "is left outside, the worst leverage is 2, and the same design has the largest log det.",
     )
     formulas = (
         r"M(w) = \sum_i w_i\, x_i x_i^\top",
@@ -122,7 +122,7 @@ class Equivalence(Lesson):
     )
 
     def weights(self) -> np.ndarray:
-        """(k,) after so many steps from equal weights."""
+        """(k,) the weights after `steps` steps from equal weights."""
         X = pool(self.points)
         w = np.full(len(X), 1 / len(X))
         for _ in range(self.steps):

@@ -1,7 +1,8 @@
 """Lesson: uniform against design on an imbalanced pool.
 
-Two hundred sentences of six tokens each, in the plane: most on a common topic, some on a rare one.  All are equally long, so
-equal sentences are equal tokens and length explains nothing.  Shown is the worst leverage over the pool (the G-criterion).
+Two hundred sentences of six tokens each, in the plane: most on a common topic, some on a rare one.  All have the same
+length, so equal sentences are equal tokens and length explains nothing.  The curves show the worst leverage over the pool (the
+G-criterion).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CUTS = (0.05, 0.25, 0.6)
 
 
 def miss(pool: int, rare: int, n: int) -> float:
-    """The chance that n of so many, drawn without replacement, hold none of the rare ones."""
+    """The chance that n sentences, drawn without replacement from the pool, hold none of the rare ones."""
     return comb(pool - rare, n) / comb(pool, n)
 
 
@@ -35,18 +36,18 @@ class Imbalance(Lesson):
     """A common and a rare topic."""
 
     picks: int = control(8, 1, MOST, 1, "Picks", "The budget, in sentences; all have six tokens.")
-    rare: int = control(8, 1, 60, 1, "Rare sentences", "How many of the two hundred are on the rare topic.")
+    rare: int = control(8, 1, 60, 1, "Rare sentences", "Number of the two hundred sentences on the rare topic.")
 
     name = "imbalance"
     tab = "Rare topics"
     title = "Uniform against design"
     terms = ("uniform", "coverage", "random draws")
     lines = (
-        "A uniform draw looks like the pool: what is rare there is rare in the draw, and often missing.",
+        "A uniform draw looks like the pool: what is rare in the pool is rare in the draw, and often missing.",
         "The design asks what is still uncertain, so it goes to the rare topic as soon as one more common sentence would gain "
         "less.",
-        "Its worst leverage falls early; that of draws depends on luck. All sentences have six tokens here, so this is coverage "
-        "and not length.",
+        "Its worst leverage falls early; that of a draw depends on luck. All sentences have six tokens here, so the cause is "
+        "coverage and not length.",
     )
     formulas = (
         r"G(S) = \max_{x \in \text{pool}} x^\top V(S)^{-1} x",
@@ -106,7 +107,7 @@ class Imbalance(Lesson):
             Number(
                 "Worst leverage",
                 short(ours[n - 1]),
-                "Of TokenOD: the largest xᵀ V⁻¹ x over all tokens of the pool.",
+                "The largest xᵀ V⁻¹ x over all tokens of the pool, for TokenOD.",
                 f"uniform: {short(chance[:, n - 1].min())} to {short(chance[:, n - 1].max())}",
             ),
             Number("Rare sentences", f"{covered} of {n}", "TokenOD's picks on the rare topic.", f"the pool has {share}"),
@@ -134,7 +135,7 @@ class Imbalance(Lesson):
         chance = miss(SENTENCES, self.rare, self.picks)
         low, middle, high = map(percent, CUTS)
         return Question(
-            f"{several(self.picks, 'sentence')} drawn at random, {self.rare} of 200 rare: how likely does the draw hold no rare "
+            f"{several(self.picks, 'sentence')} drawn at random, {self.rare} of 200 rare: how likely is a draw without a rare "
             "one?",
             (f"at most {low}", f"{low} to {middle}", f"{middle} to {high}", f"more than {high}"),
             sum(chance > c for c in CUTS),

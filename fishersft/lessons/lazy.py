@@ -1,6 +1,6 @@
 """Lesson: lazy greedy, its saved work counted pick by pick.
 
-The product's own `Shard` is run, two gains at a time, and asked after each pick which gains it computed anew.  The naive way
+The product's own `Shard` is run, two gains at a time, and asked after each pick which gains it has recomputed.  The naive way
 computes every gain outside the selection at every pick: N, N - 1, N - 2, ...
 """
 
@@ -26,12 +26,12 @@ UNTOUCHED, FRESH, PICKED, TAKEN = range(4)
 
 @dataclass(frozen=True)
 class Trace:
-    """What lazy greedy did.
+    """The work of lazy greedy.
 
     Attributes:
         picks: (n,) in order.
-        fresh: (n, N) bool, which gains were computed for each pick.
-        bounds: (n, N) what was known of each gain when the pick was made: fresh ones exactly, the others from above.
+        fresh: (n, N) bool, whether a gain was computed for a pick.
+        bounds: (n, N) each gain as it was known at the pick: exact where it is fresh, else an upper bound.
     """
 
     picks: np.ndarray
@@ -68,8 +68,8 @@ def trace(values: np.ndarray, offsets: np.ndarray, n: int) -> Trace:
 class Lazy(Lesson):
     """Forty sentences on some topics."""
 
-    picks: int = control(4, 1, MOST - 1, 1, "Picks so far", "How many picks of greedy are shown.")
-    topics: int = control(6, 1, 8, 1, "Topics", "Sentences of one topic have tokens in nearly one direction.")
+    picks: int = control(4, 1, MOST - 1, 1, "Picks so far", "Number of picks that are shown.")
+    topics: int = control(6, 1, 8, 1, "Topics", "The tokens of one topic point in nearly one direction.")
 
     name = "lazy"
     tab = "Lazy greedy"
@@ -79,7 +79,7 @@ class Lazy(Lesson):
         "After a pick every gain may have changed, so the plain rule computes them all again.",
         "But gains only shrink, so an earlier gain is an upper bound on the gain now. Look at the highest bound first, and stop "
         "as soon as no bound reaches the best gain found.",
-        "The picks are the same, exactly. A pick from one topic leaves the bounds of the others nearly true; with one topic "
+        "The picks are exactly the same. A pick from one topic leaves the bounds of the others nearly true; with one topic "
         "they all fall together and less is saved.",
     )
     formulas = (

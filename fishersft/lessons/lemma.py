@@ -5,7 +5,7 @@
     c    = the smallest eigenvalue of any A(x)
 
 Every A(x) is at least c I, and c < 1, so H is at least c (V (x) I), and log det H >= (L - 1) (log det V + d log c).  With all L
-classes free, A(x) kills the vector of ones, c = 0, and the bound says nothing.  A model that is sure of its answers has p near 0
+classes free, A(x) kills the vector of ones, c = 0, and the bound says nothing.  A confident model has p near 0
 or 1, A(x) near 0, and information far below what V promises: V does not depend on p at all.
 """
 
@@ -50,9 +50,9 @@ def head_information(X: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lemma(Lesson):
-    """Ten sentences under a model that becomes surer."""
+    """Ten sentences under a model that becomes more confident."""
 
-    sure: float = control(2.0, 0.0, 4.0, 0.5, "How sure the model is", "Its logits are multiplied by this; 0 is plain guessing.")
+    sure: float = control(2.0, 0.0, 4.0, 0.5, "How sure the model is", "Its logits are multiplied by this; 0 is guessing.")
     classes: int = control(4, 2, 8, 1, "Classes L", "The size of the vocabulary.")
 
     name = "lemma"

@@ -1,6 +1,6 @@
-"""Lesson: a design matched to the pool, and why an outlier has a price there.
+"""Lesson: a design matched to the pool, in which an outlier has its price.
 
-TokenOD's log det grows without limit along a far row.  MatchedOD compares second moments: with M of the pool and S / t of the
+TokenOD's log det grows without limit along a distant row.  MatchedOD compares second moments: with M of the pool and S / t of the
 picks, Stein's loss tr(M^-1 S/t) - log det(M^-1 S/t) - d is 0 when they agree; the trace is the price of an outlier.
 """
 
@@ -29,9 +29,7 @@ PRIOR, RIDGE = 20.0, 1e-3  # MatchedOD's defaults
 class Outlier(Lesson):
     """Sixty sentences, one of them far away."""
 
-    distance: float = control(
-        4.0, 0.5, 10.0, 0.5, "Distance of the outlier", "Of one sentence from the origin; the others lie within 2.5."
-    )
+    distance: float = control(4.0, 0.5, 10.0, 0.5, "Distance of the outlier", "From the origin; the others lie within 2.5.")
     picks: int = control(8, 1, 40, 1, "Picks", "The budget, in sentences; all have four tokens.")
 
     name = "outlier"
@@ -39,10 +37,10 @@ class Outlier(Lesson):
     title = "A design matched to the pool"
     terms = ("MatchedOD", "outlier", "Stein's loss", "second moment")
     lines = (
-        "To log det a far row is a bargain: the longer the better, without limit. If it is noise, TokenOD buys noise first.",
-        "MatchedOD asks that the picks' second moment look like the pool's. A missing direction costs, through the log det; "
-        "too much of one costs as well, through the trace.",
-        "So an outlier comes late: it is bought when the rest can pay for it. This is a lead, not yet a claim.",
+        "To log det a far row is a bargain: the longer the better, without limit. If the row is noise, TokenOD buys noise first.",
+        "MatchedOD wants the second moment of the picks to look like that of the pool. A missing direction costs something, "
+        "through the log det; too much of one does too, through the trace.",
+        "So an outlier comes late: it is bought when the other picks can pay for it. This is a lead, not yet a claim.",
     )
     formulas = (r"\mathrm{tr}(M^{-1} S/t) - \log\det(M^{-1} S/t) - d",)
     symbols = (
@@ -62,7 +60,7 @@ class Outlier(Lesson):
 
     @cached_property
     def orders(self) -> tuple[list[int], list[int], list[float]]:
-        """TokenOD's order, MatchedOD's, and the latter's loss after each pick."""
+        """TokenOD's order, MatchedOD's order, and MatchedOD's loss after each pick."""
         steps = list(matched(*self.blocks, prior_tokens=PRIOR, ridge=RIDGE))
         return [s.position for s in greedy(*self.blocks)], [s.position for s in steps], [s.loss for s in steps]
 
@@ -103,7 +101,7 @@ class Outlier(Lesson):
                 "Stein's loss against the picks",
                 self._losses(dark),
                 "Stein's loss against picks: MatchedOD stays near 0, TokenOD is above it.",
-                "How unlike the pool the picks are. 0 is a perfect match; 20 tokens of the pool itself count as prior.",
+                "How unlike the pool the picks are; 0 is a perfect match. 20 tokens of the pool itself count as the prior.",
             ),
         )
         return Shown(pictures, numbers, self._question(ranks[1]))
@@ -117,9 +115,9 @@ class Outlier(Lesson):
             f"The outlier is {self.distance:g} away. When does MatchedOD take it?",
             options,
             answer,
-            f"It is pick {rank} of {SENTENCES}; TokenOD takes it as pick {self.orders[0].index(OUTLIER) + 1}. It is part of the "
-            "pool too, so its price is not infinite: a little of its direction is wanted, and the more, the more of the pool's "
-            "second moment it makes.",
+            f"It is pick {rank} of {SENTENCES}; TokenOD takes it as pick {self.orders[0].index(OUTLIER) + 1}. It "
+            "belongs to the pool too, so its price is not infinite: a little of its direction is wanted, and more where it makes "
+            "up more of the pool's second moment.",
         )
 
     def _plane(self, dark: bool, revealed: bool) -> go.Figure:

@@ -1,7 +1,7 @@
 """Lesson: why log det has diminishing returns.
 
 The gain of a row is log(1 + x^T V^-1 x); adding any row makes V^-1 smaller, so no gain ever grows (submodularity).  A row of
-length 1 that is already there k times gains log((k + 2) / (k + 1)) under sigma2 = 1.
+length 1 that is in the design k times already gains log((k + 2) / (k + 1)) under sigma2 = 1.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ class Returns(Lesson):
     """The same row again and again."""
 
     copies: int = control(2, 0, MOST, 1, "Copies of A in the design", "How often row A has been seen.")
-    angle: int = control(60, 0, 90, 5, "Angle of B to A (degrees)", "0: B points where A points; 90: somewhere quite new.")
+    angle: int = control(60, 0, 90, 5, "Angle of B to A (degrees)", "0: B points where A points; 90: in a new direction.")
 
     name = "returns"
     tab = "Returns"
     title = "Diminishing returns"
     terms = ("gain", "diminishing returns", "submodularity")
     lines = (
-        "The first copy of a row tells much, the second less: the ellipse is already thin in its direction.",
-        "A row in another direction keeps what it would gain, the more the nearer it is to a right angle, but never gains more "
-        "than before. That is submodularity.",
+        "The first copy of a row says much, the second less: the ellipse is already thin in its direction.",
+        "A row in another direction keeps its gain, the better the closer it is to a right angle, but it never gains more than "
+        "before. That is submodularity.",
         "So a selector that looks at gains is slow to take duplicates, and a short row in a new direction can beat a "
         "long one in an old direction.",
     )
@@ -86,7 +86,7 @@ class Returns(Lesson):
                 self._plane(dark),
                 f"Row A of length 1 along the first axis, row B at {self.angle} degrees to it, and the ellipse of V after "
                 f"{self.copies} copies of A.",
-                "Line: the ellipse θᵀ V θ = 1 after the copies of A; dotted: before any. It gets thin along A only.",
+                "Line: the ellipse θᵀ V θ = 1 after the copies of A; dotted: before any. It becomes thin only along A.",
             ),
             Picture(
                 "What each would gain",
@@ -104,8 +104,8 @@ class Returns(Lesson):
             f"A is there {times(self.copies)}. Which gains more now: A once more, or B, which is only 0.6 as long?",
             ("A once more", "B", "about the same (within 2%)"),
             answer,
-            f"A once more gains {nats(again)}, B gains {nats(other)}. Move the copies: the answer turns where the curves cross, "
-            "if they do.",
+            f"A once more gains {nats(again)}, B gains {nats(other)}. Change the copies: the answer turns where the curves "
+            "cross, if they do.",
         )
 
     def _plane(self, dark: bool) -> go.Figure:

@@ -29,7 +29,7 @@ class Sentences(Lesson):
     """Sixty sentences of 1 to 30 tokens."""
 
     picks: int = control(6, 1, 20, 1, "Picks", "The budget: how many sentences are taken.")
-    alike: int = control(30, 0, 95, 5, "Tokens alike (percent)", "How much of each token its whole sentence shares.")
+    alike: int = control(30, 0, 95, 5, "Tokens alike (percent)", "The share of each token that is common to its sentence.")
 
     name = "sentences"
     tab = "Sentences"
@@ -37,10 +37,10 @@ class Sentences(Lesson):
     terms = ("token gain", "gain per token", "length", "equal tokens")
     lines = (
         "TokenOD takes whole sentences, and a sentence brings all its tokens. Each token adds what those before it left open, "
-        "so the gain of a sentence splits over its tokens exactly.",
+        "so the gain of a sentence is exactly the sum over its tokens.",
         "More tokens mean more gain, so at a budget in sentences the long ones win. This says little about what they say.",
-        "Divide the gain by the tokens and short sentences come back. Make tokens alike and length is worth less, but still "
-        "something.",
+        "Divide the gain by the tokens, and short sentences come back. Make the tokens alike, and length is worth less, but not "
+        "nothing.",
     )
     formulas = (
         r"\log\det(I + X_i V^{-1} X_i^\top)",
@@ -102,7 +102,7 @@ class Sentences(Lesson):
                 "The first pick, token by token",
                 self._bars(split, dark),
                 f"Bars: the gain of each of the {len(split)} tokens of the first pick; they sum to {nats(split.sum())}.",
-                f"Each bar is what one token adds after those before it; together {nats(split.sum())}.",
+                f"Each bar is what one token adds to those before it; together {nats(split.sum())}.",
             ),
         )
         return Shown(pictures, numbers, self._question(spent[0], chance))
@@ -114,11 +114,11 @@ class Sentences(Lesson):
     def _question(self, spent: int, chance: float) -> Question:
         ratio = spent / chance
         return Question(
-            f"TokenOD's {self.picks} picks: how many tokens have they, compared with {self.picks} sentences drawn at random?",
+            f"How many tokens do TokenOD's {self.picks} picks have, compared with {self.picks} sentences drawn at random?",
             (f"less than {MORE} times", f"{MORE} to {MUCH_MORE:g} times", f"more than {MUCH_MORE:g} times"),
             int(ratio > MORE) + int(ratio > MUCH_MORE),
-            f"{spent:,} tokens against {chance:.0f} on average, {short(ratio)} times as many. A fair comparison also asks what "
-            "a draw of as many tokens would do.",
+            f"{spent:,} tokens against {chance:.0f} on average, {short(ratio)} times as many. A fair comparison also "
+            "asks what a draw of as many tokens would do.",
         )
 
     def _scatter(self, by_gain: list[int], by_rate: list[int], dark: bool) -> go.Figure:

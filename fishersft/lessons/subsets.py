@@ -44,7 +44,7 @@ def sentences(positions: Iterable[int]) -> str:
 class Subsets(Lesson):
     """Twelve sentences, every subset."""
 
-    picks: int = control(3, 1, MOST, 1, "Picks", "How many of the twelve sentences are chosen.")
+    picks: int = control(3, 1, MOST, 1, "Picks", "Number of the twelve sentences that are chosen.")
     pool: int = control(1, 1, 30, 1, "Pool", "Another twelve sentences, drawn at random with this seed.")
 
     name = "greedy"
@@ -52,10 +52,10 @@ class Subsets(Lesson):
     title = "Greedy against the best"
     terms = ("greedy", "certificate", "share of the optimum")
     lines = (
-        "The best n sentences cannot be found in a large pool: there are too many subsets. Among twelve sentences all can be "
-        "tried.",
-        "Greedy takes the largest gain, then the largest of what is left, and never takes a pick back. It is often the best, "
-        "and proven never below 63% of it.",
+        "In a large pool the best n sentences cannot be found: there are too many subsets. Among twelve sentences all subsets "
+        "can be tried.",
+        "Greedy takes the largest gain, then the largest of what is left, and never takes a pick back. It often finds the "
+        "best subset, and provably never falls below 63% of it.",
         "The certificate says more about the case at hand: no selection can gain more than the green line. It needs no brute "
         "force, so the dashboard shows it for any pool.",
     )
@@ -98,13 +98,13 @@ class Subsets(Lesson):
             Number(
                 "The best subset",
                 nats(best) if revealed else "?",
-                f"The largest f of all {len(f):,} subsets; shown with the answer.",
+                f"The largest f among all {len(f):,} subsets; shown with the answer.",
                 sentences(subsets[f.argmax()]) if revealed else "brute force",
             ),
             Number(
                 "Proven",
                 f"at least {percent(share_of_optimum(reached, bound), 1)}",
-                "Of the best, by the certificate alone.",
+                "Share of the best that the certificate alone proves.",
                 f"in truth {percent(reached / best, 2)}" if revealed else f"bound {nats(bound)}",
             ),
             Number("A random subset", nats(f.mean()), f"The mean of all {len(f):,} subsets.", spread),
@@ -114,7 +114,7 @@ class Subsets(Lesson):
             self._figure(f, reached, bound, dark, revealed),
             f"Histogram of the log det gained by each of {len(f):,} subsets; greedy reaches {nats(reached)} and the certificate "
             f"says at most {nats(bound)}.",
-            "Bars: how many subsets gain so much. Blue: greedy. Green: the certificate."
+            "Bars: the number of subsets with such a gain. Blue: greedy. Green: the certificate."
             + (" Dotted: the best subset." if revealed else " The right end of the bars is hidden until you answer."),
         )
         growing = Picture(

@@ -241,4 +241,4 @@ def neighbours(learning: Learning) -> None:
         for k, icon in ((at - 1, ":material/arrow_back:"), (at + 1, ":material/arrow_forward:")):
             if 0 <= k < len(names):
                 st.page_link(PAGE, label=LESSONS[names[k]].title, icon=icon, query_params={"lesson": names[k]})
-    st.caption("The address bar holds this lesson in this state, as a link to share. Printed, the page leaves its controls out.")
+    st.caption("The address bar holds this lesson in this state, as a link to share. On paper the page has no controls.")

@@ -1,9 +1,9 @@
-// Points in the plane to drag, weigh, add and remove.  While a point is held, the ellipse and the two numbers under it follow
-// here; when it rests, the server is told (`points`) and computes all the rest.
+// Points in the plane to drag, weight, add and remove.  While a point is held, the ellipse and the two numbers under it follow
+// here; when it rests, the server gets the `points` and computes everything else.
 const SVG = "http://www.w3.org/2000/svg";
 const STEP = 0.05, GREAT = 0.25; // of the plane: what a drag snaps to, and an arrow key with Shift
 const CLICK = 4; // pixels within which a press is a click
-const REST = 350; // milliseconds after the last key before the server is told
+const REST = 350; // milliseconds from the last key until the server gets the points
 const planes = new WeakMap();
 
 export default function (component) {
@@ -79,7 +79,7 @@ function make(root) {
 
   const draw = () => {
     const d = plane.data, c = d.colours, V = design(plane.points);
-    const at = focused; // drawing anew takes the focus away
+    const at = focused; // redrawing takes the focus away
     side = Math.max(160, Math.min(svg.clientWidth || 480, 544));
     svg.setAttribute("viewBox", `0 0 ${side} ${side}`);
     svg.replaceChildren();
@@ -106,7 +106,7 @@ function make(root) {
     }
     plane.points.forEach(([x, y, w], k) => {
       const node = put(svg, "g", { class: "point", tabindex: 0, role: "button", transform: `translate(${px(x)} ${py(y)})` });
-      node.setAttribute("aria-label", `Point ${k + 1} of ${plane.points.length}: ${three(x)}, ${three(y)}, weight ${three(w)}. Arrow keys move it, plus and minus weigh it, Delete removes it.`);
+      node.setAttribute("aria-label", `Point ${k + 1} of ${plane.points.length}: ${three(x)}, ${three(y)}, weight ${three(w)}. Arrow keys move it, plus and minus change its weight, Delete removes it.`);
       const r = 3.5 + 2.5 * Math.sqrt(Math.min(w, 16));
       put(node, "circle", { r: Math.max(16, r + 6), fill: "transparent" }); // room for a finger
       put(node, "circle", { class: "ring", r: r + 5, fill: "none", stroke: c.ink, "stroke-width": 2 });
@@ -150,7 +150,7 @@ function make(root) {
     if (was.k >= 0 && was.moved) return draw(), settle();
     if (!was.moved) click(was.k, here(event).map((value) => snap(value)));
   });
-  svg.addEventListener("touchstart", (event) => { // a finger on a point drags it and not the page
+  svg.addEventListener("touchstart", (event) => { // a finger on a point drags the point, not the page
     if (event.target.closest(".point")) event.preventDefault();
   }, { passive: false });
   svg.addEventListener("pointercancel", () => { held = null; });

@@ -1,6 +1,6 @@
-"""Points in the plane: dragged, weighed, added and removed on the picture, by pointer and keyboard, and in a table.
+"""Points in the plane: dragged, weighted, added and removed on the picture, by pointer and keyboard, and in a table.
 
-One small component (plane.html, .css, .js beside this file) draws them; it is told everything and tells the points.
+One small component (plane.html, .css, .js beside this file) draws them: it gets the whole state and sends back the points.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _plane = st.components.v2.component("fishersft_plane", html=_part("html"), css=_
 
 
 def picture(learning: Learning, shown: Picture) -> None:
-    """The plane and what a click on it does."""
+    """The plane, and the choice of what a click on it does."""
     drawn = shown.figure
     assert isinstance(drawn, Plane)
     with st.container(key="plane-acts", horizontal=True, vertical_alignment="bottom"):
@@ -39,7 +39,7 @@ def picture(learning: Learning, shown: Picture) -> None:
             required=True,
             key="plane-act",
             help="Add a point of weight 1, or weight to the point that is clicked; move the nearest point there; or remove it. "
-            "Points are dragged whatever this says.",
+            "Points can be dragged in any case.",
         )
         st.button("Start again", icon=":material/restart_alt:", on_click=lambda: learning.put_points(ellipse.START))
         st.button("Clear", icon=":material/delete:", on_click=lambda: learning.put_points(()), help="Remove every point.")
@@ -54,7 +54,7 @@ def picture(learning: Learning, shown: Picture) -> None:
 
 
 def told(points: Any) -> ellipse.Points:
-    """What a browser says the points are, as far as they are points."""
+    """The points that a browser sent, as far as they are points."""
     rows = [row for row in points if isinstance(row, list) and len(row) == 3] if isinstance(points, list) else []
     return clean(pd.DataFrame(rows, columns=["x", "y", "weight"]))[0]
 
@@ -75,15 +75,20 @@ def table(learning: Learning) -> None:
             "x": st.column_config.NumberColumn("x", min_value=-reach, max_value=reach, step=0.001, required=True),
             "y": st.column_config.NumberColumn("y", min_value=-reach, max_value=reach, step=0.001, required=True),
             "weight": st.column_config.NumberColumn(
-                "weight", min_value=least, max_value=most, step=0.001, default=1.0, help="As if the row were seen so often."
+                "weight",
+                min_value=least,
+                max_value=most,
+                step=0.001,
+                default=1.0,
+                help="How often the row is seen.",
             ),
         },
     )
     points, left_out = clean(edited)
     learning.change(points=points)
     if left_out:
-        what = several(left_out, "row")
-        st.caption(f"{what} not drawn: numbers missing, outside ±{reach:g}, or more than {ellipse.MOST_POINTS} points.")
+        why = f"a number is missing or outside ±{reach:g}, or there are more than {ellipse.MOST_POINTS} points"
+        st.caption(f"{several(left_out, 'row')} left out: {why}.")
 
 
 def clean(table: pd.DataFrame) -> tuple[ellipse.Points, int]:
