@@ -1,13 +1,18 @@
-"""The package's calls, kept in memory between reruns.  Keys are names and fingerprints, never object identity."""
+"""The package's calls, kept in memory between reruns.
+
+Arguments are told apart by what `KEYS` says of their types: names and fingerprints, never object identity.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
+import torch
 
 from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
@@ -16,7 +21,7 @@ from fishersft.design import trajectory
 from fishersft.design.gain_curve import log_det_at
 from fishersft.design.trajectory import Walk
 from fishersft.experiments.evidence import Evidence, gather
-from fishersft.lm.embed import BATCH_TOKENS, Plan, TokenEmbeddings, effective_max_tokens, plan
+from fishersft.lm.embed import BATCH_TOKENS, Plan, TokenEmbeddings, effective_max_tokens, open_embeddings, plan
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.lm.reader import rows_of
@@ -24,17 +29,25 @@ from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
 from fishersft.pipeline.stored_losses import StoredLosses
 from fishersft.scoring import precomputed, why
-from fishersft.scoring.why import rechosen
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.store.artifacts import Store
 from fishersft.ui.session import Choice
 
 MOST_PICKS = 1_000  # an order is computed this far at first where the pool is large
 SMALL_POOL = 2_000
-WHAT_IF_STEP = 40
+KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
+    Corpus: lambda corpus: corpus.fingerprint,
+    ModelFolder: lambda folder: folder.fingerprint,
+    CausalLM: lambda lm: lm.fingerprint,
+    TokenEmbeddings: lambda embeddings: embeddings.key,
+    Pool: lambda pool: (pool.embeddings.key, pool.pinned, pool.excluded),
+    Order: lambda order: order.positions.tobytes(),
+    np.ndarray: lambda array: array.tobytes(),  # Streamlit would look at a sample of a large one
+}
 
 
 def corpus(choice: Choice) -> Corpus:
+    """The corpus, read again where its file has changed."""
     choice.check_public()
     path = Path(choice.source).expanduser()
     stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
@@ -42,13 +55,14 @@ def corpus(choice: Choice) -> Corpus:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the corpus …")
-def _corpus(source: str, options: Any, name: str, stamp: Any, _choice: Choice) -> Corpus:
+def _corpus(source: str, options: tuple[tuple[str, str], ...], name: str, stamp: Any, _choice: Choice) -> Corpus:
     loaded = load_corpus(source, name=name, **_choice.load_options)
     _ = loaded.fingerprint, loaded.duplicates, loaded.categories
     return loaded
 
 
 def folder(choice: Choice) -> ModelFolder:
+    """The model's files, without its weights in memory."""
     choice.check_public()
     return _folder(choice.model)
 
@@ -60,14 +74,14 @@ def _folder(name: str) -> ModelFolder:
     return found
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the model …")
-def _model(fingerprint: str, _folder: ModelFolder) -> CausalLM:
-    return load_model(_folder)
-
-
 def model(choice: Choice) -> CausalLM:
-    found = folder(choice)
-    return _model(found.fingerprint, found)
+    """The model with its weights."""
+    return _model(folder(choice))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model …", hash_funcs=KEYS)
+def _model(folder: ModelFolder) -> CausalLM:
+    return load_model(folder)
 
 
 def embeddings(choice: Choice) -> TokenEmbeddings | None:
@@ -78,40 +92,9 @@ def embeddings(choice: Choice) -> TokenEmbeddings | None:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _embeddings(key: str, path: str, _artifact: Any) -> TokenEmbeddings:
-    from fishersft.lm.embed import open_embeddings
-
     opened = open_embeddings(_artifact.path, _artifact.manifest, key)
     _ = opened.means
     return opened
-
-
-@st.cache_resource(max_entries=4, show_spinner="Counting tokens …")
-def _plan(corpus_print: str, model_print: str, max_tokens: int, _corpus: Corpus, _folder: ModelFolder) -> Plan:
-    return plan(_corpus, load_tokenizer(_folder), max_tokens)
-
-
-def layout(choice: Choice) -> Plan:
-    """Encoded records, lengths and batches; needs the tokenizer, not the weights."""
-    c, f = corpus(choice), folder(choice)
-    return _plan(c.fingerprint, f.fingerprint, effective_max_tokens(MAX_TOKENS, f.context), c, f)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Timing the model on one batch …")
-def _speed(fingerprint: str, length: int, _model: CausalLM) -> float:
-    import torch
-
-    ids = torch.zeros((max(1, BATCH_TOKENS // length), length), dtype=torch.long)
-    _model.rows(ids)
-    started = time.perf_counter()
-    _model.rows(ids)
-    return ids.numel() / max(time.perf_counter() - started, 1e-6)
-
-
-def tokens_a_second(choice: Choice) -> float:
-    """How fast this machine embeds with this model, measured on one small batch."""
-    lm = model(choice)
-    lengths = [len(e.ids) for e in layout(choice).encoded]
-    return _speed(lm.fingerprint, max(8, int(np.mean(lengths))), lm)
 
 
 def pool(choice: Choice, embeddings: TokenEmbeddings) -> Pool:
@@ -119,21 +102,45 @@ def pool(choice: Choice, embeddings: TokenEmbeddings) -> Pool:
     return embed_and_select.pool_of(embeddings, corpus(choice), folder(choice))
 
 
+def layout(choice: Choice) -> Plan:
+    """Encoded records, lengths and batches; needs the tokenizer, not the weights."""
+    return _layout(corpus(choice), folder(choice))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Counting tokens …", hash_funcs=KEYS)
+def _layout(corpus: Corpus, folder: ModelFolder) -> Plan:
+    return plan(corpus, load_tokenizer(folder), effective_max_tokens(MAX_TOKENS, folder.context))
+
+
+def tokens_a_second(choice: Choice) -> float:
+    """How fast this machine embeds with this model, measured on one small batch."""
+    return _speed(model(choice), max(8, int(np.mean([len(e.ids) for e in layout(choice).encoded]))))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Timing the model on one batch …", hash_funcs=KEYS)
+def _speed(lm: CausalLM, length: int) -> float:
+    ids = torch.zeros((max(1, BATCH_TOKENS // length), length), dtype=torch.long)
+    lm.rows(ids)
+    started = time.perf_counter()
+    lm.rows(ids)
+    return ids.numel() / max(time.perf_counter() - started, 1e-6)
+
+
 def reach(pool: Pool) -> int:
     """How far an order is computed: all of a small pool, the first thousand of a large one."""
     return len(pool) if len(pool) <= SMALL_POOL else MOST_PICKS
 
 
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEYS)
 def order(pool: Pool, selector: Selector, seed: int) -> Order | None:
     """A selector's order as far as `reach`, if it is in the store."""
-    return _order(pool.embeddings.key, selector, seed, pool)
+    return embed_and_select.stored_order(pool, selector, Budget(sentences=reach(pool)), seed)
 
 
 def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
     """The order, computed if need be, with a progress bar while it is."""
     if (known := order(pool, selector, seed)) is not None:
         return known
-    n = reach(pool)
     bar = st.progress(0.0, f"{selector.label}: choosing from {len(pool):,} sentences …")
 
     def report(done: int, total: int) -> None:
@@ -144,94 +151,71 @@ def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
         bar.progress(done / max(total, 1), f"{selector.label}: {what}, {done:,} of {total:,}")
 
     try:
-        computed = embed_and_select.order(pool, selector, Budget(sentences=n), seed, on_progress=report, on_stage=stage)
+        budget = Budget(sentences=reach(pool))
+        computed = embed_and_select.order(pool, selector, budget, seed, on_progress=report, on_stage=stage)
     finally:
         bar.empty()
-    _order.clear()
+    order.clear()
     return computed
 
 
+@st.cache_resource(max_entries=16, show_spinner="Choosing again from there …", hash_funcs=KEYS)
 def what_if(pool: Pool, selector: Selector, seed: int, budget: Budget, plain: Order) -> Order:
     """The order from pinned and excluded records, as far as the budget needs it; never stored."""
-    if budget.sentences is not None:  # in steps, so that a nudge of the budget computes nothing
-        room = len(pool) - len(pool.excluded)
-        steps = -(-max(budget.sentences, len(pool.pinned)) // WHAT_IF_STEP) * WHAT_IF_STEP
-        budget = Budget(sentences=min(room, steps))
-    return _what_if(pool.embeddings.key, selector, seed, pool.pinned, pool.excluded, budget, pool, plain)
+    return why.rechosen(pool, selector, budget, seed, plain=plain)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Choosing again from there …")
-def _what_if(
-    key: str, selector: Selector, seed: int, pinned: Any, excluded: Any, budget: Budget, _pool: Pool, _plain: Order
-) -> Order:
-    return rechosen(_pool, selector, budget, seed, plain=_plain)
+@st.cache_data(max_entries=16, show_spinner="Walking through the picks …", hash_funcs=KEYS)
+def walk(embeddings: TokenEmbeddings, picks: np.ndarray, plane: tuple[int, int] | None = None) -> Walk:
+    """The picks one by one: gains by TokenOD's criterion, and the ellipse in the plane of two principal directions."""
+    U = None if plane is None else _directions(embeddings)[:, list(plane)]
+    return trajectory.walk(embeddings.values, embeddings.offsets, picks, plane=U)
 
 
-def walk(pool: Pool, selector: Selector, seed: int, order: Order, n: int, plane: tuple[int, int] | None = None) -> Walk:
-    """The first n picks one by one: gains by TokenOD's criterion, and the ellipse in the plane of two principal directions."""
-    return _walk(pool.embeddings.key, selector, seed, pool.pinned, pool.excluded, n, plane, pool.embeddings, order)
+@st.cache_data(max_entries=4, show_spinner=False, hash_funcs=KEYS)
+def _directions(embeddings: TokenEmbeddings) -> np.ndarray:
+    return trajectory.principal_directions(embeddings.values, embeddings.offsets, 10)
 
 
-@st.cache_data(max_entries=16, show_spinner="Walking through the picks …")
-def _walk(
-    key: str,
-    selector: Selector,
-    seed: int,
-    pinned: Any,
-    excluded: Any,
-    n: int,
-    plane: tuple[int, int] | None,
-    _embeddings: TokenEmbeddings,
-    _order: Order,
-) -> Walk:
-    U = None if plane is None else _directions(key, _embeddings)[:, list(plane)]
-    return trajectory.walk(_embeddings.values, _embeddings.offsets, _order.positions[:n], plane=U)
+@st.cache_data(max_entries=8, show_spinner="Weighing every sentence again …", hash_funcs=KEYS)
+def gains_now(embeddings: TokenEmbeddings, picks: np.ndarray) -> np.ndarray:
+    """(N,) what each record would add to the picks, nats; of the picks themselves, what a copy would add."""
+    return why.gains_now(embeddings, picks)
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
-def _directions(key: str, _embeddings: TokenEmbeddings) -> np.ndarray:
-    return trajectory.principal_directions(_embeddings.values, _embeddings.offsets, 10)
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEYS)
+def direction(embeddings: TokenEmbeddings, picks: np.ndarray, position: int) -> why.Direction:
+    """Where the record at `position` adds most to the picks."""
+    return why.direction_added(embeddings, picks, position)
 
 
-def gains_now(pool: Pool, selector: Selector, seed: int, order: Order, n: int) -> np.ndarray:
-    """(N,) what each record would add to the first n picks, nats; of the picks themselves, what a copy would add."""
-    return _gains_now(pool.embeddings.key, selector, seed, pool.pinned, pool.excluded, n, pool, order)
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEYS)
+def gain_by_budget(embeddings: TokenEmbeddings, picks: np.ndarray, at: tuple[int, ...], position: int) -> np.ndarray:
+    """What the record at `position` would add after the first `at[k]` picks, nats."""
+    return why.gain_along(embeddings, picks, at, position)
 
 
-@st.cache_data(max_entries=8, show_spinner="Weighing every sentence again …")
-def _gains_now(
-    key: str, selector: Selector, seed: int, pinned: Any, excluded: Any, n: int, _pool: Pool, _order: Order
-) -> np.ndarray:
-    return why.gains_now(_pool.embeddings, _order.positions[:n])
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEYS)
+def log_det_of(embeddings: TokenEmbeddings, positions: np.ndarray) -> float:
+    """f of a set of records, nats."""
+    return float(log_det_at(embeddings, positions, [len(positions)])[0]) if len(positions) else 0.0
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def direction(
-    key: str, selector: Selector, seed: int, pins: Any, n: int, position: int, _pool: Pool, _order: Order
-) -> why.Direction:
-    return why.direction_added(_pool.embeddings, _order.positions[:n], position)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def gain_by_budget(
-    key: str, selector: Selector, seed: int, pins: Any, at: tuple[int, ...], position: int, _pool: Pool, _order: Order
-) -> np.ndarray:
-    return why.gain_along(_pool.embeddings, _order.positions, at, position)
-
-
-@st.cache_data(max_entries=16, show_spinner="Reading it with the model …")
-def pasted(text: str, model_print: str, _choice: Choice) -> tuple[list[str], np.ndarray, np.ndarray]:
+@st.cache_data(max_entries=16, show_spinner="Reading it with the model …", hash_funcs=KEYS)
+def pasted(text: str, folder: ModelFolder, _choice: Choice) -> tuple[list[str], np.ndarray, np.ndarray]:
     """A text that is in no corpus: its tokens, which of them are trained, and their rows (M, d)."""
     lm = model(_choice)
-    encoded = encode([Text(text)], lm.tokenizer, effective_max_tokens(MAX_TOKENS, folder(_choice).context))[0]
+    encoded = encode([Text(text)], lm.tokenizer, effective_max_tokens(MAX_TOKENS, folder.context))[0]
     rows = rows_of([encoded], lm) if len(encoded.rows) else np.empty((0, lm.dimension), np.float32)
     return token_texts(lm.tokenizer, encoded.ids.tolist()), encoded.trained, rows
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def log_det_of(key: str, digest: str, _embeddings: TokenEmbeddings, _positions: np.ndarray) -> float:
-    """f of a set of records, nats."""
-    return float(log_det_at(_embeddings, _positions, [len(_positions)])[0]) if len(_positions) else 0.0
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEYS)
+def pieces(corpus: Corpus, folder: ModelFolder, record: int) -> tuple[list[str], np.ndarray]:
+    """The text of every token of a record, and which of them are trained."""
+    tokenizer = load_tokenizer(folder)
+    encoded = encode([corpus.examples[record]], tokenizer, effective_max_tokens(MAX_TOKENS, folder.context))[0]
+    return token_texts(tokenizer, encoded.ids.tolist()), encoded.trained
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -245,43 +229,33 @@ def has_losses(pool: Pool) -> bool:
     return isinstance(pool.readings, StoredLosses) and pool.readings.stored
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def median_perplexity(key: str, _pool: Pool) -> float:
-    return float(np.exp(np.median(_pool.losses(np.arange(len(_pool))))))
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEYS)
+def median_perplexity(pool: Pool) -> float:
+    return float(np.exp(np.median(pool.losses(np.arange(len(pool))))))
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def perplexity(key: str, position: int, _pool: Pool) -> float:
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=KEYS)
+def perplexity(pool: Pool, position: int) -> float:
     """exp of the mean loss of a record's trained tokens."""
-    return float(np.exp(_pool.losses(np.array([position]))[0]))
+    return float(np.exp(pool.losses(np.array([position]))[0]))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _order(key: str, selector: Selector, seed: int, _pool: Pool) -> Order | None:
-    return embed_and_select.stored_order(_pool, selector, Budget(sentences=reach(_pool)), seed)
+@st.cache_data(max_entries=8, show_spinner="Drawing the map (UMAP, once a corpus and model) …", hash_funcs=KEYS)
+def map_of(embeddings: TokenEmbeddings, method: str) -> np.ndarray:
+    """(N, 2) coordinates of the sentence means; those without a key are not stored."""
+    return precomputed.map_of(embeddings, method) if embeddings.key else precomputed.project(embeddings.means, method)
 
 
-@st.cache_data(max_entries=8, show_spinner="Drawing the map (UMAP, once a corpus and model) …")
-def map_of(key: str, method: str, _embeddings: TokenEmbeddings) -> np.ndarray:
-    return precomputed.map_of(_embeddings, method) if key else precomputed.project(_embeddings.means, method)
+@st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …", hash_funcs=KEYS)
+def band(embeddings: TokenEmbeddings, top: int, token_top: int) -> precomputed.Band:
+    """What random draws gain up to so many sentences and tokens."""
+    return precomputed.band(embeddings, top, token_top)
 
 
-@st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …")
-def band(key: str, top: int, token_top: int, _embeddings: TokenEmbeddings) -> precomputed.Band:
-    return precomputed.band(_embeddings, top, token_top)
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def gain_of(key: str, selector: Selector, seed: int, n: int, _embeddings: TokenEmbeddings, _order: Order) -> Any:
-    return precomputed.gain_of(_embeddings, _order, selector, seed)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def pieces(corpus_print: str, model_print: str, index: int, _corpus: Corpus, _folder: ModelFolder) -> Any:
-    """Text of every token of a record and whether it is trained: (texts, trained)."""
-    tokenizer = load_tokenizer(_folder)
-    encoded = encode([_corpus.examples[index]], tokenizer, effective_max_tokens(MAX_TOKENS, _folder.context))[0]
-    return token_texts(tokenizer, encoded.ids.tolist()), encoded.trained
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
+def gain_of(embeddings: TokenEmbeddings, order: Order, selector: Selector, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Budgets in sentences and f of the order there, nats."""
+    return precomputed.gain_of(embeddings, order, selector, seed)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

@@ -32,11 +32,11 @@ def gain_panel(view: View) -> None:
     rows = view.pool.embeddings
     orders = [cached.order_now(view.pool, s, view.seed if s.random else 0) for s in view.selectors]
     most = max(int(rows.tokens[o.positions].sum()) for o in orders)
-    band = cached.band(rows.key, max(map(len, orders)), most, rows)
+    band = cached.band(rows, max(map(len, orders)), most)
     reach = most if tokens else max(map(len, orders))
     curves = [("uniform", band_curve("Uniform", *band.up_to(reach, tokens=tokens), unit))]
     for selector, named, order in zip(view.selectors, view.named, orders, strict=True):
-        at, f = cached.gain_of(rows.key, selector, view.seed if selector.random else 0, len(order), rows, order)
+        at, f = cached.gain_of(rows, order, selector, view.seed if selector.random else 0)
         along = np.cumsum(rows.tokens[order.positions])[at - 1] if tokens else at
         curves.append((selector.name, Curve(named.label, along, f, unit)))
     log = query_widgets.toggle("Log axes", "log", help="Shows the first picks, where selectors differ most.")

@@ -48,7 +48,7 @@ def maps_panel(view: View, session: Session) -> None:
         "Maps", MAPS, "maps", place=left, help="One map a selector, side by side; or the first two selectors on one large map."
     )
     kind = maps.kind(view.pool, middle)
-    xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
+    xy = cached.map_of(view.pool.embeddings, kind.lower())
     lit = view.within(session.lasso)
     zoom = False
     with right.container(horizontal=True, vertical_alignment="bottom"):

@@ -29,8 +29,8 @@ def map_panel(view: ExploreView, session: Session, kind: str, colour: str, match
     position = view.position_of(session.record)
     nearest = None
     if position is not None:
-        nearest = why.nearest_of(view.pool.embeddings.means, position, view.order.positions[: view.n])[0]
-    xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
+        nearest = why.nearest_of(view.pool.embeddings.means, position, view.picks)[0]
+    xy = cached.map_of(view.pool.embeddings, kind.lower())
     values = None
     if colour == "tokens":
         values = view.pool.tokens

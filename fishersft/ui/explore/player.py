@@ -34,11 +34,11 @@ _player = st.components.v2.component("fishersft_pick_player", html=_part("html")
 def player_panel(view: ExploreView, session: Session, kind: str, matched: np.ndarray | None) -> None:
     """The player, and which directions its ellipse is seen in; what is searched, filtered or lassoed lights up as on the map."""
     first, second = _directions(view)
-    positions = view.order.positions[: view.n]
-    walk = cached.walk(view.pool, view.selector, view.seed, view.order, view.n, (first - 1, second - 1))
+    positions = view.picks
+    walk = cached.walk(view.pool.embeddings, positions, (first - 1, second - 1))
     chance = view.band.at(np.arange(1, view.n + 1)).mean(0)
     texts = [visible_text(view.corpus.texts[r], TEXT) for r in view.pool.index[positions]]
-    xy = cached.map_of(view.pool.embeddings.key, kind.lower(), view.pool.embeddings)
+    xy = cached.map_of(view.pool.embeddings, kind.lower())
     played = Played(
         xy, positions, view.pool.index, view.pool.tokens, walk, chance, texts, (first, second), view.lit(session.lasso, matched)
     )

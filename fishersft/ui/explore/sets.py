@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,8 +40,7 @@ class RecordSet:
 
     def log_det(self, pool: Pool) -> float:
         """f of the set, nats, by TokenOD's criterion."""
-        digest = hashlib.sha256(np.sort(self.positions).tobytes()).hexdigest()
-        return cached.log_det_of(pool.embeddings.key, digest, pool.embeddings, self.positions)
+        return cached.log_det_of(pool.embeddings, np.sort(self.positions))
 
     def tokens(self, pool: Pool) -> int:
         return int(pool.tokens[self.positions].sum())

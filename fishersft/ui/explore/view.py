@@ -20,6 +20,7 @@ from fishersft.ui.parameters import selector_form
 from fishersft.ui.session import Choice, Session
 
 UNITS = ("sentences", "percent", "tokens")
+WHAT_IF_STEP = 40
 
 
 @dataclass(frozen=True)
@@ -47,47 +48,51 @@ class ExploreView:
     reference: Order
     longest: Order
 
+    @property
+    def picks(self) -> np.ndarray:
+        """(n,) positions of the picks."""
+        return self.order.positions[: self.n]
+
     @cached_property
     def picked_tokens(self) -> int:
-        return int(self.pool.tokens[self.order.positions[: self.n]].sum())
+        return int(self.pool.tokens[self.picks].sum())
 
     @cached_property
     def rank(self) -> np.ndarray:
         """(N,) pick number from 1 for selected records, else 0."""
         out = np.zeros(len(self.pool), dtype=np.int64)
-        out[self.order.positions[: self.n]] = np.arange(1, self.n + 1)
+        out[self.picks] = np.arange(1, self.n + 1)
         return out
 
     @cached_property
     def gain(self) -> tuple[np.ndarray, np.ndarray]:
         """Budgets in sentences and f there, nats."""
         if not self.pool.is_free:
-            walked = cached.walk(self.pool, self.selector, self.seed, self.order, len(self.order))
+            walked = cached.walk(self.pool.embeddings, self.order.positions)
             return np.arange(1, len(self.order) + 1), np.cumsum(walked.gains)
-        at, f = cached.gain_of(
-            self.pool.embeddings.key, self.selector, self.seed, len(self.order), self.pool.embeddings, self.order
-        )
-        return at, f
+        return cached.gain_of(self.pool.embeddings, self.order, self.selector, self.seed)
 
     @cached_property
     def gains(self) -> np.ndarray:
         """(n,) what each pick gained when it was picked, nats, by the page's one criterion: TokenOD's with sigma2 = 1."""
         if self.selector == make_selector(DEFAULT_SELECTOR):
             return self.order.gains[: self.n]
-        return cached.walk(self.pool, self.selector, self.seed, self.order, self.n).gains
+        return cached.walk(self.pool.embeddings, self.picks).gains
 
     @cached_property
     def longest_gain(self) -> tuple[np.ndarray, np.ndarray]:
         """The control's budgets in sentences and f there, nats."""
-        rows, control = self.pool.embeddings, make_selector("longest")
-        at, f = cached.gain_of(rows.key, control, 0, len(self.longest), rows, self.longest)
-        return at, f
+        return cached.gain_of(self.pool.embeddings, self.longest, make_selector("longest"), 0)
 
     @cached_property
     def band(self) -> Band:
         top = len(self.plain)
         most = max(int(self.pool.tokens[o.positions].sum()) for o in (self.plain, self.reference))
-        return cached.band(self.pool.embeddings.key, top, most, self.pool.embeddings)
+        return cached.band(self.pool.embeddings, top, most)
+
+    def pieces(self, record: int) -> tuple[list[str], np.ndarray]:
+        """The text of every token of a record, and which of them are trained."""
+        return cached.pieces(self.corpus, cached.folder(self.choice), record)
 
     @property
     def f(self) -> float:
@@ -157,11 +162,19 @@ def view_of(embedded: Embedded, session: Session) -> ExploreView:
     given, order = pool, plain
     if selector.heeds_pins and (session.pinned or session.excluded):
         given = pool.given(session.pinned, session.excluded)
-        order = cached.what_if(given, selector, seed, budget, plain)
+        order = cached.what_if(given, selector, seed, _in_steps(budget, given), plain)
     n = max(1, min(len(order), budget.cut(pool.tokens[order.positions]) or len(order)))
     if budget.tokens is not None:
         n = max(1, int(within_tokens(pool.tokens[order.positions], np.array([budget.tokens]))[0]))
     return ExploreView(embedded.choice, embedded.corpus, given, selector, seed, plain, order, n, unit, reference, longest)
+
+
+def _in_steps(budget: Budget, pool: Pool) -> Budget:
+    """A little more than the budget, so that a nudge of it computes nothing."""
+    if budget.sentences is None:
+        return budget
+    steps = -(-max(budget.sentences, len(pool.pinned)) // WHAT_IF_STEP) * WHAT_IF_STEP
+    return Budget(sentences=min(len(pool) - len(pool.excluded), steps))
 
 
 def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budget:

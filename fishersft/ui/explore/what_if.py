@@ -32,7 +32,7 @@ def banner(view: ExploreView, session: Session) -> None:
     ]
     if "sigma2" in view.selector.changed:
         said.append(f"sigma2 = {view.selector.changed['sigma2']:g}")
-    here, plain = view.order.positions[: view.n], view.plain.positions[: view.n]
+    here, plain = view.picks, view.plain.positions[: view.n]
     changed = len(np.setdiff1d(here, plain))
     row = st.container(horizontal=True, vertical_alignment="center")
     row.info(
@@ -90,17 +90,17 @@ def panel(view: ExploreView, session: Session) -> None:
 
 
 def _own(view: ExploreView, text: str) -> None:
-    texts, trained, rows = cached.pasted(text, cached.folder(view.choice).fingerprint, view.choice)
+    texts, trained, rows = cached.pasted(text, cached.folder(view.choice), view.choice)
     if not len(rows):
         st.warning("This text has no trained token under this model; write a longer one.", icon=":material/short_text:")
         return
-    picked = view.order.positions[: view.n]
+    picked = view.picks
     embeddings = view.pool.embeddings
     V = design_matrix((embeddings.block(p) for p in picked), embeddings.dimension)
     gains = token_gains(V, rows)
     gain = float(gains.sum())
     outside = np.setdiff1d(np.arange(len(view.pool)), [*picked, *view.pool.excluded])
-    others = cached.gains_now(view.pool, view.selector, view.seed, view.order, view.n)[outside]
+    others = cached.gains_now(embeddings, picked)[outside]
     place = 1 + int((others > gain).sum())
     per_token = 1 + int((others / view.pool.tokens[outside] > gain / len(gains)).sum())
     with st.container(horizontal=True):

@@ -62,8 +62,7 @@ def why_panel(view: ExploreView, session: Session) -> None:
         st.markdown(f"Record {session.record:,} is not selected; {label} would take it as **pick {found.rank:,}**. Its gain now:")
     else:
         st.markdown(f"Record {session.record:,} is not among the first {len(view.order):,} picks of {label}. Its gain now:")
-    found_in = cached.folder(view.choice)
-    texts, trained = cached.pieces(view.corpus.fingerprint, found_in.fingerprint, session.record, view.corpus, found_in)
+    texts, trained = view.pieces(session.record)
     components.heat_map(texts, trained, found.token_gains)
     with st.container(horizontal=True):
         tile(
@@ -120,14 +119,13 @@ def _strongest(texts: list[str], trained: np.ndarray, gains: np.ndarray) -> None
 
 def _perplexity_tile(view: ExploreView, position: int) -> None:
     """How surprising the model finds the record, where its losses are stored or quickly had."""
-    key = view.pool.embeddings.key
     if not cached.has_losses(view.pool):
         return
     tile(
         "Perplexity",
-        number(cached.perplexity(key, position, view.pool)),
+        number(cached.perplexity(view.pool, position)),
         "exp of the mean loss of its trained tokens under the model, before any tuning. The choice by log det ignores it.",
-        f"pool median {number(cached.median_perplexity(key, view.pool))}",
+        f"pool median {number(cached.median_perplexity(view.pool))}",
     )
 
 
@@ -150,14 +148,9 @@ def _more(view: ExploreView, session: Session, position: int, found: why.Why) ->
         _neighbours(view, session, position)
 
 
-def _pins(view: ExploreView) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return view.pool.pinned, view.pool.excluded
-
-
 def _direction(view: ExploreView, position: int, found: why.Why) -> None:
     """In words: how much of the gain is one direction, which tokens carry it, who else lies along it."""
-    key = view.pool.embeddings.key
-    added = cached.direction(key, view.selector, view.seed, _pins(view), found.before, position, view.pool, view.order)
+    added = cached.direction(view.pool.embeddings, view.order.positions[: found.before], position)
     with st.container(horizontal=True):
         tile(
             "Along one direction",
@@ -177,9 +170,8 @@ def _direction(view: ExploreView, position: int, found: why.Why) -> None:
     if added.share < 0.1:
         st.caption("The first picks open many directions alike, so that no one of them carries much of the gain.")
     top = np.argsort(-added.tokens, kind="stable")[:5]
-    found_in = cached.folder(view.choice)
     record = int(view.pool.index[position])
-    texts, trained = cached.pieces(view.corpus.fingerprint, found_in.fingerprint, record, view.corpus, found_in)
+    texts, trained = view.pieces(record)
     names = [t for t, is_trained in zip(texts, trained, strict=True) if is_trained]
     listed = ", ".join(f"“{visible(names[i])}” {added.tokens[i]:.0%}" for i in top)
     st.caption(escape_markdown(f"Tokens that carry it: {listed}."))
@@ -196,9 +188,7 @@ def _budgets(view: ExploreView, session: Session, position: int, found: why.Why)
     """What the record would gain after any number of picks: a curve, and the heat-map at a chosen one."""
     top = len(view.order)
     at = tuple(int(k) for k in np.unique(np.concatenate([[0], grid(top, POINTS) if top > POINTS else np.arange(1, top + 1)])))
-    f = cached.gain_by_budget(
-        view.pool.embeddings.key, view.selector, view.seed, _pins(view), at, position, view.pool, view.order
-    )
+    f = cached.gain_by_budget(view.pool.embeddings, view.order.positions, at, position)
     curve = Curve(f"gain of record {session.record:,}", np.array(at), f, "sentences")
     drawn = plots.gain_curves([(view.selector.name, curve)], budget=view.n, dark=dark(), height=200)
     drawn.update_layout(yaxis_title_text="gain (nats)", xaxis_title_text="picks already in the design")
@@ -219,8 +209,7 @@ def _budgets(view: ExploreView, session: Session, position: int, found: why.Why)
     )
     there = why.why(view.pool.embeddings, view.order.positions, view.n, position, before=k)
     st.markdown(f"After {k:,} picks it gains **{number(there.gain)} nats** ({number(found.gain)} above, after {found.before:,}).")
-    found_in = cached.folder(view.choice)
-    texts, trained = cached.pieces(view.corpus.fingerprint, found_in.fingerprint, int(session.record or 0), view.corpus, found_in)
+    texts, trained = view.pieces(int(session.record or 0))
     components.heat_map(texts, trained, there.token_gains)
 
 
