@@ -12,9 +12,9 @@ import fishersft
 from fishersft import fields
 from fishersft.commands.finetune import tune_and_save, tuning_options
 from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress
-from fishersft.finetuning.run import write_text
 from fishersft.finetuning.settings import FineTuneSettings
 from fishersft.judge.form import JudgeForm
+from fishersft.paths import write_whole
 
 SELECTORS = "token_od,uniform,density,longest,matched_od"
 EQUAL = ("sentences", "tokens")
@@ -57,6 +57,6 @@ def reproduce(out: Path, judged: str, as_json: bool, threads: int | None, **opti
         sections.append(section)
         summary[equal] = {**result.as_dict(), "verdicts": verdicts}
     text = "\n".join(sections)
-    write_text(out / "report.md", text)
-    write_text(out / "report.json", json.dumps(summary))
+    write_whole(out / "report.md", text)
+    write_whole(out / "report.json", json.dumps(summary))
     click.echo(json.dumps(summary) if as_json else text)

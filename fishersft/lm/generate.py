@@ -1,22 +1,21 @@
 """Prompts cut from held-out records, and what a model writes after them.
 
-A prompt is the first tokens of a plain text, the prompt of a pair, or a chat up to its first answer.  Which records are taken is
-decided by a seed alone.  Every model gets the same prompts, the same batches and the same random numbers.  Knows no run.
+A prompt is the first tokens of a plain text, the prompt of a pair, or a chat up to its first answer.  A seed alone decides
+which records are taken.  Every model gets the same prompts, the same batches and the same random numbers.  Knows no run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
+import torch
 
 from fishersft.corpus.encode import Encoded
 from fishersft.lm.hyperparameters import Sampling
-
-if TYPE_CHECKING:
-    from fishersft.lm.model import CausalLM
+from fishersft.lm.model import CausalLM, library
 
 LEAST_CONTINUATION = 8  # trained tokens a record must have after its prompt
 BATCH = 32
@@ -25,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PromptIds:
-    """One prompt: where it is from, the ids a model is given, the ids that really follow, and how many were cut off its front."""
+    """A prompt: the position of its record, the ids it gives, the ids that follow, and how many were cut off its front."""
 
     position: int
     ids: tuple[int, ...]
@@ -35,7 +34,7 @@ class PromptIds:
 
 @dataclass(frozen=True)
 class Written:
-    """What a model wrote after a prompt: `ended` when it closed the text itself."""
+    """What a model wrote after a prompt; `ended` when it wrote the end token itself."""
 
     text: str
     tokens: int
@@ -46,7 +45,7 @@ def draw_prompts(held_out: Sequence[Encoded], sampling: Sampling, context: int =
     """The prompts of `sampling.prompts` examples, or of all that are long enough where there are fewer.
 
     Args:
-        context: of the shortest-sighted model, in tokens, 0 for no limit; longer prompts lose their first tokens.
+        context: of the model, in tokens, 0 for no limit; longer prompts lose their first tokens.
     """
     found = [p for i, e in enumerate(held_out) if (p := _prompt(i, e, sampling, context))]
     order = np.random.default_rng(sampling.sampling_seed).permutation(len(found))[: sampling.prompts]
@@ -81,8 +80,6 @@ def write(
 
     Batches hold prompts of like length, padded on the left; their random numbers depend on the seed and the batch only.
     """
-    import torch
-
     out: list[Written | None] = [None] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), i))
     tokenizer = cast(Any, model.tokenizer)
@@ -118,14 +115,12 @@ def _written(tokenizer: Any, new: list[int]) -> Written:
 
 
 def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
-    """Ids as people read them, without special tokens."""
+    """Ids as text, without special tokens."""
     return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _settings(model: CausalLM, sampling: Sampling, pad: int) -> Any:
-    """Our settings alone: a model's own generation file does not enter."""
-    from fishersft.lm.model import library
-
+    """Our settings alone; a model's own generation file is ignored."""
     tokenizer = cast(Any, model.tokenizer)
     chance = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
     return library().GenerationConfig(
