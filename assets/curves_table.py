@@ -2,7 +2,7 @@
 
 from fishersft import paths
 from fishersft.experiments.fits import fits_of
-from fishersft.experiments.result import Result, command_of, label_of, read_result
+from fishersft.experiments.result import Result, label_of, read_curves
 from fishersft.experiments.summaries import USUAL, nearest, standing_of, three, with_interval
 
 ROWS = {
@@ -31,7 +31,7 @@ def main() -> None:
         needed = fits_of(result).ratios[standing.reference][nearest(result, USUAL)]
         print(f"| {ROWS[row]}, equal {result.equal} | {' | '.join(cells)} | {with_interval(needed)} times |")
     runs = sorted({result.runs for result in results.values()})
-    commands = ", ".join(f"`{command_of(result.about)}`" for result in results.values())
+    commands = ", ".join(f"`{result.about.command}`" for result in results.values())
     print(
         f"\nMeans of {', '.join(map(str, runs))} runs with 95% intervals at n = {USUAL}; bold: the lowest, and those that "
         "cannot be told apart from it, run by run. Uniform needs: how many times as many tokens or sentences for TokenOD's "
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _read(name: str) -> Result:
-    return read_result(paths.asset("curves", name))
+    return read_curves(paths.asset("curves", name))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,16 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     )
     from fishersft.errors import FisherSFTError as FisherSFTError
     from fishersft.errors import UserError as UserError
+    from fishersft.experiments.experiment import Experiment as Experiment
+    from fishersft.experiments.experiment import Sweep as Sweep
+    from fishersft.experiments.result import read_curves as read_curves
+    from fishersft.experiments.running import measure_curves as measure_curves
+    from fishersft.experiments.summaries import curves_markdown as curves_markdown
+    from fishersft.experiments.summaries import curves_summary as curves_summary
+    from fishersft.experiments.synthetic import Synthetic as Synthetic
+    from fishersft.experiments.teacher import teacher_world as teacher_world
+    from fishersft.experiments.timing import time_greedy as time_greedy
+    from fishersft.experiments.words import word_world as word_world
     from fishersft.fields import parameter as parameter
     from fishersft.finetuning.results import FineTuneResult as FineTuneResult
     from fishersft.finetuning.stages import finetune as finetune
@@ -76,6 +86,7 @@ _HOME = {
     "CausalLM": "lm.model",
     "Chat": "corpus.records",
     "Corpus": "corpus.records",
+    "Experiment": "experiments.experiment",
     "FineTuneResult": "finetuning.results",
     "FisherSFTError": "errors",
     "Message": "corpus.records",
@@ -86,11 +97,15 @@ _HOME = {
     "Selection": "selectors",
     "Selector": "selectors",
     "Store": "store.artifacts",
+    "Sweep": "experiments.experiment",
+    "Synthetic": "experiments.synthetic",
     "Text": "corpus.records",
     "TokenEmbeddings": "lm.embed",
     "Training": "lm.hyperparameters",
     "UserError": "errors",
     "compare": "scoring.comparison",
+    "curves_markdown": "experiments.summaries",
+    "curves_summary": "experiments.summaries",
     "embed": "pipeline.embed_and_select",
     "finetune": "finetuning.stages",
     "judge_reports": "judge.judging",
@@ -99,9 +114,14 @@ _HOME = {
     "load_model": "lm.model",
     "load_pool": "pipeline.embed_and_select",
     "make_selector": "selectors",
+    "measure_curves": "experiments.running",
     "parameter": "fields",
+    "read_curves": "experiments.result",
     "registry": "selectors",
     "select": "pipeline.embed_and_select",
+    "teacher_world": "experiments.teacher",
+    "time_greedy": "experiments.timing",
+    "word_world": "experiments.words",
 }  # the module that each name is loaded from
 __all__ = sorted((*_HOME, "__version__"))
 

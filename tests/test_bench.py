@@ -14,12 +14,11 @@ from fishersft.corpus.load import load_corpus
 from fishersft.design.reference import algorithm_1
 from fishersft.design.rows import Blocks
 from fishersft.errors import BudgetError, ParameterError, UserError
-from fishersft.experiments import rivals
-from fishersft.experiments.timebox import Boxed, Seen, agreeing, boxed, extrapolated
+from fishersft.experiments.timing import Boxed, Progressed, agreeing, boxed
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import load_model
 from fishersft.selectors import Pool
-from tests.bench import embedding, machine, operations, peers, pools, selection
+from tests.bench import embedding, machine, operations, peers, pools, rivals, selection
 from tests.bench.__main__ import bench
 from tests.bench.report import MEASURED, Row
 
@@ -133,29 +132,29 @@ class TestPool:
 class TestTimeBox:
     def test_a_way_is_stopped_within_a_pick(self):
         def endless():
-            yield Seen(None, 0)
+            yield Progressed(None, 0)
             for k in range(1, 10**9):
-                yield Seen(None, k)
+                yield Progressed(None, k)
 
         done = boxed(endless(), 5, 0.01, lambda k: None)
         assert done.picks == [] and done.evaluations > 0 and done.seconds < 5
 
     def test_all_picks_made_is_a_measurement(self):
-        assert extrapolated(Boxed([4, 2], 0.5, 3.0, 20, [(1.5, 10), (3.0, 20)]), 2, 20) == (3.0, MEASURED)
+        assert rivals.extrapolated(Boxed([4, 2], 0.5, 3.0, 20, [(1.5, 10), (3.0, 20)]), 2, 20) == (3.0, MEASURED)
 
     def test_a_way_that_sees_all_is_extrapolated_by_evaluations_after_its_preparation(self):
         done = Boxed([4, 2], 1.0, 6.0, 25, [(3.0, 10), (5.0, 20)])
-        assert extrapolated(done, 10, 100) == (1.0 + 4.0 * 5, "extrapolated from 2 picks")
+        assert rivals.extrapolated(done, 10, 100) == (1.0 + 4.0 * 5, "extrapolated from 2 picks")
 
     def test_without_a_whole_pick_the_evaluations_are_named(self):
-        assert extrapolated(Boxed([], 0.0, 2.0, 400, []), 10, 4_000) == (20.0, "extrapolated from 400 evaluations")
+        assert rivals.extrapolated(Boxed([], 0.0, 2.0, 400, []), 10, 4_000) == (20.0, "extrapolated from 400 evaluations")
 
     def test_the_scan_is_extrapolated_on_a_line_through_the_second_half_of_its_picks(self):
         done = Boxed([1, 2, 3, 4, 5], 0.0, 13.0, 0, [(5.0, 50), (9.0, 70), (11.0, 80), (12.0, 85), (13.0, 90)])
-        assert extrapolated(done, 15, None) == (13.0 + 10 * 1.0, "extrapolated linearly from 5 picks")
+        assert rivals.extrapolated(done, 15, None) == (13.0 + 10 * 1.0, "extrapolated linearly from 5 picks")
         two = Boxed([1, 2], 0.0, 9.0, 0, [(5.0, 50), (7.0, 55)])
-        assert extrapolated(two, 3, None) == (9.0, "extrapolated linearly from 2 picks")
-        nothing, why = extrapolated(Boxed([1], 0.0, 9.0, 0, [(5.0, 50)]), 11, None)
+        assert rivals.extrapolated(two, 3, None) == (9.0, "extrapolated linearly from 2 picks")
+        nothing, why = rivals.extrapolated(Boxed([1], 0.0, 9.0, 0, [(5.0, 50)]), 11, None)
         assert nothing is None and "too few to extrapolate" in why
 
     def test_agreement_counts_the_first_picks_that_are_the_same(self):
@@ -176,7 +175,7 @@ class TestSelection:
     def test_what_did_not_finish_says_that_it_is_extrapolated(self, monkeypatch):
         # one event a second: no clock but this one decides
         clock = iter(np.arange(0.0, 1e6, 1.0))
-        monkeypatch.setattr("fishersft.experiments.timebox.time.perf_counter", lambda: float(next(clock)))
+        monkeypatch.setattr("fishersft.experiments.timing.time.perf_counter", lambda: float(next(clock)))
         report = selection.run(**TINY, box_seconds=150, only=["algorithm_1"])
         row = report.row("algorithm_1")
         assert row.picks == 2 and row.seconds_for_n > row.seconds

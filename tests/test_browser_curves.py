@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fishersft import paths
-from fishersft.experiments.result import read_result
+from fishersft.experiments.result import read_curves
 from fishersft.experiments.summaries import three
 from fishersft.store import jobs
 from fishersft.store.artifacts import Store
@@ -40,7 +40,7 @@ def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(curves, pag
     page.mouse.move(x, y, steps=3)
     page.wait_for_selector(".hoverlayer .legend text")
     said = " ".join(page.locator(".hoverlayer text").all_text_contents())
-    curve = read_result(paths.asset("curves", "imbalanced-tokens")).curve("token_od")
+    curve = read_curves(paths.asset("curves", "imbalanced-tokens")).curve("token_od")
     mean, low, high = (three(float(v[2])) for v in (curve.mean, curve.low, curve.high))
     assert "200" in said
     found = re.search(r"TokenOD\s*:\s*([\d.,]+) \(([\d.,]+) to ([\d.,]+)\)", said)

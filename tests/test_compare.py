@@ -10,8 +10,8 @@ import pytest
 
 from fishersft import Budget, Corpus, Pool, Text, TokenEmbeddings, load_pool, make_selector, paths, registry
 from fishersft.errors import BudgetError, ParameterError
-from fishersft.experiments.evidence import Cost, Evidence, gather
-from fishersft.experiments.result import read_result
+from fishersft.experiments.evidence import Evidence, OrderCost, gather
+from fishersft.experiments.result import read_curves
 from fishersft.lm.losses import TokenStatistics
 from fishersft.scoring.comparison import Row, compare
 from fishersft.scoring.criteria import Scorer, Scores, bound_at, jaccard, k_center_radius, scores
@@ -304,13 +304,13 @@ class TestEvidence:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         (found,) = gather(tmp_path / "no.json", tmp_path).findings
-        table = read_result(tmp_path / "w").table()
+        table = read_curves(tmp_path / "w").table()
         mine, chance_of = (next(r for r in table if r["selector"] == s and r["n"] == 20) for s in ("token_od", "uniform"))
         assert (found.value, found.low) == (mine["maximum"], mine["maximum_low"])
         assert (found.chance_low, found.chance_high) == (chance_of["maximum_low"], chance_of["maximum_high"])
         assert "n = 20" in found.where and found.command.startswith("fishersft curves synthetic")
 
     def test_a_cost_elsewhere_grows_with_rows_and_the_square_of_the_dimension(self):
-        cost = Cost(10.0, 1_000, 8)
+        cost = OrderCost(10.0, 1_000, 8)
         assert cost.elsewhere(2_000, 16) == pytest.approx(80)
-        assert cost.elsewhere(9, 9, reference=Cost(2.0, 1_000, 8), known=3.0) == pytest.approx(15)
+        assert cost.elsewhere(9, 9, reference=OrderCost(2.0, 1_000, 8), known=3.0) == pytest.approx(15)

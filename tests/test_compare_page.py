@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fishersft import Budget, compare, embed, load_corpus, load_pool, make_selector, paths
-from fishersft.experiments.result import read_result
+from fishersft.experiments.result import read_curves
 from fishersft.experiments.summaries import standing_of
 from fishersft.scoring.summaries import describe
 from fishersft.selectors import registry
@@ -172,7 +172,7 @@ def test_every_selector_has_a_purpose_a_cost_and_evidence_with_its_command():
     assert (table["Time"] != "not measured").sum() == len(registry()) - 1  # Ask-LLM asks a model of the visitor's
     assert any("fishersft compare demo --budget 120 --equal tokens" in c.value for c in at.code)
     for name, column in (("teacher-tokens", "error, demo"), ("imbalanced-tokens", "error, imbalanced")):
-        error = standing_of(read_result(paths.asset("curves", name)), 200).errors["density"]
+        error = standing_of(read_curves(paths.asset("curves", name)), 200).errors["density"]
         shown = next(table[c] for c in table if c.startswith(column))["**DensitySampling**"]
         assert shown.startswith(f"{number(error.value)} ({number(error.low)} to {number(error.high)})")
 

@@ -9,7 +9,7 @@ from fishersft import paths, select
 from fishersft.experiments import stored
 from fishersft.experiments.fits import fits_of
 from fishersft.experiments.records import Records
-from fishersft.experiments.result import read_result
+from fishersft.experiments.result import read_curves
 from fishersft.experiments.summaries import alike_sentence, standing_of, worth_sentences
 from fishersft.experiments.timing import read_timing
 from fishersft.store import jobs
@@ -71,7 +71,7 @@ class TestShipped:
     def test_both_worlds_are_there_on_arrival_with_their_sentences_and_numbers(self):
         at = open_page("curves")
         for k, world in enumerate(("imbalanced", "isotropic")):
-            result = read_result(paths.asset("curves", f"{world}-tokens"))
+            result = read_curves(paths.asset("curves", f"{world}-tokens"))
             for sentence in (standing_of(result).sentence(), *worth_sentences(result, fits_of(result), 200)):
                 assert sentence in plain(at)
             lines = [t for t in figure(at, k)["data"] if t.get("name") == "TokenOD"]
@@ -81,7 +81,7 @@ class TestShipped:
     def test_the_two_worlds_have_one_axis_and_lines_that_hide_one_another_are_named(self):
         at = open_page("curves")
         assert figure(at, 0)["layout"]["yaxis"]["range"] == figure(at, 1)["layout"]["yaxis"]["range"]
-        isotropic = read_result(paths.asset("curves", "isotropic-tokens"))
+        isotropic = read_curves(paths.asset("curves", "isotropic-tokens"))
         assert len(isotropic.selectors) == 7
         assert alike_sentence(isotropic) in plain(at)
         at.toggle(key="logarithmic").set_value(False).run()
@@ -121,7 +121,7 @@ class TestShipped:
 
     def test_switches_change_the_picture_and_the_words(self):
         at = open_page("curves", equal="sentences", measure="G-criterion", n="500", logarithmic="false")
-        result = read_result(paths.asset("curves", "imbalanced-sentences"))
+        result = read_curves(paths.asset("curves", "imbalanced-sentences"))
         assert standing_of(result, 500, "worst_leverage").sentence() in plain(at)
         assert figure(at)["layout"]["yaxis"].get("type") != "log"
         at.segmented_control(key="measure").set_value("log det").run()
@@ -176,7 +176,7 @@ class TestJob:
         assert job.state == "done", jobs.log_lines(job)
         assert at.selectbox(key="result-synthetic").value == job.out.name
         assert "With 20 sentences, the lowest maximum prediction error is" in plain(at)
-        assert read_result(job.out).runs == 2
+        assert read_curves(job.out).runs == 2
         again = fill(open_page("curves", result=job.out.name))
         assert str(job.out) in " ".join(c.value for c in again.code)  # the same question goes to the same folder
         assert "This was run before" in text_of(again)
@@ -212,7 +212,7 @@ class TestJob:
         [
             ({"budgets": "5;6"}, "Budgets n takes whole numbers with commas between"),
             ({"budgets": "50"}, "The budget of 50 sentences is above the pool of 40"),
-            ({"settings": "magic.x=1"}, "--set speaks of 'magic'"),
+            ({"settings": "magic.x=1"}, "--set names 'magic'"),
             ({"settings": "uniform"}, "--set takes SELECTOR.NAME=VALUE"),
             ({"sentences": 100_000, "dimension": 512, "classes": 1_000}, "lower --sentences, --dimension or --classes"),
         ],
@@ -277,7 +277,7 @@ class TestResults:
         assert not open_page("runs", show="curves").exception
 
     def test_a_hostile_title_is_text(self, home):
-        about = read_result(paths.asset("curves", "isotropic-tokens")).about
+        about = read_curves(paths.asset("curves", "isotropic-tokens")).about
         hostile = type(about)(about.settings, "<img src=x> ![b](http://127.0.0.1:9/x) $x$", about.arguments)
         with Records(home / "curves" / "hostile", hostile):
             pass

@@ -10,7 +10,7 @@ import pytest
 from fishersft import embed, load_corpus, select
 from fishersft.errors import UserError
 from fishersft.experiments import stored
-from fishersft.experiments.result import read_result
+from fishersft.experiments.result import read_curves
 from fishersft.export.curves_report import curves_page
 from fishersft.export.finetune_report import finetune_page
 from fishersft.export.html import Code, Figure, Page, Part, SideBySide, Table, Text
@@ -141,7 +141,7 @@ class TestSelection:
 class TestCurves:
     def test_the_numbers_are_those_of_the_result(self):
         found = stored.find("imbalanced-tokens")
-        result = read_result(found.folder)
+        result = read_curves(found.folder)
         page = curves_page(result, found.id)
         table = next(b for p in page.parts for b in p.blocks if isinstance(b, Table) and b.caption.startswith("Means"))
         assert len(table.rows) == len(result.table())

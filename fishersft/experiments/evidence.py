@@ -1,8 +1,8 @@
-"""What is known of the selectors: what each is for, and what was measured of it, with the command that measured it.
+"""What was measured of each selector, with the command that measured it.
 
 Measured on the demo (`assets/evidence/demo.json`, made by `assets/build_evidence.py`) and against a known truth (the shipped
-results of `fishersft curves`, one folder each in `assets/curves/`).  A finding is typed, so that more may join; where a file is
-not there or is not ours, there is less to show and nothing fails.  Knows no screen.
+results of `fishersft curves`, one folder each in `assets/curves/`).  A file that is missing or not ours leaves less to show and
+raises nothing.  Knows no screen.
 """
 
 from __future__ import annotations
@@ -18,30 +18,12 @@ import numpy as np
 
 from fishersft import paths
 from fishersft.errors import StoreError
-from fishersft.experiments.result import MEASURES, Result, read_result
+from fishersft.experiments.fits import BASELINE
+from fishersft.experiments.result import MEASURES, Result, read_curves
 from fishersft.experiments.summaries import USUAL
-from fishersft.selectors import registry
+from fishersft.scoring.criteria import BETTER, CRITERIA, LOWER
 
 log = logging.getLogger(__name__)
-BASELINE = "uniform"
-PURPOSE = {
-    "token_od": "The paper's rule: the largest log det, with a proof, when the budget counts sentences; covers rare directions.",
-    "token_od_per_token": "The same aim when the budget counts tokens: it does not pay for length.",
-    "fisher_od": "As TokenOD, when the model already knows much of the corpus.",
-    "matched_od": "Picks whose tokens look like the whole pool's, at equal tokens. A lead, not yet a claim.",
-    "token_od_approximate": "TokenOD on a pool too large for the exact rule.",
-    "sentence_od": "Cover of rare sentences without a taste for length.",
-    "uniform": "The baseline that everything has to beat; unbiased, and free.",
-    "longest": "A control: what sheer length gives. Beat it before you credit a design.",
-    "length_weighted": "A control at equal tokens: chance with a taste for length.",
-    "density": "A cheap answer to a pool in which some kinds of text crowd out others.",
-    "clustered": "Where the loss tells what is worth learning, and asking for it everywhere costs too much.",
-    "prototypes": "The unusual (or the typical) of each cluster.",
-    "perplexity": "What the model predicts worst, or best, or half-way.",
-    "k_center": "No sentence far from a pick: cover of the pool's edge, outliers included.",
-    "stratified": "A fair share of every cluster and length: the cheap rival at equal tokens.",
-    "ask_llm": "Quality as a language model judges it, one text at a time; it sees no redundancy.",
-}
 
 
 @dataclass(frozen=True)
@@ -52,9 +34,9 @@ class Finding:
         what: the measure, with its unit.
         where: the corpus or the world it was measured in, and at what budget.
         value: with its interval from `low` to `high` where there are several runs, else NaN.
-        chance_low, chance_high: random draws' range, or the interval of Uniform's mean.
+        chance_low, chance_high: the range of random draws, or the interval of Uniform's mean.
         lower: whether lower is better.
-        command: what makes the number again.
+        command: the command line that reproduces the number.
     """
 
     selector: str
@@ -81,14 +63,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a selector's whole order took on the demo, in seconds, for how many token rows of which dimension."""
+class OrderCost:
+    """How many seconds a selector's whole order took on the demo, for how many token rows of which dimension."""
 
     seconds: float
     rows: int
     dimension: int
 
-    def elsewhere(self, rows: int, dimension: int, reference: Cost | None = None, known: float = np.nan) -> float:
+    def elsewhere(self, rows: int, dimension: int, reference: OrderCost | None = None, known: float = np.nan) -> float:
         """Seconds to expect on another pool: in proportion to rows x dimension^2.
 
         Args:
@@ -102,19 +84,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that is known: findings, and costs on the demo by selector."""
+    """All findings, and costs on the demo by selector."""
 
     findings: tuple[Finding, ...]
-    costs: dict[str, Cost]
+    costs: dict[str, OrderCost]
 
     def of(self, selector: str) -> tuple[Finding, ...]:
         return tuple(f for f in self.findings if f.selector == selector)
-
-
-def purpose(selector: str) -> str:
-    """What a selector is for; its own summary where it is a stranger's."""
-    kind = registry().get(selector)
-    return PURPOSE.get(selector) or (kind.summary if kind else "")
 
 
 def gather(demo: Path | None = None, curves: Path | None = None) -> Evidence:
@@ -123,7 +99,7 @@ def gather(demo: Path | None = None, curves: Path | None = None) -> Evidence:
     folder = curves or paths.asset("curves")
     for place in sorted(p.parent for p in folder.glob("*/records.jsonl")):
         try:
-            findings += known_truth(read_result(place))
+            findings += known_truth(read_curves(place))
         except StoreError as error:
             log.warning("no evidence in %s: %s", place, error)
     return Evidence(tuple(findings), costs)
@@ -132,10 +108,8 @@ def gather(demo: Path | None = None, curves: Path | None = None) -> Evidence:
 def known_truth(result: Result, measure: str = "maximum") -> list[Finding]:
     """The error of every selector beside Uniform's, at the usual budget, or at the largest where that was not measured.
 
-    None of a sweep or without Uniform.
+    Empty for a sweep, and for a result without Uniform.
     """
-    from fishersft.experiments.result import command_of
-
     if result.is_sweep or BASELINE not in result.selectors:
         return []
 
@@ -151,16 +125,14 @@ def known_truth(result: Result, measure: str = "maximum") -> list[Finding]:
     chance = (value, value) if np.isnan(low) else (low, high)
     where = f"{result.about.title}, n = {budgets[at]:,} {result.unit}, {result.runs} runs"
     return [
-        Finding(s, MEASURES[measure], where, there(s)[0], *chance, True, command_of(result.about), *there(s)[1:])
+        Finding(s, MEASURES[measure], where, there(s)[0], *chance, True, result.about.command, *there(s)[1:])
         for s in result.selectors
         if s != BASELINE
     ]
 
 
-def _demo(path: Path) -> tuple[list[Finding], dict[str, Cost]]:
-    """What the comparison on the demo found, and what the orders cost."""
-    from fishersft.scoring.criteria import BETTER, CRITERIA, LOWER
-
+def _demo(path: Path) -> tuple[list[Finding], dict[str, OrderCost]]:
+    """What the comparison on the demo found, and how long each order took."""
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         found = held["comparison"]
@@ -183,7 +155,9 @@ def _demo(path: Path) -> tuple[list[Finding], dict[str, Cost]]:
                         command_of_demo(found),
                     )
                 )
-        costs = {name: Cost(float(s), int(held["rows"]), int(held["dimension"])) for name, s in held["order_seconds"].items()}
+        costs = {
+            name: OrderCost(float(s), int(held["rows"]), int(held["dimension"])) for name, s in held["order_seconds"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
         log.warning("no evidence in %s: %s", path, error)
         return [], {}

@@ -1,52 +1,53 @@
-"""An error experiment: many runs of a world, each selector cut at every budget, a head fitted on each cut.
+"""What is measured: many runs of a world, each selector cut at every budget, a head fitted on each cut.
 
-    experiment = Experiment(Synthetic(features="clustered"), runs=3, budgets=(50, 200, 500), equal="tokens")
-    for record in run(experiment, on_progress): ...         # `running.py`: one record a (run, selector), as each is finished
-    result = Result.of(experiment.about, records)           # `result.py`: curves and bands; `fits.py`: slopes, ratios, tests
-    with Records(folder, experiment.about) as kept: ...     # `records.py`: the same on disk, to go on from
+    experiment = Experiment(world=Synthetic(features="clustered"), runs=3, budgets=(50, 200, 500), equal="tokens")
+    sweep = Sweep(Experiment(budgets=(1_000,)))             # the same at one budget while d or L moves
+    result = measure_curves(experiment)                     # `running.py`; curves and bands are in `result.py`
 
-A run draws a fresh problem (rows, head, labels); all selectors of a run see the same one.  Everything follows from the seed,
-run and selector alone, so an interrupted experiment goes on with the records that are missing and ends with the same numbers.
-At equal tokens every selector is cut at the tokens that the reference selector's first n sentences have.
+A run draws a fresh problem (rows, head, labels) that all selectors of the run share.  Everything follows from the seed, run and
+selector alone, so an interrupted experiment continues with the records that are missing and ends with the same numbers.
+At equal tokens every selector is cut at the number of tokens in the reference selector's first n sentences.
 
 A record is a plain dict for JSON:
 
-    run, selector, d, L     which; `key_of(record)` is this tuple, and what `done` is made of
+    run, selector, d, L     which one; `key_of(record)` is this tuple, and `done` is made of such keys
     n                       [k] the budgets asked for
     sentences, tokens       [k] what was spent
-    maximum, mean           [k] e_i over all N sentences (`errors.py`)
+    maximum, mean           [k] e_i over all N sentences (`problem.py`)
     worst_leverage, log_det [k] of the design
-    distance                a proven bound on ||Theta_hat - minimum||_F, the largest of the fits (`logistic.py`)
+    distance                a proven bound on ||Theta_hat - minimum||_F, the largest over the fits (`logistic.py`)
     seconds                 of choosing and of fitting
-    notes                   what the selector said of its picks
+    notes                   the selector's notes on its picks
 
-Says what is measured and measures nothing.  Knows no file and no screen.
+Measures nothing, and knows no file and no screen.
+
+Source of the sweep: FisherSFT's rebuttal, d in {5, 10, 20, 30, 40} and L in {20, 30, 40, 50} at n = 1,000.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, field
-from typing import Any
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, cast
 
+from fishersft import fields
 from fishersft.errors import BudgetError, ParameterError
-from fishersft.experiments.logistic import RIDGE, check_ridge
 from fishersft.experiments.problem import World
-from fishersft.experiments.synthetic import Synthetic, check_whole
+from fishersft.experiments.settings import SWEEP_BUDGET, MeasureSettings, SweepSettings
+from fishersft.experiments.synthetic import Synthetic
 from fishersft.selectors import Budget, Selector, find_selector, make_selector
-from fishersft.selectors.selection import check_seed
 
-SELECTORS = ("token_od", "uniform", "sentence_od", "density", "clustered", "longest", "matched_od")
-BUDGETS = (50, 100, 200, 300, 500, 1_000, 1_500, 2_000)
 VERSION = 1  # of the numbers; raise it when the same settings no longer give the same ones
+MOVED = {"dimension": "dimension d", "classes": "classes L"}
 Record = dict[str, Any]
 Key = tuple[int, str, int, int]
 
 
 @dataclass(frozen=True)
 class About:
-    """What a result says of itself; enough to read it, where the world itself is not at hand.
+    """What a result says about itself: enough to read it where the world itself is not at hand.
 
     Attributes:
         settings: of the experiment; for a sweep also "sweep", the values of each setting that is moved.
@@ -58,42 +59,31 @@ class About:
     title: str
     arguments: list[str]
 
+    @property
+    def command(self) -> str:
+        """The command line that makes the result, for a shell; add --out DIR."""
+        return shlex.join(["fishersft", *self.arguments])
+
 
 @dataclass(frozen=True)
-class Experiment:
-    """What is measured.  All of it decides the numbers; equal experiments give equal records.
+class Experiment(MeasureSettings):
+    """What is measured, in which world.  All of it decides the numbers; equal experiments give equal records.
 
     Attributes:
         world: makes the problems.
-        selectors: names; any registered one.
         parameters: of selectors, each "selector.name=value".
-        budgets: n, sentences; at equal tokens those of the reference.  Sorted, each once.
-        runs: how many problems.
-        seed: of everything.
-        equal: "sentences" or "tokens".
-        reference: whose tokens count at equal tokens.
-        ridge: of the fit (`logistic.py`).
-        sigma2: of the design that leverage and log det are told of; selectors have their own.
+        budgets: sorted, each once.
 
     Raises:
         BudgetError: a budget below 1 or above the pool.
-        ParameterError: anything else that makes no sense; one sentence.
+        ParameterError: anything else that makes no sense.
     """
 
-    world: World = field(default_factory=Synthetic)
-    selectors: tuple[str, ...] = SELECTORS
-    parameters: tuple[str, ...] = ()
-    budgets: tuple[int, ...] = BUDGETS
-    runs: int = 20
-    seed: int = 0
-    equal: str = "sentences"
-    reference: str = "token_od"
-    ridge: float = RIDGE
-    sigma2: float = 1.0
+    world: World = field(default_factory=Synthetic, kw_only=True)
+    parameters: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
-        from fishersft.design.information import check_sigma2
-
+        super().__post_init__()
         if not self.selectors:
             raise ParameterError("Name at least one selector; fishersft select --list shows those there are.")
         if len(set(self.selectors)) < len(self.selectors):
@@ -102,13 +92,7 @@ class Experiment:
             self.selector(name)
         chosen = {p.partition(".")[0] for p in self.parameters}
         if strange := chosen - {*self.selectors, self.reference}:
-            raise ParameterError(f"--set speaks of '{min(strange)}', which is not among the selectors measured.")
-        if self.equal not in ("sentences", "tokens"):
-            raise ParameterError(f"Selectors are measured at equal sentences or equal tokens, not '{self.equal}'.")
-        check_whole("runs", self.runs, 1)
-        check_seed(self.seed)
-        check_ridge(self.ridge)
-        check_sigma2(self.sigma2)
+            raise ParameterError(f"--set names '{min(strange)}', which is not among the selectors measured.")
         if not self.budgets:
             raise BudgetError("Give at least one budget, for example --budgets 50,100,200.")
         for n in self.budgets:
@@ -124,33 +108,17 @@ class Experiment:
     @property
     def settings(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return {
-            "version": VERSION,
-            "world": {"name": self.world.name, **self.world.settings},
-            "selectors": list(self.selectors),
-            "parameters": list(self.parameters),
-            "budgets": list(self.budgets),
-            "runs": self.runs,
-            "seed": self.seed,
-            "equal": self.equal,
-            "reference": self.reference,
-            "ridge": self.ridge,
-            "sigma2": self.sigma2,
-        }
+        world = {"name": self.world.name, **self.world.settings}
+        return {"version": VERSION, "world": world, "parameters": list(self.parameters), **fields.values(self)}
 
     @property
     def about(self) -> About:
-        """What a record file and a result say of themselves."""
+        """What a record file and a result say about themselves."""
         return About(self.settings, self.world.title, self.arguments())
 
     @property
-    def key(self) -> str:
-        """Names the experiment; for caches and folders."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
-
-    @property
     def keys(self) -> list[Key]:
-        """Of all its records, in the order they are made."""
+        """The keys of all its records, in the order in which they are made."""
         d, L = int(self.world.settings["dimension"]), int(self.world.settings["classes"])
         return [(run, name, d, L) for run in range(self.runs) for name in self.selectors]
 
@@ -167,26 +135,61 @@ class Experiment:
                 values[parameter] = value
         return make_selector(name, values)
 
-    def arguments(self) -> list[str]:
-        """The command line that runs it, without --out: ["curves", "synthetic", "--runs", "3", ...]; defaults left out."""
-        out = ["curves", self.world.name, *self.world.arguments()]
-        plain = Experiment.__dataclass_fields__
-        for name, joined in (("selectors", ","), ("budgets", ",")):
-            if getattr(self, name) != plain[name].default:
-                out += [f"--{name}", joined.join(map(str, getattr(self, name)))]
-        for name in ("runs", "seed", "equal", "reference", "ridge", "sigma2"):
-            if getattr(self, name) != plain[name].default:
-                out += [f"--{name}", str(getattr(self, name))]
-        for part in self.parameters:
-            out += ["--set", part]
-        return out
+    def measured(self, *, without: Iterable[str] = ()) -> list[str]:
+        """The command-line options that say what is measured in whichever world, without those at their defaults."""
+        return [*fields.arguments(self, without=without), *(part for one in self.parameters for part in ("--set", one))]
+
+    def arguments(self, *, without: Iterable[str] = ()) -> list[str]:
+        """The command line that runs it, without --out: ["curves", "synthetic", "--runs", "3", ...]."""
+        return ["curves", self.world.name, *self.world.arguments(), *self.measured(without=without)]
 
 
 def key_of(record: Record) -> Key:
-    """What a record is of."""
+    """Which run, selector and point a record belongs to."""
     return int(record["run"]), str(record["selector"]), int(record["d"]), int(record["L"])
 
 
-def default_budgets(sentences: int) -> tuple[int, ...]:
-    """The usual budgets as far as a pool of so many sentences has them."""
-    return tuple(n for n in BUDGETS if n <= sentences) or (sentences,)
+@dataclass(frozen=True)
+class Sweep:
+    """An experiment for every value of d at the experiment's own L, and for every value of L at its own d.
+
+    Attributes:
+        experiment: with one budget; its world has fields `dimension` and `classes`.
+        dimensions, classes: the values; either may be empty, not both.
+    """
+
+    experiment: Experiment
+    dimensions: tuple[int, ...] = SweepSettings.sweep_dimensions
+    classes: tuple[int, ...] = SweepSettings.sweep_classes
+
+    def __post_init__(self) -> None:
+        if len(self.experiment.budgets) != 1:
+            raise BudgetError("A sweep is made at one budget; give --budgets a single number.")
+        if not (self.dimensions or self.classes):
+            raise ParameterError("A sweep needs values of the dimension or of the classes.")
+        _ = self.experiments  # each must make sense
+
+    @cached_property
+    def experiments(self) -> list[Experiment]:
+        """One for each point (d, L); a point that both lines share is there once."""
+        world: Any = self.experiment.world
+        points = dict.fromkeys([*((d, world.classes) for d in self.dimensions), *((world.dimension, L) for L in self.classes)])
+        return [replace(self.experiment, world=replace(cast(Any, world), dimension=d, classes=L)) for d, L in points]
+
+    @property
+    def about(self) -> About:
+        """What a record file and a result say about themselves."""
+        both = {"dimension": list(self.dimensions), "classes": list(self.classes)}
+        moved = {name: values for name, values in both.items() if values}
+        usual = ("budgets",) if self.experiment.budgets == (SWEEP_BUDGET,) else ()
+        asked = SweepSettings(
+            sweep="both" if len(moved) == 2 else next(iter(moved)),
+            sweep_dimensions=self.dimensions or SweepSettings.sweep_dimensions,
+            sweep_classes=self.classes or SweepSettings.sweep_classes,
+        )
+        title = f"{self.experiment.world.title}, {' and '.join(MOVED[name] for name in moved)} moved"
+        return About(
+            {**self.experiment.settings, "sweep": moved},
+            f"{title} at n = {self.experiment.budgets[0]:,}",
+            [*self.experiment.arguments(without=usual), *fields.arguments(asked)],
+        )

@@ -1,36 +1,34 @@
-"""What the curves say, in numbers with intervals.
+"""What is read off error curves, in numbers with intervals.
 
     slope     of log(mean error) on log(n), least squares; interval by a bootstrap over runs.  Theory says -1/2, the paper
               saw about -0.3
-    ratio     how many times more Uniform needs for the error that a selector has at n: read off Uniform's curve, straight
-              between its points on log-log axes; interval by the same bootstrap.  Beyond Uniform's last point only
-              "at least" can be said, before its first only "at most"
+    ratio     how many times as many Uniform needs for the error that a selector has at n: read off Uniform's curve, which is
+              straight between its points on log-log axes; interval by the same bootstrap.  Beyond Uniform's last point it
+              is "at least" so many, before its first "at most"
     paired    log(error / Uniform's error) run by run: the geometric mean of the ratio with a t interval, and the p value
-              of Wilcoxon's signed-rank test.  Each p stands for itself; there are as many tests as budgets
+              of Wilcoxon's signed-rank test.  There are as many tests as budgets, and p values are not corrected for that
     growth    of a sweep: the slope of log(mean error) on log(d), or log(L); 1 is what the theorem's O(dL / sqrt n) allows
     bound     c d L / sqrt(n), the shape of the theorem's O(dL / sqrt n), with c fitted to the reference's maximum error: a
-              line to look along, not a bound
+              line for comparison, not a bound
 
 "n" is what was held equal: sentences, or trained tokens.  Source: FisherSFT (arXiv 2505.14826), section 5.1 and its theorem.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from fishersft.design.gain_curve import Curve
-
-if TYPE_CHECKING:
-    from fishersft.experiments.result import Point, Result
+from fishersft.experiments.result import Point, Result
 
 GUIDES = (-0.5, -0.3)
 DRAWS = 2_000
 LOW, HIGH = 2.5, 97.5  # percentiles of an interval
 BASELINE = "uniform"
-SAME = 1e-4  # of an error: what two fits on the same sentences may differ by, which is no difference
+SAME = 1e-4  # of an error: two fits on the same sentences may differ by as much
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Paired:
-    """Against Uniform (or another) at one budget, over runs.
+    """A comparison with Uniform (or another selector) at one budget, over runs.
 
     Attributes:
         ratio: the geometric mean of error / the other's error; below 1 is better.
@@ -64,7 +62,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class Fits:
-    """Of one measure, by selector.
+    """What is read off the curves of one measure, by selector.
 
     Attributes:
         slopes: of each selector; NaN with a single budget.
@@ -78,11 +76,6 @@ class Fits:
     ratios: dict[str, list[Estimate]]
     paired: dict[str, list[Paired]]
     constant: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; what cannot be had is null."""
-        out: dict[str, Any] = _plain(asdict(self))
-        return out
 
 
 def fits_of(result: Result, measure: str = "maximum", seed: int = 0) -> Fits:
@@ -110,7 +103,7 @@ def growth(result: Result, over: str, selector: str, measure: str = "maximum", s
 
 
 def guide(result: Result, selector: str, slope: float, measure: str = "maximum") -> Curve:
-    """A line of this slope through a selector's first point, on log-log axes."""
+    """A line with this slope on log-log axes through a selector's first point."""
     x, y = result.spent(), result.each(selector, measure).mean(0)
     return Curve(
         f"slope {slope:g}", result.budgets, y[0] * (x / x[0]) ** slope, result.unit, result.curve(selector, measure).y_unit
@@ -137,7 +130,7 @@ def _constant(result: Result) -> float:
 
 
 def _resampled(runs: int, rng: np.random.Generator) -> np.ndarray:
-    """(draws, runs): the same resampled runs for every selector, for they saw the same problems."""
+    """(draws, runs): the same resampled runs for every selector, because all saw the same problems."""
     return rng.integers(runs, size=(DRAWS if runs > 1 else 0, runs))
 
 
@@ -155,7 +148,7 @@ def _slope(x: np.ndarray, each: np.ndarray, draws: np.ndarray) -> Estimate:
 
 
 def _ratios(x: np.ndarray, each: np.ndarray, uniform: np.ndarray, draws: np.ndarray) -> list[Estimate]:
-    """A point an x: where Uniform's curve has this error, over x."""
+    """For each x, the place where Uniform's curve has this error, over x."""
     curve, error = uniform.mean(0), each.mean(0)
     value = _read_off(x, curve[None], error[None])[0]
     drawn = _read_off(x, uniform[draws].mean(1), each[draws].mean(1))
@@ -187,8 +180,6 @@ def paired(
     result: Result, selector: str, base: str = BASELINE, measure: str = "maximum", point: Point | None = None
 ) -> list[Paired]:
     """A selector's errors over those of another, run by run: one a budget; of a sweep, at a point."""
-    from scipy import stats
-
     apart = np.log(result.each(selector, measure, point)) - np.log(result.each(base, measure, point))
     apart[:, np.abs(apart).max(0) < SAME] = 0.0  # the same sentences in every run
     out = []
@@ -206,13 +197,5 @@ def paired(
 def _percentiles(drawn: np.ndarray) -> tuple[float, float]:
     if not len(drawn):
         return np.nan, np.nan
-    # drawn values as they are, never between two: one of them may be infinite
+    # no interpolation between two draws, because one of them may be infinite
     return float(np.percentile(drawn, LOW, method="lower")), float(np.percentile(drawn, HIGH, method="higher"))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -6,13 +6,13 @@
 
 Sums over tokens, not means: `ridge` is 1 / C of scikit-learn, and no intercept.  Newton's method, each step solved by
 conjugate gradients with a preconditioner of one (d, d) block a class, and a line search.  f is strongly convex, so
-||Theta - minimum||_F <= ||G||_F / ridge: the fit stops when that is below `NEAR`, and says what it reached.  The ridge also
-gives classes that were never drawn, and directions that no row has, their answer: zero, up to a shift.  Columns of Theta sum
+||Theta - minimum||_F <= ||G||_F / ridge: the fit stops when that is below `NEAR`, and reports what it reached.  The ridge also
+decides classes that were never drawn and directions that no row has: they get zero, up to a shift.  Columns of Theta sum
 to zero at the minimum (f does not change when one vector is added to all of them, and the ridge picks the centred one); all
 steps stay there.
 
-Ours because an experiment fits a thousand heads: this takes about 7 steps and 15 products, each a pass over the tokens.  The
-tests hold its predictions to scikit-learn's.  Knows no problem and no selector.
+We have our own solver because an experiment fits a thousand heads: it takes about 7 steps and 15 products, each a pass over
+the tokens.  The tests compare its predictions with scikit-learn's.  Knows no problem and no selector.
 
 Source: Newton-CG as in Nocedal and Wright, Numerical Optimization, Algorithm 7.1.
 """
@@ -20,17 +20,15 @@ Source: Newton-CG as in Nocedal and Wright, Numerical Optimization, Algorithm 7.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from fishersft.errors import DesignError, ParameterError
+from fishersft.experiments.settings import RIDGE_LEAST, RIDGE_MOST, MeasureSettings
 
-if TYPE_CHECKING:
-    import torch
-
-RIDGE = 0.1  # ours; the paper's is not public
-LEAST, MOST = 1e-6, 1e6
+RIDGE = MeasureSettings.ridge  # ours; the paper's is not public
 NEAR = 1e-6  # ||Theta_hat - minimum||_F that is good enough
 ROUNDING = 1e-13  # of the sum of |x|: a gradient cannot be told from zero below this
 STEPS, PRODUCTS, HALVINGS = 100, 500, 40
@@ -53,17 +51,8 @@ class Fit:
     products: int
 
 
-def check_ridge(ridge: float) -> float:
-    """ParameterError unless the ridge is one that float64 can work with."""
-    if isinstance(ridge, bool) or not isinstance(ridge, int | float | np.number) or not LEAST <= ridge <= MOST:
-        raise ParameterError(f"--ridge must be a number from {LEAST:g} to {MOST:g} and was {ridge!r}.")
-    return float(ridge)
-
-
 def log_probabilities(X: np.ndarray, theta: np.ndarray) -> np.ndarray:
     """(t, L) log softmax(X theta)."""
-    import torch
-
     return torch.log_softmax(torch.from_numpy(X) @ torch.from_numpy(theta), dim=1).numpy()
 
 
@@ -77,10 +66,10 @@ def fit(X: np.ndarray, y: np.ndarray, classes: int, *, ridge: float = RIDGE, sta
 
     Raises:
         DesignError: rows that are not finite, or so large that float64 cannot reach the minimum.
+        ParameterError: a ridge that float64 cannot work with.
     """
-    import torch
-
-    check_ridge(ridge)
+    if not RIDGE_LEAST <= ridge <= RIDGE_MOST:
+        raise ParameterError(f"The ridge must be from {RIDGE_LEAST:g} to {RIDGE_MOST:g}, not {ridge!r}.")
     if X.ndim != 2 or y.shape != (len(X),):
         raise ValueError(f"X must be (t, d) and y (t,), not {X.shape} and {y.shape}")
     if not np.isfinite(X).all():
@@ -124,8 +113,6 @@ def centred(theta: Any) -> Any:
 
 def _value(X: torch.Tensor, y: torch.Tensor, theta: torch.Tensor, ridge: float) -> tuple[float, torch.Tensor, torch.Tensor]:
     """f, its gradient and the probabilities (t, L)."""
-    import torch
-
     logits = X @ theta
     own = logits.gather(1, y[:, None])
     total = torch.logsumexp(logits, 1, keepdim=True)
@@ -138,8 +125,6 @@ def _value(X: torch.Tensor, y: torch.Tensor, theta: torch.Tensor, ridge: float) 
 
 def _newton(X: torch.Tensor, P: torch.Tensor, G: torch.Tensor, ridge: float, enough: float) -> tuple[torch.Tensor, int]:
     """V with H V = -G nearly, and the products it took: to a tenth far from the minimum, ever closer near it."""
-    import torch
-
     blocks = _blocks(X, P)
     blocks.diagonal(dim1=1, dim2=2).add_(ridge)
     factor = torch.linalg.cholesky(blocks)
@@ -174,7 +159,5 @@ def _newton(X: torch.Tensor, P: torch.Tensor, G: torch.Tensor, ridge: float, eno
 
 def _blocks(X: torch.Tensor, P: torch.Tensor) -> torch.Tensor:
     """(L, d, d) sum_t p_ta (1 - p_ta) x_t x_t^T of each class."""
-    import torch
-
     W = P * (1 - P)
     return torch.stack([(X * W[:, a, None]).T @ X for a in range(P.shape[1])])

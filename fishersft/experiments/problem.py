@@ -1,13 +1,24 @@
-"""A pool whose truth is known: rows, the head that made the labels, and the labels.
+"""A pool whose truth is known, and how far a fitted head is from that truth.
 
     N sentences, sentence i with M_i tokens; T tokens in all
-    x_ij in R^d   a token row
-    Theta* (d, L) the true head; y_ij is drawn from softmax(Theta*^T x_ij)
+    x_ij in R^d    a token row
+    Theta* (d, L)  the true head; y_ij is drawn from softmax(Theta*^T x_ij)
+    V(S)           sigma2 I + the sum of x x^T over the tokens of the sentences S
 
-A `World` makes one such problem a seed: `synthetic.py`, `words.py` and `teacher.py` are worlds.  What a world may be asked
-is the protocol below; an experiment (`experiment.py`) knows no more of it.  Knows no selector and no file.
+    e_i            = sum_j || (Theta* - Theta_hat)^T x_ij ||_2       the prediction error of sentence i, in logits
+    worst leverage = max over all token rows x of the pool of x^T V(S)^-1 x                         G-optimality
+    log det        = log det V(S) - log det V(empty), nats                                          D-optimality
 
-Source: FisherSFT (arXiv 2505.14826), sections 3 and 5.1; pools, lengths and the scale of Theta* are not public: ours.
+softmax(Theta^T x) does not change when one vector is added to every column of Theta, so labels say nothing about that part, and
+the ridge sets it to zero in Theta_hat.  Measured as written, the error would always keep that arbitrary part of Theta* and
+never fall.  So both heads are pinned: their columns are centred over the classes before the difference is taken (which gives
+the smallest error over all such shifts).  This is our reading; the paper's pinning is not public.
+
+A `World` makes one such problem per seed: `synthetic.py`, `words.py` and `teacher.py` are worlds, and an experiment knows no
+more of a world than the protocol below.  Knows no selector and no file.
+
+Source: FisherSFT (arXiv 2505.14826), sections 3, 4 and 5.1; the sum over tokens is our reading.  Pools, lengths and the scale
+of Theta* are not public: these are ours.
 """
 
 from __future__ import annotations
@@ -15,18 +26,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from fishersft.corpus.records import Corpus
+from fishersft.design.information import design_matrix, leverage, log_det
 from fishersft.errors import ParameterError
+from fishersft.experiments.logistic import centred, fit, log_probabilities
+from fishersft.experiments.settings import PoolSettings
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.losses import TokenStatistics
+from fishersft.selectors import Pool
 
-if TYPE_CHECKING:
-    from fishersft.corpus.records import Corpus
-    from fishersft.selectors import Pool
-
+ROWS = 65_536  # of the pool at once
 REFERENCE_SHARE = 0.02  # of the sentences, drawn uniformly, that the reference head is fitted on
 REFERENCE_LEAST = 20  # sentences, at least
 
@@ -41,7 +54,7 @@ class Problem:
         labels: (T,) int64, 0 to L - 1.
         seed: of the uniform draw behind `reference`.
         corpus: the texts behind the rows, where there are any.
-        facts: what is worth knowing of how it was made; numbers and short texts.
+        facts: what is worth knowing about how it was made; numbers and short texts.
     """
 
     embeddings: TokenEmbeddings
@@ -84,12 +97,10 @@ class Problem:
     def reference(self) -> TokenStatistics:
         """Losses and confidences of every token under a head fitted on a small uniform draw.
 
-        Our reading of what a selector that asks "the model" is to be told here, where there is no language model: a head that
-        has seen 2% of the sentences (at least 20).  What it has seen is not counted in anyone's budget, and nobody's
-        Theta_hat starts from it.
+        There is no language model here, so a selector that asks "the model" gets the answers of a head fitted on 2% of the
+        sentences (at least 20); this is our reading.  Those sentences count towards nobody's budget, and nobody's Theta_hat
+        starts from that head.
         """
-        from fishersft.experiments.logistic import fit, log_probabilities
-
         N = len(self.embeddings)
         count = min(N, max(REFERENCE_LEAST, round(REFERENCE_SHARE * N)))
         drawn = np.sort(np.random.default_rng(self.seed).permutation(N)[:count])
@@ -110,9 +121,7 @@ class Problem:
         return self.reference.losses(positions)
 
     def pool(self) -> Pool:
-        """What selectors see: rows, lengths, and the reference head's losses when they ask."""
-        from fishersft.selectors import Pool
-
+        """What selectors see: rows, lengths, and the reference head's losses on request."""
         return Pool(self.embeddings, corpus=self.corpus, readings=self)
 
     def rotated(self, Q: np.ndarray) -> Problem:
@@ -127,21 +136,40 @@ class World(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the subcommand: `synthetic`, `words`, `teacher`."""
+        """The subcommand: `synthetic`, `words` or `teacher`."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that decides the problems but the seed, for JSON; with `dimension`, `classes` and `sentences`."""
+        """Everything but the seed that decides the problems, for JSON; includes `dimension`, `classes` and `sentences`."""
 
     @property
     def title(self) -> str:
-        """One line for people: what pool this is."""
+        """One line that tells people what pool this is."""
 
     def arguments(self) -> list[str]:
-        """The command line's options that make this world, those at their defaults left out."""
+        """The command-line options that make this world, without those at their defaults."""
 
     def problem(self, seed: int) -> Problem:
         """A problem of this world."""
+
+
+def prediction_errors(problem: Problem, theta: np.ndarray) -> np.ndarray:
+    """(N,) e_i of every sentence of the pool for a fitted head (d, L)."""
+    difference = centred(problem.theta) - centred(theta)
+    values = problem.embeddings.values
+    norms = np.empty(len(values))
+    for start in range(0, len(values), ROWS):
+        apart = np.asarray(values[start : start + ROWS], dtype=np.float64) @ difference
+        norms[start : start + ROWS] = np.sqrt(np.einsum("tl,tl->t", apart, apart))
+    return np.add.reduceat(norms, problem.embeddings.offsets[:-1])
+
+
+def design_scores(problem: Problem, positions: np.ndarray, sigma2: float = 1.0) -> tuple[float, float]:
+    """Worst leverage over the pool's token rows, and the log det gained in nats, of some sentences."""
+    V = design_matrix([problem.rows(positions)[0]], problem.dimension, sigma2)
+    values = problem.embeddings.values
+    worst = max(float(leverage(V, values[start : start + ROWS]).max()) for start in range(0, len(values), ROWS))
+    return worst, log_det(V) - problem.dimension * float(np.log(sigma2))
 
 
 def draw_labels(X: np.ndarray, theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -158,8 +186,13 @@ def lengths(count: int, median: float, spread: float, rng: np.random.Generator, 
     return np.clip(np.rint(median * np.exp(spread * rng.normal(size=count))), 1, most).astype(np.int64)
 
 
-def check_memory(tokens: float, dimension: int, classes: int, settings: str) -> None:
-    """ParameterError that names the settings to lower where a problem of so many tokens cannot fit into this machine."""
+def check_drawn(pool: PoolSettings) -> None:
+    """ParameterError where a drawn pool cannot fit into this machine's memory."""
+    check_memory(pool.sentences * pool.median_length * np.exp(pool.length_spread**2 / 2), pool.dimension, pool.classes)
+
+
+def check_memory(tokens: float, dimension: int, classes: int) -> None:
+    """ParameterError that names what to lower where a problem of so many tokens cannot fit into this machine's memory."""
     needed = 8.0 * tokens * (3 * dimension + 5 * classes)
     try:
         there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -167,5 +200,6 @@ def check_memory(tokens: float, dimension: int, classes: int, settings: str) -> 
         return
     if needed > there:
         raise ParameterError(
-            f"About {needed / 1e9:,.0f} GB would be needed and this machine has {there / 1e9:,.0f} GB; lower {settings}."
+            f"This needs about {needed / 1e9:,.0f} GB and the machine has {there / 1e9:,.0f} GB; "
+            "lower --sentences, --dimension or --classes."
         )

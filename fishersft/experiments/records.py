@@ -1,10 +1,10 @@
-"""Records on disk: one JSON line each, whole or not at all, so that a killed experiment goes on where it stopped.
+"""Records on disk: one JSON line each, written whole or not at all, so that a killed experiment continues where it stopped.
 
     DIR/records.jsonl    {"about": ...}, then a record a line, appended and flushed to the disk as each is finished
 
-A last line that was cut off is dropped on opening.  Runs and selectors may be added to a folder later (a new "about" line says
-so): a record depends on its own run and selector only.  Anything else that differs is refused, because the numbers would not
-belong together.
+A last line that was cut off is dropped on opening.  Runs and selectors may be added to a folder later, with a new "about" line,
+because a record depends on its own run and selector only.  Any other difference is refused: the numbers would not belong
+together.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Records:
 
     def __enter__(self) -> Records:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise StoreError(f"Another process is writing to {self.folder}; wait for it or name another folder.") from error
@@ -72,7 +72,7 @@ class Records:
         return {key_of(r) for r in self.all}
 
     def append(self, record: Record) -> None:
-        """Keep a record; on the disk when this returns."""
+        """Keep a record; it is on the disk when this returns."""
         self._write(record)
         self.all.append(record)
 
@@ -80,16 +80,26 @@ class Records:
         line = json.dumps(value).encode() + b"\n"
         try:
             if os.write(self._file, line) != len(line):
-                raise OSError("only part of it was taken")
+                raise OSError("only part of a record was written")
             os.fsync(self._file)
         except OSError as error:
             raise StoreError(
-                f"{self.folder / NAME} cannot be written ({os_reason(error)}); what was finished is kept."
+                f"{self.folder / NAME} cannot be written ({os_reason(error)}); finished records are kept."
             ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder that results are written to; StoreError where that cannot be."""
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"The place for results must be a folder, and {folder} is a file; name another with --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made ({os_reason(error)}); name another folder with --out.") from error
+
+
 def read_records(folder: Path) -> tuple[About, list[Record]]:
-    """What a folder holds: of which experiment, and the records that are there.
+    """The experiment that a folder holds, and its records.
 
     Raises:
         StoreError: no such file, or one that is not ours.
@@ -99,13 +109,11 @@ def read_records(folder: Path) -> tuple[About, list[Record]]:
         about, records, _ = _read(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
-    if about is None:
-        raise StoreError(f"{path} says nothing of its experiment; it was not written by fishersft curves.")
-    return about, records
+    return _named(path, about), records
 
 
 def read_about(folder: Path) -> About:
-    """Which experiment a folder holds, without reading its records: the last "about" line.
+    """The experiment that a folder holds, from its last "about" line; records are not parsed.
 
     Raises:
         StoreError: no such file, or one that is not ours.
@@ -116,17 +124,21 @@ def read_about(folder: Path) -> About:
         with path.open("rb") as file:
             for line in file:
                 if line.startswith(b'{"about"') and line.endswith(b"\n"):
-                    about = checked(About(**json.loads(line)["about"]))
+                    about = _checked(About(**json.loads(line)["about"]))
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} was not written by fishersft curves.") from error
+    return _named(path, about)
+
+
+def _named(path: Path, about: About | None) -> About:
     if about is None:
-        raise StoreError(f"{path} says nothing of its experiment; it was not written by fishersft curves.")
+        raise StoreError(f"{path} does not say which experiment it is of; it was not written by fishersft curves.")
     return about
 
 
-def checked(about: About) -> About:
+def _checked(about: About) -> About:
     """ValueError where it is not what `fishersft curves` writes."""
     if not isinstance(about.settings, dict) or NEEDED - set(about.settings) or not isinstance(about.settings["world"], dict):
         raise ValueError("settings are missing")
@@ -137,7 +149,7 @@ def checked(about: About) -> About:
 
 
 def _read(path: Path) -> tuple[About | None, list[Record], int]:
-    """The first line, the records, and how many bytes are whole lines."""
+    """The last "about" line, the records, and how many bytes are whole lines."""
     about: About | None = None
     records: list[Record] = []
     whole = 0
@@ -176,7 +188,7 @@ def _difference(there: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """As it comes back from the file: tuples are lists."""
+    """The value as it comes back from the file: tuples are lists."""
     out: dict[str, Any] = json.loads(json.dumps(value))
     return out
 

@@ -1,12 +1,11 @@
 """Records into curves: each selector's errors over the budgets, with a band over the runs.
 
-    result = Result.of(experiment.about, records)     # or read_result(folder)
+    result = Result.of(experiment.about, records)     # or read_curves(folder)
     result.curve("token_od", "maximum")               # a Curve: mean over runs, 95% interval of that mean
-    result.table()                                    # one row a (selector, budget): the csv
-    result.as_dict()                                  # the same with settings, fits and the command: the json
+    result.table()                                    # one row per selector and budget: the csv
 
-A sweep's result has as many `points` as worlds; an experiment's has one.  Only whole runs of a selector are counted, and every
-selector on the same runs, so an unfinished experiment shows what it has so far.  Knows no world and no figure.
+A sweep's result has as many `points` as worlds; an experiment's has one.  Only runs that every selector has finished are
+counted, so an unfinished experiment shows what it has so far.  Knows no world, no fit and no figure.
 """
 
 from __future__ import annotations
@@ -17,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from fishersft.design.gain_curve import Curve
 from fishersft.errors import StoreError
 from fishersft.experiments.experiment import About, Record
+from fishersft.experiments.records import read_records
 from fishersft.selectors import registry
 
 MEASURES = {
@@ -49,10 +50,10 @@ class Result:
 
     @classmethod
     def of(cls, about: About, records: Sequence[Record]) -> Result:
-        """From the records there are.
+        """The curves of the records there are.
 
         Raises:
-            StoreError: there is no run yet that every selector has finished.
+            StoreError: no run is finished by every selector yet.
         """
         wanted = list(about.settings["selectors"])
         runs_asked = int(about.settings["runs"])
@@ -64,7 +65,7 @@ class Result:
         every = [set(of_runs) for selectors in found.values() for of_runs in selectors.values()]
         runs = sorted(set.intersection(*every)) if every and len(found) == points_of(about) else []
         if not runs:
-            raise StoreError("No run is finished by every selector yet; give the same command again and it goes on.")
+            raise StoreError("No run is finished by every selector yet; run the same command again to continue.")
         columns = (*MEASURES, "n", "sentences", "tokens")
         values = {
             point: {
@@ -81,7 +82,7 @@ class Result:
 
     @property
     def equal(self) -> str:
-        """What every selector had as much of: "sentences" or "tokens"."""
+        """Whether every selector got as many sentences or as many tokens: "sentences" or "tokens"."""
         return str(self.about.settings["equal"])
 
     @property
@@ -90,7 +91,7 @@ class Result:
 
     @property
     def point(self) -> Point:
-        """That of an experiment; of a sweep, the first."""
+        """The point of an experiment, or the first of a sweep."""
         return next(iter(self.values))
 
     @property
@@ -100,7 +101,7 @@ class Result:
 
     @property
     def unit(self) -> str:
-        """Of the budgets, in words."""
+        """The unit of the budgets, in words."""
         name = label_of(str(self.about.settings["reference"]))
         return "sentences" if self.equal == "sentences" else f"sentences of {name}; all at its tokens"
 
@@ -109,7 +110,7 @@ class Result:
         return self.values[point or self.point][selector][measure]
 
     def spent(self) -> np.ndarray:
-        """(k,) what is compared at: sentences, or at equal tokens the reference's mean tokens over the runs."""
+        """(k,) where selectors are compared: sentences, or at equal tokens the mean tokens over the runs."""
         if self.equal == "sentences":
             return self.budgets.astype(float)
         return np.mean([v["tokens"].mean(0) for v in self.values[self.point].values()], axis=0)
@@ -135,7 +136,7 @@ class Result:
         return Curve(label_of(selector), x, mean, unit, MEASURES[measure], low, high, self.runs)
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a point, selector and budget: means over runs, and 95% intervals of the measures."""
+        """One row per point, selector and budget: means over runs, and 95% intervals of the measures."""
         rows = []
         for (d, L), selectors in self.values.items():
             for name, columns in selectors.items():
@@ -152,25 +153,9 @@ class Result:
                     rows.append(row)
         return rows
 
-    def as_dict(self) -> dict[str, Any]:
-        """All of it for JSON: what was asked, the command, the table and the fits."""
-        from fishersft.experiments.fits import fits_of
 
-        return {
-            "title": self.about.title,
-            "command": command_of(self.about),
-            "settings": self.about.settings,
-            "runs": self.runs,
-            "interval": "95% of the mean over runs, Student's t",
-            "table": self.table(),
-            "fits": None if self.is_sweep else fits_of(self).as_dict(),
-        }
-
-
-def read_result(folder: Path) -> Result:
+def read_curves(folder: Path) -> Result:
     """The result of a folder that `fishersft curves` wrote; StoreError where it holds none."""
-    from fishersft.experiments.records import read_records
-
     about, records = read_records(folder)
     try:
         return Result.of(about, records)
@@ -180,8 +165,6 @@ def read_result(folder: Path) -> Result:
 
 def interval(each: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """(k,) mean over runs (runs, k), and its 95% interval by Student's t; None where there is a single run."""
-    from scipy import stats
-
     mean = each.mean(0)
     if len(each) < 2:
         return mean, None, None
@@ -202,10 +185,3 @@ def label_of(selector: str) -> str:
     """A selector's name for people; the bare name where it is no longer registered."""
     kind = registry().get(selector)
     return kind.label if kind else selector
-
-
-def command_of(about: About) -> str:
-    """The command line that makes the result, for a shell; add --out DIR."""
-    import shlex
-
-    return shlex.join(["fishersft", *about.arguments])

@@ -24,7 +24,7 @@ from fishersft import paths
 from fishersft.errors import StoreError
 from fishersft.experiments.experiment import About
 from fishersft.experiments.records import NAME, read_about
-from fishersft.experiments.result import read_result
+from fishersft.experiments.result import read_curves
 from fishersft.experiments.timing import TIMING_FILE, read_timing
 from fishersft.store.artifacts import Store, writing_to
 
@@ -92,7 +92,7 @@ def complete(folder: Path) -> bool:
     try:
         if (folder / TIMING_FILE).exists():
             return bool(read_timing(folder).budgets)
-        result = read_result(folder)
+        result = read_curves(folder)
     except StoreError:
         return False
     return result.runs == int(result.about.settings["runs"])
@@ -122,13 +122,8 @@ def _in(place: Path, *, shipped: bool) -> list[Found]:
             timing = (folder / TIMING_FILE).exists()
             path = folder / (TIMING_FILE if timing else NAME)
             if path.exists():
-                about = _about(folder) if timing else read_about(folder)
+                about = read_timing(folder).about if timing else read_about(folder)
                 out.append(Found(folder.name, folder, about, shipped, 0.0 if shipped else path.stat().st_mtime))
         except (StoreError, OSError, IndexError) as error:
             log.warning("the curves in %s cannot be read: %s", folder, error)
     return out
-
-
-def _about(folder: Path) -> About:
-    timing = read_timing(folder)
-    return About(timing.pool, "Fast against slow", ["curves", TIMING, *timing.arguments()])

@@ -1,40 +1,43 @@
-"""Who stands where at one budget, in numbers and in a sentence.
+"""A result in sentences and in Markdown: who stands where at one budget, what that is worth, how a sweep goes.
 
     standing = standing_of(result, 200)
     standing.sentence()     "With the tokens of TokenOD's first 200 sentences, the lowest maximum prediction error is ..."
     worth_sentences(result, fits, 200)      what the reference is worth in Uniform's sentences, and how fast both errors fall
     constant_sentence(result, fits)         what the line of the bound's shape is, and that it is fitted
-    alike(result)                           whose lines lie on one another
-    sweep_sentence(result, "dimension")     the same of a sweep: how the error grows, and who stands where at its ends
+    alike_sentence(result)                  whose lines hide one another
+    sweep_sentence(result, "dimension")     how the error grows along a sweep, and who stands where at its ends
+    curves_markdown(result)                 tables and sentences, for standard output and the README
+    curves_summary(result)                  everything, for JSON
 
 The lowest mean wins, and those whose errors cannot be told apart from it, run by run, are named with it: the 95% interval of
-the ratio holds 1.  No correction for looking at several; the winner of many is flattered a little.
+the ratio contains 1.  There is no correction for comparing several, so the winner of many looks slightly too good.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from fishersft.experiments.fits import BASELINE, Estimate, Fits, growth, paired
+from fishersft.experiments.fits import BASELINE, Estimate, Fits, fits_of, growth, paired
 from fishersft.experiments.result import MEASURES, Point, Result, interval, label_of
 
 ERRORS = ("maximum", "mean")
 HIGHER = ("log_det",)  # measures of which more is better
 USUAL = 200  # the budget that is spoken of where it was measured
-NEAR = 1.05  # times: lines that are never farther apart hide one another
+NEAR = 1.05  # lines that never differ by more than this factor hide one another
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Of one measure at one budget.
+    """How the selectors stand in one measure at one budget.
 
     Attributes:
         n: the budget.
-        equal: what everyone had as much of.
-        reference: whose tokens count, by name.
+        equal: what every selector got as much of.
+        reference: name of the selector whose tokens are counted.
         errors: by selector, mean over runs with its interval (NaN with a single run).
         best: the selector with the lowest mean (of log det, the highest).
         level: others that cannot be told apart from it.
@@ -85,7 +88,8 @@ def standing_of(result: Result, n: int | None = None, measure: str = "maximum") 
     level = []
     for name in errors:
         ratio = paired(result, name, best, measure)[k].ratio
-        if name != best and not (ratio.high < 1 if measure in HIGHER else ratio.low > 1):  # a single run tells nobody apart
+        apart = ratio.high < 1 if measure in HIGHER else ratio.low > 1  # never with a single run
+        if name != best and not apart:
             level.append(name)
     reference = str(result.about.settings["reference"])
     both = reference != BASELINE and reference in errors and BASELINE in errors and result.runs > 1
@@ -99,7 +103,7 @@ def nearest(result: Result, n: int | None = None) -> int:
 
 
 def worth_sentences(result: Result, fits: Fits, n: int | None = None) -> list[str]:
-    """How many times more Uniform needs for the reference's error, and how fast both fall; none of what is no error."""
+    """How many times as many Uniform needs for the reference's error, and how fast both fall; nothing for other measures."""
     if fits.measure not in ERRORS:
         return []
     name, k, unit = _reference(result), nearest(result, n), result.equal
@@ -119,7 +123,7 @@ def worth_sentences(result: Result, fits: Fits, n: int | None = None) -> list[st
 
 
 def _needed(place: str, times: Estimate, unit: str) -> str:
-    """How many times more Uniform needs for the error at a place of another's curve."""
+    """How many times as many Uniform needs for the error at a place on another curve."""
     base, as_many = label_of(BASELINE), f"{with_interval(times)} times as many {unit}"
     at_its_end = abs(times.value - 1) < 5e-3
     if times.side == "at least":
@@ -162,13 +166,13 @@ def _near(result: Result, one: str, other: str, measure: str) -> bool:
 
 
 def alike_sentence(result: Result, measure: str = "maximum", selectors: Sequence[str] | None = None) -> str:
-    """Which of the lines drawn hide one another; "" where none does."""
+    """Which of the lines drawn hide one another; "" where none do."""
     groups = [_listed([label_of(name) for name in group]) for group in alike(result, measure, selectors)]
     return f"These lines hide one another, each within 5% of the next: {'; '.join(groups)}." if groups else ""
 
 
 def means(result: Result, measure: str = "maximum", k: int = 0, point: Point | None = None) -> dict[str, Estimate]:
-    """By selector, the mean over runs at the k-th budget with its interval (NaN with a single run); of a sweep, at a point."""
+    """{selector: mean over runs at the k-th budget with its interval, NaN with a single run}; of a sweep, at a point."""
     out = {}
     for name in result.selectors:
         mean, low, high = interval(result.each(name, measure, point))
@@ -178,7 +182,7 @@ def means(result: Result, measure: str = "maximum", k: int = 0, point: Point | N
 
 
 def sweep_sentence(result: Result, over: str, measure: str = "maximum") -> str:
-    """Of a sweep over `dimension` or `classes`: the reference's error, the power it grows with, and Uniform at both ends."""
+    """How the reference's error grows over `dimension` or `classes`, and how it compares with Uniform's at both ends."""
     name = _reference(result)
     along, whose, what = result.along(over, name, measure), label_of(name), MEASURES[measure]
     x, y = along.x, along.mean
@@ -192,6 +196,98 @@ def sweep_sentence(result: Result, over: str, measure: str = "maximum") -> str:
     ends = [paired(result, name, BASELINE, measure, p)[0].ratio for p in (points[0], points[-1])]
     told = " and ".join(with_interval(e) for e in ends)
     return f"{said}; over {label_of(BASELINE)}'s it is {told} at the two ends."
+
+
+def curves_summary(result: Result) -> dict[str, Any]:
+    """Everything about a result for JSON: what was asked, the command, the table and the fits; undefined numbers are null."""
+    return {
+        "title": result.about.title,
+        "command": result.about.command,
+        "settings": result.about.settings,
+        "runs": result.runs,
+        "interval": "95% of the mean over runs, Student's t",
+        "table": result.table(),
+        "fits": None if result.is_sweep else _plain(asdict(fits_of(result))),
+    }
+
+
+def curves_markdown(result: Result) -> str:
+    """Maximum (mean) error by budget and selector, then what is read off the curves."""
+    runs = f"{result.runs} run{'s' * (result.runs > 1)}"
+    fits = None if result.is_sweep else fits_of(result)
+    head = [f"{result.about.title}; {runs}, equal {result.equal}. Maximum (mean) prediction error, means over runs.", ""]
+    return "\n".join(
+        [
+            *head,
+            *(
+                [*_sweep_table(result), "", *(sweep_sentence(result, over) for over in result.about.settings["sweep"])]
+                if fits is None
+                else [*_error_table(result), "", *_fit_table(result, fits), "", *_sentences(result, fits)]
+            ),
+            "",
+            f"`{result.about.command}`",
+        ]
+    )
+
+
+def _error_table(result: Result) -> list[str]:
+    of_tokens = result.equal == "tokens"
+    first = ["n", "tokens"] if of_tokens else ["n"]
+    lines = _heads([*first, *map(label_of, result.selectors)])
+    spent = result.spent()
+    for k, n in enumerate(result.budgets):
+        cells = [f"{n:,}", f"{spent[k]:,.0f}"] if of_tokens else [f"{n:,}"]
+        lines.append(_row([*cells, *_error_cells(result, k)]))
+    return lines
+
+
+def _fit_table(result: Result, fits: Fits) -> list[str]:
+    """Slopes, the ratio where Uniform's curve still has room to double, and the paired test at the largest budget."""
+    half = [k for k, n in enumerate(result.budgets) if 2 * n <= result.budgets[-1]]
+    at = half[-1] if half else len(result.budgets) - 1
+    inner, last = f"n = {result.budgets[at]:,}", f"n = {result.budgets[-1]:,}"
+    heads = ["", "slope", f"Uniform's {result.equal} for the same, {inner}", f"error over Uniform's, {inner}", "p"]
+    lines = _heads([*heads, f"error over Uniform's, {last}", "p"] if half else heads)
+    for name in result.selectors:
+        cells = [label_of(name), with_interval(fits.slopes[name])]
+        if name in fits.ratios:
+            cells.append(f"{with_interval(fits.ratios[name][at])} times")
+            for k in [at, -1] if half else [at]:
+                cells += [with_interval(fits.paired[name][k].ratio), odds(fits.paired[name][k].p)]
+        lines.append(_row(cells + ["-"] * ((7 if half else 5) - len(cells))))
+    return lines
+
+
+def _sentences(result: Result, fits: Fits) -> list[str]:
+    """What the tables show, and what their columns are."""
+    told = [standing_of(result).sentence(), *worth_sentences(result, fits), constant_sentence(result, fits)]
+    columns = (
+        f"Slope of log error on log {'n' if result.equal == 'sentences' else 'tokens'}, interval by a bootstrap over runs. "
+        f"Uniform's {result.equal} for the same: how many times as many Uniform needs for this error, read off its curve. "
+        "p: Wilcoxon's signed-rank test over runs. Brackets: 95% intervals."
+    )
+    return [*(sentence for sentence in told if sentence), columns]
+
+
+def _sweep_table(result: Result) -> list[str]:
+    lines = _heads(["d", "L", *map(label_of, result.selectors)])
+    for d, L in result.values:
+        lines.append(_row([f"{d}", f"{L}", *_error_cells(result, 0, (d, L))]))
+    return lines
+
+
+def _error_cells(result: Result, k: int, point: Point | None = None) -> list[str]:
+    """Maximum (mean) error of every selector at the k-th budget."""
+    worst, mean = (means(result, measure, k, point) for measure in ERRORS)
+    return [f"{three(worst[name].value)} ({three(mean[name].value)})" for name in result.selectors]
+
+
+def _heads(cells: list[str]) -> list[str]:
+    return [_row(cells), "|" + "|".join(["---"] + ["---:"] * (len(cells) - 1)) + "|"]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _reference(result: Result) -> str:
@@ -229,7 +325,7 @@ def _told(e: Estimate) -> str:
 
 
 def _ends(e: Estimate) -> str:
-    """Of an interval; one that goes past the end of a curve has only the other end."""
+    """The ends of an interval; one that passes the end of a curve has only the other end."""
     if np.isinf(e.high):
         return f"{three(e.low)} or more"
     return f"{three(e.high)} or less" if e.low == 0 else f"{three(e.low)} to {three(e.high)}"
@@ -237,3 +333,11 @@ def _ends(e: Estimate) -> str:
 
 def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -6,8 +6,8 @@
                      radius sqrt(d); a few clusters hold most sentences, so some directions are rare
     near_duplicates  isotropic, but a share of the sentences are copies of a few others with a little noise
 
-E||x||^2 is about d in each, Theta* ~ N(0, scale^2 / d), so a logit has standard deviation `scale` and no pool is harder
-only because its rows are longer.
+E||x||^2 is about d in each and Theta* ~ N(0, scale^2 / d), so a logit has standard deviation `scale`, and no pool is harder
+merely because its rows are longer.
 
 Source: FisherSFT, section 5.1.  d = 10, L = 20 and 20 runs are the paper's; N, lengths, features and the head are ours.
 """
@@ -15,84 +15,39 @@ Source: FisherSFT, section 5.1.  d = 10, L = 20 and 20 runs are the paper's; N, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from fishersft.errors import ParameterError
-from fishersft.experiments.problem import Problem, check_memory, draw_labels, lengths
+from fishersft import fields
+from fishersft.experiments.problem import Problem, check_drawn, draw_labels, lengths
+from fishersft.experiments.settings import FEATURES, SyntheticSettings
 from fishersft.lm.embed import TokenEmbeddings
-
-FEATURES = {
-    "isotropic": "isotropic rows",
-    "power_law": "a power-law spectrum",
-    "clustered": "imbalanced clusters",
-    "near_duplicates": "near-duplicates",
-}
 
 
 @dataclass(frozen=True)
-class Synthetic:
-    """A world of drawn rows.
-
-    Attributes:
-        features: one of FEATURES.
-        dimension, classes, sentences: d, L and N.
-        median_length, length_spread: of the tokens a sentence, log-normal; the spread is that of the logarithm.
-        scale: standard deviation of a true logit.
-        clusters: how many (clustered).
-        power: of the clusters' weights k^-power (clustered), or of the spectrum j^-power (power_law).
-        noise: standard deviation of a row about its centre (clustered) or its original (near_duplicates).
-        duplicates: the share of sentences that are copies (near_duplicates).
-    """
-
-    features: str = "isotropic"
-    dimension: int = 10
-    classes: int = 20
-    sentences: int = 3_000
-    median_length: float = 8.0
-    length_spread: float = 0.6
-    scale: float = 1.0
-    clusters: int = 20
-    power: float = 2.0
-    noise: float = 0.1
-    duplicates: float = 0.5
+class Synthetic(SyntheticSettings):
+    """A world of drawn rows."""
 
     name: ClassVar[str] = "synthetic"
 
     def __post_init__(self) -> None:
-        if self.features not in FEATURES:
-            raise ParameterError(f"There are no features '{self.features}'; there are: {', '.join(FEATURES)}.")
-        for name, least in (("dimension", 1), ("classes", 2), ("sentences", 1), ("clusters", 1)):
-            check_whole(name, getattr(self, name), least)
-        for name, low, most in (
-            ("median_length", 1.0, 256.0),
-            ("length_spread", 0.0, 3.0),
-            ("scale", 0.0, 1e3),
-            ("power", 0.0, 10.0),
-            ("noise", 0.0, 1e3),
-            ("duplicates", 0.0, 0.99),
-        ):
-            check_between(name, getattr(self, name), low, most)
-        tokens = self.sentences * self.median_length * np.exp(self.length_spread**2 / 2)
-        check_memory(tokens, self.dimension, self.classes, "--sentences, --dimension or --classes")
+        super().__post_init__()
+        check_drawn(self)
 
     @property
     def settings(self) -> dict[str, Any]:
-        return asdict(self)
+        return fields.values(self)
 
     @property
     def title(self) -> str:
         return f"Synthetic pool, {FEATURES[self.features]}"
 
     def arguments(self) -> list[str]:
-        return [
-            part
-            for f in fields(self)
-            if getattr(self, f.name) != f.default
-            for part in (f"--{f.name.replace('_', '-')}", f"{getattr(self, f.name)}")
-        ]
+        # features come first, because stored results are found by a hash of their command
+        first = [] if self.features == SyntheticSettings.features else ["--features", self.features]
+        return [*first, *fields.arguments(self, without=("features",))]
 
     def problem(self, seed: int) -> Problem:
         rng = np.random.default_rng(seed)
@@ -125,7 +80,7 @@ def clustered(world: Synthetic, offsets: np.ndarray, rng: np.random.Generator) -
 
 
 def near_duplicates(world: Synthetic, offsets: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Copies come from a twentieth of the originals, so that most of them say the same again; they are as long as these."""
+    """Copies are made of a twentieth of the originals, so that most of them are redundant; a copy is as long as its original."""
     N = len(offsets) - 1
     X, _ = isotropic(world, offsets, rng)
     source = np.arange(N)
@@ -151,15 +106,3 @@ MAKERS: dict[str, Maker] = {
     "clustered": clustered,
     "near_duplicates": near_duplicates,
 }
-
-
-def check_whole(name: str, value: Any, least: int) -> None:
-    """ParameterError unless the value is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ParameterError(f"--{name.replace('_', '-')} must be a whole number of at least {least} and was {value!r}.")
-
-
-def check_between(name: str, value: Any, least: float, most: float) -> None:
-    """ParameterError unless the value is a number from `least` to `most`."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not least <= value <= most:
-        raise ParameterError(f"--{name.replace('_', '-')} must be a number from {least:g} to {most:g} and was {value!r}.")

@@ -8,28 +8,27 @@ With d' below the model's d, rows and head are projected on the d' leading direc
 so that logits stay Theta^T x).  Rows are scaled by one number so that E||x||^2 = d', the head by its inverse: no logit changes,
 and the ridge means what it means in the other worlds.
 
-Ours: a reviewer asked for such a bridge between the synthetic and the real.  A head's bias is left out, as everywhere here.
+A reviewer of the paper asked for such a bridge between the synthetic and the real.  A head's
+bias is left out, as everywhere here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from fishersft import fields
 from fishersft.corpus.encode import MAX_TOKENS, encode
+from fishersft.corpus.records import Corpus
 from fishersft.errors import ParameterError
-from fishersft.experiments.problem import Problem, check_memory, draw_labels
-from fishersft.experiments.synthetic import check_between, check_whole
+from fishersft.experiments.problem import ROWS, Problem, check_memory, draw_labels
+from fishersft.experiments.settings import TeacherSettings
 from fishersft.experiments.words import fingerprint, principal
 from fishersft.lm.embed import TokenEmbeddings
-
-if TYPE_CHECKING:
-    from fishersft.corpus.records import Corpus
-    from fishersft.lm.model import CausalLM
+from fishersft.lm.model import CausalLM
 
 SENTENCES = 3_000
 DIMENSION = 32
@@ -37,49 +36,49 @@ MOST_CLASSES = 1_000  # columns of the head that are kept
 
 
 @dataclass(frozen=True)
-class Teacher:
+class Teacher(TeacherSettings):
     """A world of a corpus' own rows.
 
     Attributes:
         embeddings: of the corpus' pool.
         head: (d, C) the output head's columns, those of the most frequent targets first.
         corpus, model: names, for people.
-        dimension: d', where it is below the model's own; 0 keeps all of it.
-        classes: L.
-        sentences: N, a draw of the pool each run; 0 takes min(3,000, the pool).
-        scale: multiplies Theta*; below 1 the labels are more random than the model says.
         texts: the corpus, for selectors that read it.
         options: command-line options that name corpus and model, for `arguments`.
     """
 
-    embeddings: TokenEmbeddings = field(repr=False, compare=False)
-    head: np.ndarray = field(repr=False, compare=False)
-    corpus: str
-    model: str
-    dimension: int = DIMENSION
-    classes: int = 20
-    sentences: int = 0
-    scale: float = 1.0
-    texts: Corpus | None = field(default=None, repr=False, compare=False)
-    options: tuple[str, ...] = ()
+    embeddings: TokenEmbeddings = field(kw_only=True, repr=False, compare=False)
+    head: np.ndarray = field(kw_only=True, repr=False, compare=False)
+    corpus: str = field(kw_only=True)
+    model: str = field(kw_only=True)
+    texts: Corpus | None = field(default=None, kw_only=True, repr=False, compare=False)
+    options: tuple[str, ...] = field(default=(), kw_only=True)
 
     name: ClassVar[str] = "teacher"
 
     def __post_init__(self) -> None:
-        for name, least in (("dimension", 0), ("classes", 2), ("sentences", 0)):
-            check_whole(name, getattr(self, name), least)
-        check_between("scale", self.scale, 0.0, 1e3)
+        super().__post_init__()
         own, N, there = self.embeddings.dimension, len(self.embeddings), self.head.shape[1]
-        if self.dimension > own:
+        if self.dimension is not None and self.dimension > own:
             raise ParameterError(f"--dimension {self.dimension} is above the model's {own}; lower it.")
         if self.sentences > N:
             raise ParameterError(f"--sentences {self.sentences:,} is above the pool of {N:,} sentences; lower it.")
         if self.classes > there:
             raise ParameterError(f"--classes {self.classes} is above the {there} different tokens of {self.corpus}; lower it.")
-        object.__setattr__(self, "dimension", self.dimension or own)
-        object.__setattr__(self, "sentences", self.sentences or min(SENTENCES, N))
-        tokens = float(self.embeddings.offsets[-1]) * self.sentences / N
-        check_memory(tokens, self.dimension, self.classes, "--sentences, --dimension or --classes")
+        object.__setattr__(self, "dimension", self.usual["dimension"] if self.dimension is None else self.dimension or own)
+        object.__setattr__(self, "sentences", self.sentences or self.usual["sentences"])
+        check_memory(float(self.embeddings.offsets[-1]) * self.sentences / N, self.directions_kept, self.classes)
+
+    @property
+    def usual(self) -> dict[str, int]:
+        """What is taken where nothing is asked for."""
+        return {"dimension": min(DIMENSION, self.embeddings.dimension), "sentences": min(SENTENCES, len(self.embeddings))}
+
+    @property
+    def directions_kept(self) -> int:
+        """d'."""
+        assert self.dimension is not None  # set when the instance was made
+        return self.dimension
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -87,10 +86,7 @@ class Teacher:
             "corpus": self.corpus,
             "model": self.model,
             "fingerprint": self.embeddings.key[:16] or fingerprint(np.asarray(self.embeddings.values)),
-            "dimension": self.dimension,
-            "classes": self.classes,
-            "sentences": self.sentences,
-            "scale": self.scale,
+            **fields.values(self),
         }
 
     @property
@@ -98,14 +94,7 @@ class Teacher:
         return f"{self.corpus} under {self.model}, labels drawn from its head"
 
     def arguments(self) -> list[str]:
-        defaults = {
-            "dimension": min(DIMENSION, self.embeddings.dimension),
-            "classes": 20,
-            "sentences": min(SENTENCES, len(self.embeddings)),
-            "scale": 1.0,
-        }
-        changed = [name for name, value in defaults.items() if getattr(self, name) != value]
-        return [*self.options, *(part for name in changed for part in (f"--{name}", f"{getattr(self, name)}"))]
+        return [*self.options, *fields.arguments(self, without=[n for n, v in self.usual.items() if getattr(self, n) == v])]
 
     @cached_property
     def directions(self) -> tuple[np.ndarray, float, float]:
@@ -113,12 +102,12 @@ class Teacher:
         values = self.embeddings.values
         d = values.shape[1]
         moment = np.zeros((d, d))
-        for start in range(0, len(values), 65_536):
-            part = np.asarray(values[start : start + 65_536], dtype=np.float64)
+        for start in range(0, len(values), ROWS):
+            part = np.asarray(values[start : start + ROWS], dtype=np.float64)
             moment += part.T @ part
-        P = np.eye(d) if self.dimension == d else principal(moment, self.dimension)
+        P = np.eye(d) if self.dimension == d else principal(moment, self.directions_kept)
         kept = float(np.trace(P.T @ moment @ P))
-        return P, float(np.sqrt(self.dimension * len(values) / kept)), kept / float(np.trace(moment))
+        return P, float(np.sqrt(self.directions_kept * len(values) / kept)), kept / float(np.trace(moment))
 
     def problem(self, seed: int) -> Problem:
         rng = np.random.default_rng(seed)
@@ -132,20 +121,18 @@ class Teacher:
         return Problem(pool, theta, draw_labels(X, theta, rng), seed, self.texts, {"kept": share})
 
 
-def teacher_of(
+def teacher_world(
     embeddings: TokenEmbeddings,
     corpus: Corpus,
     model: CausalLM,
-    *,
-    on_progress: Callable[[int, int], None] | None = None,
-    **settings: Any,
+    settings: TeacherSettings | None = None,
+    options: tuple[str, ...] = (),
 ) -> Teacher:
     """The world of a corpus under a model.
 
     Args:
         embeddings: of the corpus' pool under this model.
-        settings: `dimension`, `classes`, `sentences`, `scale`, `options` of `Teacher`; a `dimension` above the model's own, where
-            it was not asked for, is for the caller to leave out.
+        options: command-line options that name corpus and model.
 
     Raises:
         ParameterError: settings that the corpus or the model cannot meet.
@@ -163,4 +150,7 @@ def teacher_of(
     kind, _, constant = model.head.rpartition(" ")
     if kind == "scaled by":
         columns = columns * float(constant)
-    return Teacher(embeddings, columns, corpus.name, model.name, texts=corpus, **settings)
+    asked = fields.values(settings or TeacherSettings())
+    return Teacher(
+        embeddings=embeddings, head=columns, corpus=corpus.name, model=model.name, texts=corpus, options=options, **asked
+    )

@@ -1,35 +1,39 @@
 """Fast against slow: seconds of Algorithm 1 and of the fast greedy against n, on one pool, with the same picks.
 
-Algorithm 1 gets a time box.  It evaluates every sentence outside at every pick, so its work for n picks is known,
-n N - n (n - 1) / 2 evaluations; what it did not get to is extrapolated from the evaluations it made, and each number says
-which it is.  The fast one makes all its picks.
+A slow method is a generator that reports its work as it goes (`Progressed`), so that a time box can stop it anywhere, also within
+a pick.  Algorithm 1 evaluates every sentence outside the selection at every pick, so its work for n picks is known,
+n N - n (n - 1) / 2 evaluations; what it did not reach is extrapolated from the evaluations it made, and each number says which
+it is.  The fast greedy makes all its picks.
 
-Source: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2, 5,000 sentences; the ways are those of `tests/bench`.
+Source: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2, 5,000 sentences; `tests/bench` times more methods in the same way.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
+from fishersft import fields
 from fishersft.design.greedy import greedy
+from fishersft.design.reference import TIE
 from fishersft.design.rows import Blocks
 from fishersft.design.threads import suited_to
 from fishersft.errors import BudgetError, StoreError, os_reason
+from fishersft.experiments.experiment import About
 from fishersft.experiments.problem import World
-from fishersft.experiments.rivals import by_determinant
-from fishersft.experiments.synthetic import Synthetic, check_between
-from fishersft.experiments.timebox import agreeing, boxed
+from fishersft.experiments.records import make_folder
+from fishersft.experiments.settings import PICKS, TimingSettings
+from fishersft.experiments.synthetic import Synthetic
+from fishersft.paths import write_whole
 from fishersft.selectors import Budget
 
-BUDGETS = (10, 50, 100, 200, 500, 1_000, 2_000)
-BOX = 30.0
 TIMING_FILE = "timing.json"
 Progress = Callable[[str, int, int], None]
 
@@ -58,74 +62,94 @@ class Timing:
     same: int
     box: float
 
-    def arguments(self) -> list[str]:
-        """The command line's options that make it, those at their defaults left out."""
-        plain = {"features": "isotropic", "dimension": 10, "sentences": 5_000, "seed": 0}
-        changed = {name: self.pool.get(name, value) for name, value in plain.items() if self.pool.get(name, value) != value}
-        out = [part for name, value in changed.items() for part in (f"--{name}", f"{value}")]
-        if self.budgets != [n for n in BUDGETS if n <= self.pool["sentences"]]:
-            out += ["--budgets", ",".join(map(str, self.budgets))]
-        return [*out, "--box", f"{self.box:g}"] if self.box != BOX else out
+    @property
+    def about(self) -> About:
+        """What it says about itself, as a result of error curves does."""
+        pool = {name: self.pool[name] for name in ("features", "dimension", "sentences", "seed") if name in self.pool}
+        budgets = () if tuple(self.budgets) == default_picks(self.pool["sentences"]) else tuple(self.budgets)
+        asked = TimingSettings(**pool, budgets=budgets, box=self.box)
+        return About(self.pool, "Fast against slow", ["curves", "timing", *fields.arguments(asked)])
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a number of picks: the csv."""
+        """One row per number of picks: the csv."""
         columns = {"n": self.budgets, "fast_seconds": self.fast, "slow_seconds": self.slow, "slow_measured": self.measured}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def as_dict(self) -> dict[str, Any]:
+        """All of it for JSON."""
         return asdict(self)
+
+    def markdown(self) -> str:
+        """A table of seconds and their ratio, and the note."""
+        lines = ["| n | fast greedy, s | Algorithm 1, s | ratio |", "|---:|---:|---:|---:|"]
+        for n, fast, slow, measured in zip(self.budgets, self.fast, self.slow, self.measured, strict=True):
+            lines.append(f"| {n:,} | {fast:.3g} | {slow:,.3g}{'' if measured else ' (extrapolated)'} | {slow / fast:,.0f} |")
+        return "\n".join([*lines, "", f"{self.note}."])
 
     @property
     def note(self) -> str:
-        """What a reader must know of Algorithm 1's line."""
+        """How Algorithm 1's seconds were obtained."""
         if all(self.measured):
-            return f"Algorithm 1 measured up to n = {self.budgets[-1]:,}; the same {self.same:,} picks"
+            return f"Algorithm 1 was measured up to n = {self.budgets[-1]:,}; it made the same {self.same:,} picks"
         return (
-            f"Algorithm 1 measured for {self.picks:,} picks in {self.box:g} s (the first {self.same:,} the same), "
-            "then extrapolated from its evaluations"
+            f"Algorithm 1 was measured for {self.picks:,} picks in {self.box:g} s (the first {self.same:,} are the same) and "
+            "extrapolated from its evaluations beyond"
         )
+
+
+def default_picks(sentences: int) -> tuple[int, ...]:
+    """The usual numbers of picks that a pool of so many sentences can meet."""
+    return tuple(n for n in PICKS if n <= sentences)
 
 
 def time_greedy(
     world: World | None = None,
-    budgets: Sequence[int] = BUDGETS,
+    budgets: Sequence[int] = (),
     *,
-    box: float = BOX,
+    box: float = TimingSettings.box,
     seed: int = 0,
-    sigma2: float = 1.0,
+    out: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Timing:
     """Measure both on one problem of a world; by default 5,000 isotropic sentences with d = 10.
 
+    Args:
+        budgets: numbers of picks; by default 10 to 2,000, up to the pool.
+        box: seconds that Algorithm 1 may work.
+        out: a folder for timing.json.
+
     Raises:
         BudgetError: a budget below 1 or above the pool.
+        StoreError: the folder cannot be written.
     """
-    world = world or Synthetic(sentences=5_000)
-    check_between("box", box, 0.01, 86_400.0)
+    world = world or Synthetic(sentences=TimingSettings.sentences)
+    there = int(world.settings["sentences"])
+    budgets = budgets or default_picks(there)
     for n in budgets:
         Budget(sentences=n)
     ascending = sorted({int(n) for n in budgets})
-    there = int(world.settings["sentences"])
     if not ascending or ascending[-1] > there:
-        raise BudgetError(f"Give budgets of 1 to {there:,} sentences, the size of the pool; see --budgets and --sentences.")
+        raise BudgetError(f"Picks must be from 1 to {there:,}, the sentences in the pool; see --budgets and --sentences.")
+    if out:
+        make_folder(out)
     tell = on_progress or (lambda *_: None)
     rows = world.problem(seed).embeddings
     n, N = ascending[-1], len(rows)
     with suited_to(rows.dimension):
         picks, marks = [], []
         started = time.perf_counter()
-        for step in greedy(rows.values, rows.offsets, sigma2):
+        for step in greedy(rows.values, rows.offsets):
             picks.append(step.position)
             marks.append(time.perf_counter() - started)
             tell("the fast greedy", len(picks), n)
             if len(picks) == n:
                 break
         blocks = Blocks(rows.values, rows.offsets)
-        done = boxed(by_determinant(blocks, sigma2), n, box, lambda k: tell("Algorithm 1", k, n))
+        done = boxed(by_determinant(blocks), n, box, lambda k: tell("Algorithm 1", k, n))
     made = len(done.picks)
     each = (done.seconds - done.prepared) / done.evaluations
     slow = [done.marks[k - 1][0] if k <= made else done.prepared + each * evaluations(k, N) for k in ascending]
-    return Timing(
+    timing = Timing(
         pool={"world": world.name, **world.settings, "seed": seed, "tokens": int(rows.offsets[-1])},
         budgets=ascending,
         fast=[round(marks[k - 1], 6) for k in ascending],
@@ -135,6 +159,9 @@ def time_greedy(
         same=agreeing(done.picks, picks),
         box=box,
     )
+    if out:
+        write_whole(out / TIMING_FILE, json.dumps(timing.as_dict(), indent=1))
+    return timing
 
 
 def read_timing(folder: Path) -> Timing:
@@ -155,3 +182,82 @@ def read_timing(folder: Path) -> Timing:
 def evaluations(n: int, N: int) -> int:
     """How many gains Algorithm 1 computes for n picks of N: N, then one fewer at each pick."""
     return n * N - n * (n - 1) // 2
+
+
+class Progressed(NamedTuple):
+    """Work done so far; `position` where it ended in a pick.  The first one, with 0 evaluations, ends the preparation."""
+
+    position: int | None
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Boxed:
+    """What a method did within its time box.
+
+    Attributes:
+        picks: in order.
+        prepared: seconds before its first evaluation.
+        seconds, evaluations: all in all.
+        marks: (seconds, evaluations) at each pick.
+    """
+
+    picks: list[int]
+    prepared: float
+    seconds: float
+    evaluations: int
+    marks: list[tuple[float, int]]
+
+
+def boxed(events: Iterator[Progressed], n: int, box: float, told: Callable[[int], None]) -> Boxed:
+    """Let a method work until it has n picks or `box` seconds have passed; `told` is called with the number of picks."""
+    picks: list[int] = []
+    marks: list[tuple[float, int]] = []
+    prepared, evaluations = 0.0, 0
+    started = time.perf_counter()
+    for seen in events:
+        now, evaluations = time.perf_counter() - started, seen.evaluations
+        if evaluations == 0:
+            prepared = now
+        if seen.position is not None:
+            picks.append(seen.position)
+            marks.append((now, evaluations))
+            told(len(picks))
+        if len(picks) == n or (now > box and evaluations):
+            break
+    return Boxed(picks, prepared, time.perf_counter() - started, evaluations, marks)
+
+
+def agreeing(picks: Sequence[int], exact: Sequence[int]) -> int:
+    """How many picks at the beginning are the same."""
+    return next((k for k, (a, b) in enumerate(zip(picks, exact, strict=False)) if a != b), min(len(picks), len(exact)))
+
+
+def by_determinant(blocks: Blocks, sigma2: float = 1.0) -> Iterator[Progressed]:
+    """Algorithm 1 as written: log det(V + X_i^T X_i) of every sentence outside the selection, at every pick; O(N d^3) each.
+
+    Decides in float64 and breaks ties as `design/reference.py` does.
+    """
+    V = torch.eye(blocks.d, dtype=torch.float64, device=blocks.device) * sigma2
+    outside = np.ones(len(blocks), dtype=bool)
+    evaluations = 0
+    yield Progressed(None, 0)
+    while outside.any():
+        base = torch.linalg.slogdet(V)[1]
+        gains = np.full(len(blocks), -np.inf)
+        for i in np.flatnonzero(outside):
+            X, _ = blocks.rows([int(i)], torch.float64)
+            gains[i] = float(torch.linalg.slogdet(torch.addmm(V, X.T, X))[1] - base)
+            evaluations += 1
+            yield Progressed(None, evaluations)
+        best = first_best(gains)
+        outside[best] = False
+        X, _ = blocks.rows([best], torch.float64)
+        V.addmm_(X.T, X)
+        yield Progressed(best, evaluations)
+
+
+def first_best(gains: np.ndarray) -> int:
+    """The lowest index among those within a tie of the largest."""
+    best = gains.max()
+    return int(np.flatnonzero(gains >= best - TIE * abs(best))[0])

@@ -4,90 +4,69 @@ Vectors come from a file (GloVe's or word2vec's text, word2vec's binary), or are
 are centred, brought to d dimensions by their leading principal directions, and scaled so that E||x||^2 = d; Theta* and
 lengths are as in `synthetic.py`, so that the two can be compared.
 
-Our reading: the paper's section 5.2 names word embeddings and not how sentences were made of them.  Here words are drawn by
-Zipf's law over their rank in the file (both formats are sorted by frequency), independently of each other.
+The paper's section 5.2 names word embeddings and not how sentences were made of them.  Our reading: words are drawn independently
+by Zipf's law over their rank in the file (both formats are sorted by frequency).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from fishersft import fields
 from fishersft.errors import CorpusError, ParameterError, os_reason
-from fishersft.experiments.problem import Problem, check_memory, draw_labels, lengths
-from fishersft.experiments.synthetic import check_between, check_whole
+from fishersft.experiments.problem import Problem, check_drawn, draw_labels, lengths
+from fishersft.experiments.settings import WordSettings, WordSource
 from fishersft.lm.embed import TokenEmbeddings
+from fishersft.lm.folder import find_model
+from fishersft.lm.model import CausalLM, load_model
+from fishersft.paths import user_path
 
-if TYPE_CHECKING:
-    from fishersft.lm.model import CausalLM
-
-MOST_WORDS = 20_000
-LONGEST_WORD = 10_000  # bytes; beyond, a binary file is something else
-PLAIN = ("vectors", "source", "options")  # fields that are no options
+LONGEST_WORD = 10_000  # bytes; a binary file with a longer word is something else
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(WordSettings):
     """A world of word vectors.
 
     Attributes:
         vectors: (W, any) rows by falling frequency (`read_vectors`, `input_embeddings`); not part of the settings.
         source: where they came from: a path, or a model's name.
-        dimension: d; at most what the vectors have.
-        classes, sentences, median_length, length_spread, scale: as in `Synthetic`.
-        zipf: a word of rank r has odds r^-zipf; 0 makes all words equally likely.
         options: command-line options that name the source, for `arguments`.
     """
 
-    vectors: np.ndarray = field(repr=False, compare=False)
-    source: str
-    dimension: int = 10
-    classes: int = 20
-    sentences: int = 3_000
-    median_length: float = 8.0
-    length_spread: float = 0.6
-    scale: float = 1.0
-    zipf: float = 1.0
-    options: tuple[str, ...] = ()
+    vectors: np.ndarray = field(kw_only=True, repr=False, compare=False)
+    source: str = field(kw_only=True)
+    options: tuple[str, ...] = field(default=(), kw_only=True)
 
     name: ClassVar[str] = "words"
 
     def __post_init__(self) -> None:
-        for name, least in (("dimension", 1), ("classes", 2), ("sentences", 1)):
-            check_whole(name, getattr(self, name), least)
-        for name, low, most in (
-            ("median_length", 1.0, 256.0),
-            ("length_spread", 0.0, 3.0),
-            ("scale", 0.0, 1e3),
-            ("zipf", 0.0, 5.0),
-        ):
-            check_between(name, getattr(self, name), low, most)
+        super().__post_init__()
         if self.dimension > min(self.vectors.shape):
             raise ParameterError(
                 f"--dimension {self.dimension} is above what {self.source} has ({self.vectors.shape[0]:,} vectors of "
                 f"{self.vectors.shape[1]:,} numbers); lower it."
             )
-        tokens = self.sentences * self.median_length * np.exp(self.length_spread**2 / 2)
-        check_memory(tokens, self.dimension, self.classes, "--sentences, --dimension or --classes")
+        check_drawn(self)
 
     @property
     def settings(self) -> dict[str, Any]:
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in PLAIN}
-        return {"source": self.source, "words": len(self.vectors), "fingerprint": fingerprint(self.vectors), **plain}
+        named = {"source": self.source, "words": len(self.vectors), "fingerprint": fingerprint(self.vectors)}
+        return {**named, **fields.values(self)}
 
     @property
     def title(self) -> str:
         return f"Word vectors of {self.source}"
 
     def arguments(self) -> list[str]:
-        changed = [f for f in fields(self) if f.name not in PLAIN and getattr(self, f.name) != f.default]
-        return [*self.options, *(p for f in changed for p in (f"--{f.name.replace('_', '-')}", f"{getattr(self, f.name)}"))]
+        return [*self.options, *fields.arguments(self)]
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -104,6 +83,23 @@ class Words:
         theta = rng.normal(size=(self.dimension, self.classes)) * (self.scale / np.sqrt(self.dimension))
         embeddings = TokenEmbeddings(X, offsets, np.arange(self.sentences), {})
         return Problem(embeddings, theta, draw_labels(X, theta, rng), seed)
+
+
+def word_world(source: WordSource, **settings: Any) -> Words:
+    """The world of word vectors from a file or a model; `settings` are those of `WordSettings`.
+
+    Raises:
+        CorpusError: a file that does not hold word vectors.
+        ModelError: no such model.
+        ParameterError: more dimensions than the vectors have.
+    """
+    if source.vectors:
+        path = user_path(source.vectors)
+        rows, name = read_vectors(path, source.words), path.name
+    else:
+        model = load_model(find_model(source.model, source.revision), device="cpu")
+        rows, name = input_embeddings(model, source.words), model.name
+    return Words(vectors=rows, source=name, options=tuple(fields.arguments(source)), **settings)
 
 
 def standardised(vectors: np.ndarray, dimension: int) -> np.ndarray:
@@ -123,7 +119,7 @@ def principal(moment: np.ndarray, dimension: int) -> np.ndarray:
     return np.asarray(top * np.sign(top[largest, np.arange(dimension)]))
 
 
-def input_embeddings(model: CausalLM, words: int = MOST_WORDS) -> np.ndarray:
+def input_embeddings(model: CausalLM, words: int = WordSource.words) -> np.ndarray:
     """(W, D) float32 rows of the model's input embedding matrix, by token number.
 
     Our reading: merges of a byte-pair vocabulary are numbered in the order they were found, roughly by falling frequency.
@@ -132,16 +128,15 @@ def input_embeddings(model: CausalLM, words: int = MOST_WORDS) -> np.ndarray:
     return np.array(weight.weight[:words].detach().float().cpu().numpy())
 
 
-def read_vectors(path: Path, words: int = MOST_WORDS) -> np.ndarray:
+def read_vectors(path: Path, words: int = WordSource.words) -> np.ndarray:
     """(W, D) float32: the first `words` vectors of a file, text or binary; the words themselves are not kept.
 
-    Text has a word and its numbers a line, with or without word2vec's first line "count dimension"; a word may hold spaces.
-    Binary begins with that line.
+    Text has one word and its numbers per line, with or without word2vec's first line "count dimension"; a word may
+    contain spaces.  Binary starts with that line.
 
     Raises:
-        CorpusError: no such file, a broken line (its number), vectors of mixed dimensions; one sentence.
+        CorpusError: no such file, a broken line (named by its number), or vectors of mixed dimensions.
     """
-    check_whole("words", words, 2)
     try:
         with path.open("rb") as file:
             rows = list(_binary(file, path, words) if _is_binary(path) else _text(file, path, words))
@@ -184,19 +179,15 @@ def _text(file: BinaryIO, path: Path, words: int) -> Iterator[np.ndarray]:
             vector = np.array(parts[-dimension:], dtype=np.float32) if 0 < dimension < len(parts) else None
         except ValueError:
             vector = None
-        if vector is None or not np.isfinite(vector).all():
-            if len(parts) - 1 != dimension and _numbers(parts[1:]):
-                raise CorpusError(
-                    f"Line {number:,} of {path} has {len(parts) - 1} numbers where the lines before have {dimension}; "
-                    "word vectors of one file have one dimension."
-                )
-            raise CorpusError(f"Line {number:,} of {path} is not a word and {dimension} numbers; remove it.")
         # a longer line is a word with spaces, unless what should be the word is all numbers
-        if len(parts) - 1 > dimension and _numbers(parts[1:-dimension]):
+        broken = vector is None or not np.isfinite(vector).all()
+        if len(parts) - 1 != dimension and _numbers(parts[1:] if broken else parts[1:-dimension]):
             raise CorpusError(
                 f"Line {number:,} of {path} has {len(parts) - 1} numbers where the lines before have {dimension}; "
                 "word vectors of one file have one dimension."
             )
+        if vector is None or broken:
+            raise CorpusError(f"Line {number:,} of {path} is not a word and {dimension} numbers; remove it.")
         yield vector
         read += 1
         if read == words:

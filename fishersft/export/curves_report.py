@@ -1,17 +1,20 @@
-"""The report of error curves, or of a timing: what was asked, the figures, the numbers with intervals."""
+"""The report of error curves or of a timing: what was asked, the figures, the numbers with intervals, the same in Python."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fishersft.experiments.code import python_of
+import plotly.graph_objects as go
+
+from fishersft import fields
 from fishersft.experiments.fits import Fits, fits_of
-from fishersft.experiments.result import MEASURES, Result, command_of, label_of, read_result
+from fishersft.experiments.result import MEASURES, Result, label_of, read_curves
+from fishersft.experiments.settings import MeasureSettings
 from fishersft.experiments.stored import TIMING, Found
 from fishersft.experiments.summaries import (
+    ERRORS,
     alike_sentence,
     constant_sentence,
     odds,
@@ -21,22 +24,18 @@ from fishersft.experiments.summaries import (
     with_interval,
     worth_sentences,
 )
+from fishersft.experiments.synthetic import Synthetic
 from fishersft.experiments.timing import Timing, read_timing
 from fishersft.export.html import Code, Figure, Page, Part, Table, Text, table_of
 from fishersft.plots import curves as curve_plots
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-ERRORS = ("maximum", "mean")
 
 
 def found_page(found: Found) -> Page:
     """The report of a result's folder."""
     if found.kind == TIMING:
         timing = read_timing(found.folder)
-        return timing_page(timing, found.id, timing_command(timing))
-    return curves_page(read_result(found.folder), found.id)
+        return timing_page(timing, found.id)
+    return curves_page(read_curves(found.folder), found.id)
 
 
 def curves_page(result: Result, id: str = "") -> Page:
@@ -56,7 +55,6 @@ def curves_page(result: Result, id: str = "") -> Page:
         f"compared at equal {result.equal}.{so_far}"
     )
     figures = [_figure(draw, id or "curves", name, title) for name, title, draw in _figures(result)]
-    python = python_of(result)
     return Page(
         result.about.title,
         id,
@@ -67,36 +65,30 @@ def curves_page(result: Result, id: str = "") -> Page:
             Part("In numbers", tuple(numbers)),
             Part(
                 "The same again",
-                (Code("Command line", f"{command_of(result.about)} --out curves"), Code("Python", python)),
+                (Code("Command line", f"{result.about.command} --out curves"), Code("Python", python_of(result))),
             ),
         ),
     )
 
 
-def timing_page(timing: Timing, id: str, command: str) -> Page:
+def timing_page(timing: Timing, id: str) -> Page:
     """The report of Algorithm 1 against the fast greedy."""
     rows = tuple(
         (f"{n:,}", three(fast), three(slow), "measured" if measured else "extrapolated", three(slow / fast))
         for n, fast, slow, measured in zip(timing.budgets, timing.fast, timing.slow, timing.measured, strict=True)
     )
     figure = _figure(lambda dark: curve_plots.timing_figure(timing, dark=dark), id, "seconds", "Seconds against picks")
-    table = Table(
-        "Seconds for n picks", ("n", "the fast greedy", "Algorithm 1", "which is", "times as long"), rows
-    )  # fmt: skip
+    head = ("n", "the fast greedy", "Algorithm 1", "which is", "times as long")
     return Page(
         "Fast against slow",
         id,
         f"{timing.note}.",
         (
             Part("What was asked", (table_of("The pool", _flat(timing.pool)),)),
-            Part("Seconds", (figure, table)),
-            Part("The same again", (Code("Command line", command),)),
+            Part("Seconds", (figure, Table("Seconds for n picks", head, rows))),
+            Part("The same again", (Code("Command line", timing.about.command),)),
         ),
     )
-
-
-def timing_command(timing: Timing) -> str:
-    return shlex.join(["fishersft", "curves", TIMING, *timing.arguments()])
 
 
 def _figures(result: Result) -> list[tuple[str, str, Callable[[bool], go.Figure]]]:
@@ -115,7 +107,7 @@ def _figures(result: Result) -> list[tuple[str, str, Callable[[bool], go.Figure]
 def _figure(draw: Callable[[bool], go.Figure], id: str, name: str, title: str) -> Figure:
     heading = f"{title[:1].upper()}{title[1:]}"
     return Figure.of(
-        draw, f"{id}-{name}", f"{heading}: a line a selector with a band; the numbers are in the tables.", f"{heading}."
+        draw, f"{id}-{name}", f"{heading}: one line with a band per selector; the numbers are in the tables.", f"{heading}."
     )
 
 
@@ -142,8 +134,8 @@ def _rivals(result: Result, fits: Fits) -> Table:
     )
     what = MEASURES[fits.measure]
     return Table(
-        f"Against Uniform, of the {what}: how many times as many {result.equal} Uniform needs for the same, read off its curve "
-        "with a bootstrap interval, and the error over Uniform's run by run with Wilcoxon's signed-rank test (each p for itself)",
+        f"Against Uniform, in the {what}: how many times as many {result.equal} Uniform needs for the same, read off its curve "
+        "with a bootstrap interval, and the error over Uniform's run by run with Wilcoxon's signed-rank test (p not corrected)",
         ("selector", "n", f"Uniform's {result.equal} for the same", "error over Uniform's", "p"),
         rows,
     )
@@ -179,3 +171,23 @@ def _flat(settings: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
         else:
             out.append((f"{before}{name}", value))
     return out
+
+
+def python_of(result: Result) -> str:
+    """The Python that makes a result again where its world is drawn, else what reads its folder."""
+    settings, printed = result.about.settings, f'print(result.curve({result.selectors[0]!r}, "maximum").mean)'
+    if result.is_sweep or settings["world"]["name"] != Synthetic.name:
+        read = 'result = fishersft.read_curves(Path("curves"))  # the folder that the command wrote'
+        return f"from pathlib import Path\n\nimport fishersft\n\n{read}\n{printed}\n"
+    world = Synthetic(**{name: settings["world"][name] for name in fields.declared(Synthetic)})
+    asked = fields.make(MeasureSettings, {name: _as_given(settings[name]) for name in fields.declared(MeasureSettings)})
+    given = [f"world={fields.call(world)}", *(f"{name}={value!r}" for name, value in fields.changed(asked).items())]
+    if settings["parameters"]:
+        given.append(f"parameters={tuple(settings['parameters'])!r}")
+    made = f"experiment = fishersft.Experiment({', '.join(given)})\nresult = fishersft.measure_curves(experiment)"
+    return f"import fishersft\n\n{made}\n{printed}\n"
+
+
+def _as_given(value: Any) -> Any:
+    """A setting before it was written as JSON."""
+    return tuple(value) if isinstance(value, list) else value

@@ -9,9 +9,9 @@ from pathlib import Path
 from fishersft.errors import UserError
 from fishersft.experiments import stored
 from fishersft.experiments.records import NAME
-from fishersft.experiments.result import read_result
+from fishersft.experiments.result import read_curves
 from fishersft.experiments.timing import TIMING_FILE, read_timing
-from fishersft.export.curves_report import curves_page, found_page, timing_command, timing_page
+from fishersft.export.curves_report import curves_page, found_page, timing_page
 from fishersft.export.finetune_report import finetune_page
 from fishersft.export.html import Page
 from fishersft.export.selection_report import selection_page
@@ -66,8 +66,7 @@ def _in_folder(folder: Path, store: Store) -> Page | None:
     if (folder / finetune_run.RUN).is_file():
         return finetune_page(finetune_run.read_run(folder, store), store)
     if (folder / TIMING_FILE).is_file():
-        timing = read_timing(folder)
-        return timing_page(timing, folder.name, timing_command(timing))
+        return timing_page(read_timing(folder), folder.name)
     if (folder / NAME).is_file():
-        return curves_page(read_result(folder), folder.name)
+        return curves_page(read_curves(folder), folder.name)
     return None

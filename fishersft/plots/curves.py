@@ -1,29 +1,27 @@
-"""Error curves into plotly figures: lines with bands, guides, sweeps, times.  No Streamlit, no files, no computing of results.
+"""Error curves as plotly figures: lines with bands, guides, sweeps, times.  No Streamlit, no files, no computing of results.
 
-A selector has its colour and marker here too (`plots.style`); hover says n, the error and its interval.
+A selector keeps its colour and marker (`plots.style`); hover shows n, the error and its interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from fishersft.design.gain_curve import Curve
 from fishersft.experiments.fits import GUIDES, bound_shape, guide
 from fishersft.experiments.result import Result
+from fishersft.experiments.summaries import ERRORS
 from fishersft.experiments.timing import Timing
 from fishersft.plots.base import faint, figure, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-CROWDED = 0.1  # of a log axis: marks that are nearer have no room for both labels on a phone
+CROWDED = 0.1  # of a log axis: two marks that are nearer have no room for both labels on a phone
 MARGIN = 0.05  # of the height of what is drawn: room above it, and on a log axis below it
-WIDEST = 4.0  # times the lines: as far as a band is followed
-ERRORS = ("maximum", "mean")  # what guide lines belong to
+WIDEST = 4.0  # a band is shown up to this factor from the lines
 
 
 def error_figure(
@@ -36,7 +34,7 @@ def error_figure(
     height: int = 420,
     selectors: Sequence[str] | None = None,
 ) -> go.Figure:
-    """One measure against n, a line a selector with its 95% band over runs.
+    """One measure against n, with one line per selector and its 95% band over runs.
 
     Args:
         log: both axes logarithmic; straight lines are power laws there.
@@ -60,7 +58,7 @@ def error_figure(
 def share_y(figures: Sequence[go.Figure]) -> None:
     """Give charts that stand side by side one y axis, as high as what they draw, so that heights can be compared.
 
-    Of bands over very few runs, which may be wider than everything else, only so much is seen.
+    Bands over very few runs may be wider than everything else; they are cut off.
     """
     traces = [trace for fig in figures for trace in fig.data]
     every = np.concatenate([np.asarray(trace.y, dtype=float) for trace in traces])
@@ -87,7 +85,7 @@ def sweep_figure(
     height: int = 420,
     selectors: Sequence[str] | None = None,
 ) -> go.Figure:
-    """A sweep: one measure against `dimension` or `classes`, a line a selector; `selectors` as in `error_figure`."""
+    """A sweep: one measure against `dimension` or `classes`, with one line per selector (`selectors` as in `error_figure`)."""
     shown = [s for s in result.selectors if selectors is None or s in selectors]
     curves = [(name, result.along(over, name, measure)) for name in shown]
     fig = _lines(curves, log=log, dark=dark, height=height, y_log=log and measure != "log_det")
@@ -117,8 +115,6 @@ def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, heigh
 
 
 def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height: int, y_log: bool) -> go.Figure:
-    import plotly.graph_objects as go
-
     first = curves[0][1]
     fig = _axes(dark, height, first.x_unit, first.y_unit, log, y_log)
     if log or len(first.x) < 6:
@@ -129,7 +125,7 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
     for name, curve in curves:
         colour, marker = style(name, dark)
         if curve.low is not None and curve.high is not None:
-            # a log axis has no place for a band that reaches zero
+            # a log axis cannot show a band that reaches zero
             low = np.maximum(curve.low, curve.mean * 1e-2) if y_log else curve.low
             fig.add_trace(
                 go.Scatter(
@@ -154,7 +150,7 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
 
 
 def _mark_y(fig: go.Figure, low: float, high: float) -> None:
-    """Round numbers on a log axis, written out: few of them, and more where the values are close together."""
+    """Round numbers on a log axis, written out: few of them, but more where the values are close together."""
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
         marks = [round(v * 10.0**k, 10 - k) for k in powers for v in digits if low <= v * 10.0**k <= high]
@@ -177,8 +173,6 @@ def _axes(dark: bool, height: int, x: str, y: str, x_log: bool, y_log: bool) -> 
 
 
 def _line(x: Any, y: Any, name: str, colour: str, marker: str) -> go.Scatter:
-    import plotly.graph_objects as go
-
     return go.Scatter(
         x=np.asarray(x),
         y=np.asarray(y),
@@ -191,7 +185,5 @@ def _line(x: Any, y: Any, name: str, colour: str, marker: str) -> go.Scatter:
 
 
 def _guide(fig: go.Figure, curve: Curve, dash: str, dark: bool) -> None:
-    import plotly.graph_objects as go
-
     line = {"color": ink(dark)[2], "width": 1, "dash": dash}
     fig.add_trace(go.Scatter(x=curve.x, y=curve.mean, name=curve.label, mode="lines", line=line, hoverinfo="skip"))

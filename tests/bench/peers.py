@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.experiments.rivals import fast_map
-from fishersft.experiments.timebox import agreeing
+from fishersft.experiments.timing import agreeing
 from fishersft.selectors import Budget, Pool, find_selector, make_selector, registry
 from tests.bench.report import Row
+from tests.bench.rivals import fast_map
 
 KERNEL_BYTES = 40  # of one entry of submodlib's kernel: a double here, a Python number there
 KERNEL_LIMIT = 4_000_000_000

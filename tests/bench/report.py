@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fishersft.experiments.timebox import MEASURED
+from tests.bench.rivals import MEASURED
 
 BUSY = 0.25  # of the CPUs wanted by others before the start: worth a line
 

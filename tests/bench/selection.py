@@ -23,12 +23,11 @@ from fishersft.design.information import check_sigma2, design_matrix, log_det
 from fishersft.design.rows import Blocks
 from fishersft.design.threads import suited_to
 from fishersft.errors import BudgetError, UserError
-from fishersft.experiments import rivals
-from fishersft.experiments.timebox import Seen, agreeing, boxed, extrapolated
+from fishersft.experiments.timing import Progressed, agreeing, boxed, by_determinant
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import Budget, Pool, Selector, make_selector
 from fishersft.selectors.selection import check_seed
-from tests.bench import machine, operations, peers, pools
+from tests.bench import machine, operations, peers, pools, rivals
 from tests.bench.report import MEASURED, Report, Row
 
 Progress = Callable[[str, int, int], None]
@@ -40,7 +39,7 @@ class Rival:
     operations of one sweep over sentences of these lengths."""
 
     label: str
-    events: Callable[[Blocks, float], Iterator[Seen]]
+    events: Callable[[Blocks, float], Iterator[Progressed]]
     evaluations: Callable[[int, int], int] | None = None
     sweep: Callable[[np.ndarray, int], float] | None = None
 
@@ -50,7 +49,7 @@ RIVALS = {
     "naive": Rival("naive M x M form in batches, float64", rivals.naive, lambda N, n: n * N, operations.of_naive_sweep),
     "algorithm_1": Rival(
         "Algorithm 1, slogdet of d x d, float64",
-        rivals.by_determinant,
+        by_determinant,
         lambda N, n: n * N - n * (n - 1) // 2,
         operations.of_determinant_sweep,
     ),
@@ -187,7 +186,7 @@ def _rival(name: str, pool: Pool, exact: list[int], marks: list[float], box: flo
     with suited_to(blocks.d):  # as ours is run
         done = boxed(rival.events(blocks, sigma2), n, box, lambda k: told(name, k, n))
     total = rival.evaluations(len(blocks), n) if rival.evaluations else None
-    seconds, basis = extrapolated(done, n, total)
+    seconds, basis = rivals.extrapolated(done, n, total)
     k = len(done.picks)
     return Row(
         way=name,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.experiments.evidence import Evidence, Finding, purpose
+from fishersft.experiments.evidence import Evidence, Finding
 from fishersft.selectors import registry
 from fishersft.ui import cached, learn
 from fishersft.ui.components import escape_markdown, number
@@ -49,7 +49,7 @@ def _table(_known: Evidence) -> pd.DataFrame:
     rows = []
     for name, kind in registry().items():
         cost, findings = _known.costs.get(name), _known.of(name)
-        row = {"Selector": f"**{escape_markdown(kind.label)}**", "What it is for": escape_markdown(purpose(name))}
+        row = {"Selector": f"**{escape_markdown(kind.label)}**", "What it is for": escape_markdown(kind.purpose or kind.summary)}
         row["Time"] = f"{number(cost.seconds)} s" if cost else "not measured"
         for what, low, high in measured:
             here = [f for f in findings if f.what == what and f.where.startswith(COMPARED)]

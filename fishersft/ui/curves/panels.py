@@ -19,7 +19,7 @@ from fishersft.experiments.timing import read_timing
 from fishersft.ui import components, learn, query_widgets
 from fishersft.ui.address import current, write_value
 from fishersft.ui.curves import parts
-from fishersft.ui.curves.parts import How
+from fishersft.ui.curves.parts import CurveOptions
 from fishersft.ui.session import Session
 
 TWO_WORLDS = "Two worlds"
@@ -27,7 +27,7 @@ KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teac
 SHOWN = {"max error": "maximum", "mean error": "mean", "G-criterion": "worst_leverage", "log det": "log_det"}
 EQUAL = ("tokens", "sentences")
 SWITCH = ("true", "false")
-TAKEN: dict[str, tuple[Callable[[str], bool], str]] = {  # by controls that are not always drawn
+TAKEN: dict[str, tuple[Callable[[str], bool], str]] = {  # address parameters of controls that are not always drawn
     "equal": (EQUAL.__contains__, query_widgets.listed(EQUAL)),
     "measure": (SHOWN.__contains__, query_widgets.listed(SHOWN)),
     "n": (str.isdigit, "a whole number"),
@@ -35,14 +35,14 @@ TAKEN: dict[str, tuple[Callable[[str], bool], str]] = {  # by controls that are 
     "picture": (components.PICTURES.__contains__, query_widgets.listed(components.PICTURES)),
 }
 WHY = {
-    "imbalanced": "A few clusters hold most sentences; covering the rare directions lowers the largest error.",
+    "imbalanced": "A few clusters contain most sentences; covering the rare directions lowers the largest error.",
     "isotropic": "All directions are alike, so there is nothing rare to cover.",
 }
 WORLDS = {"imbalanced": "An imbalanced world: clusters of rows", "isotropic": "A homogeneous world: isotropic rows"}
 
 
 @dataclass
-class Looking:
+class CurvesState:
     """What a visitor has chosen on this page, results and jobs by kind of experiment; outlives a change of page."""
 
     experiment: str = ""
@@ -50,8 +50,8 @@ class Looking:
     job: dict[str, str] = field(default_factory=dict)
 
 
-def looking() -> Looking:
-    mine: Looking = st.session_state.setdefault("curves", Looking())
+def state() -> CurvesState:
+    mine: CurvesState = st.session_state.setdefault("curves", CurvesState())
     return mine
 
 
@@ -62,12 +62,12 @@ def choose_experiment(session: Session) -> str:
         st.session_state["curves_asked"] = asked
         try:
             kind = stored.find(asked).kind
-            looking().result[kind] = asked
+            state().result[kind] = asked
             st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
         except StoreError as error:
             st.warning(components.escape_markdown(str(error)), icon=":material/link_off:")
-    if looking().experiment and "experiment" not in st.query_params and "experiment" not in st.session_state:
-        st.session_state["experiment"] = looking().experiment  # back from another page
+    if state().experiment and "experiment" not in st.query_params and "experiment" not in st.session_state:
+        st.session_state["experiment"] = state().experiment  # back from another page
     chosen = query_widgets.segmented(
         "Experiment",
         [TWO_WORLDS, *KINDS],
@@ -75,14 +75,14 @@ def choose_experiment(session: Session) -> str:
         help="Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
         "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
     )
-    looking().experiment = chosen
+    state().experiment = chosen
     if chosen == TWO_WORLDS:
         write_value("result", "")  # else the address would open that result's experiment
     return chosen
 
 
 def _left_out(*drawn: str) -> None:
-    """Name, once, what the address asks in vain of controls that this view does not draw, and let it go."""
+    """Report once what the address asks of controls that this view does not draw, and remove it."""
     for key, (fits, what) in TAKEN.items():
         value = st.query_params.get(key)
         if value is not None and key not in drawn and key not in st.session_state and not fits(value):
@@ -90,8 +90,8 @@ def _left_out(*drawn: str) -> None:
             del st.query_params[key]
 
 
-def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
-    """What is drawn, at equal what (two worlds), and at which budget it is put into words (where n moves)."""
+def controls(result: Result, *, worlds: bool = False) -> tuple[CurveOptions, str, int]:
+    """What is drawn, what selectors get as much of (two worlds), and the budget that the sentences are about (where n moves)."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
     selectors, against_n = result.selectors, not result.is_sweep
     equal = "tokens"
@@ -102,7 +102,7 @@ def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
             "equal",
             place=row,
             help=learn.helped(
-                "Tokens: every selector gets as many as TokenOD's first n sentences have. Sentences: everyone gets n.",
+                "Tokens: every selector gets as many as TokenOD's first n sentences have. Sentences: every selector gets n.",
                 "equal tokens",
             ),
         )
@@ -121,8 +121,8 @@ def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
     n = _budget(result.budgets.tolist(), row) if against_n else USUAL
     log = parts.log_switch(row)
     slopes = (
-        "Thin lines beside errors: how TokenOD's error would fall from its first point on with the power -1/2 of theory and with "
-        "the -0.3 that the paper saw, and the shape of the theorem's bound, its constant fitted."
+        "Thin lines beside errors: how TokenOD's error would fall from its first point with the power -1/2 of theory and with "
+        "the -0.3 that the paper saw, and the shape of the theorem's bound with a fitted constant."
     )
     guides = against_n and query_widgets.toggle("Guides", "guides", True, place=row, help=slopes)
     components.pictures(row)
@@ -134,13 +134,13 @@ def controls(result: Result, *, worlds: bool = False) -> tuple[How, str, int]:
         format_func=label_of,
         key=f"selectors-{'-'.join(selectors)}",
         wrap=True,
-        help="Which curves are drawn; the words and numbers are of all of them.",
+        help="Which curves are drawn; the sentences and numbers cover all of them.",
     )
-    return How(SHOWN[shown], log, guides, tuple(names or ())), equal, n
+    return CurveOptions(SHOWN[shown], log, guides, tuple(names or ())), equal, n
 
 
 def _budget(there: list[int], row: Any) -> int:
-    """The budget of the result that is put into words; of another result's, the nearest one."""
+    """The budget that the sentences are about; after a change of result, the nearest one."""
     asked = st.session_state.get("n", USUAL)
     near = min(there, key=lambda n: abs(math.log(n / asked)))
     if asked not in there and "n" in st.session_state:
@@ -159,7 +159,7 @@ def _budget(there: list[int], row: Any) -> int:
 
 
 def two_worlds() -> None:
-    """The shipped pair: what coverage is worth, and what only length is."""
+    """The shipped pair of worlds: one where coverage pays, one where only length does."""
     how, equal, n = controls(parts.opened(stored.find("imbalanced-tokens")), worlds=True)
     found = [stored.find(f"{world}-{equal}") for world in WORLDS]
     results = [parts.opened(one) for one in found]
@@ -173,7 +173,7 @@ def two_worlds() -> None:
             parts.downloads(results[k], found[k])
     st.caption(
         f"{parts.drawn(results[0])} {'Both charts have one y axis. ' if how.log_y else ''}Both pools have 3,000 sentences with "
-        "lengths of one distribution, d = 10 and L = 20. In the imbalanced world a few clusters hold most sentences, so some "
+        "lengths of one distribution, d = 10 and L = 20. In the imbalanced world a few clusters contain most sentences, so some "
         "directions are rare; in the homogeneous one all directions are alike."
     )
     parts.guides(results, how)
@@ -188,14 +188,14 @@ def choose_result(kind: str) -> Found | None:
     there = {found.id: found for found in stored.found() if found.kind == kind}
     if not there:
         return None
-    key, wanted = f"result-{kind}", looking().result.get(kind)
+    key, wanted = f"result-{kind}", state().result.get(kind)
     if wanted in there:
         st.session_state[key] = wanted
     elif st.session_state.get(key) not in there:
         st.session_state[key] = _last(list(there.values()))
 
-    def chosen() -> None:  # before the next run draws the box anew from what the visitor looks at
-        looking().result[kind] = st.session_state[key]
+    def chosen() -> None:  # before the next rerun draws the box from the state
+        state().result[kind] = st.session_state[key]
 
     id = st.selectbox(
         "Result",
@@ -203,9 +203,9 @@ def choose_result(kind: str) -> Found | None:
         key=key,
         format_func=lambda id: _label(there[id]),
         on_change=chosen,
-        help="Shipped and own results of this experiment.",
+        help="Results of this experiment: those that ship, and your own.",
     )
-    looking().result[kind] = id
+    state().result[kind] = id
     st.session_state["curves_asked"] = st.query_params["result"] = id
     return there[id]
 
@@ -239,7 +239,7 @@ def show(found: Found) -> None:
     if found.kind == stored.TIMING:
         _left_out("picture")
         row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
-        how = How("maximum", parts.log_switch(row), False, ())
+        how = CurveOptions("maximum", parts.log_switch(row), False, ())
         components.pictures(row)
         parts.timing(read_timing(found.folder), how, found)
         return

@@ -1,4 +1,4 @@
-"""What a result of error curves is shown with: chart, numbers, files, code; each owns its widget keys."""
+"""The parts that show a result of error curves: chart, numbers, files, code; each owns its widget keys."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft.experiments.code import python_of
 from fishersft.experiments.fits import Fits, fits_of
-from fishersft.experiments.result import MEASURES, Result, command_of, label_of, read_result
+from fishersft.experiments.result import MEASURES, Result, label_of, read_curves
 from fishersft.experiments.stored import Found
 from fishersft.experiments.summaries import (
     HIGHER,
     alike_sentence,
     constant_sentence,
+    curves_summary,
     means,
     odds,
     standing_of,
@@ -28,18 +28,18 @@ from fishersft.experiments.summaries import (
     worth_sentences,
 )
 from fishersft.experiments.timing import TIMING_FILE, Timing
-from fishersft.export.curves_report import curves_page, timing_page
+from fishersft.export.curves_report import curves_page, python_of, timing_page
 from fishersft.plots import curves as curve_plots
 from fishersft.ui import components, query_widgets
 from fishersft.ui.components import dark
 
 BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
 REPORT = "one page with settings, figures and tables that needs no server"
-ALT = "{}: a line a selector with a band; the numbers are in the table below."
+ALT = "{}: one line with a band per selector; the numbers are in the table below."
 
 
 @dataclass(frozen=True)
-class How:
+class CurveOptions:
     """How results are drawn."""
 
     measure: str
@@ -53,12 +53,12 @@ class How:
 
 
 def log_switch(row: Any = None) -> bool:
-    """Log axes, of every chart of the page."""
+    """The switch for log axes, which every chart of the page has."""
     return query_widgets.toggle("Log axes", "logarithmic", True, place=row or st, help="Straight lines are power laws there.")
 
 
-def figures(results: Sequence[Result], how: How, height: int = 460) -> list[Any]:
-    """One measure against n, a chart a result, on log axes all with one y axis; none where no selector is chosen."""
+def figures(results: Sequence[Result], how: CurveOptions, height: int = 460) -> list[Any]:
+    """Charts of one measure against n, one per result; on log axes they share the y axis. None where no selector is chosen."""
     if not how.selectors:
         st.info("Choose a selector above to see its curve.", icon=":material/show_chart:")
         return []
@@ -73,21 +73,21 @@ def figures(results: Sequence[Result], how: How, height: int = 460) -> list[Any]
     return every
 
 
-def said(result: Result, how: How, n: int) -> None:
+def said(result: Result, how: CurveOptions, n: int) -> None:
     """Who stands where at n, and what that is worth."""
     told = [standing_of(result, n, how.measure).sentence(), *worth_sentences(result, fits_at(result, how.measure), n)]
     told = [components.escape_markdown(sentence) for sentence in told]
     st.markdown("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
 
 
-def chart(fig: Any, result: Result, how: How, key: str) -> None:
+def chart(fig: Any, result: Result, how: CurveOptions, key: str) -> None:
     """A chart of `figures`, and which of its lines hide one another."""
     _plot(fig, how, f"{key}-{how.measure}", MEASURES[how.measure])
     if hidden := alike_sentence(result, how.measure, how.selectors):
         st.caption(components.escape_markdown(hidden))
 
 
-def sweep(result: Result, how: How, found: Found) -> None:
+def sweep(result: Result, how: CurveOptions, found: Found) -> None:
     """One measure against d and against L."""
     moved = list(result.about.settings["sweep"])
     for column, over in zip(st.columns(len(moved), gap="medium"), moved, strict=True):
@@ -107,30 +107,30 @@ def sweep(result: Result, how: How, found: Found) -> None:
     st.dataframe(rows, hide_index=True, alt=f"{MEASURES[how.measure]} at every d and L, by selector")
 
 
-def timing(told: Timing, how: How, found: Found) -> None:
+def timing(told: Timing, how: CurveOptions, found: Found) -> None:
     """Seconds of both ways against the number of picks."""
     last = len(told.budgets) - 1
     ratio = told.slow[last] / told.fast[last]
     st.markdown(
-        "Algorithm 1 of the paper asks every sentence for its gain at every pick; the fast greedy asks few of them and makes the "
-        f"same picks. {told.budgets[last]:,} picks take the fast greedy {three(told.fast[last])} s and Algorithm 1 "
+        "Algorithm 1 of the paper computes the gain of every sentence at every pick; the fast greedy computes few of them and "
+        f"makes the same picks. {told.budgets[last]:,} picks take the fast greedy {three(told.fast[last])} s and Algorithm 1 "
         f"{three(told.slow[last])} s{'' if told.measured[last] else ' (extrapolated)'}, {three(ratio)} times as long."
     )
     _plot(curve_plots.timing_figure(told, log=how.log, dark=dark(), height=460), how, found.id, "Seconds against picks")
     st.caption(
         f"{told.note}. {told.pool['sentences']:,} sentences, {told.pool['tokens']:,} rows, d = {told.pool['dimension']}. "
-        "Times are of the machine that the command ran on; the camera above the chart saves the picture."
+        "Times were measured on the machine that ran the command; the camera above the chart saves the picture."
     )
     _files(
         f"timing-{found.id}",
-        csv=(lambda: pd.DataFrame(told.table()).to_csv(index=False), "one row a number of picks"),
+        csv=(lambda: pd.DataFrame(told.table()).to_csv(index=False), "one row per number of picks"),
         json=((found.folder / TIMING_FILE).read_bytes(), "the pool, the seconds, and which were measured"),
-        report=(lambda: timing_page(told, found.id, command_of(found.about)).html(), REPORT),
+        report=(lambda: timing_page(told, found.id).html(), REPORT),
     )
-    components.footer(command_of(found.about), "from fishersft.curves.timing import time_greedy\n\nprint(time_greedy().note)")
+    components.footer(found.about.command, "import fishersft\n\nprint(fishersft.time_greedy().note)")
 
 
-def _plot(fig: Any, how: How, key: str, what: str) -> None:
+def _plot(fig: Any, how: CurveOptions, key: str, what: str) -> None:
     st.plotly_chart(
         fig,
         theme=None,
@@ -165,13 +165,13 @@ def numbers(result: Result, measure: str, n: int) -> None:
     st.caption(
         f"At n = {standing.n:,}, with 95% intervals in brackets. Slope: the power of {power} that the value falls or grows "
         f"with, over all n; a curve that starts low may fall more slowly. {needed}Over Uniform's, run by run: below 1 is lower. "
-        "p: how often chance alone would show a difference as clear (Wilcoxon's signed-rank test over runs); one a budget, "
-        "each for itself."
+        "p: how often chance alone would show a difference as clear (Wilcoxon's signed-rank test over runs), not corrected for "
+        "the number of budgets."
     )
 
 
-def guides(results: Sequence[Result], how: How) -> None:
-    """What the guide lines are, where there are any."""
+def guides(results: Sequence[Result], how: CurveOptions) -> None:
+    """Explain the guide lines, where there are any."""
     told = constant_sentence(results[0], *(fits_at(result, how.measure) for result in results)) if how.guides else ""
     if told:
         st.caption(components.escape_markdown(told))
@@ -186,17 +186,17 @@ def drawn(result: Result) -> str:
 
 
 def downloads(result: Result, found: Found) -> None:
-    """The result as files."""
+    """Buttons that download the result as files."""
     _files(
         f"curves-{found.id}",
-        csv=(lambda: pd.DataFrame(result.table()).to_csv(index=False), "one row a selector and budget, with intervals"),
-        json=(lambda: json.dumps(result.as_dict(), indent=1), "settings, command, table and fits"),
+        csv=(lambda: pd.DataFrame(result.table()).to_csv(index=False), "one row per selector and budget, with intervals"),
+        json=(lambda: json.dumps(curves_summary(result), indent=1), "settings, command, table and fits"),
         report=(lambda: curves_page(result, found.id).html(), REPORT),
     )
 
 
 def _files(name: str, **files: tuple[Any, str]) -> None:
-    """A button a file, made when it is asked for."""
+    """A button for each file, which is made when it is asked for."""
     row = st.container(horizontal=True, vertical_alignment="center")
     row.markdown("Download:")
     for ending, (data, what) in files.items():
@@ -205,7 +205,7 @@ def _files(name: str, **files: tuple[Any, str]) -> None:
 
 
 def code(result: Result) -> None:
-    components.footer(f"{command_of(result.about)} --out curves", python_of(result))
+    components.footer(f"{result.about.command} --out curves", python_of(result))
 
 
 def opened(found: Found) -> Result:
@@ -216,11 +216,11 @@ def opened(found: Found) -> Result:
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the records …")
 def _opened(folder: str, changed: int, size: int) -> Result:
-    return read_result(Path(folder))
+    return read_curves(Path(folder))
 
 
 def fits_at(result: Result, measure: str) -> Fits:
-    """What is read off the curves of one measure."""
+    """What is read off the curves of one measure, kept between reruns."""
     return _fits_of(json.dumps(result.about.settings, sort_keys=True), result.runs, measure, result)
 
 

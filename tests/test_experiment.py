@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from fishersft.errors import BudgetError, Cancelled, FisherSFTError, ParameterError
-from fishersft.experiments.errors import design_scores, prediction_errors
-from fishersft.experiments.experiment import Experiment, default_budgets, key_of
-from fishersft.experiments.problem import Problem, draw_labels, lengths
+from fishersft.experiments.experiment import Experiment, Sweep, key_of
+from fishersft.experiments.problem import Problem, design_scores, draw_labels, lengths, prediction_errors
 from fishersft.experiments.running import run
-from fishersft.experiments.sweep import Sweep
-from fishersft.experiments.synthetic import FEATURES, Synthetic
+from fishersft.experiments.settings import FEATURES, default_budgets
+from fishersft.experiments.synthetic import Synthetic
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import registry
 
@@ -68,7 +67,7 @@ def test_error_leverage_and_log_det_of_two_orthogonal_clusters_by_hand():
     assert design_scores(made, without) == pytest.approx((1.0, np.log(3)))
     # Theta_hat = 0 there: e = ||(2, -2)|| for every sentence, a token each
     assert prediction_errors(made, np.zeros((2, 2))) == pytest.approx(np.full(100, np.sqrt(8)))
-    (of_design, of_chance) = list(run(Experiment(Fixed(made), ("token_od", "uniform"), budgets=(2,), runs=1)))
+    (of_design, of_chance) = list(run(Experiment(world=Fixed(made), selectors=("token_od", "uniform"), budgets=(2,), runs=1)))
     assert of_chance["worst_leverage"] == pytest.approx([1.0])  # 98% of the draws miss the rare one, this one too
     assert of_design["maximum"][0] < of_chance["maximum"][0]
 
@@ -95,7 +94,7 @@ def test_a_rotation_of_the_features_changes_no_error_of_a_log_det_selector():
     Q = np.linalg.qr(np.random.default_rng(5).normal(size=(4, 4)))[0]
     made = SMALL.problem(1)
     plan = {"selectors": ("token_od", "sentence_od", "matched_od"), "budgets": (10, 30), "runs": 1}
-    as_it_is, turned = (list(run(Experiment(Fixed(p), **plan))) for p in (made, made.rotated(Q)))
+    as_it_is, turned = (list(run(Experiment(world=Fixed(p), **plan))) for p in (made, made.rotated(Q)))
     for a, b in zip(as_it_is, turned, strict=True):
         for measure in ("maximum", "mean", "worst_leverage", "log_det"):
             np.testing.assert_allclose(a[measure], b[measure], rtol=1e-4)
@@ -193,12 +192,12 @@ def test_lengths_of_spread_zero_are_all_the_median():
         ({"selectors": ("nobody",)}, "no selector 'nobody'"),
         ({"selectors": ("uniform", "uniform")}, "named twice"),
         ({"selectors": ()}, "at least one selector"),
-        ({"equal": "words"}, "equal sentences or equal tokens"),
-        ({"runs": 0}, "--runs must be a whole number of at least 1"),
+        ({"equal": "words"}, "'equal' must be sentences or tokens"),
+        ({"runs": 0}, "'runs' must be a whole number of at least 1"),
         ({"parameters": ("sigma2=1",)}, "SELECTOR.NAME=VALUE"),
         ({"parameters": ("longest.x=1",)}, "not among the selectors"),
         ({"parameters": ("token_od.x=1",)}, "no parameter 'x'"),
-        ({"ridge": -1.0}, "--ridge must be a number"),
+        ({"ridge": -1.0}, "'ridge' must be a number"),
     ],
 )
 def test_an_experiment_that_makes_no_sense_gets_one_sentence(changes, sentence):
@@ -209,10 +208,10 @@ def test_an_experiment_that_makes_no_sense_gets_one_sentence(changes, sentence):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"classes": 1}, "--classes must be a whole number of at least 2"),
-        ({"dimension": 0}, "--dimension must be a whole number of at least 1"),
-        ({"median_length": 0.0}, "--median-length must be a number from 1"),
-        ({"features": "round"}, "no features 'round'"),
+        ({"classes": 1}, "'classes' of 'synthetic' must be a whole number of at least 2"),
+        ({"dimension": 0}, "'dimension' of 'synthetic' must be a whole number of at least 1"),
+        ({"median_length": 0.0}, "'median_length' of 'synthetic' must be a number from 1"),
+        ({"features": "round"}, "'features' of 'synthetic' must be isotropic, .* not 'round'"),
         ({"sentences": 10**12}, "lower --sentences, --dimension or --classes"),
     ],
 )
@@ -228,7 +227,7 @@ def test_running_out_of_memory_says_what_to_lower(error):
             raise error
 
     with pytest.raises(ParameterError, match="lower --sentences"):
-        list(run(Experiment(Greedy(two_clusters()), ("uniform",), budgets=(2,), runs=1)))
+        list(run(Experiment(world=Greedy(two_clusters()), selectors=("uniform",), budgets=(2,), runs=1)))
 
 
 def test_a_selector_that_cannot_work_here_gets_one_sentence_through_a_worker_too():
@@ -258,6 +257,6 @@ def test_a_worker_that_dies_is_an_error_and_not_a_wait():
     next(records)
     for process in multiprocessing.active_children():
         process.kill()
-    with pytest.raises(FisherSFTError, match="ended before its work was done"):
+    with pytest.raises(FisherSFTError, match="died before its work was done"):
         list(records)
     assert not multiprocessing.active_children()

@@ -10,7 +10,8 @@ from fishersft.corpus.load import load_corpus
 from fishersft.errors import CorpusError, ParameterError
 from fishersft.experiments.experiment import Experiment
 from fishersft.experiments.running import run
-from fishersft.experiments.teacher import Teacher, teacher_of
+from fishersft.experiments.settings import TeacherSettings
+from fishersft.experiments.teacher import Teacher, teacher_world
 from fishersft.experiments.words import Words, input_embeddings, read_vectors
 from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import load_model
@@ -87,24 +88,28 @@ def test_a_file_that_is_not_there_gets_a_sentence(tmp_path):
 
 def test_rows_of_words_have_the_promised_length_and_frequent_words_come_often():
     vectors = np.random.default_rng(0).normal(size=(500, 30)) * np.arange(1, 31)
-    made = Words(vectors, "drawn", dimension=5, sentences=2_000, zipf=1.0).problem(0)
+    made = Words(vectors=vectors, source="drawn", dimension=5, sentences=2_000, zipf=1.0).problem(0)
     assert made.embeddings.values.shape[1] == 5
     _, counts = np.unique(made.embeddings.values, axis=0, return_counts=True)
     assert counts.max() / counts.sum() == pytest.approx(1 / np.sum(1 / np.arange(1, 501)), rel=0.1)
-    even = Words(vectors, "drawn", dimension=5, sentences=2_000, zipf=0.0).problem(0)
+    even = Words(vectors=vectors, source="drawn", dimension=5, sentences=2_000, zipf=0.0).problem(0)
     assert (even.embeddings.values**2).sum(1).mean() == pytest.approx(5, rel=0.05)
 
 
 def test_more_directions_than_the_vectors_have_are_refused():
     with pytest.raises(ParameterError, match="--dimension 4 is above"):
-        Words(VECTORS, "three", dimension=4)
+        Words(vectors=VECTORS, source="three", dimension=4)
 
 
 def a_teacher(d=6, N=40, **changes):
     rng = np.random.default_rng(0)
     blocks = [rng.normal(size=(int(rng.integers(1, 9)), d)) * np.arange(d, 0, -1) for _ in range(N)]
     return Teacher(
-        TokenEmbeddings.of(blocks), rng.normal(size=(d, 12)), "texts", "a model", **{"dimension": 0, "classes": 5, **changes}
+        embeddings=TokenEmbeddings.of(blocks),
+        head=rng.normal(size=(d, 12)),
+        corpus="texts",
+        model="a model",
+        **{"dimension": 0, "classes": 5, **changes},
     )
 
 
@@ -142,7 +147,7 @@ def test_each_run_draws_its_sentences_and_keeps_their_numbers():
         ({"dimension": 7}, "--dimension 7 is above the model's 6"),
         ({"sentences": 41}, "--sentences 41 is above the pool of 40"),
         ({"classes": 13}, "--classes 13 is above the 12 different tokens"),
-        ({"classes": 1}, "--classes must be a whole number of at least 2"),
+        ({"classes": 1}, "'classes' of 'teacher' must be a whole number of at least 2"),
     ],
 )
 def test_a_teacher_that_cannot_be_gets_one_sentence(changes, sentence):
@@ -159,17 +164,17 @@ def test_the_head_of_the_mini_model_is_restricted_to_the_most_frequent_tokens(mi
     path = write(tmp_path / "a.txt", ["a a a a a a a a b", "a b c a b a", "the cat sat on the mat", "the dog"] * 4)
     corpus = load_corpus(str(path), holdout=0.0)
     rows = embed_and_select.embed(corpus, mini, store=Store(tmp_path / "store"))
-    world = teacher_of(rows, corpus, mini, dimension=8, classes=3)
+    world = teacher_world(rows, corpus, mini, TeacherSettings(dimension=8, classes=3))
     spoken = [t for text in corpus.texts for t in mini.tokenizer(text, add_special_tokens=False)["input_ids"]]
     counts = Counter([*spoken, *[mini.tokenizer.eos_token_id] * len(corpus)])  # each text ends in one
     expected = sorted(counts, key=lambda t: (-counts[t], t))[:3]
     own = mini.network.get_output_embeddings().weight.detach().numpy()
     np.testing.assert_array_equal(world.head[:, :3].T, own[expected])
-    records = list(run(Experiment(world, ("token_od", "uniform"), budgets=(4, 16), runs=1)))
+    records = list(run(Experiment(world=world, selectors=("token_od", "uniform"), budgets=(4, 16), runs=1)))
     np.testing.assert_allclose(records[0]["maximum"][1], records[1]["maximum"][1], rtol=1e-4)  # all 16 by both
 
 
 def test_the_models_own_input_embeddings_are_a_world_of_words(mini):
     rows = input_embeddings(mini, 300)
     np.testing.assert_array_equal(rows, mini.network.get_input_embeddings().weight.detach()[:300].numpy())
-    assert Words(rows, mini.name, dimension=4).settings["words"] == 300
+    assert Words(vectors=rows, source=mini.name, dimension=4).settings["words"] == 300

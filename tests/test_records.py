@@ -14,11 +14,13 @@ import pytest
 from fishersft.errors import StoreError
 from fishersft.experiments.experiment import Experiment, key_of
 from fishersft.experiments.records import NAME, Records, read_records
-from fishersft.experiments.result import Result, read_result
+from fishersft.experiments.result import Result, read_curves
 from fishersft.experiments.running import run
 from fishersft.experiments.synthetic import Synthetic
 
-PLAN = Experiment(Synthetic(dimension=3, classes=3, sentences=50), ("token_od", "uniform"), budgets=(5, 20), runs=2)
+PLAN = Experiment(
+    world=Synthetic(dimension=3, classes=3, sentences=50), selectors=("token_od", "uniform"), budgets=(5, 20), runs=2
+)
 COMMAND = [
     *(sys.executable, "-m", "fishersft", "curves", "synthetic", "--dimension", "6", "--classes", "8", "--sentences", "300"),
     *("--budgets", "20,100,200", "--runs", "9", "--selectors", "token_od,uniform,clustered"),
@@ -108,7 +110,7 @@ def test_runs_and_selectors_may_be_added_and_the_result_says_the_latest_command(
         assert len(new) == 9 - 4
         for record in new:
             kept.append(record)
-    result = read_result(tmp_path)
+    result = read_curves(tmp_path)
     assert result.runs == 3
     assert result.about == more.about
 
@@ -143,8 +145,8 @@ def test_a_folder_without_records_gets_a_sentence(tmp_path):
     with pytest.raises(StoreError, match="cannot be read"):
         read_records(tmp_path)
     (tmp_path / NAME).write_text("")
-    with pytest.raises(StoreError, match="says nothing of its experiment"):
-        read_result(tmp_path)
+    with pytest.raises(StoreError, match="does not say which experiment"):
+        read_curves(tmp_path)
 
 
 def test_a_result_counts_only_runs_that_every_selector_has_finished():

@@ -1,4 +1,4 @@
-"""Who stands where: hand-made records, the shipped results, and the plan of a form."""
+"""Who stands where: hand-made records and the shipped results."""
 
 from dataclasses import replace
 
@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 
 from fishersft import paths
-from fishersft.errors import StoreError, UserError
 from fishersft.experiments import stored
-from fishersft.experiments.experiment import BUDGETS, SELECTORS, Experiment
+from fishersft.experiments.experiment import Experiment
 from fishersft.experiments.fits import Estimate, Fits
-from fishersft.experiments.plan import plan_of, renamed, whole_numbers
-from fishersft.experiments.result import Result, command_of, read_result
+from fishersft.experiments.result import Result, read_curves
+from fishersft.experiments.running import Task, records_of
+from fishersft.experiments.settings import BUDGETS, SELECTORS
 from fishersft.experiments.summaries import alike, alike_sentence, constant_sentence, standing_of, worth_sentences
-from fishersft.experiments.sweep import Sweep
 from fishersft.experiments.synthetic import Synthetic
-
-from .conftest import command_line
 
 SHIPPED = [f"{world}-{equal}" for world in ("imbalanced", "isotropic") for equal in ("tokens", "sentences")]
 
@@ -120,87 +117,26 @@ def test_a_budget_that_was_not_measured_is_the_nearest_one():
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_result_is_whole_and_is_what_its_command_says(name):
     """All 20 runs of all default selectors at all default budgets, of the world and the equality that its name says."""
-    result = read_result(paths.asset("curves", name))
+    result = read_curves(paths.asset("curves", name))
     world, equal = name.split("-")
-    asked = Experiment(Synthetic(features="clustered" if world == "imbalanced" else "isotropic"), equal=equal)
+    asked = Experiment(world=Synthetic(features="clustered" if world == "imbalanced" else "isotropic"), equal=equal)
     assert result.about.settings == asked.settings | {"selectors": list(SELECTORS), "budgets": list(BUDGETS)}
     assert result.about.arguments == asked.arguments()
     assert result.runs == 20
 
 
 def test_a_shipped_record_is_what_a_fresh_computation_gives():
-    from fishersft.experiments.measure import Task, records_of
-
     for name in ("imbalanced-sentences", "isotropic-sentences"):
         found = stored.find(name)
         world = {k: v for k, v in found.settings["world"].items() if k != "name"}
-        asked = Experiment(Synthetic(**world), budgets=tuple(found.settings["budgets"]))
+        asked = Experiment(world=Synthetic(**world), budgets=tuple(found.settings["budgets"]))
         fresh = next(records_of(Task(asked, 3, ("uniform",))))
-        kept = read_result(found.folder)
+        kept = read_curves(found.folder)
         assert kept.each("uniform", "maximum")[3] == pytest.approx(fresh["maximum"], rel=1e-5)
 
 
 def test_the_lesson_of_the_two_worlds():
     """Imbalanced, at equal tokens: TokenOD far below Uniform at n = 200; isotropic: no difference."""
-    imbalanced, isotropic = (standing_of(read_result(paths.asset("curves", f"{w}-tokens"))) for w in ("imbalanced", "isotropic"))
+    imbalanced, isotropic = (standing_of(read_curves(paths.asset("curves", f"{w}-tokens"))) for w in ("imbalanced", "isotropic"))
     assert imbalanced.against.high < 0.7
     assert isotropic.against.low < 1 < isotropic.against.high
-
-
-class TestPlan:
-    def test_its_command_makes_the_same_experiment(self, tmp_path):
-        asked = Experiment(
-            Synthetic(sentences=60, dimension=3, classes=4), ("uniform", "longest"), budgets=(5, 20), runs=2, equal="tokens"
-        )
-        done = command_line(*plan_of(asked).arguments, "--workers", 1, "--out", tmp_path / "out")
-        assert done.returncode == 0, done.stderr
-        assert read_result(tmp_path / "out").about == asked.about
-
-    def test_more_work_takes_longer_and_more_processes_less(self):
-        small, large = Experiment(runs=2), Experiment(Synthetic(dimension=20), runs=20)
-        assert plan_of(small).seconds < plan_of(large).seconds
-        assert plan_of(large, workers=4).seconds == pytest.approx(plan_of(large).seconds / 4)
-        assert plan_of(small, workers=8).seconds == pytest.approx(plan_of(small).seconds / 2)
-        assert plan_of(Sweep(Experiment(budgets=(1000,)))).records == 8 * 20 * 7
-
-    def test_another_world_keeps_the_measuring(self):
-        asked = Experiment(Synthetic(dimension=5), runs=3, budgets=(10, 20))
-        found = renamed(plan_of(asked), "teacher", "x", ["demo"], ["--budgets", "--dimension"])
-        assert found.arguments == ("curves", "teacher", "demo", "--runs", "3")
-
-    def test_numbers_that_are_none_are_refused_in_one_sentence(self):
-        assert whole_numbers(" 5, 10,", "n") == (5, 10)
-        with pytest.raises(UserError, match="Budgets n takes whole numbers"):
-            whole_numbers("5;6", "Budgets n")
-
-
-class TestResults:
-    @pytest.fixture
-    def own(self):
-        folder = stored.folder_for(["curves", "synthetic"])
-        done = command_line("curves", "synthetic", "--sentences", 40, "--selectors", "uniform,longest", "--budgets", "5,20",
-                            "--runs", 2, "--workers", 1, "--out", folder)  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return folder
-
-    def test_shipped_ones_come_first_and_stay_and_own_ones_can_go(self, own):
-        there = stored.found()
-        assert [f.shipped for f in there] == sorted((f.shipped for f in there), reverse=True)
-        assert there[-1].folder == own
-        assert there[-1].kind == "synthetic"
-        assert command_of(there[-1].about).startswith("fishersft curves synthetic --sentences 40")
-        with pytest.raises(StoreError, match="ships with fishersft"):
-            stored.remove("imbalanced-tokens")
-        stored.remove(own.name)
-        assert not own.exists()
-        with pytest.raises(StoreError, match="There is no result"):
-            stored.find(own.name)
-
-    def test_a_damaged_one_is_left_out(self, own):
-        (own / "records.jsonl").write_text("{broken\n")
-        assert own.name not in [f.id for f in stored.found()]
-
-    def test_the_same_question_has_the_same_folder_and_another_input_another(self):
-        a, b = ["curves", "teacher", "x.txt"], ["curves", "teacher", "y.txt"]
-        assert stored.folder_for(a, ("1",)) == stored.folder_for(a, ("1",))
-        assert len({stored.folder_for(a, ("1",)), stored.folder_for(a, ("2",)), stored.folder_for(b, ("1",))}) == 3

@@ -5,8 +5,8 @@ import pytest
 
 from fishersft.experiments.experiment import About
 from fishersft.experiments.fits import bound_shape, fits_of, guide
-from fishersft.experiments.result import Result, command_of
-from fishersft.experiments.summaries import standing_of
+from fishersft.experiments.result import Result
+from fishersft.experiments.summaries import curves_summary, standing_of
 
 BUDGETS = np.array([50, 100, 200, 400, 800])
 
@@ -100,11 +100,12 @@ def test_all_sentences_by_two_rules_are_no_difference_however_the_last_digits_fa
 
 
 def test_one_run_has_values_and_no_intervals():
-    found = fits_of(result({"token_od": noisy(1, -0.5, 1), "uniform": noisy(1, -0.5, 1, 1)}))
+    made = result({"token_od": noisy(1, -0.5, 1), "uniform": noisy(1, -0.5, 1, 1)})
+    found = fits_of(made)
     assert np.isfinite(found.slopes["token_od"].value)
     assert np.isnan(found.slopes["token_od"].low)
     assert np.isnan(found.paired["token_od"][0].p)
-    assert found.as_dict()["paired"]["token_od"][0]["p"] is None
+    assert curves_summary(made)["fits"]["paired"]["token_od"][0]["p"] is None
 
 
 def test_without_uniform_there_is_nothing_to_compare_with():
@@ -133,7 +134,7 @@ def test_a_band_is_students_interval_of_the_mean():
 
 
 def test_a_command_can_be_pasted_into_a_shell():
-    assert command_of(result({"token_od": noisy(1, -0.5)}).about) == "fishersft curves synthetic --set 'a.b=c d'"
+    assert result({"token_od": noisy(1, -0.5)}).about.command == "fishersft curves synthetic --set 'a.b=c d'"
 
 
 def test_the_table_has_one_row_a_selector_and_budget():

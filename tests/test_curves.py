@@ -8,15 +8,13 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from fishersft.commands.curve_tables import markdown
 from fishersft.commands.curves import curves
 from fishersft.design.gain_curve import Curve
 from fishersft.errors import BudgetError, UserError
-from fishersft.experiments.experiment import Experiment
+from fishersft.experiments.experiment import Experiment, Sweep
 from fishersft.experiments.fits import fits_of
-from fishersft.experiments.result import MEASURES, read_result
-from fishersft.experiments.summaries import constant_sentence, standing_of, three, with_interval, worth_sentences
-from fishersft.experiments.sweep import Sweep
+from fishersft.experiments.result import MEASURES, read_curves
+from fishersft.experiments.summaries import constant_sentence, curves_markdown, standing_of, three, with_interval, worth_sentences
 from fishersft.experiments.synthetic import Synthetic
 from fishersft.experiments.timing import evaluations, time_greedy
 from fishersft.export.curves_report import curves_page
@@ -45,6 +43,16 @@ def call(*arguments):
 
 
 @pytest.fixture
+def asked(monkeypatch):
+    """What commands ask to measure; nothing is measured."""
+    made = []
+    monkeypatch.setattr("fishersft.measure_curves", lambda experiment, **_: made.append(experiment))
+    monkeypatch.setattr("fishersft.curves_summary", lambda result: {})
+    monkeypatch.setattr("fishersft.curves_markdown", lambda result: "")
+    return made
+
+
+@pytest.fixture
 def folder(tmp_path):
     call("synthetic", *TINY, "--budgets", "5,20", "--features", "clustered", "--out", tmp_path / "out")
     return tmp_path / "out"
@@ -64,7 +72,7 @@ def test_a_folder_gets_csv_json_html_and_records(folder):
     html = (folder / "curves.html").read_text(encoding="utf-8")
     assert "Plotly.react" in html
     assert 'src="http' not in html  # self-contained
-    result = read_result(folder)
+    result = read_curves(folder)
     tables = {table.caption: table for part in curves_page(result).parts for table in part.blocks if isinstance(table, Table)}
     against = next(table for caption, table in tables.items() if caption.startswith("Against Uniform"))
     fits = fits_of(result)
@@ -92,14 +100,14 @@ def test_json_is_one_object_on_standard_output():
 
 
 def test_the_markdown_table_says_maximum_and_mean(folder):
-    result = read_result(folder)
+    result = read_curves(folder)
     worst, mean = (float(result.each("token_od", m)[:, 1].mean()) for m in ("maximum", "mean"))
-    assert f"| 20 | {worst:.3g} ({mean:.3g}) |" in markdown(result)
+    assert f"| 20 | {worst:.3g} ({mean:.3g}) |" in curves_markdown(result)
 
 
 def test_what_is_read_off_the_curves_is_told_in_words_under_the_tables(folder):
-    result = read_result(folder)
-    fits, told = fits_of(result), markdown(result)
+    result = read_curves(folder)
+    fits, told = fits_of(result), curves_markdown(result)
     for sentence in (standing_of(result).sentence(), *worth_sentences(result, fits), constant_sentence(result, fits)):
         assert sentence
         assert sentence in told
@@ -115,31 +123,27 @@ def test_what_is_read_off_the_curves_is_told_in_words_under_the_tables(folder):
         (Synthetic(median_length=4.0), {"equal": "tokens", "selectors": ("uniform",), "parameters": ("token_od.sigma2=2",)}),
     ],
 )
-def test_an_experiments_arguments_make_that_experiment(world, changes, monkeypatch):
-    made = []
-    monkeypatch.setattr("fishersft.commands.curves._run", lambda experiment, **_: made.append(experiment))
-    plan = Experiment(world, **changes)
+def test_an_experiments_arguments_make_that_experiment(world, changes, asked):
+    plan = Experiment(world=world, **changes)
     call(*plan.arguments()[1:])
-    assert made == [plan]
+    assert asked == [plan]
 
 
-def test_a_sweeps_arguments_make_that_sweep(monkeypatch):
-    made = []
-    monkeypatch.setattr("fishersft.commands.curves._run", lambda experiment, **_: made.append(experiment))
+def test_a_sweeps_arguments_make_that_sweep(asked):
     for plan in (
         Sweep(Experiment(budgets=(1_000,))),
         Sweep(Experiment(budgets=(200,), runs=2), dimensions=(5, 10), classes=()),
         Sweep(Experiment(budgets=(200,)), dimensions=(), classes=(3, 4)),
     ):
         call(*plan.about.arguments[1:])
-        assert made[-1].about == plan.about
+        assert asked[-1].about == plan.about
 
 
 def test_a_sweep_is_written_drawn_and_told(tmp_path):
     plan = ["--budgets", "10", "--sweep", "both", "--sweep-dimensions", "2,3", "--sweep-classes", "3,4"]
     out = call("synthetic", *TINY, *plan, "--out", tmp_path)
     assert out.count("\n| 3 | 4 |") == 1
-    result = read_result(tmp_path)
+    result = read_curves(tmp_path)
     assert result.along("dimension", "uniform").x.tolist() == [2, 3]
     assert result.along("classes", "uniform").x.tolist() == [3, 4]
     figure = sweep_figure(result, "classes")
@@ -148,7 +152,7 @@ def test_a_sweep_is_written_drawn_and_told(tmp_path):
 
 
 def test_a_figure_has_a_line_a_band_and_guides(folder):
-    result = read_result(folder)
+    result = read_curves(folder)
     figure = error_figure(result)
     names = [t.name for t in figure.data if t.showlegend is not False]
     c = three(fits_of(result).constant)
@@ -162,7 +166,7 @@ def test_a_figure_has_a_line_a_band_and_guides(folder):
 
 
 def test_charts_side_by_side_get_one_axis_that_holds_both_and_marks_within_it(folder):
-    result = read_result(folder)
+    result = read_curves(folder)
     one, other = error_figure(result, "maximum"), error_figure(result, "mean")
     share_y([one, other])
     assert one.layout.yaxis.range == other.layout.yaxis.range
@@ -188,7 +192,7 @@ def test_only_labels_without_room_are_left_out(values, bare):
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_every_measure_can_be_drawn_in_the_dark(folder, measure):
-    figure = error_figure(read_result(folder), measure, dark=True, selectors=["uniform"])
+    figure = error_figure(read_curves(folder), measure, dark=True, selectors=["uniform"])
     assert figure.layout.yaxis.title.text == MEASURES[measure]
     assert "Uniform" in [t.name for t in figure.data]
 
@@ -252,8 +256,8 @@ def test_words_from_a_file_and_a_teacher_on_a_corpus(tmp_path):
     [
         (["synthetic", "--budgets", "50,4000"], "The budget of 4,000 sentences is above the pool of 3,000"),
         (["synthetic", "--budgets", "5 0,x"], "--budgets takes whole numbers"),
-        (["synthetic", "--classes", "1"], "--classes must be a whole number of at least 2"),
-        (["synthetic", "--dimension", "0"], "--dimension must be a whole number of at least 1"),
+        (["synthetic", "--classes", "1"], "'classes' of 'synthetic' must be a whole number of at least 2"),
+        (["synthetic", "--dimension", "0"], "'dimension' of 'synthetic' must be a whole number of at least 1"),
         (["synthetic", "--sentences", "10000000000"], "lower --sentences"),
         (["synthetic", "--sweep", "both", "--budgets", "5,6"], "one budget"),
         (["synthetic", "--sweep", "both", "--sweep-dimensions", ""], "at least one value"),

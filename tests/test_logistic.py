@@ -112,7 +112,7 @@ def test_the_head_comes_closer_to_the_true_one_as_tokens_are_added():
 
 def test_rows_that_are_not_finite_and_a_ridge_of_zero_get_a_sentence():
     X, y, _ = drawn(10)
-    with pytest.raises(ParameterError, match="--ridge"):
+    with pytest.raises(ParameterError, match="The ridge must be"):
         fit(X, y, 4, ridge=0.0)
     X[3, 1] = np.nan
     with pytest.raises(DesignError, match="not finite"):

@@ -1,7 +1,7 @@
-"""The other ways to the picks of Algorithm 1, each as quick as its idea allows; what ours is measured against.
+"""Other ways to the picks of Algorithm 1, each as quick as its idea allows; what ours is measured against.
 
-Every way is a generator that tells of its work as it goes, so that a time box may stop it anywhere, also within a pick.
-All decide in float64 and break ties as `design/reference.py` does, so their picks must be ours.
+Each is a generator that reports its work as it goes, so that a time box can stop it anywhere (`experiments/timing.py`, which has
+Algorithm 1 itself).  All decide in float64 and break ties as `design/reference.py` does, so their picks must be ours.
 
 Sources: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2; Chen, Zhang and Zhou 2018 (NeurIPS), Algorithm 1.
 Our reading of Algorithm 2, whose listing was not at hand: mini-batches in index order, a batch recomputed only where its
@@ -11,80 +11,51 @@ largest cached gain beats the best found this round.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from fishersft.design.reference import TIE
 from fishersft.design.rows import Blocks, log_dets, padded
-from fishersft.experiments.timebox import Seen
+from fishersft.experiments.timing import Boxed, Progressed, first_best
 
-if TYPE_CHECKING:
-    import torch
-
+MEASURED = "measured"
 SCAN_BATCH = 8  # sentences of a mini-batch of the index scan: its quickest of 8, 16, 32 and 64 where we tried
 SLACK = 2 * TIE  # cached gains carry rounding: whoever comes this close is recomputed
 
 
-def by_determinant(blocks: Blocks, sigma2: float = 1.0) -> Iterator[Seen]:
-    """Algorithm 1 as it is written: log det(V + X_i^T X_i) of every sentence outside, every pick.  O(N d^3) a pick."""
-    import torch
-
-    V = torch.eye(blocks.d, dtype=torch.float64, device=blocks.device) * sigma2
-    outside = np.ones(len(blocks), dtype=bool)
-    evaluations = 0
-    yield Seen(None, 0)
-    while outside.any():
-        base = torch.linalg.slogdet(V)[1]
-        gains = np.full(len(blocks), -np.inf)
-        for i in np.flatnonzero(outside):
-            X, _ = blocks.rows([int(i)], torch.float64)
-            gains[i] = float(torch.linalg.slogdet(torch.addmm(V, X.T, X))[1] - base)
-            evaluations += 1
-            yield Seen(None, evaluations)
-        best = first_best(gains)
-        outside[best] = False
-        X, _ = blocks.rows([best], torch.float64)
-        V.addmm_(X.T, X)
-        yield Seen(best, evaluations)
-
-
-def naive(blocks: Blocks, sigma2: float = 1.0) -> Iterator[Seen]:
+def naive(blocks: Blocks, sigma2: float = 1.0) -> Iterator[Progressed]:
     """log det(I + X_i V^-1 X_i^T) of every sentence, every pick: large products for X V^-1, then small Choleskys in batches.
 
     All rows are held in float64 and padded to batches of like length once, so a pick costs little but its algebra.
     """
-    import torch
-
     batches = [(some, padded(*blocks.rows(some.tolist(), torch.float64))) for some in blocks.batches()]
     V = torch.eye(blocks.d, dtype=torch.float64, device=blocks.device) * sigma2
     outside = np.ones(len(blocks), dtype=bool)
     evaluations = 0
-    yield Seen(None, 0)
+    yield Progressed(None, 0)
     while outside.any():
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(V))
         gains = np.empty(len(blocks))
         for some, X in batches:
             gains[some] = log_det_1p((X.view(-1, blocks.d) @ inverse).view_as(X) @ X.mT)
             evaluations += len(some)
-            yield Seen(None, evaluations)
+            yield Progressed(None, evaluations)
         gains[~outside] = -np.inf
         best = first_best(gains)
         outside[best] = False
         X, _ = blocks.rows([best], torch.float64)
         V.addmm_(X.T, X)
-        yield Seen(best, evaluations)
+        yield Progressed(best, evaluations)
 
 
-def index_scan(blocks: Blocks, sigma2: float = 1.0, batch: int = SCAN_BATCH) -> Iterator[Seen]:
+def index_scan(blocks: Blocks, sigma2: float = 1.0, batch: int = SCAN_BATCH) -> Iterator[Progressed]:
     """Algorithm 2 as we read it: cached gains, mini-batches in index order, a batch passed over where its cache cannot win."""
-    import torch
-
     V = torch.eye(blocks.d, dtype=torch.float64, device=blocks.device) * sigma2
     outside = np.ones(len(blocks), dtype=bool)
     cached = np.full(len(blocks), np.inf)
     evaluations = 0
-    yield Seen(None, 0)
+    yield Progressed(None, 0)
     while outside.any():
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(V))
         fresh = np.full(len(blocks), -np.inf)
@@ -97,15 +68,15 @@ def index_scan(blocks: Blocks, sigma2: float = 1.0, batch: int = SCAN_BATCH) -> 
             cached[some] = fresh[some] = log_det_1p(padded(X @ inverse, lengths) @ padded(X, lengths).mT)
             best = max(best, float(fresh[some].max()))
             evaluations += len(some)
-            yield Seen(None, evaluations)
+            yield Progressed(None, evaluations)
         pick = first_best(fresh)
         outside[pick] = False
         X, _ = blocks.rows([pick], torch.float64)
         V.addmm_(X.T, X)
-        yield Seen(pick, evaluations)
+        yield Progressed(pick, evaluations)
 
 
-def fast_map(rows: torch.Tensor, n: int, sigma2: float = 1.0) -> Iterator[Seen]:
+def fast_map(rows: torch.Tensor, n: int, sigma2: float = 1.0) -> Iterator[Progressed]:
     """Fast greedy MAP of a determinantal point process with kernel X X^T + sigma2 I; one row an item, O(N (d + n)) a pick.
 
     log det(sigma2 I + X_S X_S^T) and log det(sigma2 I + X_S^T X_S) differ by a constant, so the picks are SentenceOD's.
@@ -115,7 +86,7 @@ def fast_map(rows: torch.Tensor, n: int, sigma2: float = 1.0) -> Iterator[Seen]:
     variance = (X * X).sum(1) + sigma2
     factor = X.new_empty(n, len(X))
     outside = np.ones(len(X), dtype=bool)
-    yield Seen(None, 0)
+    yield Progressed(None, 0)
     for k in range(n):
         now = variance.cpu().numpy().copy()
         now[~outside] = -np.inf
@@ -124,7 +95,7 @@ def fast_map(rows: torch.Tensor, n: int, sigma2: float = 1.0) -> Iterator[Seen]:
         column = X @ X[best] - factor[:k, best] @ factor[:k]
         factor[k] = column / variance[best].sqrt()
         variance -= factor[k] ** 2
-        yield Seen(best, (k + 1) * len(X))
+        yield Progressed(best, (k + 1) * len(X))
 
 
 def log_det_1p(gram: torch.Tensor) -> np.ndarray:
@@ -133,7 +104,21 @@ def log_det_1p(gram: torch.Tensor) -> np.ndarray:
     return log_dets(gram)[0]
 
 
-def first_best(gains: np.ndarray) -> int:
-    """The lowest index among those within a tie of the largest."""
-    best = gains.max()
-    return int(np.flatnonzero(gains >= best - TIE * abs(best))[0])
+def extrapolated(done: Boxed, n: int, evaluations: int | None) -> tuple[float | None, str]:
+    """Seconds for n picks, and what that is based on.
+
+    Args:
+        evaluations: how many n picks take, where that is fixed.
+    """
+    k = len(done.picks)
+    if k >= n:
+        return done.marks[n - 1][0], MEASURED
+    if evaluations is not None:
+        seconds, work = done.marks[-1] if k else (done.seconds, done.evaluations)
+        basis = f"extrapolated from {k:,} pick{'s' * (k > 1)}" if k else f"extrapolated from {work:,} evaluations"
+        return done.prepared + (seconds - done.prepared) * evaluations / work, basis
+    if k < 2:
+        return None, f"{k} picks in the time box, too few to extrapolate"
+    # the second half of its picks: the first sweep and the first rounds, where bounds are far off, are behind it
+    (half, _), (last, _) = done.marks[(k - 1) // 2], done.marks[-1]
+    return last + (last - half) / (k - 1 - (k - 1) // 2) * (n - k), f"extrapolated linearly from {k:,} picks"
