@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fishersft import Budget, Pool, Store, compare, load_corpus, load_pool, make_selector
-from fishersft.design.gain_curve import grid
+from fishersft.design.trajectory import grid
 from fishersft.pipeline import embed_and_select
 from fishersft.scoring import precomputed
 from fishersft.scoring.comparison import scorer_of

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from fishersft.corpus.records import (
         Text as Text,
     )
+    from fishersft.design.rows import TokenEmbeddings as TokenEmbeddings
     from fishersft.errors import FisherSFTError as FisherSFTError
     from fishersft.errors import UserError as UserError
     from fishersft.experiments.experiment import Experiment as Experiment
@@ -47,7 +48,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from fishersft.finetuning.stages import finetune as finetune
     from fishersft.judge.judging import judge_reports as judge_reports
     from fishersft.judge.judging import judge_texts as judge_texts
-    from fishersft.lm.embed import TokenEmbeddings as TokenEmbeddings
     from fishersft.lm.hyperparameters import Sampling as Sampling
     from fishersft.lm.hyperparameters import Training as Training
     from fishersft.lm.model import CausalLM as CausalLM
@@ -100,7 +100,7 @@ _HOME = {
     "Sweep": "experiments.experiment",
     "Synthetic": "experiments.synthetic",
     "Text": "corpus.records",
-    "TokenEmbeddings": "lm.embed",
+    "TokenEmbeddings": "design.rows",
     "Training": "lm.hyperparameters",
     "UserError": "errors",
     "compare": "scoring.comparison",

@@ -19,7 +19,7 @@ def test_gains_and_shadows_are_those_of_the_definition(d, most, sigma2):
     e = TokenEmbeddings.of(blocks)
     U = np.linalg.qr(np.random.default_rng(0).normal(size=(d, 2)))[0]
     order = np.array([4, 0, 19, 7, 11])
-    found = walk(e.values, e.offsets, order, plane=U, sigma2=sigma2)
+    found = walk(e, order, plane=U, sigma2=sigma2)
     for k in range(len(order) + 1):
         V = design_matrix([blocks[p] for p in order[:k]], d, sigma2)
         assert np.allclose(found.shadows[k], U.T @ np.linalg.inv(V) @ U, atol=1e-10)
@@ -31,7 +31,7 @@ def test_walking_a_greedy_order_gives_its_own_gains():
     blocks = random_blocks(20, 6, 5)
     picks, gains = algorithm_1(blocks, 20)
     e = TokenEmbeddings.of(blocks)
-    assert np.allclose(walk(e.values, e.offsets, np.array(picks)).gains, gains)
+    assert np.allclose(walk(e, np.array(picks)).gains, gains)
 
 
 def test_the_axes_of_a_known_ellipse():
@@ -45,7 +45,7 @@ def test_the_axes_of_a_known_ellipse():
 def test_principal_directions_are_where_the_rows_are_longest():
     rows = [np.array([[0.0, 9.0, 0.0]]), np.array([[3.0, 0.0, 0.0]]), np.array([[0.0, 0.0, 1.0]])]
     e = TokenEmbeddings.of(rows)
-    assert np.allclose(np.abs(principal_directions(e.values, e.offsets, 2)), [[0, 1], [1, 0], [0, 0]])
+    assert np.allclose(np.abs(principal_directions(e, 2)), [[0, 1], [1, 0], [0, 0]])
 
 
 def test_the_direction_added_by_hand():

@@ -7,8 +7,8 @@ import pytest
 
 from fishersft import Pool, TokenEmbeddings, make_selector
 from fishersft.design.approximate import approximately, measured_regret, projected
-from fishersft.design.gain_curve import log_det_at
 from fishersft.design.greedy import greedy
+from fishersft.design.trajectory import log_det_at
 from fishersft.errors import ParameterError
 
 from .conftest import random_blocks
@@ -20,21 +20,19 @@ def rows():
 
 
 def picks(rows, n, **modes):
-    steps = approximately(
-        rows.values, rows.offsets, 1.0, modes.get("projection", 0), modes.get("candidates", 0), np.random.default_rng(0)
-    )
+    steps = approximately(rows, 1.0, modes.get("projection", 0), modes.get("candidates", 0), np.random.default_rng(0))
     return np.array([s.position for s in islice(steps, n)])
 
 
 def test_with_both_modes_off_it_is_exact(rows):
-    exact = [s.position for s in islice(greedy(rows.values, rows.offsets), 40)]
+    exact = [s.position for s in islice(greedy(rows), 40)]
     assert picks(rows, 40).tolist() == exact
     assert picks(rows, 40, projection=48).tolist() == exact
     assert picks(rows, 40, candidates=300).tolist() == exact
 
 
 def test_projection_keeps_lengths_on_average(rows):
-    short = projected(rows.values, 16, np.random.default_rng(0))
+    short = projected(rows, 16, np.random.default_rng(0)).values
     assert short.shape == (len(rows.values), 16)
     ratio = (short**2).sum(1) / (rows.values**2).sum(1)
     assert ratio.mean() == pytest.approx(1, abs=0.1)
@@ -50,7 +48,7 @@ def test_it_lies_between_exact_and_random(rows, modes):
 
 
 def test_regret_is_nothing_for_exact_and_more_for_fewer_candidates(rows):
-    few, many, all_ = (measured_regret(rows.values, rows.offsets, 1.0, 0, c)[0] for c in (3, 60, 0))
+    few, many, all_ = (measured_regret(rows, 1.0, 0, c)[0] for c in (3, 60, 0))
     assert all_ == 0 < many < few <= 1.2
 
 

@@ -12,10 +12,9 @@ from click.testing import CliRunner
 
 from fishersft.corpus.load import load_corpus
 from fishersft.design.reference import algorithm_1
-from fishersft.design.rows import Blocks
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import BudgetError, ParameterError, UserError
 from fishersft.experiments.timing import Boxed, Progressed, agreeing, boxed
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import load_model
 from fishersft.selectors import Pool
 from tests.bench import embedding, machine, operations, peers, pools, rivals, selection
@@ -51,7 +50,7 @@ def small_peaks(monkeypatch):
 class TestRivals:
     @pytest.mark.parametrize("way", list(selection.RIVALS))
     def test_every_way_picks_what_algorithm_1_picks(self, way, tiny, blocks):
-        events = selection.RIVALS[way].events(Blocks(tiny.values, tiny.offsets), 1.0)
+        events = selection.RIVALS[way].events(tiny, 1.0)
         done = boxed(events, 40, 60.0, lambda k: None)
         assert done.picks == algorithm_1(blocks, 40)[0]
 
@@ -59,17 +58,17 @@ class TestRivals:
     def test_copies_of_one_sentence_are_taken_in_their_order(self, way):
         X = np.random.default_rng(0).normal(size=(3, 4))
         same = TokenEmbeddings.of([X] * 5)
-        events = selection.RIVALS[way].events(Blocks(same.values, same.offsets), 0.5)
+        events = selection.RIVALS[way].events(same, 0.5)
         assert boxed(events, 5, 60.0, lambda k: None).picks == [0, 1, 2, 3, 4]
 
     @pytest.mark.parametrize("way", ["naive", "algorithm_1"])
     def test_ways_that_see_all_take_the_evaluations_that_are_extrapolated_with(self, way, tiny):
         rival = selection.RIVALS[way]
-        done = boxed(rival.events(Blocks(tiny.values, tiny.offsets), 1.0), 9, 60.0, lambda k: None)
+        done = boxed(rival.events(tiny, 1.0), 9, 60.0, lambda k: None)
         assert done.evaluations == rival.evaluations(60, 9)
 
     def test_the_index_scan_passes_batches_over_and_the_smaller_the_batch_the_more(self, tiny):
-        blocks = Blocks(tiny.values, tiny.offsets)
+        blocks = tiny
         work = [boxed(rivals.index_scan(blocks, 1.0, b), 20, 60.0, lambda k: None).evaluations for b in (1, 8, 60)]
         assert work[0] < work[1] < work[2] == sum(60 - k for k in range(20))
 

@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fishersft.design.certificate import optimum_bound, share_of_optimum
-from fishersft.design.information import design_matrix, gain
+from fishersft.design.information import design_matrix, gain, optimum_bound, share_of_optimum
 from fishersft.design.reference import best_subset
 
 from .conftest import random_blocks

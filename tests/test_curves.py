@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from fishersft.commands.curves import curves
-from fishersft.design.gain_curve import Curve
+from fishersft.design.trajectory import Curve
 from fishersft.errors import BudgetError, UserError
 from fishersft.experiments.experiment import Experiment, Sweep
 from fishersft.experiments.fits import fits_of

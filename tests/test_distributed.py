@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -12,14 +13,13 @@ import pytest
 from fishersft import Store, TokenEmbeddings, embed, load_corpus, make_selector, select
 from fishersft.corpus.records import Corpus
 from fishersft.design.greedy import Contender, greedy, winner_of
-from fishersft.design.mapped import open_mapped, where_mapped
 from fishersft.design.reference import algorithm_1
+from fishersft.design.rows import open_mapped, where_mapped
 from fishersft.distributed import embed as readers
 from fishersft.distributed import greedy as distributed
 from fishersft.distributed.cluster import Crew, Worker, connected, kept, seats
 from fishersft.distributed.engine import Engine
-from fishersft.distributed.greedy import Traffic, cut
-from fishersft.distributed.shard_worker import rising
+from fishersft.distributed.greedy import Traffic, cut, rising
 from fishersft.errors import Cancelled, ClusterError, DesignError, MissingExtra, ModelError, UserError
 from fishersft.lm.folder import find_model
 from fishersft.pipeline import embed_and_select
@@ -38,12 +38,12 @@ def ray():
     assert not ray.is_initialized()
 
 
-def both(blocks, n, workers, **options):
+def both(blocks, n, workers, weights=None, **options):
     """Steps of one process, of many, and what they exchanged."""
-    e = TokenEmbeddings.of(blocks)
+    e = replace(TokenEmbeddings.of(blocks), weights=weights)
     traffic = Traffic()
-    here = list(islice(greedy(e.values, e.offsets, **options), n))
-    there = list(islice(distributed.greedy(e.values, e.offsets, workers=workers, traffic=traffic, **options), n))
+    here = list(islice(greedy(e, **options), n))
+    there = list(islice(distributed.greedy(e, workers=workers, traffic=traffic, **options), n))
     return here, there, traffic
 
 
@@ -97,9 +97,9 @@ def test_a_killed_worker_is_followed_by_another_and_the_answer_is_the_same(ray, 
     e = TokenEmbeddings.of([b.astype(np.float16) for b in random_blocks(60, 8, 5)])
     e.values.tofile(tmp_path / "values.bin")
     values = np.memmap(tmp_path / "values.bin", dtype=np.float16, mode="r", shape=e.values.shape)
-    here = list(islice(greedy(e.values, e.offsets), 30))
+    here = list(islice(greedy(e), 30))
     traffic = Traffic()
-    steps = distributed.greedy(values, e.offsets, workers=2, traffic=traffic)
+    steps = distributed.greedy(replace(e, values=values), workers=2, traffic=traffic)
     there = list(islice(steps, 12))
     os.kill(traffic.workers[0][1], signal.SIGKILL)
     there += islice(steps, 18)
@@ -123,9 +123,9 @@ def test_a_bad_row_is_named_by_its_record_in_the_pool(ray):
     blocks[19][0, 0] = blocks[28][0, 0] = np.nan  # both in the second shard
     e = TokenEmbeddings.of(blocks)
     with pytest.raises(DesignError, match="record 19 of the pool"):
-        next(distributed.greedy(e.values, e.offsets, workers=2))
+        next(distributed.greedy(e, workers=2))
     with pytest.raises(DesignError, match="weight of row 5"):
-        next(distributed.greedy(e.values, e.offsets, workers=2, weights=-np.eye(len(e.values))[5]))
+        next(distributed.greedy(e.weighted(-np.eye(len(e.values))[5]), workers=2))
 
 
 def test_a_worker_that_dies_again_and_again_ends_with_a_sentence(ray, monkeypatch):
@@ -133,7 +133,7 @@ def test_a_worker_that_dies_again_and_again_ends_with_a_sentence(ray, monkeypatc
     monkeypatch.setattr(distributed, "ShardWorker", Dying)
     monkeypatch.setattr("fishersft.distributed.cluster.MOST_DEATHS", 1)
     with pytest.raises(ClusterError, match="died 2 times in a row"):
-        next(distributed.greedy(e.values, e.offsets, workers=1))
+        next(distributed.greedy(e, workers=1))
 
 
 class Dying(Worker):
@@ -164,8 +164,8 @@ def test_rows_out_of_a_workers_reach_are_sent_to_it(ray, tmp_path):
     values = np.memmap(tmp_path / "values.bin", dtype=np.float32, mode="r", shape=e.values.shape)
     (tmp_path / "values.bin").unlink()  # mapped here, gone for everybody else
     traffic = Traffic()
-    there = list(distributed.greedy(values, e.offsets, workers=2, traffic=traffic))
-    assert [s.position for s in there] == [s.position for s in greedy(e.values, e.offsets)]
+    there = list(distributed.greedy(replace(e, values=values), workers=2, traffic=traffic))
+    assert [s.position for s in there] == [s.position for s in greedy(e)]
     assert traffic.shipped >= e.values.nbytes
 
 

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import BudgetError, Cancelled, FisherSFTError, ParameterError
 from fishersft.experiments.experiment import Experiment, Sweep, key_of
 from fishersft.experiments.problem import Problem, design_scores, draw_labels, lengths, prediction_errors
 from fishersft.experiments.running import run
 from fishersft.experiments.settings import FEATURES, default_budgets
 from fishersft.experiments.synthetic import Synthetic
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import registry
 
 SMALL = Synthetic(dimension=4, classes=3, sentences=60, median_length=4.0)

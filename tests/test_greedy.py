@@ -1,5 +1,6 @@
 """Fast greedy returns exactly Algorithm 1's picks."""
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -16,9 +17,9 @@ from fishersft.errors import DesignError
 from .conftest import random_blocks
 
 
-def fast(blocks, n, sigma2=1.0, **options):
-    e = TokenEmbeddings.of(blocks)
-    return list(islice(greedy(e.values, e.offsets, sigma2, **options), n))
+def fast(blocks, n, sigma2=1.0, weights=None, **options):
+    e = replace(TokenEmbeddings.of(blocks), weights=weights)
+    return list(islice(greedy(e, sigma2, **options), n))
 
 
 @given(seed=st.integers(0, 10_000), d=st.integers(1, 10), n=st.integers(1, 25), sigma2=st.sampled_from([0.01, 1.0, 30.0]))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fishersft import Budget, TokenEmbeddings, compare, embed, load_corpus, load_pool, make_selector
-from fishersft.design.gain_curve import draw_orders, grid
+from fishersft.design.trajectory import draw_orders, grid
 from fishersft.lm.losses import TokenStatistics
 from fishersft.scoring.comparison import scorer_of
 from fishersft.scoring.criteria import Scorer

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from fishersft.runs import job_report
 from fishersft.selectors.base import Selector
-from fishersft.selectors.selection import Pick
+from fishersft.design.greedy import Pick
 
 @dataclass(frozen=True)
 class Gated(Selector):

@@ -7,6 +7,7 @@ import pytest
 
 from fishersft.design.information import leverage, log_det
 from fishersft.design.reference import algorithm_1, best_subset, stein_greedy
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.fields import declared
 from fishersft.lessons import drawing, ellipse, equivalence, imbalance, lazy, lemma, outlier, returns, sentences, subsets
@@ -14,8 +15,8 @@ from fishersft.lessons.catalogue import LESSONS, TERMS
 from fishersft.ui import learn
 
 
-def blocks_of(values, offsets):
-    return [values[a:b] for a, b in pairwise(offsets)]
+def blocks_of(rows):
+    return [rows.block(i) for i in range(len(rows))]
 
 
 def states(kind):
@@ -148,16 +149,16 @@ class TestReturns:
 class TestSentences:
     def test_the_bars_of_a_sentence_sum_to_its_gain(self):
         lesson = sentences.Sentences(picks=3)
-        X = blocks_of(*lesson.blocks)[lesson.order()[0]]
+        X = blocks_of(lesson.rows)[lesson.order()[0]]
         assert lesson._split(lesson.order()[0]).sum() == pytest.approx(np.linalg.slogdet(np.eye(6) + X.T @ X)[1])
 
     def test_picks_are_those_of_algorithm_1(self):
         lesson = sentences.Sentences(picks=5, alike=60)
-        assert lesson.order() == algorithm_1(blocks_of(*lesson.blocks), 5)[0]
+        assert lesson.order() == algorithm_1(blocks_of(lesson.rows), 5)[0]
 
     def test_picks_by_gain_are_longer_than_picks_by_gain_per_token(self):
         lesson = sentences.Sentences(picks=8)
-        lengths = np.diff(lesson.blocks[1])
+        lengths = lesson.rows.tokens
         assert lengths[lesson.order()].sum() > 2 * lengths[lesson.order(per_token=True)].sum()
 
 
@@ -165,8 +166,8 @@ class TestSubsets:
     @pytest.mark.parametrize("pool", [1, 2, 3])
     def test_the_best_of_all_subsets_is_what_the_reference_finds(self, pool):
         lesson = subsets.Subsets(picks=3, pool=pool)
-        found, f = subsets.all_subsets(*lesson.blocks, 3)
-        best, value = best_subset(blocks_of(*lesson.blocks), 3)
+        found, f = subsets.all_subsets(lesson.rows, 3)
+        best, value = best_subset(blocks_of(lesson.rows), 3)
         assert (tuple(found[f.argmax()]), f.max()) == (best, pytest.approx(value))
         assert len(f) == 220
 
@@ -174,7 +175,7 @@ class TestSubsets:
         answers = set()
         for pool in range(1, 31):
             lesson = subsets.Subsets(picks=3, pool=pool)
-            best = subsets.all_subsets(*lesson.blocks, 3)[1].max()
+            best = subsets.all_subsets(lesson.rows, 3)[1].max()
             reached = sum(s.gain for s in lesson.steps)
             assert reached / lesson.steps[-1].optimum_bound <= reached / best <= 1 + 1e-12
             assert reached / best > 1 - 1 / np.e
@@ -187,8 +188,7 @@ class TestLazy:
     def test_it_picks_what_algorithm_1_picks_and_never_computes_more_than_naively(self, topics):
         rng = np.random.default_rng(topics)
         blocks = [rng.normal(size=(rng.integers(1, 5), 6)) for _ in range(25)]
-        values, offsets = np.concatenate(blocks), np.cumsum([0, *map(len, blocks)])
-        done = lazy.trace(values, offsets, 8)
+        done = lazy.trace(TokenEmbeddings.of(blocks), 8)
         assert done.picks.tolist() == algorithm_1(blocks, 8)[0]
         assert (done.lazily <= done.naively).all()
         assert done.lazily[0] == 25
@@ -219,9 +219,9 @@ class TestImbalance:
 
     def test_worst_leverage_is_measured_on_every_token_of_the_pool(self):
         lesson = imbalance.Imbalance(rare=5)
-        X = lesson.values[6 * 3 : 6 * 4]
+        X = lesson.rows.values[6 * 3 : 6 * 4]
         V = np.eye(2) + X.T @ X
-        expected = np.einsum("ni,ij,nj->n", lesson.values, np.linalg.inv(V), lesson.values).max()
+        expected = np.einsum("ni,ij,nj->n", lesson.rows.values, np.linalg.inv(V), lesson.rows.values).max()
         assert lesson.worst(np.array([3]))[0] == pytest.approx(expected)
 
 
@@ -264,7 +264,7 @@ class TestOutlier:
     def test_picks_and_losses_are_those_of_the_definition(self):
         lesson = outlier.Outlier(distance=5.0)
         _, matched_od, losses = lesson.orders
-        picks, expected = stein_greedy(blocks_of(*lesson.blocks), 6, outlier.PRIOR, outlier.RIDGE)
+        picks, expected = stein_greedy(blocks_of(lesson.rows), 6, outlier.PRIOR, outlier.RIDGE)
         assert (matched_od[:6], losses[:6]) == (picks, pytest.approx(expected, abs=1e-9))
         assert lesson.loss(matched_od[:6]) == pytest.approx(losses[5], abs=1e-9)
 

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fishersft import Store, embed, load_corpus, select
-from fishersft.design.gain_curve import draw_orders, log_det_at
+from fishersft.design.trajectory import draw_orders, log_det_at
 from fishersft.fields import declared
 from fishersft.selectors import find_selector, registry
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from fishersft import Budget, Pool, TokenEmbeddings, make_selector, registry, select
-from fishersft.design.certificate import optimum_bound
 from fishersft.design.greedy import greedy
-from fishersft.design.information import gain
+from fishersft.design.information import gain, optimum_bound
 from fishersft.design.reference import TIE, best_subset
 from fishersft.distributed import greedy as distributed
 from fishersft.errors import BudgetError, ParameterError
@@ -33,7 +32,7 @@ def brute_force(blocks, n, pinned, excluded, sigma2):
 
 def steps(blocks, n, **options):
     e = TokenEmbeddings.of(blocks)
-    return list(islice(greedy(e.values, e.offsets, options.pop("sigma2", 1.0), **options), n))
+    return list(islice(greedy(e, options.pop("sigma2", 1.0), **options), n))
 
 
 @pytest.mark.parametrize(("d", "sigma2"), [(5, 1.0), (5, 0.01), (140, 1.0), (140, 30.0)])
@@ -108,7 +107,7 @@ def test_what_cannot_be_met_is_refused_in_a_sentence(pool):
     with pytest.raises(ParameterError, match="takes no pinned"):
         make_selector("longest").select(pool.given([100]), 3)
     with pytest.raises(ParameterError, match="one machine"):
-        next(distributed.greedy(pool.embeddings.values, pool.embeddings.offsets, pinned=[3]))
+        next(distributed.greedy(pool.embeddings, pinned=[3]))
 
 
 def test_the_store_keeps_the_plain_order_apart(jsonl):

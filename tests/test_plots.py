@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fishersft.design.gain_curve import Curve, band_curve, grid
+from fishersft.design.trajectory import Curve, band_curve, grid
 from fishersft.plots import base as plots
 from fishersft.plots.sentence_map import MOST_POINTS, Points, sentence_map, shown
 from fishersft.scoring import precomputed

@@ -313,4 +313,4 @@ class TestInterruption:
 def test_a_design_beyond_double_precision_says_so():
     blocks = [np.full((1, 3), 1e9) + np.eye(3)[[k % 3]] for k in range(6)]
     with pytest.raises(DesignError, match="condition number"):
-        list(greedy(np.concatenate(blocks), np.arange(7), 1e-12))
+        list(greedy(TokenEmbeddings(np.concatenate(blocks), np.arange(7)), 1e-12))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from fishersft.corpus.load import load_corpus
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import CorpusError, ParameterError
 from fishersft.experiments.experiment import Experiment
 from fishersft.experiments.running import run
 from fishersft.experiments.settings import TeacherSettings
 from fishersft.experiments.teacher import Teacher, teacher_world
 from fishersft.experiments.words import Words, input_embeddings, read_vectors
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import load_model
 from fishersft.pipeline import embed_and_select
 from fishersft.store.artifacts import Store

@@ -7,21 +7,23 @@ with A = X_tail L^-T and W = chol(I + A A^T)^-1 A,
 
 W grows by blocks, its older rows never change.  V is factored again when the tail has cost as much as that would (rent or
 buy), from sums kept in float64, so nothing drifts.  float64 solves with L; float32, for screening, multiplies by L^-1.
+
+Also here: `suited_to`, which runs small designs on one thread.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 
 from fishersft.design.information import check_sigma2
-from fishersft.design.threads import SMALL
 from fishersft.errors import DesignError
 
-if TYPE_CHECKING:
-    import torch
-
+SMALL = 128  # dimensions up to which greedy is quickest on one thread
 REFACTOR = 6.0  # times d^3 float32 multiply-adds: what a Cholesky factor and its inverse cost on the machines we measured
 PANEL = 128  # columns of L^-1 multiplied at once; below its diagonal it is zero
 BEYOND = (
@@ -43,8 +45,6 @@ class Factor:
     """
 
     def __init__(self, d: int, prior: float | np.ndarray = 1.0, device: str = "cpu") -> None:
-        import torch
-
         self.d = d
         self.scale = None if isinstance(prior, np.ndarray) else float(check_sigma2(prior)) ** 0.5
         start = torch.eye(d, dtype=torch.float64) * check_sigma2(prior) if not isinstance(prior, np.ndarray) else prior
@@ -56,15 +56,11 @@ class Factor:
 
     def whiten(self, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Z (m, d) and P (m, r) of rows X (m, d), in float64."""
-        import torch
-
         Z = X / self.scale if self.scale else torch.linalg.solve_triangular(self.L, X.T, upper=False).T
         return Z, Z @ self._W[: self.r].T
 
     def screen(self, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The same in float32."""
-        import torch
-
         if self.scale:  # no solve at all: a longer tail is still the cheaper way
             self._spent += len(X) * max(0, self.r - self.d // 2) * self.d
             Z = X / self.scale
@@ -81,7 +77,6 @@ class Factor:
 
     def add(self, X: torch.Tensor, whitened: tuple[torch.Tensor, torch.Tensor] | None = None) -> None:
         """V <- V + X^T X for float64 rows X, (m, d); `whitened` is what `whiten` made of them, where it is at hand."""
-
         self._pending.append(X)
         if self.d <= SMALL or self.r + len(X) > self.d or self._spent > REFACTOR * self.d**3:
             self._factor()
@@ -93,24 +88,18 @@ class Factor:
 
     def change(self, X: torch.Tensor) -> torch.Tensor:
         """Y (d, m) such that adding float64 rows X (m, d) turns V^-1 into V^-1 - Y Y^T."""
-        import torch
-
         if self.scale:
             return self._reduced(self.whiten(X)).T / self.scale
         return torch.linalg.solve_triangular(self.L.T, self._reduced(self.whiten(X)).T, upper=True)
 
     def _reduced(self, whitened: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """chol(I + X V^-1 X^T)^-1 (Z - P W), (m, d): the rows that W grows by."""
-        import torch
-
         Z, P = whitened
         small = Z @ Z.T - P @ P.T
         small.diagonal().add_(1.0)
         return torch.linalg.solve_triangular(torch.linalg.cholesky(small), Z - P @ self._W[: P.shape[1]], upper=False)
 
     def _factor(self) -> None:
-        import torch
-
         if self._pending:
             self.scale = None
             rows = torch.cat(self._pending)
@@ -123,3 +112,33 @@ class Factor:
         self._W32 = self._W.float()
         self.r, self._spent = 0, 0
         self._inverse = None
+
+
+_lock = threading.Lock()
+_inside = 0
+_before = 1
+
+
+@contextmanager
+def suited_to(d: int) -> Iterator[None]:
+    """Run with one thread where d is at most SMALL; the number of threads is restored when the last such run ends.
+
+    Below a few million multiplications a call, waking the other threads costs more than they bring, and on a busy machine
+    each call waits for the slowest of them (measured: 4 to 8 times slower beside other work).  Runs that overlap are counted.
+    """
+    global _inside, _before
+    if d > SMALL:
+        yield
+        return
+    with _lock:
+        if _inside == 0:
+            _before = torch.get_num_threads()
+        _inside += 1
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                torch.set_num_threads(_before)

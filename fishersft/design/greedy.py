@@ -7,26 +7,23 @@ the error allowed is a multiple of the largest one seen between the two, and whe
 Ties (relative 1e-9) go to the lowest index.
 
 A `Shard` holds some of the blocks: it *proposes* its best and is told what was *accepted*.  One shard is the whole pool on
-one machine; many shards are many machines (`distributed.py`).
+one machine; many shards are many machines (`distributed/greedy.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
-from fishersft.design.certificate import optimum_bound
-from fishersft.design.factor import BEYOND, Factor
+from fishersft.design.factor import BEYOND, SMALL, Factor, suited_to
+from fishersft.design.information import optimum_bound
 from fishersft.design.reference import TIE
-from fishersft.design.rows import Blocks, gains_of
-from fishersft.design.threads import SMALL, suited_to
+from fishersft.design.rows import TokenEmbeddings, check_finite, gains_of
 from fishersft.errors import DesignError
-
-if TYPE_CHECKING:
-    pass
 
 SLACK = 2 * TIE  # float64 bounds carry rounding: whoever comes this close is evaluated
 MEASURABLE = 1e-12  # nats; below, a gain is rounding
@@ -37,21 +34,21 @@ TOO_COARSE = 1e-2  # beyond, float32 screens nothing
 NOTHING: tuple[int, Any] = (-1, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One greedy pick.
+class Pick(NamedTuple):
+    """One step of an order: which record comes next, and what its choice is known to bring.
 
     Attributes:
-        position: the block picked.
-        gain: its gain at that moment, nats.
+        position: of the record in the pool.
+        gain: what it adds at that moment to the criterion of whoever chose, nats; NaN where there is no criterion.
         evaluations: gains computed so far, the first sweep included.
-        optimum_bound: no selection of as many sentences can gain more than this, nats (`certificate.py`).
+        optimum_bound: no selection of as many records can gain more than this, nats (`information.optimum_bound`); NaN where
+            nothing is proven.
     """
 
     position: int
-    gain: float
-    evaluations: int
-    optimum_bound: float
+    gain: float = np.nan
+    evaluations: int = 0
+    optimum_bound: float = np.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ class Shard:
     """Some blocks of the pool, bounds on their gains, and the design so far.
 
     Args:
-        values, offsets, weights, device: see `Blocks`.
+        rows: of these blocks, with weights and device.
         prior: sigma2, or the (d, d) matrix that V starts from.
         costs: (N,) > 0; where given, the score of a block is its gain divided by its cost.
         first: the number in the pool of this shard's first block.
@@ -85,32 +82,29 @@ class Shard:
 
     def __init__(
         self,
-        values: np.ndarray,
-        offsets: np.ndarray,
+        rows: TokenEmbeddings,
         prior: float | np.ndarray = 1.0,
         *,
-        weights: np.ndarray | None = None,
         costs: np.ndarray | None = None,
         first: int = 0,
-        device: str = "cpu",
         score: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        self.blocks = Blocks(values, offsets, weights, device)
-        self.factor = Factor(self.blocks.d, prior, device)
+        self.rows = rows
+        self.factor = Factor(rows.dimension, prior, rows.device)
         self.first = first
         self.score = score or (lambda gains, some: gains if costs is None else gains / costs[some])
-        self.error = SCREEN_ERROR if self.blocks.d > SMALL else 0.0
-        self.outside = np.ones(len(self.blocks), dtype=bool)
-        self.batch = min(48, max(16, 12_288 // self.blocks.d))  # evaluated together once a best gain is known
+        self.error = SCREEN_ERROR if self.rows.dimension > SMALL else 0.0
+        self.outside = np.ones(len(self.rows), dtype=bool)
+        self.batch = min(48, max(16, 12_288 // self.rows.dimension))  # evaluated together once a best gain is known
         self.queue = 2_048  # candidates put in order at once
         self.evaluations = 0
         self._last = NOTHING
-        self.gains = np.empty(len(self.blocks))
-        for some in self.blocks.batches():
+        self.gains = np.empty(len(self.rows))
+        for some in self.rows.batches():
             self.gains[some] = self._evaluate(some)
-        self.blocks.check_finite(self.gains, first)
-        self.fresh = np.ones(len(self.blocks), dtype=bool)  # evaluated since the last pick
-        self.sure = np.full(len(self.blocks), not self.error)  # ... in float64
+        check_finite(self.gains, first)
+        self.fresh = np.ones(len(self.rows), dtype=bool)  # evaluated since the last pick
+        self.sure = np.full(len(self.rows), not self.error)  # ... in float64
 
     @property
     def bounds(self) -> np.ndarray:
@@ -132,7 +126,7 @@ class Shard:
                 queue = queue[self._best(queue) >= least]
         if self.error:
             least = max(least, self._proven(np.flatnonzero(self.fresh & self.outside)))
-            doubtful = self._promising(least, self.sure, len(self.blocks))
+            doubtful = self._promising(least, self.sure, len(self.rows))
             if not self._confirm(doubtful):
                 return self.propose()
         now = np.flatnonzero(self.sure & self.fresh & self.outside)
@@ -143,21 +137,17 @@ class Shard:
             Contender(self.first + int(i), float(s), float(self.gains[i])) for i, s in zip(now[ties], scores[ties], strict=True)
         ]
 
-    def rows(self, position: int) -> np.ndarray:
+    def block(self, position: int) -> np.ndarray:
         """(m, d) float64 rows of a block of this shard, weighted; what `accept` is given."""
-        import torch
-
-        return self.blocks.rows([position - self.first], torch.float64, self._most)[0].cpu().numpy()
+        return self.rows.stacked([position - self.first], torch.float64, self._most)[0].cpu().numpy()
 
     def accept(self, position: int, rows: np.ndarray) -> None:
         """A block was picked, of this shard or of another."""
-        import torch
-
-        if 0 <= position - self.first < len(self.blocks):
+        if 0 <= position - self.first < len(self.rows):
             self.outside[position - self.first] = False
         block, whitened = self._last  # a winner without rivals was just whitened
         same = block == position - self.first
-        self.factor.add(torch.from_numpy(rows).to(self.blocks.device), whitened if same else None)
+        self.factor.add(torch.from_numpy(rows).to(self.rows.device), whitened if same else None)
         self._last = NOTHING
         self.fresh[:] = False
 
@@ -171,7 +161,7 @@ class Shard:
     def leave_out(self, positions: Sequence[int]) -> None:
         """These blocks of the pool are never proposed."""
         here = np.asarray(positions, dtype=np.int64) - self.first
-        self.outside[here[(here >= 0) & (here < len(self.blocks))]] = False
+        self.outside[here[(here >= 0) & (here < len(self.rows))]] = False
 
     def largest(self, n: int) -> np.ndarray:
         """(up to n,) upper bounds on the current gains outside the selection, the n largest."""
@@ -181,7 +171,7 @@ class Shard:
     @property
     def _most(self) -> int | None:
         """Rows beyond which a block is made smaller first; small designs take the smaller Gram matrix instead."""
-        return self.blocks.d if self.blocks.d > SMALL else None
+        return self.rows.dimension if self.rows.dimension > SMALL else None
 
     def _slack(self, gains: np.ndarray, sure: np.ndarray) -> np.ndarray:
         return np.where(sure, SLACK * gains, self.error * (1 + gains))
@@ -211,7 +201,7 @@ class Shard:
         """Evaluate in float64; False where float32 was further off than it was trusted with, and the pick must begin again."""
         some = some[self.fresh[some]]
         worst = 0.0
-        for part in self.blocks.batches(some):
+        for part in self.rows.batches(some):
             exact = self._evaluate(part, exact=True)
             worst = max(worst, float((np.abs(exact - self.gains[part]) / (1 + exact)).max(initial=0.0)))
             self.gains[part] = exact
@@ -226,11 +216,9 @@ class Shard:
 
     def _evaluate(self, some: np.ndarray, *, exact: bool = False) -> np.ndarray:
         """(k,) gains log det(I + X_i V^-1 X_i^T) of some blocks."""
-        import torch
-
         self.evaluations += len(some)
         single = self.error and not exact
-        X, lengths = self.blocks.rows(some.tolist(), torch.float32 if single else torch.float64, self._most)
+        X, lengths = self.rows.stacked(some.tolist(), torch.float32 if single else torch.float64, self._most)
         Z, P = self.factor.screen(X) if single else self.factor.whiten(X)
         self._last = (int(some[0]), (Z, P)) if len(some) == 1 and not single else NOTHING
         out = gains_of(Z, P, lengths)
@@ -242,42 +230,36 @@ class Shard:
 
 
 def greedy(
-    values: np.ndarray,
-    offsets: np.ndarray,
+    rows: TokenEmbeddings,
     sigma2: float = 1.0,
     *,
-    weights: np.ndarray | None = None,
     costs: np.ndarray | None = None,
     pinned: Sequence[int] = (),
     excluded: Sequence[int] = (),
-    device: str = "cpu",
-) -> Iterator[Step]:
+) -> Iterator[Pick]:
     """Picks of Algorithm 1, one at a time, until the pool is empty.
 
     Args:
-        values: (T, d) rows of all blocks, float16 to float64; may be memory-mapped.
-        offsets: (N + 1,) where each block begins and ends.
+        rows: the pool; its weights multiply the rows, and the algebra happens on its device.
         sigma2: weight of the identity in V, > 0.
-        weights: (T,) that rows are multiplied by.
         costs: (N,) > 0; the block with the largest gain divided by its cost is taken, and nothing is proven of the optimum.
         pinned: blocks taken first, in this order, whatever they gain; the greedy goes on from there.
         excluded: blocks never taken; what is proven is proven of selections without them.
-        device: where the algebra happens.
 
     Raises:
         DesignError: rows that are not finite (which block), none that gains anything, or sigma2 not positive.
     """
-    with suited_to(values.shape[1]):
-        shard = Shard(values, offsets, sigma2, weights=weights, costs=costs, device=device)
+    with suited_to(rows.dimension):
+        shard = Shard(rows, sigma2, costs=costs)
         check_measurable(float(shard.gains.max()), sigma2)
         shard.leave_out(excluded)
         f, picked, forced = 0.0, 0, iter(pinned)
         while (there := next(forced, None)) is not None or (contenders := shard.propose()):
             winner = shard.contender(int(there)) if there is not None else winner_of(contenders)
             f, picked = f + winner.gain, picked + 1
-            shard.accept(winner.position, shard.rows(winner.position))
+            shard.accept(winner.position, shard.block(winner.position))
             bound = optimum_bound(f, shard.largest(picked), picked) if costs is None else np.nan
-            yield Step(winner.position, winner.gain, shard.evaluations, bound)
+            yield Pick(winner.position, winner.gain, shard.evaluations, bound)
 
 
 def check_measurable(largest: float, sigma2: float) -> None:

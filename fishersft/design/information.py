@@ -1,20 +1,23 @@
-"""The design matrix and what is read off it: log det, gains, their split over tokens, leverage.
+"""The design matrix and what is read off it: log det, gains, their split over tokens, leverage; and a proof of optimality.
 
 Source: FisherSFT (arXiv 2505.14826), Lemma 3.1 and Algorithm 1; the identities are the matrix determinant lemma and the
 chain rule.  Everything is float64.  Dense algebra is torch's throughout the package, so that one pool of threads does it.
+
+How far from the best possible selection can a selection S be?  By Minoux 1978, for monotone submodular f and any n,
+
+    max over |S'| = n of f(S')  <=  f(S) + sum of the n largest current gains outside S,
+
+and gains from an earlier, smaller S may stand in for current ones, because gains only shrink.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from fishersft.errors import DesignError
-
-if TYPE_CHECKING:
-    import torch
 
 LEAST, MOST = 1e-12, 1e12  # of sigma2: beyond, rounding decides
 
@@ -28,8 +31,6 @@ def check_sigma2(sigma2: float) -> float:
 
 def design_matrix(blocks: Iterable[np.ndarray], d: int, sigma2: float = 1.0) -> np.ndarray:
     """V = sigma2 I + sum of X^T X over blocks (M, d); (d, d) float64."""
-    import torch
-
     V = torch.eye(d, dtype=torch.float64) * check_sigma2(sigma2)
     for X in blocks:
         rows = as_rows(X)
@@ -39,8 +40,6 @@ def design_matrix(blocks: Iterable[np.ndarray], d: int, sigma2: float = 1.0) -> 
 
 def log_det(V: np.ndarray) -> float:
     """log det of a positive definite matrix, in nats."""
-    import torch
-
     return float(2 * torch.linalg.cholesky(torch.from_numpy(V)).diagonal().log().sum())
 
 
@@ -49,8 +48,6 @@ def token_gains(V: np.ndarray, X: np.ndarray) -> np.ndarray:
 
     Row j gets log(1 + x_j^T V_{<j}^-1 x_j), where V_{<j} is V with the block's earlier rows added (chain rule).
     """
-    import torch
-
     Z = whiten(torch.linalg.cholesky(torch.from_numpy(V)), as_rows(X))
     gram = Z.T @ Z
     gram.diagonal().add_(1.0)
@@ -64,20 +61,48 @@ def gain(V: np.ndarray, X: np.ndarray) -> float:
 
 def leverage(V: np.ndarray, X: np.ndarray) -> np.ndarray:
     """(M,) prediction variance x^T V^-1 x of each row; its largest value over a pool is the G-criterion."""
-    import torch
-
     return (whiten(torch.linalg.cholesky(torch.from_numpy(V)), as_rows(X)) ** 2).sum(0).numpy()
 
 
 def as_rows(X: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """A block as a float64 tensor."""
-    import torch
-
     return torch.from_numpy(np.array(X, dtype=np.float64, order="C")).to(device)
 
 
 def whiten(L: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
     """Z = L^-1 X^T, (d, M), for V = L L^T: then Z^T Z = X V^-1 X^T."""
-    import torch
-
     return torch.linalg.solve_triangular(L, X.T, upper=False)
+
+
+def optimum_bound(f: float, gains: np.ndarray, n: int) -> float:
+    """An upper bound, in nats, on f of the best n sentences.
+
+    Args:
+        f: f(S) of any selection S.
+        gains: upper bounds on the current gains of the sentences outside S; shape (N - |S|,).
+    """
+    if n < len(gains):
+        gains = np.partition(gains, len(gains) - n)[len(gains) - n :]
+    return float(f + gains.clip(min=0).sum())
+
+
+def token_bound(f: float, gains: np.ndarray, tokens: np.ndarray, limit: int) -> float:
+    """An upper bound, in nats, on f of the best sentences with at most `limit` tokens in all.
+
+    The same argument with a knapsack: f(S') <= f(S) + the gains that fit, the last one in part (the linear relaxation).
+
+    Args:
+        f: f(S) of any selection S.
+        gains: (k,) upper bounds on the gains at S of the sentences outside it.
+        tokens: (k,) what each costs.
+    """
+    gains = gains.clip(min=0)
+    order = np.argsort(-gains / tokens, kind="stable")
+    before = np.concatenate([[0], np.cumsum(tokens[order])[:-1]])
+    part = ((limit - before) / tokens[order]).clip(0, 1)
+    return float(f + (gains[order] * part).sum())
+
+
+def share_of_optimum(f: float, bound: float) -> float:
+    """The proven share of the optimum, from 0 to 1: f over the bound (both count from the empty selection)."""
+    return min(1.0, f / bound) if bound > 0 else 1.0

@@ -15,16 +15,13 @@ Knows no text, no model, no file.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from fishersft.design.rank_one import rounding, threads_for
 from fishersft.design.reference import TIE
-from fishersft.design.rows import Blocks
-
-if TYPE_CHECKING:
-    import torch
+from fishersft.design.rows import check_finite
 
 NEAR = (1 - 2 * TIE) ** 2  # squared distances this close are compared in float64
 TIED = (1 - TIE) ** 2
@@ -44,8 +41,6 @@ class KCenter:
     """
 
     def __init__(self, rows: np.ndarray, *, device: str = "cpu") -> None:
-        import torch
-
         self.source, self.device = rows, torch.device(device)
         N, d = rows.shape
         chunks = [np.arange(start, min(start + CHUNK, N)) for start in range(0, N, CHUNK)]
@@ -54,7 +49,7 @@ class KCenter:
             X = self._rows(some)
             mean += X.sum(0) / N
             sizes[some] = X.square().sum(1).cpu().numpy()
-        Blocks(rows, np.arange(N + 1)).check_finite(sizes)
+        check_finite(sizes)
         self.X = torch.empty(d, N, dtype=torch.float32, device=self.device).T  # its products are quicker this way round
         self.squares = torch.empty(N, dtype=torch.float64, device=self.device)
         for some in chunks:
@@ -71,14 +66,10 @@ class KCenter:
 
     def nearest_to_mean(self) -> int:
         """The point nearest to the mean of all."""
-        import torch
-
         return int(torch.nonzero(self.squares * TIED <= self.squares.min())[0])
 
     def farthest(self) -> tuple[int, float] | None:
         """The point farthest from the picks, and that distance (to 1e-4 where none came near); None where none is left."""
-        import torch
-
         if not bool(self.outside.any()):
             return None
         sure = self.low[self.outside].max()
@@ -94,8 +85,6 @@ class KCenter:
 
     def accept(self, position: int) -> None:
         """A point was picked."""
-        import torch
-
         if self.taken == len(self.centres):
             self.centres = torch.cat([self.centres, torch.empty_like(self.centres)])
         self.centres[self.taken] = self._rows(np.array([position]))[0]
@@ -108,8 +97,6 @@ class KCenter:
 
     def _confirm(self, some: np.ndarray) -> None:
         """Squared distances of some points in float64, from the picks made since they were last confirmed."""
-        import torch
-
         for since in np.unique(self.seen[some]):
             for part in np.array_split(group := some[self.seen[some] == since], -(-len(group) // CHUNK)):
                 far = torch.cdist(self._rows(part), self.centres[since : self.taken], compute_mode="donot_use_mm_for_euclid_dist")
@@ -119,8 +106,6 @@ class KCenter:
                 self.seen[part] = self.taken
 
     def _rows(self, some: np.ndarray) -> torch.Tensor:
-        import torch
-
         return torch.from_numpy(self.source[some].astype(np.float64)).to(self.device)
 
 

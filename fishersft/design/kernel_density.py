@@ -17,28 +17,21 @@ Knows no text, no model, no file.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import torch
+import torch
 
 PAIRS = 4_000_000  # distances, or hashes, computed at once: 32 MB
 
 
 def collision(c: torch.Tensor, width: float, hashes: int) -> torch.Tensor:
     """k(c) of distances c >= 0; 1 at 0 and falling."""
-    import torch
-
     s = width / (2**0.5 * c)  # infinite at 0, where erf is 1 and the rest 0
     return (torch.erf(s) + torch.expm1(-(s * s)) / (s * torch.pi**0.5)).clamp_(min=0.0).pow_(hashes)
 
 
 def median_distance(X: np.ndarray, rng: np.random.Generator, sample: int = 1_000) -> float:
     """The median distance between points of a random sample; the mean one where that is 0; 0 where all are one point."""
-    import torch
-
     some = X if len(X) <= sample else X[rng.choice(len(X), sample, replace=False)]
     far = torch.pdist(torch.from_numpy(some.astype(np.float64)))
     if not len(far):
@@ -52,8 +45,6 @@ def exact_densities(X: np.ndarray, width: float, hashes: int) -> Iterator[np.nda
     Args:
         X: (N, d), centred, so that distances lose little to rounding.
     """
-    import torch
-
     rows = torch.from_numpy(X.astype(np.float64))
     squares = rows.square().sum(1)
     size = max(1, PAIRS // len(X))
@@ -77,8 +68,6 @@ class Sketch:
     """
 
     def __init__(self, d: int, width: float, hashes: int, repetitions: int, buckets: int, rng: np.random.Generator) -> None:
-        import torch
-
         self.hashes, self.buckets = hashes, buckets
         # the offset b and the division by the width are folded into one affine map
         self.directions = torch.from_numpy(rng.standard_normal((d, repetitions * hashes), dtype=np.float32) / np.float32(width))
@@ -108,8 +97,6 @@ class Sketch:
 
     def _buckets(self, X: np.ndarray) -> np.ndarray:
         """(R, n) the bucket of each point in each repetition."""
-        import torch
-
         values = torch.addmm(self.offsets, torch.from_numpy(X.astype(np.float32)), self.directions).floor_()
         codes = values.to(torch.int64).numpy().view(np.uint64).reshape(len(X), len(self.counts), self.hashes)
         mixed = (codes * self.odd).sum(-1, dtype=np.uint64) + self.shift

@@ -23,20 +23,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from fishersft.design.certificate import optimum_bound
-from fishersft.design.greedy import SLACK, Step, check_measurable
-from fishersft.design.information import check_sigma2, whiten
+from fishersft.design.factor import suited_to
+from fishersft.design.greedy import SLACK, Pick, check_measurable
+from fishersft.design.information import check_sigma2, optimum_bound, whiten
 from fishersft.design.reference import TIE
-from fishersft.design.rows import Blocks
-from fishersft.design.threads import suited_to
+from fishersft.design.rows import check_finite
 from fishersft.errors import DesignError
-
-if TYPE_CHECKING:
-    import torch
 
 TAIL = 512  # rows of U at most; then V is factored afresh
 LOST = 1e-11  # relative error of a confirmed q that asks for a fresh factor
@@ -59,13 +55,11 @@ class RankOne:
     """
 
     def __init__(self, rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu") -> None:
-        import torch
-
         self.source, self.sigma2 = rows, check_sigma2(sigma2)
         self.device = torch.device(device)
         N, d = rows.shape
         self.squares = torch.cat([(X * X).sum(1) for X in self._chunks()]) if N else self._zeros(0)
-        Blocks(rows, np.arange(N + 1)).check_finite(self.squares.cpu().numpy())
+        check_finite(self.squares.cpu().numpy())
         self.V = torch.eye(d, dtype=torch.float64, device=self.device) * self.sigma2
         self.L: torch.Tensor | None = None  # V as it was when factored; None while that is sigma2 I
         self.U = self._zeros(min(TAIL, max(d, 32)), d)
@@ -80,8 +74,6 @@ class RankOne:
 
     def best(self) -> tuple[int, float] | None:
         """The item outside the design with the largest gain, lowest index among ties, and its q; None where none is left."""
-        import torch
-
         if not bool(self.outside.any()):
             return None
         if self.crowd > CROWD * max(8, self.picks):
@@ -124,8 +116,6 @@ class RankOne:
 
     def _exact(self, some: torch.Tensor) -> torch.Tensor:
         """(k,) q of some items in float64, from a factor of V that is fresh enough for it."""
-        import torch
-
         out = []
         for part in some.split(CHUNK):
             X = self._rows(part)
@@ -146,15 +136,11 @@ class RankOne:
 
     def _solve(self, x: torch.Tensor) -> torch.Tensor:
         """V^-1 x, float64."""
-        import torch
-
         U = self.U[: self.tail]
         first = x / self.sigma2 if self.L is None else torch.cholesky_solve(x[:, None], self.L)[:, 0]
         return first - U.T @ (U @ x)
 
     def _factor(self) -> None:
-        import torch
-
         L, failed = torch.linalg.cholesky_ex(self.V)
         if int(failed):
             raise DesignError(
@@ -165,8 +151,6 @@ class RankOne:
 
     def _afresh(self) -> None:
         """Every q in float64 from a fresh factor; the screen goes on in float64 where float32 lasted too short a time."""
-        import torch
-
         self._factor()
         everyone = torch.arange(len(self.q), device=self.device)
         self.q = self._exact(everyone)
@@ -177,8 +161,6 @@ class RankOne:
         self.crowd = self.picks = 0
 
     def _screen_in(self, dtype: torch.dtype) -> None:
-        import torch
-
         N, d = self.source.shape
         # (d, N) in memory: its transposed product is the quicker one
         self.X = torch.empty(d, N, dtype=dtype, device=self.device).T
@@ -193,8 +175,6 @@ class RankOne:
         return self._rows(np.array([position]))[0]
 
     def _rows(self, some: torch.Tensor | np.ndarray) -> torch.Tensor:
-        import torch
-
         at = some if isinstance(some, np.ndarray) else some.cpu().numpy()
         return torch.from_numpy(self.source[at].astype(np.float64)).to(self.device)
 
@@ -203,12 +183,10 @@ class RankOne:
             yield self._rows(np.arange(start, min(start + CHUNK, len(self.source))))
 
     def _zeros(self, *shape: int) -> torch.Tensor:
-        import torch
-
         return torch.zeros(*shape, dtype=torch.float64, device=self.device)
 
 
-def rank_one_greedy(rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu") -> Iterator[Step]:
+def rank_one_greedy(rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu") -> Iterator[Pick]:
     """Picks of Algorithm 1 on items of one row, one at a time, until all are taken.
 
     Args:
@@ -228,7 +206,7 @@ def rank_one_greedy(rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu
             design.accept(position, q)
             gain = float(np.log1p(q))
             f, picked = f + gain, picked + 1
-            yield Step(position, gain, design.evaluations, optimum_bound(f, design.upper_gains(), picked))
+            yield Pick(position, gain, design.evaluations, optimum_bound(f, design.upper_gains(), picked))
 
 
 def threads_for(rows: np.ndarray) -> AbstractContextManager[None]:
@@ -238,8 +216,6 @@ def threads_for(rows: np.ndarray) -> AbstractContextManager[None]:
 
 def rounding(d: int, dtype: torch.dtype) -> float:
     """How far a computed x . u of d terms may be from the true one, as a share of |x| |u|; four times the likely size."""
-    import torch
-
     return float(4 * (d**0.5 + 2) * torch.finfo(dtype).eps / 2)
 
 

@@ -1,69 +1,118 @@
-"""A pool's rows as blocks, read where they lie (in memory, or in a file mapped into it) a batch at a time.
+"""The rows of a pool: one object for embeddings that were stored and for arrays made by hand, read a batch at a time.
 
-Also the small algebra of one batch: blocks padded to one size (a padding row is zero and adds nothing), and log det(I + G).
+Rows stay where they lie, in memory or in a file mapped into it.  Another process opens the same file instead of being sent
+the rows (`where_mapped`); since a path names the same rows only on one machine or a shared file system, a digest of some
+rows goes with it.  Also here: the small algebra of one batch, with blocks padded to one size (a padding row is zero and adds
+nothing), and log det(I + G).  Knows no model and no store.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from fishersft.errors import DesignError
 
-if TYPE_CHECKING:
-    import torch
-
 LONG = 48  # rows from which a block is worth a product of its own rather than padding
 SWEEP_ROWS = 8_192  # rows of one batch where every block is evaluated
+SAMPLED = 16  # rows whose digest tells whether a mapped file holds what it should
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """N blocks of rows.
+class TokenEmbeddings:
+    """Rows of N records, one record after another.
 
     Attributes:
-        values: (T, d), float16 to float64; may be memory-mapped.
-        offsets: (N + 1,) where each block begins and ends.
-        weights: (T,) that rows are multiplied by, or None.
-        device: where the algebra happens.
+        values: (T, d), float16 to float64; memory-mapped when read from the store.
+        offsets: (N + 1,) int64; the rows of record i are values[offsets[i]:offsets[i + 1]], the block X_i.
+        index: (N,) int64, the records' numbers in the corpus, ascending; records without a trained token are not here.
+            By default 0 to N - 1.
+        facts: how the rows were made (max_tokens, truncated, skipped, seconds, ...).
+        key: names them in caches; "" for arrays made by hand.
+        weights: (T,) numbers of at least 0 that a design multiplies the rows by, or None.
+        device: where a design does its algebra.
+
+    Raises:
+        ValueError: the shapes do not agree.
+        DesignError: a weight that is negative or not finite.
     """
 
     values: np.ndarray
     offsets: np.ndarray
+    index: np.ndarray = None  # type: ignore[assignment]
+    facts: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
     weights: np.ndarray | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if self.index is None:
+            object.__setattr__(self, "index", np.arange(len(self.offsets) - 1))
+        T, N = len(self.values), len(self.index)
+        if self.values.ndim != 2 or self.offsets.shape != (N + 1,) or N == 0:
+            raise ValueError("values must be (T, d), offsets (N + 1,) and index (N,), N at least 1")
+        if self.offsets[0] != 0 or self.offsets[-1] != T or (np.diff(self.offsets) < 1).any():
+            raise ValueError("offsets must rise from 0 to T, at least one row a record")
         if self.weights is not None and not (np.isfinite(self.weights).all() and (self.weights >= 0).all()):
             bad = int(np.flatnonzero(~np.isfinite(self.weights) | (self.weights < 0))[0])
             raise DesignError(f"The weight of row {bad:,} of the pool is {self.weights[bad]}; weights are numbers of at least 0.")
 
+    @classmethod
+    def of(cls, blocks: Sequence[np.ndarray]) -> TokenEmbeddings:
+        """From a list of (M_i, d) arrays; for small pools, lessons and tests."""
+        return cls(np.concatenate(blocks), np.concatenate([[0], np.cumsum([len(b) for b in blocks])]).astype(np.int64))
+
+    def weighted(self, weights: np.ndarray) -> TokenEmbeddings:
+        """The same rows, multiplied by `weights` (T,) in a design."""
+        return replace(self, weights=weights)
+
+    def on(self, device: str) -> TokenEmbeddings:
+        """The same rows, for algebra on another device."""
+        return self if device == self.device else replace(self, device=device)
+
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.index)
 
     @property
-    def d(self) -> int:
+    def dimension(self) -> int:
         return int(self.values.shape[1])
 
     @cached_property
-    def lengths(self) -> np.ndarray:
-        """(N,) rows a block."""
+    def tokens(self) -> np.ndarray:
+        """(N,) trained tokens a record, M_i."""
         return np.diff(self.offsets)
 
-    def rows(self, some: Sequence[int], dtype: torch.dtype, most: int | None = None) -> tuple[torch.Tensor, list[int]]:
-        """Rows of some blocks, one block after another, (sum of m, d), and the m of each.
+    @cached_property
+    def means(self) -> np.ndarray:
+        """(N, d) float32: the mean row of each record, without weights."""
+        out = np.empty((len(self), self.dimension), dtype=np.float32)
+        for i in range(len(self)):
+            out[i] = self.block(i).mean(axis=0, dtype=np.float32)
+        return out
+
+    def rows_of(self, position: int) -> slice:
+        """Where the rows of the record at `position` (0 to N - 1) are."""
+        return slice(int(self.offsets[position]), int(self.offsets[position + 1]))
+
+    def block(self, position: int) -> np.ndarray:
+        """X_i, (M_i, d), of the record at `position`, without weights."""
+        return self.values[self.rows_of(position)]
+
+    def stacked(self, some: Sequence[int], dtype: torch.dtype, most: int | None = None) -> tuple[torch.Tensor, list[int]]:
+        """Weighted rows of some records, one record after another, (sum of m, d), and the m of each.
 
         A block with more than `most` rows (at least d) is replaced by the triangle R of X = Q R: R^T R = X^T X, and no gain
         depends on more.
         """
-        import torch
-
         kind = np.float64 if dtype == torch.float64 else np.float32
-        spans = [slice(int(self.offsets[i]), int(self.offsets[i + 1])) for i in some]
+        spans = [self.rows_of(i) for i in some]
         lengths = [s.stop - s.start for s in spans]
         X = torch.from_numpy(np.concatenate([self.values[s] for s in spans]).astype(kind, copy=False)).to(self.device)
         if self.weights is not None:
@@ -74,28 +123,27 @@ class Blocks:
         return torch.cat(parts), [len(x) for x in parts]
 
     def batches(self, some: np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """Some blocks (or every one), once, in batches of like length and at most SWEEP_ROWS padded rows."""
+        """Positions of some records (or of all), each once, in batches of like length and at most SWEEP_ROWS padded rows."""
         some = np.arange(len(self)) if some is None else some
-        order = some[np.argsort(self.lengths[some], kind="stable")]
+        order = some[np.argsort(self.tokens[some], kind="stable")]
         start = 0
         while start < len(order):
-            size = max(1, SWEEP_ROWS // int(self.lengths[order[min(start + SWEEP_ROWS, len(order)) - 1]]))
+            size = max(1, SWEEP_ROWS // int(self.tokens[order[min(start + SWEEP_ROWS, len(order)) - 1]]))
             yield order[start : start + size]
             start += size
 
-    def check_finite(self, gains: np.ndarray, first: int = 0) -> None:
-        """DesignError that names the first block without a finite gain."""
-        if not np.isfinite(gains).all():
-            raise DesignError(
-                f"The rows of record {first + int(np.flatnonzero(~np.isfinite(gains))[0]):,} of the pool are not finite numbers "
-                "(or too large to square); remove it or choose another model."
-            )
+
+def check_finite(sizes: np.ndarray, first: int = 0) -> None:
+    """DesignError that names the first record whose size (a gain, a squared norm) is not finite; `first` numbers them."""
+    if not np.isfinite(sizes).all():
+        raise DesignError(
+            f"The rows of record {first + int(np.flatnonzero(~np.isfinite(sizes))[0]):,} of the pool are not finite numbers "
+            "(or too large to square); remove it or choose another model."
+        )
 
 
 def padded(Z: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
     """(sum of m, c) -> (k, longest, c), zeros below each block's last row."""
-    import torch
-
     k, side = len(lengths), max(lengths)
     if k * side == len(Z):
         return Z.reshape(k, side, Z.shape[1])
@@ -116,8 +164,6 @@ def gains_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> np.nda
 
 def gram_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
     """(k, m, m) I + Z_i Z_i^T - P_i P_i^T, or (k, d, d) I + Z_i^T Z_i where that is smaller and there is no tail."""
-    import torch
-
     A, B = padded(Z, lengths), padded(P, lengths)
     # det(I + Z Z^T) = det(I + Z^T Z): without a tail, the smaller of the two
     gram = A @ A.mT if B.shape[2] or A.shape[1] <= A.shape[2] else A.mT @ A
@@ -129,9 +175,51 @@ def gram_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> torch.T
 
 def log_dets(gram: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
     """(k,) float64 log det of positive definite matrices, NaN where one is not, and their Cholesky factors."""
-    import torch
-
     factor, failed = torch.linalg.cholesky_ex(gram)
     out = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     out[failed > 0] = float("nan")
     return out.double().cpu().numpy(), factor
+
+
+@dataclass(frozen=True)
+class MappedRows:
+    """Some rows of a file.
+
+    Attributes:
+        path: the file, absolute.
+        dtype, shape, offset: of the array in it; the offset in bytes.
+        digest: sha256 of SAMPLED of its rows.
+    """
+
+    path: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    digest: str
+
+
+def where_mapped(values: np.ndarray) -> MappedRows | None:
+    """Where (M, d) rows lie in a file, or None where they are not mapped from one."""
+    root = values
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    if not isinstance(root, np.memmap) or root.filename is None or not values.flags.c_contiguous or not values.size:
+        return None
+    # a view of a memmap keeps its parent's `offset`, so the view's own place is read off the addresses
+    offset = root.offset + values.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    path = Path(str(root.filename)).resolve()
+    return MappedRows(str(path), values.dtype.str, values.shape, int(offset), _digest(values))
+
+
+def open_mapped(rows: MappedRows) -> np.ndarray | None:
+    """The same rows mapped here, read-only; None where there is no such file or it holds something else."""
+    try:
+        values = np.memmap(rows.path, dtype=np.dtype(rows.dtype), mode="r", offset=rows.offset, shape=rows.shape)
+    except (OSError, ValueError):
+        return None
+    return values if _digest(values) == rows.digest else None
+
+
+def _digest(values: np.ndarray) -> str:
+    some = np.unique(np.linspace(0, len(values) - 1, SAMPLED).astype(np.int64))
+    return hashlib.sha256(np.ascontiguousarray(values[some]).tobytes()).hexdigest()

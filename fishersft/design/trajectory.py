@@ -1,19 +1,116 @@
-"""An order walked pick by pick: what each block gains on its way, and how the ellipsoid of the design shrinks in a plane.
+"""An order followed pick by pick: what it has gained after so many sentences or tokens, beside random draws, and how the
+ellipsoid of the design shrinks in a plane.
 
 The ellipsoid {theta : theta^T V theta <= 1} is what is still unknown of a linear model (the first lesson).  Its shadow on the
 plane of two orthonormal directions U, (d, 2), is {a : a^T C^-1 a <= 1} with C = U^T V^-1 U; a pick with rows X takes
-(U^T Y)(U^T Y)^T from C, where V^-1 - Y Y^T is the new inverse.  Everything is float64.
+(U^T Y)(U^T Y)^T from C, where V^-1 - Y Y^T is the new inverse.  Everything is float64.  Knows no selector: it takes orders
+(positions in pick order) and rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from fishersft.design.factor import Factor
-from fishersft.design.rows import Blocks, gains_of
-from fishersft.design.threads import suited_to
+from fishersft.design.factor import Factor, suited_to
+from fishersft.design.information import as_rows, check_sigma2
+from fishersft.design.matched import second_moment
+from fishersft.design.rows import TokenEmbeddings, gains_of
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line with an optional band.
+
+    Attributes:
+        x: (k,) budgets, in `x_unit`.
+        mean: (k,) in `y_unit`.
+        low, high: (k,) the band, or None.
+        draws: how many random draws the mean and the band are over; 1 for a single selection.
+    """
+
+    label: str
+    x: np.ndarray
+    mean: np.ndarray
+    x_unit: str
+    y_unit: str = "nats"
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    draws: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "low", "high"):
+            values = getattr(self, name)
+            if values is not None and values.shape != self.x.shape:
+                raise ValueError(f"{name} has shape {values.shape}, x has {self.x.shape}")
+
+
+def grid(top: int, points: int = 40) -> np.ndarray:
+    """Budgets from 1 to `top`: every one while they are few, then evenly spread with more of them at the start."""
+    if top <= points:
+        return np.arange(1, top + 1)
+    return np.unique(np.round(1 + (top - 1) * np.linspace(0, 1, points) ** 1.5).astype(int))
+
+
+def log_det_at(rows: TokenEmbeddings, order: np.ndarray, at: Sequence[int] | np.ndarray, sigma2: float = 1.0) -> np.ndarray:
+    """f after the first `at[k]` picks of an order, nats above the empty selection; `at` ascending, (k,) float64."""
+    d = rows.dimension
+    V = torch.eye(d, dtype=torch.float64) * check_sigma2(sigma2)
+    out, done = np.empty(len(at)), 0
+    for k, n in enumerate(at):
+        if n > done:
+            X = as_rows(np.concatenate([rows.block(p) for p in order[done:n]]))
+            V.addmm_(X.T, X)
+            done = int(n)
+        out[k] = float(2 * torch.linalg.cholesky(V).diagonal().log().sum()) - d * np.log(sigma2)
+    return out
+
+
+def within_tokens(tokens: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """For each limit, how many picks fit: the longest prefix of at most that many tokens."""
+    return np.searchsorted(np.cumsum(tokens), limits, side="right")
+
+
+def draw_orders(n: int, draws: int = 20, seed: int = 0) -> np.ndarray:
+    """(draws, n): the random orders that every band is made of."""
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.permutation(n) for _ in range(draws)])
+
+
+def uniform_band(
+    rows: TokenEmbeddings,
+    sentences: np.ndarray,
+    tokens: np.ndarray,
+    *,
+    sigma2: float = 1.0,
+    draws: int = 20,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """f of `draws` random orders at budgets in sentences and at budgets in tokens.
+
+    Returns:
+        two arrays, (draws, len(sentences)) and (draws, len(tokens)), nats.
+    """
+    by_sentences = np.empty((draws, len(sentences)))
+    by_tokens = np.empty((draws, len(tokens)))
+    for k, order in enumerate(draw_orders(len(rows), draws, seed)):
+        fits = within_tokens(rows.tokens[order], tokens)
+        at = np.unique(np.concatenate([sentences, fits]))
+        f = log_det_at(rows, order, at, sigma2)
+        by_sentences[k] = f[np.searchsorted(at, sentences)]
+        by_tokens[k] = f[np.searchsorted(at, fits)]
+        if on_progress:
+            on_progress(k + 1, draws)
+    return by_sentences, by_tokens
+
+
+def band_curve(label: str, x: np.ndarray, draws: np.ndarray, x_unit: str) -> Curve:
+    """Mean and full range over draws, (draws, k)."""
+    return Curve(label, x, draws.mean(0), x_unit, low=draws.min(0), high=draws.max(0), draws=len(draws))
 
 
 @dataclass(frozen=True)
@@ -29,22 +126,17 @@ class Walk:
     shadows: np.ndarray | None = None
 
 
-def walk(
-    values: np.ndarray, offsets: np.ndarray, order: np.ndarray, *, plane: np.ndarray | None = None, sigma2: float = 1.0
-) -> Walk:
+def walk(rows: TokenEmbeddings, order: np.ndarray, *, plane: np.ndarray | None = None, sigma2: float = 1.0) -> Walk:
     """The gains of the blocks `order`, and the ellipsoid's shadows on `plane`, (d, 2) with orthonormal columns."""
-    import torch
-
-    blocks = Blocks(values, offsets)
-    gains = np.empty(len(order))
+    rows, gains = rows.on("cpu"), np.empty(len(order))
     shadows = np.empty((len(order) + 1, 2, 2))
     U = None if plane is None else torch.from_numpy(np.asarray(plane, dtype=np.float64))
-    with suited_to(blocks.d):
-        factor = Factor(blocks.d, sigma2)
+    with suited_to(rows.dimension):
+        factor = Factor(rows.dimension, sigma2)
         shadow = torch.eye(2, dtype=torch.float64) / sigma2
         shadows[0] = shadow.numpy()
         for k, position in enumerate(order):
-            X, lengths = blocks.rows([int(position)], torch.float64, blocks.d)
+            X, lengths = rows.stacked([int(position)], torch.float64, rows.dimension)
             whitened = factor.whiten(X)
             gains[k] = gains_of(*whitened, lengths)[0]
             if U is not None:
@@ -55,16 +147,12 @@ def walk(
     return Walk(gains, None if plane is None else shadows)
 
 
-def principal_directions(values: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
+def principal_directions(rows: TokenEmbeddings, k: int) -> np.ndarray:
     """(d, up to k) orthonormal: where the rows of the pool are longest together, the first one first; signs are fixed.
 
     Eigenvectors of the second moment about zero, as the design matrix counts it.
     """
-    import torch
-
-    from fishersft.design.matched import second_moment
-
-    _, vectors = torch.linalg.eigh(torch.as_tensor(second_moment(Blocks(values, offsets), 0.0)).double())
+    _, vectors = torch.linalg.eigh(torch.as_tensor(second_moment(rows, 0.0)).double())
     found = vectors.flip(1)[:, :k]
     biggest = found.abs().argmax(0)
     return (found * found[biggest, range(found.shape[1])].sign()).numpy()

@@ -1,6 +1,6 @@
 """A Ray cluster: reach it or start one here, seat workers on its processors, replace those that die.
 
-Knows neither designs nor models; `design/distributed.py` and `lm/distributed.py` say what the workers do.
+Knows neither designs nor models; `distributed/greedy.py` and `distributed/embed.py` say what the workers do.
 Source: Moritz et al. 2018, Ray (OSDI); actors as Ray documents them.
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 
-from fishersft.design.greedy import Step, greedy
+from fishersft.design.greedy import Pick, greedy
 from fishersft.distributed import cluster
 from fishersft.errors import ClusterError, MissingExtra
 from fishersft.lm.folder import ModelFolder
@@ -51,7 +51,7 @@ class Engine:
         return cluster.kept()
 
     @property
-    def greedy(self) -> Callable[..., Iterator[Step]]:
+    def greedy(self) -> Callable[..., Iterator[Pick]]:
         if self.name == "here":
             return greedy
         from fishersft.distributed import greedy as distributed

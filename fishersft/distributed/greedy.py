@@ -23,24 +23,23 @@ guess (41 were measured for 5,000 sentences, 716 for 40,000).
     and the factor, and sorting the bounds     + 3 + 6 ms: 40 ms       + 3 + 160 ms: 0.3 s
     10,000 picks                               7 minutes               50 minutes
 
-Knows no text and no file of the store.
+The driver is `greedy`; the actor around a shard is `ShardWorker`, between them go the named tuples.  Knows no text and no file
+of the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fishersft.design.certificate import optimum_bound
-from fishersft.design.greedy import Step, check_measurable, winner_of
-from fishersft.design.information import check_sigma2
-from fishersft.design.mapped import where_mapped
-from fishersft.design.rows import Blocks
-from fishersft.distributed.cluster import Crew, WorkerDied, connected
-from fishersft.distributed.shard_worker import Begun, Part, Picked, Reply, ShardWorker
+from fishersft.design.factor import suited_to
+from fishersft.design.greedy import Contender, Pick, Shard, check_measurable, winner_of
+from fishersft.design.information import check_sigma2, optimum_bound
+from fishersft.design.rows import MappedRows, TokenEmbeddings, check_finite, open_mapped, where_mapped
+from fishersft.distributed.cluster import Crew, Worker, WorkerDied, connected
 from fishersft.errors import DesignError, ParameterError
 
 INLINE = 100_000  # bytes; up to here Ray sends an argument with the call, which is quicker than its object store
@@ -79,26 +78,22 @@ def cut(offsets: np.ndarray, parts: int) -> list[tuple[int, int]]:
 
 
 def greedy(
-    values: np.ndarray,
-    offsets: np.ndarray,
+    rows: TokenEmbeddings,
     sigma2: float = 1.0,
     *,
-    weights: np.ndarray | None = None,
     costs: np.ndarray | None = None,
     pinned: Sequence[int] = (),
     excluded: Sequence[int] = (),
     address: str | None = None,
     workers: int | None = None,
-    device: str = "cpu",
     traffic: Traffic | None = None,
-) -> Iterator[Step]:
+) -> Iterator[Pick]:
     """Picks of Algorithm 1, one at a time, until the pool is empty; the same picks as `fishersft.design.greedy.greedy`.
 
     Args:
-        values, offsets, sigma2, weights, costs: as there.
+        rows, sigma2, costs: as there; each worker computes on the device of `rows`, with "cuda" on a GPU of its own.
         address: of the cluster; see `connected`.
         workers: how many shards; by default one a processor, at most 64.
-        device: where each worker computes; with "cuda" each holds a GPU of its own.
         traffic: is told what was exchanged.
 
     Raises:
@@ -109,11 +104,10 @@ def greedy(
     if pinned or excluded:
         raise ParameterError("Pinned and excluded records are chosen around on one machine only; leave out --engine ray.")
     check_sigma2(sigma2)
-    blocks = Blocks(values, offsets, weights)  # refuses weights by their row in the whole pool
-    gpu = device.startswith("cuda")
-    with connected(address) as ray, Crew(ray, ShardWorker, workers, most=len(blocks), gpu=gpu) as crew:
+    gpu = rows.device.startswith("cuda")
+    with connected(address) as ray, Crew(ray, ShardWorker, workers, most=len(rows), gpu=gpu) as crew:
         told = traffic if traffic is not None else Traffic()
-        shards = _Shards(crew, blocks, costs, (sigma2, "cuda" if gpu else device), told)
+        shards = _Shards(crew, rows, costs, (sigma2, "cuda" if gpu else rows.device), told)
         check_measurable(max(shards.begin()), sigma2)
         f = 0.0
         while contenders := [c for reply in shards.replies for c in reply.contenders]:
@@ -122,22 +116,22 @@ def greedy(
             shards.accept(winner.position)
             n, largest = len(shards.picked), [reply.largest for reply in shards.replies]
             bound = optimum_bound(f, np.concatenate(largest), n) if costs is None else np.nan
-            yield Step(winner.position, winner.gain, shards.evaluations, bound)
+            yield Pick(winner.position, winner.gain, shards.evaluations, bound)
 
 
 class _Shards:
     """The driver's side: who holds what, what was picked, what everybody answered last."""
 
     def __init__(
-        self, crew: Crew, blocks: Blocks, costs: np.ndarray | None, settings: tuple[float, str], traffic: Traffic
+        self, crew: Crew, rows: TokenEmbeddings, costs: np.ndarray | None, settings: tuple[float, str], traffic: Traffic
     ) -> None:
-        self.crew, self.blocks, self.settings, self.traffic = crew, blocks, settings, traffic
+        self.crew, self.rows, self.settings, self.traffic = crew, rows, settings, traffic
         self.proves = costs is None
         self.picked: list[int] = []
         self.replies: list[Reply] = []
         self.most: list[float] = []
         self.lost = 0  # evaluations of workers that died
-        w, o = blocks.weights, blocks.offsets
+        w, o = rows.weights, rows.offsets
         self.parts = [
             Part(
                 first=a,
@@ -145,7 +139,7 @@ class _Shards:
                 offsets=o[a : b + 1] - o[a],
                 weights=None if w is None else w[o[a] : o[b]],
                 costs=None if costs is None else costs[a:b],
-                mapped=where_mapped(blocks.values[o[a] : o[b]]),
+                mapped=where_mapped(rows.values[o[a] : o[b]]),
             )
             for a, b in cut(o, len(crew))
         ]
@@ -182,9 +176,9 @@ class _Shards:
         self.traffic.received += sum(reply.bytes for reply in self.replies)
 
     def _picked(self, positions: list[int]) -> Picked:
-        o, w = self.blocks.offsets, self.blocks.weights
+        o, w = self.rows.offsets, self.rows.weights
         spans = [slice(int(o[p]), int(o[p + 1])) for p in positions]
-        values, d = self.blocks.values, self.blocks.d
+        values, d = self.rows.values, self.rows.dimension
         return Picked(
             positions,
             np.concatenate([values[s] for s in spans]) if spans else np.empty((0, d), values.dtype),
@@ -197,8 +191,8 @@ class _Shards:
         part, so_far = self.parts[k], self._picked(self.picked)
         values = None
         if shipped or part.mapped is None:
-            o = self.blocks.offsets
-            values = np.ascontiguousarray(self.blocks.values[o[part.first] : o[part.last]])
+            o = self.rows.offsets
+            values = np.ascontiguousarray(self.rows.values[o[part.first] : o[part.last]])
         arrays = (values, part.weights, part.costs)
         self.traffic.shipped += sum(a.nbytes for a in arrays if a is not None) + so_far.bytes
         n = len(self.picked) if self.proves else 0
@@ -230,9 +224,119 @@ class _Shards:
         """DesignError in one machine's words: the first record of the whole pool that is bad."""
         records = [b.record for b in begun if b.record is not None]
         if records:
-            gains = np.zeros(len(self.blocks))
+            gains = np.zeros(len(self.rows))
             gains[min(records)] = np.nan
-            self.blocks.check_finite(gains)
+            check_finite(gains)
         for b in begun:
             if b.refused:
                 raise DesignError(b.refused)
+
+
+class Picked(NamedTuple):
+    """Blocks that were picked: positions in the pool, their rows as stored one after another, rows a block, row weights."""
+
+    positions: list[int]
+    values: np.ndarray
+    lengths: list[int]
+    weights: np.ndarray | None
+
+    @property
+    def bytes(self) -> int:
+        return self.values.nbytes + (0 if self.weights is None else self.weights.nbytes) + 16 * len(self.positions)
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Position and (M, d) float64 weighted rows: what `Shard.accept` takes."""
+        ends = np.cumsum(self.lengths)
+        for position, end, length in zip(self.positions, ends, self.lengths, strict=True):
+            span = slice(end - length, end)
+            rows = self.values[span].astype(np.float64)
+            yield position, rows if self.weights is None else rows * self.weights[span].astype(np.float64)[:, None]
+
+
+class Reply(NamedTuple):
+    """A worker's answer.
+
+    `contenders` rise in position and in score; `largest` are its largest bounds; `evaluations` counts since its start.
+    """
+
+    contenders: list[Contender]
+    largest: np.ndarray
+    evaluations: int
+
+    @property
+    def bytes(self) -> int:
+        return 24 * len(self.contenders) + self.largest.nbytes + 8
+
+
+class Part(NamedTuple):
+    """The shard of one seat: blocks `first` to `last` of the pool with what belongs to them."""
+
+    first: int
+    last: int
+    offsets: np.ndarray
+    weights: np.ndarray | None
+    costs: np.ndarray | None
+    mapped: MappedRows | None
+
+
+class Begun(NamedTuple):
+    """How building a shard went.
+
+    Attributes:
+        reply: the first answer; None where the rows were refused.
+        most: the largest first gain, nats.
+        refused: the sentence of the refusal, which speaks of the shard's own numbers.
+        record: the first bad block's number in the pool, where one is to blame.
+    """
+
+    reply: Reply | None = None
+    most: float = 0.0
+    refused: str = ""
+    record: int | None = None
+
+
+class ShardWorker(Worker):
+    """The actor around a `Shard`."""
+
+    def begin(self, part: Part, values: np.ndarray | None, sigma2: float, device: str, so_far: Picked, n: int) -> Begun | None:
+        """Build the shard, accept the picks so far, propose; None where `values` is None and the file is not within reach."""
+        if values is None and (part.mapped is None or (values := open_mapped(part.mapped)) is None):
+            return None
+        rows = TokenEmbeddings(values, part.offsets, weights=part.weights, device=device)
+        with suited_to(rows.dimension):
+            try:
+                self.shard = Shard(rows, sigma2, costs=part.costs, first=part.first)
+            except DesignError as error:
+                bad = _first_bad(rows)
+                return Begun(refused=str(error), record=None if bad is None else part.first + bad)
+            most = float(self.shard.bounds.max())
+            return Begun(self.go_on(so_far, n), most)
+
+    def go_on(self, picked: Picked, n: int) -> Reply:
+        """Accept what was picked and propose; with the n largest bounds as they are then."""
+        with suited_to(picked.values.shape[1]):
+            for position, rows in picked.blocks():
+                self.shard.accept(position, rows)
+            contenders = rising(self.shard.propose())
+            return Reply(contenders, self.shard.largest(n) if n else np.empty(0), self.shard.evaluations)
+
+
+def rising(contenders: Sequence[Contender]) -> list[Contender]:
+    """Those that may win: whoever has a lower position and no lower score than another wins over it in every company."""
+    out: list[Contender] = []
+    for c in sorted(contenders, key=lambda c: c.position):
+        if not out or c.score > out[-1].score:
+            out.append(c)
+    return out
+
+
+def _first_bad(rows: TokenEmbeddings) -> int | None:
+    """The first block with a row that is not finite, or too large to square."""
+    for i in range(len(rows)):
+        block = rows.block(i).astype(np.float64)
+        if rows.weights is not None:
+            block = block * rows.weights[rows.rows_of(i), None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(np.square(block).sum()):
+                return i
+    return None

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from fishersft.design.gain_curve import Curve
+from fishersft.design.trajectory import Curve
 from fishersft.experiments.result import Point, Result
 
 GUIDES = (-0.5, -0.3)

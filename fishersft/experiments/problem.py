@@ -32,10 +32,10 @@ import numpy as np
 
 from fishersft.corpus.records import Corpus
 from fishersft.design.information import design_matrix, leverage, log_det
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.experiments.logistic import centred, fit, log_probabilities
 from fishersft.experiments.settings import PoolSettings
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.losses import TokenStatistics
 from fishersft.selectors import Pool
 

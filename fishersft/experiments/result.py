@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from fishersft.design.gain_curve import Curve
+from fishersft.design.trajectory import Curve
 from fishersft.errors import StoreError
 from fishersft.experiments.experiment import About, Record
 from fishersft.experiments.records import read_records

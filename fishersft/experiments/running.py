@@ -29,8 +29,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fishersft.design.gain_curve import within_tokens
-from fishersft.design.threads import suited_to
+from fishersft.design.factor import suited_to
+from fishersft.design.trajectory import within_tokens
 from fishersft.errors import FisherSFTError, ParameterError, UserError
 from fishersft.experiments.experiment import Experiment, Key, Record, Sweep
 from fishersft.experiments.logistic import fit

@@ -21,9 +21,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fishersft import fields
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.experiments.problem import Problem, check_drawn, draw_labels, lengths
 from fishersft.experiments.settings import FEATURES, SyntheticSettings
-from fishersft.lm.embed import TokenEmbeddings
 
 
 @dataclass(frozen=True)

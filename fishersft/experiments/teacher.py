@@ -23,11 +23,11 @@ import numpy as np
 from fishersft import fields
 from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.experiments.problem import ROWS, Problem, check_memory, draw_labels
 from fishersft.experiments.settings import TeacherSettings
 from fishersft.experiments.words import fingerprint, principal
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.model import CausalLM
 
 SENTENCES = 3_000

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from fishersft import fields
+from fishersft.design.factor import suited_to
 from fishersft.design.greedy import greedy
 from fishersft.design.reference import TIE
-from fishersft.design.rows import Blocks
-from fishersft.design.threads import suited_to
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import BudgetError, StoreError, os_reason
 from fishersft.experiments.experiment import About
 from fishersft.experiments.problem import World
@@ -138,14 +138,13 @@ def time_greedy(
     with suited_to(rows.dimension):
         picks, marks = [], []
         started = time.perf_counter()
-        for step in greedy(rows.values, rows.offsets):
+        for step in greedy(rows):
             picks.append(step.position)
             marks.append(time.perf_counter() - started)
             tell("the fast greedy", len(picks), n)
             if len(picks) == n:
                 break
-        blocks = Blocks(rows.values, rows.offsets)
-        done = boxed(by_determinant(blocks), n, box, lambda k: tell("Algorithm 1", k, n))
+        done = boxed(by_determinant(rows), n, box, lambda k: tell("Algorithm 1", k, n))
     made = len(done.picks)
     each = (done.seconds - done.prepared) / done.evaluations
     slow = [done.marks[k - 1][0] if k <= made else done.prepared + each * evaluations(k, N) for k in ascending]
@@ -233,26 +232,26 @@ def agreeing(picks: Sequence[int], exact: Sequence[int]) -> int:
     return next((k for k, (a, b) in enumerate(zip(picks, exact, strict=False)) if a != b), min(len(picks), len(exact)))
 
 
-def by_determinant(blocks: Blocks, sigma2: float = 1.0) -> Iterator[Progressed]:
+def by_determinant(rows: TokenEmbeddings, sigma2: float = 1.0) -> Iterator[Progressed]:
     """Algorithm 1 as written: log det(V + X_i^T X_i) of every sentence outside the selection, at every pick; O(N d^3) each.
 
     Decides in float64 and breaks ties as `design/reference.py` does.
     """
-    V = torch.eye(blocks.d, dtype=torch.float64, device=blocks.device) * sigma2
-    outside = np.ones(len(blocks), dtype=bool)
+    V = torch.eye(rows.dimension, dtype=torch.float64, device=rows.device) * sigma2
+    outside = np.ones(len(rows), dtype=bool)
     evaluations = 0
     yield Progressed(None, 0)
     while outside.any():
         base = torch.linalg.slogdet(V)[1]
-        gains = np.full(len(blocks), -np.inf)
+        gains = np.full(len(rows), -np.inf)
         for i in np.flatnonzero(outside):
-            X, _ = blocks.rows([int(i)], torch.float64)
+            X, _ = rows.stacked([int(i)], torch.float64)
             gains[i] = float(torch.linalg.slogdet(torch.addmm(V, X.T, X))[1] - base)
             evaluations += 1
             yield Progressed(None, evaluations)
         best = first_best(gains)
         outside[best] = False
-        X, _ = blocks.rows([best], torch.float64)
+        X, _ = rows.stacked([best], torch.float64)
         V.addmm_(X.T, X)
         yield Progressed(best, evaluations)
 

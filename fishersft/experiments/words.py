@@ -20,10 +20,10 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 
 from fishersft import fields
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import CorpusError, ParameterError, os_reason
 from fishersft.experiments.problem import Problem, check_drawn, draw_labels, lengths
 from fishersft.experiments.settings import WordSettings, WordSource
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.folder import find_model
 from fishersft.lm.model import CausalLM, load_model
 from fishersft.paths import user_path

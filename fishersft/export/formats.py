@@ -25,12 +25,13 @@ from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
 from fishersft.corpus.tables import FORMATS as TABLES
 from fishersft.corpus.tables import to_bytes
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import FisherSFTError, StoreError, UserError, os_reason
 from fishersft.export.card import dataset_folder
 from fishersft.export.reproduce_code import command_of, is_file, model_of, source_of
 from fishersft.export.trl import COMMAND, trl_folder
 from fishersft.fields import values
-from fishersft.lm.embed import TokenEmbeddings, open_embeddings
+from fishersft.lm.embed import open_embeddings
 from fishersft.lm.hyperparameters import USUAL_RATE, Training
 from fishersft.paths import replacing, write_whole
 from fishersft.pipeline.selections import BY_HAND, Kept

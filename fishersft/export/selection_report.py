@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fishersft.corpus.records import Corpus
-from fishersft.design.gain_curve import Curve, band_curve, grid, log_det_at, within_tokens
+from fishersft.design.rows import TokenEmbeddings
+from fishersft.design.trajectory import Curve, band_curve, grid, log_det_at, within_tokens
 from fishersft.errors import FisherSFTError
 from fishersft.export.formats import Pool, pool_of, provenance_of
 from fishersft.export.html import Block, Code, Figure, Page, Part, Table, Text, table_of
 from fishersft.export.reproduce_code import command_of, python_of
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.pipeline.selections import BY_HAND, Kept
 from fishersft.scoring import precomputed
 from fishersft.selectors import DEFAULT_SELECTOR, registry

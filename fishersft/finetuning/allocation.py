@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fishersft.design.gain_curve import within_tokens
+from fishersft.design.trajectory import within_tokens
 from fishersft.finetuning.plan import FineTunePlan
 from fishersft.finetuning.run import ALL, model_name
 from fishersft.lm.hyperparameters import Training

@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, leverage
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several, short
 from fishersft.plots.base import ink, style
@@ -60,23 +61,20 @@ class Imbalance(Lesson):
     )
 
     @cached_property
-    def values(self) -> np.ndarray:
-        """(1200, 2) rows, the rare sentences last."""
+    def rows(self) -> TokenEmbeddings:
+        """1,200 rows of two numbers, the rare sentences last."""
         rng = np.random.default_rng(11)
         common = np.array([2.0, 0.5]) + 0.3 * rng.normal(size=(SENTENCES, 2))
         rare = np.array([-0.5, 1.8]) + 0.3 * rng.normal(size=(SENTENCES, 2))
         is_rare = np.arange(SENTENCES) >= SENTENCES - self.rare
         centres = np.where(is_rare[:, None], rare, common)
-        return np.repeat(centres, TOKENS, axis=0) + 0.15 * rng.normal(size=(SENTENCES * TOKENS, 2))
-
-    @property
-    def offsets(self) -> np.ndarray:
-        return np.arange(SENTENCES + 1) * TOKENS
+        values = np.repeat(centres, TOKENS, axis=0) + 0.15 * rng.normal(size=(SENTENCES * TOKENS, 2))
+        return TokenEmbeddings(values, np.arange(SENTENCES + 1) * TOKENS)
 
     @cached_property
     def design(self) -> list[int]:
         """TokenOD's first picks."""
-        return [s.position for s in islice(greedy(self.values, self.offsets), MOST)]
+        return [s.position for s in islice(greedy(self.rows), MOST)]
 
     @cached_property
     def draws(self) -> np.ndarray:
@@ -86,10 +84,10 @@ class Imbalance(Lesson):
 
     def worst(self, order: np.ndarray) -> np.ndarray:
         """(n,) worst leverage over the pool after each pick."""
-        return np.array([leverage(self._matrix(order[:n]), self.values).max() for n in range(1, len(order) + 1)])
+        return np.array([leverage(self._matrix(order[:n]), self.rows.values).max() for n in range(1, len(order) + 1)])
 
     def _matrix(self, some: np.ndarray) -> np.ndarray:
-        return design_matrix([self.values[self.offsets[i] : self.offsets[i + 1]] for i in some], 2)
+        return design_matrix([self.rows.block(i) for i in some], 2)
 
     @property
     def curves(self) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +142,7 @@ class Imbalance(Lesson):
 
     def _plane(self, dark: bool) -> go.Figure:
         fig = drawing.plane(dark, (-1.9, 3.3, -0.7, 3.0))
-        means = self.values.reshape(SENTENCES, TOKENS, 2).mean(1)
+        means = self.rows.values.reshape(SENTENCES, TOKENS, 2).mean(1)
         blue, symbol = style(DEFAULT_SELECTOR, dark)
         grey, square = style("uniform", dark)
         fig.add_trace(drawing.points(means, "sentences", ink(dark)[2], "circle", 5, opacity=0.45))

@@ -12,8 +12,9 @@ from functools import cached_property
 import numpy as np
 import plotly.graph_objects as go
 
+from fishersft.design.factor import suited_to
 from fishersft.design.greedy import Shard, winner_of
-from fishersft.design.threads import suited_to
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several
 from fishersft.plots.base import VERMILION, ink, style
@@ -49,18 +50,18 @@ class Trace:
         return self.fresh.shape[1] - np.arange(len(self.picks))
 
 
-def trace(values: np.ndarray, offsets: np.ndarray, n: int) -> Trace:
+def trace(pool: TokenEmbeddings, n: int) -> Trace:
     """Run greedy and note which gains each pick computed; the first sweep counts for the first pick."""
     picks, fresh, bounds = [], [], []
-    with suited_to(values.shape[1]):
-        shard = Shard(values, offsets)
+    with suited_to(pool.dimension):
+        shard = Shard(pool)
         shard.batch = TOGETHER
         for _ in range(n):
             winner = winner_of(shard.propose())
             fresh.append(shard.fresh & shard.outside)
             bounds.append(shard.gains.copy())
             picks.append(winner.position)
-            shard.accept(winner.position, shard.rows(winner.position))
+            shard.accept(winner.position, shard.block(winner.position))
     return Trace(np.array(picks), np.array(fresh), np.array(bounds))
 
 
@@ -98,7 +99,7 @@ class Lazy(Lesson):
         lengths = rng.integers(1, 7, SENTENCES)
         centres = np.eye(DIMENSION)[np.arange(SENTENCES) % self.topics] * 1.5
         rows = np.repeat(centres, lengths, axis=0) + 0.25 * rng.normal(size=(lengths.sum(), DIMENSION))
-        return trace(rows, np.concatenate([[0], np.cumsum(lengths)]), MOST)
+        return trace(TokenEmbeddings(rows, np.concatenate([[0], np.cumsum(lengths)])), MOST)
 
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         done = self.run

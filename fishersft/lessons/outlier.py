@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from fishersft.design.greedy import greedy
 from fishersft.design.matched import matched, second_moment
-from fishersft.design.rows import Blocks
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, Lesson, Number, Picture, Question, Shown, control, several, short
 from fishersft.plots.base import VERMILION, ink, style
@@ -50,27 +50,28 @@ class Outlier(Lesson):
     source = ((OURS, "MatchedOD. It is neither in the paper nor proven better."),)
 
     @cached_property
-    def blocks(self) -> tuple[np.ndarray, np.ndarray]:
-        """values (240, 2) and offsets (61,); the outlier comes last."""
+    def rows(self) -> TokenEmbeddings:
+        """240 rows of 60 sentences; the outlier comes last."""
         rng = np.random.default_rng(2)
         centres = rng.normal(size=(SENTENCES, 2)) * [0.9, 0.5]
         centres[OUTLIER] = self.distance * np.array([-0.6, 0.8])
         rows = np.repeat(centres, TOKENS, axis=0) + 0.15 * rng.normal(size=(SENTENCES * TOKENS, 2))
-        return rows, np.arange(SENTENCES + 1) * TOKENS
+        return TokenEmbeddings(rows, np.arange(SENTENCES + 1) * TOKENS)
 
     @cached_property
     def orders(self) -> tuple[list[int], list[int], list[float]]:
         """TokenOD's order, MatchedOD's order, and MatchedOD's loss after each pick."""
-        steps = list(matched(*self.blocks, prior_tokens=PRIOR, ridge=RIDGE))
-        return [s.position for s in greedy(*self.blocks)], [s.position for s in steps], [s.loss for s in steps]
+        picks = list(matched(self.rows, prior_tokens=PRIOR, ridge=RIDGE))
+        losses = (-np.cumsum([p.gain for p in picks])).tolist()
+        return [p.position for p in greedy(self.rows)], [p.position for p in picks], losses
 
     @cached_property
     def pool_moment(self) -> np.ndarray:
-        return second_moment(Blocks(*self.blocks), RIDGE)
+        return second_moment(self.rows, RIDGE)
 
     def moment(self, some: list[int]) -> np.ndarray:
         """S / t of some picks, prior included."""
-        rows = self.blocks[0].reshape(SENTENCES, TOKENS, 2)[some].reshape(-1, 2)
+        rows = self.rows.values.reshape(SENTENCES, TOKENS, 2)[some].reshape(-1, 2)
         return (PRIOR * self.pool_moment + rows.T @ rows) / (PRIOR + len(rows))
 
     def loss(self, some: list[int]) -> float:
@@ -122,7 +123,7 @@ class Outlier(Lesson):
 
     def _plane(self, dark: bool, revealed: bool) -> go.Figure:
         token_od, matched_od, _ = self.orders
-        means = self.blocks[0].reshape(SENTENCES, TOKENS, 2).mean(1)
+        means = self.rows.values.reshape(SENTENCES, TOKENS, 2).mean(1)
         low, high = np.minimum(means.min(0), [-2.6, -2.0]), np.maximum(means.max(0), [2.6, 2.0])
         fig = drawing.plane(dark, tuple(1.1 * float(edge) for edge in (low[0], high[0], low[1], high[1])))
         blue, circle = style(DEFAULT_SELECTOR, dark)

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, token_gains
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, nats, short
 from fishersft.plots.base import ORANGE, ink, style
@@ -56,23 +57,21 @@ class Sentences(Lesson):
     )
 
     @cached_property
-    def blocks(self) -> tuple[np.ndarray, np.ndarray]:
-        """values (T, d) and offsets (N + 1,)."""
+    def rows(self) -> TokenEmbeddings:
         rng = np.random.default_rng(3)
         lengths = np.clip(np.round(np.exp(rng.normal(np.log(8), 0.7, SENTENCES))), 1, 30).astype(int)
         share = self.alike / 100
         own, common = rng.normal(size=(lengths.sum(), DIMENSION)), rng.normal(size=(SENTENCES, DIMENSION))
         values = np.sqrt(1 - share) * own + np.sqrt(share) * np.repeat(common, lengths, axis=0)
-        return 0.5 * values, np.concatenate([[0], np.cumsum(lengths)])
+        return TokenEmbeddings(0.5 * values, np.concatenate([[0], np.cumsum(lengths)]))
 
     def order(self, *, per_token: bool = False) -> list[int]:
         """The picks, by gain or by gain per token."""
-        values, offsets = self.blocks
-        costs = np.diff(offsets).astype(np.float64) if per_token else None
-        return [s.position for s in islice(greedy(values, offsets, costs=costs), self.picks)]
+        costs = self.rows.tokens.astype(np.float64) if per_token else None
+        return [s.position for s in islice(greedy(self.rows, costs=costs), self.picks)]
 
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
-        lengths = np.diff(self.blocks[1])
+        lengths = self.rows.tokens
         by_gain, by_rate = self.order(), self.order(per_token=True)
         spent = [int(lengths[p].sum()) for p in (by_gain, by_rate)]
         chance = float(lengths.mean() * self.picks)
@@ -108,8 +107,7 @@ class Sentences(Lesson):
         return Shown(pictures, numbers, self._question(spent[0], chance))
 
     def _split(self, position: int) -> np.ndarray:
-        values, offsets = self.blocks
-        return token_gains(design_matrix([], DIMENSION), values[offsets[position] : offsets[position + 1]])
+        return token_gains(design_matrix([], DIMENSION), self.rows.block(position))
 
     def _question(self, spent: int, chance: float) -> Question:
         ratio = spent / chance
@@ -122,9 +120,8 @@ class Sentences(Lesson):
         )
 
     def _scatter(self, by_gain: list[int], by_rate: list[int], dark: bool) -> go.Figure:
-        _, offsets = self.blocks
         first = [self._split(i).sum() for i in range(SENTENCES)]
-        xy = np.stack([np.diff(offsets), first], axis=1)
+        xy = np.stack([self.rows.tokens, first], axis=1)
         fig = drawing.axes(dark, "tokens in the sentence", "first gain (nats)")
         blue, symbol = style(DEFAULT_SELECTOR, dark)
         fig.add_trace(drawing.points(xy, "sentences", ink(dark)[2], "circle", 7, opacity=0.5))

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, islice, pairwise
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.design.certificate import share_of_optimum
-from fishersft.design.greedy import Step, greedy
+from fishersft.design.greedy import Pick, greedy
+from fishersft.design.information import share_of_optimum
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, percent
 from fishersft.plots.base import GREEN, VERMILION, ink, style
@@ -26,12 +27,11 @@ SAME = 1e-9
 NEARLY = 0.01
 
 
-def all_subsets(values: np.ndarray, offsets: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def all_subsets(rows: TokenEmbeddings, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Every choice of n blocks, (C, n), and its f in nats, (C,), under sigma2 = 1."""
-    blocks = [values[a:b] for a, b in pairwise(offsets)]
-    squares = np.stack([X.T @ X for X in blocks])
-    subsets = np.array(list(combinations(range(len(blocks)), n)))
-    V = squares[subsets].sum(1) + np.eye(values.shape[1])
+    squares = np.stack([X.T @ X for X in map(rows.block, range(len(rows)))])
+    subsets = np.array(list(combinations(range(len(rows)), n)))
+    V = squares[subsets].sum(1) + np.eye(rows.dimension)
     return subsets, np.linalg.slogdet(V)[1]
 
 
@@ -73,24 +73,25 @@ class Subsets(Lesson):
     )
 
     @cached_property
-    def blocks(self) -> tuple[np.ndarray, np.ndarray]:
-        """values (T, d) and offsets (N + 1,); one or two tokens each, all rows of length 3."""
+    def rows(self) -> TokenEmbeddings:
+        """One or two tokens a sentence, all rows of length 3."""
         rng = np.random.default_rng(self.pool)
         lengths = rng.integers(1, 3, SENTENCES)
         rows = rng.normal(size=(lengths.sum(), DIMENSION))
-        return 3 * rows / np.linalg.norm(rows, axis=1, keepdims=True), np.concatenate([[0], np.cumsum(lengths)])
+        values = 3 * rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return TokenEmbeddings(values, np.concatenate([[0], np.cumsum(lengths)]))
 
     @cached_property
-    def run(self) -> list[Step]:
+    def run(self) -> list[Pick]:
         """Greedy's first six picks."""
-        return list(islice(greedy(*self.blocks), MOST))
+        return list(islice(greedy(self.rows), MOST))
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Pick]:
         return self.run[: self.picks]
 
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
-        subsets, f = all_subsets(*self.blocks, self.picks)
+        subsets, f = all_subsets(self.rows, self.picks)
         reached, bound, best = sum(s.gain for s in self.steps), self.steps[-1].optimum_bound, float(f.max())
         spread = f"{f.min():.3g} to {best:.3g} nats" if revealed else ""
         numbers = (
@@ -165,7 +166,7 @@ class Subsets(Lesson):
 
     def _budgets(self, dark: bool, revealed: bool) -> go.Figure:
         budgets = np.arange(1, MOST + 1)
-        every = [all_subsets(*self.blocks, int(n))[1] for n in budgets]
+        every = [all_subsets(self.rows, int(n))[1] for n in budgets]
         blue, symbol = style(DEFAULT_SELECTOR, dark)
         fig = drawing.axes(dark, "picks", "log det gained (nats)")
         series: list[tuple[str, Any, str, str, str]] = [

@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import CorpusError, DesignError, ModelError, StoreError, UserError, os_reason
 
 if TYPE_CHECKING:
@@ -29,66 +29,6 @@ if TYPE_CHECKING:
 FLOAT32_BYTES = 1_000_000_000
 BATCH_TOKENS = 2_048
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class TokenEmbeddings:
-    """Rows of N records, one after another.
-
-    Attributes:
-        values: (T, d) float32 or float16, memory-mapped when read from the store.
-        offsets: (N + 1,) int64; the rows of record i are values[offsets[i]:offsets[i + 1]], the block X_i.
-        index: (N,) int64, the records' numbers in the corpus, ascending; records without a trained token are not here.
-        facts: what is worth knowing about how they were made (max_tokens, truncated, skipped, seconds, ...).
-        key: names them in caches; "" for arrays made by hand.
-    """
-
-    values: np.ndarray
-    offsets: np.ndarray
-    index: np.ndarray
-    facts: dict[str, Any]
-    key: str = ""
-
-    def __post_init__(self) -> None:
-        T, N = len(self.values), len(self.index)
-        if self.values.ndim != 2 or self.offsets.shape != (N + 1,) or N == 0:
-            raise ValueError("values must be (T, d), offsets (N + 1,) and index (N,), N at least 1")
-        if self.offsets[0] != 0 or self.offsets[-1] != T or (np.diff(self.offsets) < 1).any():
-            raise ValueError("offsets must rise from 0 to T, at least one row a record")
-
-    @classmethod
-    def of(cls, blocks: Sequence[np.ndarray]) -> TokenEmbeddings:
-        """From a list of (M_i, d) arrays; for small pools, lessons and tests."""
-        offsets = np.concatenate([[0], np.cumsum([len(b) for b in blocks])]).astype(np.int64)
-        return cls(np.concatenate(blocks), offsets, np.arange(len(blocks)), {})
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @property
-    def dimension(self) -> int:
-        return int(self.values.shape[1])
-
-    @cached_property
-    def tokens(self) -> np.ndarray:
-        """(N,) trained tokens a record, M_i."""
-        return np.diff(self.offsets)
-
-    def block(self, position: int) -> np.ndarray:
-        """X_i, (M_i, d), of the record at `position` (0 to N - 1)."""
-        return self.values[self.rows_of(position)]
-
-    def rows_of(self, position: int) -> slice:
-        """Where the rows of the record at `position` are."""
-        return slice(int(self.offsets[position]), int(self.offsets[position + 1]))
-
-    @cached_property
-    def means(self) -> np.ndarray:
-        """(N, d) float32: the mean row of each record."""
-        out = np.empty((len(self), self.dimension), dtype=np.float32)
-        for i in range(len(self)):
-            out[i] = self.block(i).mean(axis=0, dtype=np.float32)
-        return out
 
 
 @dataclass(frozen=True)

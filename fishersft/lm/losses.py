@@ -21,7 +21,7 @@ from fishersft.errors import ModelError
 
 if TYPE_CHECKING:
     from fishersft.corpus.records import Corpus
-    from fishersft.lm.embed import TokenEmbeddings
+    from fishersft.design.rows import TokenEmbeddings
     from fishersft.lm.model import CausalLM
 
 BATCH_LOGITS = 16_000_000  # logits computed at once: 64 MB

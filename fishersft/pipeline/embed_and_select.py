@@ -16,9 +16,9 @@ import numpy as np
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.distributed.engine import Engine, as_engine
 from fishersft.lm.embed import (
-    TokenEmbeddings,
     effective_max_tokens,
     embed_into,
     open_embeddings,
@@ -212,12 +212,12 @@ def pool_of(
 ) -> Pool:
     """The pool of embeddings that are at hand already."""
     store = store or Store.default()
+    where = device_of(device)
     return Pool(
-        embeddings,
+        embeddings.on(where if where.startswith("cuda") else "cpu"),  # other devices have no float64
         corpus,
         model if isinstance(model, CausalLM) else None,
         readings=StoredLosses(embeddings, corpus, model, store, device),
-        device=where if (where := device_of(device)).startswith("cuda") else "cpu",  # others have no float64
         answers=KeptAnswers(store.path / ANSWERS_FILE),
         greedy=as_engine(engine).greedy,
     )

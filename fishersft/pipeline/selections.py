@@ -22,9 +22,9 @@ import numpy as np
 
 from fishersft.corpus.records import Corpus, trained
 from fishersft.corpus.tables import picks_table, plain, to_bytes
-from fishersft.design.gain_curve import log_det_at
+from fishersft.design.rows import TokenEmbeddings
+from fishersft.design.trajectory import log_det_at
 from fishersft.errors import StoreError, UserError
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.paths import user_path
 from fishersft.selectors import DEFAULT_SELECTOR, Order, Pool, Selection
 from fishersft.store.artifacts import Artifact, ArtifactKey, Store, made, writing_to

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fishersft.corpus.records import Corpus
-from fishersft.lm.embed import TokenEmbeddings
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.losses import ModelReadings, TokenStatistics
 from fishersft.lm.model import CausalLM, load_model

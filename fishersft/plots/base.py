@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.design.gain_curve import Curve
+from fishersft.design.trajectory import Curve
 from fishersft.selectors import DEFAULT_SELECTOR, registry
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.design.gain_curve import Curve
+from fishersft.design.trajectory import Curve
 from fishersft.experiments.fits import GUIDES, bound_shape, guide
 from fishersft.experiments.result import Result
 from fishersft.experiments.summaries import ERRORS

@@ -210,7 +210,7 @@ def compare(
 
     best = at_home.get(DEFAULT_SELECTOR, selections.get(DEFAULT_SELECTOR, first)).order.positions
     limit = spent if equal == "tokens" else None
-    bound = bound_at(under.embeddings, best, sigma2=sigma2, tokens=limit, device=under.device)
+    bound = bound_at(under.embeddings, best, sigma2=sigma2, tokens=limit)
     scorer = scorer_of(under, sigma2)
     column, topics = topics_of(under)
     model, score_model = (str(p.embeddings.facts.get("model", "")) for p in (pool, under))
@@ -255,7 +255,7 @@ def compare(
 def scorer_of(pool: Pool, sigma2: float = 1.0) -> Scorer:
     """What scores selections from a pool, with losses and topics where they can be had."""
     statistics = pool.statistics() if pool.readings or pool.model else None
-    return Scorer(pool.embeddings, sigma2, statistics, topics_of(pool)[1], pool.device)
+    return Scorer(pool.embeddings, sigma2, statistics, topics_of(pool)[1])
 
 
 def topics_of(pool: Pool) -> tuple[str, np.ndarray | None]:

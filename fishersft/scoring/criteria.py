@@ -19,13 +19,11 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from fishersft.design.certificate import optimum_bound, token_bound
 from fishersft.design.factor import Factor
 from fishersft.design.greedy import Shard
-from fishersft.design.information import design_matrix, log_det
+from fishersft.design.information import design_matrix, log_det, optimum_bound, token_bound
 from fishersft.design.matched import second_moment
-from fishersft.design.rows import Blocks
-from fishersft.lm.embed import TokenEmbeddings
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.lm.losses import TokenStatistics
 
 CRITERIA = {
@@ -88,17 +86,16 @@ class Scorer:
     sigma2: float = 1.0
     statistics: TokenStatistics | None = None
     topics: np.ndarray | None = None
-    device: str = "cpu"
 
     @cached_property
     def moment(self) -> np.ndarray:
         """(d, d) the pool's second moment, with MatchedOD's ridge."""
-        return second_moment(Blocks(self.embeddings.values, self.embeddings.offsets, None, self.device), RIDGE)
+        return second_moment(self.embeddings, RIDGE)
 
     @cached_property
     def pool_moment(self) -> torch.Tensor:
         """(d, d) mean of x x^T over the pool's rows, float64."""
-        return torch.from_numpy(second_moment(Blocks(self.embeddings.values, self.embeddings.offsets, None, self.device), 0.0))
+        return torch.from_numpy(second_moment(self.embeddings, 0.0))
 
     @cached_property
     def squared_norms(self) -> np.ndarray:
@@ -117,7 +114,6 @@ class Scorer:
             statistics=self.statistics,
             topics=self.topics,
             moment=self.moment,
-            device=self.device,
         )
 
 
@@ -130,7 +126,6 @@ def scores(
     statistics: TokenStatistics | None = None,
     topics: np.ndarray | None = None,
     moment: np.ndarray | None = None,
-    device: str = "cpu",
 ) -> Scores:
     """Every criterion of the records at `positions` of the pool.
 
@@ -144,7 +139,7 @@ def scores(
     X = np.concatenate([embeddings.block(int(p)) for p in positions])
     V = design_matrix([X], d, sigma2)
     f = log_det(V) - empty
-    worst, mean = _leverage(embeddings, V, device)
+    worst, mean = _leverage(embeddings, V)
     loss = fisher = np.nan
     if statistics is not None:
         tokens = embeddings.tokens[positions]
@@ -175,28 +170,25 @@ def stein_loss(V: np.ndarray, moment: np.ndarray, tokens: int, sigma2: float = 1
     return float(np.trace(np.linalg.solve(moment, S))) - log_det(S) + log_det(moment) - d
 
 
-def bound_at(
-    embeddings: TokenEmbeddings, positions: np.ndarray, *, sigma2: float = 1.0, tokens: int | None = None, device: str = "cpu"
-) -> float:
+def bound_at(embeddings: TokenEmbeddings, positions: np.ndarray, *, sigma2: float = 1.0, tokens: int | None = None) -> float:
     """No selection of as many sentences (or of at most `tokens` tokens) gains more than this, nats; sharp where S is good."""
     d = embeddings.dimension
     V = design_matrix([np.concatenate([embeddings.block(int(p)) for p in positions])], d, sigma2)
     f = log_det(V) - d * float(np.log(sigma2))
     outside = np.ones(len(embeddings), dtype=bool)
     outside[positions] = False
-    gains = Shard(embeddings.values, embeddings.offsets, V, device=device).bounds[outside]
+    gains = Shard(embeddings, V).bounds[outside]
     if tokens is None:
         return optimum_bound(f, gains, len(positions))
     return token_bound(f, gains, embeddings.tokens[outside], tokens)
 
 
-def _leverage(embeddings: TokenEmbeddings, V: np.ndarray, device: str) -> tuple[float, float]:
+def _leverage(embeddings: TokenEmbeddings, V: np.ndarray) -> tuple[float, float]:
     """Largest and mean x^T V^-1 x over every row of the pool (float32 products)."""
-    blocks = Blocks(embeddings.values, embeddings.offsets, None, device)
-    factor = Factor(blocks.d, V, device)
+    factor = Factor(embeddings.dimension, V, embeddings.device)
     worst = total = 0.0
-    for some in blocks.batches():
-        X, _ = blocks.rows(some.tolist(), torch.float32)
+    for some in embeddings.batches():
+        X, _ = embeddings.stacked(some.tolist(), torch.float32)
         each = factor.screen(X)[0].square_().sum(1)
         worst = max(worst, float(each.max()))
         total += float(each.double().sum())

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from fishersft.design.gain_curve import draw_orders, grid, within_tokens
+from fishersft.design.trajectory import draw_orders, grid, within_tokens
 from fishersft.pipeline.embed_and_select import order_key
 from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row, label_of, positions_of
 from fishersft.scoring.criteria import Scorer, Scores

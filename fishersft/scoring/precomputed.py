@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from scipy.interpolate import PchipInterpolator
 
-from fishersft.design.gain_curve import draw_orders, grid, log_det_at, uniform_band
+from fishersft.design.rows import TokenEmbeddings
+from fishersft.design.trajectory import draw_orders, grid, log_det_at, uniform_band
 from fishersft.errors import MissingExtra
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.pipeline.embed_and_select import order_key
 from fishersft.selectors import DEFAULT_SELECTOR, Order, Selector
 from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays

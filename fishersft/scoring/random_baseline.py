@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from fishersft.design.gain_curve import draw_orders, within_tokens
+from fishersft.design.trajectory import draw_orders, within_tokens
 from fishersft.scoring.criteria import Scorer, Scores
 from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 

@@ -15,7 +15,7 @@ import torch
 
 from fishersft.design.greedy import Shard
 from fishersft.design.information import as_rows, design_matrix, gain, token_gains, whiten
-from fishersft.lm.embed import TokenEmbeddings
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.selectors.base import Progress
 
@@ -149,7 +149,7 @@ def gains_now(embeddings: TokenEmbeddings, picked: np.ndarray, sigma2: float = 1
     Rows of more than 128 numbers are swept in float32, which is exact to about 1e-5 of a gain.
     """
     V = design_matrix((embeddings.block(p) for p in picked), embeddings.dimension, sigma2)
-    return Shard(embeddings.values, embeddings.offsets, V).gains
+    return Shard(embeddings, V).gains
 
 
 def rechosen(
@@ -169,7 +169,7 @@ def rechosen(
     stands = _standing(pool, plain)
     if plain is None or not stands:
         return selector.take(pool, budget, seed, on_progress)
-    free = Pool(pool.embeddings, pool.corpus, pool.model, pool.readings, device=pool.device)
+    free = Pool(pool.embeddings, pool.corpus, pool.model, pool.readings)
     kept = free.given(pool.index[plain.positions[:stands]].tolist(), pool.index[list(pool.excluded)].tolist())
     if budget.sentences is not None:
         budget = Budget(sentences=max(stands, budget.sentences))

@@ -21,14 +21,16 @@ from fishersft.errors import ParameterError
 from fishersft.fields import declared, make
 
 if TYPE_CHECKING:
+    from fishersft.design.greedy import Pick
     from fishersft.selectors.base import Selector
     from fishersft.selectors.pool import Pool
-    from fishersft.selectors.selection import Budget, Doing, Note, Order, Pick, Selection
+    from fishersft.selectors.selection import Budget, Doing, Note, Order, Selection
 
 HOME = {
-    "Selector": "base",
-    "Pool": "pool",
-    **dict.fromkeys(("Budget", "Doing", "Note", "Order", "Pick", "Selection"), "selection"),
+    "Selector": f"{__name__}.base",
+    "Pool": f"{__name__}.pool",
+    "Pick": "fishersft.design.greedy",
+    **dict.fromkeys(("Budget", "Doing", "Note", "Order", "Selection"), f"{__name__}.selection"),
 }  # the module of each name
 __all__ = [
     "BASELINE",
@@ -57,7 +59,7 @@ log = logging.getLogger(__name__)
 def __getattr__(name: str) -> Any:
     if name not in HOME:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{HOME[name]}"), name)
+    return getattr(import_module(HOME[name]), name)
 
 
 @lru_cache(maxsize=1)

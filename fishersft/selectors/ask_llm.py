@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.errors import ParameterError
 from fishersft.fields import parameter
 from fishersft.lm.ask import VERSION, Answer, Asker, asker_of, quoted
 from fishersft.lm.chat import check_base_url
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Doing, Note, Pick
+from fishersft.selectors.selection import Doing, Note
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fishersft import fields
+from fishersft.design.greedy import Pick
 from fishersft.design.information import LEAST, MOST
 from fishersft.errors import BudgetError, ParameterError
 from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Budget, Doing, Note, Order, Pick, Selection, check_seed
+from fishersft.selectors.selection import Budget, Doing, Note, Order, Selection, check_seed
 
 Progress = Callable[[int, int], None]
 Stage = Callable[[str, int, int], None]

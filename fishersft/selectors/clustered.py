@@ -8,11 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool, finite_losses, sentence_means
 from fishersft.selectors.sampling import k_means, weighted_order
-from fishersft.selectors.selection import Note, Pick
+from fishersft.selectors.selection import Note
 
 
 @dataclass(frozen=True)

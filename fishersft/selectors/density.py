@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.design.kernel_density import Sketch, exact_densities, median_distance
 from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool, sentence_means
 from fishersft.selectors.sampling import weighted_order
-from fishersft.selectors.selection import Doing, Note, Pick
+from fishersft.selectors.selection import Doing, Note
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.selectors.base import DesignSelector
 from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,5 @@ class FisherOD(DesignSelector):
     gain_of: ClassVar[str] = "log det of the weighted rows"
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
-        rows = pool.embeddings
         unsure = np.sqrt(np.clip(1 - pool.statistics().confidence, 0, 1))
-        for step in pool.greedy(rows.values, rows.offsets, self.sigma2, weights=unsure, device=pool.device):
-            yield Pick(step.position, step.gain, step.evaluations, step.optimum_bound)
+        return pool.greedy(pool.embeddings.weighted(unsure), self.sigma2)

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool
 from fishersft.selectors.sampling import weighted_order
-from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.design.matched import matched
 from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Note, Pick
+from fishersft.selectors.selection import Note
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,4 @@ class MatchedOD(Selector):
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
         if self.candidates:
             yield Note("candidates", f"each pick is the best of {min(self.candidates, len(pool)):,} random sentences")
-        loss = 0.0
-        steps = matched(
-            pool.embeddings.values,
-            pool.embeddings.offsets,
-            prior_tokens=self.prior_tokens,
-            ridge=self.ridge,
-            candidates=self.candidates,
-            rng=rng,
-            device=pool.device,
-        )
-        for step in steps:
-            yield Pick(step.position, loss - step.loss, step.evaluations)
-            loss = step.loss
+        yield from matched(pool.embeddings, prior_tokens=self.prior_tokens, ridge=self.ridge, candidates=self.candidates, rng=rng)

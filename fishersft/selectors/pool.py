@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from fishersft.corpus.records import Corpus
-from fishersft.design.greedy import Step, greedy
-from fishersft.design.rows import Blocks
+from fishersft.design.greedy import Pick, greedy
+from fishersft.design.rows import TokenEmbeddings, check_finite
 from fishersft.errors import ModelError, ParameterError
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.lm.losses import ModelReadings, Readings, TokenStatistics
 from fishersft.lm.model import CausalLM
 
@@ -30,13 +29,12 @@ class Pool:
     A *position* counts within the pool (0 to N - 1); an *index* is the record's number in the corpus.
 
     Attributes:
-        embeddings: the rows.
+        embeddings: the rows, and the device where dense algebra happens.
         corpus: the texts, for selectors that read them.
         model: the model that made the rows; with the corpus it gives the losses, where `readings` are not given.
         readings: losses and confidences of the pool's tokens, from a store or made by hand.
         answers: what language models answered, by the digest of the question; kept between runs where it is a kept mapping.
         greedy: how greedy is run; `fishersft.design.greedy.greedy` or one that takes the same arguments.
-        device: where dense algebra happens.
         pinned, excluded: positions that are taken first, and that are never taken (`given`).
     """
 
@@ -45,8 +43,7 @@ class Pool:
     model: CausalLM | None = None
     readings: Readings | None = None
     answers: MutableMapping[str, Any] = field(default_factory=dict, repr=False)
-    greedy: Callable[..., Iterator[Step]] = greedy
-    device: str = "cpu"
+    greedy: Callable[..., Iterator[Pick]] = greedy
     pinned: tuple[int, ...] = ()
     excluded: tuple[int, ...] = ()
 
@@ -60,6 +57,10 @@ class Pool:
     @property
     def tokens(self) -> np.ndarray:
         return self.embeddings.tokens
+
+    @property
+    def device(self) -> str:
+        return self.embeddings.device
 
     @property
     def is_free(self) -> bool:
@@ -123,7 +124,7 @@ class Pool:
 def sentence_means(pool: Pool) -> np.ndarray:
     """(N, d) float32: the mean token row of each sentence; DesignError names the first that is not finite."""
     means = pool.embeddings.means
-    Blocks(means, np.arange(len(means) + 1)).check_finite(np.einsum("ij,ij->i", means, means, dtype=np.float64))
+    check_finite(np.einsum("ij,ij->i", means, means, dtype=np.float64))
     return means
 
 

@@ -23,15 +23,6 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-class Pick(NamedTuple):
-    """One step of an order: a position in the pool, and what the selector knows of it."""
-
-    position: int
-    gain: float = np.nan
-    evaluations: int = 0
-    optimum_bound: float = np.nan
-
-
 class Note(NamedTuple):
     """A fact about how the picks were made that a reader should know (what was sampled, refused, approximated)."""
 
@@ -160,7 +151,7 @@ class Selection:
     @property
     def proven_share(self) -> float | None:
         """At least this share of the best possible log det, from 0 to 1, where the selector proves one."""
-        from fishersft.design.certificate import share_of_optimum
+        from fishersft.design.information import share_of_optimum
 
         if not self.log_det or not len(self) or np.isnan(self.order.optimum_bounds[-1]):
             return None

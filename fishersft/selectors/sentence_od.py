@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.design.rank_one import rank_one_greedy
 from fishersft.selectors.base import DesignSelector
 from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,4 @@ class SentenceOD(DesignSelector):
     gain_of: ClassVar[str] = "log det of the means"
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
-        for step in rank_one_greedy(pool.embeddings.means, self.sigma2, device=pool.device):
-            yield Pick(step.position, step.gain, step.evaluations, step.optimum_bound)
+        return rank_one_greedy(pool.embeddings.means, self.sigma2, device=pool.device)

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool, sentence_means
 from fishersft.selectors.sampling import k_means
-from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)

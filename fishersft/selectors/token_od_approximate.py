@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from fishersft.design.approximate import approximately, measured_regret
+from fishersft.design.greedy import Pick
 from fishersft.fields import parameter
 from fishersft.selectors.base import DesignSelector
 from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Note, Pick
+from fishersft.selectors.selection import Note
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,11 @@ class ApproximateTokenOD(DesignSelector):
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
         rows = pool.embeddings
         modes = self.sigma2, self.projection, self.candidates
-        regret, sentences, picks = measured_regret(rows.values, rows.offsets, *modes)
+        regret, sentences, picks = measured_regret(rows, *modes)
         yield Note("regret", f"{regret:.1%} of the gap between exact and random picks, on {sentences} sentences, {picks} picks")
         if 0 < self.projection < rows.dimension:
             yield Note("projection", f"{rows.dimension} to {self.projection} dimensions")
         if self.candidates:
             yield Note("candidates", f"each pick is the best of {min(self.candidates, len(pool)):,} random sentences")
-        for step in approximately(rows.values, rows.offsets, *modes, rng, pool.device):
-            yield Pick(step.position, step.gain, step.evaluations)
+        for pick in approximately(rows, *modes, rng):
+            yield pick._replace(optimum_bound=np.nan)  # it would hold for the projected rows

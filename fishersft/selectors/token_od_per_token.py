@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.selectors.base import DesignSelector
 from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,4 @@ class TokenODPerToken(DesignSelector):
     gain_of: ClassVar[str] = "log det"
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
-        rows = pool.embeddings
-        for step in pool.greedy(rows.values, rows.offsets, self.sigma2, costs=pool.tokens.astype(np.float64), device=pool.device):
-            yield Pick(step.position, step.gain, step.evaluations)
+        return pool.greedy(pool.embeddings, self.sigma2, costs=pool.tokens.astype(np.float64))

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Pick
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus, Text
 from fishersft.design import trajectory
-from fishersft.design.gain_curve import log_det_at
-from fishersft.design.trajectory import Walk
+from fishersft.design.rows import TokenEmbeddings
+from fishersft.design.trajectory import Walk, log_det_at
 from fishersft.experiments.evidence import Evidence, gather
-from fishersft.lm.embed import BATCH_TOKENS, Plan, TokenEmbeddings, effective_max_tokens, open_embeddings, plan
+from fishersft.lm.embed import BATCH_TOKENS, Plan, effective_max_tokens, open_embeddings, plan
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.lm.reader import rows_of
@@ -169,12 +169,12 @@ def what_if(pool: Pool, selector: Selector, seed: int, budget: Budget, plain: Or
 def walk(embeddings: TokenEmbeddings, picks: np.ndarray, plane: tuple[int, int] | None = None) -> Walk:
     """The picks one by one: gains by TokenOD's criterion, and the ellipse in the plane of two principal directions."""
     U = None if plane is None else _directions(embeddings)[:, list(plane)]
-    return trajectory.walk(embeddings.values, embeddings.offsets, picks, plane=U)
+    return trajectory.walk(embeddings, picks, plane=U)
 
 
 @st.cache_data(max_entries=4, show_spinner=False, hash_funcs=KEYS)
 def _directions(embeddings: TokenEmbeddings) -> np.ndarray:
-    return trajectory.principal_directions(embeddings.values, embeddings.offsets, 10)
+    return trajectory.principal_directions(embeddings, 10)
 
 
 @st.cache_data(max_entries=8, show_spinner="Weighing every sentence again …", hash_funcs=KEYS)

@@ -15,8 +15,8 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import StopException
 
 from fishersft.corpus.records import Corpus
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import FisherSFTError, ParameterError
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import Pool
 from fishersft.ui import address, cached
 from fishersft.ui.components import escape_markdown, one_line, position_of, problem

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fishersft.design.greedy import Step, greedy
+from fishersft.design.greedy import Pick, greedy
 from fishersft.errors import UserError
 from tests.bench import machine, pools
 
@@ -90,7 +90,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="fishersft-bench-") as folder:
         rows = pools.generate(sentences, dimension, seed, file=Path(folder) / "rows.bin").embeddings
 
-        def timed(what: str, steps: Any) -> tuple[list[Step], float]:
+        def timed(what: str, steps: Any) -> tuple[list[Pick], float]:
             taken, started = [], 0.0
             for k, step in enumerate(islice(steps, picks)):
                 taken.append(step)
@@ -98,11 +98,11 @@ def run(
                 told(what, k + 1, picks)
             return taken, (time.perf_counter() - started) / (picks - 1)
 
-        alone, seconds = timed("one process", greedy(rows.values, rows.offsets))
+        alone, seconds = timed("one process", greedy(rows))
         lines = [Line(0, seconds, 0.0, 0.0, alone[-1].evaluations / picks, True)]
         for k in workers:
             traffic = distributed.Traffic()
-            steps = distributed.greedy(rows.values, rows.offsets, workers=k, traffic=traffic)
+            steps = distributed.greedy(rows, workers=k, traffic=traffic)
             taken, seconds = timed(f"Ray, {k} workers", steps)
             steps.close()  # type: ignore[attr-defined]
             same = [s.position for s in taken] == [s.position for s in alone]

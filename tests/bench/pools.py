@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import StoreError, UserError, os_reason
-from fishersft.lm.embed import TokenEmbeddings
 
 TOPICS = 200
 TOPIC_SHARE = 0.5  # s: how much of a row's variance its topic explains

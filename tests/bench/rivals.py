@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from fishersft.design.reference import TIE
-from fishersft.design.rows import Blocks, log_dets, padded
+from fishersft.design.rows import TokenEmbeddings, log_dets, padded
 from fishersft.experiments.timing import Boxed, Progressed, first_best
 
 MEASURED = "measured"
@@ -24,54 +24,54 @@ SCAN_BATCH = 8  # sentences of a mini-batch of the index scan: its quickest of 8
 SLACK = 2 * TIE  # cached gains carry rounding: whoever comes this close is recomputed
 
 
-def naive(blocks: Blocks, sigma2: float = 1.0) -> Iterator[Progressed]:
+def naive(rows: TokenEmbeddings, sigma2: float = 1.0) -> Iterator[Progressed]:
     """log det(I + X_i V^-1 X_i^T) of every sentence, every pick: large products for X V^-1, then small Choleskys in batches.
 
     All rows are held in float64 and padded to batches of like length once, so a pick costs little but its algebra.
     """
-    batches = [(some, padded(*blocks.rows(some.tolist(), torch.float64))) for some in blocks.batches()]
-    V = torch.eye(blocks.d, dtype=torch.float64, device=blocks.device) * sigma2
-    outside = np.ones(len(blocks), dtype=bool)
+    batches = [(some, padded(*rows.stacked(some.tolist(), torch.float64))) for some in rows.batches()]
+    V = torch.eye(rows.dimension, dtype=torch.float64, device=rows.device) * sigma2
+    outside = np.ones(len(rows), dtype=bool)
     evaluations = 0
     yield Progressed(None, 0)
     while outside.any():
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(V))
-        gains = np.empty(len(blocks))
+        gains = np.empty(len(rows))
         for some, X in batches:
-            gains[some] = log_det_1p((X.view(-1, blocks.d) @ inverse).view_as(X) @ X.mT)
+            gains[some] = log_det_1p((X.view(-1, rows.dimension) @ inverse).view_as(X) @ X.mT)
             evaluations += len(some)
             yield Progressed(None, evaluations)
         gains[~outside] = -np.inf
         best = first_best(gains)
         outside[best] = False
-        X, _ = blocks.rows([best], torch.float64)
+        X, _ = rows.stacked([best], torch.float64)
         V.addmm_(X.T, X)
         yield Progressed(best, evaluations)
 
 
-def index_scan(blocks: Blocks, sigma2: float = 1.0, batch: int = SCAN_BATCH) -> Iterator[Progressed]:
+def index_scan(rows: TokenEmbeddings, sigma2: float = 1.0, batch: int = SCAN_BATCH) -> Iterator[Progressed]:
     """Algorithm 2 as we read it: cached gains, mini-batches in index order, a batch passed over where its cache cannot win."""
-    V = torch.eye(blocks.d, dtype=torch.float64, device=blocks.device) * sigma2
-    outside = np.ones(len(blocks), dtype=bool)
-    cached = np.full(len(blocks), np.inf)
+    V = torch.eye(rows.dimension, dtype=torch.float64, device=rows.device) * sigma2
+    outside = np.ones(len(rows), dtype=bool)
+    cached = np.full(len(rows), np.inf)
     evaluations = 0
     yield Progressed(None, 0)
     while outside.any():
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(V))
-        fresh = np.full(len(blocks), -np.inf)
+        fresh = np.full(len(rows), -np.inf)
         best = -np.inf
-        for start in range(0, len(blocks), batch):
+        for start in range(0, len(rows), batch):
             some = start + np.flatnonzero(outside[start : start + batch])
             if not len(some) or (best > -np.inf and cached[some].max() < best - SLACK * abs(best)):
                 continue
-            X, lengths = blocks.rows(some.tolist(), torch.float64)
+            X, lengths = rows.stacked(some.tolist(), torch.float64)
             cached[some] = fresh[some] = log_det_1p(padded(X @ inverse, lengths) @ padded(X, lengths).mT)
             best = max(best, float(fresh[some].max()))
             evaluations += len(some)
             yield Progressed(None, evaluations)
         pick = first_best(fresh)
         outside[pick] = False
-        X, _ = blocks.rows([pick], torch.float64)
+        X, _ = rows.stacked([pick], torch.float64)
         V.addmm_(X.T, X)
         yield Progressed(pick, evaluations)
 

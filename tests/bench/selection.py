@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.design.greedy import Step, greedy
+from fishersft.design.factor import suited_to
+from fishersft.design.greedy import Pick, greedy
 from fishersft.design.information import check_sigma2, design_matrix, log_det
-from fishersft.design.rows import Blocks
-from fishersft.design.threads import suited_to
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import BudgetError, UserError
 from fishersft.experiments.timing import Progressed, agreeing, boxed, by_determinant
-from fishersft.lm.embed import TokenEmbeddings
 from fishersft.selectors import Budget, Pool, Selector, make_selector
 from fishersft.selectors.selection import check_seed
 from tests.bench import machine, operations, peers, pools, rivals
@@ -39,7 +38,7 @@ class Rival:
     operations of one sweep over sentences of these lengths."""
 
     label: str
-    events: Callable[[Blocks, float], Iterator[Progressed]]
+    events: Callable[[TokenEmbeddings, float], Iterator[Progressed]]
     evaluations: Callable[[int, int], int] | None = None
     sweep: Callable[[np.ndarray, int], float] | None = None
 
@@ -111,7 +110,7 @@ def run(
             file=Path(folder) / "values.bin" if folder else None,
             on_progress=partial(told, "generating"),
         )
-        pool = Pool(generated.embeddings, device=device)
+        pool = Pool(generated.embeddings.on(device))
         # ours first: what was the most memory by then is its own, not that of the others
         steps, marks = _ours(pool, picks, sigma2, partial(told, "ours"))
         memory = machine.peak_memory()
@@ -162,15 +161,15 @@ def _selector(spec: str) -> Selector:
     return make_selector(name, {key: value for key, _, value in settings})
 
 
-def _ours(pool: Pool, n: int, sigma2: float, told: Callable[[int, int], None]) -> tuple[list[Step], list[float]]:
+def _ours(pool: Pool, n: int, sigma2: float, told: Callable[[int, int], None]) -> tuple[list[Pick], list[float]]:
     """All picks, and the seconds at each."""
     import torch
 
     torch.linalg.cholesky(torch.eye(64, dtype=torch.float64, device=pool.device))  # libraries load at their first call
-    steps: list[Step] = []
+    steps: list[Pick] = []
     marks: list[float] = []
     started = time.perf_counter()
-    for step in greedy(pool.embeddings.values, pool.embeddings.offsets, sigma2, device=pool.device):
+    for step in greedy(pool.embeddings, sigma2):
         steps.append(step)
         marks.append(time.perf_counter() - started)
         told(len(steps), n)
@@ -182,10 +181,10 @@ def _ours(pool: Pool, n: int, sigma2: float, told: Callable[[int, int], None]) -
 def _rival(name: str, pool: Pool, exact: list[int], marks: list[float], box: float, sigma2: float, told: Progress) -> Row:
     rival, n = RIVALS[name], len(exact)
     told(name, 0, n)
-    blocks = Blocks(pool.embeddings.values, pool.embeddings.offsets, device=pool.device)
-    with suited_to(blocks.d):  # as ours is run
-        done = boxed(rival.events(blocks, sigma2), n, box, lambda k: told(name, k, n))
-    total = rival.evaluations(len(blocks), n) if rival.evaluations else None
+    rows = pool.embeddings
+    with suited_to(rows.dimension):  # as ours is run
+        done = boxed(rival.events(rows, sigma2), n, box, lambda k: told(name, k, n))
+    total = rival.evaluations(len(rows), n) if rival.evaluations else None
     seconds, basis = rivals.extrapolated(done, n, total)
     k = len(done.picks)
     return Row(
@@ -197,7 +196,7 @@ def _rival(name: str, pool: Pool, exact: list[int], marks: list[float], box: flo
         seconds_for_n=seconds,
         basis=basis,
         evaluations_a_pick=done.marks[-1][1] / k if k else total / n if total else None,
-        flops_for_n=total / len(blocks) * rival.sweep(blocks.lengths, blocks.d) if total and rival.sweep else None,
+        flops_for_n=total / len(rows) * rival.sweep(rows.tokens, rows.dimension) if total and rival.sweep else None,
         ratio=seconds / marks[-1] if seconds is not None else None,
         ratio_at_its_picks=done.marks[-1][0] / marks[k - 1] if k else None,
         same=agreeing(done.picks, exact) if k else None,
@@ -254,7 +253,7 @@ def _others(
     return rows
 
 
-def _facts(embeddings: TokenEmbeddings, steps: list[Step], seconds: float, device: str) -> dict[str, Any]:
+def _facts(embeddings: TokenEmbeddings, steps: list[Pick], seconds: float, device: str) -> dict[str, Any]:
     import torch
 
     d, n, lengths = embeddings.dimension, len(steps), embeddings.tokens

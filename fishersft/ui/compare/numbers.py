@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.design.gain_curve import Curve, band_curve
+from fishersft.design.trajectory import Curve, band_curve
 from fishersft.plots import base as plots
 from fishersft.plots import compare as compare_plots
 from fishersft.plots.compare import Spread, spread_of

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from fishersft.design.certificate import share_of_optimum
-from fishersft.design.gain_curve import Curve, band_curve, draw_orders, within_tokens
+from fishersft.design.information import share_of_optimum
+from fishersft.design.trajectory import Curve, band_curve, draw_orders, within_tokens
 from fishersft.plots import base as plots
 from fishersft.plots import sentence_map
 from fishersft.scoring import why

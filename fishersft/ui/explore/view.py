@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
-from fishersft.design.gain_curve import within_tokens
+from fishersft.design.trajectory import within_tokens
 from fishersft.scoring.precomputed import Band
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector
 from fishersft.ui import cached, components, learn, query_widgets

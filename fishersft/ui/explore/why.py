@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.design.gain_curve import Curve, grid
+from fishersft.design.trajectory import Curve, grid
 from fishersft.errors import FisherSFTError
 from fishersft.plots import base as plots
 from fishersft.scoring import why
