@@ -18,15 +18,13 @@ from fishersft.judge import verdicts
 from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Judgment, TextPair, Verdict, settled, without_asking
 from fishersft.selectors import DEFAULT_SELECTOR
 from fishersft.text import Span, compared, share_alike, visible, visible_text
-from fishersft.ui import components
 from fishersft.ui.components import dark, escape_markdown, one_line
 from fishersft.ui.generations.loaded_run import LoadedRun, damage_reported
 from fishersft.ui.generations.page_state import keep, remembered
 from fishersft.ui.session import Session
 
 OWN = "own"  # the record's own continuation
-SAID = {FIRST: "the first", SECOND: "the second", TIE: "neither"}
-SAID |= {"refused": "refused to answer", "unparsable": "could not be read", "too_long": "was too long"}
+OTHERWISE = {TIE: "neither", "refused": "refused to answer", "unparsable": "could not be read", "too_long": "was too long"}
 LONGEST = 6_000  # characters of a text on the screen
 SHORT = 40  # characters of a reply that a table's cell shows well
 
@@ -250,7 +248,7 @@ def _row(label: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any
 def _said(one: Judgment | None, places: tuple[str, str]) -> str:
     if one is None:
         return "–"
-    return {FIRST: f"the {places[0]} one", SECOND: f"the {places[1]} one"}.get(one.said, SAID.get(one.said, "?"))
+    return {FIRST: f"the {places[0]} one", SECOND: f"the {places[1]} one"}.get(one.said, OTHERWISE.get(one.said, "?"))
 
 
 def _words(verdict: Verdict) -> str:
@@ -290,25 +288,18 @@ def _nats(value: Any) -> str:
 def _everyone(of: LoadedRun, written: Mapping[str, Mapping[int, Generated]], prompt: Prompt) -> None:
     """What every model wrote after this prompt."""
     with st.expander("What every model wrote", icon=":material/list:"):
-        rows = [
-            {
-                "model": visible(one_line(of.labels.get(cell.selector, cell.selector), 60)),
-                "n": cell.budget,
-                "seed": cell.seed,
-                "tokens": texts[prompt.number].tokens,
-                "text": visible(one_line(texts[prompt.number].text, 600))
-                if len(texts[prompt.number].text) < components.LONGEST_TOKEN
-                else visible_text(one_line(texts[prompt.number].text, 600)),
-            }
-            for name, texts in written.items()
-            if prompt.number in texts
-            for cell in [of.models[name]]
-        ]
+        rows: list[dict[str, Any]] = []
+        for name, texts in written.items():
+            if mine := texts.get(prompt.number):
+                model = of.models[name]
+                who = visible(one_line(of.labels.get(model.selector, model.selector), 60))
+                numbers = {"n": model.budget, "seed": model.seed, "tokens": mine.tokens}
+                rows.append({"model": who, **numbers, "text": visible_text(one_line(mine.text, 600))})
         rows.append({"model": "The record itself", "text": visible_text(one_line(prompt.continuation, 600))})
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,
             placeholder="–",
-            alt="A text a model",
+            alt="The text of each model",
             column_config={"text": st.column_config.TextColumn("text", width="large")},
         )
