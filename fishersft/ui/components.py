@@ -19,7 +19,7 @@ from fishersft.ui.address import current
 from fishersft.ui.session import Session
 
 LONGEST_TOKEN = 80
-HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and how much of it leaves the words readable
+HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and the opacity that leaves words readable
 NARROW = {"pick": 56, "record": 68, "gain": 92, "tokens": 68, "category": 96}  # pixels of a table's columns that are not text
 TABLE = 1_250  # pixels that a table fills on a wide screen; what is left over is dealt out evenly, so there should be little
 PICTURES = ("png", "svg")
@@ -65,8 +65,8 @@ def pictures(row: Any) -> None:
         PICTURES,
         "picture",
         place=row,
-        help="What the camera above a chart saves, here and on the other pages: png for slides, svg to scale and to edit. "
-        "The camera is seen when the pointer is on a chart.",
+        help="The format in which the camera above a chart saves it, here and on the other pages: png for slides, svg to scale "
+        "and to edit. The camera appears when the pointer is on a chart.",
     )
 
 
@@ -100,7 +100,7 @@ def escape_markdown(text: str) -> str:
 
 
 def tile(label: str, value: str, help: str, beside: str = "") -> None:
-    """A number with its unit and what to compare it with."""
+    """A number with its unit and something to compare it with."""
     st.metric(label, value, help=help, border=True, delta=beside or None, delta_color="off", delta_arrow="off")
 
 
@@ -129,7 +129,7 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> No
 
 
 def footer(command: str, python: str) -> None:
-    """What reproduces the screen without it."""
+    """The commands that reproduce the screen without it."""
     with st.popover("The same without the screen", icon=":material/terminal:"):  # in an expander it would be drawn at once
         st.caption("Command line")
         shell(command)

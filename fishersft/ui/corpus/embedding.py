@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import streamlit as st
@@ -35,20 +36,18 @@ def compute(choice: Choice, layout: Plan) -> bool:
     row = st.container(horizontal=True, vertical_alignment="center")
     go = row.button(f"Embed {len(layout.index):,} records", type="primary", icon=":material/memory:")
     row.caption(
-        f"{total:,} tokens, about {duration(total / speed)} here. Stopped or interrupted, it goes on where it was. "
+        f"{total:,} tokens, about {duration(total / speed)} here. If it is stopped or interrupted, it resumes where it was. "
         f"{_head(cached.model(choice).head)}"
     )
     if not go:
         return False
     bar = st.progress(0.0, "Embedding …")
-    st.button("Stop", icon=":material/stop:", help="What is done is kept.")
+    st.button("Stop", icon=":material/stop:", help="What has been computed is kept.")
     embed_and_select.embed(cached.corpus(choice), cached.model(choice), on_progress=_reporter(bar))
     return True
 
 
 def _reporter(bar: st.delta_generator.DeltaGenerator) -> Callable[[int, int], None]:
-    import time
-
     started, first = time.perf_counter(), None
 
     def report(done: int, total: int) -> None:

@@ -22,7 +22,7 @@ def tiles(corpus: Corpus, layout: Plan) -> None:
         tile(
             "Records",
             f"{len(corpus):,}",
-            "As loaded; held-out ones are never selected from, and all measuring is on them.",
+            "Records of the corpus as loaded. Held-out records are never selected; everything is measured on them.",
             f"{int(corpus.held_out.sum()):,} held out",
         )
         tile(
@@ -34,13 +34,13 @@ def tiles(corpus: Corpus, layout: Plan) -> None:
         tile(
             "Truncated",
             f"{layout.truncated:,}",
-            "Records longer than the model may read at once; the rest of them is cut off.",
+            "Records longer than the model can read at once; the rest of each is cut off.",
             f"{len(layout.skipped):,} without a trained token",
         )
         tile(
             "Exact duplicates",
             f"{corpus.duplicates:,}",
-            "Records that repeat an earlier one letter by letter.",
+            "Records that repeat an earlier record exactly.",
             f"{corpus.bad_lines:,} broken lines skipped" if corpus.bad_lines else f"{corpus.duplicates / len(corpus):.1%} of all",
         )
         for column in corpus.categories[:2]:
@@ -48,7 +48,7 @@ def tiles(corpus: Corpus, layout: Plan) -> None:
             tile(
                 components.escape_markdown(components.one_line(column, 24)),
                 f"{len(counts)} values",
-                "Different values of this column; it can colour the map.",
+                "How many different values this column has; it can colour the map.",
                 components.escape_markdown(f"largest: {components.one_line(counts.index[0], 18)}, {counts.iloc[0]:,}"),
             )
 
@@ -78,7 +78,7 @@ def browse(corpus: Corpus, layout: Plan) -> None:
             type="search",
             placeholder="words in the text",
             max_chars=200,
-            help="Records that hold all the words, in any order and case.",
+            help="Finds records that hold all the words, in any order and case.",
         )
         .lower()
         .split()

@@ -74,7 +74,7 @@ def choose_corpus(session: Session) -> None:
 
 def _upload() -> None:
     file = st.file_uploader(
-        "A file of yours",
+        "Your file",
         type=[f.removeprefix(".") for f in FORMATS],
         key="upload",
         help="Text: one example a line. Tables and JSON: a column text, or prompt and completion, instruction and output, "
@@ -103,7 +103,8 @@ def reading_options(session: Session, columns: list[str], *, wanted: bool = Fals
             "Text column",
             names,
             index=names.index(now["text_column"]) if now.get("text_column") in names else 0,
-            help="The column that holds the text; prompt and completion, instruction and output, messages and text are found.",
+            help="The column that holds the text. Columns named text, prompt and completion, instruction and output, "
+            "or messages are found automatically.",
         )
         split = middle.selectbox(
             "A .txt file's examples end at",
@@ -118,13 +119,13 @@ def reading_options(session: Session, columns: list[str], *, wanted: bool = Fals
             0.9,
             _share(now.get("holdout", "0.1")),
             0.05,
-            help="Records no selector sees, kept for measuring: at least 50 where there are that many, at most half. "
+            help="Records that no selector sees, kept for measuring: at least 50 where there are that many, at most half. "
             "A split column in the corpus wins.",
         )
         skip = st.checkbox(
             "Skip broken lines, and count them",
             value="skip_bad" in now,
-            help="A line that cannot be read is left out; how many is said above.",
+            help="Lines that cannot be read are left out; their number is shown above.",
         )
         if st.form_submit_button("Read again"):
             options = {

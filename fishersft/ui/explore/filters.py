@@ -42,7 +42,7 @@ def map_controls(view: ExploreView, session: Session, playing: bool = False) -> 
             key="q",
             type="search",
             placeholder="words in the text",
-            help="Records that hold all the words, in any order and case; they light up on the map.",
+            help="Finds records that hold all the words, in any order and case; they light up on the map.",
             max_chars=200,
         )
         .lower()
@@ -76,7 +76,7 @@ def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
     """(N,) bool: the records of some values of a column and of some lengths; None where nothing is filtered."""
     tokens = view.pool.tokens
     least, most = int(tokens.min()), int(tokens.max())
-    columns = {c: view.fields[c].map(str).to_numpy()[view.pool.index] for c in view.corpus.categories[:MOST_COLUMNS]}
+    columns = {c: view.corpus.fields[c].map(str).to_numpy()[view.pool.index] for c in view.corpus.categories[:MOST_COLUMNS]}
     offered = {column: sorted(set(values)) for column, values in columns.items()}
     start = _from_address(session, offered, (least, most))
     mask, codes, wanted = np.ones(len(view.pool), dtype=bool), [], (least, most)
@@ -100,7 +100,7 @@ def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
                 most,
                 start,
                 key=f"filter tokens {least} {most} {start}",
-                help="Only records of such a length.",
+                help="Only records whose length is in this range.",
             )
             wanted = (int(low), int(high))
             mask &= (tokens >= wanted[0]) & (tokens <= wanted[1])
@@ -117,7 +117,7 @@ def code_of(column: str, value: str) -> str:
 
 
 def _from_address(session: Session, offered: dict[str, list[str]], span: tuple[int, int]) -> tuple[int, int]:
-    """Choose what a link says, and name what it asks in vain; where the slider of lengths begins."""
+    """Apply the filters of a link, name those that cannot be met, and return where the slider of lengths begins."""
     asked = {key: st.query_params.get(key, "") for key in ("filter", "length")}
     if asked != st.session_state.get("filters_written", {"filter": "", "length": ""}):
         _choose(session, offered, asked["filter"])
@@ -140,4 +140,4 @@ def _choose(session: Session, offered: dict[str, list[str]], asked: str) -> None
         known |= set(found.values())
     for code in codes:
         if code not in known:
-            session.notices.append(f"filter {code[:24]} (stands for no value of this corpus)")
+            session.notices.append(f"filter {code[:24]} (matches no value of this corpus)")

@@ -27,7 +27,7 @@ def keep(view: ExploreView, session: Session, label: str, selection: Selection) 
         return
     with (
         st.popover(
-            "Keep this set", icon=":material/bookmark_add:", help="Under a name, in the store; the Runs page lists it too."
+            "Keep this set", icon=":material/bookmark_add:", help="It is stored under a name; the Runs page lists it too."
         ),
         st.form("keep", border=False, clear_on_submit=True),
     ):
@@ -35,7 +35,7 @@ def keep(view: ExploreView, session: Session, label: str, selection: Selection) 
             "Name",
             max_chars=LONGEST_NAME,
             placeholder=f"{len(selection):,} records",
-            help="What it is called here and on the Runs page.",
+            help="Its name here and on the Runs page.",
         )
         if st.form_submit_button("Keep", type="primary"):
             called = one_line(name, LONGEST_NAME) or one_line(label, LONGEST_NAME)
@@ -47,7 +47,7 @@ def keep(view: ExploreView, session: Session, label: str, selection: Selection) 
 
 def kept_panel(view: ExploreView, session: Session) -> None:
     """Sets kept under this corpus and model, beside the picks; one can be shown on the map."""
-    if not st.toggle("Kept sets", key="kept", help="What you kept of this corpus under this model, compared with the picks."):
+    if not st.toggle("Kept sets", key="kept", help="The sets you kept of this corpus under this model, compared with the picks."):
         return
     here = [m for m in selections.saved_selections() if m.get("embeddings") == view.pool.embeddings.key]
     if not here:
@@ -124,10 +124,10 @@ def _name(manifest: dict[str, Any]) -> str:
 
 
 def left_out(session: Session) -> None:
-    """What of this screen a link to it does not carry."""
+    """Say what a link to this screen leaves out."""
     said = []
     if st.session_state.get("q"):
-        said.append("the search words, which may be nobody else's business")
+        said.append("the search words, which may be private")
     if session.lasso and not session.lasso_run and not address.as_ranges(session.lasso):
         keep_it = "" if public() else "; keep it, and the link carries the kept set"
         said.append(f"the lasso's {len(session.lasso):,} records, which are too many for an address{keep_it}")

@@ -1,4 +1,4 @@
-"""The panels of the Explore page: map, curve, tiles."""
+"""The panels of the Explore page: a first visitor's guide, tiles, map and curve."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REMEMBER = f"<script>document.cookie = '{COOKIE}=read; max-age=31536000; path=/
 
 def map_panel(view: ExploreView, session: Session, kind: str, colour: str, matched: np.ndarray | None) -> None:
     """The map: click a point for its reasons, draw a lasso for a set."""
-    position = view.position_of(session.record)
+    position = components.position_of(view.pool, session.record)
     nearest = None
     if position is not None:
         nearest = why.nearest_of(view.pool.embeddings.means, position, view.picks)[0]
@@ -34,8 +34,8 @@ def map_panel(view: ExploreView, session: Session, kind: str, colour: str, match
     values = None
     if colour == "tokens":
         values = view.pool.tokens
-    elif colour in view.fields.columns:
-        values = view.fields[colour].to_numpy(dtype=object)[view.pool.index]
+    elif colour in view.corpus.fields.columns:
+        values = view.corpus.fields[colour].to_numpy(dtype=object)[view.pool.index]
     key = f"map-{session.generation}"
     gesture = (st.session_state.get(key) or {}).get("selection", {}).get("points")
     if session.lasso and not gesture:  # a set of a link, of the store or of another page was not drawn on this map
@@ -71,7 +71,7 @@ def map_panel(view: ExploreView, session: Session, kind: str, colour: str, match
 
 
 def gain_panel(view: ExploreView, held: Sequence[RecordSet] = ()) -> None:
-    """What the picks gain, beside chance and sheer length, and what some sets would."""
+    """What the picks gain, beside random draws and the longest sentences, and what some sets would gain."""
     tokens = view.unit == "tokens"
     unit = "trained tokens" if tokens else "sentences"
     at, f = view.gain
@@ -98,7 +98,7 @@ def gain_panel(view: ExploreView, held: Sequence[RecordSet] = ()) -> None:
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     said = "What a selection adds to the design matrix, in nats, beside a band of random draws."
     left.markdown(f"**log det gained, by {unit}**", help=learn.helped(said, "log det", "random draws"))
-    log = query_widgets.toggle("Log axes", "log", place=right, help="Both axes, to see the small budgets.")
+    log = query_widgets.toggle("Log axes", "log", place=right, help="Both axes on a log scale, to see the small budgets.")
     marks = [(one.label, one.tokens(view.pool) if tokens else len(one.positions), one.log_det(view.pool)) for one in held]
     drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, marks=marks, dark=dark())
     st.plotly_chart(
@@ -147,7 +147,7 @@ def _in_words(view: ExploreView) -> str:
 
 
 def tiles(view: ExploreView) -> None:
-    """The selection in numbers, each with what chance would give."""
+    """The selection in numbers, each beside what random draws give."""
     N, n = len(view.pool), view.n
     total = int(view.pool.tokens.sum())
     orders = draw_orders(N)
@@ -193,7 +193,7 @@ def tiles(view: ExploreView) -> None:
             "proven while picking",
         )
         for column in view.corpus.categories[:1]:
-            values = view.fields[column].map(str).to_numpy()[view.pool.index]
+            values = view.corpus.fields[column].map(str).to_numpy()[view.pool.index]
             chance = [len(set(values[c])) for c in cuts]
             covered = len(set(values[view.order.positions[:n]]))
             tile(

@@ -1,7 +1,7 @@
 """The pick player: step, play and drag through the picks, in the browser alone.
 
-One small component (player.html, .css, .js beside this file).  It gets every number at once and asks the server for nothing
-while it plays; when it rests, the record it rests on becomes the one that "Why this sentence?" explains.
+One small component (player.html, .css, .js beside this file).  It receives every number at once and asks the server for
+nothing while it plays; when it rests on a record, "Why this sentence?" explains that one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import streamlit as st
 
 from fishersft.plots.playback import Played, packed
 from fishersft.text import visible_text
-from fishersft.ui import cached, query_widgets
+from fishersft.ui import cached, components, query_widgets
 from fishersft.ui.components import dark
 from fishersft.ui.explore.view import ExploreView
 from fishersft.ui.session import Session
@@ -43,7 +43,7 @@ def player_panel(view: ExploreView, session: Session, kind: str, matched: np.nda
         xy, positions, view.pool.index, view.pool.tokens, walk, chance, texts, (first, second), view.lit(session.lasso, matched)
     )
     data = packed(played, selector=view.selector.name, label=view.selector.label, kind=kind, equal=kind == "PCA", dark=dark())
-    at = view.position_of(session.record)
+    at = components.position_of(view.pool, session.record)
     rank = int(view.rank[at]) if at is not None else 0
     result: Any = _player(
         key=KEY,
@@ -60,7 +60,7 @@ def player_panel(view: ExploreView, session: Session, kind: str, matched: np.nda
 
 
 def check_directions(view: ExploreView, session: Session) -> None:
-    """Name directions that a link asks for in vain, and drop them, while the player, which reads them, is not shown."""
+    """While the player is not shown, name the directions that a link asks for in vain, and drop them."""
     most = min(DIRECTIONS, view.pool.embeddings.dimension)
     for key in ("across", "up"):
         asked = st.query_params.get(key, "1")

@@ -1,4 +1,4 @@
-"""Sets of records on the Explore page: the table shows one, and it is downloaded, kept under a name, and compared."""
+"""Sets of records on the Explore page: the table shows one, which can be downloaded and kept under a name."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def chosen_set(view: ExploreView, session: Session, matched: np.ndarray | None) 
 
 
 def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None, *, beside: bool = False) -> RecordSet | None:
-    """Picks in order, or the lasso's set, or what search and filters found; a row opens its reasons.  What it shows is a set.
+    """Picks in order, or the lasso's set, or what search and filters found; a row opens its reasons.
 
     Args:
-        beside: it stands in a column beside something else.
+        beside: the table stands in a column beside something else.
     """
     inside = np.isin(view.pool.index, session.lasso)
     options = ["picks", "all"] + (["lasso"] if session.lasso else [])
@@ -71,7 +71,7 @@ def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None,
         default="lasso" if session.lasso else "picks",
         required=True,
         key=f"show-{session.lasso}",
-        help="What is listed, and what is downloaded.",
+        help="Which records are listed and downloaded.",
         format_func=lambda o: {
             "picks": f"the {view.n:,} picks",
             "all": f"all {len(view.pool):,}",
@@ -155,13 +155,13 @@ def _table(view: ExploreView, positions: np.ndarray) -> pd.DataFrame:
         table["gain"] = gains
     table["tokens"] = view.pool.tokens[positions]
     for column in view.corpus.categories[:2]:
-        table[f" {column}"] = components.cells(view.fields[column].iloc[records])
+        table[f" {column}"] = components.cells(view.corpus.fields[column].iloc[records])
     table["text"] = [components.one_line(view.corpus.texts[r], TEXT_WIDTH) for r in records]
     return table
 
 
 def downloads(view: ExploreView, session: Session, held: RecordSet | None) -> None:
-    """What the table shows, as files and under a name, and the calls that make the picks."""
+    """Offer what the table shows as files and under a name, and show the calls that make the picks."""
     if held is not None:
         selection = _selection(view, held)
         rows = view.pool.embeddings

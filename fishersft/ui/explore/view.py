@@ -1,4 +1,4 @@
-"""What the Explore page shows, and the controls that decide which picks."""
+"""The state of the Explore page: a pool and its picks, and the controls that decide which picks these are."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
 from fishersft.design.trajectory import within_tokens
 from fishersft.scoring.precomputed import Band
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector
-from fishersft.ui import cached, components, learn, query_widgets
+from fishersft.ui import cached, learn, query_widgets
 from fishersft.ui.address import check_address
 from fishersft.ui.page import Embedded
 from fishersft.ui.parameters import selector_form
@@ -25,7 +24,7 @@ WHAT_IF_STEP = 40
 
 @dataclass(frozen=True)
 class ExploreView:
-    """What is on the screen: a pool, an order and how much of it is selected.
+    """A pool, an order and how much of it is selected.
 
     Attributes:
         pool: with what is pinned and excluded.
@@ -99,20 +98,12 @@ class ExploreView:
         """log det gained by the selection, nats."""
         return float(np.interp(self.n, *self.gain))
 
-    def position_of(self, record: int | None) -> int | None:
-        """The pool position of a record's number, or None where it is not in the pool."""
-        return components.position_of(self.pool, record)
-
     def lit(self, lasso: tuple[int, ...], matched: np.ndarray | None) -> np.ndarray | None:
         """(N,) bool: what search and filters found, narrowed to a set where there is one; None where nothing narrows."""
         if not lasso:
             return matched
         inside = np.isin(self.pool.index, lasso)
         return inside if matched is None else inside & matched
-
-    @property
-    def fields(self) -> pd.DataFrame:
-        return self.corpus.fields
 
 
 def control_bar(session: Session) -> tuple[Selector, int, str]:
@@ -130,7 +121,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
         key="selector",
         bind="query-params",
         format_func=lambda s: find_selector(s).label,
-        help="The rule that chooses.\n\n" + "\n".join(f"- {learn.selector(find_selector(n))}" for n in names),
+        help="The rule that chooses the sentences.\n\n" + "\n".join(f"- {learn.selector(find_selector(n))}" for n in names),
     )
     with form:
         selector = make_selector(str(name), selector_form(find_selector(str(name))))
@@ -152,7 +143,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
 
 
 def view_of(embedded: Embedded, session: Session) -> ExploreView:
-    """The controls, and what they lead to."""
+    """Draw the controls and compute what they ask for."""
     pool = embedded.pool
     selector, seed, unit = control_bar(session)
     plain = cached.order_now(pool, selector, seed)

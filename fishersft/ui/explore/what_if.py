@@ -1,4 +1,4 @@
-"""What if?  Records pinned in or out, and a sentence of the visitor's own: what it would gain, and its place."""
+"""What if?  The visitor pins records in or out, or writes a sentence and sees what it would gain and how it would rank."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def banner(view: ExploreView, session: Session) -> None:
         return
     if not view.selector.heeds_pins:
         st.warning(
-            f"{view.selector.label} takes no pinned or excluded records, so its own picks are shown; TokenOD does.",
+            f"{view.selector.label} ignores pinned and excluded records, so its own picks are shown; TokenOD heeds them.",
             icon=":material/push_pin:",
         )
         return
@@ -44,7 +44,7 @@ def banner(view: ExploreView, session: Session) -> None:
 
 
 def pin_buttons(view: ExploreView, session: Session, record: int) -> None:
-    """Take this record first, never, or as the selector would."""
+    """Buttons that take this record first, never, or as the selector would."""
     if not view.selector.heeds_pins:
         return
     row = st.container(horizontal=True)
@@ -107,19 +107,19 @@ def _own(view: ExploreView, text: str) -> None:
         tile(
             "Gain",
             f"{number(gain)} nats",
-            learn.helped(f"With the {view.n:,} picks in the design.", "gain"),
+            learn.helped(f"What it adds to the design of the {view.n:,} picks.", "gain"),
             f"{number(gain / len(gains))} a token",
         )
         tile(
             "Place",
             f"{place:,} of {len(outside) + 1:,}",
-            learn.helped("Among the sentences not picked, by gain: the first is what TokenOD takes next.", "greedy"),
+            learn.helped("Its rank by gain among the sentences not picked; TokenOD takes the first one next.", "greedy"),
             f"by gain a token: {per_token:,}",
         )
         tile(
             "Length",
             f"{len(gains):,} tokens",
-            learn.helped("Trained tokens of your text.", "length"),
+            learn.helped("How many tokens of your text would be trained.", "length"),
             f"pool median {int(np.median(view.pool.tokens)):,}",
         )
     components.heat_map(texts, trained, gains)

@@ -1,4 +1,4 @@
-"""Why this sentence?  The panel that explains one record, token by token."""
+"""Why this sentence?  One record explained: token by token, by direction, at any budget, under every selector, by neighbours."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def why_panel(view: ExploreView, session: Session) -> None:
     row.subheader(
         "Why this sentence?",
         anchor="why",
-        help=learn.helped("Its gain, nats by nats: what each of its tokens adds.", "token gain", "gain"),
+        help=learn.helped("How much each of its tokens adds to its gain, in nats.", "token gain", "gain"),
     )
-    if session.record is not None and row.button("Clear", icon=":material/close:", help="Look at no sentence in particular."):
+    if session.record is not None and row.button("Clear", icon=":material/close:", help="Look at no sentence."):
         session.record = None
         session.generation += 1
         st.rerun()
@@ -47,7 +47,7 @@ def why_panel(view: ExploreView, session: Session) -> None:
             "Click a point on the map or a row of the table: its gain, token by token, appears here.", icon=":material/ads_click:"
         )
         return
-    position = view.position_of(session.record)
+    position = components.position_of(view.pool, session.record)
     if position is None:
         there = 0 <= session.record < len(view.corpus)
         reason = "is held out or has no trained token, so no selector sees it" if there else "is not in this corpus"
@@ -90,7 +90,7 @@ def why_panel(view: ExploreView, session: Session) -> None:
 
 
 def _goto(view: ExploreView, session: Session) -> None:
-    """A record by its number, for the keyboard and for those who know it."""
+    """Go to a record by its number, for those who use the keyboard or know the number."""
     key = f"goto-{session.record}"
 
     def gone() -> None:
@@ -118,7 +118,7 @@ def _strongest(texts: list[str], trained: np.ndarray, gains: np.ndarray) -> None
 
 
 def _perplexity_tile(view: ExploreView, position: int) -> None:
-    """How surprising the model finds the record, where its losses are stored or quickly had."""
+    """How surprising the model finds the record, where its losses are stored."""
     if not cached.has_losses(view.pool):
         return
     tile(
@@ -149,7 +149,7 @@ def _more(view: ExploreView, session: Session, position: int, found: why.Why) ->
 
 
 def _direction(view: ExploreView, position: int, found: why.Why) -> None:
-    """In words: how much of the gain is one direction, which tokens carry it, who else lies along it."""
+    """Say how much of the gain lies in one direction, which tokens carry it, and which records lie along it."""
     added = cached.direction(view.pool.embeddings, view.order.positions[: found.before], position)
     with st.container(horizontal=True):
         tile(
@@ -160,15 +160,18 @@ def _direction(view: ExploreView, position: int, found: why.Why) -> None:
         tile(
             "Standard error along it",
             f"× {number(added.narrowed)}",
-            learn.helped("Of a linear model's prediction in that direction, after this record against before.", "leverage"),
+            learn.helped(
+                "A linear model's standard error in that direction: after this record, relative to before.",
+                "leverage",
+            ),
         )
         tile(
             "Half of the gain",
             f"{added.half} direction{'s' if added.half > 1 else ''}",
-            learn.helped("The largest ones, taken together.", "ellipse"),
+            learn.helped("How many of the largest directions together carry half of the gain.", "ellipse"),
         )
     if added.share < 0.1:
-        st.caption("The first picks open many directions alike, so that no one of them carries much of the gain.")
+        st.caption("The first picks open many directions at once, so no single one carries much of the gain.")
     top = np.argsort(-added.tokens, kind="stable")[:5]
     record = int(view.pool.index[position])
     texts, trained = view.pieces(record)
@@ -197,7 +200,7 @@ def _budgets(view: ExploreView, session: Session, position: int, found: why.Why)
         theme=None,
         key="gain-by-budget",
         config=components.camera("explore-why"),
-        alt="What the record would gain, in nats, against the number of picks before it; itself left out.",
+        alt="What the record would gain, in nats, against the number of picks before it, the record itself left out.",
     )
     k = st.slider(
         "Weigh it after so many picks",
@@ -214,7 +217,7 @@ def _budgets(view: ExploreView, session: Session, position: int, found: why.Why)
 
 
 def _ranks(view: ExploreView, position: int) -> None:
-    """Its place under every selector with its usual parameters; slow ones only when asked for."""
+    """Its place under every selector with default parameters; slow selectors run only when asked for."""
     rows, waiting = [], []
     for name, kind in registry().items():
         if kind.reaches_out:
@@ -232,7 +235,7 @@ def _ranks(view: ExploreView, position: int) -> None:
         rows.append({"selector": label, "rank": int(hit[0]) + 1 if len(hit) else None, "of": len(order)})
     table = pd.DataFrame(rows).astype({"rank": "Int64"}).sort_values("rank", na_position="last")
     st.dataframe(table, hide_index=True, key="ranks", alt="The record's place in the order of each selector")
-    st.caption(f"Place in each order of {len(view.pool):,} records; blank where it is beyond the picks that were computed.")
+    st.caption(f"Place in each order of {len(view.pool):,} records; blank where it comes after the computed picks.")
     _wait(view, waiting)
 
 
