@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from fishersft import paths, select
-from fishersft.experiments import stored
+from fishersft import catalogue, paths, select
 from fishersft.experiments.fits import fits_of
 from fishersft.experiments.records import Records
 from fishersft.experiments.result import read_curves
@@ -60,7 +59,7 @@ def ended(at, seconds=90):
 
 def made(**more):
     """A small result in the store, made by the command itself."""
-    folder = stored.folder_for(["curves", "synthetic", str(more)])
+    folder = catalogue.folder_for(catalogue.CURVES, ["curves", "synthetic", str(more)])
     arguments = ["--sentences", 40, "--selectors", "token_od,uniform", "--budgets", "5,20", "--runs", more.get("runs", 2)]
     done = command_line("curves", "synthetic", *arguments, "--workers", 1, "--out", folder)
     assert done.returncode == 0, done.stderr
@@ -161,7 +160,7 @@ class TestShipped:
         at = open_page("curves", result="imbalanced-tokens")
         code = next(c.value for c in at.code if "Experiment(" in c.value)
         exec(code.split("result =")[0], scope := {})
-        assert scope["experiment"].settings == stored.find("imbalanced-tokens").settings
+        assert scope["experiment"].settings == catalogue.find("imbalanced-tokens", catalogue.CURVES).opened.settings
 
 
 @pytest.mark.slow

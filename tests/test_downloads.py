@@ -2,8 +2,7 @@
 
 import pytest
 
-from fishersft import embed, load_corpus, select
-from fishersft.experiments import stored
+from fishersft import catalogue, embed, load_corpus, select
 from fishersft.export import formats
 from fishersft.pipeline.selections import load_kept, save_selection
 from fishersft.ui.downloads import LABELS, REPORT
@@ -62,4 +61,4 @@ def test_a_hosted_demo_reads_no_file_of_its_host_again(kept, monkeypatch):
 def test_runs_of_other_kinds_have_a_report(tmp_path):
     measured(tmp_path / "home" / "runs" / "abc123")
     assert "Report" in buttons(open_page("runs", finetuned="abc123"))
-    assert "Report" in buttons(open_page("runs", result=stored.found()[0].id))
+    assert "Report" in buttons(open_page("runs", result=catalogue.contents(catalogue.CURVES)[0].id))

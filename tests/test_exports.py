@@ -18,7 +18,7 @@ from fishersft.export.reproduce_code import command_of, python_of
 from fishersft.export.selection_report import selection_page
 from fishersft.lm.hyperparameters import Training
 from fishersft.pipeline.selections import EXAMPLES, by_hand, kept_of, load_kept, save_selection
-from fishersft.store.artifacts import Store
+from fishersft.store.artifacts import Store, open_artifact
 
 from .conftest import TEXTS, command_line
 
@@ -267,7 +267,9 @@ class TestCommand:
         assert done.stderr.count("\n") == 1
 
     def test_damaged_examples_are_named(self, kept):
-        (artifact,) = Store.default().by_prefix("selection", kept.id)
+        (artifact,) = (
+            open_artifact(folder) for folder in Store.default().folders("selection").values() if folder.name.startswith(kept.id)
+        )
         path = artifact.path / EXAMPLES
         path.write_bytes(b"{" + path.read_bytes()[1:-2] + b"\n\n")
         assert "damaged" in command_line("export", kept.id, "--format", "trl", "--out", "x").stderr

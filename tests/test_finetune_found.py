@@ -2,8 +2,9 @@
 
 import pytest
 
+from fishersft import catalogue
+from fishersft.catalogue import FINETUNED
 from fishersft.errors import StoreError
-from fishersft.finetuning import run_list as finetune_found
 
 from .tuned_run import tuned_run
 
@@ -15,45 +16,45 @@ def run(home):
 
 def test_a_run_is_found_by_its_folder_and_by_its_id(home):
     tuned_run(home / "runs" / "mine", id="f00d")
-    assert finetune_found.find("mine").id == finetune_found.find("f00d").id == "f00d"
+    assert catalogue.find("mine").opened.id == catalogue.find("f00d").opened.id == "f00d"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../runs/abc123", "/etc", "abc123/", "a" * 200, "nowhere", "abc"])
 def test_no_name_leaves_the_store(run, name):
     with pytest.raises(StoreError, match="no run"):
-        finetune_found.find(name)
+        catalogue.find(name, FINETUNED)
 
 
 def test_a_folder_elsewhere_is_not_opened_by_its_path(tmp_path, home):
     tuned_run(tmp_path / "elsewhere")
     with pytest.raises(StoreError, match="no run"):
-        finetune_found.find(str(tmp_path / "elsewhere"))
+        catalogue.find(str(tmp_path / "elsewhere"), FINETUNED)
 
 
 def test_a_run_of_another_version_says_so_and_is_not_listed(home):
     tuned_run(home / "runs" / "old", version=99)
-    assert "old" not in [r.folder.name for r in finetune_found.found()]
+    assert "old" not in [r.folder.name for r in catalogue.contents(FINETUNED)]
     with pytest.raises(StoreError, match="another version"):
-        finetune_found.find("old")
+        _ = catalogue.find("old", FINETUNED).opened
 
 
 def test_removing_takes_the_folder_and_a_shipped_one_stays(run, monkeypatch, tmp_path):
     monkeypatch.setattr("fishersft.paths.asset", lambda *parts: tmp_path.joinpath("assets", *parts))
     tuned_run(tmp_path / "assets" / "runs" / "demo")
-    assert finetune_found.shipped(finetune_found.find("demo"))
+    assert catalogue.find("demo").shipped
     with pytest.raises(StoreError, match="ships with"):
-        finetune_found.remove("demo")
-    finetune_found.remove("abc123")
+        catalogue.remove(catalogue.find("demo"))
+    catalogue.remove(catalogue.find("abc123"))
     assert not run.exists()
-    assert finetune_found.find("demo").folder.is_dir()
+    assert catalogue.find("demo").folder.is_dir()
 
 
 def test_the_stamp_changes_when_a_model_is_finished(run):
-    found = finetune_found.find("abc123")
-    before = finetune_found.stamp(found)
+    found = catalogue.find("abc123").opened
+    before = found.stamp
     path = run / "cells" / "uniform-50-s0" / "cell.json"
     kept = path.read_text()
     path.unlink()
-    assert finetune_found.stamp(found) != before
+    assert found.stamp != before
     path.write_text(kept)
-    assert finetune_found.stamp(found) != before
+    assert found.stamp != before

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fishersft import paths
+from fishersft import catalogue, paths
 from fishersft.finetuning.results import FineTuneResult, with_interval
-from fishersft.finetuning.run_list import find
 from fishersft.judge import judging, verdicts, votes
 from fishersft.judge.base import Judgment
 from fishersft.judge.form import JudgeForm
@@ -18,7 +17,7 @@ from fishersft.judge.llm import kept_words
 from fishersft.judge.report import Report
 from fishersft.store import job_rows, jobs
 from fishersft.store.artifacts import Store
-from fishersft.store.processes import Process
+from fishersft.store.job_rows import Process
 from fishersft.ui.generations.held_out import held_out_summary, live_losses
 from fishersft.ui.generations.judge_form import LLM, REFERENCE, secrets_for
 
@@ -33,7 +32,7 @@ SECTIONS = ["Results", "Read", "Vote", "Win rates", "Set up"]
 @pytest.fixture
 def run(home):
     tuned_run(home / "runs" / "abc123", selectors=("token_od", "uniform", "longest"), budgets=(50, 200), seeds=(0, 1))
-    return find("abc123")
+    return catalogue.find("abc123", catalogue.FINETUNED).opened
 
 
 def judged(run, judge=None):
@@ -282,7 +281,7 @@ class TestWinRates:
 
     def test_the_papers_numbers_stand_beside_ours_on_its_corpora_marked_as_the_papers(self, home):
         tuned_run(home / "runs" / "will", source="shakespeare", budgets=(100,), selectors=("token_od", "uniform"))
-        judged(find("will"))
+        judged(catalogue.find("will", catalogue.FINETUNED).opened)
         at = section("Win rates")
         assert at.dataframe[0].value["the paper's"].tolist() == ["80%"]
         assert "not ours" in words_of(at)
@@ -293,7 +292,7 @@ class TestWinRates:
             return words("uniform-50-s0", prompt) if cell == "base" and prompt == 3 else words(cell, prompt)
 
         tuned_run(home / "runs" / "abc123", write=twins)
-        run = find("abc123")
+        run = catalogue.find("abc123", catalogue.FINETUNED).opened
         report = judged(run)
         every = judging.comparisons_of(run, judging.matches_of(run, pairs=[("token_od", "uniform"), ("token_od", "base")]))
         about = verdicts.judges_of(run)[0]
@@ -440,7 +439,7 @@ def test_hostile_texts_labels_and_judges_are_shown_and_never_obeyed(home):
     told["about"]["selectors"][0]["label"] = HOSTILE[0]
     told["about"]["corpus"]["name"] = HOSTILE[4]
     (folder / "run.json").write_text(json.dumps(told))
-    run = find("evil")
+    run = catalogue.find("evil", catalogue.FINETUNED).opened
     judged(run)
     pages = [section("Read", prompt=str(k)) for k in range(len(HOSTILE))]
     voting = section("Vote")

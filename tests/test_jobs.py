@@ -18,11 +18,10 @@ from fishersft import load_corpus
 from fishersft.errors import JobError, StoreError
 from fishersft.lm.folder import find_model
 from fishersft.pipeline import embed_and_select
-from fishersft.store import job_process, job_report, jobs
+from fishersft.store import job_process, jobs
 from fishersft.store.artifacts import Store
-from fishersft.store.job_report import Reporter
-from fishersft.store.job_rows import LOST_SENTENCE, STALE, JobRows, gone
-from fishersft.store.processes import Process, end_leftovers
+from fishersft.store.job_process import Reporter
+from fishersft.store.job_rows import LOST_SENTENCE, STALE, JobRows, Process, end_leftovers, gone
 
 from .test_cli import run as fishersft_command
 
@@ -32,7 +31,7 @@ STRANGER = """
 import os, pathlib, signal, subprocess, sys, time
 from dataclasses import dataclass
 from typing import ClassVar
-from fishersft.runs import job_report
+from fishersft.store import job_process
 from fishersft.selectors.base import Selector
 from fishersft.design.greedy import Pick
 
@@ -50,7 +49,7 @@ class Gated(Selector):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-            job_report.report("sulking", 1, 2)
+            job_process.report("sulking", 1, 2)
             pathlib.Path(os.environ["STUBBORN"]).write_text(str(child.pid))
             time.sleep(600)
 
@@ -211,7 +210,7 @@ def test_a_failed_job_keeps_its_one_sentence(jsonl, stranger, monkeypatch):
 
 def test_a_job_outlives_the_process_that_started_it(home):
     code = (
-        "import os; from fishersft.runs import jobs\n"
+        "import os; from fishersft.store import jobs\n"
         "print(jobs.start(['export', 'abc'], kind='export', title='orphan').id, flush=True); os._exit(1)"
     )
     held = job_process._device(JobRows(home), "cpu")
@@ -224,7 +223,7 @@ def test_a_job_outlives_the_process_that_started_it(home):
 
 
 def test_processes_that_start_jobs_at_once_lose_none_and_share_the_device():
-    code = "from fishersft.runs import jobs\nfor k in range(2): jobs.start(['export', 'abc'], kind='export', title='t')"
+    code = "from fishersft.store import jobs\nfor k in range(2): jobs.start(['export', 'abc'], kind='export', title='t')"
     starters = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [starter.wait() for starter in starters] == [0, 0]
     found = [waited(job, "failed") for job in jobs.jobs()]
@@ -250,7 +249,9 @@ def test_the_terminal_lists_shows_stops_and_resumes(jsonl):
         assert json.loads(fishersft_command("runs", "cancel", job.id, "--json").stdout)["state"] == "cancelled"
     facts = json.loads(fishersft_command("runs", "show", job.id, "--json", "--lines", 2).stdout)
     assert facts["arguments"] == ["embed", str(jsonl)] and len(facts["log_lines"]) == 2
-    assert [found["id"] for found in json.loads(fishersft_command("runs", "list", "--json").stdout)["jobs"]] == [job.id]
+    assert [found["id"] for found in json.loads(fishersft_command("runs", "list", "--kind", "job", "--json").stdout)["runs"]] == [
+        job.id
+    ]
     for arguments in (("cancel", job.id), ("rm", job.id, "zz")):
         done = fishersft_command("runs", *arguments)
         assert done.returncode == 2 and done.stdout == ""
@@ -262,12 +263,12 @@ def test_the_terminal_lists_shows_stops_and_resumes(jsonl):
 
 def test_nothing_is_on_disk_before_the_first_job(home):
     assert jobs.jobs() == []
-    assert fishersft_command("runs", "list").stdout == "No jobs.\n"
+    assert fishersft_command("runs", "list", "--kind", "job").stdout == "No jobs.\n"
     with pytest.raises(JobError, match="no job starts with 'abc'"):
         jobs.job("abc")
     with pytest.raises(JobError, match="needs a command"):
         jobs.start([], kind="none", title="none")
-    job_report.report("embedding", 1, 2)
+    job_process.report("embedding", 1, 2)
     assert not home.exists()
 
 
@@ -328,12 +329,12 @@ def test_progress_is_written_at_most_twice_a_second_and_the_last_is_not_lost(row
     assert (job.what, job.done, job.total) == ("embedding", 19_999, 19_999)
 
 
-def test_a_worker_of_a_job_reports_and_does_not_speak_for_its_life(rows, row, monkeypatch):
+def test_a_worker_of_a_job_processs_and_does_not_speak_for_its_life(rows, row, monkeypatch):
     monkeypatch.setenv("FISHERSFT_JOB", "abc123")
     monkeypatch.setenv("FISHERSFT_JOB_ATTEMPT", "1")
-    monkeypatch.setattr(job_report, "_current", None)
-    job_report.report("training", 2, 8)
-    job_report._current.stop()
+    monkeypatch.setattr(job_process, "_current", None)
+    job_process.report("training", 2, 8)
+    job_process._current.stop()
     now = rows.one("abc123")
     assert (now["what"], now["done"], now["total"], now["heartbeat"]) == ("training", 2, 8, row["heartbeat"])
 

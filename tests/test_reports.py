@@ -7,9 +7,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from fishersft import embed, load_corpus, select
+from fishersft import catalogue, embed, load_corpus, select
 from fishersft.errors import UserError
-from fishersft.experiments import stored
 from fishersft.experiments.result import read_curves
 from fishersft.export.curves_report import curves_page
 from fishersft.export.finetune_report import finetune_page
@@ -140,7 +139,7 @@ class TestSelection:
 
 class TestCurves:
     def test_the_numbers_are_those_of_the_result(self):
-        found = stored.find("imbalanced-tokens")
+        found = catalogue.find("imbalanced-tokens", catalogue.CURVES).opened
         result = read_curves(found.folder)
         page = curves_page(result, found.id)
         table = next(b for p in page.parts for b in p.blocks if isinstance(b, Table) and b.caption.startswith("Means"))

@@ -13,7 +13,7 @@ import click
 
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.errors import ParameterError, UserError
-from fishersft.store import job_report
+from fishersft.store import job_process
 
 if TYPE_CHECKING:
     from fishersft.distributed.engine import Engine
@@ -169,7 +169,7 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         if bar is None:
             bar = tqdm(total=total, initial=done, desc=what, unit=f" {unit}", file=sys.stderr, mininterval=_redrawn())
         bar.update(done - bar.n)
-        job_report.report(what, done, total)
+        job_process.report(what, done, total)
 
     try:
         yield report
@@ -198,7 +198,7 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
                 bar_format="{desc}: {n_fmt}/{total_fmt} {bar} {remaining}",
             )
         bar.update(done - bar.n)
-        job_report.report(what, done, total)
+        job_process.report(what, done, total)
 
     try:
         yield report
@@ -209,4 +209,4 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
 
 def _redrawn() -> float:
     """Seconds between two drawings of a bar; a job's log keeps every one of them."""
-    return 30.0 if job_report.in_job() else 0.5
+    return 30.0 if job_process.in_job() else 0.5

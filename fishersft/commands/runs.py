@@ -1,53 +1,75 @@
-"""`fishersft runs`: background jobs, seen and steered from the terminal."""
+"""`fishersft runs`: everything that was kept, and background jobs, seen and steered from the terminal."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from fishersft.commands.options import json_option
+from fishersft.store import jobs
+from fishersft.store.jobs import Job
 from fishersft.text import duration, moment
 
 if TYPE_CHECKING:
-    from fishersft.store.jobs import Job
+    from fishersft.catalogue import Run
+
+KINDS = ("job", "selection", "curves", "finetuned")
 
 
 @click.group()
 def runs() -> None:
-    """List, watch, stop and resume background jobs.
+    """List, show and remove runs; stop and resume background jobs.
 
-    A job goes on when the dashboard is closed. ID is what `list` shows, or the beginning of it.
+    A run is a kept selection, a result of error curves, a fine-tuned run or a background job. ID is what `list` shows, or at
+    least its first four characters.
     """
 
 
-@runs.command("list", short_help="All jobs, the last first.")
+@runs.command("list", short_help="All runs, the newest first.")
+@click.option("--kind", type=click.Choice(KINDS), default=None, help="Only runs of this kind.")
 @json_option
-def list_(as_json: bool) -> None:
-    """All jobs, the last one first: id, state, device, progress, since when, title."""
-    from fishersft.store import jobs
+def list_(kind: str | None, as_json: bool) -> None:
+    """All runs, the newest first and those that ship with fishersft last: id, kind, state, date, title."""
+    from fishersft import catalogue
 
-    found = jobs.jobs()
+    found = catalogue.runs(kind or "")
     if as_json:
-        click.echo(json.dumps({"jobs": [job.as_dict() for job in found]}, ensure_ascii=False))
-    elif not found:
-        click.echo("No jobs.")
-    for job in [] if as_json else found:
-        since = moment(job.started or job.queued)
-        click.echo(f"{job.id}  {_state(job):9s}  {job.device:7s}  {since}  {job.kind}: {job.title}{_progress(job, '  ')}")
+        click.echo(json.dumps({"runs": [run.as_dict() for run in found]}, ensure_ascii=False))
+        return
+    if not found:
+        click.echo(f"No {kind}s." if kind == "job" else "No runs.")
+    width = max((len(run.id) for run in found), default=0)
+    for run in found:
+        made = "shipped" if run.shipped else moment(run.made)
+        state = f"{_state(run.content)} on {run.content.device}" if run.kind == "job" else "damaged" if run.problem else ""
+        progress = _progress(run.content, "  ") if run.kind == "job" else ""
+        click.echo(f"{run.id:{width}s}  {run.kind:9s}  {made:16s}  {state:14s}  {_line(run.title)}{progress}")
 
 
-@runs.command(short_help="One job and the end of its log.")
+@runs.command(short_help="One run; of a job also the end of its log.")
 @click.argument("id")
-@click.option("--lines", type=click.IntRange(0), default=20, show_default=True, help="Of the log's end, at most 64 KiB.")
+@click.option("--lines", type=click.IntRange(0), default=20, show_default=True, help="Last lines of a job's log, at most 64 KiB.")
 @json_option
 def show(id: str, lines: int, as_json: bool) -> None:
-    """All that is known of job ID, and the end of its log."""
-    from fishersft.store import jobs
+    """Show all that is known of run ID, and the end of the log of a job."""
+    run = _find(id)
+    if run.kind == "job":
+        _show_job(run.content, lines, as_json)
+    elif as_json:
+        click.echo(json.dumps(run.as_dict(), ensure_ascii=False))
+    else:
+        click.echo(f"{run.id}  {run.kind}: {_line(run.title)}")
+        facts = {"made": "shipped" if run.shipped else moment(run.made), "folder": run.folder, **run.facts}
+        width = max(map(len, facts)) + 1
+        for name, value in facts.items():
+            click.echo(f"{name + ':':{width}s} {_line(str(value))}")
 
-    job = jobs.job(id)
+
+def _show_job(job: Job, lines: int, as_json: bool) -> None:
     log = jobs.log_lines(job, lines)
     if as_json:
         click.echo(json.dumps({**job.as_dict(), "log_lines": log}, ensure_ascii=False))
@@ -61,7 +83,7 @@ def show(id: str, lines: int, as_json: bool) -> None:
         click.echo(f"writes:  {job.out}")
     if job.ended:
         status = "" if job.exit_status is None else f" (exit {job.exit_status})"
-        click.echo(f"ended:   {job.sentence or 'without a word'}{status}")
+        click.echo(f"ended:   {job.sentence or 'the log is empty'}{status}")
     click.echo("\n".join([f"log:     {job.log}", *(f"  {line}" for line in log)]))
 
 
@@ -70,35 +92,41 @@ def show(id: str, lines: int, as_json: bool) -> None:
 @json_option
 def cancel(id: str, as_json: bool) -> None:
     """Stop job ID: one in the queue never starts, a running one keeps what it has finished."""
-    from fishersft.store import jobs
-
-    _tell(jobs.cancel(id), as_json)
+    _steer(jobs.cancel, id, as_json)
 
 
 @runs.command(short_help="Start a stopped, failed or lost job again.")
 @click.argument("id")
 @json_option
 def resume(id: str, as_json: bool) -> None:
-    """Start job ID again with the same command; it goes on from what is finished."""
-    from fishersft.store import jobs
-
-    _tell(jobs.resume(id), as_json)
+    """Start job ID again with the same command; it continues from what is finished."""
+    _steer(jobs.resume, id, as_json)
 
 
-@runs.command(short_help="Forget jobs that have ended.")
+@runs.command(short_help="Delete runs, and forget jobs that have ended.")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @json_option
 def rm(ids: tuple[str, ...], as_json: bool) -> None:
-    """Delete the row and the log of ended jobs. What they made stays."""
-    from fishersft.store import jobs
+    """Delete runs with their files.
 
-    names = list(dict.fromkeys(jobs.job(id).id for id in ids))  # all known before the first goes
-    for name in names:
-        jobs.remove(name)
-    click.echo(json.dumps({"removed": names}) if as_json else f"Removed {', '.join(names)}.")
+    Of a job only its row and log are deleted: what it made stays. Votes and judgments on the texts of a fine-tuned run stay too.
+    """
+    from fishersft import catalogue
+
+    found = {run.id: run for run in map(_find, ids)}  # all are known before the first goes
+    for run in found.values():
+        catalogue.remove(run)
+    click.echo(json.dumps({"removed": list(found)}) if as_json else f"Removed {', '.join(found)}.")
 
 
-def _tell(job: Job, as_json: bool) -> None:
+def _find(id: str) -> Run:
+    from fishersft import catalogue
+
+    return catalogue.find(id)
+
+
+def _steer(act: Callable[[str], Job], id: str, as_json: bool) -> None:
+    job = act(id)
     click.echo(json.dumps(job.as_dict(), ensure_ascii=False) if as_json else f"Job {job.id} is {_state(job)}.")
 
 
@@ -112,3 +140,8 @@ def _progress(job: Job, before: str) -> str:
         return ""
     left = "" if job.eta is None else f", {duration(job.eta)} left"
     return f"{before}{job.what} {job.done:,} of {job.total:,}{left}"
+
+
+def _line(text: str) -> str:
+    """One printable line: titles come from files that others may have written."""
+    return "".join(c if c.isprintable() else " " for c in text)

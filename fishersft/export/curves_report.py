@@ -9,10 +9,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from fishersft import fields
+from fishersft.catalogue import TIMING, CurvesRun
 from fishersft.experiments.fits import Fits, fits_of
 from fishersft.experiments.result import MEASURES, Result, label_of, read_curves
 from fishersft.experiments.settings import MeasureSettings
-from fishersft.experiments.stored import TIMING, Found
 from fishersft.experiments.summaries import (
     ERRORS,
     alike_sentence,
@@ -30,7 +30,7 @@ from fishersft.export.html import Code, Figure, Page, Part, Table, Text, table_o
 from fishersft.plots import curves as curve_plots
 
 
-def found_page(found: Found) -> Page:
+def found_page(found: CurvesRun) -> Page:
     """The report of a result's folder."""
     if found.kind == TIMING:
         timing = read_timing(found.folder)

@@ -35,7 +35,7 @@ from fishersft.lm.embed import open_embeddings
 from fishersft.lm.hyperparameters import USUAL_RATE, Training
 from fishersft.paths import replacing, write_whole
 from fishersft.pipeline.selections import BY_HAND, Kept
-from fishersft.store.artifacts import Store
+from fishersft.store.artifacts import Store, open_artifact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,8 +196,8 @@ def pool_of(kept: Kept, store: Store | None = None) -> Pool:
         UserError: one of them is gone or is another by now.
     """
     store, came = store or Store.default(), kept.provenance
-    found = store.by_prefix("embeddings", str(kept.manifest["embeddings"]))
-    if not found:
+    folder = store.folders("embeddings").get(str(kept.manifest["embeddings"]))
+    if folder is None:
         raise StoreError("The embeddings that these picks came from are no longer in the store; run the same select again.")
     read: dict[str, Any] = {name: value or True for name, value in came["options"]}
     if "holdout" in read:
@@ -205,7 +205,8 @@ def pool_of(kept: Kept, store: Store | None = None) -> Pool:
     corpus = load_corpus(str(came["source"]), name=str(kept.manifest["corpus"]), **read)
     if corpus.fingerprint != kept.manifest["corpus_fingerprint"]:
         raise UserError(f"The corpus {corpus.name} has changed since these picks were made; run the same select again.")
-    return corpus, open_embeddings(found[0].path, found[0].manifest, found[0].key)
+    found = open_artifact(folder)
+    return corpus, open_embeddings(found.path, found.manifest, found.key)
 
 
 def atlas_table(kept: Kept, corpus: Corpus, embeddings: TokenEmbeddings) -> pd.DataFrame:

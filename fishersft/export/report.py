@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
+from fishersft import catalogue
 from fishersft.errors import UserError
-from fishersft.experiments import stored
 from fishersft.experiments.records import NAME
 from fishersft.experiments.result import read_curves
 from fishersft.experiments.timing import TIMING_FILE, read_timing
@@ -17,10 +15,8 @@ from fishersft.export.html import Page
 from fishersft.export.selection_report import selection_page
 from fishersft.finetuning import run as finetune_run
 from fishersft.paths import user_path
-from fishersft.pipeline.selections import load_kept, saved_selections
+from fishersft.pipeline.selections import load_kept
 from fishersft.store.artifacts import Store
-
-FEWEST = 4  # characters of an id
 
 
 def report(run: str, store: Store | None = None) -> Page:
@@ -31,34 +27,16 @@ def report(run: str, store: Store | None = None) -> Page:
     """
     store = store or Store.default()
     folder = user_path(run)
-    if folder.is_dir() and (found := _in_folder(folder, store)):
-        return found
-    there = _known(store)
-    matching = [run] if run in there else [id for id in there if len(run) >= FEWEST and id.startswith(run)]
-    if len({there[id] for id in matching}) != 1:
-        several = "several runs start" if matching else "no selection, fine-tuning or error curves start"
-        raise UserError(
-            f"In the store {several} with '{run[:40]}'; give the id that select or finetune printed, an id of the Runs page, or "
-            "a run's folder."
-        )
-    return there[matching[0]]()
-
-
-def _known(store: Store) -> dict[str, Callable[[], Page]]:
-    """{id: how its report is made} of all runs there are."""
-    out: dict[str, Callable[[], Page]] = {}
-    for found in stored.found(store):
-        out[found.id] = partial(found_page, found)
-    for run in finetune_run.runs(store):
-        out[run.folder.name] = partial(finetune_page, run, store)
-        out.setdefault(run.id, out[run.folder.name])
-    for manifest in saved_selections(store):
-        out[str(manifest["key"])[:12]] = partial(_selection, str(manifest["key"]), store)
-    return out
-
-
-def _selection(key: str, store: Store) -> Page:
-    return selection_page(load_kept(key, store))
+    if folder.is_dir() and (page := _in_folder(folder, store)):
+        return page
+    found = catalogue.find(run, store=store)
+    if found.kind == catalogue.CURVES:
+        return found_page(found.opened)
+    if found.kind == catalogue.FINETUNED:
+        return finetune_page(found.opened, store)
+    if found.kind == catalogue.SELECTION:
+        return selection_page(load_kept(found.id, store))
+    raise UserError(f"'{found.id}' is a job; give the id of what it made.")
 
 
 def _in_folder(folder: Path, store: Store) -> Page | None:

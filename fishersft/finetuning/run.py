@@ -46,6 +46,7 @@ RUN, PROMPTS, HELD_OUT, CELLS, CELL, NATS, TEXTS, MODEL = (
 )
 RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
 BASE, ALL = "base", "all"
+TITLED = ("selectors", "budgets", "seeds")
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # what may be added to a run later
 
 
@@ -119,6 +120,35 @@ class FineTuneRun:
         selectors = [s for s in self.about.get("selectors", []) if isinstance(s, dict)]
         return {**{str(s.get("name")): str(s.get("label")) for s in selectors}, BASE: "Untuned", ALL: "Whole pool"}
 
+    @property
+    def share_finished(self) -> float:
+        """The share of its models that are finished."""
+        planned = self.about.get("cells", [])
+        return sum((self.folder / CELLS / name / CELL).is_file() for name in planned) / max(1, len(planned))
+
+    @property
+    def title(self) -> str:
+        """What it compares, in one line; names in it come from its folder."""
+        parts = (self.about.get("corpus"), self.about.get("model"))
+        corpus, model = (part.get("name", "?") if isinstance(part, dict) else "?" for part in parts)
+        selectors, budgets, seeds = (found if isinstance(found := self.about.get(name), list) else [] for name in TITLED)
+        n = ", ".join(f"{n:,}" for n in budgets if isinstance(n, int))
+        return (
+            f"{corpus} with {model}, {len(selectors)} selectors, n = {n}, equal {self.about.get('equal')}, "
+            f"{len(seeds)} seed{'s' * (len(seeds) != 1)}"
+        )
+
+    @property
+    def stamp(self) -> tuple[tuple[str, int], ...]:
+        """What changes whenever a model of the run is finished or made again."""
+        out = []
+        for name in [RUN, *(str(Path(CELLS) / model / CELL) for model in self.about.get("cells", []))]:
+            try:
+                out.append((name, (self.folder / name).stat().st_mtime_ns))
+            except (OSError, ValueError):
+                continue
+        return tuple(out)
+
     def texts(self, model: str) -> list[Generated]:
         """What a finished model wrote, one text per prompt; empty where the run has no prompts."""
         path = self.folder / CELLS / model / TEXTS
@@ -172,19 +202,6 @@ def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
             f"layout {found.get('version')}, this one reads {VERSION}. Use that version, or run it again."
         )
     return FineTuneRun(folder, found["id"], found["about"], found.get("versions", {}))
-
-
-def runs(store: Store | None = None) -> list[FineTuneRun]:
-    """The runs of the store, then the shipped ones, newest first; unreadable ones are left out."""
-    found = []
-    for place in _places(store or Store.default()):
-        folders = [p.parent for p in place.glob(f"*/{RUN}")] if place.is_dir() else []
-        for folder in sorted(folders, key=lambda p: (p / RUN).stat().st_mtime, reverse=True):
-            try:
-                found.append(read_run(folder, store))
-            except StoreError:
-                continue
-    return found
 
 
 def runs_folder(store: Store | None = None) -> Path:

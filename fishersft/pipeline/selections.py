@@ -9,10 +9,10 @@ A selection at hand and one of the store are the same thing here, a `Kept`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,7 +27,7 @@ from fishersft.design.trajectory import log_det_at
 from fishersft.errors import StoreError, UserError
 from fishersft.paths import user_path
 from fishersft.selectors import DEFAULT_SELECTOR, Order, Pool, Selection
-from fishersft.store.artifacts import Artifact, ArtifactKey, Store, made, writing_to
+from fishersft.store.artifacts import Artifact, ArtifactKey, Store, made, open_artifact, writing_to
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,23 +164,12 @@ def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -
 
 
 def saved_selections(store: Store | None = None) -> list[dict[str, Any]]:
-    """The manifests of all kept selections, the last made first; `key` begins with the run's id."""
-    found = [artifact.manifest for artifact in (store or Store.default()).by_prefix(SELECTION, "")]
+    """The manifests of all kept selections that can be read, the last made first; `key` begins with the run's id."""
+    found = []
+    for folder in (store or Store.default()).folders(SELECTION).values():
+        with contextlib.suppress(StoreError):
+            found.append(open_artifact(folder).manifest)
     return sorted(found, key=lambda manifest: (str(manifest.get("made", "")), manifest["key"]), reverse=True)
-
-
-def remove_selection(run: str, store: Store | None = None) -> None:
-    """Delete a kept selection, by its id or the beginning of it.
-
-    Raises:
-        UserError: no run starts so, or several do, or it is not the user's own.
-    """
-    store = store or Store.default()
-    artifact = _found(run, store)
-    if not artifact.path.is_relative_to(store.path):
-        raise UserError(f"Run {run} ships with fishersft and stays.")
-    with writing_to(store.path):
-        shutil.rmtree(artifact.path)
 
 
 def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -228,8 +217,8 @@ def _read(artifact: Artifact, name: str) -> list[dict[str, Any]]:
 
 
 def _found(run: str, store: Store) -> Artifact:
-    found = store.by_prefix(SELECTION, run) if run and set(run) <= set("0123456789abcdef") else []
+    found = [folder for digest, folder in store.folders(SELECTION).items() if run and digest.startswith(run)]
     if len(found) != 1:
         several = "several runs start" if found else "no run starts"
         raise UserError(f"In the store {several} with '{run[:40]}'; fishersft select prints the id of what it chose.")
-    return found[0]
+    return open_artifact(found[0])

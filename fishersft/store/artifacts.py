@@ -10,6 +10,7 @@ Read-only folders (the embedded demo) may stand behind the user's own.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -80,7 +81,7 @@ class Store:
     def find(self, key: ArtifactKey) -> Artifact | None:
         """The artifact of a key, or None; one that cannot be read is a miss, and logged."""
         for place in (self.path, *self.behind):
-            found = _read(place / "artifacts" / key.stage / key.digest, key.digest)
+            found = _read(place / "artifacts" / key.stage / key.digest)
             if found:
                 return found
         return None
@@ -99,18 +100,14 @@ class Store:
                     log.warning("artifact %s cannot be read and will be made again: %s", found.path, error)
         return None
 
-    def by_prefix(self, stage: str, prefix: str) -> list[Artifact]:
-        """Artifacts of a stage whose key starts so, in no special order."""
-        found: dict[str, Artifact] = {}
+    def folders(self, stage: str) -> dict[str, Path]:
+        """The folders of a stage's artifacts by their digest, in no special order; readable or not."""
+        found: dict[str, Path] = {}
         for place in (self.path, *self.behind):
-            try:
-                folders = list((place / "artifacts" / stage).iterdir())
-            except OSError:  # no such folder yet
-                continue
-            for folder in folders:
-                if folder.name.startswith(prefix) and (artifact := _read(folder, folder.name)):
-                    found.setdefault(artifact.key, artifact)
-        return list(found.values())
+            with contextlib.suppress(OSError):  # no such folder yet
+                for folder in (place / "artifacts" / stage).iterdir():
+                    found.setdefault(folder.name, folder)
+        return found
 
     @contextmanager
     def lock(self, key: ArtifactKey) -> Iterator[None]:
@@ -205,22 +202,34 @@ def made() -> dict[str, str]:
     return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "fishersft": __version__}
 
 
-def _read(folder: Path, key: str) -> Artifact | None:
+def open_artifact(folder: Path) -> Artifact:
+    """The artifact in a folder.
+
+    Raises:
+        StoreError: its manifest or one of its files is missing or damaged.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["key"] != key:
+        if manifest["key"] != folder.name:
             raise ValueError("its manifest belongs to another artifact")
         for name, size in manifest["files"].items():
             if (folder / name).stat().st_size != size:
-                raise ValueError(f"{name} has not its {size} bytes")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if folder.is_dir():
-            log.warning("artifact %s is incomplete and will be made again: %s", folder, error)
-        return None
+                raise ValueError(f"{name} does not have its {size} bytes")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("artifact %s cannot be read and will be made again: %s", folder, error)
+        reason = os_reason(error) if isinstance(error, OSError) else str(error)
+        raise StoreError(f"The artifact {folder} cannot be read and will be made again: {reason}.") from error
+    return Artifact(folder.name, folder, manifest)
+
+
+def _read(folder: Path) -> Artifact | None:
+    """The artifact in a folder; None where there is none, or none that can be read (logged)."""
+    if not folder.is_dir():
         return None
-    return Artifact(key, folder, manifest)
+    try:
+        return open_artifact(folder)
+    except StoreError as error:
+        log.warning("%s", error)
+        return None
 
 
 def read_arrays(artifact: Artifact) -> dict[str, np.ndarray]:

@@ -1,19 +1,27 @@
-"""`python -m fishersft.store.job_process ID ATTEMPT`: the process of one job, from its turn in the queue to its end state.
+"""The process of one job, and `report`, by which its command says how far it is.
 
-It waits until no earlier job of its device is left and the device's file lock is free, says `running`, runs
-`python -m fishersft ARGUMENTS` inside itself, and writes how that ended.  The system frees the lock when the process is gone,
-however it went, so no server has to stay alive for the next one to start.
+`python -m fishersft.store.job_process ID ATTEMPT` waits until no earlier job of its device is left and the device's file lock is
+free, marks the job `running`, runs `python -m fishersft ARGUMENTS` inside itself, and writes how that ended.  The system frees
+the lock when the process is gone, however it went, so no server has to stay alive for the next one to start.
+
+A job's environment names it (FISHERSFT_JOB, FISHERSFT_JOB_ATTEMPT).  Commands call `report` as often as they like: it notes the
+numbers, and a thread writes the last ones to the job's row at most twice a second, with a heartbeat while nothing changes.
+Outside of a job `report` does nothing.  A row that cannot be written never disturbs the work.
 """
 
 from __future__ import annotations
 
+import _thread
+import atexit
 import hashlib
 import json
+import logging
 import os
 import re
 import runpy
 import signal
 import sys
+import threading
 import time
 import traceback
 from typing import Any
@@ -23,13 +31,101 @@ from filelock import FileLock, Timeout
 from fishersft.errors import StoreError, UserError
 from fishersft.paths import home
 from fishersft.store.artifacts import writing_to
-from fishersft.store.job_report import BEAT, Reporter, set_reporter
-from fishersft.store.job_rows import CANCELLED, DONE, FAILED, QUEUED, RUNNING, JobRows
+from fishersft.store.job_rows import ATTEMPT, CANCELLED, DONE, FAILED, JOB, QUEUED, RUNNING, SIGNALLED, JobRows, Process
 from fishersft.store.jobs import last_sentence, sweep
-from fishersft.store.processes import Process
 
+log = logging.getLogger(__name__)
 STOPPED = 130  # the command line's status after Ctrl-C
+EVERY = 0.5  # seconds between two writes of progress
+BEAT = 5.0  # seconds between two heartbeats
+SLOW = 10.0  # seconds after which a job that was asked to stop is stopped by its own heartbeat, the signal having failed
 _held: list[FileLock] = []  # until the process ends: a lock that is forgotten is released
+_current: Reporter | None = None
+
+
+def in_job() -> bool:
+    return bool(os.environ.get(JOB))
+
+
+def report(what: str, done: int, total: int) -> None:
+    """The step `what` is at `done` of `total`, in the step's own unit."""
+    if not in_job():
+        return
+    global _current
+    if _current is None or _current.pid != os.getpid():  # the second after a fork, whose threads stay behind
+        _current = Reporter({"id": os.environ[JOB], "attempt": int(os.environ.get(ATTEMPT, "1"))}, owner=False)
+        _current.start()
+        atexit.register(_current.stop)
+    _current.note(what, done, total)
+
+
+class Reporter:
+    """Writes a job's progress from a thread of its own; with `owner`, its heartbeat, and hears there that it is to stop."""
+
+    def __init__(self, row: dict[str, Any], *, owner: bool) -> None:
+        self.pid = os.getpid()
+        self._rows, self._row, self._owner = JobRows(home()), row, owner
+        self._guard = threading.Lock()
+        self._step: dict[str, Any] = {}
+        self._new = False
+        self._asked_at: float | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="fishersft-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is not written yet, and end."""
+        self._over.set()
+        if self._thread.ident is not None and self.pid == os.getpid():
+            self._thread.join()
+
+    def note(self, what: str, done: int, total: int) -> None:
+        now = time.time()
+        with self._guard:
+            if self._step.get("what") != what or done < self._step["done"]:
+                self._step = {"what": str(what)[:200], "step_started": now, "step_first": int(done)}
+            self._step.update(done=int(done), total=int(total), reported=now)
+            self._new = True
+
+    def _work(self) -> None:
+        written = 0.0
+        over = False
+        while not over:
+            over = self._over.wait(EVERY)
+            with self._guard:
+                facts = dict(self._step) if self._new else None
+                self._new = False
+            if facts or (self._owner and (over or time.monotonic() - written >= BEAT)):
+                written = time.monotonic()
+                try:
+                    self._write(facts)
+                except StoreError as error:
+                    log.warning("the progress of job %s is not written: %s", self._row["id"], error)
+
+    def _write(self, facts: dict[str, Any] | None) -> None:
+        if not self._owner:
+            self._rows.report(self._row["id"], self._row["attempt"], facts or {})
+            return
+        stopping = self._rows.beat(self._row, facts)
+        if stopping is None:
+            self._rows.put_back({**self._row, **self._step, "heartbeat": time.time()})
+        elif stopping and not self._over.is_set():
+            self._interrupt(stopping)
+
+    def _interrupt(self, stopping: int) -> None:
+        """Stop the command as Ctrl-C does, again where that had no effect; where a signal was to come, after it had its time."""
+        now = time.monotonic()
+        if self._asked_at is None and stopping == SIGNALLED:
+            self._asked_at = now
+        if self._asked_at is not None and now - self._asked_at < SLOW:
+            return
+        self._asked_at = now
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        else:  # Windows
+            _thread.interrupt_main()
 
 
 def main(id: str, attempt: int) -> int:
@@ -48,10 +144,10 @@ def main(id: str, attempt: int) -> int:
         return STOPPED
     if row is None:
         return 0
-    reporter = Reporter(row, owner=True)
+    global _current
+    _current = reporter = Reporter(row, owner=True)
     status = STOPPED
     try:
-        set_reporter(reporter)
         reporter.start()
         status = _run(json.loads(row["arguments"]))
     except KeyboardInterrupt:
@@ -128,4 +224,6 @@ def _stopping(rows: JobRows, row: dict[str, Any]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    from fishersft.store import job_process  # the module that the command's own `report` finds, and not a second copy of it
+
+    sys.exit(job_process.main(sys.argv[1], int(sys.argv[2])))

@@ -9,8 +9,11 @@ Starts and signals no process; `jobs` and `job_process` do.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
+import socket
 import sqlite3
 import time
 from collections.abc import Callable
@@ -18,9 +21,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from fishersft.errors import JobError
 from fishersft.store.database import Database
-from fishersft.store.processes import Process
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -33,6 +37,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 QUEUED, RUNNING, DONE, FAILED, CANCELLED, LOST = "queued", "running", "done", "failed", "cancelled", "lost"
 ENDED = (DONE, FAILED, CANCELLED, LOST)
 RESUMABLE = (FAILED, CANCELLED, LOST)
+JOB, ATTEMPT = "FISHERSFT_JOB", "FISHERSFT_JOB_ATTEMPT"  # the environment variables that name an attempt in its processes
 Facts = Callable[[sqlite3.Connection], dict[str, Any]]
 STALE = 90.0  # seconds without a heartbeat after which a process that we cannot ask about counts as gone
 ASKED, SIGNALLED = 1, 2  # how a job that is stopping hears of it: it looks at its row, or a signal comes
@@ -261,3 +266,84 @@ def _eta(row: dict[str, Any], now: float) -> float | None:
         return None
     pace = (row["reported"] - row["step_started"]) / (row["done"] - row["step_first"])
     return float(max(0.0, (row["total"] - row["done"]) * pace - (now - row["reported"])))
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that can be told from a later one with the same number.
+
+    `born` is when it started, in hundredths of a second ("" for one that has ended).  `machine` names this boot and this space
+    of process numbers, so that a store on a shared disk or in a container is not asked about a stranger's process.
+    """
+
+    pid: int
+    born: str
+    machine: str
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        return cls(pid, _born(pid), this_machine())
+
+    @classmethod
+    def read(cls, text: str | None) -> Process | None:
+        """The process that `written` names."""
+        if not text:
+            return None
+        pid, born, machine = json.loads(text)
+        return cls(int(pid), str(born), str(machine))
+
+    @property
+    def written(self) -> str:
+        return json.dumps([self.pid, self.born, self.machine])
+
+    @property
+    def alive(self) -> bool | None:
+        """Whether it still runs; None where another machine has to be asked.  A zombie has ended."""
+        if self.machine != this_machine():
+            return None
+        return bool(self.born) and _born(self.pid) == self.born
+
+    def signal(self, number: int) -> None:
+        """Send a signal to it and, where it leads one, to its process group; nothing where it is not known to be alive."""
+        if not self.alive:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(self.pid) == self.pid:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+
+
+@functools.cache
+def this_machine() -> str:
+    """What two processes share when one can ask the system about the other."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def end_leftovers(environment: dict[str, str]) -> int:
+    """Kill every process of ours whose environment holds these variables; returns how many.
+
+    A child outlives its parent's `kill -9`, and would keep the accelerator's memory and write into the same files.
+    """
+    ended = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile, or is not ours
+            if process.pid != os.getpid() and environment.items() <= process.environ().items():
+                process.kill()
+                ended += 1
+    return ended
+
+
+def _born(pid: int) -> str:
+    """When a process started; "" where there is none, or only what is left for its parent to read."""
+    try:
+        boot = psutil.boot_time() if psutil.LINUX else 0.0  # Linux counts from the boot: a clock that is set changes nothing
+        process = psutil.Process(pid)
+        ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return "" if ended else str(round((process.create_time() - boot) * 100))
+    except psutil.Error:
+        return ""

@@ -5,7 +5,7 @@
     cancel(id), resume(id), remove(id)               stop it; the same command again; forget one that has ended
 
 A job outlives the tab, the server and the process that started it; one runs on each device, the others wait in order, and the
-waiting is done by the job's own process (`job_process`).  Its command tells how far it is through `job_report.report`.  A job
+waiting is done by the job's own process (`job_process`).  Its command tells how far it is through `job_process.report`.  A job
 whose process is gone is found by whoever looks next and is `lost`.  What a command left in the store or in --out is what
 resume goes on from; this module knows nothing of it.  States and their changes: `job_rows`.
 """
@@ -26,12 +26,13 @@ from typing import Any
 
 from fishersft.errors import JobError, StoreError, os_reason
 from fishersft.store.artifacts import Store, writing_to
-from fishersft.store.job_report import ATTEMPT, JOB, report
 from fishersft.store.job_rows import (
     ASKED,
+    ATTEMPT,
     CANCELLED,
     ENDED,
     FAILED,
+    JOB,
     LOST,
     LOST_SENTENCE,
     QUEUED,
@@ -40,11 +41,12 @@ from fishersft.store.job_rows import (
     SIGNALLED,
     Job,
     JobRows,
+    Process,
+    end_leftovers,
     gone,
 )
-from fishersft.store.processes import Process, end_leftovers
 
-__all__ = ["Job", "cancel", "job", "jobs", "log_lines", "remove", "report", "resume", "start"]
+__all__ = ["Job", "cancel", "job", "jobs", "log_lines", "remove", "resume", "start"]
 GRACE = 10.0  # seconds a job has after Ctrl-C to keep what it has done
 TAIL = 65_536  # bytes of a log that are looked at for its last lines
 

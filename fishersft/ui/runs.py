@@ -1,27 +1,26 @@
-"""The panels of the Runs page: jobs, kept selections, error curves and fine-tuned runs; look, steer, export, delete.
+"""The panels of the Runs page: a list of each kind of run; look, steer, export, delete.
 
-A new kind of saved run gets a function here and a line in `SECTIONS`.
+A new kind of run gets a `Section` here and a reader in `catalogue`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from fishersft import catalogue
+from fishersft.catalogue import CURVES, FINETUNED, JOB, SELECTION, Run
 from fishersft.errors import FisherSFTError
-from fishersft.experiments import stored
 from fishersft.export.curves_report import found_page
 from fishersft.export.finetune_report import finetune_page
 from fishersft.export.reproduce_code import command_of, python_of
-from fishersft.finetuning import run_list as finetune_found
 from fishersft.finetuning.run import RUN
 from fishersft.pipeline import selections
-from fishersft.store import jobs
 from fishersft.text import duration, moment, visible, visible_text
 from fishersft.ui import components, downloads, job_panel, query_widgets
 from fishersft.ui.components import one_line
@@ -29,14 +28,36 @@ from fishersft.ui.session import public
 
 MOST_ROWS = 500
 SHORT = 12  # characters of an id
+LONG = ("what", "problem")  # columns whose texts are not cut short
 
 
-LISTED = {"job": "jobs", "run": "selections", "result": "curves", "finetuned": "generations"}  # parameter: its list
+@dataclass(frozen=True)
+class Section:
+    """How a kind of run is listed.
+
+    Attributes:
+        parameter: the address' name for the id; also the column of ids.
+        made: the column of dates.
+        empty: what is said where there is none.
+        page: where such runs are made; "" where no page makes them.
+        deleted: what Delete deletes.
+        below: draws the chosen run below the list and returns the row of its buttons.
+        link: the name of that page.
+    """
+
+    kind: str
+    parameter: str
+    made: str
+    empty: str
+    page: str
+    link: str
+    deleted: str
+    below: Callable[[Run], Any]
 
 
 def choose_section() -> str:
-    """What is listed; a link to a job or a run opens its list."""
-    opens = next((section for key, section in LISTED.items() if key in st.query_params), None)
+    """Which kind is listed; a link to a run opens its list."""
+    opens = next((name for name, section in SECTIONS.items() if section.parameter in st.query_params), None)
     if opens and "show" not in st.session_state and st.query_params.get("show") not in SECTIONS:
         st.session_state["show"] = opens
     return query_widgets.segmented(
@@ -44,70 +65,54 @@ def choose_section() -> str:
         list(SECTIONS),
         "show",
         help="Jobs: long work in the background. Selections: what `fishersft select` kept. Curves: results of error curves. "
-        "Generations: runs of fine-tuning.",
+        "Generations: fine-tuned runs.",
     )
 
 
-def job_section() -> None:
-    """All jobs, the chosen one in full."""
-    there = jobs.jobs()
+def show(name: str) -> None:
+    """The list of a section, and the chosen run below it."""
+    section = SECTIONS[name]
+    there = catalogue.runs(section.kind)
     if not there:
-        _stale("job", [])
-        _empty("No job yet. Long work, such as error curves, runs as one and is listed here.", "pages/curves.py", "Go to Curves")
+        _asked(section.parameter, [])
+        st.info(section.empty, icon=":material/inbox:")
+        if section.page:
+            st.page_link(section.page, label=f"Go to {section.link}", icon=":material/arrow_forward:")
         return
-    rows = [
-        {
-            "job": job.id,
-            "state": "stopping" if job.stopping else job.state,
-            "kind": visible(job.kind),
-            "what": visible_text(job.title),
-            "done": round(job.done / job.total, 2) if job.total else float(job.state == "done"),
-            "since": datetime.fromtimestamp(job.started or job.queued),
-            "took": duration(job.seconds),
-        }
-        for job in there
-    ]
-    active = sorted((job for job in there if not job.ended), key=lambda job: job.state != "running")
-    id = _table(rows, "job", (active or there)[0].id)
-    st.button("Look again", icon=":material/refresh:", help="The list is read once; the job below is watched while it runs.")
-    job = job_panel.watch(id, link=False) if id else None
+    usual = there[0]
+    if section.kind == JOB:
+        active = sorted((run for run in there if not run.content.ended), key=lambda run: run.content.state != "running")
+        usual = (active or there)[0]
+    id = _table(section, there, usual.id)
+    if section.kind == JOB:
+        st.button("Look again", icon=":material/refresh:", help="The list is read once; the job below is watched while it runs.")
+    run = next(run for run in there if run.id == id)
+    try:
+        _ = run.opened
+        row = section.below(run)
+    except FisherSFTError as error:
+        components.problem(str(error))
+        row = st.container(horizontal=True)
+    if row is not None and not run.shipped and (run.content.ended if run.kind == JOB else not catalogue.writer_of(run)):
+        _delete(row, run, section)
+
+
+def _job(run: Run) -> Any:
+    """The job in full; what it made is one click away."""
+    job = job_panel.watch(run.id, link=False)
     if job is None:
-        return
+        return None
     row = st.container(horizontal=True, vertical_alignment="center")
     if job.kind == "curves" and job.out and job.state == "done":
         _to_curves(row, job.out.name)
     if job.kind in ("finetune", "judge") and job.out and (job.out / RUN).exists():
         _to_generations(row, job.out.name)
-    if job.ended:
-        _delete(row, job.id, "its row and its log; what it made stays", partial(jobs.remove, job.id), "job")
+    return row
 
 
-def selection_section() -> None:
-    """Selections that `fishersft select` kept, and their files."""
-    kept = selections.saved_selections()
-    if not kept:
-        _stale("run", [])
-        st.info(
-            "No selection is kept yet. This keeps one: `fishersft select demo --budget 120 --out picks.jsonl`",
-            icon=":material/inbox:",
-        )
-        return
-    columns = {
-        "name": "name",
-        "selector": "selector",
-        "corpus": "corpus",
-        "model": "model",
-        "sentences": "sentences",
-        "tokens": "tokens",
-    }
-    columns |= {"log_det": "log det (nats)", "seed": "seed", "made": "made"}
-    rows = [{"run": m["key"][:SHORT], **{name: _cell(m.get(key)) for key, name in columns.items()}} for m in kept]
-    for row in rows:
-        row["made"] = str(row["made"])[:16].replace("T", " ")
-    id = _table(rows, "run", rows[0]["run"])
-    if not id:
-        return
-    found = selections.load_kept(id)
+def _selection(run: Run) -> Any:
+    """The picks of a selection, and its files."""
+    found = selections.load_kept(run.id)
     picks = found.picks
     st.markdown(
         f"**Run {found.id}**: {len(picks):,} of {found.manifest['pool']:,} sentences, {int(picks['tokens'].sum()):,} tokens"
@@ -115,89 +120,74 @@ def selection_section() -> None:
     shown = picks.head(MOST_ROWS).map(lambda value: one_line(value) if isinstance(value, str) else value)
     st.dataframe(shown, hide_index=True, height=280, placeholder="", alt="The picks of the run, in order")
     files = st.container(horizontal=True, vertical_alignment="bottom")
-    downloads.selection(found, f"run-{id}", row=files)
-    _delete(files, id, "this selection", partial(selections.remove_selection, id), "run")
-    again = f"{command_of(found, shared=public())}\nfishersft export {id} --out picks.jsonl"
-    components.footer(again, f"{python_of(found, shared=public())}\n{_PYTHON.format(id=id)}")
+    downloads.selection(found, f"run-{run.id}", row=files)
+    again = f"{command_of(found, shared=public())}\nfishersft export {run.id} --out picks.jsonl"
+    components.footer(again, f"{python_of(found, shared=public())}\n{_PYTHON.format(id=run.id)}")
+    return files
 
 
 _PYTHON = """# or the kept one
-from fishersft.runs.selections import load_selection
+from fishersft.pipeline.selections import load_selection
 
 manifest, picks = load_selection({id!r})
 """
 
 
-def curve_section() -> None:
-    """Error curves: those that ship and those of the visitor's own."""
-    there = stored.found()
-    rows = [
-        {
-            "result": one.id,
-            "kind": one.kind,
-            "what": visible_text(one.about.title),
-            "equal": one.settings.get("equal", ""),
-            "runs": one.settings.get("runs"),
-            "made": "shipped" if one.shipped else moment(one.changed),
-        }
-        for one in there
-    ]
-    if not rows:
-        _stale("result", [])
-        _empty("No error curves yet.", "pages/curves.py", "Go to Curves")
-        return
-    id = _table(rows, "result", rows[0]["result"])
-    chosen = next((one for one in there if one.id == id), None)
-    if chosen is None:
-        return
+def _curves(run: Run) -> Any:
     row = st.container(horizontal=True, vertical_alignment="center")
-    _to_curves(row, chosen.id)
-    downloads.report(partial(found_page, chosen), f"curves-{chosen.id}", row)
-    if not chosen.shipped:
-        _delete(row, chosen.id, "this result and its records", partial(stored.remove, chosen.id), "result")
+    _to_curves(row, run.id)
+    downloads.report(partial(found_page, run.content), f"curves-{run.id}", row)
+    return row
 
 
-def finetune_section() -> None:
-    """Runs of fine-tuning: those that ship and those of the visitor's own."""
-    there = {run.folder.name: run for run in finetune_found.found()}
-    rows = [
-        {
-            "finetuned": name,
-            "what": visible_text(one_line(finetune_found.told(run), 160)),
-            "done": len(run.models) / max(1, len(run.about.get("cells", []))),
-            "made": "shipped" if finetune_found.shipped(run) else moment(finetune_found.made(run)),
-        }
-        for name, run in there.items()
-    ]
-    if not rows:
-        _stale("finetuned", [])
-        _empty("No run of fine-tuning yet.", "pages/generations.py", "Go to Generations")
-        return
-    name = _table(rows, "finetuned", next(iter(there)))
-    chosen = there.get(name or "")
-    if chosen is None:
-        return
+def _finetuned(run: Run) -> Any:
     row = st.container(horizontal=True, vertical_alignment="center")
-    _to_generations(row, chosen.folder.name)
-    downloads.report(partial(finetune_page, chosen), f"finetune-{chosen.folder.name}", row)
-    going = any(job.out == chosen.folder and not job.ended for job in jobs.jobs())
-    if not finetune_found.shipped(chosen) and not going:
-        what = "this run with its models and texts; votes and verdicts on them stay"
-        _delete(row, chosen.folder.name, what, partial(finetune_found.remove, chosen.folder.name), "finetuned")
+    _to_generations(row, run.id)
+    downloads.report(partial(finetune_page, run.content), f"finetune-{run.id}", row)
+    return row
 
 
-SECTIONS: dict[str, Callable[[], None]] = {
-    "jobs": job_section,
-    "selections": selection_section,
-    "curves": curve_section,
-    "generations": finetune_section,
+SECTIONS = {
+    "jobs": Section(
+        JOB,
+        "job",
+        "since",
+        "No job yet. Long work, such as error curves, runs as one and is listed here.",
+        "pages/curves.py",
+        "Curves",
+        "its row and its log; what it made stays",
+        _job,
+    ),
+    "selections": Section(
+        SELECTION,
+        "run",
+        "made",
+        "No selection is kept yet. This keeps one: `fishersft select demo --budget 120 --out picks.jsonl`",
+        "",
+        "",
+        "this selection",
+        _selection,
+    ),
+    "curves": Section(
+        CURVES, "result", "made", "No error curves yet.", "pages/curves.py", "Curves", "this result and its records", _curves
+    ),
+    "generations": Section(
+        FINETUNED,
+        "finetuned",
+        "made",
+        "No fine-tuned run yet.",
+        "pages/generations.py",
+        "Generations",
+        "this run with its models and texts; votes and judgments on them stay",
+        _finetuned,
+    ),
 }
 
 
-def _stale(key: str, ids: Sequence[str]) -> str | None:
-    """The id that the address asks for; named on the page where there is none or several such."""
+def _asked(key: str, ids: Sequence[str]) -> str | None:
+    """The id that the address asks for; a warning where there is none or several such."""
     asked = st.query_params.get(key, "")
-    matching = [id for id in ids if asked and id.startswith(asked)]
+    matching = [id for id in ids if asked and id == asked] or [id for id in ids if asked and id.startswith(asked)]
     if asked and len(matching) != 1:
         told = f"Several {key}s begin with" if matching else f"There is no {key}"
         sentence = f"{told} '{asked[:SHORT]}' here{'' if matching else ' (any more)'}."
@@ -205,10 +195,10 @@ def _stale(key: str, ids: Sequence[str]) -> str | None:
     return matching[0] if len(matching) == 1 else None
 
 
-def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
-    """The rows; the id of the chosen one, which the address carries too."""
-    ids = [row[key] for row in rows]
-    chosen = _stale(key, ids) or usual
+def _table(section: Section, there: Sequence[Run], usual: str) -> str:
+    """The list; the id of the chosen run, which the address carries too."""
+    key, ids = section.parameter, [run.id for run in there]
+    chosen = _asked(key, ids) or usual
     name = f"table-{key}-{len(ids)}"
 
     def picked() -> None:
@@ -216,25 +206,39 @@ def _table(rows: Sequence[dict[str, Any]], key: str, usual: str) -> str | None:
         if marked and marked[0] < len(ids):
             st.query_params[key] = ids[marked[0]]
 
+    rows = []
+    for run in there[:MOST_ROWS]:
+        facts = {name.replace("log_det", "log det (nats)"): _cell(name, value) for name, value in run.facts.items()}
+        problem = {"problem": _cell("problem", run.problem)} if run.problem else {}
+        rows.append({key: run.id, **facts, **problem, section.made: "shipped" if run.shipped else moment(run.made)})
     st.dataframe(
-        pd.DataFrame(list(rows)).head(MOST_ROWS),
+        pd.DataFrame(rows),
         hide_index=True,
         key=name,
         on_select=picked,
         selection_mode="single-row",
         placeholder="",
         height=min(320, 46 + 35 * len(rows)),
-        alt=f"One row a {key}, the last first",
+        alt=f"One row a {key}, the newest first",
         column_config={
             "done": st.column_config.ProgressColumn("done", min_value=0, max_value=1, format="percent", width=90),
-            "made": st.column_config.TextColumn("made", width=130),
-            "since": st.column_config.DatetimeColumn("since", format="YYYY-MM-DD HH:mm", width=130),
-            "what": st.column_config.TextColumn("what", width="large"),
+            section.made: st.column_config.TextColumn(section.made, width=130),
+            **{name: st.column_config.TextColumn(name, width="large") for name in LONG},
             key: st.column_config.TextColumn(key, width=130),
         },
     )
-    st.caption(f"{len(rows):,} in all. Click the box before a row to open it; below: {key} {components.escape_markdown(chosen)}.")
+    st.caption(f"{len(ids):,} in all. Click the box before a row to open it; below: {key} {components.escape_markdown(chosen)}.")
     return chosen
+
+
+def _cell(name: str, value: Any) -> Any:
+    if name == "took":
+        return duration(value)
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if not isinstance(value, str):
+        return value
+    return visible_text(one_line(value, 160)) if name in LONG else visible(one_line(value, 60))
 
 
 def _to_curves(row: Any, id: str) -> None:
@@ -245,28 +249,17 @@ def _to_generations(row: Any, name: str) -> None:
     row.page_link("pages/generations.py", label="Open in Generations", icon=":material/forum:", query_params={"run": name})
 
 
-def _delete(row: Any, id: str, what: str, remove: Callable[[], None], key: str) -> None:
+def _delete(row: Any, run: Run, section: Section) -> None:
     """A button behind a second one."""
     if public():
         return
     with row.popover("Delete", icon=":material/delete:"):
-        st.markdown(f"Delete {what}?")
-        if st.button("Yes, delete", key=f"delete-{id}", type="primary"):
+        st.markdown(f"Delete {section.deleted}?")
+        if st.button("Yes, delete", key=f"delete-{run.id}", type="primary"):
             try:
-                remove()
+                catalogue.remove(run)
             except FisherSFTError as error:
                 components.problem(str(error))
                 return
-            st.query_params.pop(key, None)
+            st.query_params.pop(section.parameter, None)
             st.rerun()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    return visible(one_line(value, 60)) if isinstance(value, str) else value
-
-
-def _empty(sentence: str, page: str, label: str) -> None:
-    st.info(sentence, icon=":material/inbox:")
-    st.page_link(page, label=label, icon=":material/arrow_forward:")

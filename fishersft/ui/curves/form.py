@@ -10,9 +10,8 @@ from typing import Any
 
 import streamlit as st
 
-from fishersft import fields
+from fishersft import catalogue, fields
 from fishersft.errors import BudgetError, FisherSFTError, ParameterError
-from fishersft.experiments import stored
 from fishersft.experiments.experiment import Experiment, Sweep
 from fishersft.experiments.running import expected_seconds, experiments_of
 from fishersft.experiments.settings import (
@@ -100,7 +99,7 @@ def run_panel(kind: str, visitor: Session, *, empty: bool) -> None:
 
 
 def _offer(kind: str, plan: PlannedRun, inputs: tuple[str, ...]) -> None:
-    folder = stored.folder_for(plan.arguments, inputs)
+    folder = catalogue.folder_for(catalogue.CURVES, plan.arguments, inputs)
     arguments = [*plan.arguments, "--out", str(folder)]
     cores = f"{_cores()} {'core' if _cores() == 1 else 'cores'} of this machine"
     if plan.records:
@@ -116,7 +115,7 @@ def _offer(kind: str, plan: PlannedRun, inputs: tuple[str, ...]) -> None:
         st.info("This run is already in progress; it is shown above.", icon=":material/play_circle:")
         state().job[kind] = already.id
         return
-    if stored.complete(folder):
+    if catalogue.complete(folder):
         st.info("This was run before and is complete.", icon=":material/check_circle:")
         if st.button("Show its result", key=f"show-{kind}"):
             state().result[kind] = folder.name

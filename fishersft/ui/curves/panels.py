@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from fishersft import catalogue
+from fishersft.catalogue import CurvesRun
 from fishersft.errors import StoreError
-from fishersft.experiments import stored
 from fishersft.experiments.result import Result, label_of
-from fishersft.experiments.stored import Found
 from fishersft.experiments.summaries import USUAL
 from fishersft.experiments.timing import read_timing
 from fishersft.ui import components, learn, query_widgets
@@ -61,7 +61,7 @@ def choose_experiment(session: Session) -> str:
     if asked and st.session_state.get("curves_asked") != asked:
         st.session_state["curves_asked"] = asked
         try:
-            kind = stored.find(asked).kind
+            kind = catalogue.find(asked, catalogue.CURVES).opened.kind
             state().result[kind] = asked
             st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
         except StoreError as error:
@@ -160,8 +160,8 @@ def _budget(there: list[int], row: Any) -> int:
 
 def two_worlds() -> None:
     """The shipped pair of worlds: one where coverage pays, one where only length does."""
-    how, equal, n = controls(parts.opened(stored.find("imbalanced-tokens")), worlds=True)
-    found = [stored.find(f"{world}-{equal}") for world in WORLDS]
+    how, equal, n = controls(parts.opened(catalogue.find("imbalanced-tokens", catalogue.CURVES).opened), worlds=True)
+    found = [catalogue.find(f"{world}-{equal}", catalogue.CURVES).opened for world in WORLDS]
     results = [parts.opened(one) for one in found]
     figures = parts.figures(results, how)
     for k, (column, (world, heading)) in enumerate(zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True)):
@@ -183,9 +183,9 @@ def two_worlds() -> None:
             parts.code(result)
 
 
-def choose_result(kind: str) -> Found | None:
+def choose_result(kind: str) -> CurvesRun | None:
     """A shipped or an earlier result of this kind; None where there is none yet."""
-    there = {found.id: found for found in stored.found() if found.kind == kind}
+    there = {found.id: found for found in catalogue.contents(catalogue.CURVES) if found.kind == kind}
     if not there:
         return None
     key, wanted = f"result-{kind}", state().result.get(kind)
@@ -210,23 +210,23 @@ def choose_result(kind: str) -> Found | None:
     return there[id]
 
 
-def _last(there: list[Found]) -> str:
+def _last(there: list[CurvesRun]) -> str:
     """The visitor's own last result that has something to show, else the first shipped one."""
     for found in there:
         if found.shipped:
             continue
         try:
-            _ = found.kind == stored.TIMING or parts.opened(found)
+            _ = found.kind == catalogue.TIMING or parts.opened(found)
         except StoreError:
             continue
         return found.id
     return there[0].id
 
 
-def _label(found: Found) -> str:
+def _label(found: CurvesRun) -> str:
     s = found.settings
     origin = "shipped" if found.shipped else f"{pd.Timestamp(found.changed, unit='s'):%Y-%m-%d %H:%M} UTC, {found.id}"
-    if found.kind == stored.TIMING:
+    if found.kind == catalogue.TIMING:
         return f"{s['sentences']:,} sentences, d = {s['dimension']} ({origin})"
     w, fixed = s["world"], ""
     if "sweep" not in s:
@@ -234,9 +234,9 @@ def _label(found: Found) -> str:
     return f"{components.one_line(found.about.title, 80)}, equal {s['equal']}, {fixed}{s['runs']} runs ({origin})"
 
 
-def show(found: Found) -> None:
+def show(found: CurvesRun) -> None:
     """One result, whatever its kind."""
-    if found.kind == stored.TIMING:
+    if found.kind == catalogue.TIMING:
         _left_out("picture")
         row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
         how = CurveOptions("maximum", parts.log_switch(row), False, ())

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from fishersft.catalogue import CurvesRun
 from fishersft.experiments.fits import Fits, fits_of
 from fishersft.experiments.result import MEASURES, Result, label_of, read_curves
-from fishersft.experiments.stored import Found
 from fishersft.experiments.summaries import (
     HIGHER,
     alike_sentence,
@@ -87,7 +87,7 @@ def chart(fig: Any, result: Result, how: CurveOptions, key: str) -> None:
         st.caption(components.escape_markdown(hidden))
 
 
-def sweep(result: Result, how: CurveOptions, found: Found) -> None:
+def sweep(result: Result, how: CurveOptions, found: CurvesRun) -> None:
     """One measure against d and against L."""
     moved = list(result.about.settings["sweep"])
     for column, over in zip(st.columns(len(moved), gap="medium"), moved, strict=True):
@@ -107,7 +107,7 @@ def sweep(result: Result, how: CurveOptions, found: Found) -> None:
     st.dataframe(rows, hide_index=True, alt=f"{MEASURES[how.measure]} at every d and L, by selector")
 
 
-def timing(told: Timing, how: CurveOptions, found: Found) -> None:
+def timing(told: Timing, how: CurveOptions, found: CurvesRun) -> None:
     """Seconds of both ways against the number of picks."""
     last = len(told.budgets) - 1
     ratio = told.slow[last] / told.fast[last]
@@ -185,7 +185,7 @@ def drawn(result: Result) -> str:
     )
 
 
-def downloads(result: Result, found: Found) -> None:
+def downloads(result: Result, found: CurvesRun) -> None:
     """Buttons that download the result as files."""
     _files(
         f"curves-{found.id}",
@@ -208,7 +208,7 @@ def code(result: Result) -> None:
     components.footer(f"{result.about.command} --out curves", python_of(result))
 
 
-def opened(found: Found) -> Result:
+def opened(found: CurvesRun) -> Result:
     """A result's records, read again when they have grown."""
     stamp = (found.folder / "records.jsonl").stat()
     return _opened(str(found.folder), stamp.st_mtime_ns, stamp.st_size)

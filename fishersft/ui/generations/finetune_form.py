@@ -10,11 +10,11 @@ import numpy as np
 import streamlit as st
 import torch
 
+from fishersft import catalogue
 from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.fields import arguments
-from fishersft.finetuning import run_list
 from fishersft.finetuning.cost import Speed, TrainingCost, cost_of
 from fishersft.finetuning.plan import FineTunePlan, make_plan
 from fishersft.finetuning.settings import FineTuneSettings
@@ -152,7 +152,7 @@ def _offer(visitor: Session, values: Values) -> None:
     cost = cost_of(plan, pool, _held_out(corpus.fingerprint, folder.fingerprint, corpus, folder), speed)
     st.markdown(_in_words(cost, speed))
     words = _arguments(visitor, settings, plan)
-    out = run_list.folder_for(words, (corpus.fingerprint, folder.fingerprint))
+    out = catalogue.folder_for(catalogue.FINETUNED, words, (corpus.fingerprint, folder.fingerprint))
     words += ["--out", str(out)]
     components.shell(shlex.join(["fishersft", *words]))
     if any(j.out == out and not j.ended and j.kind == FINETUNE for j in jobs.jobs()):

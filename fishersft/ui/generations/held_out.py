@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.finetuning import run_list
 from fishersft.finetuning.learning_rate import edge_warning
 from fishersft.finetuning.results import BASELINE, Interval, SelectionResult, with_interval
 from fishersft.finetuning.results import MEASURES as NAMES
@@ -253,7 +252,7 @@ def _going_on(of: LoadedRun) -> None:
     drawn = st.session_state.setdefault(f"drawn-{of.name}", (of.stamp, time.monotonic()))
     if drawn[0] != of.stamp:
         st.session_state[f"drawn-{of.name}"] = (of.stamp, time.monotonic())
-    elif run_list.stamp(of.run) != of.stamp and time.monotonic() - drawn[1] > PAUSE:
+    elif of.run.stamp != of.stamp and time.monotonic() - drawn[1] > PAUSE:
         st.rerun()
     live = live_losses(of.run.folder)
     if not live:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import streamlit as st
 
 from fishersft.errors import JudgeError, StoreError
-from fishersft.finetuning import run_list
 from fishersft.finetuning.results import FineTuneResult, SelectionResult
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel
 from fishersft.judge import judging, verdicts, votes
@@ -73,7 +72,7 @@ def loaded_run(run: FineTuneRun) -> LoadedRun:
         StoreError: its folder is damaged.
     """
     with damage_reported(run):
-        return _opened(str(run.folder), run_list.stamp(run), run)
+        return _opened(str(run.folder), run.stamp, run)
 
 
 @contextmanager

@@ -12,12 +12,11 @@ from typing import Any
 
 import streamlit as st
 
+from fishersft import catalogue
 from fishersft.errors import StoreError
-from fishersft.finetuning import run_list
-from fishersft.finetuning.run import FineTuneRun
 from fishersft.store import jobs
 from fishersft.store.jobs import Job
-from fishersft.text import visible, visible_text
+from fishersft.text import moment, visible, visible_text
 from fishersft.ui import components, job_panel, query_widgets
 from fishersft.ui.generations.loaded_run import LoadedRun, loaded_run
 from fishersft.ui.session import Session
@@ -67,12 +66,14 @@ def choose_run() -> LoadedRun | None:
     Raises:
         StoreError: its folder is damaged.
     """
-    there = {run.folder.name: run for run in run_list.found()}
+    there = {run.id: run for run in catalogue.runs(catalogue.FINETUNED) if not run.problem}
     asked = st.query_params.get("run", "")
     if asked and asked != st.session_state.get("generations_asked"):
         st.session_state["generations_asked"] = asked
         try:
-            page_state().run = run_list.find(asked).folder.name
+            found = catalogue.find(asked, catalogue.FINETUNED)
+            _ = found.opened
+            page_state().run = found.id
         except StoreError as error:
             st.session_state["generations_refused"] = str(error)
     if refused := st.session_state.get("generations_refused"):
@@ -100,16 +101,16 @@ def choose_run() -> LoadedRun | None:
     if st.query_params.get("run") != name:
         st.query_params["run"] = str(name)
     st.session_state["generations_asked"] = name
-    return loaded_run(there[str(name)])
+    return loaded_run(there[str(name)].content)
 
 
 def _another_run() -> None:
     page_state().run, page_state().cast = st.session_state["run-choice"], None
 
 
-def _label(run: FineTuneRun) -> str:
-    origin = "shipped" if run_list.shipped(run) else f"{run_list.made(run):%Y-%m-%d %H:%M}, {run.folder.name}"
-    return f"{visible_text(components.one_line(run_list.told(run), 160))} ({origin})"
+def _label(run: catalogue.Run) -> str:
+    origin = "shipped" if run.shipped else f"{moment(run.made)}, {run.id}"
+    return f"{visible_text(components.one_line(run.title, 160))} ({origin})"
 
 
 def _name(about: dict[str, Any], part: str) -> str:

@@ -1,0 +1,261 @@
+"""Every run of every kind in one list: background jobs, kept selections, error curves and fine-tuned runs.
+
+    runs()                 all of them, or those of one kind
+    find(id)               one, by its id or the beginning of it
+    remove(run)            delete one of the user's own
+    folder_for(...)        where new curves or a new fine-tuned run is written
+
+An id is the name of a folder, a digest of what the run was made from or, for a job, a random number.  It is never a path, so
+that an address can carry it.  A run that cannot be read is listed with the reason.  Runs that ship with the package stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fishersft import paths
+from fishersft.errors import FisherSFTError, StoreError
+from fishersft.experiments.experiment import About
+from fishersft.experiments.records import NAME, read_about
+from fishersft.experiments.result import read_curves
+from fishersft.experiments.timing import TIMING_FILE, read_timing
+from fishersft.finetuning.run import RUN, read_run
+from fishersft.pipeline import selections
+from fishersft.store import jobs
+from fishersft.store.artifacts import Store, open_artifact, writing_to
+
+JOB, SELECTION, CURVES, FINETUNED = KINDS = ("job", "selection", "curves", "finetuned")
+NOUNS = {JOB: "job", SELECTION: "selection", CURVES: "result"}
+HOMES = {CURVES: "curves", FINETUNED: "runs"}  # folders of the store and of the assets
+TIMING = "timing"
+FEWEST = 4  # characters of an id that may stand for the whole
+DAMAGE = (FisherSFTError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as a row of the list.
+
+    Attributes:
+        made: when it was made, last changed or, for a job, started, in seconds since the epoch; 0 for a shipped one.
+        facts: what its kind shows in a table; JSON can hold it.
+        content: `Job`, the manifest of a selection, `CurvesRun` or `FineTuneRun`; None where it cannot be read.
+        problem: why it cannot be read; "" where it can.
+        other_id: a second id, which a fine-tuned run in a folder of another name has.
+    """
+
+    id: str
+    kind: str
+    title: str
+    made: float
+    shipped: bool
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    content: Any = None
+    problem: str = ""
+    other_id: str = ""
+
+    @property
+    def opened(self) -> Any:
+        """Its content.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        if self.problem:
+            raise StoreError(self.problem)
+        return self.content
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        own = self.content.as_dict() if self.kind == JOB else self.facts
+        known = {"kind": self.kind, "title": self.title, "made": self.made, "shipped": self.shipped, "folder": str(self.folder)}
+        return {"id": self.id, **known, "problem": self.problem, "facts": own}
+
+
+@dataclass(frozen=True)
+class CurvesRun:
+    """The folder of error curves, which `fishersft curves --out` wrote, and what it says of itself.
+
+    Attributes:
+        id: the folder's name.
+        shipped: it came with fishersft.
+        changed: seconds since the epoch; 0 for a shipped one.
+    """
+
+    id: str
+    folder: Path
+    about: About
+    shipped: bool
+    changed: float
+
+    @property
+    def kind(self) -> str:
+        """`synthetic`, `words`, `teacher` or `timing`."""
+        return self.about.arguments[1]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.about.settings
+
+
+def runs(kind: str = "", store: Store | None = None) -> list[Run]:
+    """All runs, or those of one kind: the newest first, shipped ones last, except that shipped curves come first."""
+    store = store or Store.default()
+    found = [run for name in ([kind] if kind else KINDS) for run in _READERS[name](store)]
+    return sorted(found, key=lambda run: (run.shipped != (kind == CURVES), -run.made))
+
+
+def contents(kind: str, store: Store | None = None) -> list[Any]:
+    """The contents of all runs of a kind that can be read."""
+    return [run.content for run in runs(kind, store) if not run.problem]
+
+
+def find(id: str, kind: str = "", store: Store | None = None) -> Run:
+    """The run of an id, or of at least four characters that only one id begins with.
+
+    Raises:
+        StoreError: there is none, or there are several.
+    """
+    there = runs(kind, store)
+    matching = [run for run in there if id and id in (run.id, run.other_id)]
+    if not matching and len(id) >= FEWEST:
+        matching = [run for run in there if run.id.startswith(id) or run.other_id.startswith(id)]
+    if len(matching) != 1:
+        noun = NOUNS.get(kind, "run")
+        several = f"several {noun}s start" if matching else f"no {noun} starts"
+        raise StoreError(f"In the store {several} with '{id[:40]}'; fishersft runs list shows those there are.")
+    return matching[0]
+
+
+def remove(run: Run, store: Store | None = None) -> None:
+    """Delete a run with its files.  What a job made stays, and so do votes and judgments on the texts of a fine-tuned run.
+
+    Raises:
+        UserError: it ships with fishersft, a job is still at work on it, or it cannot be deleted.
+    """
+    if run.shipped:
+        raise StoreError(f"The run '{run.id}' ships with fishersft and stays.")
+    if run.kind == JOB:
+        return jobs.remove(run.id, store)
+    if job := writer_of(run, store):
+        raise StoreError(f"Job {job.id} is writing the run '{run.id}'; cancel the job first.")
+    with writing_to(run.folder):
+        shutil.rmtree(run.folder)
+
+
+def writer_of(run: Run, store: Store | None = None) -> jobs.Job | None:
+    """The job that is still at work on a run."""
+    return next((job for job in jobs.jobs(store) if job.out == run.folder and not job.ended), None)
+
+
+def folder_for(kind: str, arguments: Sequence[str], inputs: Sequence[str] = (), store: Store | None = None) -> Path:
+    """The folder of a command's curves or fine-tuned run: equal commands on equal inputs (fingerprints) have one folder."""
+    named = json.dumps([list(arguments), list(inputs)])
+    return (store or Store.default()).path / HOMES[kind] / hashlib.sha256(named.encode()).hexdigest()[:12]
+
+
+def complete(folder: Path) -> bool:
+    """Whether a folder of error curves holds all that was asked of it."""
+    try:
+        if (folder / TIMING_FILE).exists():
+            return bool(read_timing(folder).budgets)
+        result = read_curves(folder)
+    except StoreError:
+        return False
+    return result.runs == int(result.about.settings["runs"])
+
+
+def _jobs(store: Store) -> Iterator[Run]:
+    for job in jobs.jobs(store):
+        facts = {
+            "state": "stopping" if job.stopping else job.state,
+            "kind": job.kind,
+            "what": job.title,
+            "done": round(job.done / job.total, 2) if job.total else float(job.state == "done"),
+            "took": job.seconds,
+        }
+        yield Run(job.id, JOB, f"{job.kind}: {job.title}", job.started or job.queued, False, job.log, facts, job)
+
+
+SHOWN = ("name", "selector", "corpus", "model", "sentences", "tokens", "log_det", "seed")
+
+
+def _selections(store: Store) -> Iterator[Run]:
+    for digest, folder in sorted(store.folders(selections.SELECTION).items()):
+        shipped = not folder.is_relative_to(store.path)
+
+        def read(id: str = digest[:12], folder: Path = folder, shipped: bool = shipped) -> Run:
+            manifest = open_artifact(folder).manifest
+            facts = {name: manifest.get(name) for name in SHOWN}
+            title = f"{manifest['sentences']:,} sentences of {manifest['corpus']} by {manifest['selector']}"
+            made = datetime.fromisoformat(manifest["made"]).timestamp()
+            return Run(id, SELECTION, title, 0.0 if shipped else made, shipped, folder, facts, manifest)
+
+        yield _row(digest[:12], SELECTION, folder, shipped, read)
+
+
+def _curves(store: Store) -> Iterator[Run]:
+    for folder, shipped in _folders(store, CURVES):
+        timing = (folder / TIMING_FILE).exists()
+        file = folder / (TIMING_FILE if timing else NAME)
+        if not file.exists():  # a job has only just begun
+            continue
+
+        def read(folder: Path = folder, shipped: bool = shipped, timing: bool = timing, file: Path = file) -> Run:
+            about = read_timing(folder).about if timing else read_about(folder)
+            found = CurvesRun(folder.name, folder, about, shipped, 0.0 if shipped else file.stat().st_mtime)
+            facts: dict[str, Any] = {"kind": found.kind, "what": about.title}
+            facts |= {"equal": found.settings.get("equal", ""), "runs": found.settings.get("runs")}
+            return Run(found.id, CURVES, f"{found.kind}: {about.title}", found.changed, shipped, folder, facts, found)
+
+        yield _row(folder.name, CURVES, folder, shipped, read)
+
+
+def _finetuned(store: Store) -> Iterator[Run]:
+    for folder, shipped in _folders(store, FINETUNED):
+        if not (folder / RUN).exists():
+            continue
+
+        def read(folder: Path = folder, shipped: bool = shipped) -> Run:
+            run = read_run(folder, store)
+            made = 0.0 if shipped else (folder / RUN).stat().st_mtime
+            facts = {"what": run.title, "done": run.share_finished}
+            return Run(folder.name, FINETUNED, run.title, made, shipped, folder, facts, run, other_id=run.id)
+
+        yield _row(folder.name, FINETUNED, folder, shipped, read)
+
+
+def _folders(store: Store, kind: str) -> Iterator[tuple[Path, bool]]:
+    """The folders of a kind with whether they ship, by name; one of the user's own hides a shipped one of its name."""
+    seen: set[str] = set()
+    for place, shipped in ((store.path / HOMES[kind], False), (paths.asset(HOMES[kind]), True)):
+        for folder in sorted(place.iterdir()) if place.is_dir() else []:
+            if folder.is_dir() and folder.name not in seen and not folder.name.startswith("."):
+                seen.add(folder.name)
+                yield folder, shipped
+
+
+def _row(id: str, kind: str, folder: Path, shipped: bool, read: Callable[[], Run]) -> Run:
+    """What `read` makes of a folder, or a row that says why it cannot be read."""
+    try:
+        return read()
+    except DAMAGE as error:
+        told = str(error) if isinstance(error, FisherSFTError) else f"It is damaged ({type(error).__name__}: {error})."
+        made = 0.0 if shipped or not folder.exists() else folder.stat().st_mtime
+        return Run(id, kind, f"cannot be read: {told}", made, shipped, folder, problem=told)
+
+
+_READERS: dict[str, Callable[[Store], Iterator[Run]]] = {
+    JOB: _jobs,
+    SELECTION: _selections,
+    CURVES: _curves,
+    FINETUNED: _finetuned,
+}
