@@ -130,8 +130,11 @@ def find(id: str, kind: str = "", store: Store | None = None) -> Run:
         matching = [run for run in there if run.id.startswith(id) or run.other_id.startswith(id)]
     if len(matching) != 1:
         noun = NOUNS.get(kind, "run")
-        several = f"several {noun}s start" if matching else f"no {noun} starts"
-        raise StoreError(f"In the store {several} with '{id[:40]}'; fishersft runs list shows those there are.")
+        listed = "The Runs page and fishersft runs list show those there are."
+        if matching:
+            raise StoreError(f"In the store several {noun}s start with '{id[:40]}'. {listed}")
+        there_is = f"There is no {noun} '{id[:40]}' here" if kind else f"In the store no run starts with '{id[:40]}'"
+        raise StoreError(f"{there_is}. {listed}")
     return matching[0]
 
 
