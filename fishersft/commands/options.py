@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from tqdm import tqdm
 
-from fishersft.corpus.encode import MAX_TOKENS
+from fishersft import fields
+from fishersft.corpus.records import ReadOptions
 from fishersft.errors import ParameterError, UserError
+from fishersft.lm.folder import ModelOptions, find_model
 from fishersft.store import job_process
 
 if TYPE_CHECKING:
@@ -25,62 +28,11 @@ CORPUS_HELP = """CORPUS is a file (.txt one example a line, .csv, .tsv, .jsonl, 
 
 
 def corpus_options(command: F) -> F:
-    """What says how a corpus is read."""
-    for option in reversed(
-        [
-            click.argument("corpus"),
-            click.option("--text-column", metavar="NAME", help="Column that holds the text."),
-            click.option("--prompt-column", metavar="NAME", help="Column of prompts; goes with --completion-column."),
-            click.option("--completion-column", metavar="NAME", help="Column of completions, the part that is trained."),
-            click.option("--messages-column", metavar="NAME", help="Column of chats; assistant turns are trained."),
-            click.option(
-                "--split-on",
-                type=click.Choice(["line", "blank-line"]),
-                default="line",
-                show_default=True,
-                help="What ends an example in a .txt file.",
-            ),
-            click.option(
-                "--holdout",
-                type=float,
-                default=0.1,
-                show_default=True,
-                help="Share of records no selector sees: at least 50 where there are that many, at most half; 0 for none.",
-            ),
-            click.option("--skip-bad", is_flag=True, help="Count broken lines and go on."),
-        ]
-    ):
-        command = option(command)
-    return command
+    """The corpus, and the options of how it is read."""
+    return click.argument("corpus")(fields.options(ReadOptions)(command))
 
 
-def model_options(command: F) -> F:
-    """What says which model reads the corpus."""
-    for option in reversed(
-        [
-            click.option("--model", default="mini", show_default=True, help="'mini', a model folder, or a hub id such as gpt2."),
-            click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model."),
-            click.option(
-                "--max-tokens",
-                type=int,
-                default=MAX_TOKENS,
-                show_default=True,
-                help="Where a record is cut; never above the model's context.",
-            ),
-            click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
-            click.option("--threads", type=click.IntRange(1), help="Threads to compute with; all cores by default."),
-            click.option(
-                "--engine",
-                type=click.Choice(["here", "ray"]),
-                default="here",
-                show_default=True,
-                help="Where embeddings and TokenOD are computed; the answer is the same.",
-            ),
-            click.option("--ray-address", metavar="ADDRESS", help="A Ray cluster such as host:6379; else one is started here."),
-        ]
-    ):
-        command = option(command)
-    return command
+model_options = fields.options(ModelOptions)
 
 
 def json_option(command: F) -> F:
@@ -90,16 +42,10 @@ def json_option(command: F) -> F:
 def load(options: dict[str, Any], threads: int | None) -> tuple[Any, Any]:
     from fishersft.corpus.load import load_corpus
     from fishersft.lm.embed import effective_max_tokens
-    from fishersft.lm.folder import find_model
 
     effective_max_tokens(options["max_tokens"], 0)
-    corpus = load_corpus(
-        options["corpus"],
-        **{
-            k: options[k]
-            for k in ("text_column", "prompt_column", "completion_column", "messages_column", "split_on", "holdout", "skip_bad")
-        },
-    )
+    ModelOptions(threads=threads)
+    corpus = load_corpus(options["corpus"], **{name: options[name] for name in fields.declared(ReadOptions)})
     if corpus.bad_lines:
         click.echo(f"fishersft: skipped {corpus.bad_lines:,} broken lines of {corpus.name}.", err=True)
     folder = find_model(options["model"], options["revision"])
@@ -129,7 +75,7 @@ def whole_numbers(name: str, text: str) -> tuple[int, ...]:
 
 
 def given_options(*, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The arguments that this command was given and that are not at their defaults, as they may be given again."""
+    """The arguments of this command that are not at their defaults, in a form that can be typed again."""
     context = click.get_current_context()
     out: list[str] = []
     for parameter in context.command.params:
@@ -148,7 +94,7 @@ def given_options(*, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) 
 
 @contextlib.contextmanager
 def engine_of(options: dict[str, Any]) -> Iterator[Engine]:
-    """Where the work is done.  What Ray prints meanwhile is kept off standard output, which is for the answer."""
+    """The engine that does the work.  What Ray prints meanwhile is kept off standard output, which is for the answer."""
     from fishersft.distributed.engine import Engine
 
     engine = Engine(options["engine"], options["ray_address"])
@@ -159,30 +105,15 @@ def engine_of(options: dict[str, Any]) -> Iterator[Engine]:
 
 @contextlib.contextmanager
 def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error that appears with the first report."""
-    from tqdm import tqdm
-
-    bar: Any = None
-
-    def report(done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None:
-            bar = tqdm(total=total, initial=done, desc=what, unit=f" {unit}", file=sys.stderr, mininterval=_redrawn())
-        bar.update(done - bar.n)
-        job_process.report(what, done, total)
-
-    try:
-        yield report
-    finally:
-        if bar is not None:
-            bar.close()
+    """One progress bar on standard error, which appears with the first report of (done, total)."""
+    with stages(unit=f" {unit}") as report:
+        yield lambda done, total: report(what, done, total)
 
 
 @contextlib.contextmanager
-def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress of several works in turn, a bar each, on standard error."""
-    from tqdm import tqdm
-
+def stages(unit: str = "") -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each stage in turn, on standard error; with a unit it also shows the rate."""
+    look: dict[str, Any] = {"unit": unit} if unit else {"bar_format": "{desc}: {n_fmt}/{total_fmt} {bar} {remaining}"}
     bar: Any = None
 
     def report(what: str, done: int, total: int) -> None:
@@ -190,13 +121,7 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
         if bar is None or bar.desc != what:
             if bar is not None:
                 bar.close()
-            bar = tqdm(
-                total=total,
-                desc=what,
-                file=sys.stderr,
-                mininterval=_redrawn(),
-                bar_format="{desc}: {n_fmt}/{total_fmt} {bar} {remaining}",
-            )
+            bar = tqdm(total=total, initial=done, desc=what, file=sys.stderr, mininterval=_redrawn(), **look)
         bar.update(done - bar.n)
         job_process.report(what, done, total)
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fishersft.corpus.records import MAX_TOKENS as MAX_TOKENS
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
 from fishersft.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-MAX_TOKENS = 256
 IGNORED = -100  # the label that Hugging Face losses pass over
 
 

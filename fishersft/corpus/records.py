@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft.errors import CorpusError
+from fishersft.fields import parameter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,22 @@ HELD_OUT_NAMES = frozenset({"test", "validation", "valid", "val", "dev", "eval",
 TRAIN_NAMES = frozenset({"train", "training", "pool"})
 HELD_OUT_SEED = 0
 LEAST_HELD_OUT = 50
+MAX_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a corpus is read: the keywords of `load_corpus`, which checks them against the file."""
+
+    text_column: str | None = parameter(None, "Column that holds the text.", metavar="NAME")
+    prompt_column: str | None = parameter(None, "Column of prompts; goes with --completion-column.", metavar="NAME")
+    completion_column: str | None = parameter(None, "Column of completions, the part that is trained.", metavar="NAME")
+    messages_column: str | None = parameter(None, "Column of chats; assistant turns are trained.", metavar="NAME")
+    split_on: str = parameter("line", "What ends an example in a .txt file.", choices=("line", "blank-line"))
+    holdout: float = parameter(
+        0.1, "Share of records no selector sees: at least 50 where there are that many, at most half; 0 for none."
+    )
+    skip_bad: bool = parameter(False, "Skip broken lines, and say how many there were.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,37 @@ from typing import Any
 
 from fishersft import paths
 from fishersft.corpus.read import shortened
+from fishersft.corpus.records import MAX_TOKENS
 from fishersft.errors import ModelError, os_reason
+from fishersft.fields import check, parameter
 from fishersft.paths import user_path
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WANTED = ("*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt", "*.jinja", "*.tiktoken")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 HUB_TIMEOUT = 10  # seconds to wait for the hub's first answer
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model reads a corpus, and where that is computed.
+
+    Raises:
+        ParameterError: a value out of its range.
+    """
+
+    model: str = parameter("mini", "'mini', a model folder, or a hub id such as gpt2.")
+    revision: str | None = parameter(None, "Branch, tag or commit of a hub model.", metavar="REV")
+    max_tokens: int = parameter(MAX_TOKENS, "Where a record is cut; never above the model's context.")
+    device: str = parameter("auto", "auto, cpu, cuda, cuda:1 or mps.")
+    threads: int | None = parameter(None, "Threads to compute with; all cores by default.", least=1)
+    engine: str = parameter("here", "Where embeddings and TokenOD are computed; the answer is the same.", choices=("here", "ray"))
+    ray_address: str | None = parameter(
+        None, "A Ray cluster such as host:6379; without one, a cluster is started on this machine.", metavar="ADDRESS"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)
