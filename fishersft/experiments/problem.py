@@ -24,7 +24,7 @@ of Theta* are not public: these are ours.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -123,12 +123,6 @@ class Problem:
     def pool(self) -> Pool:
         """What selectors see: rows, lengths, and the reference head's losses on request."""
         return Pool(self.embeddings, corpus=self.corpus, readings=self)
-
-    def rotated(self, Q: np.ndarray) -> Problem:
-        """The same problem in other coordinates: rows X Q and head Q^T Theta* for an orthogonal Q, the same labels."""
-        e = self.embeddings
-        turned = TokenEmbeddings(np.asarray(e.values, dtype=np.float64) @ Q, e.offsets, e.index, e.facts)
-        return replace(self, embeddings=turned, theta=Q.T @ self.theta)
 
 
 class World(Protocol):
