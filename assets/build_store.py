@@ -63,7 +63,7 @@ def chance(store: Store) -> None:
     """The model's losses, and random draws under every criterion at the budget that Compare opens with."""
     pool = load_pool(load_corpus("demo"), "mini", store=store)
     found = compare(pool, [make_selector("token_od")], Budget(sentences=COMPARED), store=store)
-    print(f"{found.chance[1].label}: {len(found.chance[1].scores)} scored")
+    print(f"{found.baseline('tokens').label}: {found.draws} scored")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from fishersft.ui import page
-from fishersft.ui.compare import advice, numbers, transfer
+from fishersft.ui.compare import numbers, transfer
 from fishersft.ui.compare import panels as compare
 from fishersft.ui.compare import view as compare_view
 from fishersft.ui.explore import kept_sets
@@ -21,7 +21,7 @@ with page.page(
     if len(ready) >= compare_view.LEAST:
         n = compare_view.budget_slider(pool, ready, seed)
         found = compare_view.compared(pool, ready, n, equal, seed)
-        view = compare_view.View(embedded.choice, embedded.corpus, pool, ready, seed, equal, n, found)
+        view = compare_view.CompareView(embedded.choice, embedded.corpus, pool, ready, seed, equal, n, found)
 
         compare.contents()
         compare.maps_panel(view, visitor)
@@ -38,4 +38,4 @@ with page.page(
         compare.downloads(view, visitor.score_model)
     else:
         st.info("Choose at least two selectors whose picks are computed.", icon=":material/compare_arrows:")
-    advice.panel()
+    numbers.advice_panel()

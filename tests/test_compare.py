@@ -16,7 +16,7 @@ from fishersft.lm.losses import TokenStatistics
 from fishersft.scoring.comparison import Row, compare
 from fishersft.scoring.criteria import Scorer, Scores, bound_at, jaccard, k_center_radius, scores
 from fishersft.scoring.random_baseline import chance, is_kept
-from fishersft.scoring.summaries import describe, standing
+from fishersft.scoring.summaries import as_dict, describe, standing
 
 from .conftest import command_line, random_blocks
 from .test_selectors import made_by_hand
@@ -77,13 +77,13 @@ def test_at_equal_sentences_all_have_as_many_and_chance_is_drawn_both_ways(pool)
     found = compare(pool, [make_selector(n) for n in ("token_od", "longest", "density")], Budget(sentences=8))
     assert [len(s) for s in found.selections.values()] == [8, 8, 8]
     spent = int(found.selections["token_od"].tokens.sum())
-    same_sentences, same_tokens = found.rows[-2:]
+    same_sentences, same_tokens = found.baseline("sentences"), found.baseline("tokens")
     assert len(same_sentences.scores) == len(same_tokens.scores) == 20
     assert {s.sentences for s in same_sentences.scores} == {8}
     assert all(s.tokens <= spent for s in same_tokens.scores)
     assert max(s.tokens for s in same_tokens.scores) > spent - 9
-    assert found.rows[0].scores[0].log_det == pytest.approx(found.selections["token_od"].log_det)
-    assert found.rows[2].label == "DensitySampling, seed 0"
+    assert found.row("token_od").value("log_det") == pytest.approx(found.selections["token_od"].log_det)
+    assert found.row("density").label == "DensitySampling, seed 0"
 
 
 def test_at_equal_tokens_none_spends_more_than_the_reference(pool):
@@ -92,8 +92,8 @@ def test_at_equal_tokens_none_spends_more_than_the_reference(pool):
     spent = int(found.selections["token_od"].tokens.sum())
     assert all(s.tokens.sum() <= spent for s in found.selections.values())
     assert len(found.selections["token_od_per_token"]) > 8
-    assert all(0 < row.scores[0].share_of_optimum <= 1 for row in found.rows[:3])
-    assert np.isnan(found.rows[-2].scores[0].share_of_optimum)  # another budget: the bound does not speak of it
+    assert all(0 < row.value("share_of_optimum") <= 1 for row in found.chosen.values())
+    assert np.isnan(found.baseline("sentences").scores[0].share_of_optimum)  # another budget: the bound does not speak of it
 
 
 def test_overlap_and_table_name_the_selectors(pool):
@@ -103,7 +103,7 @@ def test_overlap_and_table_name_the_selectors(pool):
     table = found.table()
     assert table["selector"].tolist()[:2] == ["token_od", "fisher_od"]
     assert (table["log_det_least"] <= table["log_det"]).all() and (table["draws"] == [1, 1, 20, 20]).all()
-    json.dumps(found.as_dict(), allow_nan=False)
+    json.dumps(as_dict(found), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_budget_above_the_pool_gets_a_sentence(pool):
 
 def test_a_pool_by_hand_without_losses_or_topics_is_compared_without_them():
     found = compare(Pool(TokenEmbeddings.of(random_blocks(20, 4, 0))), [make_selector("longest")], Budget(sentences=4))
-    assert np.isnan(found.rows[0].scores[0].perplexity) and np.isnan(found.rows[0].scores[0].topics)
+    assert np.isnan(found.row("longest").value("perplexity")) and np.isnan(found.row("longest").value("topics"))
 
 
 class TestCommand:
@@ -180,7 +180,7 @@ class TestOwnCriteria:
 
     def test_stein_loss_and_log_det_of_the_means_are_the_selectors_own(self, pool):
         found = compare(pool, [make_selector(n) for n in ("matched_od", "sentence_od", "fisher_od")], Budget(sentences=9))
-        by = {row.name: row.scores[0] for row in found.chosen}
+        by = {name: row.scores[0] for name, row in found.chosen.items()}
         assert by["matched_od"].stein_loss == pytest.approx(-found.selections["matched_od"].objective, rel=1e-6)
         assert by["sentence_od"].sentence_log_det == pytest.approx(found.selections["sentence_od"].objective, rel=1e-5)
         assert by["fisher_od"].fisher_log_det == pytest.approx(found.selections["fisher_od"].objective, rel=1e-5)
@@ -189,7 +189,7 @@ class TestOwnCriteria:
     def test_everything_selected_has_no_radius_and_the_most_log_det(self, pool):
         found = compare(pool, [make_selector("token_od")], Budget(sentences=9))
         assert found.pool.radius == 0 and found.pool.sentences == 40
-        assert found.pool.log_det > found.chosen[0].scores[0].log_det
+        assert found.pool.log_det > found.row("token_od").value("log_det")
 
 
 class TestWords:
@@ -237,11 +237,11 @@ class TestTransfer:
             assert taken.tokens.tolist() == [under.tokens[under.index.tolist().index(i)] for i in expected]
             assert np.isnan(taken.order.optimum_bounds).all()
         home = compare(under, chosen, Budget(sentences=10))
-        assert [r.scores[0].log_det for r in found.home] == [r.scores[0].log_det for r in home.chosen]
-        assert found.home[0].scores[0].log_det >= found.chosen[0].scores[0].log_det - 1e-9
-        assert [r.label for r in found.home] == ["TokenOD, chosen by b", "Longest, chosen by b"]
+        assert {n: r.value("log_det") for n, r in found.home.items()} == {n: r.value("log_det") for n, r in home.chosen.items()}
+        assert found.home["token_od"].value("log_det") >= found.row("token_od").value("log_det") - 1e-9
+        assert [r.label for r in found.home.values()] == ["TokenOD, chosen by b", "Longest, chosen by b"]
         assert any(s.startswith("Chosen by a, scored under b: TokenOD gains") for s in describe(found))
-        json.dumps(found.as_dict(), allow_nan=False)
+        json.dumps(as_dict(found), allow_nan=False)
 
     def test_equal_tokens_are_the_scoring_models(self, two):
         pool, under = two
@@ -249,7 +249,9 @@ class TestTransfer:
             pool, [make_selector("longest"), make_selector("uniform")], Budget(tokens=40), equal="tokens", score_pool=under
         )
         assert all(s.tokens.sum() <= 40 for s in found.selections.values())
-        assert {s.tokens for r in found.chosen for s in r.scores} == {int(s.tokens.sum()) for s in found.selections.values()}
+        assert {s.tokens for r in found.chosen.values() for s in r.scores} == {
+            int(s.tokens.sum()) for s in found.selections.values()
+        }
 
     def test_another_corpus_is_refused(self, two):
         pool, under = two
@@ -281,7 +283,7 @@ class TestEvidence:
         quick = ["token_od", "sentence_od", "uniform", "longest", "perplexity"]
         again = compare(load_pool("demo"), [make_selector(n) for n in quick], Budget(sentences=120), equal="tokens")
         rows = {r["selector"]: r["scores"][0] for r in held["rows"] if r["selector"]}
-        for row in again.chosen:
+        for row in again.chosen.values():
             for name in ("tokens", "log_det", "worst_leverage", "stein_loss"):
                 assert rows[row.name][name] == pytest.approx(getattr(row.scores[0], name), rel=2e-3), (row.name, name)
 

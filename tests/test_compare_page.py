@@ -197,9 +197,9 @@ def test_transfer_shows_both_choices_under_the_other_model(small, shared):
     corpus = load_corpus(small["corpus"], holdout=0)
     selectors = [make_selector(n) for n in ("token_od", "longest")]
     found = compare(load_pool(corpus), selectors, Budget(sentences=5), score_pool=load_pool(corpus, other))
-    assert table["log det, chosen by stories260K"].tolist() == [f"{r.scores[0].log_det:.3g}" for r in found.home]
+    assert table["log det, chosen by stories260K"].tolist() == [f"{r.scores[0].log_det:.3g}" for r in found.home.values()]
     assert "Chosen by mini, scored under stories260K" in plain(text_of(at))
-    assert np.isclose(found.home[0].scores[0].log_det, found.at_home["token_od"].log_det)
+    assert np.isclose(found.home["token_od"].value("log_det"), found.home["token_od"].selection.log_det)
     assert f"--score-model {other}" in at.code[0].value
 
 

@@ -12,7 +12,7 @@ from fishersft.errors import UserError
 from fishersft.experiments.result import read_curves
 from fishersft.export.curves_report import curves_page
 from fishersft.export.finetune_report import finetune_page
-from fishersft.export.html import Code, Figure, Page, Part, SideBySide, Table, Text
+from fishersft.export.html import Code, Figure, Page, Paragraph, Section, SideBySide, Table
 from fishersft.export.report import report
 from fishersft.export.selection_report import selection_page
 from fishersft.finetuning.results import FineTuneResult, with_interval
@@ -73,8 +73,8 @@ class TestPage:
     def test_whatever_is_shown_is_text(self):
         bad = "</script><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}\u202e"
         figure = Figure({"data": [], "layout": {"title": bad}}, {"data": [], "layout": {}}, bad, bad, bad)
-        blocks = (Text(bad), Table(bad, (bad,), ((bad,),)), Code(bad, bad), SideBySide(bad, ((bad, bad),)), figure)
-        html = Page(bad, bad, bad, (Part(bad, blocks),)).html()
+        blocks = (Paragraph(bad), Table(bad, (bad,), ((bad,),)), Code(bad, bad), SideBySide(bad, ((bad, bad),)), figure)
+        html = Page(bad, bad, bad, (Section(bad, blocks),)).html()
         seen = Tags(html)
         assert "img" not in {tag for tag, _ in seen.tags}
         assert sum(tag == "script" for tag, _ in seen.tags) == 3  # the figure's data, plotly, ours
@@ -83,7 +83,7 @@ class TestPage:
         assert seen.text.count("<img src=x onerror=alert(1)>") == 14
 
     def test_nothing_on_it_points_outside(self):
-        html = Page("t", "r", "s", (Part("p", (Text("words"),)),)).html()
+        html = Page("t", "r", "s", (Section("p", (Paragraph("words"),)),)).html()
         outside = re.sub(r"<script>.*?</script>", "", html, flags=re.S)
         assert not OUTSIDE.search(outside)
         policy = dict(Tags(html).tags[[t for t, _ in Tags(html).tags].index("meta") + 1][1])["content"]
@@ -92,7 +92,7 @@ class TestPage:
         assert "script-src 'sha256-" in policy
 
     def test_the_same_page_is_the_same_bytes(self):
-        page = Page("t", "r", "s", (Part("p", (Text("words"),)),))
+        page = Page("t", "r", "s", (Section("p", (Paragraph("words"),)),))
         assert page.html() == page.html()
 
 

@@ -54,13 +54,19 @@ HEADS = {
     type=click.Choice(["sentences", "tokens"]),
     default="sentences",
     show_default=True,
-    help="What every selector gets as much of as the reference.",
+    help="What all selectors get the same amount of.",
 )
-@click.option("--reference", default="", help="The selector whose tokens count; the first by default.")
+@click.option("--reference", default="", help="The selector whose sentences or tokens set the budget; the first by default.")
 @click.option("--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random draws and selectors.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random draws and of selectors that draw.")
 @click.option("--draws", type=int, default=20, show_default=True, help="Random draws, at least 20.")
-@click.option("--sigma2", type=float, default=1.0, show_default=True, help="Of the design that all are scored under.")
+@click.option(
+    "--sigma2",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Prior sigma2 of the design that every selection is scored under.",
+)
 @click.option(
     "--score-model",
     metavar="MODEL",
@@ -93,7 +99,8 @@ def compare(
     """
     from fishersft.lm.folder import find_model
     from fishersft.pipeline import embed_and_select as pipeline
-    from fishersft.scoring import comparison
+    from fishersft.scoring.comparison import compare as put_side_by_side
+    from fishersft.scoring.summaries import as_dict
     from fishersft.selectors import Budget, make_selectors, registry
 
     wanted = Budget(budget, token_budget)
@@ -115,7 +122,7 @@ def compare(
             under = pipeline.load_pool(
                 corpus, scoring, **where, on_progress=lambda done, total: on_stage(f"embedding with {scoring.name}", done, total)
             )
-        found = comparison.compare(
+        found = put_side_by_side(
             pool,
             chosen,
             wanted,
@@ -128,21 +135,17 @@ def compare(
             on_progress=on_stage,
         )
     if out:
-        _write(found, out)
-    click.echo(json.dumps(found.as_dict(), ensure_ascii=False) if as_json else _text(found))
-
-
-def _write(found: Comparison, out: Path) -> None:
-    csv = out.suffix == ".csv"
-    write_whole(out, found.table().to_csv(index=False) if csv else json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
+        csv = out.suffix == ".csv"
+        write_whole(out, found.table().to_csv(index=False) if csv else json.dumps(as_dict(found), ensure_ascii=False, indent=1))
+    click.echo(json.dumps(as_dict(found), ensure_ascii=False) if as_json else _text(found))
 
 
 def _text(found: Comparison) -> str:
-    """The table, then the overlaps, then what to know of the picks, then what differs in words."""
+    """The table, the overlaps, notes on the picks, and what differs in words."""
     from fishersft.scoring.summaries import describe
 
     topic, total = found.topic
-    own = {criterion_of(name) for name in found.selections}
+    own = {criterion_of(name) for name in found.chosen}
     hidden = {"sentence_log_det", "fisher_log_det", "stein_loss"} - own
     columns = [c for c in HEADS if c not in hidden and not all(np.isnan(row.span(c)[0]) for row in found.rows)]
     heads = ["", *(f"{HEADS[c]} of {total}" if c == "topics" else HEADS[c] for c in columns)]

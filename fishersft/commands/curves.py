@@ -152,6 +152,6 @@ def _write_report(out: Path, name: str) -> None:
     """The report of a folder, where the libraries that draw it are installed."""
     try:
         from fishersft.export.report import report  # draws with an optional library
-    except ModuleNotFoundError:
+    except (ModuleNotFoundError, MissingExtra):
         return click.echo(f"fishersft: {MissingExtra(name, 'app')}", err=True)
     write_whole(out / name, report(str(out)).html())

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import yaml
 
 from fishersft.corpus.tables import plain, to_bytes
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DATA = "data/train-00000-of-00001.parquet"
 LICENCE = "unknown: that of the source corpus"
@@ -34,8 +34,6 @@ def dataset_folder(table: pd.DataFrame, title: str, facts: Mapping[str, Any], co
 
 def card(table: pd.DataFrame, title: str, facts: Mapping[str, Any], command: str) -> str:
     """The dataset card: a YAML header that the hub reads, then the same for people."""
-    import yaml
-
     known = {str(k): plain(v) for k, v in facts.items()}
     header = {
         "pretty_name": one_line(title),
@@ -45,7 +43,7 @@ def card(table: pd.DataFrame, title: str, facts: Mapping[str, Any], command: str
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": DATA}]}],
         "provenance": {**known, "command": command, "licence": LICENCE},
     }
-    rows = "\n".join(f"| {markdown(name)} | {markdown(_told(value))} |" for name, value in known.items())
+    rows = "\n".join(f"| {markdown(name)} | {markdown(told(value))} |" for name, value in known.items())
     columns = ", ".join(markdown(str(c)) for c in table.columns)
     return (
         f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=False, width=10_000)}---\n\n# {markdown(title)}\n\n"
@@ -77,9 +75,16 @@ def fenced(text: str, language: str) -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _told(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_told(v)}" for k, v in value.items()) or "none"
+def told(value: Any) -> str:
+    """A fact for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.6g}"
-    return "unknown" if value is None else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {told(v)}" for k, v in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(told, value)) or "none"
+    return "unknown" if value is None else str(value)

@@ -26,7 +26,7 @@ from fishersft.experiments.summaries import (
 )
 from fishersft.experiments.synthetic import Synthetic
 from fishersft.experiments.timing import Timing, read_timing
-from fishersft.export.html import Code, Figure, Page, Part, Table, Text, table_of
+from fishersft.export.html import Code, Figure, Page, Paragraph, Section, Table, table_of
 from fishersft.plots import curves as curve_plots
 
 
@@ -60,10 +60,10 @@ def curves_page(result: Result, id: str = "") -> Page:
         id,
         summary,
         (
-            Part("What was asked", (table_of("Settings", _flat(result.about.settings)),)),
-            Part("The curves", (*map(Text, words), *figures)),
-            Part("In numbers", tuple(numbers)),
-            Part(
+            Section("What was asked", (table_of("Settings", _flat(result.about.settings)),)),
+            Section("The curves", (*map(Paragraph, words), *figures)),
+            Section("In numbers", tuple(numbers)),
+            Section(
                 "The same again",
                 (Code("Command line", f"{result.about.command} --out curves"), Code("Python", python_of(result))),
             ),
@@ -84,9 +84,9 @@ def timing_page(timing: Timing, id: str) -> Page:
         id,
         f"{timing.note}.",
         (
-            Part("What was asked", (table_of("The pool", _flat(timing.pool)),)),
-            Part("Seconds", (figure, Table("Seconds for n picks", head, rows))),
-            Part("The same again", (Code("Command line", timing.about.command),)),
+            Section("What was asked", (table_of("The pool", _flat(timing.pool)),)),
+            Section("Seconds", (figure, Table("Seconds for n picks", head, rows))),
+            Section("The same again", (Code("Command line", timing.about.command),)),
         ),
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from fishersft.errors import FisherSFTError
-from fishersft.export.html import Block, Code, Figure, Page, Part, SideBySide, Table, Text, table_of
+from fishersft.export.html import Block, Code, Figure, Page, Paragraph, Section, SideBySide, Table, table_of
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun
 from fishersft.judge.judging import judge_reports
@@ -35,11 +35,11 @@ def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
             "mislead."
         )
     parts = [
-        Part("What was asked", (table_of("Settings", _asked(run)), table_of("Versions", [*run.versions.items()]))),
-        Part("Held-out texts", tuple(_held_out(result))),
-        Part("Whose texts are better", tuple(_judged(run, store))),
-        Part("Side by side", tuple(_side_by_side(run))),
-        Part("The same again", tuple(_again(run))),
+        Section("What was asked", (table_of("Settings", _asked(run)), table_of("Versions", [*run.versions.items()]))),
+        Section("Held-out texts", tuple(_held_out(result))),
+        Section("Whose texts are better", tuple(_judged(run, store))),
+        Section("Side by side", tuple(_side_by_side(run))),
+        Section("The same again", tuple(_again(run))),
     ]
     title = f"{run.about['model']['name']} fine-tuned on selections of {corpus['name']}"
     return Page(title, run.id, summary, tuple(part for part in parts if part.blocks))
@@ -74,7 +74,7 @@ def _held_out(result: FineTuneResult) -> list[Block]:
     try:
         head, rows = result.text_table()
     except FisherSFTError as error:
-        return [Text(str(error))]
+        return [Paragraph(str(error))]
     caption = "Nats per held-out token, lower is better, with 95% intervals over texts and seeds"
     return [*_curves(result), Table(caption, tuple(head), tuple(map(tuple, rows)))]
 
@@ -100,7 +100,7 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
     try:
         reports = judge_reports(run, store)
     except FisherSFTError as error:
-        return [Text(str(error))]
+        return [Paragraph(str(error))]
     out: list[Block] = []
     for report in reports:
         rows = report.table()
@@ -109,11 +109,11 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
         if len(report.matrix) > 2:
             out.append(_matrix(report))
         if report.surprise:
-            out.append(Text(report.surprise_note))
-        out.append(Text(f"{CHANCE} {report.biases} {report.power}"))
+            out.append(Paragraph(report.surprise_note))
+        out.append(Paragraph(f"{CHANCE} {report.biases} {report.power}"))
         if report.paper_note:
-            out.append(Text(report.paper_note))
-    return out or [Text(f"Nobody has judged this run yet; fishersft judge {run.id} does.")]
+            out.append(Paragraph(report.paper_note))
+    return out or [Paragraph(f"Nobody has judged this run yet; fishersft judge {run.id} does.")]
 
 
 def _matrix(report: Report) -> Figure:
@@ -148,7 +148,7 @@ def _side_by_side(run: FineTuneRun) -> list[Block]:
     ]
     where = f" of {max(budgets):,} sentences" if budgets else ""
     words = f"{len(sides)} of {len(prompts):,} prompts, drawn with seed {SEED}; models{where}, training seed {least}."
-    return [Text(words), *sides]
+    return [Paragraph(words), *sides]
 
 
 def _again(run: FineTuneRun) -> list[Block]:

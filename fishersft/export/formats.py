@@ -1,4 +1,4 @@
-"""Every form in which a selection leaves: tables, a list of numbers, folders that other programs open.
+"""Every format in which a selection is exported: tables, a list of numbers, folders that other programs open.
 
     FORMATS                        what there is, and what each is for
     files(kept, format)            {name: content}; one file, or a folder's
@@ -17,9 +17,10 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
@@ -28,28 +29,27 @@ from fishersft.corpus.tables import to_bytes
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import FisherSFTError, StoreError, UserError, os_reason
 from fishersft.export.card import dataset_folder
-from fishersft.export.reproduce_code import command_of, is_file, model_of, source_of
+from fishersft.export.reproduce_code import command_of, is_file, load_options, model_of, source_of
 from fishersft.export.trl import COMMAND, trl_folder
 from fishersft.fields import values
 from fishersft.lm.embed import open_embeddings
+from fishersft.lm.folder import find_model
 from fishersft.lm.hyperparameters import USUAL_RATE, Training
 from fishersft.paths import replacing, write_whole
 from fishersft.pipeline.selections import BY_HAND, Kept
+from fishersft.scoring.precomputed import map_of
 from fishersft.store.artifacts import Store, open_artifact
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Files = dict[str, bytes]
-Pool = tuple[Corpus, TokenEmbeddings]
+Origin = tuple[Corpus, TokenEmbeddings]  # what the picks were chosen from
 
 
 @dataclass(frozen=True)
 class Format:
-    """One form.
+    """One export format.
 
     Attributes:
-        what: for people, half a sentence.
+        what: what it is, in half a sentence.
         ending: of the one file; "" for a folder.
         pool: whether it takes the corpus and the embeddings, not only the picks.
         command: what opens it, with {path} for where it is; "" where anything does.
@@ -80,11 +80,11 @@ FORMATS = {
 }
 
 
-def files(kept: Kept, format: str, pool: Pool | None = None) -> Files:
-    """What a format consists of.
+def files(kept: Kept, format: str, origin: Origin | None = None) -> Files:
+    """The files of a format.
 
     Args:
-        pool: the corpus and its embeddings where they are at hand; looked for otherwise.
+        origin: the corpus and its embeddings where they are at hand; looked for otherwise.
 
     Raises:
         UserError: no such format, or the corpus or its embeddings are gone.
@@ -99,11 +99,11 @@ def files(kept: Kept, format: str, pool: Pool | None = None) -> Files:
         case "trl":
             return _trl(kept)
         case "atlas":
-            return {f"{kept.name}-atlas.parquet": to_bytes(atlas_table(kept, *(pool or pool_of(kept))), "parquet")}
+            return {f"{kept.name}-atlas.parquet": to_bytes(atlas_table(kept, *(origin or origin_of(kept))), "parquet")}
     raise UserError(f"A selection is exported as {', '.join(FORMATS)} or report; '{format}' is none of them.")
 
 
-def write(kept: Kept, format: str, path: Path, pool: Pool | None = None) -> None:
+def write(kept: Kept, format: str, path: Path, origin: Origin | None = None) -> None:
     """Write a format to `path`: a file, or a new folder.
 
     Raises:
@@ -112,7 +112,7 @@ def write(kept: Kept, format: str, path: Path, pool: Pool | None = None) -> None
     source = str(kept.provenance["source"])
     if is_file(source) and os.path.exists(path) and os.path.exists(source) and path.samefile(source):
         raise UserError(f"--out would overwrite the corpus {path} itself; name another file.")
-    write_files(files(kept, format, pool), path, folder=not FORMATS[format].ending)
+    write_files(files(kept, format, origin), path, folder=not FORMATS[format].ending)
 
 
 def write_files(content: Mapping[str, bytes], path: Path, *, folder: bool) -> None:
@@ -134,15 +134,15 @@ def write_files(content: Mapping[str, bytes], path: Path, *, folder: bool) -> No
         raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another place with --out.") from error
 
 
-def packed(kept: Kept, format: str, pool: Pool | None = None) -> bytes:
+def packed(kept: Kept, format: str, origin: Origin | None = None) -> bytes:
     """The format as one download."""
-    content = files(kept, format, pool)
+    content = files(kept, format, origin)
     if FORMATS[format].ending:
         return next(iter(content.values()))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in content.items():
-            archive.writestr(f"{folder_name(kept.name, format)}/{name}", data)
+            archive.writestr(f"{kept.name}-{format}/{name}", data)
     return buffer.getvalue()
 
 
@@ -150,11 +150,7 @@ def packed_name(stem: str, format: str) -> str:
     """What the download of a selection with this name is called."""
     extra = "-atlas" if format == "atlas" else ""
     ending = FORMATS[format].ending
-    return f"{stem}{extra}{ending}" if ending else f"{folder_name(stem, format)}.zip"
-
-
-def folder_name(stem: str, format: str) -> str:
-    return f"{stem}-{format}"
+    return f"{stem}{extra}{ending}" if ending else f"{stem}-{format}.zip"
 
 
 def title_of(kept: Kept) -> str:
@@ -189,7 +185,7 @@ def provenance_of(kept: Kept, *, shared: bool = True) -> dict[str, Any]:
     }
 
 
-def pool_of(kept: Kept, store: Store | None = None) -> Pool:
+def origin_of(kept: Kept, store: Store | None = None) -> Origin:
     """The corpus and the embeddings that the picks came from.
 
     Raises:
@@ -199,10 +195,7 @@ def pool_of(kept: Kept, store: Store | None = None) -> Pool:
     folder = store.folders("embeddings").get(str(kept.manifest["embeddings"]))
     if folder is None:
         raise StoreError("The embeddings that these picks came from are no longer in the store; run the same select again.")
-    read: dict[str, Any] = {name: value or True for name, value in came["options"]}
-    if "holdout" in read:
-        read["holdout"] = float(read["holdout"])
-    corpus = load_corpus(str(came["source"]), name=str(kept.manifest["corpus"]), **read)
+    corpus = load_corpus(str(came["source"]), name=str(kept.manifest["corpus"]), **load_options(kept))
     if corpus.fingerprint != kept.manifest["corpus_fingerprint"]:
         raise UserError(f"The corpus {corpus.name} has changed since these picks were made; run the same select again.")
     found = open_artifact(folder)
@@ -211,10 +204,6 @@ def pool_of(kept: Kept, store: Store | None = None) -> Pool:
 
 def atlas_table(kept: Kept, corpus: Corpus, embeddings: TokenEmbeddings) -> pd.DataFrame:
     """One row a record of the pool: its text, its place on the map, what became of it, and the columns worth colouring by."""
-    import pandas as pd
-
-    from fishersft.scoring.precomputed import map_of
-
     xy = map_of(embeddings)
     place = np.searchsorted(embeddings.index, kept.picks["index"].to_numpy())
     rank, gain = np.full(len(embeddings), np.nan), np.full(len(embeddings), np.nan)
@@ -240,7 +229,6 @@ def atlas_table(kept: Kept, corpus: Corpus, embeddings: TokenEmbeddings) -> pd.D
 
 
 def _trl(kept: Kept) -> Files:
-    from fishersft.lm.folder import find_model
 
     came = kept.provenance
     model = str(came["model"])

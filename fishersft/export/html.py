@@ -13,19 +13,20 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fishersft.errors import MissingExtra
+from jinja2 import Environment, PackageLoader
+
+from fishersft.export.card import told
+from fishersft.plots import go
+from fishersft.plots.base import script
 from fishersft.text import visible_text
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 TEMPLATE, SCRIPT, STYLE = "page.html", "page.js", "page.css"
 
 
 @dataclass(frozen=True)
-class Text:
+class Paragraph:
     """A paragraph."""
 
     text: str
@@ -62,10 +63,7 @@ class Figure:
     @classmethod
     def of(cls, draw: Callable[[bool], go.Figure], name: str, alt: str, caption: str) -> Figure:
         """`draw(dark)` makes it; `name` is what its pictures are called."""
-        try:
-            light, dark = (json.loads(str(draw(theme).to_json())) for theme in (False, True))
-        except ImportError as error:
-            raise MissingExtra("A report's figures", "app") from error
+        light, dark = (json.loads(str(draw(theme).to_json())) for theme in (False, True))
         return cls(light, dark, alt, caption, name)
 
 
@@ -87,11 +85,11 @@ class SideBySide:
     kind: str = "side"
 
 
-Block = Text | Table | Figure | Code | SideBySide
+Block = Paragraph | Table | Figure | Code | SideBySide
 
 
 @dataclass(frozen=True)
-class Part:
+class Section:
     """A heading and what stands under it."""
 
     title: str
@@ -110,20 +108,11 @@ class Page:
     title: str
     run: str
     summary: str
-    parts: tuple[Part, ...]
+    parts: tuple[Section, ...]
 
     def html(self) -> str:
-        """The page.
-
-        Raises:
-            MissingExtra: plotly or the template engine is not installed.
-        """
-        try:
-            from jinja2 import Environment, PackageLoader
-            from plotly.offline import get_plotlyjs
-        except ImportError as error:
-            raise MissingExtra("A report", "app") from error
-        scripts = [_script(get_plotlyjs()), _script(_own(SCRIPT))]
+        """The whole page as one text."""
+        scripts = [_script(script()), _script(_own(SCRIPT))]
         environment = Environment(
             loader=PackageLoader("fishersft.export", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
@@ -137,21 +126,6 @@ def table_of(caption: str, facts: Sequence[tuple[str, Any]]) -> Table:
     """What was asked, a row a fact; those that are None are left out."""
     rows = tuple((name, told(value)) for name, value in facts if value is not None)
     return Table(caption, ("", ""), rows, wide=(1,))
-
-
-def told(value: Any) -> str:
-    """A fact for people."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.6g}"
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {told(v)}" for k, v in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(told, value)) or "none"
-    return "unknown" if value is None else str(value)
 
 
 def _script(text: str) -> str:

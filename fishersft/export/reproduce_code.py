@@ -63,10 +63,7 @@ def command_of(kept: Kept, *, shared: bool = False, out: str = "picks.jsonl") ->
 def python_of(kept: Kept, *, shared: bool = False) -> str:
     """The same in Python."""
     came, m = kept.provenance, kept.manifest
-    read: dict[str, Any] = {name: value or True for name, value in came["options"]}
-    if "holdout" in read:
-        read["holdout"] = float(read["holdout"])
-    load = "".join(f", {name}={value!r}" for name, value in read.items())
+    load = "".join(f", {name}={value!r}" for name, value in load_options(kept).items())
     corpus = f"import fishersft\n\ncorpus = fishersft.load_corpus({source_of(kept, shared=shared)!r}{load})\n"
     if m["selector"] == BY_HAND:
         return f"{corpus}picks = corpus.fields.iloc[{kept.picks['index'].tolist()}]\nprint(picks)\n"
@@ -82,6 +79,14 @@ def python_of(kept: Kept, *, shared: bool = False) -> str:
         f"seed={m['seed']}{extra})\n"
         "print(picks.indices, picks.gains)\n"
     )
+
+
+def load_options(kept: Kept) -> dict[str, Any]:
+    """How the corpus was read, as the keywords of `load_corpus`."""
+    read: dict[str, Any] = {name: value or True for name, value in kept.provenance["options"]}
+    if "holdout" in read:
+        read["holdout"] = float(read["holdout"])
+    return read
 
 
 def changed(kept: Kept) -> dict[str, Any]:

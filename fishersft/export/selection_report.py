@@ -6,7 +6,6 @@ Where the corpus or its embeddings are gone it says so and shows what the picks 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,27 +13,26 @@ from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import Curve, band_curve, grid, log_det_at, within_tokens
 from fishersft.errors import FisherSFTError
-from fishersft.export.formats import Pool, pool_of, provenance_of
-from fishersft.export.html import Block, Code, Figure, Page, Part, Table, Text, table_of
+from fishersft.export.formats import Origin, origin_of, provenance_of
+from fishersft.export.html import Block, Code, Figure, Page, Paragraph, Section, Table, table_of
 from fishersft.export.reproduce_code import command_of, python_of
 from fishersft.pipeline.selections import BY_HAND, Kept
+from fishersft.plots import go, sentence_map
+from fishersft.plots.base import gain_curves
 from fishersft.scoring import precomputed
 from fishersft.selectors import DEFAULT_SELECTOR, registry
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 FIRST = 50  # picks that are written out
 POINTS = 300  # of a curve
 LONGEST_TEXT = 600
 
 
-def selection_page(kept: Kept, pool: Pool | None = None) -> Page:
+def selection_page(kept: Kept, origin: Origin | None = None) -> Page:
     """The report; the corpus and its embeddings are looked for where they are not given."""
     label = label_of(kept)
     gone = ""
     try:
-        pool = pool or pool_of(kept)
+        origin = origin or origin_of(kept)
     except FisherSFTError as error:
         gone = str(error)
     m = kept.manifest
@@ -43,11 +41,13 @@ def selection_page(kept: Kept, pool: Pool | None = None) -> Page:
         f"{m['tokens']:,} of {m['pool_tokens']:,} trained tokens; the log det of their rows rose by {m['log_det']:,.1f} nats"
         + (f", provably at least {share:.1%} of what any {len(kept.picks):,} sentences could gain." if share else ".")
     )
-    parts = [Part("What was asked", (table_of("Names, fingerprints and versions", [*provenance_of(kept).items()]),))]
-    parts.append(Part("What it gained", tuple(_gained(kept, label, *pool)) if pool else (Text(gone), *_own_gains(kept, label))))
-    if pool:
-        parts.append(Part("Where the picks are", (_map(kept, label, *pool),)))
-    parts += [Part("The picks", (_picks(kept),)), Part("The same again", _again(kept))]
+    parts = [Section("What was asked", (table_of("Names, fingerprints and versions", [*provenance_of(kept).items()]),))]
+    parts.append(
+        Section("What it gained", tuple(_gained(kept, label, *origin)) if origin else (Paragraph(gone), *_own_gains(kept, label)))
+    )
+    if origin:
+        parts.append(Section("Where the picks are", (_map(kept, label, *origin),)))
+    parts += [Section("The picks", (_picks(kept),)), Section("The same again", _again(kept))]
     what = f"{len(kept.picks):,} of {m['pool']:,} sentences of {m['corpus']}"
     title = f"{what}, chosen by hand" if m["selector"] == BY_HAND else f"{label} chose {what}"
     title = f"{m['name']}: {title}" if m.get("name") else title
@@ -85,8 +85,6 @@ def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> li
         return [*found, (name, Curve(label, spent[at - 1] if tokens else at, f, unit))]
 
     def draw(unit: str, end: float, dark: bool) -> go.Figure:
-        from fishersft.plots.base import gain_curves
-
         return gain_curves(curves(unit), budget=end, dark=dark, height=360)
 
     ends = {"sentences": float(n), "trained tokens": float(spent[-1])}
@@ -115,7 +113,7 @@ def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> li
         ),
     )
     words = "log det of the design matrix under TokenOD's criterion. A larger one is not yet a better fine-tuned model."
-    return [Text(words), *figures, table]
+    return [Paragraph(words), *figures, table]
 
 
 def _range(draws: np.ndarray) -> str:
@@ -130,8 +128,6 @@ def _own_gains(kept: Kept, label: str) -> list[Block]:
     curve = Curve(label, np.arange(1, len(gains) + 1), np.cumsum(gains), "sentences")
 
     def draw(dark: bool) -> go.Figure:
-        from fishersft.plots.base import gain_curves
-
         return gain_curves([(str(kept.manifest["selector"]), curve)], budget=float(len(gains)), dark=dark, height=360)
 
     says = "The gains that the picks were chosen for, summed, against their number."
@@ -139,8 +135,6 @@ def _own_gains(kept: Kept, label: str) -> list[Block]:
 
 
 def _map(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> Figure:
-    from fishersft.plots import sentence_map
-
     rank = np.zeros(len(rows), dtype=np.int64)
     rank[np.searchsorted(rows.index, kept.picks["index"].to_numpy())] = kept.picks["rank"]
     points = sentence_map.Points(precomputed.map_of(rows), rows.index, rank, np.zeros(len(rows), bool))

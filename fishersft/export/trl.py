@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from fishersft.corpus.tables import plain
 from fishersft.export.card import fenced, markdown
 
@@ -78,8 +80,6 @@ def _settings(
 
 
 def _yaml(settings: Mapping[str, Any]) -> str:
-    import yaml
-
     return f"# For TRL {TRL}: {COMMAND}\n# warmup_steps below 1 is a share of all steps (transformers 5).\n" + yaml.safe_dump(
         dict(settings), sort_keys=False, allow_unicode=False, width=10_000
     )

@@ -1,7 +1,7 @@
-"""What all figures share, one template in light and dark, and the simplest of them.  No Streamlit, no files, no computing.
+"""What all figures share: one template in light and dark, the colours, and the simplest figures.  Knows no Streamlit and no file.
 
-A selector has one colour and one marker everywhere (Okabe and Ito's palette, safe for colour-blind eyes).  Corpus text never
-enters a figure unescaped, and only a record's number travels with a point.
+A selector has the colour and marker of its class everywhere (Okabe and Ito's palette, safe for colour-blind eyes).  Corpus text
+never enters a figure unescaped, and only a record's number travels with a point.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
 from fishersft.design.trajectory import Curve
 from fishersft.selectors import DEFAULT_SELECTOR, registry
@@ -47,6 +48,11 @@ def style(selector: str, dark: bool = False) -> tuple[str, str]:
     return (ON_DARK.get(colour, colour) if dark else colour), marker
 
 
+def script() -> str:
+    """plotly.js, for a page that opens without a server."""
+    return str(get_plotlyjs())
+
+
 def label(text: Any, longest: int = 32) -> str:
     """Text from a corpus, safe as a plotly label: no markup, no TeX, no control characters, not too long."""
     clean = "".join(c if c.isprintable() else " " for c in str(text)).strip()
@@ -57,6 +63,16 @@ def label(text: Any, longest: int = 32) -> str:
 def ink(dark: bool) -> tuple[str, str, str]:
     """Text, grid and quiet colours."""
     return ("#E8EAED", "#3A3F47", "#A6ACB5") if dark else ("#22262B", "#E4E7EB", "#666D76")
+
+
+def pale(dark: bool) -> str:
+    """The colour of points that nothing picked."""
+    return "#7C838C" if dark else "#9AA1AA"
+
+
+def edge(dark: bool) -> str:
+    """The colour of a marker's outline: the ground."""
+    return "#14171A" if dark else "#FFFFFF"
 
 
 def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
@@ -89,8 +105,8 @@ def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
     return go.Figure(layout={**base, **layout})
 
 
-def axis_style(dark: bool) -> dict[str, Any]:
-    """An axis in the house style."""
+def axis_style(dark: bool, title: str = "", **more: Any) -> dict[str, Any]:
+    """An axis in the house style, with plotly's own settings added."""
     lines = ink(dark)[1]
     return {
         "gridcolor": lines,
@@ -98,9 +114,25 @@ def axis_style(dark: bool) -> dict[str, Any]:
         "linecolor": lines,
         "ticks": "outside",
         "tickcolor": lines,
-        "title": {"standoff": 8, "font": {"size": 13}},
+        "title": {"standoff": 8, "font": {"size": 13}, **({"text": title} if title else {})},
         "automargin": True,
+        **more,
     }
+
+
+def band(x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, alpha: float, **more: Any) -> go.Scatter:
+    """The shaded band between two lines over x."""
+    return go.Scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([high, low[::-1]]),
+        mode="lines",  # of few points plotly would draw each
+        fill="toself",
+        fillcolor=faint(colour, alpha),
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+        **more,
+    )
 
 
 def gain_curves(
@@ -116,30 +148,18 @@ def gain_curves(
     `marks`: sets of records as points (label, budget, log det)."""
     unit = curves[0][1].x_unit
     height += 22 * max(0, len(curves) + len(marks) - 3)  # the legend's further lines
-    axis = axis_style(dark)
     kind = {"type": "log"} if log else {"rangemode": "tozero", "tickformat": ",.4~r"}
     fig = figure(
         dark,
         height=height,
-        xaxis={**axis, **kind, "title": {**axis["title"], "text": f"{unit} selected"}},
-        yaxis={**axis, **kind, "title": {**axis["title"], "text": "log det gained (nats)"}},
+        xaxis=axis_style(dark, f"{unit} selected", **kind),
+        yaxis=axis_style(dark, "log det gained (nats)", **kind),
         hovermode="x unified",
     )
     for name, curve in curves:
         colour, _ = style(name, dark)
         if curve.low is not None and curve.high is not None:
-            fig.add_trace(
-                go.Scatter(
-                    x=np.concatenate([curve.x, curve.x[::-1]]),
-                    y=np.concatenate([curve.high, curve.low[::-1]]),
-                    mode="lines",  # of few points plotly would draw each
-                    fill="toself",
-                    fillcolor=faint(colour, 0.28),
-                    line={"width": 0},
-                    hoverinfo="skip",
-                    showlegend=False,
-                )
-            )
+            fig.add_trace(band(curve.x, curve.low, curve.high, colour, 0.28))
         detail = f"{curve.label}, {curve.draws} draws" if curve.draws > 1 else curve.label
         fig.add_trace(
             go.Scatter(
@@ -172,12 +192,11 @@ def gain_curves(
 
 def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, height: int = 260) -> go.Figure:
     """How long the records are, in trained tokens; the cut marked where it is reached."""
-    axis = axis_style(dark)
     fig = figure(
         dark,
         height=height,
-        xaxis={**axis, "title": {**axis["title"], "text": "trained tokens in a record"}},
-        yaxis={**axis, "title": {**axis["title"], "text": "records"}},
+        xaxis=axis_style(dark, "trained tokens in a record"),
+        yaxis=axis_style(dark, "records"),
         bargap=0.03,
     )
     width = max(1, int(np.ceil((int(lengths.max()) + 1) / 40)))

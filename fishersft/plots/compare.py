@@ -13,20 +13,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.plots.base import axis_style, figure, ink, label, style
-from fishersft.plots.sentence_map import Entry, Paint, Points, Window, drawn, shown
+from fishersft.plots.base import axis_style, edge, figure, ink, label, pale, style
+from fishersft.plots.sentence_map import Entry, Paint, Points, drawn, shown
+from fishersft.scoring.comparison import Row
 
 NEITHER, ONLY_FIRST, ONLY_SECOND, BOTH = 0, 1, 2, 3
 FAINT = "circle-open"  # what no one picked
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@dataclass(frozen=True)
-class Named:
-    """A selector as a picture shows it."""
-
-    name: str
-    label: str
 
 
 def classes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -37,78 +30,88 @@ def classes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def pair_map(
     points: Points,
     kinds: np.ndarray,
-    pair: tuple[Named, Named],
+    pair: tuple[Row, Row],
     *,
-    focus: int | None = None,
-    window: Window | None = None,
-    equal_axes: bool = False,
     dark: bool = False,
     height: int = 560,
+    **look: Any,
 ) -> go.Figure:
     """Two selections on one map.
 
     Args:
         points: `rank` above 0 for what either picked.
         kinds: (N,) from `classes`.
+        look: `focus`, `window` and `equal_axes` as `sentence_map.drawn` takes them.
     """
-    pale, text = _pale(dark), ink(dark)[0]
+    text = ink(dark)[0]
     (one, one_mark), (two, two_mark) = (style(s.name, dark) for s in pair)
     if one == two:  # relatives share a colour: the second is hollow
         two_mark += "-open"
-    palette, marks = [pale, one, two, text], [FAINT, one_mark, two_mark, "star"]
+    palette, marks = [pale(dark), one, two, text], [FAINT, one_mark, two_mark, "star"]
     names = ("neither", f"only {pair[0].label}", f"only {pair[1].label}", "both")
     counts = np.bincount(kinds, minlength=4)
-    order = shown(points, focus)
     entries: list[Entry] = [
         (f"{names[k]}: {counts[k]:,}", palette[k], marks[k], k > 0) for k in (ONLY_FIRST, ONLY_SECOND, BOTH, NEITHER)
     ]
-    paint = Paint(kinds[order], palette, [marks[k] for k in kinds[order]], entries)
-    fig = drawn(points, order, paint, focus=focus, window=window, equal_axes=equal_axes, dark=dark, height=height)
-    return _same_room(fig)
+    return _painted(points, kinds, palette, marks, entries, dark=dark, height=height, **look)
 
 
 def selection_map(
     points: Points,
     shared: np.ndarray,
-    selector: Named,
-    other: Named,
+    selector: Row,
+    other: Row,
     *,
-    focus: int | None = None,
-    window: Window | None = None,
-    equal_axes: bool = False,
     dark: bool = False,
     height: int = 420,
+    **look: Any,
 ) -> go.Figure:
     """One selection on its map: its own picks in its colour and marker, those that `other` picked too as dark stars.
 
     Args:
         points: `rank` above 0 for its picks.
         shared: (N,) bool, also picked by `other`.
+        look: as in `pair_map`.
     """
-    pale, text = _pale(dark), ink(dark)[0]
+    text = ink(dark)[0]
     colour, mark = style(selector.name, dark)
     kinds = np.where(points.rank > 0, np.where(shared, 2, 1), 0)
-    order = shown(points, focus)
     counts = np.bincount(kinds, minlength=3)
     entries: list[Entry] = [
         (f"not {other.label}'s: {counts[1]:,}", colour, mark, True),
         (f"{other.label}'s too: {counts[2]:,}", text, "star", True),
-        (f"not picked: {counts[0]:,}", pale, FAINT, False),
+        (f"not picked: {counts[0]:,}", pale(dark), FAINT, False),
     ]
-    marks = [FAINT, mark, "star"]
-    paint = Paint(kinds[order], [pale, colour, text], [marks[k] for k in kinds[order]], entries)
-    fig = drawn(points, order, paint, focus=focus, window=window, equal_axes=equal_axes, dark=dark, height=height)
-    return _same_room(fig)
+    palette, marks = [pale(dark), colour, text], [FAINT, mark, "star"]
+    return _painted(points, kinds, palette, marks, entries, dark=dark, height=height, **look)
+
+
+def _painted(
+    points: Points,
+    kinds: np.ndarray,
+    palette: list[str],
+    marks: list[str],
+    entries: list[Entry],
+    *,
+    focus: int | None = None,
+    **look: Any,
+) -> go.Figure:
+    """A map whose records have one of a few kinds, each with its colour and its shape."""
+    order = shown(points, focus)
+    paint = Paint(kinds[order], palette, [marks[k] for k in kinds[order]], entries)
+    fig = drawn(points, order, paint, focus=focus, **look)
+    # maps side by side are equally large, however many lines their legends take
+    legend = {"yref": "container", "y": 0, "yanchor": "bottom"}
+    return fig.update_layout(legend=legend, margin={"l": 8, "r": 8, "t": 8, "b": 72})
 
 
 def overlap_matrix(
-    selectors: Sequence[Named], shared: np.ndarray, jaccard: np.ndarray, *, dark: bool = False, height: int = 280
+    selectors: Sequence[Row], shared: np.ndarray, jaccard: np.ndarray, *, dark: bool = False, height: int = 280
 ) -> go.Figure:
     """How many picks every two selectors share; (k, k) counts, shaded by the (k, k) Jaccard index."""
     labels = [label(s.label, 20) for s in selectors]
     ends = ("#1F2429", "#56B4E9") if dark else ("#F3F5F8", "#0072B2")
     fig = figure(dark, height=height)
-    axis = axis_style(dark)
     words = [[f"{shared[i, j]:,}<br>{jaccard[i, j]:.2f}" for j in range(len(labels))] for i in range(len(labels))]
     fig.add_trace(
         go.Heatmap(
@@ -131,7 +134,7 @@ def overlap_matrix(
             strong = jaccard[i, j] > 0.5
             colour = (dark_ink if dark else light_ink) if strong else ink(dark)[0]
             cells.append({"x": j, "y": i, "text": text, "showarrow": False, "font": {"color": colour, "size": 13}})
-    plain = {**axis, "ticks": "", "showgrid": False, "fixedrange": True}
+    plain = axis_style(dark, ticks="", showgrid=False, fixedrange=True)
     fig.update_layout(xaxis={**plain, "side": "bottom"}, yaxis={**plain, "autorange": "reversed"}, annotations=cells)
     return fig
 
@@ -163,7 +166,6 @@ def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log
     """
     height = 74 + 34 * len(rows)
     fig = figure(dark, height=height)
-    axis = axis_style(dark)
     shade = {"type": "rect", "xref": "x", "yref": "y domain", "x0": band[0], "x1": band[1], "y0": 0, "y1": 1}
     shade |= {"fillcolor": style("uniform", dark)[0], "opacity": 0.35, "line": {"width": 0}, "layer": "below"}
     labels = [label(r.label, 24) for r in rows]
@@ -201,8 +203,8 @@ def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log
     least, most = min(r.quantiles[0] for r in rows), max(r.quantiles[-1] for r in rows)
     kind = _log_axis(0.9 * least, 1.1 * most) if log else {"range": [0, 1.04 * most]}
     fig.update_layout(
-        xaxis={**axis, **kind, "title": {**axis["title"], "text": unit}, "fixedrange": True},
-        yaxis={**axis, "ticks": "", "autorange": "reversed", "showgrid": False, "fixedrange": True},
+        xaxis=axis_style(dark, unit, fixedrange=True, **kind),
+        yaxis=axis_style(dark, ticks="", autorange="reversed", showgrid=False, fixedrange=True),
         shapes=[shade],
     )
     return fig
@@ -219,7 +221,7 @@ def topic_shares(
     topics: Sequence[str],
     pool: np.ndarray,
     draws: np.ndarray,
-    selections: Sequence[tuple[Named, np.ndarray]],
+    selections: Sequence[tuple[Row, np.ndarray]],
     *,
     dark: bool = False,
 ) -> go.Figure:
@@ -232,7 +234,6 @@ def topic_shares(
     """
     said = [label(t, 22) for t in topics]
     fig = figure(dark, height=96 + 22 * len(said))
-    axis = axis_style(dark)
     low, high = draws.min(0), draws.max(0)
     fig.add_trace(
         go.Bar(
@@ -264,27 +265,13 @@ def topic_shares(
                 y=said,
                 mode="markers",
                 name=label(selector.label, 24),
-                marker={"symbol": mark, "size": 9, "color": colour, "line": {"width": 0.8, "color": _edge(dark)}},
+                marker={"symbol": mark, "size": 9, "color": colour, "line": {"width": 0.8, "color": edge(dark)}},
                 hovertemplate="%{x:.1f}%",
             )
         )
     fig.update_layout(
-        xaxis={**axis, "title": {**axis["title"], "text": "share of the picks (%)"}, "rangemode": "tozero", "fixedrange": True},
-        yaxis={**axis, "ticks": "", "autorange": "reversed", "fixedrange": True},
+        xaxis=axis_style(dark, "share of the picks (%)", rangemode="tozero", fixedrange=True),
+        yaxis=axis_style(dark, ticks="", autorange="reversed", fixedrange=True),
         barmode="overlay",
     )
     return fig
-
-
-def _same_room(fig: go.Figure) -> go.Figure:
-    """Maps side by side are equally large, however many lines their legends take."""
-    legend = {"yref": "container", "y": 0, "yanchor": "bottom"}
-    return fig.update_layout(legend=legend, margin={"l": 8, "r": 8, "t": 8, "b": 72})
-
-
-def _pale(dark: bool) -> str:
-    return "#7C838C" if dark else "#9AA1AA"
-
-
-def _edge(dark: bool) -> str:
-    return "#14171A" if dark else "#FFFFFF"

@@ -16,7 +16,7 @@ from fishersft.experiments.fits import GUIDES, bound_shape, guide
 from fishersft.experiments.result import Result
 from fishersft.experiments.summaries import ERRORS
 from fishersft.experiments.timing import Timing
-from fishersft.plots.base import faint, figure, ink, style
+from fishersft.plots.base import band, figure, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR
 
 CROWDED = 0.1  # of a log axis: two marks that are nearer have no room for both labels on a phone
@@ -127,19 +127,7 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
         if curve.low is not None and curve.high is not None:
             # a log axis cannot show a band that reaches zero
             low = np.maximum(curve.low, curve.mean * 1e-2) if y_log else curve.low
-            fig.add_trace(
-                go.Scatter(
-                    x=np.concatenate([curve.x, curve.x[::-1]]),
-                    y=np.concatenate([curve.high, low[::-1]]),
-                    mode="lines",
-                    fill="toself",
-                    fillcolor=faint(colour, 0.16),
-                    line={"width": 0},
-                    hoverinfo="skip",
-                    showlegend=False,
-                    legendgroup=name,
-                )
-            )
+            fig.add_trace(band(curve.x, low, curve.high, colour, 0.16, legendgroup=name))
         trace = _line(curve.x, curve.mean, curve.label, colour, marker)
         if curve.low is not None and curve.high is not None:
             trace.customdata = np.stack([curve.low, curve.high], axis=1)

@@ -15,7 +15,7 @@ from fishersft.finetuning.results import Interval, SelectionResult
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.judge.report import MatchResult
 from fishersft.judge.statistics import Rate, Strength
-from fishersft.plots.base import BLUE, ORANGE, faint, figure, ink, label, style
+from fishersft.plots.base import BLUE, ORANGE, band, figure, ink, label, style
 
 MEASURES = {"mean": "mean", "p95": "95th percentile of texts", "max": "largest of texts", "worst": "worst topic"}
 MINUS = {"nats": "values", "minus Uniform": "minus_uniform", "minus untuned": "minus_base"}
@@ -55,18 +55,7 @@ def held_out_figure(
         value, low, high = _estimates([getattr(one, group)[measure] for one in mine])
         places += list(x)
         if len(x) > 1:
-            fig.add_trace(
-                go.Scatter(
-                    x=np.concatenate([x, x[::-1]]),
-                    y=np.concatenate([high, low[::-1]]),
-                    mode="lines",
-                    fill="toself",
-                    fillcolor=faint(colour, 0.14),
-                    line={"width": 0},
-                    hoverinfo="skip",
-                    showlegend=False,
-                )
-            )
+            fig.add_trace(band(x, low, high, colour, 0.14))
         fig.add_trace(
             go.Scatter(
                 x=x,

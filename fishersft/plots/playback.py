@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fishersft.design.trajectory import Walk, axes
-from fishersft.plots.base import ink, style
+from fishersft.plots.base import edge, ink, pale, style
 
 FINE = 10_000  # places of a point across and up
 MOST_POINTS = 20_000  # of the pool that are drawn; picks always are
@@ -87,8 +87,8 @@ def packed(played: Played, *, selector: str, label: str, kind: str, equal: bool,
         "ink": text,
         "grid": grid,
         "quiet": quiet,
-        "pale": "#7C838C" if dark else "#9AA1AA",
-        "edge": "#14171A" if dark else "#FFFFFF",
+        "pale": pale(dark),
+        "edge": edge(dark),
     }
     return {"key": key, "colours": colours, "lit": _lit(played, places), **content}
 

@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from fishersft.plots.base import CATEGORY_COLOURS, CATEGORY_ON_DARK, CATEGORY_SYMBOLS, figure, ink, label, style
+from fishersft.plots.base import CATEGORY_COLOURS, CATEGORY_ON_DARK, CATEGORY_SYMBOLS, edge, figure, ink, label, pale, style
 
 FEW_POINTS = 3_000  # up to here plain SVG is ready sooner than WebGL, which first compiles its shaders
 MOST_POINTS = 50_000  # beyond this, hovering freezes in a browser
@@ -120,10 +120,8 @@ def drawn(
     if searched:
         opacity = np.where(points.matched[order], 1.0, np.where(picked, 0.35, 0.12))
     size = np.where(picked, 10.0, 5.0) + np.where(points.matched[order], 2.0, 0.0)
-    edge = "#14171A" if dark else "#FFFFFF"
     # plain dictionaries: plotly would check traces of its own making twice
-    traces: list[dict[str, Any]] = []
-    traces.append(
+    traces: list[dict[str, Any]] = [
         {
             "type": "scatter" if len(order) <= FEW_POINTS else "scattergl",
             "x": points.xy[order, 0].astype(np.float32),
@@ -138,64 +136,26 @@ def drawn(
                 "symbol": paint.symbols if isinstance(paint.symbols, str) else _numbered(paint.symbols),
                 "size": size.astype(np.float32),
                 "opacity": opacity.astype(np.float32),
-                "line": {"width": np.where(picked, 1.0, 0.0).astype(np.float32), "color": edge},
+                "line": {"width": np.where(picked, 1.0, 0.0).astype(np.float32), "color": edge(dark)},
             },
             "unselected": {"marker": {"opacity": 0.25}},
             "hovertemplate": "record %{customdata}%{text}<extra></extra>",
             "text": np.array([f", pick {r}" if r else "" for r in points.rank[order].tolist()]),
             "showlegend": False,
         }
-    )
-    for position, dash in ((neighbour, True), (focus, False)):
-        if position is not None:
-            traces.append(
-                {
-                    "type": "scatter",
-                    "x": [float(points.xy[position, 0])],
-                    "y": [float(points.xy[position, 1])],
-                    "mode": "markers",
-                    "hoverinfo": "skip",
-                    "showlegend": True,
-                    "name": "nearest pick" if dash else f"record {points.index[position]:,}",
-                    "marker": {
-                        "symbol": "circle-open" if not dash else "diamond-open",
-                        "size": 20,
-                        "color": ink(dark)[0],
-                        "line": {"width": 2.5},
-                    },
-                }
-            )
+    ]
+    ring = {"size": 20, "color": ink(dark)[0], "line": {"width": 2.5}}
+    if neighbour is not None:
+        traces.append(_mark({**ring, "symbol": "diamond-open"}, points.xy[neighbour], name="nearest pick", showlegend=True))
+    if focus is not None:
+        said = f"record {points.index[focus]:,}"
+        traces.append(_mark({**ring, "symbol": "circle-open"}, points.xy[focus], name=said, showlegend=True))
     for name, colour, symbol, big in paint.entries:
-        traces.append(
-            {
-                "type": "scatter",
-                "x": [None],
-                "y": [None],
-                "mode": "markers",
-                "name": name,
-                "hoverinfo": "skip",
-                "marker": {"color": colour, "symbol": symbol, "size": 10 if big else 7},
-            }
-        )
+        traces.append(_mark({"color": colour, "symbol": symbol, "size": 10 if big else 7}, name=name))
     if bar is not None:
-        traces.append(
-            {
-                "type": "scatter",
-                "x": [None],
-                "y": [None],
-                "mode": "markers",
-                "showlegend": False,
-                "hoverinfo": "skip",
-                "marker": {
-                    "color": [bar[0]],
-                    "cmin": bar[0],
-                    "cmax": bar[1],
-                    "colorscale": "Cividis",
-                    "showscale": True,
-                    "colorbar": {"title": {"text": bar[2], "side": "right"}, "thickness": 12, "outlinewidth": 0},
-                },
-            }
-        )
+        scale = {"color": [bar[0]], "cmin": bar[0], "cmax": bar[1], "colorscale": "Cividis", "showscale": True}
+        scale["colorbar"] = {"title": {"text": bar[2], "side": "right"}, "thickness": 12, "outlinewidth": 0}
+        traces.append(_mark(scale, showlegend=False))
     fig.add_traces(traces)
     bare = {"visible": False, "showgrid": False, "zeroline": False}
     across, up = ({"range": list(side), "autorange": False} if side else {} for side in window or ((), ()))
@@ -208,6 +168,12 @@ def drawn(
         legend={"y": -0.02, "yanchor": "top"},  # above, the toolbar would cover it
     )
     return fig
+
+
+def _mark(marker: dict[str, Any], at: np.ndarray | None = None, **more: Any) -> dict[str, Any]:
+    """A trace of one point, or of none, which only the legend shows."""
+    x, y = ([None], [None]) if at is None else ([float(at[0])], [float(at[1])])
+    return {"type": "scatter", "x": x, "y": y, "mode": "markers", "hoverinfo": "skip", "marker": marker, **more}
 
 
 def _numbered(symbols: Sequence[str]) -> list[int]:
@@ -254,22 +220,22 @@ class Paint:
 
 
 def _paint(points: Points, order: np.ndarray, colour_by: str, values: Any, selector: str, dark: bool) -> Paint:
-    pale = "#7C838C" if dark else "#9AA1AA"
+    quiet = pale(dark)
     colour, marker = style(selector, dark)
     rank = points.rank[order]
     shapes = marker if marker == "circle" else [marker if r else "circle" for r in rank]
-    cividis = [pale, *sample_colorscale("Cividis", np.linspace(0, 1, SHADES).tolist())]
+    cividis = [quiet, *sample_colorscale("Cividis", np.linspace(0, 1, SHADES).tolist())]
 
     def shades(numbers: np.ndarray, low: float, high: float) -> np.ndarray:
         return 1 + np.round((SHADES - 1) * (numbers - low) / max(high - low, 1e-12))
 
     if colour_by == "selection" or (values is None and colour_by != "pick order"):
-        entries = [("selected", colour, marker, True), ("not selected", pale, "circle", False)]
-        return Paint(rank > 0, [pale, colour], shapes, entries)
+        entries = [("selected", colour, marker, True), ("not selected", quiet, "circle", False)]
+        return Paint(rank > 0, [quiet, colour], shapes, entries)
     if colour_by == "pick order":
         last = max(int(rank.max()), 2)
         codes = np.where(rank > 0, shades(rank, 1, last), 0)
-        return Paint(codes, cividis, shapes, [("not selected", pale, "circle", False)], (1, last, "pick"))
+        return Paint(codes, cividis, shapes, [("not selected", quiet, "circle", False)], (1, last, "pick"))
     column = [values[p] for p in order]
     numbers = _numbers(column)
     if numbers is not None:
@@ -286,10 +252,10 @@ def _paint(points: Points, order: np.ndarray, colour_by: str, values: Any, selec
     colours, kinds = len(hues), CATEGORY_SYMBOLS
     entries = [(label(n), hues[k % colours], kinds[k // colours], True) for n, k in place.items()]
     if len(ranked) > room:
-        entries.append((f"{len(ranked) - room} more", pale, "circle", False))
+        entries.append((f"{len(ranked) - room} more", quiet, "circle", False))
     codes = np.array([1 + k % colours if k >= 0 else 0 for k in at])
     symbols: str | list[str] = [kinds[k // colours] if k >= 0 else "circle" for k in at]
-    return Paint(codes, [pale, *hues], symbols if len(ranked) > colours else "circle", entries)
+    return Paint(codes, [quiet, *hues], symbols if len(ranked) > colours else "circle", entries)
 
 
 def _numbers(column: Sequence[Any]) -> np.ndarray | None:

@@ -1,13 +1,13 @@
 """Selectors side by side: each one's selection under every criterion, at equal sentences or at equal tokens.
 
-With them, always, what chance gives: random draws of as many sentences, and of as many tokens as the reference selector spends.
-One model may choose and another score (`score_pool`).  What the numbers say in words is `differences.describe`.
+Beside them always stands what chance gives: random draws of as many sentences, and of as many tokens as the reference selector
+spends.  One model may choose and another score (`score_pool`).  `summaries` says in words what the numbers mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,11 @@ from fishersft.pipeline import embed_and_select
 from fishersft.scoring.criteria import CRITERIA, Scorer, Scores, bound_at, jaccard
 from fishersft.scoring.cross_model import check_same_corpus, order_under
 from fishersft.scoring.random_baseline import chance, shared_by, whole_pool
-from fishersft.scoring.summaries import describe, short
-from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection, Selector, criterion_of
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection, Selector
 from fishersft.store.artifacts import Store
 
 LEAST_DRAWS = 20
-Report = Callable[[str, int, int], None]
+Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -33,19 +32,31 @@ class Row:
     Attributes:
         name: the selector's, or "" for random draws.
         label: for people.
-        scores: one; or one a draw.
+        scores: one of a selection; one a draw of random draws.
         model: the one that chose; "" for random draws.
+        selection: what was chosen; None for random draws.
     """
 
     name: str
     label: str
-    scores: tuple[Scores, ...]
+    scores: tuple[Scores, ...] = ()
     model: str = ""
+    selection: Selection | None = None
+
+    def value(self, criterion: str) -> float:
+        """A selection's value."""
+        return float(getattr(self.scores[0], criterion))
 
     def span(self, criterion: str) -> tuple[float, float, float]:
         """Mean, least and most over the draws."""
         values = np.array([getattr(s, criterion) for s in self.scores], dtype=float)
         return float(values.mean()), float(values.min()), float(values.max())
+
+    @property
+    def positions(self) -> np.ndarray:
+        """The selection's picks, as positions in the pool that is scored."""
+        assert self.selection is not None, "random draws have no picks of their own"
+        return self.selection.order.positions
 
 
 @dataclass(frozen=True)
@@ -53,16 +64,17 @@ class Comparison:
     """What `compare` found.
 
     Attributes:
-        equal: "sentences" or "tokens".
-        reference: the selector whose tokens the others are cut at (equal tokens), and chance is drawn at.
+        corpus: its name.
         model, score_model: the one that chose, and the one that scored where that is another; "" where it is not.
-        rows: the selectors' in the order asked for (chosen by `model`, then by `score_model` too), then the random draws.
+        equal: "sentences" or "tokens".
+        reference: the selector whose tokens the others are cut at (equal tokens), and random draws are made at.
+        chosen: the selectors' rows by name, chosen by `model`, in the order asked for.
+        home: the same chosen by `score_model` itself; empty where one model chose and scored.
+        baselines: random draws of as many "sentences" and of as many "tokens".
         pool: everything selected.
-        selections: by selector name.
-        at_home: chosen by `score_model` itself, where there is one.
         shared_by_chance: by selector name, how many of its picks each random draw holds too, at the budget that is equal.
         topic: the column that topics are counted in, with how many values the pool has; ("", 0) without one.
-        read_off: 0 where this budget was scored; else at how many others, between which it is read off (`read_off`).
+        read_off: 0 where this budget was scored; else the number of budgets that were, between which it is interpolated.
     """
 
     corpus: str
@@ -73,39 +85,42 @@ class Comparison:
     seed: int
     draws: int
     sigma2: float
-    rows: tuple[Row, ...]
+    chosen: dict[str, Row]
+    home: dict[str, Row]
+    baselines: dict[str, Row]
     pool: Scores
-    selections: dict[str, Selection]
-    at_home: dict[str, Selection]
     shared_by_chance: dict[str, tuple[int, ...]]
     topic: tuple[str, int]
     read_off: int = 0
 
-    @property
-    def chosen(self) -> tuple[Row, ...]:
-        """The selectors' rows, chosen by `model`."""
-        return self.rows[: len(self.selections)]
+    def row(self, name: str = "") -> Row:
+        """A selector's row; the reference's without a name."""
+        return self.chosen[name or self.reference]
+
+    def baseline(self, kind: str = "") -> Row:
+        """The random draws of as many "sentences" or "tokens"; without a kind, those of the budget that is equal."""
+        return self.baselines[kind or self.equal]
 
     @property
-    def home(self) -> tuple[Row, ...]:
-        """The selectors' rows, chosen by `score_model` itself; () where one model chose and scored."""
-        return self.rows[len(self.selections) : -2] if self.score_model else ()
+    def rows(self) -> tuple[Row, ...]:
+        """Every row: the selectors', those that the scoring model chose itself, and the random draws."""
+        return (*self.chosen.values(), *self.home.values(), *self.baselines.values())
 
     @property
-    def chance(self) -> tuple[Row, Row]:
-        """The random draws: of as many sentences, of as many tokens."""
-        return self.rows[-2], self.rows[-1]
+    def selections(self) -> dict[str, Selection]:
+        """By selector name, in the order asked for."""
+        return {name: row.selection for name, row in self.chosen.items() if row.selection is not None}
 
     def shared(self, a: str, b: str) -> int:
         """How many picks two selectors have in common."""
-        return len(np.intersect1d(self.selections[a].indices, self.selections[b].indices))
+        return len(np.intersect1d(self.row(a).positions, self.row(b).positions))
 
     @property
     def overlap(self) -> pd.DataFrame:
         """Jaccard index of every two selectors' picks."""
-        names = list(self.selections)
-        sets = [self.selections[n].order.positions for n in names]
-        return pd.DataFrame([[jaccard(a, b) for b in sets] for a in sets], index=names, columns=names)
+        rows = self.chosen.values()
+        index = [[jaccard(a.positions, b.positions) for b in rows] for a in rows]
+        return pd.DataFrame(index, index=list(self.chosen), columns=list(self.chosen))
 
     def table(self) -> pd.DataFrame:
         """One line a selector and a criterion a column: numbers; random draws as mean, with `_least` and `_most` beside."""
@@ -120,38 +135,6 @@ class Comparison:
             lines.append(line)
         return pd.DataFrame(lines)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; a criterion that cannot be had is null."""
-
-        def plain(found: Scores) -> dict[str, Any]:
-            return {k: None if np.isnan(v) else v for k, v in asdict(found).items()}
-
-        rows = []
-        for k, row in enumerate(self.rows):
-            line: dict[str, Any] = {"selector": row.name or None, "label": row.label, "chosen_by": row.model or None}
-            if row.name:
-                taken = (self.selections if k < len(self.selections) else self.at_home)[row.name]
-                line |= {"parameters": taken.parameters, "notes": taken.order.notes}
-                line |= {"criterion": criterion_of(row.name), "seconds": round(float(taken.order.seconds[-1]), 3)}
-            rows.append({**line, "scores": [plain(s) for s in row.scores]})
-        return {
-            "corpus": self.corpus,
-            "model": self.model,
-            "score_model": self.score_model or None,
-            "equal": self.equal,
-            "reference": self.reference,
-            "seed": self.seed,
-            "draws": self.draws,
-            "sigma2": self.sigma2,
-            "topic_column": self.topic[0] or None,
-            "topics_in_pool": self.topic[1] or None,
-            "rows": rows,
-            "pool": plain(self.pool),
-            "overlap": self.overlap.to_dict(),
-            "shared_by_chance": {name: list(counts) for name, counts in self.shared_by_chance.items()},
-            "summary": list(describe(self)),
-        }
-
 
 def compare(
     pool: Pool,
@@ -165,18 +148,18 @@ def compare(
     sigma2: float = 1.0,
     score_pool: Pool | None = None,
     store: Store | None = None,
-    on_progress: Report | None = None,
+    on_progress: Tell | None = None,
 ) -> Comparison:
     """Put selectors side by side on one pool.
 
     Args:
         budget: the reference selector's; the others get as many sentences, or with equal="tokens" as many tokens.
-        reference: a selector's name; the first where not given.
-        draws: random draws, at least 20.
-        sigma2: of the design that everyone is scored under.
-        score_pool: the same corpus under the model that scores and whose tokens count, where it is not the one that chooses;
-            then every selector also chooses with that model, to show what the other one's choice costs.
-        on_progress: told (what, done, total).
+        reference: a selector's name; by default the first selector's.
+        draws: number of random draws, at least 20.
+        sigma2: prior of the design that every selection is scored under.
+        score_pool: the same corpus under another model that scores and whose tokens count; every selector then also chooses
+            with that model, which shows what the first model's choice costs.
+        on_progress: called with (what, done, total).
 
     Raises:
         ParameterError: no selector, the same one twice, fewer draws, an unknown reference or `equal`, another corpus.
@@ -208,48 +191,101 @@ def compare(
     selections = {s.name: first if s.name == reference else chosen(s, wanted, pool) for s in selectors}
     at_home = {s.name: chosen(s, wanted, under) for s in selectors} if score_pool else {}
 
-    best = at_home.get(DEFAULT_SELECTOR, selections.get(DEFAULT_SELECTOR, first)).order.positions
     limit = spent if equal == "tokens" else None
+    best = at_home.get(DEFAULT_SELECTOR, selections.get(DEFAULT_SELECTOR, first)).order.positions
     bound = bound_at(under.embeddings, best, sigma2=sigma2, tokens=limit)
     scorer = scorer_of(under, sigma2)
-    column, topics = topics_of(under)
     model, score_model = (str(p.embeddings.facts.get("model", "")) for p in (pool, under))
 
-    def row(selector: Selector, taken: Selection, by: str, note: str = "") -> Row:
-        return Row(selector.name, label_of(selector, seed) + note, (scorer(taken.order.positions, bound),), by)
+    def rows(taken: dict[str, Selection], by: str, note: str = "") -> dict[str, Row]:
+        return {
+            s.name: Row(
+                s.name, label_of(s, seed) + note, (scorer(taken[s.name].order.positions, bound),), by, selection=taken[s.name]
+            )
+            for s in selectors
+            if taken
+        }
 
-    lines = [row(s, selections[s.name], model) for s in selectors]
-    lines += [row(s, at_home[s.name], score_model, f", chosen by {short(score_model)}") for s in selectors if score_pool]
-    for kind, amount in (("sentences", len(first)), ("tokens", spent)):
-        found = chance(
-            scorer,
+    amounts = {"sentences": len(first), "tokens": spent}
+    chosen_rows, home_rows = rows(selections, model), rows(at_home, score_model, f", chosen by {short(score_model)}")
+    baselines = {
+        kind: random_row(
             kind,
             amount,
-            draws=draws,
-            seed=seed,
-            bound=bound if kind == equal else np.nan,  # what is proven is proven for one budget
-            store=store,
-            on_progress=lambda done, total: tell("scoring random draws", done, total),
+            chance(
+                scorer,
+                kind,
+                amount,
+                draws=draws,
+                seed=seed,
+                bound=bound if kind == equal else np.nan,  # what is proven is proven for one budget
+                store=store,
+                on_progress=lambda done, total: tell("scoring random draws", done, total),
+            ),
         )
-        lines.append(Row("", f"Uniform, {amount:,} {kind}, {draws} draws", found))
+        for kind, amount in amounts.items()
+    }
+    return found_between(
+        pool,
+        under,
+        chosen_rows,
+        baselines,
+        equal=equal,
+        amount=amounts[equal],
+        reference=reference,
+        seed=seed,
+        sigma2=sigma2,
+        whole=whole_pool(scorer, store=store),
+        home=home_rows,
+    )
+
+
+def found_between(
+    pool: Pool,
+    under: Pool,
+    chosen: dict[str, Row],
+    baselines: dict[str, Row],
+    *,
+    equal: str,
+    amount: int,
+    reference: str,
+    seed: int,
+    sigma2: float,
+    whole: Scores,
+    home: dict[str, Row] | None = None,
+    read_off: int = 0,
+) -> Comparison:
+    """A comparison from its rows: what they share with random draws, the names and the topics are added.
+
+    Args:
+        under: the pool that is scored; `pool` itself where one model chose and scored.
+        amount: sentences or tokens, whichever is equal.
+    """
+    draws = len(baselines[equal].scores)
+    column, topics = topics_of(under)
+    picks = {name: row.positions for name, row in chosen.items()}
     return Comparison(
         corpus=pool.corpus.name if pool.corpus else "",
-        model=model,
-        score_model=score_model if score_pool else "",
+        model=str(pool.embeddings.facts.get("model", "")),
+        score_model=str(under.embeddings.facts.get("model", "")) if home else "",
         equal=equal,
         reference=reference,
         seed=seed,
         draws=draws,
         sigma2=sigma2,
-        rows=tuple(lines),
-        pool=whole_pool(scorer, store=store),
-        selections=selections,
-        at_home=at_home,
-        shared_by_chance=shared_by(
-            under.tokens, positions_of(selections), equal, spent if equal == "tokens" else len(first), draws, seed
-        ),
+        chosen=chosen,
+        home=home or {},
+        baselines=baselines,
+        pool=whole,
+        shared_by_chance=shared_by(under.tokens, picks, equal, amount, draws, seed),
         topic=(column, 0 if topics is None else len(set(topics.tolist()))),
+        read_off=read_off,
     )
+
+
+def random_row(kind: str, amount: int, scores: tuple[Scores, ...]) -> Row:
+    """The row of random draws of so many sentences or tokens."""
+    return Row("", f"Uniform, {amount:,} {kind}, {len(scores)} draws", scores)
 
 
 def scorer_of(pool: Pool, sigma2: float = 1.0) -> Scorer:
@@ -266,25 +302,25 @@ def topics_of(pool: Pool) -> tuple[str, np.ndarray | None]:
     return column, pool.corpus.fields[column].map(str).to_numpy()[pool.index]
 
 
-def positions_of(selections: Mapping[str, Selection]) -> dict[str, np.ndarray]:
-    """The picks of selections by name."""
-    return {name: taken.order.positions for name, taken in selections.items()}
-
-
 def label_of(selector: Selector, seed: int) -> str:
     """A selector as a table names it: with the seed where it draws."""
     return f"{selector.label}, seed {seed}" if selector.random else selector.label
 
 
+def short(model: str) -> str:
+    """A model's name for a sentence: the last part of a path, a hub id as it is."""
+    return model.rstrip("/").rsplit("/", 1)[-1] if model.startswith((".", "/", "~")) else model
+
+
 def _check(names: Sequence[str], reference: str, equal: str, draws: int) -> None:
     if not names:
-        raise ParameterError("Name at least one selector to compare; fishersft select --list shows those there are.")
+        raise ParameterError("Name at least one selector to compare; fishersft select --list shows all of them.")
     if len(set(names)) < len(names):
         twice = next(n for n in names if names.count(n) > 1)
-        raise ParameterError(f"The selector '{twice}' is named twice; each may be compared once.")
+        raise ParameterError(f"The selector '{twice}' is named twice; name it once.")
     if reference not in names:
         raise ParameterError(f"The reference '{reference}' is not among the selectors compared: {', '.join(names)}.")
     if equal not in ("sentences", "tokens"):
         raise ParameterError(f"Selectors are compared at equal sentences or equal tokens, not '{equal}'.")
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < LEAST_DRAWS:
-        raise ParameterError(f"A band of chance needs at least {LEAST_DRAWS} draws, not {draws}.")
+        raise ParameterError(f"A band of random draws needs at least {LEAST_DRAWS} draws, not {draws}.")

@@ -1,8 +1,8 @@
-"""A comparison at any budget, read off between budgets that were scored: for a screen that follows the budget as it moves.
+"""A comparison at any budget, interpolated between budgets that were scored: for a screen that follows the budget as it moves.
 
 Every draw, and every selector's order, is scored once along itself (`criteria_along`) at the budgets of `grid` and kept in the
-store.  Sentences, tokens, perplexity, topics and overlaps are exact at any budget; the other criteria are read off a monotone
-curve through the budgets scored.  `compare` scores one budget exactly; what this module gives says that it is read off.
+store.  Sentences, tokens, perplexity, topics and overlaps are exact at any budget; the other criteria are interpolated by a
+monotone curve through the scored budgets.  `compare` scores one budget exactly; a comparison from here says that it is read off.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from scipy.interpolate import PchipInterpolator
 
 from fishersft.design.trajectory import draw_orders, grid, within_tokens
 from fishersft.pipeline.embed_and_select import order_key
-from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row, label_of, positions_of
+from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row, found_between, label_of, random_row
 from fishersft.scoring.criteria import Scorer, Scores
 from fishersft.scoring.criteria_path import scores_along
-from fishersft.scoring.random_baseline import shared_by, whole_pool
+from fishersft.scoring.random_baseline import whole_pool
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
@@ -40,7 +40,7 @@ Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Path:
+class ScoredOrder:
     """One order under every criterion, at some of its budgets.
 
     Attributes:
@@ -98,7 +98,7 @@ class Path:
         )
 
 
-def draw_path(scorer: Scorer, number: int, seed: int, order: np.ndarray, top: int, *, store: Store | None = None) -> Path:
+def draw_path(scorer: Scorer, number: int, seed: int, order: np.ndarray, top: int, *, store: Store | None = None) -> ScoredOrder:
     """The path of one random draw as far as its first `top` records, scored where it is not in the store."""
     return _path(scorer, order, top, _about_draw(number, seed, top, len(order)), {}, store)
 
@@ -107,7 +107,7 @@ def _about_draw(number: int, seed: int, top: int, N: int) -> dict[str, int]:
     return {"draw": number, "seed": seed, **({} if top == N else {"top": top})}
 
 
-def pick_path(scorer: Scorer, selector: Selector, seed: int, order: Order, *, store: Store | None = None) -> Path:
+def pick_path(scorer: Scorer, selector: Selector, seed: int, order: Order, *, store: Store | None = None) -> ScoredOrder:
     """The path of a selector's order, scored where it is not in the store."""
     made = {"order": order_key(scorer.embeddings, selector, seed).digest}
     return _path(scorer, order.positions, len(order), {"top": len(order)}, made, store)
@@ -121,7 +121,7 @@ def draw_paths(
     draws: int = LEAST_DRAWS,
     store: Store | None = None,
     on_progress: Tell | None = None,
-) -> tuple[Path, ...]:
+) -> tuple[ScoredOrder, ...]:
     """The paths of all draws, the very draws of `chance`.
 
     Args:
@@ -158,9 +158,9 @@ def are_kept(
 
 def read_off(
     pool: Pool,
-    selectors: Sequence[tuple[Selector, Order, Path]],
+    selectors: Sequence[tuple[Selector, Order, ScoredOrder]],
     n: int,
-    draws: Sequence[Path],
+    draws: Sequence[ScoredOrder],
     *,
     equal: str = "sentences",
     seed: int = 0,
@@ -176,44 +176,38 @@ def read_off(
         whole: the scores of the whole pool, where they are at hand.
     """
     scorer = draws[0].scorer
-    first, order, path = selectors[0]
-    own = seed if first.random else 0
-    reference = first.cut(pool, order, Budget(sentences=n), own)
-    spent = int(reference.tokens.sum())
+    first, order, _ = selectors[0]
+    spent = int(first.cut(pool, order, Budget(sentences=n), seed).tokens.sum())
     bound = float(bounds[n - 1]) if bounds is not None and equal == "sentences" and n <= len(bounds) else np.nan
     model = str(pool.embeddings.facts.get("model", ""))
-    rows, selections = [], {}
-    for selector, order, path in selectors:
-        at = n if equal == "sentences" else min(len(order), path.within(spent))
-        selections[selector.name] = selector.cut(pool, order, Budget(sentences=at), seed if selector.random else 0)
-        rows.append(Row(selector.name, label_of(selector, seed), (path.read(at, bound),), model))
-    for kind, amount in (("sentences", n), ("tokens", spent)):
+    chosen, baselines = {}, {}
+    for selector, order, scored in selectors:
+        at = n if equal == "sentences" else min(len(order), scored.within(spent))
+        taken = selector.cut(pool, order, Budget(sentences=at), seed if selector.random else 0)
+        chosen[selector.name] = Row(selector.name, label_of(selector, seed), (scored.read(at, bound),), model, selection=taken)
+    amounts = {"sentences": n, "tokens": spent}
+    for kind, amount in amounts.items():
         proven = bound if kind == equal else np.nan
-        found = tuple(d.read(n if kind == "sentences" else d.within(spent), proven) for d in draws)
-        rows.append(Row("", f"Uniform, {amount:,} {kind}, {len(draws)} draws", found))
-    topics = scorer.topics
-    return Comparison(
-        corpus=pool.corpus.name if pool.corpus else "",
-        model=model,
-        score_model="",
+        scores = tuple(d.read(n if kind == "sentences" else d.within(spent), proven) for d in draws)
+        baselines[kind] = random_row(kind, amount, scores)
+    return found_between(
+        pool,
+        pool,
+        chosen,
+        baselines,
         equal=equal,
+        amount=amounts[equal],
         reference=first.name,
         seed=seed,
-        draws=len(draws),
         sigma2=scorer.sigma2,
-        rows=tuple(rows),
-        pool=whole or whole_pool(scorer),
-        selections=selections,
-        at_home={},
-        shared_by_chance=shared_by(
-            pool.tokens, positions_of(selections), equal, spent if equal == "tokens" else n, len(draws), seed
-        ),
-        topic=("", 0) if topics is None or pool.corpus is None else (pool.corpus.categories[0], len(draws[0].new_topics)),
+        whole=whole or whole_pool(scorer),
         read_off=len(draws[0].at),
     )
 
 
-def _path(scorer: Scorer, order: np.ndarray, top: int, about: dict[str, Any], made: dict[str, str], store: Store | None) -> Path:
+def _path(
+    scorer: Scorer, order: np.ndarray, top: int, about: dict[str, Any], made: dict[str, str], store: Store | None
+) -> ScoredOrder:
     at = grid(top, POINTS)
 
     def compute() -> dict[str, np.ndarray]:
@@ -222,7 +216,7 @@ def _path(scorer: Scorer, order: np.ndarray, top: int, about: dict[str, Any], ma
 
     store = store or Store.default()
     key = _key(scorer, about, made)
-    return Path(scorer, order, at, cached_arrays(store, key, compute) if scorer.embeddings.key else compute())
+    return ScoredOrder(scorer, order, at, cached_arrays(store, key, compute) if scorer.embeddings.key else compute())
 
 
 def _key(scorer: Scorer, about: dict[str, Any], made: dict[str, str]) -> ArtifactKey:

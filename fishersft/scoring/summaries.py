@@ -1,23 +1,56 @@
-"""A comparison in plain words: what differs, with the numbers in it, each beside what chance gives.  Knows no screen."""
+"""A comparison in plain words and as JSON: what differs, with the numbers in it, each beside random draws.  Knows no screen."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from fishersft.scoring.criteria import BETTER, CRITERIA
-
-if TYPE_CHECKING:
-    from fishersft.scoring.comparison import Comparison, Row
+from fishersft.scoring.comparison import Comparison, Row, short
+from fishersft.scoring.criteria import BETTER, CRITERIA, Scores
+from fishersft.selectors import criterion_of
 
 
 def describe(found: Comparison) -> tuple[str, ...]:
     """Sentences for people, most telling first; every number is one of the comparison's own."""
     said = [_spent(found), _shared(found), _log_det(found), _length(found), _worst(found), _cover(found), _transfer(found)]
     return (*(s for s in said if s), "None of these numbers is yet a better fine-tuned model.")
+
+
+def as_dict(found: Comparison) -> dict[str, Any]:
+    """A comparison for JSON; a criterion that cannot be had is null."""
+    rows = []
+    for row in found.rows:
+        line: dict[str, Any] = {"selector": row.name or None, "label": row.label, "chosen_by": row.model or None}
+        if row.selection is not None:
+            order = row.selection.order
+            line |= {"parameters": row.selection.parameters, "notes": order.notes, "criterion": criterion_of(row.name)}
+            line |= {"seconds": round(float(order.seconds[-1]), 3)}
+        rows.append({**line, "scores": [_plain(s) for s in row.scores]})
+    return {
+        "corpus": found.corpus,
+        "model": found.model,
+        "score_model": found.score_model or None,
+        "equal": found.equal,
+        "reference": found.reference,
+        "seed": found.seed,
+        "draws": found.draws,
+        "sigma2": found.sigma2,
+        "topic_column": found.topic[0] or None,
+        "topics_in_pool": found.topic[1] or None,
+        "rows": rows,
+        "pool": _plain(found.pool),
+        "overlap": found.overlap.to_dict(),
+        "shared_by_chance": {name: list(counts) for name, counts in found.shared_by_chance.items()},
+        "summary": list(describe(found)),
+    }
+
+
+def _plain(scores: Scores) -> dict[str, Any]:
+    return {name: None if np.isnan(value) else value for name, value in asdict(scores).items()}
 
 
 def standing(value: float, row: Row, criterion: str) -> str:
@@ -28,11 +61,6 @@ def standing(value: float, row: Row, criterion: str) -> str:
     if least <= value <= most:
         return "within"
     return "better than" if (value > most) == (BETTER[criterion] > 0) else "worse than"
-
-
-def short(model: str) -> str:
-    """A model's name for a sentence: the last part of a path, a hub id as it is."""
-    return model.rstrip("/").rsplit("/", 1)[-1] if model.startswith((".", "/", "~")) else model
 
 
 def number(value: float) -> str:
@@ -46,38 +74,29 @@ def span(row: Row, criterion: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _value(row: Row, criterion: str) -> float:
-    return float(getattr(row.scores[0], criterion))
-
-
 def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _same(found: Comparison) -> Row:
-    """The random draws of the budget that is equal."""
-    return found.chance[0 if found.equal == "sentences" else 1]
-
-
 def _spent(found: Comparison) -> str:
-    first = next(r for r in found.chosen if r.name == found.reference).scores[0]
+    first = found.row().scores[0]
     other = "tokens" if found.equal == "sentences" else "sentences"
-    each = [f"{_called(r)} {number(_value(r, other))}" for r in found.chosen]
+    each = [f"{_called(r)} {number(r.value(other))}" for r in found.chosen.values()]
     head = (
         f"All select {first.sentences:,} sentences; in trained tokens"
         if found.equal == "sentences"
         else f"All spend at most the {first.tokens:,} trained tokens of {_named(found, found.reference)}; in sentences"
     )
-    return f"{head} that is {_listed(each)}, and {span(_same(found), other)} for {found.draws} random draws."
+    return f"{head} that is {_listed(each)}, and {span(found.baseline(), other)} for {found.draws} random draws."
 
 
 def _shared(found: Comparison) -> str:
-    names = [r.name for r in found.chosen]
+    names = list(found.chosen)
     if len(names) < 2:
         return ""
     a, b = names[:2]
     chance = found.shared_by_chance[a]
-    taken = [f"{len(found.selections[n]):,}" for n in (a, b)]
+    taken = [f"{found.row(n).scores[0].sentences:,}" for n in (a, b)]
     of = taken[0] if taken[0] == taken[1] else " and ".join(taken)
     out = (
         f"{_named(found, a)} and {_named(found, b)} share {found.shared(a, b):,} of their {of} picks; a random draw shares "
@@ -96,33 +115,34 @@ def _shared(found: Comparison) -> str:
 
 def _log_det(found: Comparison) -> str:
     each = [
-        f"{_called(r)} {number(_value(r, 'log_det'))} ({_against(r, found)})"
-        for r in sorted(found.chosen, key=lambda r: -_value(r, "log_det"))
+        f"{_called(r)} {number(r.value('log_det'))} ({_against(r, found)})"
+        for r in sorted(found.chosen.values(), key=lambda r: -r.value("log_det"))
     ]
-    out = f"log det gained, in nats, at equal {found.equal}: {_listed(each)}; random draws {span(_same(found), 'log_det')}."
+    out = f"log det gained, in nats, at equal {found.equal}: {_listed(each)}; random draws {span(found.baseline(), 'log_det')}."
     if found.equal == "sentences":
-        row = next(r for r in found.chosen if r.name == found.reference)
-        lead, honest = (_value(row, "log_det") - c.span("log_det")[0] for c in found.chance)
+        row = found.row()
+        draws = [found.baseline(kind) for kind in ("sentences", "tokens")]
+        lead, honest = (row.value("log_det") - d.span("log_det")[0] for d in draws)
         out += (
-            f" Random draws of as many tokens as {_called(row)} spends gain {span(found.chance[1], 'log_det')}: its lead over "
+            f" Random draws of as many tokens as {_called(row)} spends gain {span(draws[1], 'log_det')}: its lead over "
             f"the mean draw is {number(lead)} nats at equal sentences and {number(honest)} at equal tokens."
         )
     return out
 
 
 def _against(row: Row, found: Comparison) -> str:
-    words = standing(_value(row, "log_det"), _same(found), "log_det")
+    words = standing(row.value("log_det"), found.baseline(), "log_det")
     return {"better than": "above all draws", "worse than": "below all draws"}.get(words, "within the draws")
 
 
 def _length(found: Comparison) -> str:
     pool = found.pool
-    each = [f"{_called(r)} {number(round(r.scores[0].tokens / r.scores[0].sentences, 1))}" for r in found.chosen]
+    each = [f"{_called(r)} {number(round(r.scores[0].tokens / r.scores[0].sentences, 1))}" for r in found.chosen.values()]
     out = f"Trained tokens a sentence: {_listed(each)}; the pool {number(round(pool.tokens / pool.sentences, 1))}."
     if np.isfinite(pool.perplexity):
-        each = [f"{_called(r)} {number(_value(r, 'perplexity'))}" for r in found.chosen]
+        each = [f"{_called(r)} {number(r.value('perplexity'))}" for r in found.chosen.values()]
         out += (
-            f" Perplexity of the picks before any tuning: {_listed(each)}; random draws {span(_same(found), 'perplexity')}, "
+            f" Perplexity of the picks before any tuning: {_listed(each)}; random draws {span(found.baseline(), 'perplexity')}, "
             f"the pool {number(pool.perplexity)}."
         )
     return out
@@ -132,11 +152,11 @@ def _worst(found: Comparison) -> str:
     """Who does best in the worst case, and whether chance does as well."""
     parts = []
     for criterion in ("worst_leverage", "radius"):
-        best = min(found.chosen, key=lambda r, c=criterion: _value(r, c))  # type: ignore[misc]
-        words = standing(_value(best, criterion), _same(found), criterion)
+        best = min(found.chosen.values(), key=lambda r, c=criterion: r.value(c))  # type: ignore[misc]
+        words = standing(best.value(criterion), found.baseline(), criterion)
         parts.append(
-            f"{CRITERIA[criterion]} is least with {_called(best)}, {number(_value(best, criterion))}, {words} "
-            f"{'the' if words == 'within' else 'all'} random draws ({span(_same(found), criterion)})"
+            f"{CRITERIA[criterion]} is least with {_called(best)}, {number(best.value(criterion))}, {words} "
+            f"{'the' if words == 'within' else 'all'} random draws ({span(found.baseline(), criterion)})"
         )
     text = "; ".join(parts)
     return f"In the worst case: {text}."
@@ -146,8 +166,8 @@ def _cover(found: Comparison) -> str:
     column, total = found.topic
     if not column:
         return ""
-    each = [f"{_called(r)} {number(_value(r, 'topics'))}" for r in found.chosen]
-    return f"Of {total} values of '{column}', covered: {_listed(each)}; random draws {span(_same(found), 'topics')}."
+    each = [f"{_called(r)} {number(r.value('topics'))}" for r in found.chosen.values()]
+    return f"Of {total} values of '{column}', covered: {_listed(each)}; random draws {span(found.baseline(), 'topics')}."
 
 
 def _transfer(found: Comparison) -> str:
@@ -155,17 +175,18 @@ def _transfer(found: Comparison) -> str:
         return ""
     model, under = short(found.model), short(found.score_model)
     parts = []
-    for away, home in zip(found.chosen, found.home, strict=True):
-        a, h = found.selections[away.name].indices, found.at_home[home.name].indices
+    for name, away in found.chosen.items():
+        home = found.home[name]
+        shared, of = len(np.intersect1d(away.positions, home.positions)), len(away.positions)
         parts.append(
-            f"{_called(away)} gains {number(_value(away, 'log_det'))} nats where {under} itself would have gained "
-            f"{number(_value(home, 'log_det'))}, and shares {len(np.intersect1d(a, h)):,} of {len(a):,} picks with it"
+            f"{_called(away)} gains {number(away.value('log_det'))} nats where {under} itself would have gained "
+            f"{number(home.value('log_det'))}, and shares {shared:,} of {of:,} picks with it"
         )
     return f"Chosen by {model}, scored under {under}: {'; '.join(parts)}."
 
 
 def _named(found: Comparison, name: str) -> str:
-    return next(_called(r) for r in found.chosen if r.name == name)
+    return _called(found.row(name))
 
 
 def _called(row: Row) -> str:

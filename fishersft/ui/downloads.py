@@ -16,7 +16,7 @@ import streamlit as st
 
 from fishersft.errors import FisherSFTError
 from fishersft.export import formats
-from fishersft.export.formats import FORMATS, Pool
+from fishersft.export.formats import FORMATS, Origin
 from fishersft.export.html import Page
 from fishersft.export.reproduce_code import is_file
 from fishersft.export.selection_report import selection_page
@@ -49,7 +49,7 @@ def selection(kept: Kept, key: str, row: Any = None) -> None:
     _menu(kept.name, lambda: kept, key, None, row, [f for f in LABELS if not (_closed(kept, f) or _names_the_host(f))])
 
 
-def on_screen(name: str, make: Callable[[], Kept], key: str, pool: Pool, row: Any = None) -> None:
+def on_screen(name: str, make: Callable[[], Kept], key: str, pool: Origin, row: Any = None) -> None:
     """The same for a selection that is looked at; it is made when the button is pressed.
 
     Args:
@@ -59,7 +59,7 @@ def on_screen(name: str, make: Callable[[], Kept], key: str, pool: Pool, row: An
     _menu(name, make, key, pool, row, [f for f in LABELS if not _names_the_host(f)])
 
 
-def _menu(stem: str, make: Callable[[], Kept], key: str, pool: Pool | None, row: Any, offered: list[str]) -> None:
+def _menu(stem: str, make: Callable[[], Kept], key: str, pool: Origin | None, row: Any, offered: list[str]) -> None:
     place = row if row is not None else st.container(horizontal=True, vertical_alignment="bottom")
     format = str(
         place.selectbox(
@@ -123,12 +123,12 @@ def _names_the_host(format: str) -> bool:
     return public() and format == "trl"
 
 
-def _ready(make: Callable[[], Kept], format: str, pool: Pool | None) -> Pool | None:
+def _ready(make: Callable[[], Kept], format: str, pool: Origin | None) -> Origin | None:
     """The corpus and embeddings, with the map computed, for those forms that take them; a report does without."""
     if not _wants_pool(format):
         return None
     try:
-        pool = pool or formats.pool_of(make())
+        pool = pool or formats.origin_of(make())
     except FisherSFTError:
         if format != REPORT:
             raise
@@ -138,7 +138,7 @@ def _ready(make: Callable[[], Kept], format: str, pool: Pool | None) -> Pool | N
     return pool
 
 
-def _made(kept: Kept, format: str, pool: Pool | None) -> bytes:
+def _made(kept: Kept, format: str, pool: Origin | None) -> bytes:
     if format == REPORT:
         return selection_page(kept, pool).html().encode("utf-8", "replace")
     return formats.packed(kept, format, pool)

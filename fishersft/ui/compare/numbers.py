@@ -1,4 +1,4 @@
-"""The Compare page in numbers: gain against length, every criterion, lengths, perplexity and topics; chance beside each."""
+"""The Compare page in numbers: every criterion, gain against length, what the picks are like, and the evidence that ships."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from fishersft.design.trajectory import Curve, band_curve
+from fishersft.experiments.evidence import Evidence, Finding
 from fishersft.plots import base as plots
 from fishersft.plots import compare as compare_plots
 from fishersft.plots.compare import Spread, spread_of
@@ -14,16 +15,18 @@ from fishersft.scoring.comparison import Row
 from fishersft.scoring.criteria import BETTER, CRITERIA, HIGHER
 from fishersft.scoring.random_baseline import drawn
 from fishersft.scoring.summaries import number, span, standing
-from fishersft.selectors import criterion_of
+from fishersft.selectors import criterion_of, registry
 from fishersft.ui import cached, components, learn, query_widgets
-from fishersft.ui.compare import scored
-from fishersft.ui.compare.view import View
+from fishersft.ui.compare.view import CompareView, scorer
 from fishersft.ui.components import dark
 
+COMPARED = "demo, equal tokens"
+WORLDS = {"imbalanced world": "imbalanced clusters", "homogeneous world": "isotropic rows", "demo": "demo under mini"}
+EQUAL = "all at its tokens"
 MARKS = {"better than": " ▲", "worse than": " ▼"}
 
 
-def gain_panel(view: View) -> None:
+def gain_panel(view: CompareView) -> None:
     """log det against length for every selector, with the band of random draws."""
     said = "What each selection adds to the design matrix, beside a band of random draws."
     st.subheader("Gain against length", anchor="gain", help=learn.helped(said, "log det", "random draws"))
@@ -35,19 +38,18 @@ def gain_panel(view: View) -> None:
     band = cached.band(rows, max(map(len, orders)), most)
     reach = most if tokens else max(map(len, orders))
     curves = [("uniform", band_curve("Uniform", *band.up_to(reach, tokens=tokens), unit))]
-    for selector, named, order in zip(view.selectors, view.named, orders, strict=True):
+    for selector, row, order in zip(view.selectors, view.rows, orders, strict=True):
         at, f = cached.gain_of(rows, order, selector, view.seed if selector.random else 0)
         along = np.cumsum(rows.tokens[order.positions])[at - 1] if tokens else at
-        curves.append((selector.name, Curve(named.label, along, f, unit)))
+        curves.append((selector.name, Curve(row.label, along, f, unit)))
     log = query_widgets.toggle("Log axes", "log", help="Shows the first picks, where selectors differ most.")
-    first = view.selection(view.selectors[0])
-    budget = int(first.tokens.sum()) if tokens else view.n
+    budget = view.found.row().scores[0].tokens if tokens else view.n
     st.plotly_chart(
         plots.gain_curves(curves, budget=budget, log=log, dark=dark(), height=330),
         theme=None,
         config=components.camera("compare-gain"),
         key="gain-chart",
-        alt=f"log det gained in nats against {unit}: {', '.join(s.label for s in view.named)}, and random draws as a band.",
+        alt=f"log det gained in nats against {unit}: {', '.join(s.label for s in view.rows)}, and random draws as a band.",
     )
     st.caption(
         f"log det of the design matrix over the empty selection, for everyone by TokenOD's criterion, against {unit}; switch "
@@ -55,26 +57,26 @@ def gain_panel(view: View) -> None:
     )
 
 
-def criteria_panel(view: View) -> None:
+def criteria_panel(view: CompareView) -> None:
     """Each selection under every criterion, each selector's own among them."""
     said = "What each line measures is said below the table."
     terms = ("worst leverage", "certificate", "Stein's loss", "log det")
     st.subheader("Each selection under every criterion", anchor="criteria", help=learn.helped(said, *terms))
     found = view.found
-    same = found.chance[0 if found.equal == "sentences" else 1]
+    same = found.baseline()
     column, total = found.topic
     lines = []
     for criterion, said in CRITERIA.items():
-        if all(np.isnan(row.span(criterion)[0]) for row in found.chosen):
+        if all(np.isnan(row.span(criterion)[0]) for row in found.chosen.values()):
             continue
         goal = {HIGHER: "higher"}.get(BETTER[criterion], "lower") if criterion in BETTER else ""
         title = f"{said} of {total} ({components.one_line(column, 24)})" if criterion == "topics" else said
         line = {"criterion": title, "better": goal}
-        for row in found.chosen:
-            value = float(getattr(row.scores[0], criterion))
+        for row in found.chosen.values():
+            value = row.value(criterion)
             own = " ◆" if criterion_of(row.name) == criterion else ""
             line[row.label] = f"{_shown(criterion, value)}{MARKS.get(standing(value, same, criterion), '')}{own}"
-        for row in found.chance:
+        for row in found.baselines.values():
             line[row.label] = _range(criterion, row)
         line["whole pool"] = _shown(criterion, float(getattr(found.pool, criterion)))
         lines.append(line)
@@ -110,16 +112,16 @@ def _range(criterion: str, row: Row) -> str:
     return low if low == high else (f"{low} to {high}" if criterion == "share_of_optimum" else span(row, criterion))
 
 
-def spreads_panel(view: View) -> None:
+def spreads_panel(view: CompareView) -> None:
     """Lengths, perplexity and topics of the picks against the pool's."""
     said = "Lengths, perplexity and topics, beside the pool and random draws."
     st.subheader("What the picks are like", anchor="picks", help=learn.helped(said, "length", "coverage"))
-    amount = view.n if view.equal == "sentences" else int(view.selection(view.selectors[0]).tokens.sum())
+    amount = view.n if view.equal == "sentences" else view.found.row().scores[0].tokens
     draws = drawn(view.pool.tokens, view.equal, amount, view.found.draws, view.seed)
     left, right = st.columns(2, gap="medium")
     with left:
         _spread(view, "Length", "trained tokens a sentence", view.pool.tokens.astype(float), draws, log=False)
-        statistics = scored.scorer(view.pool).statistics
+        statistics = scorer(view.pool).statistics
         if statistics is not None:
             _spread(
                 view, "Perplexity before any tuning", "perplexity of a sentence", np.exp(statistics.mean_losses), draws, log=True
@@ -132,8 +134,8 @@ def spreads_panel(view: View) -> None:
         _topics(view, draws)
 
 
-def _spread(view: View, title: str, unit: str, values: np.ndarray, draws: list[np.ndarray], *, log: bool) -> None:
-    rows: list[Spread] = [spread_of(s.name, s.label, values[view.selection(s).order.positions]) for s in view.named]
+def _spread(view: CompareView, title: str, unit: str, values: np.ndarray, draws: list[np.ndarray], *, log: bool) -> None:
+    rows: list[Spread] = [spread_of(s.name, s.label, values[s.positions]) for s in view.rows]
     rows.append(spread_of("", "the pool", values))
     medians = [float(np.median(values[d])) for d in draws]
     st.markdown(f"**{title}**")
@@ -147,8 +149,8 @@ def _spread(view: View, title: str, unit: str, values: np.ndarray, draws: list[n
     )
 
 
-def _topics(view: View, draws: list[np.ndarray]) -> None:
-    topics = scored.scorer(view.pool).topics
+def _topics(view: CompareView, draws: list[np.ndarray]) -> None:
+    topics = scorer(view.pool).topics
     column, _ = view.found.topic
     if topics is None:
         st.markdown("**Topics**")
@@ -163,7 +165,7 @@ def _topics(view: View, draws: list[np.ndarray]) -> None:
     def shares(some: np.ndarray) -> np.ndarray:
         return np.bincount(codes[some], minlength=len(names))[places] / max(len(some), 1)
 
-    picked = [(s, shares(view.selection(s).order.positions)) for s in view.named]
+    picked = [(s, shares(s.positions)) for s in view.rows]
     everything = shares(np.arange(len(view.pool)))
     st.markdown(f"**Values of {components.escape_markdown(components.one_line(column, 24))}**")
     far = [f"{s.label} differs most from the pool in {names[places[np.abs(share - everything).argmax()]]}" for s, share in picked]
@@ -177,3 +179,57 @@ def _topics(view: View, draws: list[np.ndarray]) -> None:
         alt=components.one_line(f"Share of the picks by {column}. {'; '.join(far)}.", 400),
     )
     st.caption("Most frequent in the pool first. The upright tick is the pool, the grey bar the range of the random draws.")
+
+
+def advice_panel() -> None:
+    """The table; numbers come from the evidence that ships, and are named as missing where there is none."""
+    said = "What is meant by an optimal design, by coverage, and by matching the pool."
+    st.subheader("Which selector should I use?", anchor="which", help=learn.helped(said, "log det", "coverage", "MatchedOD"))
+    known = cached.evidence()
+    table = _advice(known)
+    with st.container(key="advice"):
+        st.table(table, border="horizontal", alt="What each selector is for, what it costs, and its evidence")
+    places = "; ".join(dict.fromkeys(f.where for f in known.findings if f.where.startswith(COMPARED)))
+    st.caption(
+        "▲ better and ▼ worse than chance; no mark: like chance. Time: to order the whole demo, on the machine the numbers were "
+        f"made on. Measured on: {places or 'nothing that is here'}; chance is the range of random draws of as many tokens. "
+        "Error: the largest prediction error against a known truth in the two worlds of Curves and on the demo, at the tokens of "
+        "TokenOD's first 200 sentences, with its 95% interval. No number here says which fine-tuned model is better; Generations "
+        "does."
+    )
+    commands = list(dict.fromkeys(f.command for f in known.findings))
+    with st.expander("The commands that made these numbers"):
+        st.code("\n".join([*commands, "python assets/build_evidence.py  # the times"]), language="bash", wrap_lines=True)
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def _advice(_known: Evidence) -> pd.DataFrame:
+    measured = list(dict.fromkeys((f.what, f.chance_low, f.chance_high) for f in _known.findings if f.where.startswith(COMPARED)))
+    truths = {
+        world: (f.where, f.chance_low, f.chance_high)
+        for f in _known.findings
+        for world, sign in WORLDS.items()
+        if sign in f.where and EQUAL in f.where
+    }
+    rows = []
+    for name, kind in registry().items():
+        cost, findings = _known.costs.get(name), _known.of(name)
+        row = {
+            "Selector": f"**{components.escape_markdown(kind.label)}**",
+            "What it is for": components.escape_markdown(kind.purpose or kind.summary),
+        }
+        row["Time"] = f"{number(cost.seconds)} s" if cost else "not measured"
+        for what, low, high in measured:
+            here = [f for f in findings if f.what == what and f.where.startswith(COMPARED)]
+            row[f"{what}; chance {number(low)} to {number(high)}"] = _finding(here[0]) if here else "not measured"
+        for world, (where, low, high) in truths.items():
+            here = [f for f in findings if f.where == where]
+            row[f"error, {world}; Uniform {number(low)} to {number(high)}"] = _finding(here[0]) if here else "not measured"
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("Selector")
+
+
+def _finding(finding: Finding) -> str:
+    """A number, with where it stands to chance."""
+    own = "" if np.isnan(finding.low) else f" ({number(finding.low)} to {number(finding.high)})"
+    return f"{number(finding.value)}{own}{ {'better': ' ▲', 'worse': ' ▼'}.get(finding.stands, '') }"

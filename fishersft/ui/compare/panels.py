@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,11 @@ import pandas as pd
 import streamlit as st
 
 from fishersft.plots import compare as compare_plots
-from fishersft.plots.compare import Named
 from fishersft.plots.sentence_map import MOST_POINTS, Points, Window, window_of
-from fishersft.scoring.summaries import describe
+from fishersft.scoring.comparison import Row
+from fishersft.scoring.summaries import as_dict, describe
 from fishersft.ui import cached, components, learn, maps, query_widgets
-from fishersft.ui.compare import linked_maps
-from fishersft.ui.compare.view import View
+from fishersft.ui.compare.view import CompareView
 from fishersft.ui.components import dark
 from fishersft.ui.session import Session
 
@@ -24,10 +24,15 @@ MAPS = ("one each", "first two together")
 SETS = ("all picks", "in both", "only the first", "only the second", "the lasso")
 MOST_ROWS = 2_000
 TEXT_WIDTH = 400
+_linked = st.components.v2.component(  # charts whose keys begin with a prefix follow each other
+    "fishersft_linked_maps",
+    html="<span hidden></span>",
+    js=(Path(__file__).parent / "linked_maps.js").read_text(encoding="utf-8"),
+)
 
 
 def contents() -> None:
-    """Where on this long page what is."""
+    """Links to the sections of this long page."""
     parts = {
         "differs": "what differs",
         "overlap": "overlap",
@@ -41,7 +46,7 @@ def contents() -> None:
     st.caption("Below the maps: " + " · ".join(f"[{said}](#{anchor})" for anchor, said in parts.items()))
 
 
-def maps_panel(view: View, session: Session) -> None:
+def maps_panel(view: CompareView, session: Session) -> None:
     """The selections on maps with the same axes, that move together; a lasso on one lights the same records on all."""
     left, middle, right = st.columns([3, 2, 4], vertical_alignment="bottom")
     how = query_widgets.segmented(
@@ -57,17 +62,19 @@ def maps_panel(view: View, session: Session) -> None:
             st.button("Clear the lasso", icon=":material/deselect:", on_click=session.clear_set)
     window = window_of(xy[lit] if zoom else xy)
     together = how == MAPS[1]
-    shown = [view.named[:2]] if together else [(s, _other(view, s)) for s in view.named]
+    # marked on a selector's map: the first one's picks, on that one's own map the second's
+    pairs = [(row, view.rows[0 if k else 1]) for k, row in enumerate(view.rows)]
+    shown = [view.rows[:2]] if together else pairs
     each_row = 1 if together else (2 if len(shown) in (2, 4) else 3)
     for start in range(0, len(shown), each_row):
         for column, (selector, other) in zip(st.columns(each_row, gap="medium"), shown[start : start + each_row], strict=False):
             with column:
                 _map(view, session, selector, other, xy, lit, window, kind, together=together)
     if not together:
-        linked_maps.link("compare-map-")
+        _linked(key="linked-compare-map-", data={"prefix": "compare-map-"}, height=1)
     sampled = len(view.pool) > MOST_POINTS
     moving = "" if together else ": zoom or move one and all follow"
-    one, two = (s.label for s in view.named[:2])
+    one, two = (s.label for s in view.rows[:2])
     stars = "both selectors share" if together else f"{one} shares (on its own map: that {two} shares)"
     st.caption(
         f"{kind} of {len(view.pool):,} sentence means, the same axes on every map{moving}. Stars are picks that {stars}. Click a "
@@ -76,16 +83,11 @@ def maps_panel(view: View, session: Session) -> None:
     )
 
 
-def _other(view: View, selector: Named) -> Named:
-    """Whose picks are marked on a selector's map: the first one's, on that one's own map the second's."""
-    return view.named[1] if selector == view.named[0] else view.named[0]
-
-
 def _map(
-    view: View,
+    view: CompareView,
     session: Session,
-    selector: Named,
-    other: Named,
+    selector: Row,
+    other: Row,
     xy: np.ndarray,
     lit: np.ndarray,
     window: Window,
@@ -94,7 +96,7 @@ def _map(
     together: bool,
 ) -> None:
     mine, theirs = view.ranks[selector.name], view.ranks[other.name]
-    focus = view.position_of(session.record)
+    focus = components.position_of(view.pool, session.record)
     look: dict[str, Any] = {"focus": focus, "window": window, "equal_axes": kind == "PCA", "dark": dark()}
     shared = int(((mine > 0) & (theirs > 0)).sum())
     if together:
@@ -104,71 +106,71 @@ def _map(
         said = f"The picks of {selector.label} and {other.label} on one map; {shared:,} are in both."
     else:
         fig = compare_plots.selection_map(Points(xy, view.pool.index, mine, lit), theirs > 0, selector, other, **look)
-        row = next(r for r in view.found.chosen if r.name == selector.name).scores[0]
-        st.markdown(f"**{selector.label}**: {row.sentences:,} sentences, {row.tokens:,} tokens")
-        said = f"{kind} map: {row.sentences:,} picks of {selector.label}, {shared:,} of them picked by {other.label} too."
+        scores = selector.scores[0]
+        st.markdown(f"**{selector.label}**: {scores.sentences:,} sentences, {scores.tokens:,} tokens")
+        said = f"{kind} map: {scores.sentences:,} picks of {selector.label}, {shared:,} of them picked by {other.label} too."
     drawn_at = f"{session.generation}-{st.session_state.get(_turn(selector), 0)}"
     key = f"compare-map-{'pair' if together else selector.name}-{drawn_at}"
     st.plotly_chart(
         fig,
         theme=None,
         key=key,
-        on_select=partial(_brushed, session, key, selector, view.named),
+        on_select=partial(_brushed, session, key, selector, view.rows),
         selection_mode=("points", "lasso", "box"),
         config=maps.camera("compare-map"),
         alt=f"{said} {int(lit.sum()):,} records of the lasso are lit." if lit.any() else said,
     )
 
 
-def _turn(selector: Named) -> str:
+def _turn(selector: Row) -> str:
     return f"turn-{selector.name}"
 
 
-def _brushed(session: Session, key: str, source: Named, others: tuple[Named, ...]) -> None:
+def _brushed(session: Session, key: str, source: Row, others: tuple[Row, ...]) -> None:
     """A gesture on one map: the set is shown on all, and what was drawn on the other maps is cleared."""
     maps.point_or_lasso(session, key)
     for other in others:
-        if other != source:
+        if other.name != source.name:
             old = f"compare-map-{other.name}-{session.generation}-{st.session_state.get(_turn(other), 0)}"
             if (st.session_state.get(old) or {}).get("selection", {}).get("points"):
                 st.session_state[_turn(other)] = st.session_state.get(_turn(other), 0) + 1
 
 
-def words_panel(view: View) -> None:
+def words_panel(view: CompareView) -> None:
     """What differs, with the numbers."""
     said = "Numbers that are outside the range of random draws are said to differ from chance."
     st.subheader("What differs", anchor="differs", help=learn.helped(said, "random draws", "equal tokens"))
     st.markdown("\n".join(f"- {components.escape_markdown(sentence)}" for sentence in describe(view.found)))
 
 
-def overlap_panel(view: View) -> None:
+def overlap_panel(view: CompareView) -> None:
     """How many picks every two share, beside what a random draw shares."""
     st.subheader("Overlap of the picks", anchor="overlap", help=learn.helped("Beside what a random draw shares.", "random draws"))
-    names = [s.name for s in view.named]
+    names = list(view.found.chosen)
     shared = np.array([[view.found.shared(a, b) for b in names] for a in names])
     jaccard = view.found.overlap.to_numpy()
     pairs = "; ".join(
-        f"{view.named[i].label} and {view.named[j].label}: {shared[i, j]:,}" for i in range(len(names)) for j in range(i)
+        f"{view.rows[i].label} and {view.rows[j].label}: {shared[i, j]:,}" for i in range(len(names)) for j in range(i)
     )
     st.plotly_chart(
-        compare_plots.overlap_matrix(view.named, shared, jaccard, dark=dark(), height=130 + 50 * len(names)),
+        compare_plots.overlap_matrix(view.rows, shared, jaccard, dark=dark(), height=130 + 50 * len(names)),
         theme=None,
         config=components.camera("compare-overlap"),
         key="overlap-chart",
         alt=f"Picks that every two selectors share. {pairs}.",
     )
-    by_chance = "; ".join(f"{s.label} {components.spread(view.found.shared_by_chance[s.name])}" for s in view.named)
+    by_chance = "; ".join(f"{s.label} {components.spread(view.found.shared_by_chance[s.name])}" for s in view.rows)
     st.caption(
         f"Shared picks, and below them the Jaccard index: shared over all that either picked, 0 to 1. "
         f"A random draw (the least and most of {view.found.draws}) shares with {by_chance}."
     )
 
 
-def records_panel(view: View, session: Session) -> None:
+def records_panel(view: CompareView, session: Session) -> None:
     """The records picked: by either of the first two, both, one of them, or the lasso's."""
     st.subheader("The records", anchor="records")
     lit = view.within(session.lasso)
-    one, two = (view.ranks[s.name] > 0 for s in view.named[:2])
+    one, two = (view.ranks[s.name] > 0 for s in view.rows[:2])
     kind = compare_plots.classes(one, two)
     anyone = np.any([r > 0 for r in view.ranks.values()], axis=0)
     keep = dict(zip(SETS, (anyone, kind == 3, kind == 1, kind == 2, lit), strict=True))
@@ -176,7 +178,7 @@ def records_panel(view: View, session: Session) -> None:
         "Show",
         SETS,
         "rows",
-        help=f"The first is {view.named[0].label}, the second {view.named[1].label}. A lasso narrows every choice to its set.",
+        help=f"The first is {view.rows[0].label}, the second {view.rows[1].label}. A lasso narrows every choice to its set.",
     )
     chosen = keep[show]
     if show != SETS[4] and session.lasso:
@@ -191,7 +193,7 @@ def records_panel(view: View, session: Session) -> None:
     cut = positions[:MOST_ROWS]
     records = view.pool.index[cut]
     table = pd.DataFrame({"record": records})
-    for selector in view.named:
+    for selector in view.rows:
         rank = view.ranks[selector.name][cut]
         table[selector.label] = pd.array([int(r) if r else None for r in rank], dtype="Int64")
     table["tokens"] = view.pool.tokens[cut]
@@ -218,18 +220,18 @@ def records_panel(view: View, session: Session) -> None:
         + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
         + (" Only the lasso's are shown." if session.lasso and show != SETS[4] else "")
     )
-    if session.record is not None and view.position_of(session.record) is not None:
+    if session.record is not None and components.position_of(view.pool, session.record) is not None:
         row.page_link("pages/explore.py", label=f"Why record {session.record:,}?", icon=":material/help:")
 
 
-def _columns(view: View) -> dict[str, Any]:
+def _columns(view: CompareView) -> dict[str, Any]:
     """Numbers as narrow as they are, the rest for the text."""
     narrow = components.NARROW
     ranks = {
         s.label: st.column_config.NumberColumn(
             width=narrow["category"], help=f"Its pick of {s.label}, from 1; blank: not picked."
         )
-        for s in view.named
+        for s in view.rows
     }
     categories = {f" {column}": st.column_config.TextColumn(width=narrow["category"]) for column in view.corpus.categories[:2]}
     others = ["record", "tokens", *["category"] * (len(ranks) + len(categories))]
@@ -242,7 +244,7 @@ def _columns(view: View) -> dict[str, Any]:
     }
 
 
-def downloads(view: View, score_model: str) -> None:
+def downloads(view: CompareView, score_model: str) -> None:
     """The numbers as files, and the calls that make the same."""
     names = [s.name for s in view.selectors]
     row = st.container(horizontal=True, vertical_alignment="bottom")
@@ -251,7 +253,7 @@ def downloads(view: View, score_model: str) -> None:
     stem = f"compare-{'-'.join(names)}-{view.n}"
     files = {
         "csv": lambda: view.found.table().to_csv(index=False).encode(),
-        "json": lambda: json.dumps(view.found.as_dict(), ensure_ascii=False, indent=1).encode(),
+        "json": lambda: json.dumps(as_dict(view.found), ensure_ascii=False, indent=1).encode(),
     }
     for format, made in files.items():
         row.download_button(

@@ -9,21 +9,19 @@ import pandas as pd
 import streamlit as st
 
 from fishersft.pipeline import embed_and_select
-from fishersft.plots.compare import Named
-from fishersft.scoring.comparison import Comparison
-from fishersft.scoring.summaries import describe, number, short, span
+from fishersft.scoring.comparison import Comparison, short
+from fishersft.scoring.summaries import describe, number, span
 from fishersft.selectors import Budget, Pool
 from fishersft.text import duration
 from fishersft.ui import cached, components
 from fishersft.ui.address import write_value
-from fishersft.ui.compare import scored
 from fishersft.ui.compare import view as compare_view
-from fishersft.ui.compare.view import View
+from fishersft.ui.compare.view import CompareView
 from fishersft.ui.corpus import embedding
 from fishersft.ui.session import Session, public
 
 
-def panel(view: View, session: Session) -> None:
+def panel(view: CompareView, session: Session) -> None:
     """The whole part: a model to name, its embeddings, its orders, and the table."""
     st.subheader("Transfer", anchor="transfer")
     st.caption(
@@ -69,14 +67,13 @@ def _model(session: Session) -> str:
     return wanted
 
 
-def _found(view: View, under: Pool) -> Comparison | None:
+def _found(view: CompareView, under: Pool) -> Comparison | None:
     """The comparison under the other model; where that takes long, first a button that says how long."""
     args = (view.pool, view.selectors, view.n, view.equal, view.seed, under)
-    first = view.selection(view.selectors[0])
     missing = [
         s
         for s in view.selectors
-        if embed_and_select.stored_order(under, s, Budget(sentences=min(len(first), len(under))), view.seed if s.random else 0)
+        if embed_and_select.stored_order(under, s, Budget(sentences=min(view.n, len(under))), view.seed if s.random else 0)
         is None
     ]
     times = [compare_view.expected(under, s) for s in missing]
@@ -89,24 +86,23 @@ def _found(view: View, under: Pool) -> Comparison | None:
         row.caption(f"{labels} must also choose with that model, {how_long}, once: that is what the transfer is measured by.")
         if not go:
             return None
-    return scored.comparison(*args)
+    return compare_view.comparison(*args)
 
 
 def _table(found: Comparison) -> None:
     """One line a selector: chosen by the one, by the other, by chance."""
     under = short(found.score_model)
-    same = found.chance[0 if found.equal == "sentences" else 1]
     lines = []
-    for away, home in zip(found.chosen, found.home, strict=True):
-        named = Named(away.name, away.label)
+    for name, away in found.chosen.items():
+        home = found.home[name]
         a, h = away.scores[0], home.scores[0]
-        shared = np.intersect1d(found.selections[named.name].indices, found.at_home[named.name].indices)
+        shared = np.intersect1d(away.positions, home.positions)
         lines.append(
             {
-                "selector": named.label,
+                "selector": away.label,
                 f"log det, chosen by {short(found.model)}": number(a.log_det),
                 f"log det, chosen by {under}": number(h.log_det),
-                "random draws": span(same, "log_det"),
+                "random draws": span(found.baseline(), "log_det"),
                 "shared picks": f"{len(shared):,} of {a.sentences:,}",
                 "worst leverage": f"{number(a.worst_leverage)} ({number(h.worst_leverage)})",
                 f"tokens of {under}": f"{a.tokens:,} ({h.tokens:,})",

@@ -1,7 +1,8 @@
-"""What the Compare page shows, and the controls that decide it."""
+"""What the Compare page shows and the controls that decide it; scores are kept in memory between reruns."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -10,15 +11,15 @@ import numpy as np
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
-from fishersft.plots.compare import Named
-from fishersft.scoring.comparison import LEAST_DRAWS, Comparison
-from fishersft.scoring.interpolation import POINTS, Path
-from fishersft.scoring.random_baseline import chance, is_kept
-from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection, Selector, find_selector, make_selector
+from fishersft.scoring import interpolation
+from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row, compare, scorer_of
+from fishersft.scoring.criteria import Scorer, Scores
+from fishersft.scoring.interpolation import POINTS, ScoredOrder
+from fishersft.scoring.random_baseline import chance, is_kept, whole_pool
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector
 from fishersft.text import duration
-from fishersft.ui import cached, components, learn, query_widgets
+from fishersft.ui import cached, learn, query_widgets
 from fishersft.ui.address import write_value
-from fishersft.ui.compare import scored
 from fishersft.ui.parameters import selector_form
 from fishersft.ui.session import Choice, Session
 
@@ -31,7 +32,7 @@ ALONG_SHARE = 0.17  # of scoring a selection by itself: what one more budget of 
 
 
 @dataclass(frozen=True)
-class View:
+class CompareView:
     """Two to four selections of one pool; the first two are those that classes are made of.
 
     Attributes:
@@ -48,30 +49,24 @@ class View:
     n: int
     found: Comparison
 
-    @cached_property
-    def named(self) -> tuple[Named, ...]:
-        return tuple(Named(row.name, row.label) for row in self.found.chosen)
-
-    def selection(self, selector: Selector | Named) -> Selection:
-        return self.found.selections[selector.name]
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The selectors' rows, in the order asked for."""
+        return tuple(self.found.chosen.values())
 
     @cached_property
     def ranks(self) -> dict[str, np.ndarray]:
         """By selector name, (N,) pick number from 1, 0 where not picked."""
         out = {}
-        for name, taken in self.found.selections.items():
+        for name, row in self.found.chosen.items():
             rank = np.zeros(len(self.pool), dtype=np.int64)
-            rank[taken.order.positions] = np.arange(1, len(taken) + 1)
+            rank[row.positions] = np.arange(1, len(row.positions) + 1)
             out[name] = rank
         return out
 
     def within(self, records: tuple[int, ...]) -> np.ndarray:
         """(N,) bool: which of the pool are among these records."""
         return np.isin(self.pool.index, records)
-
-    def position_of(self, record: int | None) -> int | None:
-        """The pool position of a record's number, or None where it is not in the pool."""
-        return components.position_of(self.pool, record)
 
 
 def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
@@ -184,9 +179,9 @@ def compared(pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, se
     """
     spent = _scored_exactly(pool, selectors[0], n, seed)
     if spent is None:
-        return scored.comparison(pool, selectors, n, equal, seed)
-    draws = scored.draw_paths(pool, seed) or _score_draws(pool, seed, n)
-    found = scored.read_between(pool, selectors, n, equal, seed, draws)
+        return comparison(pool, selectors, n, equal, seed)
+    draws = draw_paths(pool, seed) or _score_draws(pool, seed, n)
+    found = read_between(pool, selectors, n, equal, seed, draws)
     row = st.container(horizontal=True, vertical_alignment="center", key="read-off")
     about = _time(pool, n) * LEAST_DRAWS * 2
     row.caption(
@@ -203,19 +198,19 @@ def _scored_exactly(pool: Pool, selector: Selector, n: int, seed: int) -> int | 
     """None where the draws at this budget are scored, or the pool is so small that they soon are; else the tokens spent."""
     order = cached.order_now(pool, selector, seed if selector.random else 0)
     spent = int(selector.cut(pool, order, Budget(sentences=n), seed).tokens.sum())
-    scorer = scored.scorer(pool)
+    under = scorer(pool)
     wanted = (("sentences", n), ("tokens", spent))
-    if len(pool) <= POINTS or all(is_kept(scorer, k, a, draws=LEAST_DRAWS, seed=seed) for k, a in wanted):
+    if len(pool) <= POINTS or all(is_kept(under, k, a, draws=LEAST_DRAWS, seed=seed) for k, a in wanted):
         return None
     return spent
 
 
 def _time(pool: Pool, n: int) -> float:
     """Seconds that one selection takes to score."""
-    return scored.scoring_time(pool.embeddings.key, "", scored.scorer(pool), np.arange(min(n, len(pool))))
+    return scoring_time(pool.embeddings.key, "", scorer(pool), np.arange(min(n, len(pool))))
 
 
-def _score_draws(pool: Pool, seed: int, n: int) -> tuple[Path, ...]:
+def _score_draws(pool: Pool, seed: int, n: int) -> tuple[ScoredOrder, ...]:
     """Score the random draws along themselves, once for a corpus, a model and a seed."""
     about = _time(pool, n) * LEAST_DRAWS * POINTS * ALONG_SHARE
     place = st.empty()
@@ -231,7 +226,7 @@ def _score_draws(pool: Pool, seed: int, n: int) -> tuple[Path, ...]:
     def report(done: int, total: int) -> None:
         bar.progress(done / total, f"{said}: {done} draws done")
 
-    paths = scored.score_draws(pool, seed, report)
+    paths = score_draws(pool, seed, report)
     place.empty()
     return paths
 
@@ -245,5 +240,108 @@ def _score_exactly(pool: Pool, wanted: Iterable[tuple[str, int]], seed: int) -> 
         def report(done: int, total: int, k: int = k) -> None:
             bar.progress((k + done / total) / 2, f"{said}: {k * total + done:,} done")
 
-        chance(scored.scorer(pool), equal, amount, draws=LEAST_DRAWS, seed=seed, on_progress=report)
+        chance(scorer(pool), equal, amount, draws=LEAST_DRAWS, seed=seed, on_progress=report)
     bar.empty()
+
+
+@st.cache_resource(max_entries=4, show_spinner="Asking the model how well it predicts each token, once a corpus and model …")
+def _scorer(key: str, topics: str, _pool: Pool) -> Scorer:
+    return scorer_of(_pool)
+
+
+def scorer(pool: Pool) -> Scorer:
+    """What scores selections from a pool; the model is asked only where its losses are not in the store."""
+    return _scorer(pool.embeddings.key, _topics(pool), pool)
+
+
+def comparison(
+    pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int, under: Pool | None = None
+) -> Comparison:
+    """`fishersft.compare`, the first selector being the reference."""
+    score_key = under.embeddings.key if under else ""
+    return _comparison(pool.embeddings.key, score_key, _topics(pool), selectors, n, equal, seed, pool, under)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Scoring the selections …")
+def _comparison(
+    key: str,
+    score_key: str,
+    topics: str,
+    selectors: tuple[Selector, ...],
+    n: int,
+    equal: str,
+    seed: int,
+    _pool: Pool,
+    _under: Pool | None,
+) -> Comparison:
+    return compare(_pool, selectors, Budget(sentences=n), equal=equal, seed=seed, score_pool=_under)
+
+
+def draw_paths(pool: Pool, seed: int) -> tuple[ScoredOrder, ...] | None:
+    """The random draws along themselves, if they are in the store."""
+    own, about = scorer(pool), (pool.embeddings.key, _topics(pool), seed, cached.reach(pool))
+    return _draw_paths(*about, own) if _are_kept(*about, own) else None
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _are_kept(key: str, topics: str, seed: int, picks: int, _scorer: Scorer) -> bool:
+    return interpolation.are_kept(_scorer, seed, picks=picks)
+
+
+def score_draws(pool: Pool, seed: int, on_progress: interpolation.Tell) -> tuple[ScoredOrder, ...]:
+    """The random draws along themselves, scored now and kept in the store."""
+    paths = interpolation.draw_paths(scorer(pool), seed, picks=cached.reach(pool), on_progress=on_progress)
+    _are_kept.clear()  # afterwards: another visitor may have asked meanwhile
+    return paths
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _draw_paths(key: str, topics: str, seed: int, picks: int, _scorer: Scorer) -> tuple[ScoredOrder, ...]:
+    return interpolation.draw_paths(_scorer, seed, picks=picks)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Scoring the picks at 40 budgets, once …")
+def _pick_path(key: str, topics: str, selector: Selector, seed: int, picks: int, _scorer: Scorer, _order: Order) -> ScoredOrder:
+    return interpolation.pick_path(_scorer, selector, seed, _order)
+
+
+def read_between(
+    pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int, draws: tuple[ScoredOrder, ...]
+) -> Comparison:
+    """`comparison` at any budget, at once: read off between the budgets that were"""
+    given = []
+    for selector in selectors:
+        own = seed if selector.random else 0
+        known = cached.order_now(pool, selector, own)
+        path = _pick_path(pool.embeddings.key, _topics(pool), selector, own, len(known), scorer(pool), known)
+        given.append((selector, known, path))
+    best = cached.order(pool, make_selector(DEFAULT_SELECTOR), 0)
+    return interpolation.read_off(
+        pool,
+        given,
+        n,
+        draws,
+        equal=equal,
+        seed=seed,
+        bounds=None if best is None else best.optimum_bounds,
+        whole=_whole(pool.embeddings.key, _topics(pool), scorer(pool)),
+    )
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _whole(key: str, topics: str, _scorer: Scorer) -> Scores:
+    return whole_pool(_scorer)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def scoring_time(key: str, topics: str, _scorer: Scorer, _positions: np.ndarray) -> float:
+    """Seconds that one selection takes to score on this machine."""
+    _scorer(_positions)  # what is computed once for a pool is not timed
+    started = time.perf_counter()
+    _scorer(_positions)
+    return time.perf_counter() - started
+
+
+def _topics(pool: Pool) -> str:
+    """Names the column that topics are counted in and its values."""
+    return pool.corpus.category_fingerprint if pool.corpus else ""
