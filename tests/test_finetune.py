@@ -14,8 +14,8 @@ from fishersft.errors import ParameterError, TrainingError
 from fishersft.lm.finetune import Collator, finetune, item, save_model
 from fishersft.lm.generate import draw_prompts, write
 from fishersft.lm.hyperparameters import Sampling, Training
+from fishersft.lm.losses import nats_of
 from fishersft.lm.model import load_model
-from fishersft.lm.score import nats_of
 from tests.tiny_model import make_model
 
 TEXTS = [

@@ -44,9 +44,9 @@ class ModelWorker(Worker):
         """
         import socket
 
+        from fishersft.lm.embed import LocalEmbedder
         from fishersft.lm.folder import ModelFolder
         from fishersft.lm.model import load_model
-        from fishersft.lm.reader import Here
 
         if not (Path(path) / "config.json").is_file():
             raise ModelError(
@@ -56,12 +56,12 @@ class ModelWorker(Worker):
         folder = ModelFolder(name, Path(path))
         if folder.fingerprint != fingerprint:
             raise ModelError(f"The model folder {path} on {socket.gethostname()} is not the same as here; copy it again.")
-        self.reader = Here(load_model(folder, device=device))
+        self.reader = LocalEmbedder(load_model(folder, device=device))
         return Loaded(self.reader.dimension, self.reader.head, self.reader.vocabulary)
 
     def read(self, batch: list[Encoded]) -> np.ndarray:
         """(sum of M, d) float32 rows of one batch."""
-        from fishersft.lm.reader import rows_of
+        from fishersft.lm.embed import rows_of
 
         return rows_of(batch, self.reader.model)
 

@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from fishersft.design.greedy import Pick, greedy
 from fishersft.distributed import cluster
 from fishersft.errors import ClusterError, MissingExtra
+from fishersft.lm.embed import Reader
 from fishersft.lm.folder import ModelFolder
-from fishersft.lm.reader import Reader
 
 ENGINES = ("here", "ray")
 

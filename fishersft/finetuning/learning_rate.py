@@ -18,7 +18,7 @@ from fishersft.finetuning.plan import SEARCH_EXAMPLES
 from fishersft.finetuning.run import RATE, WORK, write_text
 from fishersft.lm.finetune import finetune
 from fishersft.lm.hyperparameters import RATES, Training
-from fishersft.lm.score import nats_of
+from fishersft.lm.losses import nats_of
 
 SEED = 97
 

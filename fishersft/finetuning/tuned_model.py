@@ -40,7 +40,7 @@ from fishersft.finetuning.run import (
 from fishersft.lm.finetune import finetune, save_model
 from fishersft.lm.generate import write
 from fishersft.lm.hyperparameters import Training
-from fishersft.lm.score import nats_of
+from fishersft.lm.losses import nats_of
 
 
 def make_model(context: RunContext, name: str, training: Training, on_progress: Callable[[int, int], None]) -> str:

@@ -10,25 +10,79 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, cast
 
 import numpy as np
+import torch
 
 from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
+from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import CorpusError, DesignError, ModelError, StoreError, UserError, os_reason
-
-if TYPE_CHECKING:
-    from fishersft.corpus.records import Corpus
-    from fishersft.lm.reader import Reader
+from fishersft.lm.model import CausalLM
 
 FLOAT32_BYTES = 1_000_000_000
 BATCH_TOKENS = 2_048
 Progress = Callable[[int, int], None]
+
+
+class Reader(Protocol):
+    """A model that turns batches into rows: in this process (`LocalEmbedder`), or on other machines (`distributed/embed.py`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dimension(self) -> int: ...
+    @property
+    def head(self) -> str:
+        """As in `CausalLM`."""
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids it knows."""
+
+    def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:
+        """(sum of M, d) float32 rows of each batch, record after record; in the order of the batches."""
+
+
+@dataclass(frozen=True)
+class LocalEmbedder:
+    """A model of this process."""
+
+    model: CausalLM
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def dimension(self) -> int:
+        return self.model.dimension
+
+    @property
+    def head(self) -> str:
+        return self.model.head
+
+    @property
+    def vocabulary(self) -> int:
+        return len(cast(Any, self.model.network.get_input_embeddings()).weight)
+
+    def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:
+        for batch in batches:
+            yield rows_of(batch, self.model)
+
+
+def rows_of(batch: list[Encoded], model: CausalLM) -> np.ndarray:
+    """(sum of M, d) float32: the rows of one batch, record after record."""
+    ids = np.zeros((len(batch), max(len(e.ids) for e in batch)), dtype=np.int64)
+    for row, e in zip(ids, batch, strict=True):
+        row[: len(e.ids)] = e.ids
+    hidden = model.rows(torch.from_numpy(ids)).float().cpu().numpy()
+    return np.concatenate([h[e.rows] for h, e in zip(hidden, batch, strict=True)])
 
 
 @dataclass(frozen=True)

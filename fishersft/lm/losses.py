@@ -4,27 +4,28 @@
     confidence  ||p||^2 = sum over y of p(y | x)^2, so that 1 - ||p||^2 = trace(diag(p) - p p^T), the model's own uncertainty
 
 The stored rows are what the head multiplies, so nothing but the head is computed: one product of (T, d) with (d, L).
-Knows no selector.
+Losses of whole texts that have no stored rows are summed by `nats_of`.  Knows no run and no selector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
+import torch
 
-from fishersft.corpus.encode import MAX_TOKENS, encode
+from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
+from fishersft.corpus.records import Corpus
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ModelError
-
-if TYPE_CHECKING:
-    from fishersft.corpus.records import Corpus
-    from fishersft.design.rows import TokenEmbeddings
-    from fishersft.lm.model import CausalLM
+from fishersft.lm.embed import batches_of, rows_of
+from fishersft.lm.model import CausalLM
 
 BATCH_LOGITS = 16_000_000  # logits computed at once: 64 MB
+BATCH_TOKENS = 4_096  # padded tokens of texts read at once
 Progress = Callable[[int, int], None]
 
 
@@ -93,8 +94,6 @@ class ModelReadings:
 
     def _read(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Loss and confidence of the tokens of some records, one record after another; (sum of M,) float32 each."""
-        import torch
-
         parameters = self.embeddings.facts.get("parameters", {})
         examples = [self.corpus.examples[int(i)] for i in self.embeddings.index[positions]]
         encoded = encode(examples, self.model.tokenizer, int(parameters.get("max_tokens", MAX_TOKENS)))
@@ -121,3 +120,29 @@ class ModelReadings:
             if self.on_progress:
                 self.on_progress(end, len(targets))
         return loss, confidence
+
+
+def nats_of(model: CausalLM, examples: Sequence[Encoded], on_progress: Progress | None = None) -> np.ndarray:
+    """(H,) float64: -log p of each example's trained tokens, summed; 0 where none is trained.
+
+    Not finite where the model's numbers are not.
+    """
+    out = np.zeros(len(examples))
+    trained = np.array([i for i, e in enumerate(examples) if len(e.rows)], dtype=np.int64)
+    most = max(1, BATCH_LOGITS // len(cast(Any, model.network.get_output_embeddings()).weight))
+    done, total = 0, sum(len(examples[i].ids) for i in trained)
+    for batch in batches_of(np.array([len(examples[i].ids) for i in trained], dtype=np.int64), BATCH_TOKENS):
+        texts = [examples[i] for i in trained[batch]]
+        rows = rows_of(texts, model)
+        targets = np.concatenate([e.ids[e.rows + 1] for e in texts]).astype(np.int64)
+        losses = np.empty(len(targets))
+        for start in range(0, len(targets), most):
+            part = slice(start, start + most)
+            x, y = (torch.from_numpy(a[part]).to(model.device) for a in (rows, targets))
+            losses[part] = torch.nn.functional.cross_entropy(model.logits(x), y, reduction="none").cpu().numpy()
+        counts = np.array([len(e.rows) for e in texts])
+        out[trained[batch]] = np.add.reduceat(losses, np.cumsum(counts) - counts)
+        done += sum(len(e.ids) for e in texts)
+        if on_progress:
+            on_progress(done, total)
+    return out

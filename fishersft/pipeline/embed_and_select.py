@@ -19,6 +19,8 @@ from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.distributed.engine import Engine, as_engine
 from fishersft.lm.embed import (
+    LocalEmbedder,
+    Reader,
     effective_max_tokens,
     embed_into,
     open_embeddings,
@@ -27,7 +29,6 @@ from fishersft.lm.embed import (
 )
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, device_of, load_model, load_tokenizer
-from fishersft.lm.reader import Here, Reader
 from fishersft.pipeline.stored_answers import ANSWERS_FILE, KeptAnswers
 from fishersft.pipeline.stored_losses import StoredLosses
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector
@@ -120,7 +121,7 @@ def _reader(
     """Who reads: a model of this process, or workers that load its folder."""
     if engine.name != "here":
         return engine.reader(folder, device)
-    return nullcontext(Here(model if isinstance(model, CausalLM) else load_model(folder, device=device)))
+    return nullcontext(LocalEmbedder(model if isinstance(model, CausalLM) else load_model(folder, device=device)))
 
 
 def embeddings_key(corpus: Corpus, folder: ModelFolder, max_tokens: int = MAX_TOKENS) -> ArtifactKey:

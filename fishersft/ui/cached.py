@@ -21,10 +21,9 @@ from fishersft.design import trajectory
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import Walk, log_det_at
 from fishersft.experiments.evidence import Evidence, gather
-from fishersft.lm.embed import BATCH_TOKENS, Plan, effective_max_tokens, open_embeddings, plan
+from fishersft.lm.embed import BATCH_TOKENS, Plan, effective_max_tokens, open_embeddings, plan, rows_of
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
-from fishersft.lm.reader import rows_of
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
 from fishersft.pipeline.stored_losses import StoredLosses
