@@ -1,6 +1,7 @@
 """What a server does once: objects of heavy imports are frozen, and a page that imports nothing costs nothing."""
 
 import gc
+from importlib import import_module
 
 from fishersft.ui import server
 
@@ -23,3 +24,8 @@ def test_a_page_that_was_drawn_ends_with_freezing(monkeypatch):
     monkeypatch.setattr(server, "freeze_imports", lambda: called.append(True))
     open_page()
     assert called
+
+
+def test_what_is_loaded_early_exists():
+    for name in server.FIRST_PAGE:
+        import_module(name)

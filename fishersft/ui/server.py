@@ -15,7 +15,7 @@ from streamlit.web import cli
 
 from fishersft import paths
 
-FIRST_PAGE = ("torch", "scipy.interpolate", "fishersft.plots.base", "fishersft.pipeline.stages")  # what Explore needs
+FIRST_PAGE = ("torch", "scipy.interpolate", "fishersft.plots.base", "fishersft.ui.cached")  # what Explore needs
 MANY = 200  # modules imported since the last time, after which it is worth freezing again
 COLOURS = ("primaryColor", "backgroundColor", "secondaryBackgroundColor", "textColor", "linkColor", "borderColor")
 _seen = 0
