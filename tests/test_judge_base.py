@@ -25,8 +25,9 @@ from fishersft.judge.base import (
     TextPair,
     addressing,
 )
-from fishersft.judge.llm import LocalJudge, last_verdict, question
+from fishersft.judge.llm import LocalJudge, question, reread
 from fishersft.judge.reference import ReferenceJudge
+from fishersft.judge.replies import verdict_in
 from fishersft.lm.folder import find_model
 
 
@@ -174,8 +175,15 @@ class TestTheFence:
             ("{'winner': null}", None),
         ],
     )
-    def test_the_last_verdict_in_a_reply_counts(self, reply, said):
-        assert last_verdict(reply) == said
+    def test_the_verdict_in_a_reply_counts(self, reply, said):
+        assert verdict_in(reply) == said
+
+    def test_a_stored_reply_is_read_again_and_says_that_it_changed(self):
+        words = "1\n\nThe text inside tag 2 repeats itself."
+        assert reread(Judgment(FIRST, {"reply": words})) == Judgment(FIRST, {"reply": words})
+        assert reread(Judgment(SECOND, {"reply": words})) == Judgment(FIRST, {"reply": words, "reread": True})
+        assert reread(Judgment(FIRST, {"reply": "1 or 2"})).said == "unparsable"
+        assert reread(Judgment(TIE, {"nats": 2.0})) == Judgment(TIE, {"nats": 2.0})
 
 
 OWN = (("The sky was", " grey, and the rain fell on the town all day long."), ("A storm", " is coming from the west."))

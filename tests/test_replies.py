@@ -11,6 +11,8 @@ from .conftest import ROOT
 CASES = [json.loads(line) for line in (ROOT / "tests/cases/judge_replies.jsonl").read_text(encoding="utf-8").splitlines()]
 FIRST, SECOND = "first", "second"
 MORE = [
+    ("It scans: 1", FIRST),
+    ("Mistakes in the first text: 2", None),
     ("1", FIRST),
     ("1.", FIRST),
     (" 2\n", SECOND),

@@ -8,10 +8,10 @@ as a reader would see it; the tags carry a nonce that nobody could know when the
 what they hold is data.  A text cannot write a tag or a control token of a chat (`quoted`), and one that addresses the judge
 cannot win (`base`).
 
-On a server the last verdict in the reply counts, and a reply that was cut off has none.  The reply is stored with its verdict,
-so that people can read the reasons; it is untrusted text, as the candidates are.  A server that is down is waited for, and
-spending is counted in the server's own token counts.  From files the first text is better where P("1") > P("2") at the first
-answer token; each order is read alone, in no batch, so that a judging that was stopped ends with the same numbers.
+On a server the verdict is read where it stands (`replies`), and a reply that was cut off has none.  The reply is stored with
+its verdict, so that people can read the reasons; it is untrusted text, as the candidates are.  A server that is down is waited
+for, and spending is counted in the server's own token counts.  From files the first text is better where P("1") > P("2") at
+the first answer token; each order is read alone, in no batch, so that a judging that was stopped ends with the same numbers.
 Knows no run and no store.
 """
 
@@ -32,6 +32,7 @@ from urllib.parse import urlsplit
 from fishersft.errors import JudgeError, ServerDown
 from fishersft.judge.base import FIRST, REFUSED, SECOND, TIE, TOO_LONG, UNPARSABLE, Judge, Judgment, TextPair
 from fishersft.judge.form import Prices
+from fishersft.judge.replies import verdict_in
 from fishersft.lm.ask import DECLINES, quoted
 from fishersft.lm.chat import ChatServer, Reply
 from fishersft.lm.first_word import FirstWord
@@ -44,8 +45,6 @@ MOST_CHARACTERS = 8_000  # of one text; the rest is cut and counted
 MOST_KEPT = 1_000  # characters of a stored reply; a longer one keeps its beginning and its end
 CHARACTERS_A_TOKEN = 4  # for an estimate, before anything is spent
 TOKENS_OUT = 8  # of a reply, for the same
-VERDICT = re.compile(r"verdict\W{0,8}(?:is\W{0,4})?(?:text\W{0,3}|<?tag)?([12])\b", re.IGNORECASE)
-DIGIT = re.compile(r"(?:tag(?=[12]\b)|(?<![\w.,/-])(?=[12](?![\w/]|[.,-]\d|-\w)))([12])", re.IGNORECASE)
 FIRST_WAIT, LONGEST_WAIT = 2.0, 60.0  # seconds between two tries of a server that is down
 
 
@@ -261,7 +260,7 @@ def question(pair: TextPair, domain: str, nonce: str) -> str:
 
 
 def judgment_of(reply: Reply, *, cut: bool = False) -> Judgment:
-    """The judgment in a reply: its last verdict, with the words."""
+    """The judgment in a reply, with its words."""
     facts: dict[str, Any] = {"tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out} if reply.tokens_in else {}
     facts |= {"cut": True} if cut else {}
     if reply.refused:
@@ -269,19 +268,24 @@ def judgment_of(reply: Reply, *, cut: bool = False) -> Judgment:
     if reply.too_long:
         return Judgment(TOO_LONG, facts)
     facts |= {"reply": kept_words(reply.text)} | ({"cut_off": True} if reply.cut_off else {})
-    said = None if reply.cut_off else last_verdict(reply.text)
-    if said is None:
-        return Judgment(REFUSED if DECLINES.match(reply.text) else UNPARSABLE, facts)
-    return Judgment(said, facts)
+    return Judgment(_said(reply.text, reply.cut_off), facts)
+
+
+def reread(judgment: Judgment) -> Judgment:
+    """A stored judgment as its words are read today; `reread` among its facts says that this changed what it says."""
+    words = judgment.facts.get("reply")
+    if not isinstance(words, str):
+        return judgment
+    said = _said(words, bool(judgment.facts.get("cut_off")))
+    return judgment if said == judgment.said else Judgment(said, {**judgment.facts, "reread": True})
+
+
+def _said(words: str, cut_off: bool) -> str:
+    said = None if cut_off else verdict_in(words)
+    return said or (REFUSED if DECLINES.match(words) else UNPARSABLE)
 
 
 def kept_words(text: str) -> str:
     """A reply as it is stored: whole, or where it is long its beginning and its end, which holds the verdict."""
     half = MOST_KEPT // 2
     return text if len(text) <= MOST_KEPT else f"{text[: half - 2]} … {text[-half + 1 :]}"
-
-
-def last_verdict(text: str) -> str | None:
-    """`first` or `second` by the last 1 or 2 that is a verdict; where the word "verdict" precedes any, only those count."""
-    found = VERDICT.findall(text) or DIGIT.findall(text)
-    return None if not found else FIRST if found[-1] == "1" else SECOND

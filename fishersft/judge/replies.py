@@ -5,7 +5,8 @@
 
 A verdict stands, in this order of trust: in a JSON object; after words that announce one ("Answer: 2", "I'd go with 1"), of
 which "final" ones outrank the rest; alone on a line, or at the head of the reply with its reason behind it; in a sentence that
-compares ("Text 2 is worse than text 1").  Two verdicts of the same trust that disagree are none.
+compares ("Text 2 is worse than text 1"); at the end of the last line ("It scans: 1").  Two verdicts of the same trust that
+disagree are none.
 
 Source: ours (what a real server's replies look like); knows no judge and no prompt.
 """
@@ -54,6 +55,8 @@ COMPARED = re.compile(
     re.I,
 )
 GREATER = re.compile(r"\A\W*([12])\s*([<>])\s*([12])\W*\Z")
+CLOSING = re.compile(rf"^[^\n:]*:\s*{PICK}\W*\Z", re.M | re.I)
+COUNTS = re.compile(r"\b(?:mistakes?|errors?|typos?|slips?|scores?|rating|points?|issues?|pages?|words?|lines?)\b", re.I)
 UNDECIDED = re.compile(r"\b(?:which|whether|if|neither|nor|both|not|cannot|can't|unable|either|unclear|hard)\b", re.I)
 WORSE = ("worse", "worst", "inferior", "less")
 
@@ -61,7 +64,7 @@ WORSE = ("worse", "worst", "inferior", "less")
 def verdict_in(reply: str) -> str | None:
     """`first` or `second` where the reply says so, None where it does not or says both."""
     text = _plain(reply)
-    for found in (_in_object(text), _announced(text), _by_line(text), _compared(text)):
+    for found in (_in_object(text), _announced(text), _by_line(text), _compared(text), _closing(text)):
         if found:
             return _agreed(found)
     return None
@@ -119,6 +122,12 @@ def _compared(text: str) -> list[str]:
         name = NAMES[match[1].lower()]
         found.append({"1": "2", "2": "1"}[name] if worse else name)
     return found
+
+
+def _closing(text: str) -> list[str]:
+    """A last line that comes to a verdict, such as "It scans: 1", unless it counts something."""
+    match = CLOSING.search(text)
+    return [match[1]] if match and not COUNTS.search(match[0]) else []
 
 
 def _agreed(names: Iterable[str]) -> str | None:

@@ -32,6 +32,7 @@ COUNTED = {
     "too_long": "too long for the judge",
     "addressed": "where a text addresses the judge and could not win",
     "cut": "cut to the judge's context",
+    "reread": "with a reply that an earlier version read as something else",
 }  # how verdicts came about, and the words for it in a sentence
 CHANCE = (
     "Intervals and p are over prompts, for these models as they are, each line by itself: they leave out what another draw or "
@@ -385,7 +386,8 @@ def count(judged: Sequence[Judged]) -> dict[str, int]:
         found[verdict.how] += 1
         found["flipped"] += verdict.flipped
         found["addressed"] += bool(verdict.addressed)
-        found["cut"] += any(r.facts.get("cut") for r in verdict.judgments)
+        for flag in ("cut", "reread"):
+            found[flag] += any(r.facts.get(flag) for r in verdict.judgments)
         found.update({said: 1 for said in NO_ANSWER if any(r.said == said for r in verdict.judgments)})
     return {name: found[name] for name in COUNTED}
 

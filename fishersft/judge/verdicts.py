@@ -20,6 +20,7 @@ from typing import Any
 from fishersft.errors import JudgeError
 from fishersft.finetuning.run import FineTuneRun
 from fishersft.judge.base import Judgment
+from fishersft.judge.llm import reread
 from fishersft.store.artifacts import Store
 from fishersft.store.database import Database
 
@@ -48,6 +49,7 @@ class StoredJudgments(MutableMapping[str, Any]):
         for row in rows:
             if (value := _json(row["value"])) is not None:
                 self._found[row["key"]] = value
+        self._found = {key: _reread(value) for key, value in self._found.items()}
 
     def __getitem__(self, key: str) -> Any:
         return self._found[key]
@@ -127,6 +129,11 @@ def exported(run: FineTuneRun, kind: str) -> list[dict[str, Any]]:
 
 def _rows(db: sqlite3.Connection, statement: str, *values: Any) -> list[Any]:
     return db.execute(statement, values).fetchall()
+
+
+def _reread(value: Any) -> Any:
+    judgment = Judgment.of(value)
+    return value if judgment is None else reread(judgment).as_dict()
 
 
 def _json(text: str) -> Any:
