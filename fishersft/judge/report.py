@@ -386,8 +386,7 @@ def count(judged: Sequence[Judged]) -> dict[str, int]:
         found[verdict.how] += 1
         found["flipped"] += verdict.flipped
         found["addressed"] += bool(verdict.addressed)
-        for flag in ("cut", "reread"):
-            found[flag] += any(r.facts.get(flag) for r in verdict.judgments)
+        found.update({flag: 1 for flag in ("cut", "reread") if any(r.facts.get(flag) for r in verdict.judgments)})
         found.update({said: 1 for said in NO_ANSWER if any(r.said == said for r in verdict.judgments)})
     return {name: found[name] for name in COUNTED}
 
