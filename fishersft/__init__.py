@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from fishersft.pipeline.embed_and_select import embed as embed
     from fishersft.pipeline.embed_and_select import load_pool as load_pool
     from fishersft.pipeline.embed_and_select import select as select
+    from fishersft.pipeline.selections import load_selection as load_selection
     from fishersft.scoring.comparison import compare as compare
     from fishersft.selectors import (
         Budget as Budget,
@@ -113,6 +114,7 @@ _HOME = {
     "load_corpus": "corpus.load",
     "load_model": "lm.model",
     "load_pool": "pipeline.embed_and_select",
+    "load_selection": "pipeline.selections",
     "make_selector": "selectors",
     "measure_curves": "experiments.running",
     "parameter": "fields",

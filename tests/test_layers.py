@@ -82,6 +82,10 @@ def test_no_imports_run_in_a_circle():
     assert not left, "a circle among these, or above one"
 
 
+def test_no_module_is_above_400_lines():
+    assert not [path for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > 400]
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda p: p.name)
 def test_pages_are_thin(path):
     assert len(path.read_text().splitlines()) <= 100
@@ -118,3 +122,4 @@ def test_shown_code_uses_public_names_only():
         assert called <= set(fishersft.__all__), path
         for names in re.findall(r"^from fishersft import (.*)$", text, re.M):
             assert {n.strip() for n in names.split(",")} <= set(fishersft.__all__), path
+        assert not re.search(r"^(from|import) fishersft\.", text, re.M), path

@@ -127,9 +127,7 @@ def _selection(run: Run) -> Any:
 
 
 _PYTHON = """# or the kept one
-from fishersft.pipeline.selections import load_selection
-
-manifest, picks = load_selection({id!r})
+manifest, picks = fishersft.load_selection({id!r})
 """
 
 
