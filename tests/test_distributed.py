@@ -288,7 +288,7 @@ def test_a_process_has_one_connection_and_it_outlives_a_stage(ray):
 SEPARATE = """
 import sys
 import fishersft
-from fishersft.runs.engine import Engine
+from fishersft.distributed.engine import Engine
 {before}
 try:
     fishersft.select({corpus!r}, budget=2, engine=Engine("ray", {address!r}))
