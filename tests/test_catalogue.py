@@ -1,0 +1,120 @@
+"""Runs of every kind by id: an address can name one and never leaves the store; own ones can go and shipped ones stay."""
+
+import pytest
+
+from fishersft import catalogue
+from fishersft.catalogue import FINETUNED
+from fishersft.errors import StoreError
+
+from .conftest import command_line
+from .tuned_run import tuned_run
+
+
+@pytest.fixture
+def run(home):
+    return tuned_run(home / "runs" / "abc123")
+
+
+def test_a_run_is_found_by_its_folder_and_by_its_id(home):
+    tuned_run(home / "runs" / "mine", id="f00d")
+    assert catalogue.find("mine").opened.id == catalogue.find("f00d").opened.id == "f00d"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../runs/abc123", "/etc", "abc123/", "a" * 200, "nowhere", "abc"])
+def test_no_name_leaves_the_store(run, name):
+    with pytest.raises(StoreError, match="no run"):
+        catalogue.find(name, FINETUNED)
+
+
+def test_a_folder_elsewhere_is_not_opened_by_its_path(tmp_path, home):
+    tuned_run(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="no run"):
+        catalogue.find(str(tmp_path / "elsewhere"), FINETUNED)
+
+
+def test_a_run_of_another_version_says_so_and_is_not_listed(home):
+    tuned_run(home / "runs" / "old", version=99)
+    assert "old" not in [r.folder.name for r in catalogue.contents(FINETUNED)]
+    with pytest.raises(StoreError, match="another version"):
+        _ = catalogue.find("old", FINETUNED).opened
+
+
+def test_removing_takes_the_folder_and_a_shipped_one_stays(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("fishersft.paths.asset", lambda *parts: tmp_path.joinpath("assets", *parts))
+    tuned_run(tmp_path / "assets" / "runs" / "demo")
+    assert catalogue.find("demo").shipped
+    with pytest.raises(StoreError, match="ships with"):
+        catalogue.remove(catalogue.find("demo"))
+    catalogue.remove(catalogue.find("abc123"))
+    assert not run.exists()
+    assert catalogue.find("demo").folder.is_dir()
+
+
+def test_the_stamp_changes_when_a_model_is_finished(run):
+    found = catalogue.find("abc123").opened
+    before = found.stamp
+    path = run / "cells" / "uniform-50-s0" / "cell.json"
+    kept = path.read_text()
+    path.unlink()
+    assert found.stamp != before
+    path.write_text(kept)
+    assert found.stamp != before
+
+
+@pytest.fixture
+def own():
+    folder = catalogue.folder_for(catalogue.CURVES, ["curves", "synthetic"])
+    done = command_line("curves", "synthetic", "--sentences", 40, "--selectors", "uniform,longest", "--budgets", "5,20",
+                        "--runs", 2, "--workers", 1, "--out", folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_shipped_ones_come_first_and_stay_and_own_ones_can_go(own):
+    there = catalogue.contents(catalogue.CURVES)
+    assert [f.shipped for f in there] == sorted((f.shipped for f in there), reverse=True)
+    assert there[-1].folder == own
+    assert there[-1].kind == "synthetic"
+    assert there[-1].about.command.startswith("fishersft curves synthetic --sentences 40")
+    with pytest.raises(StoreError, match="ships with fishersft"):
+        catalogue.remove(catalogue.find("imbalanced-tokens", catalogue.CURVES))
+    catalogue.remove(catalogue.find(own.name, catalogue.CURVES))
+    assert not own.exists()
+    with pytest.raises(StoreError, match="There is no result"):
+        catalogue.find(own.name, catalogue.CURVES)
+
+
+def test_a_damaged_one_is_left_out(own):
+    (own / "records.jsonl").write_text("{broken\n")
+    assert own.name not in [f.id for f in catalogue.contents(catalogue.CURVES)]
+    assert "damaged" in catalogue.find(own.name, catalogue.CURVES).problem
+
+
+def test_the_same_question_has_the_same_folder_and_another_input_another():
+    a, b = ["curves", "teacher", "x.txt"], ["curves", "teacher", "y.txt"]
+    assert catalogue.folder_for(catalogue.CURVES, a, ("1",)) == catalogue.folder_for(catalogue.CURVES, a, ("1",))
+    assert (
+        len(
+            {
+                catalogue.folder_for(catalogue.CURVES, a, ("1",)),
+                catalogue.folder_for(catalogue.CURVES, a, ("2",)),
+                catalogue.folder_for(catalogue.CURVES, b, ("1",)),
+            }
+        )
+        == 3
+    )
+
+
+def test_a_damaged_run_of_each_kind_is_a_row_that_says_why(home):
+    for folder, file in (
+        ("curves/bad1", "records.jsonl"),
+        ("runs/bad2", "run.json"),
+        ("artifacts/selection/bad3", "manifest.json"),
+    ):
+        (home / folder).mkdir(parents=True)
+        (home / folder / file).write_text("{")
+    damaged = {run.id: run for run in catalogue.runs() if run.problem}
+    assert sorted(damaged) == ["bad1", "bad2", "bad3"]
+    for run in damaged.values():
+        catalogue.remove(run)
+    assert not [run for run in catalogue.runs() if not run.shipped]
