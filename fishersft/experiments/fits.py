@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from fishersft.design.trajectory import Curve
 from fishersft.experiments.result import Point, Result
@@ -180,16 +180,18 @@ def paired(
     result: Result, selector: str, base: str = BASELINE, measure: str = "maximum", point: Point | None = None
 ) -> list[Paired]:
     """A selector's errors over those of another, run by run: one a budget; of a sweep, at a point."""
+    from scipy.stats import wilcoxon  # takes a second to load, which the first page does not need
+
     apart = np.log(result.each(selector, measure, point)) - np.log(result.each(base, measure, point))
     apart[:, np.abs(apart).max(0) < SAME] = 0.0  # the same sentences in every run
     out = []
     for k, n in enumerate(result.budgets):
         mean, low, high, p = float(apart[:, k].mean()), np.nan, np.nan, np.nan
         if len(apart) > 1:
-            half = float(stats.t.ppf(0.975, len(apart) - 1) * apart[:, k].std(ddof=1) / np.sqrt(len(apart)))
+            half = float(stdtrit(len(apart) - 1, 0.975) * apart[:, k].std(ddof=1) / np.sqrt(len(apart)))
             low, high = mean - half, mean + half
             # all differences zero: nothing to test
-            p = float(stats.wilcoxon(apart[:, k]).pvalue) if np.abs(apart[:, k]).max() > 0 else 1.0
+            p = float(wilcoxon(apart[:, k]).pvalue) if np.abs(apart[:, k]).max() > 0 else 1.0
         out.append(Paired(int(n), Estimate(float(np.exp(mean)), float(np.exp(low)), float(np.exp(high))), p))
     return out
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from fishersft.design.trajectory import Curve
 from fishersft.errors import StoreError
@@ -168,7 +168,7 @@ def interval(each: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarra
     mean = each.mean(0)
     if len(each) < 2:
         return mean, None, None
-    half = stats.t.ppf(0.5 + LEVEL / 2, len(each) - 1) * each.std(0, ddof=1) / np.sqrt(len(each))
+    half = stdtrit(len(each) - 1, 0.5 + LEVEL / 2) * each.std(0, ddof=1) / np.sqrt(len(each))
     return mean, mean - half, mean + half
 
 

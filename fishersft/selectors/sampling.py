@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans, MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 from fishersft.errors import ParameterError
@@ -76,6 +75,8 @@ def k_means(rows: np.ndarray, k: int, rng: np.random.Generator) -> Clusters:
     Raises:
         ParameterError: k above N.
     """
+    from sklearn.cluster import KMeans, MiniBatchKMeans  # takes a second to load, which few selectors need
+
     N = len(rows)
     X = np.ascontiguousarray(rows - rows.mean(axis=0, dtype=np.float64), dtype=np.float32)
     k = min(number_of_clusters(k, N), len({hash(x.tobytes()) for x in X}))
