@@ -36,7 +36,7 @@ NOUNS = {JOB: "job", SELECTION: "selection", CURVES: "result"}
 HOMES = {CURVES: "curves", FINETUNED: "runs"}  # folders of the store and of the assets
 TIMING = "timing"
 FEWEST = 4  # characters of an id that may stand for the whole
-DAMAGE = (FisherSFTError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+DAMAGE = (FisherSFTError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
 
 @dataclass(frozen=True)

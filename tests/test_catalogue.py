@@ -105,14 +105,29 @@ def test_the_same_question_has_the_same_folder_and_another_input_another():
     )
 
 
-def test_a_damaged_run_of_each_kind_is_a_row_that_says_why(home):
+DAMAGED = [
+    "",
+    "{",
+    "[]",
+    "null",
+    "{}",
+    '{"id": 3}',
+    "[" * 100_000,
+    '{"a":' * 100_000,
+    "\x00",
+    '{"id": "x", "created": "yesterday"}',
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=lambda text: text[:12].encode("unicode_escape").decode() or "empty")
+def test_a_damaged_run_of_each_kind_is_a_row_that_says_why(home, text):
     for folder, file in (
         ("curves/bad1", "records.jsonl"),
         ("runs/bad2", "run.json"),
         ("artifacts/selection/bad3", "manifest.json"),
     ):
         (home / folder).mkdir(parents=True)
-        (home / folder / file).write_text("{")
+        (home / folder / file).write_text(text)
     damaged = {run.id: run for run in catalogue.runs() if run.problem}
     assert sorted(damaged) == ["bad1", "bad2", "bad3"]
     for run in damaged.values():
