@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,15 @@ def imports(path, *, top_level_only=False):
     return set(walk(tree))
 
 
+def circle(uses):
+    """What is left of {name: names that it uses} when all that use nothing of what is left are taken away, again and again."""
+    left = {name: used - {name} for name, used in uses.items()}
+    while ends := [name for name, used in left.items() if not used & left.keys()]:
+        for name in ends:
+            del left[name]
+    return sorted(left)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_point_upwards(path):
     part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
@@ -67,19 +77,42 @@ def test_imports_point_upwards(path):
     assert part == "ui" or "streamlit" not in {name.split(".")[0] for name in imports(path)}
 
 
-def test_no_folders_run_in_a_circle_and_every_part_has_its_place():
+def test_every_part_has_its_place():
     parts = {p.relative_to(PACKAGE).parts[0].removesuffix(".py") for p in MODULES}
     assert parts - {"__init__", "__main__", "cli"} <= set(ORDER)
+    assert len(ORDER) == len(set(ORDER))
+
+
+def test_no_folders_run_in_a_circle():
+    """Stated without `ORDER`: some part uses none of those that are left, until none is left."""
+    parts: dict[str, set[str]] = {}
+    for path in MODULES:
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        used = {name.split(".")[1] for name in imports(path) if name.startswith("fishersft.")}
+        parts[part] = parts.get(part, set()) | used
+    assert not circle(parts), "a circle among these, or above one"
 
 
 def test_no_imports_run_in_a_circle():
     """Wherever in a module they stand; the front door, which names everything, is left out."""
     inside = {".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): p for p in MODULES}
-    left = {name: imports(path) & inside.keys() - {name, "fishersft"} for name, path in inside.items() if name != "fishersft"}
-    while ends := [name for name, used in left.items() if not used & left.keys()]:
-        for name in ends:
-            del left[name]
-    assert not left, "a circle among these, or above one"
+    used = {name: imports(path) & inside.keys() for name, path in inside.items() if name != "fishersft"}
+    assert not circle(used), "a circle among these, or above one"
+
+
+def test_no_class_name_stands_twice():
+    names = Counter(
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert not [name for name, times in names.items() if times > 1]
+
+
+def test_few_modules_spell_out_the_default_selector():
+    """Elsewhere `selectors.DEFAULT_SELECTOR` or the class names it; the rest are settings and examples."""
+    assert len([path for path in MODULES if '"token_od"' in path.read_text(encoding="utf-8")]) <= 10
 
 
 def test_no_module_is_above_400_lines():

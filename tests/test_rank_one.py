@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fishersft import Pool, TokenEmbeddings, make_selector
-from fishersft.design.k_center import KCenter, farthest_first
+from fishersft.design.k_center import PickDistances, farthest_first
 from fishersft.design.rank_one import RankOne, rank_one_greedy
 from fishersft.design.reference import TIE, algorithm_1, best_subset
 from fishersft.errors import DesignError
@@ -177,7 +177,7 @@ class TestKCenter:
         assert [p for p, _ in farthest_first(X)] == brute_force_k_center(X, 30)[0]
 
     def test_few_points_are_confirmed(self):
-        points = KCenter(np.random.default_rng(1).normal(size=(500, 40)))
+        points = PickDistances(np.random.default_rng(1).normal(size=(500, 40)))
         confirmed = []
         real = points._confirm
         points._confirm = lambda some: (confirmed.append(len(some)), real(some))

@@ -29,7 +29,7 @@ UNCONTESTED = 1e-4  # a winner without rivals is not confirmed where its squared
 CHUNK = 4_096  # rows turned to float64 at once
 
 
-class KCenter:
+class PickDistances:
     """N points, the picks so far, and what is known of every point's squared distance to the nearest of them.
 
     Args:
@@ -120,7 +120,7 @@ def farthest_first(rows: np.ndarray, *, device: str = "cpu") -> Iterator[tuple[i
         DesignError: rows that are not finite (which one).
     """
     with threads_for(rows):
-        points = KCenter(rows, device=device)
+        points = PickDistances(rows, device=device)
         position: int | None = points.nearest_to_mean()
         while position is not None:
             points.accept(position)

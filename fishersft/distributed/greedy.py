@@ -128,7 +128,7 @@ class _Shards:
         self.crew, self.rows, self.settings, self.traffic = crew, rows, settings, traffic
         self.proves = costs is None
         self.picked: list[int] = []
-        self.replies: list[Reply] = []
+        self.replies: list[ShardReply] = []
         self.most: list[float] = []
         self.lost = 0  # evaluations of workers that died
         w, o = rows.weights, rows.offsets
@@ -214,7 +214,7 @@ class _Shards:
         self.traffic.replaced = self.crew.replaced
         return self._begin(k)
 
-    def _followed(self, k: int) -> Reply:
+    def _followed(self, k: int) -> ShardReply:
         begun = self._begun(k, self._follow(k))
         self._refuse([begun])
         assert begun.reply is not None
@@ -253,7 +253,7 @@ class Picked(NamedTuple):
             yield position, rows if self.weights is None else rows * self.weights[span].astype(np.float64)[:, None]
 
 
-class Reply(NamedTuple):
+class ShardReply(NamedTuple):
     """A worker's answer.
 
     `contenders` rise in position and in score; `largest` are its largest bounds; `evaluations` counts since its start.
@@ -289,7 +289,7 @@ class Begun(NamedTuple):
         record: the first bad block's number in the pool, where one is to blame.
     """
 
-    reply: Reply | None = None
+    reply: ShardReply | None = None
     most: float = 0.0
     refused: str = ""
     record: int | None = None
@@ -312,13 +312,13 @@ class ShardWorker(Worker):
             most = float(self.shard.bounds.max())
             return Begun(self.go_on(so_far, n), most)
 
-    def go_on(self, picked: Picked, n: int) -> Reply:
+    def go_on(self, picked: Picked, n: int) -> ShardReply:
         """Accept what was picked and propose; with the n largest bounds as they are then."""
         with suited_to(picked.values.shape[1]):
             for position, rows in picked.blocks():
                 self.shard.accept(position, rows)
             contenders = rising(self.shard.propose())
-            return Reply(contenders, self.shard.largest(n) if n else np.empty(0), self.shard.evaluations)
+            return ShardReply(contenders, self.shard.largest(n) if n else np.empty(0), self.shard.evaluations)
 
 
 def rising(contenders: Sequence[Contender]) -> list[Contender]:

@@ -1,6 +1,6 @@
 """The panels of the Runs page: a list of each kind of run; look, steer, export, delete.
 
-A new kind of run gets a `Section` here and a reader in `catalogue`.
+A new kind of run gets a `RunSection` here and a reader in `catalogue`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONG = ("what", "problem")  # columns whose texts are not cut short
 
 
 @dataclass(frozen=True)
-class Section:
+class RunSection:
     """How a kind of run is listed.
 
     Attributes:
@@ -146,7 +146,7 @@ def _finetuned(run: Run) -> Any:
 
 
 SECTIONS = {
-    "jobs": Section(
+    "jobs": RunSection(
         JOB,
         "job",
         "since",
@@ -156,7 +156,7 @@ SECTIONS = {
         "its row and its log; what it made stays",
         _job,
     ),
-    "selections": Section(
+    "selections": RunSection(
         SELECTION,
         "run",
         "made",
@@ -166,10 +166,10 @@ SECTIONS = {
         "this selection",
         _selection,
     ),
-    "curves": Section(
+    "curves": RunSection(
         CURVES, "result", "made", "No error curves yet.", "pages/curves.py", "Curves", "this result and its records", _curves
     ),
-    "generations": Section(
+    "generations": RunSection(
         FINETUNED,
         "finetuned",
         "made",
@@ -193,7 +193,7 @@ def _asked(key: str, ids: Sequence[str]) -> str | None:
     return matching[0] if len(matching) == 1 else None
 
 
-def _table(section: Section, there: Sequence[Run], usual: str) -> str:
+def _table(section: RunSection, there: Sequence[Run], usual: str) -> str:
     """The list; the id of the chosen run, which the address carries too."""
     key, ids = section.parameter, [run.id for run in there]
     chosen = _asked(key, ids) or usual
@@ -247,7 +247,7 @@ def _to_generations(row: Any, name: str) -> None:
     row.page_link("pages/generations.py", label="Open in Generations", icon=":material/forum:", query_params={"run": name})
 
 
-def _delete(row: Any, run: Run, section: Section) -> None:
+def _delete(row: Any, run: Run, section: RunSection) -> None:
     """A button behind a second one."""
     if public():
         return
