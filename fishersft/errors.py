@@ -1,23 +1,23 @@
 """Every error that fishersft raises on purpose.
 
-    FisherSFTError                    a failure; the command line exits with 1
-    ├── Cancelled                     the caller asked to stop; what was done is kept
-    └── UserError                     a user's mistake or a fact of their machine; exit 2
-        ├── CorpusError               a text file, a record
-        │   └── ColumnError           no column, or not the named one, holds the text; carries those there are
-        ├── ModelError                a model folder, a hub id, a head we cannot use
-        │   └── ServerDown            a model's server that does not answer now, and may later
+    FisherSFTError                    any failure; the command line exits with 1
+    ├── Cancelled                     the caller asked to stop; finished work is kept
+    └── UserError                     a user's mistake or a limit of their machine; exit with 2
+        ├── CorpusError               a corpus file or a record that cannot be read
+        │   └── ColumnError           the column with the text was not found; carries the file's columns
+        ├── ModelError                a model that cannot be loaded, or whose head is unsupported
+        │   └── ServerDown            a model's server that does not answer now but may later
         ├── BudgetError               a budget that no selection can meet
-        ├── ParameterError            a selector's name or parameter
-        ├── TrainingError             a fine-tuning that cannot go on
-        ├── DesignError               rows on which the design is not defined
+        ├── ParameterError            an unknown selector, or a parameter out of range
+        ├── TrainingError             a fine-tuning run that cannot continue
+        ├── DesignError               rows for which the design is not defined
         ├── StoreError                the store or an output file cannot be written
-        ├── JudgeError                a judge, a comparison or a vote that cannot be had
-        ├── JobError                  a job that is not known, or in no state for what is asked of it
-        ├── ClusterError              a Ray cluster that cannot be reached, has no room or loses its workers
+        ├── JudgeError                a judge, comparison or vote that is not available
+        ├── JobError                  an unknown job, or one whose state does not allow the request
+        ├── ClusterError              a Ray cluster that is unreachable, full or loses its workers
         └── MissingExtra              an optional dependency is not installed
 
-Each message is one plain sentence or two: what happened, where, what to do.
+Each message is one or two plain sentences: what happened, where, and what to do.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Cancelled(FisherSFTError):
 
 
 class UserError(FisherSFTError):
-    """Something the user can put right."""
+    """Something that the user can correct."""
 
 
 class CorpusError(UserError):
-    """The corpus cannot be read, or holds nothing to read."""
+    """The corpus cannot be read, or is empty."""
 
 
 class ColumnError(CorpusError):
-    """The column with the text is not known."""
+    """The column with the text was not found."""
 
     def __init__(self, sentence: str, columns: list[str]) -> None:
         super().__init__(sentence)
@@ -48,15 +48,15 @@ class ColumnError(CorpusError):
 
 
 class ModelError(UserError):
-    """The model cannot be loaded, or its head is not one we can use."""
+    """The model cannot be loaded, or its head is not supported."""
 
 
 class ServerDown(ModelError):
-    """The server does not answer now; the same question may be answered later."""
+    """The server does not answer now, but may answer the same question later."""
 
 
 class BudgetError(UserError):
-    """The budget cannot be met."""
+    """No selection can meet the budget."""
 
 
 class ParameterError(UserError):
@@ -64,27 +64,27 @@ class ParameterError(UserError):
 
 
 class TrainingError(UserError):
-    """A fine-tuning diverged, ran out of memory or has nothing to train on."""
+    """A fine-tuning run diverged, ran out of memory or has nothing to train on."""
 
 
 class DesignError(UserError):
-    """The rows admit no design: not finite, or sigma2 not positive."""
+    """The design is not defined: rows are not finite, or sigma2 is not positive."""
 
 
 class StoreError(UserError):
-    """Something could not be written."""
+    """The store or an output file could not be written."""
 
 
 class JudgeError(UserError):
-    """A judge, a comparison or a vote cannot be had."""
+    """A judge, comparison or vote is not available."""
 
 
 class JobError(UserError):
-    """A job is not known, or in no state for what is asked of it."""
+    """The job is unknown, or its state does not allow the request."""
 
 
 class ClusterError(UserError):
-    """A Ray cluster cannot be reached, has no room or loses its workers."""
+    """A Ray cluster is unreachable, full, or loses its workers."""
 
 
 class MissingExtra(UserError):

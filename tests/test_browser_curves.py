@@ -63,7 +63,7 @@ def test_a_job_is_watched_to_its_end_without_a_reload(curves, page):
     out = store.path / "curves" / "0123456789ab"
     job = jobs.start([*arguments, "--out", str(out)], kind="curves", title="fifteen small runs", out=out, store=store)
     page.goto(f"{address}/runs?job={job.id}")
-    page.wait_for_selector("text=It goes on when this tab is closed")
+    page.wait_for_selector("text=It keeps running if you close this tab")
     page.wait_for_selector("text=/measuring: [0-9]+ of 105/")
     page.wait_for_selector("text=/^Done after/")
     page.get_by_text("Open in Curves").click()

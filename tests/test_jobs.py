@@ -137,7 +137,7 @@ def test_a_job_tells_how_far_it_is_dies_and_is_taken_up_again(jsonl, stranger, h
     assert "--- attempt 2" in log
     picks = json.loads(next(line for line in log.splitlines() if line.startswith("{")))
     assert picks["sentences"] == 4
-    with pytest.raises(JobError, match=r"is done; only one that failed, was cancelled or was lost is resumed"):
+    with pytest.raises(JobError, match=r"is done; only a job that failed, was cancelled or was lost can be resumed"):
         jobs.resume(job.id)
 
 
@@ -169,14 +169,14 @@ def test_a_cancelled_job_stops_and_frees_the_device_and_one_in_the_queue_never_s
         assert ended.sentence == "Stopped. What was finished is kept; the same command goes on from there."
         assert is_gone(running)
         for job in (running, queued):
-            with pytest.raises(JobError, match=r"has ended already \(cancelled\)"):
+            with pytest.raises(JobError, match=r"has already ended \(cancelled\)"):
                 jobs.cancel(job.id)
         resumed = jobs.resume(queued.id)
         waited(next_one, "running")
         assert jobs.job(resumed.id).state == "queued"
-        with pytest.raises(JobError, match="is queued; only one that failed"):
+        with pytest.raises(JobError, match="is queued; only a job that failed"):
             jobs.resume(resumed.id)
-        with pytest.raises(JobError, match="cancel it before it is removed"):
+        with pytest.raises(JobError, match="cancel it before you remove it"):
             jobs.remove(next_one.id)
         jobs.cancel(next_one.id)
         assert waited(resumed, "running").attempt == 2
@@ -264,7 +264,7 @@ def test_the_terminal_lists_shows_stops_and_resumes(jsonl):
 def test_nothing_is_on_disk_before_the_first_job(home):
     assert jobs.jobs() == []
     assert fishersft_command("runs", "list", "--kind", "job").stdout == "No jobs.\n"
-    with pytest.raises(JobError, match="no job starts with 'abc'"):
+    with pytest.raises(JobError, match="No job has an id that starts with 'abc'"):
         jobs.job("abc")
     with pytest.raises(JobError, match="needs a command"):
         jobs.start([], kind="none", title="none")

@@ -262,7 +262,7 @@ def test_a_store_in_the_way_of_a_file_gets_one_line(tmp_path, jsonl):
     done = run("embed", jsonl, FISHERSFT_HOME=str(written(tmp_path, "file", "x")))
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
-    assert "set FISHERSFT_HOME to a folder that can" in done.stderr
+    assert "set FISHERSFT_HOME to a writable folder" in done.stderr
     assert run("export", "abc", FISHERSFT_HOME="a" * 300).returncode == 2
 
 

@@ -64,7 +64,7 @@ def test_a_damaged_artifact_is_a_miss_logged_and_can_be_made_again(store, damage
             manifest.write_text("[]")
     with caplog.at_level(logging.WARNING):
         assert store.find(KEY) is None
-    assert "will be made again" in caplog.text
+    assert "will be computed again" in caplog.text
     make(store)
     assert store.find(KEY) is not None
 

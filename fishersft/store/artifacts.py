@@ -1,11 +1,11 @@
-"""What lasts: artifacts named by what they were made from.
+"""The store of artifacts: computed results, each named by what it was made from.
 
     key       = sha256 of canonical JSON {stage, version, parameters, inputs}
     artifact  = <home>/artifacts/<stage>/<key>/   with manifest.json written last, then one rename
 
-So an artifact exists whole or not at all; work in progress lies in <home>/partial/<key>/ and can be taken up again.
-A file lock a key keeps the screen and the command line from computing the same thing twice.  No pickle anywhere.
-Read-only folders (the embedded demo) may stand behind the user's own.
+So an artifact is either complete or absent.  Unfinished work is in <home>/partial/<key>/ and can be resumed.
+A file lock per key keeps the dashboard and the command line from computing the same thing twice.  Nothing is pickled.
+Read-only folders (the embedded demo) can be searched after the user's own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ArtifactKey:
-    """What an artifact is made from; equal keys name the same artifact."""
+    """Everything an artifact is made from; equal keys name the same artifact."""
 
     stage: str
     version: int
@@ -68,18 +68,18 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Store:
-    """Artifacts under `path`, with read-only `behind` folders that are looked into when `path` has none."""
+    """The artifacts under `path`; the read-only folders in `behind` are searched when `path` lacks one."""
 
     path: Path
     behind: tuple[Path, ...] = ()
 
     @classmethod
     def default(cls) -> Store:
-        """The user's store, with the demo's artifacts behind it."""
+        """The user's store, which falls back on the demo's artifacts."""
         return cls(home(), (paths.asset("store"),))
 
     def find(self, key: ArtifactKey) -> Artifact | None:
-        """The artifact of a key, or None; one that cannot be read is a miss, and logged."""
+        """The artifact of a key, or None.  An artifact that cannot be read counts as missing and is logged."""
         for place in (self.path, *self.behind):
             found = _read(place / "artifacts" / key.stage / key.digest)
             if found:
@@ -87,9 +87,9 @@ class Store:
         return None
 
     def read(self, key: ArtifactKey, reader: Callable[[Artifact], T | None]) -> T | None:
-        """What `reader` makes of the key's artifact, or None.
+        """What `reader` returns for the key's artifact, or None.
 
-        A reader that returns None (this one will not do), or an artifact damaged inside (logged), sends us to the next place.
+        If the reader rejects an artifact by returning None, or the artifact is damaged inside (logged), the next folder is tried.
         """
         for place in (Store(self.path), *(Store(b) for b in self.behind)):
             if found := place.find(key):
@@ -97,21 +97,21 @@ class Store:
                     if (value := reader(found)) is not None:
                         return value
                 except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-                    log.warning("artifact %s cannot be read and will be made again: %s", found.path, error)
+                    log.warning("artifact %s cannot be read and will be computed again: %s", found.path, error)
         return None
 
     def folders(self, stage: str) -> dict[str, Path]:
-        """The folders of a stage's artifacts by their digest, in no special order; readable or not."""
+        """The folders of a stage's artifacts by digest, in no particular order, readable or not."""
         found: dict[str, Path] = {}
         for place in (self.path, *self.behind):
-            with contextlib.suppress(OSError):  # no such folder yet
+            with contextlib.suppress(OSError):  # the folder does not exist yet
                 for folder in (place / "artifacts" / stage).iterdir():
                     found.setdefault(folder.name, folder)
         return found
 
     @contextmanager
     def lock(self, key: ArtifactKey) -> Iterator[None]:
-        """Hold the key's lock; another process that wants the same artifact waits here."""
+        """Hold the key's lock; any other process that wants the same artifact waits here."""
         with writing_to(self.path):
             folder = self.path / "locks"
             folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ class Store:
             lock.release()
 
     def workspace(self, key: ArtifactKey, *, fresh: bool = True) -> Path:
-        """A folder to work in under the lock; `fresh=False` keeps what an interrupted start left there."""
+        """A folder to work in while holding the lock; `fresh=False` keeps what an interrupted run left there."""
         with writing_to(self.path):
             folder = self.path / "partial" / key.digest
             if fresh and folder.exists():
@@ -132,7 +132,7 @@ class Store:
             return folder
 
     def commit(self, key: ArtifactKey, folder: Path, facts: Mapping[str, Any]) -> Artifact:
-        """Make a finished workspace an artifact: manifest last, then one rename; an older one gives way."""
+        """Turn a finished workspace into an artifact: the manifest last, then one rename.  Replaces an older artifact."""
         with writing_to(self.path):
             files = {f.name: f.stat().st_size for f in sorted(folder.iterdir()) if f.name != MANIFEST}
             for name in files:
@@ -159,7 +159,7 @@ class Store:
             return Artifact(key.digest, final, manifest)
 
     def keep_upload(self, data: bytes, suffix: str, title: str = "") -> Path:
-        """Keep an uploaded file under its own sha256, so that a link can open it again, and what its owner called it."""
+        """Save an uploaded file under its sha256, so that a link can open it again, together with the name its owner gave it."""
         with writing_to(self.path):
             final = self.upload_path(hashlib.sha256(data).hexdigest()[:16], suffix)
             if not final.exists():
@@ -172,7 +172,7 @@ class Store:
             return final
 
     def upload_title(self, path: Path) -> str:
-        """What the owner of an upload called it; "" where it is not known."""
+        """The name that an upload's owner gave it; "" if it is unknown."""
         try:
             return path.with_suffix(f"{path.suffix}.title").read_text(encoding="utf-8")[:80]
         except (OSError, ValueError):
@@ -184,19 +184,19 @@ class Store:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into one sentence."""
+    """Turn the operating system's refusal to write into a one-sentence StoreError."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "free some space or set FISHERSFT_HOME to another folder" if full else "set FISHERSFT_HOME to a folder that can"
+        advice = "free some space or set FISHERSFT_HOME to another folder" if full else "set FISHERSFT_HOME to a writable folder"
         raise StoreError(
-            f"The store at {str(path)[:200]} cannot be written ({os_reason(error)}); {advice}. What was finished is kept."
+            f"The store at {str(path)[:200]} cannot be written ({os_reason(error)}); {advice}. Finished work is kept."
         ) from error
 
 
 def made() -> dict[str, str]:
-    """When and by which version: facts for a manifest."""
+    """When an artifact was made and by which version, for its manifest."""
     from fishersft import __version__
 
     return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "fishersft": __version__}
@@ -206,7 +206,7 @@ def open_artifact(folder: Path) -> Artifact:
     """The artifact in a folder.
 
     Raises:
-        StoreError: its manifest or one of its files is missing or damaged.
+        StoreError: the manifest or one of the files is missing or damaged.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -214,15 +214,15 @@ def open_artifact(folder: Path) -> Artifact:
             raise ValueError("its manifest belongs to another artifact")
         for name, size in manifest["files"].items():
             if (folder / name).stat().st_size != size:
-                raise ValueError(f"{name} does not have its {size} bytes")
+                raise ValueError(f"{name} is not {size} bytes long")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else str(error)
-        raise StoreError(f"The artifact {folder} cannot be read and will be made again: {reason}.") from error
+        raise StoreError(f"The artifact {folder} cannot be read and will be computed again: {reason}.") from error
     return Artifact(folder.name, folder, manifest)
 
 
 def _read(folder: Path) -> Artifact | None:
-    """The artifact in a folder; None where there is none, or none that can be read (logged)."""
+    """The artifact in a folder; None if there is none, or if it cannot be read (logged)."""
     if not folder.is_dir():
         return None
     try:
@@ -239,7 +239,7 @@ def read_arrays(artifact: Artifact) -> dict[str, np.ndarray]:
 
 
 def commit_arrays(store: Store, key: ArtifactKey, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-    """Keep named arrays; the caller holds the key's lock."""
+    """Save named arrays as an artifact; the caller holds the key's lock."""
     folder = store.workspace(key)
     with writing_to(store.path):
         np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
@@ -247,7 +247,7 @@ def commit_arrays(store: Store, key: ArtifactKey, arrays: dict[str, np.ndarray],
 
 
 def cached_arrays(store: Store, key: ArtifactKey, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The key's arrays, computed where they are not in the store."""
+    """The key's arrays, computed first if the store does not have them."""
     if found := store.read(key, read_arrays):
         return found
     with store.lock(key):

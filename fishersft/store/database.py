@@ -1,8 +1,8 @@
 """`Database`: one SQLite file (WAL) that several processes read and write at once.
 
-It is opened anew for every piece of work, so nothing has to be shared between threads or survive a fork.  Nothing is created
-on disk before the first write.  A file that is not, or no longer, a database is set aside and logged.  Knows no table: the
-caller brings the schema.
+The file is opened anew for every piece of work, so no connection is shared between threads or has to survive a fork.  Nothing
+is created on disk before the first write.  A damaged file, or one that is no database, is set aside and logged.  Knows no
+tables: the caller provides the schema.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from filelock import FileLock
 from fishersft.errors import StoreError, os_reason
 
 log = logging.getLogger(__name__)
-PATIENCE = 30.0  # seconds to wait for another process that is writing
+PATIENCE = 30.0  # seconds to wait while another process writes
 T = TypeVar("T")
 Inode = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Database:
-    """The file `path` with tables made by `schema` (statements with `;` between).
+    """The file `path`, whose tables are created by `schema` (statements separated by `;`).
 
-    `version` counts schemas: a file of a later one is refused.  `holds` says in messages what is in it ("The jobs").
+    `version` is the schema's number: a file with a later one is refused.  `holds` names the content in messages ("The jobs").
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Database:
     holds: str
 
     def read(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        """`work` on the file; `otherwise` where there is none, or none that can be read (logged)."""
+        """Run `work` on the file; returns `otherwise` if there is no file or it cannot be read (logged)."""
         if not self.path.exists():
             return otherwise
         try:
@@ -48,7 +48,7 @@ class Database:
             return otherwise
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """`work` in one transaction that no other writer enters: all of it lasts, or nothing.
+        """Run `work` in one exclusive write transaction: either all of it is saved or none of it.
 
         Raises:
             StoreError: the file cannot be written.
@@ -59,12 +59,12 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             reason = os_reason(error) if isinstance(error, OSError) else str(error)
             raise StoreError(
-                f"{self.holds} cannot be kept in {str(self.path)[:200]} ({reason}); free some space or set FISHERSFT_HOME to "
-                "another folder. What was kept before stays."
+                f"{self.holds} cannot be saved in {str(self.path)[:200]} ({reason}); free some space or set FISHERSFT_HOME to "
+                "another folder. What was saved before is intact."
             ) from error
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """`work` on the open file; one that turns out damaged is set aside, and `work` starts over on an empty one."""
+        """Run `work` on the open file; if the file turns out to be damaged, set it aside and run `work` again on an empty one."""
         seen = inode(self.path)
         try:
             with self._opened() as db:
@@ -80,10 +80,10 @@ class Database:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as db:
             db.row_factory = sqlite3.Row
-            db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut perhaps the last write
+            db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut may lose the last write
             found = db.execute("PRAGMA user_version").fetchone()[0]
             if found < self.version:
-                with FileLock(f"{self.path}.lock"):  # two that change the journal mode at once would fail
+                with FileLock(f"{self.path}.lock"):  # two processes that change the journal mode at once would fail
                     self._prepare(db)
             elif found > self.version:
                 raise StoreError(f"{self.path} was written by a later version of fishersft; update this one to use it.")
@@ -101,7 +101,7 @@ class Database:
 
 
 def set_aside(path: Path, seen: Inode | None, holds: str, error: Exception) -> None:
-    """Rename the damaged file that was `seen` at `path`, and log it; nothing where another process has put a sound one there."""
+    """Rename the damaged file that was `seen` at `path` and log it; does nothing if another process has replaced it already."""
     with FileLock(f"{path}.lock"):
         if inode(path) != seen:
             return
@@ -116,7 +116,7 @@ def set_aside(path: Path, seen: Inode | None, holds: str, error: Exception) -> N
 
 
 def inode(path: Path) -> Inode | None:
-    """Which file this is, whatever becomes of its name; None where there is none."""
+    """Identifies the file even after it is renamed; None if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -125,7 +125,7 @@ def inode(path: Path) -> Inode | None:
 
 
 def damaged(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is at fault, rather than a lock, a full disk or a missing permission (kinds of their own)."""
+    """Whether the file itself is at fault, and not a lock, a full disk or a missing permission (which are subclasses)."""
     return type(error) is sqlite3.DatabaseError or "no such column" in str(error) or "no such table" in str(error)
 
 

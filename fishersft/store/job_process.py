@@ -1,12 +1,12 @@
-"""The process of one job, and `report`, by which its command says how far it is.
+"""The process of one job, and `report`, with which its command reports progress.
 
-`python -m fishersft.store.job_process ID ATTEMPT` waits until no earlier job of its device is left and the device's file lock is
-free, marks the job `running`, runs `python -m fishersft ARGUMENTS` inside itself, and writes how that ended.  The system frees
-the lock when the process is gone, however it went, so no server has to stay alive for the next one to start.
+`python -m fishersft.store.job_process ID ATTEMPT` waits until its device has no earlier job left and the device's file lock is
+free, marks the job `running`, runs `python -m fishersft ARGUMENTS` inside itself, and records how that ended.  The system
+releases the lock when the process ends for whatever reason, so no server has to stay alive for the next job to start.
 
-A job's environment names it (FISHERSFT_JOB, FISHERSFT_JOB_ATTEMPT).  Commands call `report` as often as they like: it notes the
-numbers, and a thread writes the last ones to the job's row at most twice a second, with a heartbeat while nothing changes.
-Outside of a job `report` does nothing.  A row that cannot be written never disturbs the work.
+A job's environment names it (FISHERSFT_JOB, FISHERSFT_JOB_ATTEMPT).  Commands may call `report` as often as they like: it stores
+the numbers, and a thread writes the latest to the job's row at most twice a second, or a heartbeat while nothing changes.
+Outside of a job, `report` does nothing.  Failing to write the row never interrupts the work.
 """
 
 from __future__ import annotations
@@ -31,15 +31,27 @@ from filelock import FileLock, Timeout
 from fishersft.errors import StoreError, UserError
 from fishersft.paths import home
 from fishersft.store.artifacts import writing_to
-from fishersft.store.job_rows import ATTEMPT, CANCELLED, DONE, FAILED, JOB, QUEUED, RUNNING, SIGNALLED, JobRows, Process
+from fishersft.store.job_rows import (
+    ATTEMPT,
+    CANCELLED,
+    DONE,
+    FAILED,
+    JOB,
+    NEVER_STARTED,
+    QUEUED,
+    RUNNING,
+    SIGNALLED,
+    JobRows,
+    Process,
+)
 from fishersft.store.jobs import last_sentence, sweep
 
 log = logging.getLogger(__name__)
 STOPPED = 130  # the command line's status after Ctrl-C
 EVERY = 0.5  # seconds between two writes of progress
 BEAT = 5.0  # seconds between two heartbeats
-SLOW = 10.0  # seconds after which a job that was asked to stop is stopped by its own heartbeat, the signal having failed
-_held: list[FileLock] = []  # until the process ends: a lock that is forgotten is released
+SLOW = 10.0  # seconds after which a job's own heartbeat stops it, in case the signal to stop did not
+_held: list[FileLock] = []  # kept until the process ends: a lock that is garbage-collected is released
 _current: Reporter | None = None
 
 
@@ -48,11 +60,11 @@ def in_job() -> bool:
 
 
 def report(what: str, done: int, total: int) -> None:
-    """The step `what` is at `done` of `total`, in the step's own unit."""
+    """Report that the step `what` has done `done` of `total`, in the step's own unit."""
     if not in_job():
         return
     global _current
-    if _current is None or _current.pid != os.getpid():  # the second after a fork, whose threads stay behind
+    if _current is None or _current.pid != os.getpid():  # the second test is true after a fork, which copies no threads
         _current = Reporter({"id": os.environ[JOB], "attempt": int(os.environ.get(ATTEMPT, "1"))}, owner=False)
         _current.start()
         atexit.register(_current.stop)
@@ -60,7 +72,7 @@ def report(what: str, done: int, total: int) -> None:
 
 
 class Reporter:
-    """Writes a job's progress from a thread of its own; with `owner`, its heartbeat, and hears there that it is to stop."""
+    """Writes a job's progress from a thread; with `owner`, also writes its heartbeat and notices there a request to stop."""
 
     def __init__(self, row: dict[str, Any], *, owner: bool) -> None:
         self.pid = os.getpid()
@@ -76,7 +88,7 @@ class Reporter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is not written yet, and end."""
+        """Write what has not been written yet, then end the thread."""
         self._over.set()
         if self._thread.ident is not None and self.pid == os.getpid():
             self._thread.join()
@@ -102,7 +114,7 @@ class Reporter:
                 try:
                     self._write(facts)
                 except StoreError as error:
-                    log.warning("the progress of job %s is not written: %s", self._row["id"], error)
+                    log.warning("the progress of job %s could not be written: %s", self._row["id"], error)
 
     def _write(self, facts: dict[str, Any] | None) -> None:
         if not self._owner:
@@ -115,7 +127,7 @@ class Reporter:
             self._interrupt(stopping)
 
     def _interrupt(self, stopping: int) -> None:
-        """Stop the command as Ctrl-C does, again where that had no effect; where a signal was to come, after it had its time."""
+        """Stop the command as Ctrl-C does, and again if that had no effect; if a signal was sent, give it time to work first."""
         now = time.monotonic()
         if self._asked_at is None and stopping == SIGNALLED:
             self._asked_at = now
@@ -130,17 +142,17 @@ class Reporter:
 
 def main(id: str, attempt: int) -> int:
     """Run the job; returns the command's exit status."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a starter in the background of a shell has it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background processes with SIGINT ignored
     rows = JobRows(home())
     log = rows.log(id)
-    start = log.stat().st_size if log.exists() else 0  # earlier attempts lie before
+    start = log.stat().st_size if log.exists() else 0  # earlier attempts wrote what precedes
     try:
         row = _turn(rows, id, attempt)
     except UserError as error:
         print(f"fishersft: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        rows.end({"id": id, "attempt": attempt}, CANCELLED, "Never started.")
+        rows.end({"id": id, "attempt": attempt}, CANCELLED, NEVER_STARTED)
         return STOPPED
     if row is None:
         return 0
@@ -152,29 +164,29 @@ def main(id: str, attempt: int) -> int:
         status = _run(json.loads(row["arguments"]))
     except KeyboardInterrupt:
         status = STOPPED
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from here on there is nothing left to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop from here on
     reporter.stop()
     state = DONE if status == 0 else CANCELLED if status == STOPPED or _stopping(rows, row) else FAILED
     try:
         rows.end(row, state, last_sentence(log, start), status)
-    except StoreError as error:  # it will be found as lost
+    except StoreError as error:  # whoever looks next will mark the job as lost
         print(f"fishersft: {error}", file=sys.stderr)
     return status
 
 
 def _turn(rows: JobRows, id: str, attempt: int) -> dict[str, Any] | None:
-    """Wait for the device; the row when it runs, None when the job is no longer wanted."""
+    """Wait for the device; returns the row once the job runs, or None if the job is no longer wanted."""
     said = -BEAT
     pause = 0.05
     me = Process.of(os.getpid())
     while True:
-        if time.monotonic() - said >= BEAT:  # also the sign of life of one that waits
+        if time.monotonic() - said >= BEAT:  # this is also the heartbeat of a waiting job
             if not rows.has_process(id, attempt, me):
                 return None
             said = time.monotonic()
         queue = sweep(rows)
         row = next((r for r in queue if r["id"] == id and r["attempt"] == attempt), None)
-        if row is None:  # removed, or the rows could not be read just now: the next look tells
+        if row is None:  # removed, or the rows could not be read just now: the next attempt will tell
             said = -BEAT
             time.sleep(0.5)
             continue
@@ -187,7 +199,7 @@ def _turn(rows: JobRows, id: str, attempt: int) -> dict[str, Any] | None:
 
 
 def _device(rows: JobRows, device: str) -> FileLock | None:
-    """The device's lock, or None where another process holds it."""
+    """The device's lock, or None if another process holds it."""
     name = f"{re.sub(r'[^a-z0-9]+', '-', device.lower())[:40]}-{hashlib.sha256(device.encode()).hexdigest()[:8]}"
     with writing_to(rows.path):
         folder = rows.path / "locks"
@@ -201,7 +213,7 @@ def _device(rows: JobRows, device: str) -> FileLock | None:
 
 
 def _run(arguments: list[str]) -> int:
-    """The command line in this process, as `python -m fishersft ARGUMENTS` would run it; its exit status."""
+    """Run the command line in this process as `python -m fishersft ARGUMENTS` would; returns its exit status."""
     sys.argv = ["fishersft", *arguments]
     try:
         runpy.run_module("fishersft", run_name="__main__", alter_sys=True)
@@ -224,6 +236,6 @@ def _stopping(rows: JobRows, row: dict[str, Any]) -> bool:
 
 
 if __name__ == "__main__":
-    from fishersft.store import job_process  # the module that the command's own `report` finds, and not a second copy of it
+    from fishersft.store import job_process  # the same module that the command's `report` uses, not a second copy named __main__
 
     sys.exit(job_process.main(sys.argv[1], int(sys.argv[2])))

@@ -1,10 +1,10 @@
-"""`Job`, and `JobRows`: the rows of jobs in `jobs.sqlite`, and every change of state that there is.
+"""`Job` and `JobRows`: the rows of jobs in `jobs.sqlite` and all of their changes of state.
 
     queued -> running -> done | failed | cancelled | lost          failed | cancelled | lost -> queued (resume)
 
-Each change is one transaction that names the state it starts from and the attempt it belongs to.  So two processes never both
-make it, and one that was resumed away, or comes too late, changes nothing.  `lost` means that the process went without a word.
-Starts and signals no process; `jobs` and `job_process` do.
+Each change is one transaction that names the state it starts from and the attempt it belongs to.  So no two processes ever make
+the same change, and a process that comes too late, or whose job has been resumed since, changes nothing.  `lost` means that the
+process died without an exit status.  This module neither starts nor signals processes; `jobs` and `job_process` do.
 """
 
 from __future__ import annotations
@@ -37,20 +37,23 @@ CREATE TABLE IF NOT EXISTS jobs (
 QUEUED, RUNNING, DONE, FAILED, CANCELLED, LOST = "queued", "running", "done", "failed", "cancelled", "lost"
 ENDED = (DONE, FAILED, CANCELLED, LOST)
 RESUMABLE = (FAILED, CANCELLED, LOST)
-JOB, ATTEMPT = "FISHERSFT_JOB", "FISHERSFT_JOB_ATTEMPT"  # the environment variables that name an attempt in its processes
+JOB, ATTEMPT = "FISHERSFT_JOB", "FISHERSFT_JOB_ATTEMPT"  # environment variables that name the attempt in all of its processes
 Facts = Callable[[sqlite3.Connection], dict[str, Any]]
-STALE = 90.0  # seconds without a heartbeat after which a process that we cannot ask about counts as gone
-ASKED, SIGNALLED = 1, 2  # how a job that is stopping hears of it: it looks at its row, or a signal comes
-LOST_SENTENCE = "Its process ended without a word: killed, out of memory, or the machine went down. resume goes on from there."
+STALE = 90.0  # seconds without a heartbeat after which a process on another machine counts as gone
+ASKED, SIGNALLED = 1, 2  # how a job learns that it is to stop: from its row, or by a signal
+NEVER_STARTED = "Cancelled before it started."
+LOST_SENTENCE = (
+    "Its process died without an exit status: it was killed, ran out of memory, or the machine went down. Resume continues it."
+)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stood when it was read; times in seconds since the epoch.
+    """A job as it was when it was read; times are in seconds since the epoch.
 
-    `what`, `done`, `total`: the step it is at, in the step's own unit; total 0 before the first report.  `eta`: seconds left
-    of that step.  `sentence`: the last line of the log when it ended, which for a failed job is its one-line error.
-    `stopping`: asked to stop, and still running.  `queued`, `started`, `finished` are of the last attempt.
+    `what`, `done`, `total`: the current step and its progress in the step's own unit; total is 0 before the first report.
+    `eta`: seconds left of that step.  `sentence`: the last line of the log when the job ended; for a failed job, its one-line
+    error.  `stopping`: it was asked to stop and still runs.  `queued`, `started`, `finished` belong to the last attempt.
     """
 
     id: str
@@ -82,11 +85,11 @@ class Job:
 
     @property
     def seconds(self) -> float | None:
-        """How long it has run, or ran; None before it did."""
+        """How long it has been running, or ran; None before it starts."""
         return None if self.started is None else max(0.0, (self.finished or time.time()) - self.started)
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON can hold."""
+        """The job as values that JSON can hold."""
         paths = {"out": str(self.out) if self.out else None, "folder": str(self.folder), "log": str(self.log)}
         return {**asdict(self), **paths, "arguments": list(self.arguments), "seconds": self.seconds}
 
@@ -109,19 +112,19 @@ class JobRows:
         return self.database.read(lambda db: [dict(row) for row in db.execute("SELECT * FROM jobs ORDER BY turn DESC")], [])
 
     def one(self, id: str) -> dict[str, Any]:
-        """The row of an id or of its beginning.
+        """The row of a job, named by its id or the beginning of its id.
 
         Raises:
-            JobError: no job starts so, or several do.
+            JobError: no job's id starts so, or those of several do.
         """
         found = [row for row in self.all() if id and row["id"].startswith(id)]
         if len(found) != 1:
-            several = "several jobs start" if found else "no job starts"
-            raise JobError(f"In the store {several} with '{id[:40]}'; fishersft runs list shows them.")
+            several = "Several jobs have ids that start" if found else "No job has an id that starts"
+            raise JobError(f"{several} with '{id[:40]}'; fishersft runs list shows all jobs.")
         return found[0]
 
     def add(self, row: dict[str, Any]) -> None:
-        """A new job at the end of the queue."""
+        """Add a new job at the end of the queue."""
 
         def work(db: sqlite3.Connection) -> None:
             whole = {**_fresh(db), "attempt": 1, **row, "out": json.dumps(row["out"]), "folder": json.dumps(row["folder"])}
@@ -130,31 +133,31 @@ class JobRows:
         self.database.write(work)
 
     def again(self, row: dict[str, Any]) -> bool:
-        """Back into the queue for another attempt; False where someone else did so first."""
+        """Put a job back into the queue for another attempt; False if another process did so first."""
         return self._change(row, RESUMABLE, lambda db: {**_fresh(db), "attempt": row["attempt"] + 1})
 
     def put_back(self, row: dict[str, Any]) -> None:
-        """A running job's own row, where the file that held it was lost."""
+        """Insert a running job's own row again after the file that held it was lost."""
         self.database.write(lambda db: _insert(db, row))
 
     def has_process(self, id: str, attempt: int, process: Process) -> bool:
-        """The attempt's process is this; False where it is no longer wanted (cancelled, removed, resumed since).
+        """Record the attempt's process; False if the attempt is no longer wanted (cancelled, removed or resumed since).
 
-        A starter that died before it could write this left a job that others may take for lost; it is not.
+        If the starter died before recording it, others may have marked the job as lost; this corrects that.
         """
         row = {"id": id, "attempt": attempt}
         facts = {"process": process.written, "state": QUEUED, "finished": None, "sentence": "", "heartbeat": time.time()}
         return self._change(row, (QUEUED, LOST), lambda _: facts)
 
     def runs(self, row: dict[str, Any]) -> bool:
-        """queued -> running; False where it was cancelled meanwhile."""
+        """queued -> running; False if the job was cancelled meanwhile."""
         now = time.time()
         return self._change(row, (QUEUED,), lambda _: {"state": RUNNING, "started": now, "heartbeat": now})
 
     def beat(self, row: dict[str, Any], facts: dict[str, Any] | None = None) -> int | None:
-        """A sign of life, with progress; returns `stopping`, or None where the row is gone or is another attempt's.
+        """Write a heartbeat, with progress; returns `stopping`, or None if the row is gone or belongs to another attempt.
 
-        A job that others took for lost, as after a machine's sleep, runs again with this.
+        A job that others marked as lost, for instance after the machine slept, becomes `running` again.
         """
 
         def work(db: sqlite3.Connection) -> int | None:
@@ -167,19 +170,19 @@ class JobRows:
         return self.database.write(work)
 
     def report(self, id: str, attempt: int, facts: dict[str, Any]) -> None:
-        """Progress from a process that is not the job's own, such as one worker of several."""
+        """Write progress from a process that is not the job's own, such as one of several workers."""
         self._change({"id": id, "attempt": attempt}, (RUNNING,), lambda _: facts)
 
     def end(self, row: dict[str, Any], state: str, sentence: str, status: int | None = None) -> bool:
-        """The end of an attempt that is queued or running; False where it had ended, which stays as it is.
+        """End an attempt that is queued or running; False, changing nothing, if it has ended already.
 
-        A status comes from the process itself, which was then never lost.
+        An exit status comes from the process itself, so a job marked as lost was not lost after all.
         """
         facts = {"state": state, "finished": time.time(), "exit_status": status, "sentence": sentence, "stopping": 0}
         return self._change(row, (QUEUED, RUNNING) if status is None else (QUEUED, RUNNING, LOST), lambda _: facts)
 
     def lose(self, row: dict[str, Any], state: str, sentence: str) -> bool:
-        """The end of an attempt whose process was found gone; False where it has ended, or has another process, since."""
+        """End an attempt whose process is gone; False if it has ended or got another process since."""
 
         def work(db: sqlite3.Connection) -> bool:
             found = db.execute("SELECT process FROM jobs WHERE id = ?", (row["id"],)).fetchone()
@@ -191,14 +194,15 @@ class JobRows:
         return self.database.write(work)
 
     def stop(self, row: dict[str, Any], how: int) -> bool:
-        """End it where it is queued (True), else note that it is to stop."""
-        if self._change(row, (QUEUED,), lambda _: {"state": CANCELLED, "finished": time.time(), "sentence": "Never started."}):
+        """Cancel a queued job (True); ask a running one to stop (False)."""
+        cancelled = {"state": CANCELLED, "finished": time.time(), "sentence": NEVER_STARTED}
+        if self._change(row, (QUEUED,), lambda _: cancelled):
             return True
         self._change(row, (RUNNING,), lambda _: {"stopping": how})
         return False
 
     def remove(self, row: dict[str, Any]) -> bool:
-        """Delete an ended job's row and log; False where it has been resumed since."""
+        """Delete an ended job's row and log; False if the job has been resumed since."""
 
         def work(db: sqlite3.Connection) -> bool:
             ended = f"DELETE FROM jobs WHERE id = ? AND attempt = ? AND state IN {_marks(ENDED)}"  # noqa: S608
@@ -213,7 +217,7 @@ class JobRows:
         return self.database.write(lambda db: _update(db, row, states, facts(db)))
 
     def job(self, row: dict[str, Any]) -> Job:
-        """A row as others see it."""
+        """The `Job` that a row describes."""
         process = Process.read(row["process"])
         out = json.loads(row["out"])
         return Job(
@@ -230,14 +234,14 @@ class JobRows:
 
 
 def gone(row: dict[str, Any]) -> bool:
-    """Whether a queued or running row's process has ended.  Before it has one, its starter stands for it."""
+    """Whether the process of a queued or running job has ended; before it has a process, its starter counts instead."""
     process = Process.read(row["process"]) or Process.read(row["starter"])
     alive = process.alive if process else None
     return time.time() - row["heartbeat"] > STALE if alive is None else not alive
 
 
 def _fresh(db: sqlite3.Connection) -> dict[str, Any]:
-    """What is so of every attempt that has just been queued."""
+    """The columns that are the same for every attempt when it is queued."""
     turn = db.execute("SELECT coalesce(max(turn), 0) + 1 FROM jobs").fetchone()[0]
     now = time.time()
     known = {"turn": turn, "state": QUEUED, "queued": now, "heartbeat": now, "starter": Process.of(os.getpid()).written}
@@ -250,7 +254,7 @@ def _insert(db: sqlite3.Connection, row: dict[str, Any]) -> None:
 
 
 def _update(db: sqlite3.Connection, row: dict[str, Any], states: tuple[str, ...], facts: dict[str, Any]) -> bool:
-    """Set these columns where the attempt is in one of these states; the names are ours, never a user's."""
+    """Set these columns if the attempt is in one of these states; column names are ours, never a user's."""
     setting = ", ".join(f"{name} = ?" for name in facts)
     statement = f"UPDATE jobs SET {setting} WHERE id = ? AND attempt = ? AND state IN {_marks(states)}"  # noqa: S608
     return bool(db.execute(statement, (*facts.values(), row["id"], row["attempt"], *states)).rowcount)
@@ -261,7 +265,7 @@ def _marks(values: Any) -> str:
 
 
 def _eta(row: dict[str, Any], now: float) -> float | None:
-    """Seconds left of the step, at the step's mean pace so far; what an earlier attempt had done does not count as pace."""
+    """Seconds left of the step at its mean pace so far; the work of earlier attempts does not count towards the pace."""
     if row["state"] != RUNNING or row["step_started"] is None or row["done"] <= row["step_first"]:
         return None
     pace = (row["reported"] - row["step_started"]) / (row["done"] - row["step_first"])
@@ -270,10 +274,10 @@ def _eta(row: dict[str, Any], now: float) -> float | None:
 
 @dataclass(frozen=True)
 class Process:
-    """A process that can be told from a later one with the same number.
+    """A process that can be distinguished from a later one with the same id.
 
-    `born` is when it started, in hundredths of a second ("" for one that has ended).  `machine` names this boot and this space
-    of process numbers, so that a store on a shared disk or in a container is not asked about a stranger's process.
+    `born` is its start time in hundredths of a second ("" if it has ended).  `machine` names the boot and the process-id
+    namespace, so that an id from another machine or container that shares the store is not mistaken for one of ours.
     """
 
     pid: int
@@ -298,13 +302,13 @@ class Process:
 
     @property
     def alive(self) -> bool | None:
-        """Whether it still runs; None where another machine has to be asked.  A zombie has ended."""
+        """Whether it still runs; None if it is on another machine.  A zombie counts as ended."""
         if self.machine != this_machine():
             return None
         return bool(self.born) and _born(self.pid) == self.born
 
     def signal(self, number: int) -> None:
-        """Send a signal to it and, where it leads one, to its process group; nothing where it is not known to be alive."""
+        """Send a signal to it, or to its whole process group if it leads one; does nothing unless it is known to be alive."""
         if not self.alive:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -316,7 +320,7 @@ class Process:
 
 @functools.cache
 def this_machine() -> str:
-    """What two processes share when one can ask the system about the other."""
+    """A name that two processes share if each can look the other up by its process id."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -325,13 +329,13 @@ def this_machine() -> str:
 
 
 def end_leftovers(environment: dict[str, str]) -> int:
-    """Kill every process of ours whose environment holds these variables; returns how many.
+    """Kill every process of ours whose environment contains these variables; returns how many were killed.
 
-    A child outlives its parent's `kill -9`, and would keep the accelerator's memory and write into the same files.
+    A child survives a `kill -9` of its parent, and would hold on to the accelerator's memory and write to the same files.
     """
     ended = 0
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile, or is not ours
+        with contextlib.suppress(psutil.Error, OSError):  # it has ended meanwhile, or is not ours
             if process.pid != os.getpid() and environment.items() <= process.environ().items():
                 process.kill()
                 ended += 1
@@ -339,9 +343,9 @@ def end_leftovers(environment: dict[str, str]) -> int:
 
 
 def _born(pid: int) -> str:
-    """When a process started; "" where there is none, or only what is left for its parent to read."""
+    """When a process started; "" if there is none or it is a zombie."""
     try:
-        boot = psutil.boot_time() if psutil.LINUX else 0.0  # Linux counts from the boot: a clock that is set changes nothing
+        boot = psutil.boot_time() if psutil.LINUX else 0.0  # Linux counts from the boot, so setting the clock changes nothing
         process = psutil.Process(pid)
         ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
         return "" if ended else str(round((process.create_time() - boot) * 100))

@@ -1,13 +1,13 @@
-"""Background jobs: a long command in a process of its own, with its row and its log in the store.
+"""Background jobs: each is a long command in its own process, with a row and a log in the store.
 
-    start(arguments, kind=, title=, device=, out=)   `python -m fishersft ARGUMENTS`, detached; waits for its device's turn
-    jobs(), job(id)                                  how they stand: state, step, ETA, the last sentence of the log
-    cancel(id), resume(id), remove(id)               stop it; the same command again; forget one that has ended
+    start(arguments, kind=, title=, device=, out=)   `python -m fishersft ARGUMENTS`, detached; it waits until its device is free
+    jobs(), job(id)                                  their status: state, step, ETA, the last sentence of the log
+    cancel(id), resume(id), remove(id)               stop a job; run its command again; delete a job that has ended
 
-A job outlives the tab, the server and the process that started it; one runs on each device, the others wait in order, and the
-waiting is done by the job's own process (`job_process`).  Its command tells how far it is through `job_process.report`.  A job
-whose process is gone is found by whoever looks next and is `lost`.  What a command left in the store or in --out is what
-resume goes on from; this module knows nothing of it.  States and their changes: `job_rows`.
+A job outlives the tab, the server and the process that started it.  One job runs on each device and the others wait in order,
+each in its own process (`job_process`).  The command reports its progress through `job_process.report`.  A job whose process is
+gone is marked `lost` by whoever looks next.  A resumed command continues from what it left in the store or in --out; this module
+knows nothing of that.  For the states and their changes see `job_rows`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ from fishersft.store.job_rows import (
 )
 
 __all__ = ["Job", "cancel", "job", "jobs", "log_lines", "remove", "resume", "start"]
-GRACE = 10.0  # seconds a job has after Ctrl-C to keep what it has done
-TAIL = 65_536  # bytes of a log that are looked at for its last lines
+GRACE = 10.0  # seconds that a job has after Ctrl-C to save its work
+TAIL = 65_536  # bytes at the end of a log that are searched for its last lines
 
 
 def start(
@@ -64,14 +64,14 @@ def start(
     """Start `fishersft ARGUMENTS` as a job; returns at once.
 
     Args:
-        arguments: of the command line, without `fishersft`; relative paths are of this process' folder, also on resume.
-        kind: what the page files it under, such as "finetune".
-        device: whose slot it takes: one job runs on each name, the others wait.
-        out: where the command writes, as its arguments tell it; only kept, so that a page can open it.
-        secrets_for_it: environment variables of its process, such as a key; never kept, so a resumed job does not have them.
+        arguments: of the command line, without `fishersft`; relative paths refer to this process's folder, also on resume.
+        kind: the kind of job, such as "finetune", by which pages list it.
+        device: the device it occupies: one job runs on each name, the others wait.
+        out: where the arguments tell the command to write; only recorded, so that a page can open it.
+        secrets_for_it: environment variables of its process, such as a key; never saved, so a resumed job does not have them.
 
     Raises:
-        JobError: nothing to run, or the process cannot be started.
+        JobError: there is nothing to run, or the process cannot be started.
         StoreError: the store cannot be written.
     """
     if not arguments or not device:
@@ -81,7 +81,7 @@ def start(
     try:
         folder = Path.cwd()
     except OSError as error:
-        raise JobError(f"The folder of this process is gone ({os_reason(error)}); go to another one.") from error
+        raise JobError(f"The current folder no longer exists ({os_reason(error)}); change to another one.") from error
     names = {"id": id, "kind": _plain(kind), "title": _plain(title), "device": _plain(device)}
     command = {"arguments": [str(argument) for argument in arguments], "folder": str(folder)}
     rows.add({**names, **command, "out": str(folder / out) if out else None})
@@ -89,16 +89,16 @@ def start(
 
 
 def jobs(store: Store | None = None) -> list[Job]:
-    """All jobs, the last queued first; those whose process is gone are marked on the way."""
+    """All jobs, the last queued first; also marks those whose process is gone."""
     rows = _rows(store)
     return [rows.job(row) for row in sweep(rows)]
 
 
 def job(id: str, store: Store | None = None) -> Job:
-    """The job of an id or of its beginning.
+    """The job with this id, or whose id begins with it.
 
     Raises:
-        JobError: no job starts so, or several do.
+        JobError: no job's id starts so, or those of several do.
     """
     rows = _rows(store)
     return rows.job(_found(rows, id))
@@ -107,20 +107,20 @@ def job(id: str, store: Store | None = None) -> Job:
 def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
     """Stop a job: a queued one never starts; a running one gets Ctrl-C, SIGTERM after `grace` seconds, then SIGKILL.
 
-    Blocks until it has stopped.  Where it cannot be signalled from here (Windows, another machine), it is asked through its row
-    and may still be `stopping` when this returns.
+    Blocks until the job has stopped.  A job that cannot be signalled from here (Windows, another machine) is asked to stop
+    through its row and may still be `stopping` when this returns.
 
     Raises:
-        JobError: not known, or it has ended.
+        JobError: there is no such job, or it has ended.
     """
     rows = _rows(store)
     row = _found(rows, id)
     if row["state"] in ENDED:
-        raise JobError(f"Job {row['id']} has ended already ({row['state']}); there is nothing to cancel.")
+        raise JobError(f"Job {row['id']} has already ended ({row['state']}); there is nothing to cancel.")
     process = Process.read(row["process"])
     here = process is not None and process.alive is not None
     if not rows.stop(row, SIGNALLED if here else ASKED):
-        row = rows.one(row["id"])  # one that began between has its process now
+        row = rows.one(row["id"])  # a job that started in between has its process now
         process = Process.read(row["process"])
     if here and process:
         for number, patience in _signals(grace):
@@ -138,47 +138,47 @@ def resume(id: str, store: Store | None = None) -> Job:
     """Start a failed, cancelled or lost job again, at the end of the queue: same command, same folder, same log.
 
     Raises:
-        JobError: not known, still going on, done, its folder is gone, or the process cannot be started.
+        JobError: there is no such job, it is not finished or is done, its folder is gone, or the process cannot be started.
     """
     rows = _rows(store)
     row = _found(rows, id)
     if row["state"] not in RESUMABLE:
-        raise JobError(f"Job {row['id']} is {row['state']}; only one that failed, was cancelled or was lost is resumed.")
+        raise JobError(f"Job {row['id']} is {row['state']}; only a job that failed, was cancelled or was lost can be resumed.")
     if not rows.job(row).folder.is_dir():
-        raise JobError(f"Job {row['id']} ran in {rows.job(row).folder}, which is gone; start its command anew.")
-    end_leftovers(_environment(row))  # they would write where the next attempt writes
+        raise JobError(f"Job {row['id']} ran in {rows.job(row).folder}, which no longer exists; start its command anew.")
+    end_leftovers(_environment(row))  # they would write to the same files as the next attempt
     if not rows.again(row):
         raise JobError(f"Job {row['id']} was resumed by another process just now.")
     return _spawn(rows, row["id"])
 
 
 def remove(id: str, store: Store | None = None) -> None:
-    """Forget a job that has ended: its row and its log.  What it made stays.
+    """Delete the row and the log of a job that has ended.  Its results stay.
 
     Raises:
-        JobError: not known, or it has not ended.
+        JobError: there is no such job, or it has not ended.
     """
     rows = _rows(store)
     row = _found(rows, id)
     if row["state"] not in ENDED:
-        raise JobError(f"Job {row['id']} is {row['state']}; cancel it before it is removed.")
+        raise JobError(f"Job {row['id']} is {row['state']}; cancel it before you remove it.")
     if not rows.remove(row):
         raise JobError(f"Job {row['id']} was resumed by another process just now.")
 
 
 def log_lines(job: Job, most: int = 20) -> list[str]:
-    """The last lines of a job's log, at most what its last 64 KiB hold; of a progress bar, what was seen last."""
+    """The last lines of a job's log, taken from its last 64 KiB; of a progress bar, only its last state."""
     return _tail(job.log)[-most:] if most > 0 else []
 
 
 def last_sentence(log: Path, start: int = 0) -> str:
-    """The last line of a log after its first `start` bytes that is no progress bar, at most 500 characters."""
+    """The last line of a log, after its first `start` bytes, that is not a progress bar; at most 500 characters."""
     lines = [line for line in _tail(log, start) if "%|" not in line and "█" not in line]
     return lines[-1].strip().removeprefix("fishersft: ")[:500] if lines else ""
 
 
 def sweep(rows: JobRows) -> list[dict[str, Any]]:
-    """All rows, the last queued first, after those whose process is gone were marked `lost`, or `cancelled` if that was asked."""
+    """All rows, the last queued first, after marking those whose process is gone `lost`, or `cancelled` if they were to stop."""
     found = rows.all()
     missing = [row for row in found if row["state"] in (QUEUED, RUNNING) and gone(row)]
     if not missing:
@@ -189,14 +189,14 @@ def sweep(rows: JobRows) -> list[dict[str, Any]]:
             if rows.lose(row, state, sentence):
                 end_leftovers(_environment(row))
         return rows.all()
-    except StoreError:  # a store that can only be read is told as it is
+    except StoreError:  # a read-only store: report the state without saving it
         for row in missing:
             row.update(state=LOST, sentence=LOST_SENTENCE)
         return found
 
 
 def _spawn(rows: JobRows, id: str, told: Mapping[str, str] | None = None) -> Job:
-    """Start the process of a job that has just been queued; `told` is only in its environment."""
+    """Start the process of a job that has just been queued; `told` goes into its environment only."""
     row = rows.one(id)
     log = rows.log(id)
     environment = {
@@ -204,13 +204,13 @@ def _spawn(rows: JobRows, id: str, told: Mapping[str, str] | None = None) -> Job
         **(told or {}),
         **_environment(row),
         "FISHERSFT_HOME": str(rows.path),
-        "PYTHONUNBUFFERED": "1",  # the log is read while it is written
+        "PYTHONUNBUFFERED": "1",  # the log is read while it is being written
         "PYTHONIOENCODING": "utf-8:backslashreplace",
     }
     if os.name == "nt":
         apart: dict[str, Any] = {"creationflags": 0x8 | 0x200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
     else:
-        apart = {"start_new_session": True}  # Ctrl-C and a closed terminal of the starter do not reach it
+        apart = {"start_new_session": True}  # so that neither Ctrl-C nor closing the starter's terminal reaches it
     with writing_to(rows.path):
         log.parent.mkdir(parents=True, exist_ok=True)
         file = log.open("ab")
@@ -234,14 +234,14 @@ def _spawn(rows: JobRows, id: str, told: Mapping[str, str] | None = None) -> Job
             rows.end(row, FAILED, sentence)
             raise JobError(sentence) from error
     rows.has_process(id, row["attempt"], Process.of(child.pid))
-    threading.Thread(target=child.wait, daemon=True).start()  # so that it leaves no zombie in a server that lives on
+    threading.Thread(target=child.wait, daemon=True).start()  # so that no zombie is left in a server that keeps running
     return rows.job(rows.one(id))
 
 
 def _signals(grace: float) -> Iterator[tuple[int, float]]:
-    """What is sent in turn, and how long each has to take effect."""
+    """The signals to send in turn, and the seconds that each has to take effect."""
     yield signal.SIGINT, 0.3 * grace
-    yield signal.SIGINT, 0.7 * grace  # compiled modules swallow the first where it comes while they are imported
+    yield signal.SIGINT, 0.7 * grace  # compiled modules swallow the first one if it arrives while they are being imported
     yield signal.SIGTERM, 0.5 * grace
     yield getattr(signal, "SIGKILL", 9), grace
 
@@ -261,7 +261,7 @@ def _found(rows: JobRows, id: str) -> dict[str, Any]:
 
 
 def _environment(row: dict[str, Any]) -> dict[str, str]:
-    """What names an attempt in the environment of its processes."""
+    """The environment variables that name an attempt in its processes."""
     return {JOB: row["id"], ATTEMPT: str(row["attempt"])}
 
 
@@ -270,7 +270,7 @@ def _rows(store: Store | None) -> JobRows:
 
 
 def _plain(text: str) -> str:
-    """One line that a database can hold."""
+    """The text as one line that a database can hold."""
     return " ".join(str(text).encode("utf-8", "replace").decode().split())[:200]
 
 

@@ -1,10 +1,11 @@
-"""Files of a run, offered by one menu and one button: the forms of a selection, and the report of any run.
+"""Downloads: one menu and one button for the file formats of a selection, and a button for the report of any run.
 
-    downloads.selection(kept, key="run-3f2a...")                      # one of the store
+    downloads.selection(kept, key="run-3f2a...")                      # a stored selection
     downloads.on_screen("token_od-120", lambda: kept_of(corpus, embeddings, picks), key="explore", pool=(corpus, embeddings))
     downloads.report(lambda: finetune_page(run), "finetune-3f2a")
 
-A file is made when its button is pressed; what it takes is looked for when it is chosen, so that a refusal is a sentence.
+A file is made when its button is pressed.  What it is made from is loaded when the format is chosen, so that a failure can
+be explained on the page.
 """
 
 from __future__ import annotations
@@ -36,21 +37,23 @@ LABELS = {
     "atlas": "Embedding Atlas",
     REPORT: "Report",
 }
-REPORT_IS = "one HTML page with settings, figures, tables and the calls that make the same; it needs no server and no network"
+REPORT_IS = (
+    "one HTML page with settings, figures, tables and the code that reproduces them; it opens without a server or a network"
+)
 
 
 def selection(kept: Kept, key: str, row: Any = None) -> None:
-    """The menu and the button for one of the store.
+    """The menu and the button for a stored selection.
 
     Args:
-        key: begins the widgets' keys; another one for another selection.
-        row: a horizontal container that the two go into.
+        key: prefix of the widgets' keys, different for each selection.
+        row: a horizontal container for the two.
     """
     _menu(kept.name, lambda: kept, key, None, row, [f for f in LABELS if not (_closed(kept, f) or _names_the_host(f))])
 
 
 def on_screen(name: str, make: Callable[[], Kept], key: str, pool: Origin, row: Any = None) -> None:
-    """The same for a selection that is looked at; it is made when the button is pressed.
+    """The same for the selection on the screen; the `Kept` is made when it is needed.
 
     Args:
         name: its `Kept.name`.
@@ -93,7 +96,7 @@ def _menu(stem: str, make: Callable[[], Kept], key: str, pool: Origin | None, ro
 
 
 def report(page: Callable[[], Page], name: str, row: Any = None) -> None:
-    """A button for the report of a run that has no other forms."""
+    """A button for the report of a run that has no other format."""
     (row if row is not None else st).download_button(
         "Report",
         data=lambda: page().html(),
@@ -114,17 +117,17 @@ def _wants_pool(format: str) -> bool:
 
 
 def _closed(kept: Kept, format: str) -> bool:
-    """On a hosted demo no file of the host is read again."""
+    """Whether the format needs a file of the host, which a hosted demo never reads again."""
     return public() and _wants_pool(format) and is_file(str(kept.provenance["source"]))
 
 
 def _names_the_host(format: str) -> bool:
-    """A recipe names the folder of the model, which is of no use to a hosted demo's visitors and none of their business."""
+    """Whether the format names folders of the host: a recipe names the model's, which a hosted demo does not reveal."""
     return public() and format == "trl"
 
 
 def _ready(make: Callable[[], Kept], format: str, pool: Origin | None) -> Origin | None:
-    """The corpus and embeddings, with the map computed, for those forms that take them; a report does without."""
+    """The corpus and embeddings, with the map computed, for the formats that need them; a report can do without them."""
     if not _wants_pool(format):
         return None
     try:
@@ -133,7 +136,7 @@ def _ready(make: Callable[[], Kept], format: str, pool: Origin | None) -> Origin
         if format != REPORT:
             raise
         return None
-    with st.spinner("Drawing the map, once …"):
+    with st.spinner("Drawing the map (only once) …"):
         precomputed.map_of(pool[1])
     return pool
 

@@ -1,9 +1,9 @@
-"""A job on the screen: where it is, how long it still takes, the end of its log, and the buttons that stop or resume it.
+"""A job on the screen: its progress, the time left, the end of its log, and the buttons that stop or resume it.
 
-    job = job_panel.watch(id)          on any page; the page runs again by itself when the job has ended
+    job = job_panel.watch(id)          on any page; the page reruns by itself when the job ends
 
-Knows no kind of job.  Looks every two seconds, and only while the job goes on.  On a hosted demo it only tells: no buttons, and
-no log or command, which name folders of the host.
+Works for every kind of job.  Checks every two seconds while the job is unfinished.  A hosted demo shows only the progress:
+no buttons, and neither log nor command, since they name folders of the host.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from fishersft.text import duration, moment, visible_text
 from fishersft.ui.components import escape_markdown, problem, shell
 from fishersft.ui.session import public
 
-EVERY = 2  # seconds between two looks
+EVERY = 2  # seconds between two checks
 LINES = 8
 ICONS = {"queued": ":material/hourglass_empty:", "running": ":material/play_circle:", "done": ":material/check_circle:"}
 ICONS |= {"failed": ":material/error:", "cancelled": ":material/cancel:", "lost": ":material/help:"}
 
 
 def watch(id: str, *, link: bool = True) -> Job | None:
-    """Draw a job; None where there is no such job.
+    """Draw a job; returns None if there is no such job.
 
     Args:
-        link: to the Runs page; False on that page itself.
+        link: whether to link to the Runs page; False on that page itself.
     """
     try:
         job = jobs.job(id)
@@ -56,12 +56,12 @@ def _going_on(id: str, link: bool) -> None:
         st.rerun()
     _heading(job)
     st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=escape_markdown(_step(job)))
-    st.caption("It goes on when this tab is closed, and when the server stops.")
+    st.caption("It keeps running if you close this tab, and if the server stops.")
     _log(job)
     row = st.container(horizontal=True, vertical_alignment="center")
     stopping = job.stopping or public()
     if not public() and row.button("Cancel", icon=":material/stop_circle:", key=f"cancel-{id}", disabled=stopping):
-        with st.spinner("Stopping; what is finished is kept …"):
+        with st.spinner("Stopping; finished work is kept …"):
             act(jobs.cancel, id)
     _link(row, job, link)
 
@@ -73,21 +73,21 @@ def _ended(job: Job, link: bool) -> None:
     if job.state == DONE:
         st.success(f"Done{took}.", icon=ICONS[DONE])
     elif job.state == CANCELLED:
-        st.info(f"Cancelled{took}; what was finished is kept. {sentence}", icon=ICONS[CANCELLED])
+        st.info(f"Cancelled{took}; finished work is kept. {sentence}", icon=ICONS[CANCELLED])
     else:
-        st.error(sentence or f"It ended without a word{took}.", icon=ICONS[FAILED])
+        st.error(sentence or f"The process died without an exit status{took}.", icon=ICONS[FAILED])
     if job.state != DONE:
         _log(job)
     row = st.container(horizontal=True, vertical_alignment="center")
     if job.state in RESUMABLE and not public():
-        help = "The same command again; it goes on from what is finished."
+        help = "Runs the same command again; it continues from the work already finished."
         if row.button("Resume", icon=":material/resume:", key=f"resume-{job.id}", help=help):
             act(jobs.resume, job.id)
     _link(row, job, link)
 
 
 def act(what: object, id: str) -> None:
-    """Do something to a job and draw the page anew; a refusal is said."""
+    """Do something to a job and rerun the page; if it fails, show why."""
     assert callable(what)
     try:
         what(id)
@@ -106,7 +106,7 @@ def _heading(job: Job) -> None:
 
 
 def _step(job: Job) -> str:
-    """The step a job is at, and what is left of it."""
+    """The current step of a job and the time left of it."""
     if job.state == QUEUED:
         return f"Waiting for its turn on {job.device}, {duration(max(0.0, time.time() - job.queued))} so far"
     if not job.total:
