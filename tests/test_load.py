@@ -151,7 +151,7 @@ def test_missing_files_folders_and_columns(tmp_path):
 
 
 def test_a_hub_data_set_without_a_network_says_so():
-    with pytest.raises(CorpusError, match="could not be had from the hub"):
+    with pytest.raises(CorpusError, match="could not be loaded from the hub"):
         load_corpus("hf:nobody/nothing")
     with pytest.raises(CorpusError, match="not a dataset's id"):
         load_corpus("hf:../etc/passwd")

@@ -75,7 +75,7 @@ def test_a_csv_row_of_another_width_is_never_cut_or_filled(tmp_path, ragged):
 
 
 def test_an_open_quote_is_refused_and_a_tsv_may_know_none(tmp_path):
-    with pytest.raises(CorpusError, match="starts at line 3 has a quote out of place"):
+    with pytest.raises(CorpusError, match="starts at line 3 has a misplaced quote"):
         load_corpus(written(tmp_path, "u.csv", 'text\na\n"b\nc\n'), skip_bad=True)
     assert texts(written(tmp_path, "q.tsv", 'text\tn\n"Oh!" she said\t1\nfine\t2\n')) == ['"Oh!" she said', "fine"]
 
@@ -91,7 +91,7 @@ def test_structured_content_is_read_as_text_or_refused_with_its_record(tmp_path)
     chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": parts}]
     corpus = load_corpus(written(tmp_path, "c.json", json.dumps([{"messages": chat}])), holdout=0)
     assert corpus.examples[0].messages[1].content == "yo yo"
-    with pytest.raises(CorpusError, match="record 1: the text is a dict"):
+    with pytest.raises(CorpusError, match="record 1: the value is a dict"):
         load_corpus(written(tmp_path, "d.json", json.dumps([{"text": "a"}, {"text": {"b": 1}}])))
     pd.DataFrame({"text": [b"caf\xc3\xa9"]}).to_parquet(tmp_path / "b.parquet")
     assert texts(tmp_path / "b.parquet") == ["café"]

@@ -1,8 +1,8 @@
-"""Two public-domain classics, downloaded from their public address, checked, and kept.
+"""Two public-domain classics, which are downloaded from a public address, verified and cached.
 
 Sources: the tiny Shakespeare file (Shakespeare's plays, public domain) and *The Adventures of Sherlock Holmes*
-(Conan Doyle, 1892, public domain) in the copy that the next-word-prediction corpora use.  The download itself, its
-retries, its cache and the checksum are pooch's.
+(Conan Doyle, 1892, public domain) in the copy used for next-word prediction.  pooch does the download, the retries, the
+caching and the checksum.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _GITHUB = "https://raw.githubusercontent.com"
 
 @dataclass(frozen=True)
 class Classic:
-    """A file on the web: where it is, how long it must be (bytes), and its sha256."""
+    """A file on the web: its title, its URL, its size in bytes, and its sha256."""
 
     title: str
     url: str
@@ -52,7 +52,7 @@ CLASSICS = {
 
 
 def read(name: str) -> pd.DataFrame:
-    """One record a speech (shakespeare) or a paragraph (sherlock)."""
+    """One record per speech (shakespeare) or paragraph (sherlock)."""
     import pandas as pd
 
     text = decode(download(name).read_bytes(), name)
@@ -63,10 +63,10 @@ def read(name: str) -> pd.DataFrame:
 def download(name: str) -> Path:
     """The classic's file, from the cache or from its public address.
 
-    `FISHERSFT_MIRROR=https://host` takes the same path from another host, for machines behind a wall.
+    With `FISHERSFT_MIRROR=https://host` the same path is fetched from another host, for machines behind a firewall.
 
     Raises:
-        CorpusError: no network, or a file that is not the one we know; nothing is kept.
+        CorpusError: there is no network, or the file is not the expected one; nothing is saved.
     """
     import pooch
 
@@ -88,26 +88,26 @@ def download(name: str) -> Path:
         )
     except ValueError as error:  # pooch: the hash does not match
         raise CorpusError(
-            f"What {url} sent is not the {name} text we know ({classic.size:,} bytes, sha256 {classic.sha256[:12]}...); "
-            "nothing was kept. Try again later, or load a file of your own."
+            f"{url} did not send the expected {name} text ({classic.size:,} bytes, sha256 {classic.sha256[:12]}...); "
+            "nothing was saved. Try again later, or load a file of your own."
         ) from error
     except OSError as error:  # requests' errors are OSErrors without an errno
         if error.errno:
             raise StoreError(
-                f"{folder} cannot be written ({os_reason(error)}); set FISHERSFT_HOME to a folder that can."
+                f"{folder} cannot be written ({os_reason(error)}); set FISHERSFT_HOME to a writable folder."
             ) from error
         raise CorpusError(
             f"The {name} text could not be downloaded from {url} (no network?); "
-            "the corpus 'demo' needs none, or give the path of a text file."
+            "use the corpus 'demo', which needs no network, or the path of a text file."
         ) from error
     if path.stat().st_size != classic.size:
         path.unlink()
-        raise CorpusError(f"The {name} text should have {classic.size:,} bytes and has not; nothing was kept.")
+        raise CorpusError(f"The {name} text does not have the expected {classic.size:,} bytes; nothing was saved.")
     return path
 
 
 def speeches(text: str) -> list[dict[str, str]]:
-    """Speeches are separated by blank lines; the first line names the speaker, kept as a column too."""
+    """The speeches, which blank lines separate; the first line names the speaker, who also becomes a column."""
     found = []
     for block in re.split(r"\n\s*\n", text.strip()):
         first, _, rest = block.partition("\n")
@@ -117,7 +117,7 @@ def speeches(text: str) -> list[dict[str, str]]:
 
 
 def paragraphs(text: str) -> list[dict[str, str]]:
-    """Paragraphs of prose on one line each, with their story; headings, tables of contents and the site's note are left out."""
+    """The paragraphs of prose, one line each, with their story; without headings, table of contents and the site's note."""
     text = text.split("\n     ----------\n")[0]
     contents = text[: text.index("A SCANDAL IN BOHEMIA")]
     titles = {title.upper(): title for title in re.findall(r"^ {15}(\S.*\S)$", contents, re.MULTILINE)}

@@ -1,13 +1,13 @@
-"""The one contract that embedding and fine-tuning share: which ids an example becomes, and which of them are trained.
+"""The encoding that embedding and fine-tuning share: the token ids of an example, and which of them are trained.
 
-    plain text           [bos] ids(text) [eos]                     every id but bos is trained
+    plain text           [bos] ids(text) [eos]                     all ids but bos are trained
     prompt, completion   [bos] ids(prompt) ids(completion) [eos]   the completion and eos are trained
-    chat                 the tokenizer's template, or [bos] then "Role: " ids(content) a turn, assistant turns closed
-                         by [eos], others by a line break          only assistant turns are trained
+    chat                 the tokenizer's template; without one, [bos], then "Role: " ids(content) for each turn, where
+                         [eos] ends an assistant turn and a line break any other; only assistant turns are trained
 
-bos and eos are added by us, never by the tokenizer, and only where it defines them; a text that spells a special token
-is read letter by letter, so no record can forge one.  A blank text or completion trains nothing.  Cut at `max_tokens`.
-A token is trained when it is a *target*: the row of the design matrix is the position before it.  Knows no model.
+We add bos and eos ourselves if the tokenizer defines them; the tokenizer never does.  A text that spells a special token is
+split into ordinary tokens, so no record can forge one.  A blank text or completion trains nothing.  Examples are cut at
+`max_tokens`.  A trained token is a *target*: its row of the design matrix is the position before it.  Knows no model.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from fishersft.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-IGNORED = -100  # the label that Hugging Face losses pass over
+IGNORED = -100  # the label that Hugging Face losses ignore
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example as the model reads it.
+    """One example as the ids that the model reads.
 
     Attributes:
-        ids: (n,) int32 token ids, at most `max_tokens` of them.
-        trained: (n,) bool; True where the token is a training target.  Never at position 0: nothing predicts it.
-        full_length: how many ids there were before the cut.
+        ids: (n,) int32 token ids, at most `max_tokens`.
+        trained: (n,) bool; True where the token is a training target; never at position 0, which nothing predicts.
+        full_length: the number of ids before the cut.
     """
 
     ids: np.ndarray
@@ -48,17 +48,17 @@ class Encoded:
 
     @property
     def rows(self) -> np.ndarray:
-        """(M,) positions whose *next* token is trained: the rows of X_i; M is the number of trained tokens."""
+        """(M,) positions whose *next* token is trained: the rows of X_i.  M is the number of trained tokens."""
         return np.flatnonzero(self.trained[1:])
 
     @property
     def labels(self) -> np.ndarray:
-        """(n,) int64: the ids where trained, -100 elsewhere; what a causal-LM loss expects."""
+        """(n,) int64 labels for a causal-LM loss: the ids where trained, -100 elsewhere."""
         return np.where(self.trained, self.ids, IGNORED).astype(np.int64)
 
 
 def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_tokens: int = MAX_TOKENS) -> list[Encoded]:
-    """Encode examples in their order; tokenisation is batched."""
+    """Encode the examples, in order; the tokenizer is called in batches."""
     if not examples:
         return []
     match examples[0]:
@@ -87,7 +87,7 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]
 
 
 def _clean(text: str) -> str:
-    """A lone surrogate (JSON may carry one) has no UTF-8 and would stop the tokenizer; it becomes a question mark."""
+    """Replace lone surrogates, which JSON may contain and tokenizers cannot encode, by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -125,11 +125,11 @@ def _plain_chats(chats: Sequence[Chat], tokenizer: PreTrainedTokenizerBase) -> l
 
 
 def _by_template(chat: Chat, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Encoded:
-    """The template's ids; a turn is trained from where its answer begins to where the template ends it.
+    """The ids of the tokenizer's template; an assistant turn is trained from its first character to the template's end mark.
 
-    The template writes the conversation up to each answer's opening and up to its end; what lies between is the answer, and
-    every token that touches it is trained.  This needs no support from the template, only that it never rewrites what it
-    wrote for earlier turns.
+    For each answer, the template renders the conversation up to the answer's opening and up to its end; the difference is the
+    answer, and every token that overlaps it is trained.  The template needs no special support for this, but it must not
+    rewrite earlier turns.
     """
 
     def written(messages: Sequence[Message], *, open_answer: bool) -> str:
@@ -146,13 +146,13 @@ def _by_template(chat: Chat, tokenizer: PreTrainedTokenizerBase, max_tokens: int
             after = written(chat.messages[: turn + 1], open_answer=False)
             if not whole.startswith(after) or not after.startswith(before):
                 raise ModelError(
-                    "The tokenizer's chat template rewrites earlier turns, so its assistant tokens cannot be told apart; "
+                    "The tokenizer's chat template rewrites earlier turns, so its assistant tokens cannot be located; "
                     "use plain prompt and completion columns instead."
                 )
             answers.append((len(before), len(after)))
     except ModelError:
         raise
-    except Exception as error:  # a template is a program of its author's; whatever it raises gets a sentence
+    except Exception as error:  # a template is a program and may raise anything
         raise ModelError(f"The tokenizer's chat template refused a record: {str(error)[:200]}.") from error
     out: Any = tokenizer(_clean(whole), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     spans = out["offset_mapping"]
@@ -161,9 +161,9 @@ def _by_template(chat: Chat, tokenizer: PreTrainedTokenizerBase, max_tokens: int
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
-    """What each id adds to the decoded text; they join to the whole.
+    """The text that each id adds to the decoded text; joined, they are the whole text.
 
-    Bytes of one character spread over several ids: the last of them carries the character, the others are empty.
+    If one character's bytes are spread over several ids, the last of these carries the character and the others are empty.
     """
     pieces, done = [], ""
     for end in range(1, len(ids) + 1):

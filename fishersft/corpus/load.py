@@ -1,6 +1,6 @@
-"""From what a user names to a `Corpus`: paths, the embedded demo, two classics by download, the hub.
+"""`load_corpus`: a `Corpus` from a path, the embedded demo, two downloaded classics, or the Hugging Face hub.
 
-Finds the shape of the records by itself or by the options, and splits off the held-out part.  Knows no tokenizer.
+Detects the shape of the records unless options name the columns, and splits off the held-out part.  Knows no tokenizer.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ def load_corpus(
 
     Args:
         source: a path (.txt .csv .tsv .jsonl .json .parquet), `demo`, `shakespeare`, `sherlock`, or `hf:owner/name`.
-        text_column, prompt_column, completion_column, messages_column: where the example is; found by themselves
-            (`messages`; `prompt` + `completion`; `instruction` + `input` + `output`; `text`) where not given.
+        text_column, prompt_column, completion_column, messages_column: the columns of the example; by default
+            they are detected (`messages`; `prompt` + `completion`; `instruction` + `input` + `output`; `text`).
         split_on: for .txt, `line` or `blank-line` (paragraphs).
-        holdout: share of records that no selector sees; 0 turns it off.  A `split` column of the corpus wins.
-        skip_bad: count broken lines and go on, instead of raising.
-        name: what to call it; by default the file's name.
+        holdout: share of records that no selector sees; 0 for none.  A `split` column of the corpus takes precedence.
+        skip_bad: skip and count broken lines instead of raising.
+        name: the corpus's name; by default the file's name.
 
     Raises:
-        CorpusError: with one sentence that says what is wrong, where, and what to do.
+        CorpusError: one sentence says what is wrong, where, and what to do.
     """
     if not isinstance(source, str | Path):
-        raise CorpusError(f"A corpus is named by a path or a word, not by a {type(source).__name__}.")
+        raise CorpusError(f"A corpus must be named by a path or a word, not by a {type(source).__name__}.")
     source = str(source)
     if not source:
         raise CorpusError("A corpus is a file, 'demo', 'shakespeare', 'sherlock' or 'hf:owner/name', not an empty name.")
@@ -79,7 +79,7 @@ def load_corpus(
     fields, bad_lines = _fields(source, split_on=split_on, skip_bad=skip_bad)
     name = name or shortened(Path(source).name if "/" in source and not source.startswith("hf:") else source, 100)
     if not len(fields):
-        raise CorpusError(f"{name} holds no records; it needs at least one.")
+        raise CorpusError(f"{name} contains no records; it needs at least one.")
     fields.columns = [str(c) for c in fields.columns]
     examples = _examples(fields, name, text_column, prompt_column, completion_column, messages_column)
     held_out = split_by_column(fields["split"].tolist()) if "split" in fields.columns else None
@@ -114,18 +114,18 @@ def _from_hub(dataset_id: str) -> pd.DataFrame:
     import pandas as pd
 
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset_id):
-        raise CorpusError(f"'{dataset_id}' is not a dataset's id on the hub; write hf:owner/name.")
+        raise CorpusError(f"'{dataset_id}' is not a dataset's id on the hub; use hf:owner/name.")
     try:
         import datasets
     except ImportError as error:
         raise MissingExtra("Reading a dataset from the Hugging Face hub", "hub") from error
     try:
         splits = datasets.load_dataset(dataset_id)
-    except Exception as error:  # the library raises a dozen kinds; each gets the same plain sentence
+    except Exception as error:  # the library raises a dozen types of error; all get the same sentence
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise CorpusError(
-            f"The dataset {dataset_id} could not be had from the hub ({reason}); "
-            "check its name and the network, or download it and name the file."
+            f"The dataset {dataset_id} could not be loaded from the hub ({reason}); "
+            "check its name and the network, or download it and give the file's path."
         ) from error
     frames = []
     for split, data in splits.items():
@@ -148,7 +148,7 @@ def _examples(
 
     def need(column: str) -> str:
         if column not in columns:
-            raise ColumnError(f"{name} has no column '{column}'; it has: {listed}.", columns)
+            raise ColumnError(f"{name} has no column '{column}'; its columns are: {listed}.", columns)
         return column
 
     listed = ", ".join(columns[:20]) + (f" and {len(columns) - 20:,} more" if len(columns) > 20 else "") or "none"
@@ -156,9 +156,9 @@ def _examples(
     if "" in named:
         raise CorpusError("A column's name cannot be empty.")
     if bool(text_column) + bool(prompt_column or completion_column) + bool(messages_column) > 1:
-        raise CorpusError("Name the text's column, or the prompt's and the completion's, or the messages', not several of them.")
+        raise CorpusError("Name either the text column, or the prompt and completion columns, or the messages column.")
     if bool(prompt_column) != bool(completion_column):
-        raise CorpusError("--prompt-column and --completion-column go together; give both or neither.")
+        raise CorpusError("--prompt-column and --completion-column belong together; give both or neither.")
     if text_column:
         return _texts(fields[need(text_column)].tolist(), name)
     if messages_column:
@@ -188,13 +188,13 @@ def _examples(
 
 
 def instruction_prompt(instruction: str, given: str = "") -> str:
-    """The prompt of an instruction record: our plain form, with the input's part only where there is one."""
+    """The prompt of an instruction record in our plain form; the input section is left out if there is no input."""
     middle = INSTRUCTION_INPUT.format(input=given) if given.strip() else ""
     return INSTRUCTION.format(instruction=instruction) + middle + RESPONSE
 
 
 def _strings(values: Sequence[Any], name: str) -> list[str]:
-    """The cells of a text column as text: numbers as they are written, bytes as UTF-8, nothing as blank."""
+    """The cells of a text column as strings: numbers as written, bytes as UTF-8, missing values as empty strings."""
     return [_string(value, name, index) for index, value in enumerate(values)]
 
 
@@ -209,7 +209,7 @@ def _string(value: Any, name: str, index: int) -> str:
         except UnicodeDecodeError as error:
             raise CorpusError(f"{name}, record {index:,}: byte {error.start:,} of the text is not UTF-8.") from error
     if isinstance(value, dict | list | tuple | np.ndarray):
-        raise CorpusError(f"{name}, record {index:,}: the text is a {type(value).__name__}, not a text; name another column.")
+        raise CorpusError(f"{name}, record {index:,}: the value is a {type(value).__name__}, not a text; name another column.")
     return str(value)
 
 
@@ -226,13 +226,13 @@ def _pairs(prompts: Sequence[Any], completions: Sequence[Any], name: str) -> tup
 
 
 def _turn_lists(values: Sequence[Any]) -> list[list[Any]] | None:
-    """The values as lists of turns, where every one of them is such a list (or the JSON of one); else None."""
+    """The values as lists of turns if every value is such a list (or its JSON); otherwise None."""
     lists = [_turns(v) for v in values]
     return [v for v in lists if v is not None] if all(v is not None for v in lists) else None
 
 
 def _turns(value: Any) -> list[Any] | None:
-    if isinstance(value, str) and value.lstrip().startswith("["):  # messages kept as text, as in a CSV
+    if isinstance(value, str) and value.lstrip().startswith("["):  # messages stored as text, as in a CSV file
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
@@ -254,7 +254,7 @@ def _chats(values: Sequence[Any], name: str) -> tuple[Example, ...]:
 
 
 def _content(value: Any, name: str, index: int) -> str:
-    """A turn's text; where it comes as a list of parts, the texts of its text parts."""
+    """A turn's text; if the content is a list of parts, the texts of these joined."""
     if isinstance(value, list | np.ndarray) and all(isinstance(part, dict) for part in value):
         return "".join(_string(part.get("text"), name, index) for part in value)
     return _string(value, name, index)

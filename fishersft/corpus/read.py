@@ -1,7 +1,7 @@
-"""Files and bytes into a table of fields: .txt .csv .tsv .jsonl .json .parquet.
+"""Reads a file into a table of fields: .txt .csv .tsv .jsonl .json .parquet.
 
-The readers are pyarrow and the standard library's csv and json; ours is only the sentence that a broken file gets.
-Knows nothing of which column holds the text.
+The parsers are pyarrow and the standard library's csv and json; this module adds the error messages for broken files.
+Does not know which column holds the text.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
 SPLITS = ("line", "blank-line")
-DEEPEST = 100  # levels of JSON inside JSON
+DEEPEST = 100  # levels of nested JSON
 
 
 def not_read(name: str, suffix: str) -> CorpusError:
-    """The refusal of a file by its ending."""
+    """The error for a file whose ending is not supported."""
     ending = f"files that end in '{suffix}'" if suffix else "files without an ending"
-    return CorpusError(f"{name}: {ending} are not read; these are: {', '.join(FORMATS)}.")
+    return CorpusError(f"{name}: {ending} are not supported; these endings are: {', '.join(FORMATS)}.")
 
 
 def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) -> tuple[pd.DataFrame, int]:
-    """The fields of every record of a file, and how many broken lines were skipped.
+    """The fields of every record of a file, and the number of broken lines that were skipped.
 
     Raises:
-        CorpusError: missing, a folder, empty, binary, wrongly encoded or broken; the sentence says where.
+        CorpusError: the file is missing, a folder, empty, binary, wrongly encoded or broken; the message says where.
     """
     suffix = path.suffix.lower()
     if not os.path.exists(path):  # unlike Path.exists, answers for names too long to exist
@@ -70,7 +70,7 @@ def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) ->
 
 
 def decode(data: bytes, name: str) -> str:
-    """UTF-8 with or without a byte-order mark, or UTF-16 by its mark; anything else names the offending byte."""
+    """Decode UTF-8, with or without a byte-order mark, or UTF-16 with one; otherwise the error names the first bad byte."""
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         raise CorpusError(f"{name} is in UTF-32; save it as UTF-8.")
     marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -80,18 +80,18 @@ def decode(data: bytes, name: str) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        # utf-8-sig counts from after the mark
+        # utf-8-sig counts positions after the mark
         at = error.start + (len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
         shown = f" (0x{data[at]:02x})" if at < len(data) else ""
         kind = "UTF-16" if marked else "UTF-8"
-        raise CorpusError(f"{name} is not {kind}: byte {at:,}{shown} does not fit; save it as UTF-8.") from error
+        raise CorpusError(f"{name} is not {kind}: byte {at:,}{shown} is invalid; save it as UTF-8.") from error
     if "\x00" in text:
-        raise CorpusError(f"{name} holds zero characters, so it is not a text; save it as UTF-8.")
+        raise CorpusError(f"{name} contains zero characters, so it is not a text file; save it as UTF-8.")
     return text
 
 
 def shortened(name: object, longest: int = 200) -> str:
-    """A name for a sentence."""
+    """A name cut to a length that fits a message."""
     text = str(name)
     return text if len(text) <= longest else f"{text[:longest]}..."
 
@@ -99,7 +99,7 @@ def shortened(name: object, longest: int = 200) -> str:
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    # a lone surrogate in a column's name (JSON may carry one) has no UTF-8
+    # a lone surrogate in a column's name (JSON may contain one) cannot be encoded as UTF-8
     return pd.DataFrame([{k.encode("utf-8", "replace").decode(): v for k, v in row.items()} for row in rows], dtype=object)
 
 
@@ -118,13 +118,13 @@ def _lines(text: str, split_on: str) -> pd.DataFrame:
 
 
 def _delimited(text: str, separator: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int]:
-    """Rows through the standard library's csv; a row that has not the header's fields is broken, never cut or filled."""
+    """Rows as the standard library's csv reads them; a row longer or shorter than the header is broken, never cut or padded."""
     try:
         return _rows(text, separator, name, skip_bad, quoting=csv.QUOTE_MINIMAL)
     except csv.Error as error:
-        if separator == "\t":  # many a .tsv knows no quotes
+        if separator == "\t":  # many .tsv files do not use quoting
             return _rows(text, separator, name, skip_bad, quoting=csv.QUOTE_NONE)
-        raise CorpusError(f"{name}: {error}; mend the quotes of that record.") from error
+        raise CorpusError(f"{name}: {error}; fix the quotes of that record.") from error
 
 
 def _rows(text: str, separator: str, name: str, skip_bad: bool, quoting: Any) -> tuple[pd.DataFrame, int]:
@@ -139,7 +139,7 @@ def _rows(text: str, separator: str, name: str, skip_bad: bool, quoting: Any) ->
         except StopIteration:
             break
         except csv.Error as error:
-            raise csv.Error(f"the record that starts at line {line:,} has a quote out of place ({error})") from error
+            raise csv.Error(f"the record that starts at line {line:,} has a misplaced quote ({error})") from error
         if not row or row == [""]:
             continue
         if not header:
@@ -150,11 +150,11 @@ def _rows(text: str, separator: str, name: str, skip_bad: bool, quoting: Any) ->
             skipped += 1
         else:
             raise CorpusError(
-                f"{name}, line {line:,} has {len(row)} fields and the header has {len(header)}; mend it or pass --skip-bad."
+                f"{name}, line {line:,} has {len(row)} fields but the header has {len(header)}; fix it or pass --skip-bad."
             )
     if not rows:
         broken = f" ({skipped:,} broken lines were skipped)" if skipped else ""
-        raise CorpusError(f"{name} holds no records below its header line{broken}.")
+        raise CorpusError(f"{name} contains no records below its header line{broken}.")
     frame = _frame(rows)
     for column in frame.columns:
         frame[column] = _numbers(frame[column])
@@ -162,7 +162,7 @@ def _rows(text: str, separator: str, name: str, skip_bad: bool, quoting: Any) ->
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Column names without blanks and repetitions."""
+    """Column names without blanks or duplicates."""
     out: list[str] = []
     for number, name in enumerate(names, 1):
         clean = base = name.strip() or f"column_{number}"
@@ -175,7 +175,7 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """The column as numbers where every cell is exactly how that number is written (007 and 1.50 stay text)."""
+    """The column as numbers if every cell is exactly how Python writes its number (007 and 1.50 stay text)."""
     for kind in (int, float):
         try:
             values = [kind(cell) for cell in column]
@@ -198,17 +198,17 @@ def _json_lines(text: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int
         except ValueError as error:
             if not skip_bad:
                 reason = getattr(error, "msg", None) or str(error)
-                raise CorpusError(f"{name}, line {number:,} is broken: {reason}; mend it or pass --skip-bad.") from error
+                raise CorpusError(f"{name}, line {number:,} is broken: {reason}; fix it or pass --skip-bad.") from error
             skipped += 1
             continue
         rows.append(row)
     if not rows:
-        raise CorpusError(f"{name} holds no records: all of its {skipped:,} lines are broken.")
+        raise CorpusError(f"{name} contains no records: all of its {skipped:,} lines are broken.")
     return _frame(rows), skipped
 
 
 def _loads(text: str) -> Any:
-    """json.loads; what it cannot hold is a ValueError with a reason a person understands."""
+    """json.loads, except that every failure is a ValueError whose message a person understands."""
     try:
         value = json.loads(text)
         if text.count("[") + text.count("{") > DEEPEST:
@@ -236,7 +236,7 @@ def _json(text: str, name: str) -> pd.DataFrame:
         raise CorpusError(f"{name} is broken at line {error.lineno:,}, column {error.colno:,}: {error.msg}.") from error
     except ValueError as error:
         raise CorpusError(f"{name} cannot be read: {error}.") from error
-    if isinstance(value, dict):  # {"data": [...]}: the one list of records inside
+    if isinstance(value, dict):  # as {"data": [...]}: take the only list inside
         lists = [v for v in value.values() if isinstance(v, list)]
         value = lists[0] if len(lists) == 1 else value
     if isinstance(value, list) and value and all(isinstance(v, str) for v in value):

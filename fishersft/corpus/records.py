@@ -1,6 +1,6 @@
-"""What a corpus is: examples in their order, the fields they came with, and a held-out split.
+"""`Corpus`: examples in order, the fields that came with them, and a held-out split.
 
-Knows no file format, no tokenizer and no model.  `index` everywhere is a record's number in the corpus as loaded, from 0.
+Knows no file format, no tokenizer and no model.  Everywhere, `index` is a record's number in the corpus as loaded, from 0.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ MAX_TOKENS = 256
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a corpus is read: the keywords of `load_corpus`, which checks them against the file."""
+    """The options for reading a corpus: the keywords of `load_corpus`, which checks them against the file."""
 
     text_column: str | None = parameter(None, "Column that holds the text.", metavar="NAME")
-    prompt_column: str | None = parameter(None, "Column of prompts; goes with --completion-column.", metavar="NAME")
-    completion_column: str | None = parameter(None, "Column of completions, the part that is trained.", metavar="NAME")
-    messages_column: str | None = parameter(None, "Column of chats; assistant turns are trained.", metavar="NAME")
+    prompt_column: str | None = parameter(None, "Column of prompts; use it with --completion-column.", metavar="NAME")
+    completion_column: str | None = parameter(None, "Column of completions; only these are trained.", metavar="NAME")
+    messages_column: str | None = parameter(None, "Column of chats; only assistant turns are trained.", metavar="NAME")
     split_on: str = parameter("line", "What ends an example in a .txt file.", choices=("line", "blank-line"))
     holdout: float = parameter(
-        0.1, "Share of records no selector sees: at least 50 where there are that many, at most half; 0 for none."
+        0.1, "Share of records that no selector sees: at least 50 records if there are enough, at most half; 0 for none."
     )
-    skip_bad: bool = parameter(False, "Skip broken lines, and say how many there were.")
+    skip_bad: bool = parameter(False, "Skip broken lines and report their number.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ Example = Text | PromptCompletion | Chat
 
 
 def trained(example: Example) -> dict[str, Any]:
-    """An example as trainers take it: {"text"}, {"prompt", "completion"} or {"messages": [{"role", "content"}]}."""
+    """An example in the form that trainers expect: {"text"}, {"prompt", "completion"} or {"messages": [{"role", "content"}]}."""
     match example:
         case Text(text):
             return {"text": text}
@@ -97,7 +97,7 @@ def trained(example: Example) -> dict[str, Any]:
 
 
 def canonical(example: Example) -> str:
-    """One line of JSON that two examples share exactly when they train the same thing."""
+    """One line of JSON, equal for two examples exactly if they train the same tokens from the same context."""
     match example:
         case Text(text):
             content: Any = {"text": text}
@@ -105,22 +105,22 @@ def canonical(example: Example) -> str:
             content = {"prompt": prompt, "completion": completion}
         case Chat(messages):
             content = {"messages": [[m.role, m.content] for m in messages]}
-    # surrogatepass below: JSON may carry lone surrogates, which UTF-8 alone refuses
+    # encoded with surrogatepass below, since JSON may contain lone surrogates, which strict UTF-8 refuses
     return json.dumps(content, ensure_ascii=False, sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Records in the order they were loaded.
+    """Records, in the order in which they were loaded.
 
     Attributes:
-        name: what people call it (a file name, `demo`, `hf:owner/name`).
-        source: the argument that loads it again from the command line.
+        name: its name for people (a file name, `demo`, `hf:owner/name`).
+        source: the command-line argument that loads it again.
         examples: N examples, all of one shape.
-        fields: N rows, every column of the file as loaded.
-        held_out: (N,) bool; True where no selector may look.
-        bad_lines: how many broken lines `skip_bad` passed over.
-        options: the command-line options beside `source` that load it again.
+        fields: N rows with every column of the file as loaded.
+        held_out: (N,) bool; True for records that no selector may see.
+        bad_lines: the number of broken lines that `skip_bad` skipped.
+        options: the command-line options, besides `source`, that load it again.
     """
 
     name: str
@@ -134,9 +134,9 @@ class Corpus:
     def __post_init__(self) -> None:
         n = len(self.examples)
         if n == 0:
-            raise CorpusError(f"{self.name} holds no records; it needs at least one line of text.")
+            raise CorpusError(f"{self.name} contains no records; it needs at least one line of text.")
         if len(self.fields) != n or self.held_out.shape != (n,) or self.held_out.dtype != bool:
-            raise ValueError("examples, fields and held_out must have one entry a record")
+            raise ValueError("examples, fields and held_out must have one entry per record")
         if self.held_out.all():
             raise CorpusError(f"{self.name}: every record is held out, so there is nothing to select from.")
 
@@ -150,12 +150,12 @@ class Corpus:
 
     @cached_property
     def pool_index(self) -> np.ndarray:
-        """Record numbers that a selector may see, ascending."""
+        """The indices that a selector may see, ascending."""
         return np.flatnonzero(~self.held_out)
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over every example and the split; metadata columns do not enter."""
+        """sha256 of every example and of the split, without the metadata columns."""
         h = hashlib.sha256()
         for example, out in zip(self.examples, self.held_out, strict=True):
             h.update(canonical(example).encode("utf-8", "surrogatepass"))
@@ -164,11 +164,11 @@ class Corpus:
 
     @cached_property
     def duplicates(self) -> int:
-        """Records that repeat an earlier one exactly."""
+        """The number of records that repeat an earlier one exactly."""
         return len(self) - len({canonical(e) for e in self.examples})
 
     def text(self, index: int) -> str:
-        """What a person reads of record `index`."""
+        """Record `index` as a person reads it."""
         return self.examples[index].display()
 
     @cached_property
@@ -177,7 +177,7 @@ class Corpus:
 
     @cached_property
     def category_fingerprint(self) -> str:
-        """Names the first column of `categories` and its values, which are no part of `fingerprint`; "" without one."""
+        """Identifies the first column of `categories` and its values, which `fingerprint` ignores; "" if there is none."""
         if not self.categories:
             return ""
         values = "|".join(self.fields[self.categories[0]].map(str))
@@ -185,7 +185,7 @@ class Corpus:
 
     @cached_property
     def categories(self) -> list[str]:
-        """Columns worth colouring and counting by: at least half filled, with 2 to 40 different short values; topics first."""
+        """Columns to colour and count by: at least half filled, with 2 to 40 distinct short values; topics first."""
         found = []
         for name in self.fields.columns:
             values = self.fields[name].dropna()
@@ -202,7 +202,7 @@ class Corpus:
 
     @cached_property
     def colourable(self) -> list[str]:
-        """Every column of numbers or short texts, the ones worth counting by first; the examples' own columns are too long."""
+        """Every column of numbers or short texts, `categories` first; the columns of the examples themselves are too long."""
         found = list(self.categories)
         for name in map(str, self.fields.columns):
             values = self.fields[name].dropna()
@@ -213,9 +213,9 @@ class Corpus:
 
 
 def split_by_seed(n: int, holdout: float, seed: int = HELD_OUT_SEED) -> np.ndarray:
-    """(n,) bool: `holdout` of the records, at least 50 where there are that many, never more than half of them."""
+    """(n,) bool: `holdout` of the records, at least 50 if there are enough, never more than half."""
     if not isinstance(holdout, int | float) or not 0 <= holdout < 1:
-        raise CorpusError(f"--holdout is a share from 0 to below 1 and was {holdout}; 0.1 holds out a tenth.")
+        raise CorpusError(f"--holdout must be at least 0 and below 1 and was {holdout}; 0.1 holds out a tenth.")
     held = np.zeros(n, dtype=bool)
     if holdout > 0 and n > 1:
         count = min(max(round(holdout * n), LEAST_HELD_OUT), n // 2)
@@ -224,7 +224,7 @@ def split_by_seed(n: int, holdout: float, seed: int = HELD_OUT_SEED) -> np.ndarr
 
 
 def split_by_column(values: Sequence[Any]) -> np.ndarray | None:
-    """(n,) bool from a column of split names, or None where it does not name splits."""
+    """(n,) bool from a column of split names, or None if the values are not names of splits."""
     names = [str(v).strip().lower() for v in values]
     if not set(names) <= HELD_OUT_NAMES | TRAIN_NAMES:
         return None

@@ -1,4 +1,4 @@
-"""Subsets out: the picks with their rank, gain and fields, as jsonl, csv or parquet.  Knows no selector."""
+"""Writes picks with their rank, gain and fields as jsonl, csv or parquet.  Knows no selector."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ OURS = ("rank", "index", "gain", "tokens")
 def picks_table(
     corpus: Corpus, indices: Sequence[int] | np.ndarray, gains: np.ndarray | None, tokens: np.ndarray
 ) -> pd.DataFrame:
-    """One row a pick, in order: rank (from 1), index, gain (nats, None where the selector has none), tokens, and the
-    record's own fields.  A field that shares one of these four names is kept as `record_<name>`, made unique."""
+    """One row per pick, in order: rank (from 1), index, gain (nats; NaN if the selector has none), tokens, and the record's
+    own fields.  A field with one of these four names becomes `record_<name>`, made unique."""
     import pandas as pd
 
     table = corpus.fields.iloc[list(indices)].reset_index(drop=True)
@@ -46,7 +46,7 @@ def picks_table(
 
 
 def format_of(path: Path, named: str | None = None) -> str:
-    """The format by name, or by the file's ending."""
+    """The format by its name or, without one, by the file's ending."""
     found = named or path.suffix.removeprefix(".").lower()
     if found not in FORMATS:
         raise UserError(f"Picks are written as {', '.join(FORMATS)}; '{found or path.name}' is none of them.")
@@ -54,7 +54,7 @@ def format_of(path: Path, named: str | None = None) -> str:
 
 
 def write_table(table: pd.DataFrame, path: Path, format: str) -> None:
-    """Write whole or not at all; a spreadsheet cannot be tricked into running a cell."""
+    """Write the complete file or none; in CSV, cells that a spreadsheet would run as formulas are quoted."""
     write_whole(path, to_bytes(table, format), "name another file with --out")
 
 
@@ -77,7 +77,7 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """A value that json can write."""
+    """The value as one that json can write."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, dict):
@@ -117,7 +117,7 @@ def _parquet(table: pd.DataFrame) -> bytes:
     try:
         return write(table)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError, ValueError, TypeError):
-        # a column of mixed kinds: parquet has one type a column, so it becomes JSON text
+        # parquet has one type per column, so a column of mixed types becomes JSON text
         mixed = [c for c in table.columns if table[c].dtype == object]
         table = table.copy()
         for c in mixed:
