@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 
 import pandas as pd
 import pytest
@@ -33,6 +34,17 @@ def test_neither_import_nor_help_loads_a_heavy_library(command):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not HEAVY & set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_help_of_the_group_imports_no_command():
+    code = "import sys; from fishersft.cli import commands; commands.main(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not [name for name in done.stdout.splitlines()[-1].split() if name.startswith("fishersft.commands")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_the_group_says_what_each_command_says_of_itself(name):
+    assert getattr(import_module(f"fishersft.commands.{name}"), name).get_short_help_str(limit=1_000) == COMMANDS[name]
 
 
 def test_select_writes_one_object_a_pick_in_order(jsonl, tmp_path):
