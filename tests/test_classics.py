@@ -37,12 +37,12 @@ def test_all_twelve_stories_of_sherlock_are_found(shared, serve, monkeypatch):
 
 def test_another_file_is_refused_and_not_kept(serve, monkeypatch, home):
     monkeypatch.setenv("FISHERSFT_MIRROR", serve({path_of("sherlock"): b"something else"}))
-    with pytest.raises(CorpusError, match="is not the sherlock text we know"):
+    with pytest.raises(CorpusError, match="did not send the expected sherlock text"):
         load_corpus("sherlock")
     assert not list((home / "downloads").glob("*"))
 
 
 def test_without_a_network_the_sentence_says_what_to_do(monkeypatch):
     monkeypatch.setenv("FISHERSFT_MIRROR", "http://127.0.0.1:9")
-    with pytest.raises(CorpusError, match=r"could not be downloaded.*'demo' needs none"):
+    with pytest.raises(CorpusError, match=r"could not be downloaded.*use the corpus 'demo', which needs no network"):
         load_corpus("shakespeare")
