@@ -22,9 +22,12 @@ from tests.bench.__main__ import bench
 from tests.bench.report import MEASURED, Row
 
 from .conftest import ROOT
-from .test_cli import run_python
 
 TINY = {"sentences": 60, "dimension": 8, "picks": 12}
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")

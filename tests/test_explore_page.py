@@ -65,7 +65,7 @@ def test_a_link_with_pins_that_cannot_be_is_explained(bad, words):
 
 
 def test_selectors_that_take_no_pins_say_so():
-    assert "takes no pinned" in text_of(open_page(**CORPUS, pin="5", selector="longest"))
+    assert "ignores pinned" in text_of(open_page(**CORPUS, pin="5", selector="longest"))
 
 
 def test_a_copy_of_a_picked_sentence_gains_little_and_a_new_long_one_more():

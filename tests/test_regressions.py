@@ -115,7 +115,7 @@ def test_a_certificate_is_never_claimed_for_nothing():
     with pytest.raises(DesignError, match="No sentence gains anything measurable"):
         make_selector("token_od").select(pool, 1)
     for sigma2 in (1e300, 1e-320, "1e30"):
-        with pytest.raises(DesignError, match="sigma2 must be a positive number"):
+        with pytest.raises(ParameterError, match="'sigma2' of 'token_od' must be a number from 1e-12 to 1e"):
             make_selector("token_od", {"sigma2": sigma2})
 
 
