@@ -14,6 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with the table
+    from fishersft.catalogue import find_run as find_run
+    from fishersft.catalogue import remove_run as remove_run
+    from fishersft.catalogue import runs as runs
     from fishersft.corpus.load import load_corpus as load_corpus
     from fishersft.corpus.records import (
         Chat as Chat,
@@ -43,6 +46,9 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from fishersft.experiments.teacher import teacher_world as teacher_world
     from fishersft.experiments.timing import time_greedy as time_greedy
     from fishersft.experiments.words import word_world as word_world
+    from fishersft.export.formats import selection_files as selection_files
+    from fishersft.export.formats import write_selection as write_selection
+    from fishersft.export.report import report as report
     from fishersft.fields import parameter as parameter
     from fishersft.finetuning.results import FineTuneResult as FineTuneResult
     from fishersft.finetuning.stages import finetune as finetune
@@ -55,6 +61,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from fishersft.pipeline.embed_and_select import embed as embed
     from fishersft.pipeline.embed_and_select import load_pool as load_pool
     from fishersft.pipeline.embed_and_select import select as select
+    from fishersft.pipeline.embed_and_select import stored_embeddings as stored_embeddings
+    from fishersft.pipeline.selections import load_kept as load_kept
     from fishersft.pipeline.selections import load_selection as load_selection
     from fishersft.scoring.comparison import compare as compare
     from fishersft.selectors import (
@@ -108,10 +116,12 @@ _HOME = {
     "curves_markdown": "experiments.summaries",
     "curves_summary": "experiments.summaries",
     "embed": "pipeline.embed_and_select",
+    "find_run": "catalogue",
     "finetune": "finetuning.stages",
     "judge_reports": "judge.judging",
     "judge_texts": "judge.judging",
     "load_corpus": "corpus.load",
+    "load_kept": "pipeline.selections",
     "load_model": "lm.model",
     "load_pool": "pipeline.embed_and_select",
     "load_selection": "pipeline.selections",
@@ -120,10 +130,16 @@ _HOME = {
     "parameter": "fields",
     "read_curves": "experiments.result",
     "registry": "selectors",
+    "remove_run": "catalogue",
+    "report": "export.report",
+    "runs": "catalogue",
     "select": "pipeline.embed_and_select",
+    "selection_files": "export.formats",
+    "stored_embeddings": "pipeline.embed_and_select",
     "teacher_world": "experiments.teacher",
     "time_greedy": "experiments.timing",
     "word_world": "experiments.words",
+    "write_selection": "export.formats",
 }  # the module that each name is loaded from
 __all__ = sorted((*_HOME, "__version__"))
 

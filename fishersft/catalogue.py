@@ -1,8 +1,8 @@
 """Every run of every kind in one list: background jobs, kept selections, error curves and fine-tuned runs.
 
     runs()                 all of them, or those of one kind
-    find(id)               one, by its id or the beginning of it
-    remove(run)            delete one of the user's own
+    find_run(id)           one, by its id or the beginning of it
+    remove_run(run)        delete one of the user's own
     folder_for(...)        where new curves or a new fine-tuned run is written
 
 An id is the name of a folder, a digest of what the run was made from or, for a job, a random number.  It is never a path, so
@@ -118,7 +118,7 @@ def contents(kind: str, store: Store | None = None) -> list[Any]:
     return [run.content for run in runs(kind, store) if not run.problem]
 
 
-def find(id: str, kind: str = "", store: Store | None = None) -> Run:
+def find_run(id: str, kind: str = "", store: Store | None = None) -> Run:
     """The run of an id, or of at least four characters that only one id begins with.
 
     Raises:
@@ -138,7 +138,7 @@ def find(id: str, kind: str = "", store: Store | None = None) -> Run:
     return matching[0]
 
 
-def remove(run: Run, store: Store | None = None) -> None:
+def remove_run(run: Run, store: Store | None = None) -> None:
     """Delete a run with its files.  What a job made stays, and so do votes and judgments on the texts of a fine-tuned run.
 
     Raises:

@@ -17,41 +17,41 @@ def run(home):
 
 def test_a_run_is_found_by_its_folder_and_by_its_id(home):
     tuned_run(home / "runs" / "mine", id="f00d")
-    assert catalogue.find("mine").opened.id == catalogue.find("f00d").opened.id == "f00d"
+    assert catalogue.find_run("mine").opened.id == catalogue.find_run("f00d").opened.id == "f00d"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../runs/abc123", "/etc", "abc123/", "a" * 200, "nowhere", "abc"])
 def test_no_name_leaves_the_store(run, name):
     with pytest.raises(StoreError, match="no run"):
-        catalogue.find(name, FINETUNED)
+        catalogue.find_run(name, FINETUNED)
 
 
 def test_a_folder_elsewhere_is_not_opened_by_its_path(tmp_path, home):
     tuned_run(tmp_path / "elsewhere")
     with pytest.raises(StoreError, match="no run"):
-        catalogue.find(str(tmp_path / "elsewhere"), FINETUNED)
+        catalogue.find_run(str(tmp_path / "elsewhere"), FINETUNED)
 
 
 def test_a_run_of_another_version_says_so_and_is_not_listed(home):
     tuned_run(home / "runs" / "old", version=99)
     assert "old" not in [r.folder.name for r in catalogue.contents(FINETUNED)]
     with pytest.raises(StoreError, match="another version"):
-        _ = catalogue.find("old", FINETUNED).opened
+        _ = catalogue.find_run("old", FINETUNED).opened
 
 
 def test_removing_takes_the_folder_and_a_shipped_one_stays(run, monkeypatch, tmp_path):
     monkeypatch.setattr("fishersft.paths.asset", lambda *parts: tmp_path.joinpath("assets", *parts))
     tuned_run(tmp_path / "assets" / "runs" / "demo")
-    assert catalogue.find("demo").shipped
+    assert catalogue.find_run("demo").shipped
     with pytest.raises(StoreError, match="ships with"):
-        catalogue.remove(catalogue.find("demo"))
-    catalogue.remove(catalogue.find("abc123"))
+        catalogue.remove_run(catalogue.find_run("demo"))
+    catalogue.remove_run(catalogue.find_run("abc123"))
     assert not run.exists()
-    assert catalogue.find("demo").folder.is_dir()
+    assert catalogue.find_run("demo").folder.is_dir()
 
 
 def test_the_stamp_changes_when_a_model_is_finished(run):
-    found = catalogue.find("abc123").opened
+    found = catalogue.find_run("abc123").opened
     before = found.stamp
     path = run / "cells" / "uniform-50-s0" / "cell.json"
     kept = path.read_text()
@@ -77,17 +77,17 @@ def test_shipped_ones_come_first_and_stay_and_own_ones_can_go(own):
     assert there[-1].kind == "synthetic"
     assert there[-1].about.command.startswith("fishersft curves synthetic --sentences 40")
     with pytest.raises(StoreError, match="ships with fishersft"):
-        catalogue.remove(catalogue.find("imbalanced-tokens", catalogue.CURVES))
-    catalogue.remove(catalogue.find(own.name, catalogue.CURVES))
+        catalogue.remove_run(catalogue.find_run("imbalanced-tokens", catalogue.CURVES))
+    catalogue.remove_run(catalogue.find_run(own.name, catalogue.CURVES))
     assert not own.exists()
     with pytest.raises(StoreError, match="There is no result"):
-        catalogue.find(own.name, catalogue.CURVES)
+        catalogue.find_run(own.name, catalogue.CURVES)
 
 
 def test_a_damaged_one_is_left_out(own):
     (own / "records.jsonl").write_text("{broken\n")
     assert own.name not in [f.id for f in catalogue.contents(catalogue.CURVES)]
-    assert "damaged" in catalogue.find(own.name, catalogue.CURVES).problem
+    assert "damaged" in catalogue.find_run(own.name, catalogue.CURVES).problem
 
 
 def test_the_same_question_has_the_same_folder_and_another_input_another():
@@ -131,5 +131,5 @@ def test_a_damaged_run_of_each_kind_is_a_row_that_says_why(home, text):
     damaged = {run.id: run for run in catalogue.runs() if run.problem}
     assert sorted(damaged) == ["bad1", "bad2", "bad3"]
     for run in damaged.values():
-        catalogue.remove(run)
+        catalogue.remove_run(run)
     assert not [run for run in catalogue.runs() if not run.shipped]

@@ -160,7 +160,7 @@ class TestShipped:
         at = open_page("curves", result="imbalanced-tokens")
         code = next(c.value for c in at.code if "Experiment(" in c.value)
         exec(code.split("result =")[0], scope := {})
-        assert scope["experiment"].settings == catalogue.find("imbalanced-tokens", catalogue.CURVES).opened.settings
+        assert scope["experiment"].settings == catalogue.find_run("imbalanced-tokens", catalogue.CURVES).opened.settings
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_a_dataset_opens_with_datasets_and_its_card_states_where_it_came_from(ma
     datasets = pytest.importorskip("datasets")
     shape, path, kept = made
     out = tmp_path / "set"
-    formats.write(kept, "dataset", out)
+    formats.write_selection(kept, "dataset", out)
     found = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))["train"]
     assert found["index"] == kept.picks["index"].tolist()
     assert found["rank"] == [1, 2, 3, 4, 5]
@@ -80,7 +80,7 @@ def test_a_dataset_opens_with_datasets_and_its_card_states_where_it_came_from(ma
 def test_the_trl_examples_are_what_is_trained_in_the_shape_that_trl_takes(made, tmp_path):
     shape, path, kept = made
     out = tmp_path / "recipe"
-    formats.write(kept, "trl", out)
+    formats.write_selection(kept, "trl", out)
     lines = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
     wanted = {"text": {"text"}, "prompt": {"prompt", "completion"}, "chat": {"messages"}}[shape]
     assert {frozenset(line) for line in lines} == {frozenset(wanted)}
@@ -103,13 +103,13 @@ def test_every_key_of_the_recipe_is_one_that_trl_knows(kept):
     from trl.scripts.utils import DatasetMixtureConfig
 
     known = {f.name for kind in (trl.SFTConfig, trl.ModelConfig, DatasetMixtureConfig) for f in fields(kind)}
-    assert set(yaml.safe_load(formats.files(kept, "trl")["sft.yaml"])) <= known
+    assert set(yaml.safe_load(formats.selection_files(kept, "trl")["sft.yaml"])) <= known
 
 
 def test_a_hub_model_keeps_its_revision_in_the_recipe_and_the_command(kept):
     manifest = {**kept.manifest, "provenance": {**kept.provenance, "model": "gpt2", "revision": "abc", "max_tokens": 64}}
     hub = replace(kept, manifest=manifest)
-    settings = yaml.safe_load(formats.files(hub, "trl")["sft.yaml"])
+    settings = yaml.safe_load(formats.selection_files(hub, "trl")["sft.yaml"])
     assert (settings["model_name_or_path"], settings["model_revision"], settings["max_length"]) == ("gpt2", "abc", 64)
     assert "--model gpt2 --revision abc --max-tokens 64" in command_of(hub)
     assert "fishersft.load_model('gpt2', revision='abc')" in python_of(hub)
@@ -117,13 +117,13 @@ def test_a_hub_model_keeps_its_revision_in_the_recipe_and_the_command(kept):
 
 def test_indices_are_one_number_a_line(made):
     _, _, kept = made
-    (text,) = formats.files(kept, "indices").values()
+    (text,) = formats.selection_files(kept, "indices").values()
     assert [int(line) for line in text.decode().splitlines()] == kept.picks["index"].tolist()
 
 
 def test_an_atlas_table_has_the_whole_pool_with_its_map_and_the_picks_marked(made):
     shape, path, kept = made
-    (data,) = formats.files(kept, "atlas").values()
+    (data,) = formats.selection_files(kept, "atlas").values()
     table = pd.read_parquet(io.BytesIO(data))
     corpus = load_corpus(path, holdout=0)
     assert table["text"].tolist() == corpus.texts
@@ -140,11 +140,11 @@ def test_an_atlas_table_has_the_whole_pool_with_its_map_and_the_picks_marked(mad
 def test_a_corpus_that_has_changed_is_not_taken_for_the_old_one(jsonl, kept):
     jsonl.write_text(jsonl.read_text().replace("Rain.", "Snow."))
     with pytest.raises(UserError, match="has changed"):
-        formats.files(kept, "atlas")
+        formats.selection_files(kept, "atlas")
     jsonl.unlink()
     with pytest.raises(UserError, match="There is no file"):
-        formats.files(kept, "atlas")
-    assert formats.files(kept, "dataset")  # needs the picks only
+        formats.selection_files(kept, "atlas")
+    assert formats.selection_files(kept, "dataset")  # needs the picks only
 
 
 def test_the_command_and_the_python_of_an_export_make_the_same_picks(made, tmp_path):
@@ -159,7 +159,7 @@ def test_the_command_and_the_python_of_an_export_make_the_same_picks(made, tmp_p
 
 @pytest.mark.parametrize("format", formats.FORMATS)
 def test_a_download_is_the_file_or_a_zip_of_the_folder(kept, format):
-    content, data = formats.files(kept, format), formats.packed(kept, format)
+    content, data = formats.selection_files(kept, format), formats.packed(kept, format)
     name = formats.packed_name(kept.name, format)
     if name.endswith(".zip"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -174,7 +174,7 @@ def test_what_is_exported_from_the_screen_is_what_is_exported_from_the_store(jso
     rows = embed(corpus)
     at_hand = kept_of(corpus, rows, select(corpus, budget=3))
     for format in ("jsonl", "csv", "indices", "trl"):
-        assert formats.files(at_hand, format) == formats.files(kept, format)
+        assert formats.selection_files(at_hand, format) == formats.selection_files(kept, format)
 
 
 def test_pins_are_part_of_the_command_and_the_python(jsonl, tmp_path):
@@ -199,8 +199,10 @@ def test_a_set_chosen_by_hand_says_so_and_is_exported_like_any_other(jsonl, tmp_
     exec(python_of(kept).split("print(")[0], scope := {})
     assert scope["picks"].index.tolist() == [5, 1]
     for format in formats.FORMATS:
-        assert formats.files(kept, format)
-    assert "two of mine: 2 records of small.jsonl chosen by hand" in formats.files(kept, "dataset")["README.md"].decode()
+        assert formats.selection_files(kept, format)
+    assert (
+        "two of mine: 2 records of small.jsonl chosen by hand" in formats.selection_files(kept, "dataset")["README.md"].decode()
+    )
     assert selection_page(kept).title == "two of mine: 2 of 8 sentences of small.jsonl, chosen by hand"
     assert selection_page(kept).html()
 
@@ -210,19 +212,19 @@ class TestPlaces:
         before = jsonl.read_bytes()
         for format in ("jsonl", "indices", "atlas"):
             with pytest.raises(UserError, match="overwrite the corpus"):
-                formats.write(kept, format, jsonl)
+                formats.write_selection(kept, format, jsonl)
         for format in ("dataset", "trl"):
             with pytest.raises(UserError):
-                formats.write(kept, format, jsonl)
+                formats.write_selection(kept, format, jsonl)
         assert jsonl.read_bytes() == before
 
     def test_a_folder_is_never_mixed_into_another(self, kept, tmp_path):
         out = tmp_path / "full"
         out.mkdir()
-        formats.write(kept, "trl", out)  # an empty one is taken
+        formats.write_selection(kept, "trl", out)  # an empty one is taken
         before = sorted(p.name for p in out.iterdir())
         with pytest.raises(UserError, match="is there already"):
-            formats.write(kept, "dataset", out)
+            formats.write_selection(kept, "dataset", out)
         assert sorted(p.name for p in out.iterdir()) == before
 
     def test_what_fails_half_way_leaves_nothing(self, kept, tmp_path, monkeypatch):
@@ -234,7 +236,7 @@ class TestPlaces:
         real = type(tmp_path).write_bytes
         monkeypatch.setattr(type(tmp_path), "write_bytes", full)
         with pytest.raises(StoreError, match="no space left"):
-            formats.write(kept, "trl", tmp_path / "out")
+            formats.write_selection(kept, "trl", tmp_path / "out")
         assert not [p for p in tmp_path.iterdir() if p.name.startswith((".out", "out"))]
 
 

@@ -32,7 +32,7 @@ SECTIONS = ["Results", "Read", "Vote", "Win rates", "Set up"]
 @pytest.fixture
 def run(home):
     tuned_run(home / "runs" / "abc123", selectors=("token_od", "uniform", "longest"), budgets=(50, 200), seeds=(0, 1))
-    return catalogue.find("abc123", catalogue.FINETUNED).opened
+    return catalogue.find_run("abc123", catalogue.FINETUNED).opened
 
 
 def judged(run, judge=None):
@@ -281,7 +281,7 @@ class TestWinRates:
 
     def test_the_papers_numbers_stand_beside_ours_on_its_corpora_marked_as_the_papers(self, home):
         tuned_run(home / "runs" / "will", source="shakespeare", budgets=(100,), selectors=("token_od", "uniform"))
-        judged(catalogue.find("will", catalogue.FINETUNED).opened)
+        judged(catalogue.find_run("will", catalogue.FINETUNED).opened)
         at = section("Win rates")
         assert at.dataframe[0].value["the paper's"].tolist() == ["80%"]
         assert "not ours" in words_of(at)
@@ -292,7 +292,7 @@ class TestWinRates:
             return words("uniform-50-s0", prompt) if cell == "base" and prompt == 3 else words(cell, prompt)
 
         tuned_run(home / "runs" / "abc123", write=twins)
-        run = catalogue.find("abc123", catalogue.FINETUNED).opened
+        run = catalogue.find_run("abc123", catalogue.FINETUNED).opened
         report = judged(run)
         every = judging.comparisons_of(run, judging.matches_of(run, pairs=[("token_od", "uniform"), ("token_od", "base")]))
         about = verdicts.judges_of(run)[0]
@@ -439,7 +439,7 @@ def test_hostile_texts_labels_and_judges_are_shown_and_never_obeyed(home):
     told["about"]["selectors"][0]["label"] = HOSTILE[0]
     told["about"]["corpus"]["name"] = HOSTILE[4]
     (folder / "run.json").write_text(json.dumps(told))
-    run = catalogue.find("evil", catalogue.FINETUNED).opened
+    run = catalogue.find_run("evil", catalogue.FINETUNED).opened
     judged(run)
     pages = [section("Read", prompt=str(k)) for k in range(len(HOSTILE))]
     voting = section("Vote")

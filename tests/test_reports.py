@@ -139,7 +139,7 @@ class TestSelection:
 
 class TestCurves:
     def test_the_numbers_are_those_of_the_result(self):
-        found = catalogue.find("imbalanced-tokens", catalogue.CURVES).opened
+        found = catalogue.find_run("imbalanced-tokens", catalogue.CURVES).opened
         result = read_curves(found.folder)
         page = curves_page(result, found.id)
         table = next(b for p in page.parts for b in p.blocks if isinstance(b, Table) and b.caption.startswith("Means"))

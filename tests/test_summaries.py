@@ -126,7 +126,7 @@ def test_a_shipped_result_is_whole_and_is_what_its_command_says(name):
 
 def test_a_shipped_record_is_what_a_fresh_computation_gives():
     for name in ("imbalanced-sentences", "isotropic-sentences"):
-        found = catalogue.find(name, catalogue.CURVES).opened
+        found = catalogue.find_run(name, catalogue.CURVES).opened
         world = {k: v for k, v in found.settings["world"].items() if k != "name"}
         asked = Experiment(world=Synthetic(**world), budgets=tuple(found.settings["budgets"]))
         fresh = next(records_of(Task(asked, 3, ("uniform",))))

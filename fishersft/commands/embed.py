@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import fishersft
 from fishersft.commands.options import CORPUS_HELP, corpus_options, engine_of, json_option, load, model_options, progress
 
 
@@ -20,11 +21,9 @@ def embed(as_json: bool, threads: int | None, **options: Any) -> None:
     A start that was stopped goes on where it was. `select` does this by itself where it is needed.
     """
     corpus, folder = load(options, threads)
-    from fishersft.pipeline import embed_and_select
-
-    stored = embed_and_select.stored_embeddings(corpus, folder, options["max_tokens"]) is not None
+    stored = fishersft.stored_embeddings(corpus, folder, options["max_tokens"]) is not None
     with engine_of(options) as engine, progress("embedding", "tokens") as on_progress:
-        embeddings = embed_and_select.embed(
+        embeddings = fishersft.embed(
             corpus,
             folder,
             max_tokens=options["max_tokens"],

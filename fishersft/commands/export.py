@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 
 import click
 
+import fishersft
 from fishersft.commands.options import json_option
 from fishersft.errors import UserError
+from fishersft.paths import write_whole
 
 PRINTED = ("jsonl", "csv", "indices")
 REPORT = "report"
@@ -45,25 +46,18 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
 
 
 def _selection(run: str, format: str, out: Path | None) -> dict[str, object]:
-    from fishersft.export import formats
-    from fishersft.pipeline import selections
-
-    kept = selections.load_kept(run)
+    kept = fishersft.load_kept(run)
     if not out:
-        content = formats.files(kept, format)
+        content = fishersft.selection_files(kept, format)
         click.echo(next(iter(content.values())).decode(), nl=False)
         return {}
-    formats.write(kept, format, out)
-    opens = formats.FORMATS[format].command.replace("{path!r}", repr(str(out))).replace("{path}", shlex.quote(str(out)))
+    opens = fishersft.write_selection(kept, format, out)
     return {"run": kept.id, "out": str(out), "format": format, "picks": len(kept.picks), "opens_with": opens or None}
 
 
 def _report(run: str, out: Path) -> dict[str, object]:
-    from fishersft.export.formats import write_files
-    from fishersft.export.report import report
-
-    page = report(run)
-    write_files({"report.html": page.html().encode("utf-8", "replace")}, out, folder=False)
+    page = fishersft.report(run)
+    write_whole(out, page.html().encode("utf-8", "replace"))
     return {"run": page.run, "out": str(out), "format": REPORT, "opens_with": None}
 
 

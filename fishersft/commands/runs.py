@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import click
 
+import fishersft
 from fishersft.commands.options import json_option
 from fishersft.store import jobs
 from fishersft.store.jobs import Job
 from fishersft.text import duration, moment
-
-if TYPE_CHECKING:
-    from fishersft.catalogue import Run
 
 KINDS = ("job", "selection", "curves", "finetuned")
 
@@ -34,9 +31,7 @@ def runs() -> None:
 @json_option
 def list_(kind: str | None, as_json: bool) -> None:
     """All runs, the newest first and those that ship with fishersft last: id, kind, state, date, title."""
-    from fishersft import catalogue
-
-    found = catalogue.runs(kind or "")
+    found = fishersft.runs(kind or "")
     if as_json:
         click.echo(json.dumps({"runs": [run.as_dict() for run in found]}, ensure_ascii=False))
         return
@@ -56,7 +51,7 @@ def list_(kind: str | None, as_json: bool) -> None:
 @json_option
 def show(id: str, lines: int, as_json: bool) -> None:
     """Show all that is known of run ID, and the end of the log of a job."""
-    run = _find(id)
+    run = fishersft.find_run(id)
     if run.kind == "job":
         _show_job(run.content, lines, as_json)
     elif as_json:
@@ -111,18 +106,10 @@ def rm(ids: tuple[str, ...], as_json: bool) -> None:
 
     Of a job only its row and log are deleted: what it made stays. Votes and judgments on the texts of a fine-tuned run stay too.
     """
-    from fishersft import catalogue
-
-    found = {run.id: run for run in map(_find, ids)}  # all are known before the first goes
+    found = {run.id: run for run in map(fishersft.find_run, ids)}  # all are known before the first goes
     for run in found.values():
-        catalogue.remove(run)
+        fishersft.remove_run(run)
     click.echo(json.dumps({"removed": list(found)}) if as_json else f"Removed {', '.join(found)}.")
-
-
-def _find(id: str) -> Run:
-    from fishersft import catalogue
-
-    return catalogue.find(id)
 
 
 def _steer(act: Callable[[str], Job], id: str, as_json: bool) -> None:

@@ -1,8 +1,8 @@
 """Every format in which a selection is exported: tables, a list of numbers, folders that other programs open.
 
     FORMATS                        what there is, and what each is for
-    files(kept, format)            {name: content}; one file, or a folder's
-    write(kept, format, path)      all of it or nothing, and never over the corpus
+    selection_files(kept, format)  {name: content}; one file, or a folder's
+    write_selection(kept, ...)     all of it or nothing, and never over the corpus
     packed(kept, format)           one download: the file, or a zip of the folder
 
 Embedding Atlas shows the whole pool, so that one opens the corpus and its embeddings again.  Knows no screen and no report.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shlex
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ FORMATS = {
 }
 
 
-def files(kept: Kept, format: str, origin: Origin | None = None) -> Files:
+def selection_files(kept: Kept, format: str, origin: Origin | None = None) -> Files:
     """The files of a format.
 
     Args:
@@ -103,8 +104,8 @@ def files(kept: Kept, format: str, origin: Origin | None = None) -> Files:
     raise UserError(f"A selection is exported as {', '.join(FORMATS)} or report; '{format}' is none of them.")
 
 
-def write(kept: Kept, format: str, path: Path, origin: Origin | None = None) -> None:
-    """Write a format to `path`: a file, or a new folder.
+def write_selection(kept: Kept, format: str, path: Path, origin: Origin | None = None) -> str:
+    """Write a format to `path`: a file, or a new folder.  Returns the command that opens it; "" where anything does.
 
     Raises:
         UserError: it is the corpus itself, a folder that holds something, or a place that cannot be written.
@@ -112,7 +113,8 @@ def write(kept: Kept, format: str, path: Path, origin: Origin | None = None) -> 
     source = str(kept.provenance["source"])
     if is_file(source) and os.path.exists(path) and os.path.exists(source) and path.samefile(source):
         raise UserError(f"--out would overwrite the corpus {path} itself; name another file.")
-    write_files(files(kept, format, origin), path, folder=not FORMATS[format].ending)
+    write_files(selection_files(kept, format, origin), path, folder=not FORMATS[format].ending)
+    return FORMATS[format].command.replace("{path!r}", repr(str(path))).replace("{path}", shlex.quote(str(path)))
 
 
 def write_files(content: Mapping[str, bytes], path: Path, *, folder: bool) -> None:
@@ -136,7 +138,7 @@ def write_files(content: Mapping[str, bytes], path: Path, *, folder: bool) -> No
 
 def packed(kept: Kept, format: str, origin: Origin | None = None) -> bytes:
     """The format as one download."""
-    content = files(kept, format, origin)
+    content = selection_files(kept, format, origin)
     if FORMATS[format].ending:
         return next(iter(content.values()))
     buffer = io.BytesIO()

@@ -29,7 +29,7 @@ def report(run: str, store: Store | None = None) -> Page:
     folder = user_path(run)
     if folder.is_dir() and (page := _in_folder(folder, store)):
         return page
-    found = catalogue.find(run, store=store)
+    found = catalogue.find_run(run, store=store)
     if found.kind == catalogue.CURVES:
         return found_page(found.opened)
     if found.kind == catalogue.FINETUNED:

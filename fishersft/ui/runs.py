@@ -255,7 +255,7 @@ def _delete(row: Any, run: Run, section: RunSection) -> None:
         st.markdown(f"Delete {section.deleted}?")
         if st.button("Yes, delete", key=f"delete-{run.id}", type="primary"):
             try:
-                catalogue.remove(run)
+                catalogue.remove_run(run)
             except FisherSFTError as error:
                 components.problem(str(error))
                 return

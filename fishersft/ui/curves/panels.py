@@ -61,7 +61,7 @@ def choose_experiment(session: Session) -> str:
     if asked and st.session_state.get("curves_asked") != asked:
         st.session_state["curves_asked"] = asked
         try:
-            kind = catalogue.find(asked, catalogue.CURVES).opened.kind
+            kind = catalogue.find_run(asked, catalogue.CURVES).opened.kind
             state().result[kind] = asked
             st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
         except StoreError as error:
@@ -160,8 +160,8 @@ def _budget(there: list[int], row: Any) -> int:
 
 def two_worlds() -> None:
     """The shipped pair of worlds: one where coverage pays, one where only length does."""
-    how, equal, n = controls(parts.opened(catalogue.find("imbalanced-tokens", catalogue.CURVES).opened), worlds=True)
-    found = [catalogue.find(f"{world}-{equal}", catalogue.CURVES).opened for world in WORLDS]
+    how, equal, n = controls(parts.opened(catalogue.find_run("imbalanced-tokens", catalogue.CURVES).opened), worlds=True)
+    found = [catalogue.find_run(f"{world}-{equal}", catalogue.CURVES).opened for world in WORLDS]
     results = [parts.opened(one) for one in found]
     figures = parts.figures(results, how)
     for k, (column, (world, heading)) in enumerate(zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True)):

@@ -71,7 +71,7 @@ def choose_run() -> LoadedRun | None:
     if asked and asked != st.session_state.get("generations_asked"):
         st.session_state["generations_asked"] = asked
         try:
-            found = catalogue.find(asked, catalogue.FINETUNED)
+            found = catalogue.find_run(asked, catalogue.FINETUNED)
             _ = found.opened
             page_state().run = found.id
         except StoreError as error:
