@@ -61,9 +61,13 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from fishersft.pipeline.embed_and_select import embed as embed
     from fishersft.pipeline.embed_and_select import load_pool as load_pool
     from fishersft.pipeline.embed_and_select import select as select
+    from fishersft.pipeline.embed_and_select import select_from as select_from
     from fishersft.pipeline.embed_and_select import stored_embeddings as stored_embeddings
     from fishersft.pipeline.selections import load_kept as load_kept
     from fishersft.pipeline.selections import load_selection as load_selection
+    from fishersft.pipeline.selections import save_selection as save_selection
+    from fishersft.pipeline.selections import selection_summary as selection_summary
+    from fishersft.pipeline.selections import selection_table as selection_table
     from fishersft.scoring.comparison import compare as compare
     from fishersft.selectors import (
         Budget as Budget,
@@ -133,8 +137,12 @@ _HOME = {
     "remove_run": "catalogue",
     "report": "export.report",
     "runs": "catalogue",
+    "save_selection": "pipeline.selections",
     "select": "pipeline.embed_and_select",
+    "select_from": "pipeline.embed_and_select",
     "selection_files": "export.formats",
+    "selection_summary": "pipeline.selections",
+    "selection_table": "pipeline.selections",
     "stored_embeddings": "pipeline.embed_and_select",
     "teacher_world": "experiments.teacher",
     "time_greedy": "experiments.timing",

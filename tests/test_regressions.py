@@ -160,7 +160,7 @@ def test_seeds_and_other_arguments_of_the_wrong_kind(jsonl):
         select(jsonl, budget=1, max_tokens="64")
     with pytest.raises(UserError):
         select(jsonl, budget=1, parameters="sigma2=1")
-    with pytest.raises(CorpusError, match="--holdout is a share"):
+    with pytest.raises(CorpusError, match="--holdout must be at least 0 and below 1"):
         load_corpus(jsonl, holdout="0.1")
 
 

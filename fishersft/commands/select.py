@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+import fishersft
 from fishersft.commands.options import (
     CORPUS_HELP,
     corpus_options,
@@ -21,6 +23,7 @@ from fishersft.commands.options import (
     stages,
     whole_numbers,
 )
+from fishersft.corpus.tables import format_of, to_bytes, write_table
 from fishersft.errors import UserError
 from fishersft.selectors import DEFAULT_SELECTOR
 
@@ -28,12 +31,8 @@ from fishersft.selectors import DEFAULT_SELECTOR
 def _list(context: click.Context, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
-    from dataclasses import fields
-
-    from fishersft.selectors import registry
-
-    for name, kind in registry().items():
-        parameters = ", ".join(f"{f.name}={f.default}" for f in fields(kind)) or "none"
+    for name, kind in fishersft.registry().items():
+        parameters = ", ".join(f"{f.name}={f.default}" for f in dataclasses.fields(kind)) or "none"
         click.echo(f"{name:20s} {kind.summary}\n{'':20s} parameters: {parameters}; source: {kind.reference}")
     context.exit(0)
 
@@ -77,15 +76,10 @@ def select(
     Writes one row a pick, in order: rank, index (the record's number, from 0), gain (nats), tokens, and the record's own
     fields. Without --out and --json the picks go to standard output as JSON lines.
     """
-    from fishersft.corpus import tables as table
-    from fishersft.pipeline import embed_and_select as pipeline
-    from fishersft.pipeline import selections
-    from fishersft.selectors import Budget, make_selector
-
-    wanted = Budget(budget, token_budget)
-    selector = make_selector(selector_name, settings_of(settings))
+    wanted = fishersft.Budget(budget, token_budget)
+    selector = fishersft.make_selector(selector_name, settings_of(settings))
     pinned, excluded = whole_numbers("pin", pin), whole_numbers("exclude", exclude)
-    format = table.format_of(out) if out else "jsonl"
+    format = format_of(out) if out else "jsonl"
     if out and not out.absolute().parent.is_dir():
         raise UserError(f"There is no folder {out.absolute().parent} to write {out.name} into.")
     if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):
@@ -94,19 +88,17 @@ def select(
     with engine_of(options) as engine:
         where: dict[str, Any] = {"device": options["device"], "engine": engine}
         with progress("embedding", "tokens") as on_progress:
-            embeddings = pipeline.embed(corpus, folder, max_tokens=options["max_tokens"], **where, on_progress=on_progress)
-        pool = pipeline.pool_of(embeddings, corpus, folder, **where)
+            pool = fishersft.load_pool(corpus, folder, max_tokens=options["max_tokens"], **where, on_progress=on_progress)
         pool = pool.given(pinned, excluded)
         with stages() as on_stage, progress("selecting", "sentences" if budget else "tokens") as on_progress:
-            order = pipeline.order(pool, selector, wanted, seed, on_progress=on_progress, on_stage=on_stage)
-    selection = selector.cut(pool, order, wanted, seed)
-    picks = selections.selection_table(corpus, selection)
+            selection = fishersft.select_from(pool, selector, wanted, seed, on_progress=on_progress, on_stage=on_stage)
+    picks = fishersft.selection_table(corpus, selection)
     if out:
-        table.write_table(picks, out, format)
+        write_table(picks, out, format)
     elif not as_json:
-        click.echo(table.to_bytes(picks, "jsonl").decode(), nl=False)
-    run = selections.save_selection(corpus, embeddings, selection)
-    facts = {"run": run, **selections.summary(corpus, embeddings, selection), "out": str(out) if out else None}
+        click.echo(to_bytes(picks, "jsonl").decode(), nl=False)
+    run = fishersft.save_selection(corpus, pool.embeddings, selection)
+    facts = {"run": run, **fishersft.selection_summary(corpus, pool.embeddings, selection), "out": str(out) if out else None}
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     share = facts["proven_share_of_optimum"]

@@ -173,8 +173,22 @@ def select(
     with run.kept():
         pool = load_pool(corpus, model, max_tokens=max_tokens, device=device, engine=run, store=store, on_progress=on_progress)
         pool = pool.given(pinned, excluded)
-        taken = order(pool, chosen, wanted, seed, store=store, on_progress=on_progress)
-    return chosen.cut(pool, taken, wanted, seed)
+        return select_from(pool, chosen, wanted, seed, store=store, on_progress=on_progress)
+
+
+def select_from(
+    pool: Pool,
+    selector: Selector,
+    budget: Budget,
+    seed: int = 0,
+    *,
+    store: Store | None = None,
+    on_progress: Progress | None = None,
+    on_stage: Stage | None = None,
+) -> Selection:
+    """Choose sentences of a pool that is at hand; the arguments are those of `order`."""
+    taken = order(pool, selector, budget, seed, store=store, on_progress=on_progress, on_stage=on_stage)
+    return selector.cut(pool, taken, budget, seed)
 
 
 def load_pool(

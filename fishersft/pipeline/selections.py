@@ -44,7 +44,7 @@ class Kept:
 
     Attributes:
         id: the run's; "" for one that is not in the store.
-        manifest: `summary`, when and by which version it was made, and its `provenance`.
+        manifest: `selection_summary`, when and by which version it was made, and its `provenance`.
         picks: one row a pick; see `corpus.export.picks_table`.
         examples: the picks as they are trained: {"text"}, {"prompt", "completion"} or {"messages"}.
     """
@@ -69,7 +69,7 @@ def kept_of(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -
     """A selection at hand, not in the store."""
     return Kept(
         "",
-        {**summary(corpus, embeddings, selection), "provenance": provenance(corpus, embeddings), **made()},
+        {**selection_summary(corpus, embeddings, selection), "provenance": provenance(corpus, embeddings), **made()},
         selection_table(corpus, selection),
         [trained(corpus.examples[i]) for i in selection.indices],
     )
@@ -133,7 +133,7 @@ def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:
     return picks_table(corpus, selection.indices, selection.gains, selection.tokens)
 
 
-def summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> dict[str, Any]:
+def selection_summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> dict[str, Any]:
     """What `--json` prints: what was chosen, from what, and how good it provably is.
 
     `log_det` is TokenOD's criterion, on token rows, whoever chose; `own_objective` is that of a selector's own design.
