@@ -65,7 +65,7 @@ def main(command: click.Command | None = None, name: str = "fishersft") -> None:
     except FisherSFTError as error:
         _refuse(str(error), 1)
     except (KeyboardInterrupt, click.Abort):
-        _refuse("Stopped. What was finished is kept; the same command goes on from there.", 130)
+        _refuse("Stopped. What was finished is kept; the same command resumes from there.", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -90,5 +90,5 @@ def commands() -> None:
     Start with the dashboard:   fishersft app
     or with the demo corpus:    fishersft select demo --budget 20
 
-    What is computed is kept in $FISHERSFT_HOME and never computed twice.
+    Results are stored in $FISHERSFT_HOME, so nothing is computed twice.
     """

@@ -93,7 +93,7 @@ class Declared:
     Attributes:
         type: int, float, bool, str or Path; of one value where there are `many`.
         optional: whether it may be None.
-        many: whether it is a tuple of such values, written with commas between.
+        many: whether it is a tuple of such values, written with commas between them.
     """
 
     name: str
@@ -117,7 +117,7 @@ class Declared:
         if self.about.choices:
             *most, last = self.about.choices
             return f"{', '.join(most)} or {last}" if most else last
-        kind = f"{KINDS[self.type].split(' ', 1)[1]}s with commas between" if self.many else KINDS[self.type]
+        kind = f"{KINDS[self.type].split(' ', 1)[1]}s separated by commas" if self.many else KINDS[self.type]
         kind = kind if self.many or not self.about.range else f"{kind} {self.about.range}"
         return f"{kind} ({self.about.unit})" if self.about.unit else kind
 
@@ -296,7 +296,7 @@ def _option(one: Declared, default: Any) -> Callable[[F], F]:
 
 
 class _Texts(click.ParamType):
-    """Values with commas between."""
+    """Values separated by commas."""
 
     name = "list"
 

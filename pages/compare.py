@@ -10,7 +10,7 @@ from fishersft.ui.explore import kept_sets
 
 with page.page(
     "compare",
-    "Which rule should choose your fine-tuning data? Selectors side by side on one corpus, at equal sentences or at equal "
+    "Which rule should choose your fine-tuning data? Compare selectors on one corpus, at equal sentences or at equal "
     "tokens, each beside 20 random draws.",
 ) as visitor:
     embedded = page.embedded(visitor)
@@ -37,5 +37,5 @@ with page.page(
         transfer.panel(view, visitor)
         compare.downloads(view, visitor.score_model)
     else:
-        st.info("Choose at least two selectors whose picks are computed.", icon=":material/compare_arrows:")
+        st.info("Choose at least two selectors whose picks have been computed.", icon=":material/compare_arrows:")
     numbers.advice_panel()

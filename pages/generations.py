@@ -6,8 +6,8 @@ from fishersft.ui.generations import page_state as generations
 
 with page.page(
     "generations",
-    "Does a selection teach the model? It is fine-tuned on each of them, all with the same hyperparameters, measured on "
-    "texts that no selector saw, and continues prompts; judges and people compare what it wrote.",
+    "Does a selection teach the model? The model is fine-tuned on each one with the same hyperparameters, measured on texts "
+    "that no selector saw, and made to continue prompts; judges and people compare what it wrote.",
 ) as visitor:
     section = generations.choose_section()
     if section == generations.SET_UP:

@@ -6,8 +6,8 @@ from fishersft.ui import page, runs
 from fishersft.ui.session import public
 
 with page.page(
-    "runs", "Long work continues in the background, whether this tab is open or not. What it made, and what you kept, is here."
+    "runs", "Long jobs continue in the background, whether this tab is open or not. Their results, and what you saved, are here."
 ) as visitor:
     if public():
-        st.caption("On this hosted demo runs can be looked at and not changed.")
+        st.caption("On this hosted demo, runs can be viewed but not changed.")
     runs.show(runs.choose_section())

@@ -166,7 +166,7 @@ class TestCommand:
             (["--selectors", "token_od,best"], "no selector 'best'"),
             (["--set", "sigma2=2"], "SELECTOR.NAME=VALUE"),
             (["--set", "uniform.x=2", "--selectors", "token_od"], "'uniform' is not among"),
-            (["--out", "/no/such/folder/a.csv"], "folder that is there"),
+            (["--out", "/no/such/folder/a.csv"], "in an existing folder"),
             (["--selectors", "ask_llm"], "--set"),
         ],
     )

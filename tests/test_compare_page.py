@@ -153,7 +153,7 @@ def test_what_takes_long_says_how_long_and_waits_to_be_asked(monkeypatch):
     monkeypatch.setattr("fishersft.selectors.matched_od.MatchedOD.order", lambda *a, **k: pytest.fail("computed uninvited"))
     at = open_page("compare", selectors="token_od,longest,matched_od")
     assert [b.label for b in at.button if b.label.startswith("Compute")] == ["Compute MatchedOD"]
-    assert "MatchedOD has not chosen from this corpus yet: about " in text_of(at)
+    assert "MatchedOD has not chosen from this corpus yet; this takes about " in text_of(at)
     assert len(maps(at)) == 2
 
 

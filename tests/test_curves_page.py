@@ -209,7 +209,7 @@ class TestJob:
     @pytest.mark.parametrize(
         ("more", "sentence"),
         [
-            ({"budgets": "5;6"}, "Budgets n takes whole numbers with commas between"),
+            ({"budgets": "5;6"}, "Budgets n takes whole numbers separated by commas"),
             ({"budgets": "50"}, "The budget of 50 sentences is above the pool of 40"),
             ({"settings": "magic.x=1"}, "--set names 'magic'"),
             ({"settings": "uniform"}, "--set takes SELECTOR.NAME=VALUE"),

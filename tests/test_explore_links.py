@@ -137,7 +137,7 @@ class TestLasso:
 
         corpus = load_corpus(jsonl, holdout=0)
         run = save_selection(corpus, embed(corpus), select(corpus, budget=2))
-        assert "kept of another corpus" in said(open_page(set=run))
+        assert "kept from another corpus" in said(open_page(set=run))
 
 
 def test_the_player_lights_what_is_searched_and_goes_on_where_it_was():

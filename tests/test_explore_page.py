@@ -37,7 +37,7 @@ def test_the_player_rests_on_the_record_that_is_looked_at():
     at = open_page(view="player", sentences="15", record="281")
     assert played(at)["at"] == 2
     at = open_page(view="player", sentences="15", across="2", up="2")
-    assert "Two different directions" in text_of(at)
+    assert "two different directions" in text_of(at)
 
 
 def test_pinning_in_and_out_chooses_the_rest_again_and_the_address_says_so():
@@ -99,7 +99,7 @@ def test_a_filter_acts_on_table_map_and_curve():
     at = open_page(sentences="50")
     at.multiselect(key="filter topic").set_value(["science"]).run()
     assert set(at.dataframe[0].value[" topic"]) == {"science"}
-    assert "what was found" in [t.get("name") for t in figure(at, 1)["data"]]
+    assert "the search results" in [t.get("name") for t in figure(at, 1)["data"]]
     lit = int((numbers(figure(at)["data"][0]["marker"]["opacity"]) == 1).sum())
     assert f"{lit} of 1,250 sentences" in text_of(at)
 
@@ -148,7 +148,7 @@ def test_a_hosted_demo_keeps_nothing_and_takes_a_pasted_sentence(monkeypatch):
 
 @pytest.mark.parametrize(
     ("part", "words"),
-    [("direction", "Others that lie along it"), ("budgets", "After 1 picks"), ("neighbours", "cosine of centred")],
+    [("direction", "Other records along this direction"), ("budgets", "After 1 picks"), ("neighbours", "cosine of centred")],
 )
 def test_every_further_reason_opens(part, words):
     at = open_page(**CORPUS, record="281")

@@ -101,8 +101,8 @@ def test_the_key_holds_every_declared_value_and_nothing_else():
         ({"picks": 2.5}, "a whole number from 1 to 50"),
         ({"deep": 1}, "true or false"),
         ({"way": "quick"}, "lazy or naive"),
-        ({"budgets": [5]}, "whole numbers with commas between"),
-        ({"budgets": (5, 0)}, "whole numbers with commas between"),
+        ({"budgets": [5]}, "whole numbers separated by commas"),
+        ({"budgets": (5, 0)}, "whole numbers separated by commas"),
         ({"limit": 0}, "a whole number of at least 1"),
     ],
 )

@@ -420,7 +420,7 @@ class TestJobs:
         at = section("Set up")
         at.text_input[0].set_value("20,many")
         button_named(at, "Check and estimate").click().run()
-        assert "whole numbers with commas between" in at.error[0].value
+        assert "whole numbers separated by commas" in at.error[0].value
         at.text_input[0].set_value("20,999999")
         button_named(at, "Check and estimate").click().run()
         assert "more than the" in at.error[0].value

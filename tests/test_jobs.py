@@ -166,7 +166,7 @@ def test_a_cancelled_job_stops_and_frees_the_device_and_one_in_the_queue_never_s
         assert is_gone(queued)
         ended = jobs.cancel(running.id)
         assert (ended.state, ended.exit_status, ended.stopping) == ("cancelled", 130, False)
-        assert ended.sentence == "Stopped. What was finished is kept; the same command goes on from there."
+        assert ended.sentence == "Stopped. What was finished is kept; the same command resumes from there."
         assert is_gone(running)
         for job in (running, queued):
             with pytest.raises(JobError, match=r"has already ended \(cancelled\)"):

@@ -319,7 +319,7 @@ class TestTheCommand:
         server = chat(lambda request, _: says("1"))
         options = ["judge", make_run(tmp_path / "run", model=False), "--judge", "llm", "--model", "m", "--price-in", "2000"]
         options += ["--price-out", "8000", "--base-url", server.base_url]
-        for more, sentence in [([], "say --yes"), (["--yes", "--max-cost", "0.5"], "is above --max-cost 0.5")]:
+        for more, sentence in [([], "pass --yes"), (["--yes", "--max-cost", "0.5"], "is above --max-cost 0.5")]:
             done = command_line(*options, *more)
             assert done.returncode == 2 and sentence in done.stderr and server.requests == []
         done = command_line(*options, "--yes", "--max-cost", "50", "--json")

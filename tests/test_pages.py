@@ -116,7 +116,7 @@ def test_budgets_in_percent_and_tokens(unit):
 def test_every_selector_is_shown_beside_token_od(selector):
     at = open_page(selector=selector)
     assert "TokenOD" in [t.get("name") for t in figure(at, 1)["data"]]
-    share = tiles(at)["Of the best possible"]
+    share = tiles(at)["Share of the optimum"]
     assert 50 < float(re.search(r"[\d.]+", share)[0]) < 100
 
 

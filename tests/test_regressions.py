@@ -153,7 +153,7 @@ def test_places_that_cannot_be_written_and_a_full_pipe_get_a_sentence(jsonl, tmp
 
 def test_seeds_and_other_arguments_of_the_wrong_kind(jsonl):
     for seed in (-1, 1.5, None, "x"):
-        with pytest.raises(ParameterError, match="A seed is a whole number"):
+        with pytest.raises(ParameterError, match="A seed must be a whole number"):
             select(jsonl, budget=1, selector="uniform", seed=seed)
     assert len(select(jsonl, budget=np.int64(1), seed=np.int64(3), max_tokens=np.int64(9))) == 1
     with pytest.raises(UserError):
@@ -267,7 +267,7 @@ def test_a_store_in_the_way_of_a_file_gets_one_line(tmp_path, jsonl):
 
 
 class TestInterruption:
-    """Ctrl-C says what is kept, leaves no half artifact, and the same command goes on."""
+    """Ctrl-C says what is kept, leaves no half artifact, and the same command resumes."""
 
     @pytest.mark.parametrize("selector", ["token_od", "matched_od"])
     def test_a_selection_stopped_by_hand(self, home, selector):

@@ -46,7 +46,7 @@ HEADS = {
 @click.command(epilog=CORPUS_HELP)
 @corpus_options
 @model_options
-@click.option("--selectors", default=DEFAULT, show_default=True, help="Names with commas between, or 'all'.")
+@click.option("--selectors", default=DEFAULT, show_default=True, help="Names separated by commas, or 'all'.")
 @click.option("--budget", type=int, help="Sentences of the reference selector.")
 @click.option("--token-budget", type=int, help="Trained tokens of the reference selector, instead of --budget.")
 @click.option(
@@ -54,7 +54,7 @@ HEADS = {
     type=click.Choice(["sentences", "tokens"]),
     default="sentences",
     show_default=True,
-    help="What all selectors get the same amount of.",
+    help="What every selector gets the same amount of.",
 )
 @click.option("--reference", default="", help="The selector whose sentences or tokens set the budget; the first by default.")
 @click.option("--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector.")
@@ -70,7 +70,7 @@ HEADS = {
 @click.option(
     "--score-model",
     metavar="MODEL",
-    help="Score under this model what --model chose; its tokens count. Each selector also chooses with it, to compare.",
+    help="Score the picks of --model under this model, whose tokenizer counts. Each selector also chooses with it, to compare.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the numbers to this .csv or .json file.")
 @json_option
@@ -90,12 +90,13 @@ def compare(
     threads: int | None,
     **options: Any,
 ) -> None:
-    """Put selectors side by side on CORPUS, each selection under every criterion.
+    """Compare selectors on CORPUS, scoring each selection under every criterion.
 
-    log det in nats over the empty selection; of optimum: at least this share of the best possible log det at this budget;
-    leverage over all token rows of the pool; radius: the farthest sentence mean from the nearest pick; perplexity of the picks
-    under the model; topics covered where a column tells; and the criteria that the compared selectors are greedy for. Beside
-    them, always, random draws of as many sentences and of as many tokens as the reference selector spends. Last, in words.
+    log det: nats gained over the empty selection. of optimum: the share of the best possible log det at this budget that is
+    reached at least. leverage: over all token rows of the pool. radius: distance of the farthest sentence mean from its nearest
+    pick. perplexity: of the picks under the model. topics: how many the picks cover, if a column names them. Criteria that the
+    compared selectors are greedy for are added. Beside them stand random draws of as many sentences, and of as many tokens, as
+    the reference selector spends. A summary in words comes last.
     """
     from fishersft.lm.folder import find_model
     from fishersft.pipeline import embed_and_select as pipeline
@@ -109,7 +110,7 @@ def compare(
         names.remove("ask_llm")  # needs a model of its own: name it to have it
     chosen = make_selectors(names, settings)
     if out and (out.suffix not in (".csv", ".json") or not out.absolute().parent.is_dir()):
-        raise UserError(f"--out must be a .csv or .json file in a folder that is there, not {out}.")
+        raise UserError(f"--out must be a .csv or .json file in an existing folder, not {out}.")
     if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):
         raise UserError(f"--out would overwrite the corpus {out} itself; name another file.")
     corpus, folder = load(options, threads)

@@ -47,7 +47,9 @@ def measure_options(command: F) -> F:
             fields.options(MeasureSettings, budgets=()),
             click.option("--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector."),
             click.option(
-                "--workers", type=click.IntRange(1), help="Processes, by default one per core; all give the same numbers."
+                "--workers",
+                type=click.IntRange(1),
+                help="Processes, by default one per core; the results do not depend on it.",
             ),
             click.option(
                 "--out", type=click.Path(path_type=Path), help="Folder for the results; the same command continues there."
@@ -99,7 +101,7 @@ def words(**given: Any) -> None:
 @fields.options(TeacherSettings)
 @measure_options
 def teacher(threads: int | None, **given: Any) -> None:
-    """CORPUS' own token rows under a model, labels drawn from the model's own head."""
+    """Token rows of CORPUS under a model, with labels drawn from the model's own head."""
     settings = TeacherSettings(**_taken(given, TeacherSettings))
     measured = {name: given.pop(name) for name in (*fields.declared(MeasureSettings), "settings", "workers", "out", "as_json")}
     corpus, folder = load(given, threads)
@@ -117,7 +119,7 @@ def teacher(threads: int | None, **given: Any) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for timing.json and timing.html.")
 @json_option
 def timing(out: Path | None, as_json: bool, **given: Any) -> None:
-    """Fast against slow: seconds of Algorithm 1 and of the fast greedy against the number of picks."""
+    """Fast against slow: how long Algorithm 1 and the fast greedy take, by number of picks."""
     asked = TimingSettings(**given)
     world = fishersft.Synthetic(features=asked.features, dimension=asked.dimension, sentences=asked.sentences)
     with stages() as on_progress:

@@ -16,9 +16,9 @@ from fishersft.commands.options import CORPUS_HELP, corpus_options, engine_of, j
 @model_options
 @json_option
 def embed(as_json: bool, threads: int | None, **options: Any) -> None:
-    """Compute the token embeddings of CORPUS and keep them.
+    """Compute and store the token embeddings of CORPUS.
 
-    A start that was stopped goes on where it was. `select` does this by itself where it is needed.
+    An interrupted run resumes where it stopped. `select` does this itself when needed.
     """
     corpus, folder = load(options, threads)
     stored = fishersft.stored_embeddings(corpus, folder, options["max_tokens"]) is not None

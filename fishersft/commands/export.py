@@ -19,7 +19,7 @@ NAMES = ("jsonl", "csv", "parquet", "indices", "dataset", "trl", "atlas", REPORT
 
 @click.command()
 @click.argument("run")
-@click.option("--format", "format_name", type=click.Choice(NAMES), help="By default the ending of --out.")
+@click.option("--format", "format_name", type=click.Choice(NAMES), help="By default, as the ending of --out says.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -27,7 +27,7 @@ NAMES = ("jsonl", "csv", "parquet", "indices", "dataset", "trl", "atlas", REPORT
 )
 @json_option
 def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -> None:
-    """Write the picks of a kept selection, or a report of any run.
+    """Write the picks of a saved selection, or a report of any run.
 
     RUN is the id that `select` printed. For --format report it may also be a run of `finetune` or the folder or id of error
     curves. dataset is a folder for Hugging Face datasets, trl one for trl sft, atlas a table for Embedding Atlas, and report
@@ -35,7 +35,7 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
     """
     format = format_name or _by_ending(out)
     if as_json and not out:
-        raise UserError("--json tells what was written to a file; name one with --out.")
+        raise UserError("--json describes the file that was written; name one with --out.")
     if not out and format not in PRINTED:
         raise UserError(f"{format} is not for the terminal; name a {_place(format)} with --out.")
     if out and not out.absolute().parent.is_dir():
@@ -73,7 +73,7 @@ def _by_ending(out: Path | None) -> str:
     ending = out.suffix.lower()
     found = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet", ".txt": "indices", ".html": REPORT}.get(ending)
     if found is None:
-        raise UserError(f"What to write to {out.name} is not known by its ending; give --format, one of {', '.join(NAMES)}.")
+        raise UserError(f"The ending of {out.name} names no known format; give --format, one of {', '.join(NAMES)}.")
     return found
 
 

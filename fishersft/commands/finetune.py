@@ -37,7 +37,7 @@ def tuning_options(command: Any) -> Any:
         type=click.FloatRange(0),
         default=CHECKPOINT_SECONDS,
         show_default=True,
-        help="Seconds of training that are lost at most when the process is killed.",
+        help="Most seconds of training that are lost if the process is killed.",
     )
     return fields.options(Training)(fields.options(Sampling)(every(command)))
 
@@ -57,7 +57,7 @@ def finetune(out: Path | None, as_json: bool, threads: int | None, **options: An
     All selections get the same hyperparameters; the learning rate is found on a uniform draw unless it is given. The results
     are nats per held-out token, on the mean and in the tail, with 95% intervals over texts and seeds, beside the untuned model
     and one tuned on the whole pool. The same command resumes where it was stopped; several processes or machines may run it
-    with one --out and share the work.
+    with the same --out and share the work.
     """
     corpus, folder = load(options, threads)
     result = tune_and_save(corpus, folder, out, options)

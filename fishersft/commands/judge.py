@@ -20,7 +20,7 @@ from fishersft.judge.form import JudgeForm
 @click.command()
 @click.argument("run")
 @fields.options(JudgeForm)
-@click.option("--yes", is_flag=True, help="Do not ask for a confirmation before a paid server is asked.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation before using a paid server.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write every judgment and vote as JSON lines.")
 @json_option
 def judge(run: str, yes: bool, out: Path | None, as_json: bool, **given: Any) -> None:
@@ -28,7 +28,7 @@ def judge(run: str, yes: bool, out: Path | None, as_json: bool, **given: Any) ->
 
     Names are hidden, each pair is read in both orders, and a verdict that changes with the order is a tie. The default judge
     needs no key: it is a model tuned on the whole pool. 'llm' asks a server with the key in OPENAI_API_KEY. Every judgment is
-    stored, and the same command goes on where it stopped.
+    stored, and the same command resumes where it stopped.
     """
     form = JudgeForm(**given)
     with progress("judging", "verdicts") as on_progress:
@@ -48,8 +48,8 @@ def _confirm(cost: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise JudgeError("Asking a server may cost money: say --yes to go on, and --max-cost to cap it.")
-    click.confirm("Go on?", abort=True, err=True)
+        raise JudgeError("Asking a server may cost money: pass --yes to continue, and --max-cost to cap it.")
+    click.confirm("Continue?", abort=True, err=True)
 
 
 def _say(sentence: str) -> None:

@@ -67,11 +67,11 @@ def settings_of(settings: tuple[str, ...]) -> dict[str, str]:
 
 
 def whole_numbers(name: str, text: str) -> tuple[int, ...]:
-    """Numbers with commas between, of option `--name`."""
+    """Numbers separated by commas, of option `--name`."""
     try:
         return tuple(int(part) for part in text.replace(" ", "").split(",") if part)
     except ValueError as error:
-        raise UserError(f"--{name} takes whole numbers with commas between, for example 50,100,200, not '{text}'.") from error
+        raise UserError(f"--{name} takes whole numbers separated by commas, for example 50,100,200, not '{text}'.") from error
 
 
 def given_options(*, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ EQUAL = ("sentences", "tokens")
     type=click.Choice(["reference", "none"]),
     default="reference",
     show_default=True,
-    help="Who compares the texts; fishersft judge asks others afterwards.",
+    help="Judge that compares the texts; fishersft judge can ask others afterwards.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for equal-sentences and equal-tokens.")
 @json_option

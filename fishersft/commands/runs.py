@@ -21,12 +21,12 @@ KINDS = ("job", "selection", "curves", "finetuned")
 def runs() -> None:
     """List, show and remove runs; stop and resume background jobs.
 
-    A run is a kept selection, a result of error curves, a fine-tuned run or a background job. ID is what `list` shows, or at
+    A run is a saved selection, a result of error curves, a fine-tuning run or a background job. ID is what `list` shows, or at
     least its first four characters.
     """
 
 
-@runs.command("list", short_help="All runs, the newest first.")
+@runs.command("list", short_help="List all runs, newest first.")
 @click.option("--kind", type=click.Choice(KINDS), default=None, help="Only runs of this kind.")
 @json_option
 def list_(kind: str | None, as_json: bool) -> None:
@@ -45,9 +45,9 @@ def list_(kind: str | None, as_json: bool) -> None:
         click.echo(f"{run.id:{width}s}  {run.kind:9s}  {made:16s}  {state:14s}  {_line(run.title)}{progress}")
 
 
-@runs.command(short_help="One run; of a job also the end of its log.")
+@runs.command(short_help="Show one run; for a job, also the end of its log.")
 @click.argument("id")
-@click.option("--lines", type=click.IntRange(0), default=20, show_default=True, help="Last lines of a job's log, at most 64 KiB.")
+@click.option("--lines", type=click.IntRange(0), default=20, show_default=True, help="Lines to show from the end of a job's log.")
 @json_option
 def show(id: str, lines: int, as_json: bool) -> None:
     """Show all that is known of run ID, and the end of the log of a job."""
@@ -86,7 +86,7 @@ def _show_job(job: Job, lines: int, as_json: bool) -> None:
 @click.argument("id")
 @json_option
 def cancel(id: str, as_json: bool) -> None:
-    """Stop job ID: one in the queue never starts, a running one keeps what it has finished."""
+    """Stop job ID: a queued job never starts; a running one keeps what it has finished."""
     _steer(jobs.cancel, id, as_json)
 
 
@@ -94,7 +94,7 @@ def cancel(id: str, as_json: bool) -> None:
 @click.argument("id")
 @json_option
 def resume(id: str, as_json: bool) -> None:
-    """Start job ID again with the same command; it continues from what is finished."""
+    """Start job ID again with the same command; it resumes from what is finished."""
     _steer(jobs.resume, id, as_json)
 
 
@@ -104,7 +104,7 @@ def resume(id: str, as_json: bool) -> None:
 def rm(ids: tuple[str, ...], as_json: bool) -> None:
     """Delete runs with their files.
 
-    Of a job only its row and log are deleted: what it made stays. Votes and judgments on the texts of a fine-tuned run stay too.
+    For a job, only its row and log are deleted: its results stay. Votes and judgments on the texts of a fine-tuned run stay too.
     """
     found = {run.id: run for run in map(fishersft.find_run, ids)}  # all are known before the first goes
     for run in found.values():

@@ -40,7 +40,7 @@ def _list(context: click.Context, wanted: bool) -> None:
 @click.command(epilog=CORPUS_HELP)
 @corpus_options
 @model_options
-@click.option("--selector", "selector_name", default=DEFAULT_SELECTOR, show_default=True, help="Which rule chooses; see --list.")
+@click.option("--selector", "selector_name", default=DEFAULT_SELECTOR, show_default=True, help="The selector; see --list.")
 @click.option(
     "--list",
     "list_selectors",
@@ -48,14 +48,14 @@ def _list(context: click.Context, wanted: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=lambda c, p, v: _list(c, v),
-    help="List the selectors and their parameters, and stop.",
+    help="List the selectors and their parameters, then exit.",
 )
 @click.option("--budget", type=int, help="How many sentences to choose.")
-@click.option("--token-budget", type=int, help="How many trained tokens to choose at most, instead of --budget.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
+@click.option("--token-budget", type=int, help="Most trained tokens to choose, instead of --budget.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed; the same seed gives the same picks.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the selector, e.g. sigma2=1.0.")
-@click.option("--pin", default="", metavar="RECORDS", help="Records taken first, e.g. 12,40; the rest is chosen from there.")
-@click.option("--exclude", default="", metavar="RECORDS", help="Records never taken, e.g. 7.")
+@click.option("--pin", default="", metavar="RECORDS", help="Records to take first, e.g. 12,40; the rest are chosen after them.")
+@click.option("--exclude", default="", metavar="RECORDS", help="Records never to take, e.g. 7.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the picks: .jsonl, .csv or .parquet.")
 @json_option
 def select(
@@ -73,7 +73,7 @@ def select(
 ) -> None:
     """Choose the sentences of CORPUS to fine-tune on.
 
-    Writes one row a pick, in order: rank, index (the record's number, from 0), gain (nats), tokens, and the record's own
+    Writes one row per pick, in order: rank, index (the record's number, from 0), gain (nats), tokens, and the record's own
     fields. Without --out and --json the picks go to standard output as JSON lines.
     """
     wanted = fishersft.Budget(budget, token_budget)

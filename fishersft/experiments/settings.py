@@ -80,8 +80,8 @@ class WordSource(Checked):
         label="File of vectors",
         metavar="FILE",
     )
-    words: int = parameter(20_000, "Vectors to read, the most frequent words first.", least=2)
-    model: str = parameter("mini", "Model whose input embeddings are used where no file is given.", in_address=False)
+    words: int = parameter(20_000, "Number of vectors to read, most frequent words first.", least=2)
+    model: str = parameter("mini", "Model whose input embeddings are used if no file is given.", in_address=False)
     revision: str | None = parameter(None, "Branch, tag or commit of a hub model.", metavar="REV", in_address=False)
 
 
@@ -90,28 +90,28 @@ class TeacherSettings(Checked):
     """Which part of a corpus and of a model's head is used."""
 
     dimension: int | None = parameter(
-        None, "d', leading directions of the rows that are kept; 0 keeps all.", label="Directions d'", least=0, shown_default="32"
+        None, "d', leading directions of the rows to keep; 0 keeps all.", label="Directions d'", least=0, shown_default="32"
     )
-    classes: int = parameter(20, "L, the corpus' most frequent tokens.", label="Classes L", least=2)
+    classes: int = parameter(20, "L, classes: this many of the most frequent tokens.", label="Classes L", least=2)
     sentences: int = parameter(
         0, "N, sentences drawn from the pool in each run; 0 takes up to 3,000.", label="Sentences N", least=0
     )
-    scale: float = parameter(1.0, "Factor on the head; below 1, labels are noisier.", least=0.0, most=1e3)
+    scale: float = parameter(1.0, "Factor that scales the head; below 1, labels are noisier.", least=0.0, most=1e3)
 
 
 @dataclass(frozen=True)
 class MeasureSettings(Checked):
     """What is measured in any world."""
 
-    selectors: tuple[str, ...] = parameter(SELECTORS, "Selectors to measure, with commas between.")
+    selectors: tuple[str, ...] = parameter(SELECTORS, "Selectors to measure, separated by commas.")
     budgets: tuple[int, ...] = parameter(
-        BUDGETS, "Budgets n in sentences, with commas between.", label="Budgets n", shown_default="50 to 2000, up to the pool"
+        BUDGETS, "Budgets n in sentences, separated by commas.", label="Budgets n", shown_default="50 to 2000, up to the pool"
     )
-    runs: int = parameter(20, "Problems to draw.", least=1)
+    runs: int = parameter(20, "Random problems to draw and average over.", least=1)
     seed: int = parameter(0, "Random seed; the same seed gives the same numbers.", least=0)
     equal: str = parameter(
         "sentences",
-        "What every selector gets as much of; tokens are those of the reference's first n sentences.",
+        "What every selector gets the same amount of; at equal tokens, those of the reference's first n sentences.",
         label="At equal",
         choices=("sentences", "tokens"),
     )
@@ -127,7 +127,7 @@ class SweepSettings(Checked):
     """Which settings of a synthetic world are moved."""
 
     sweep: str | None = parameter(
-        None, f"Move d, L or both at one budget, {SWEEP_BUDGET} unless given.", choices=("dimension", "classes", "both")
+        None, f"Vary d, L or both at one budget, {SWEEP_BUDGET} unless given.", choices=("dimension", "classes", "both")
     )
     sweep_dimensions: tuple[int, ...] = parameter((5, 10, 20, 30, 40), "Values of d in a sweep.")
     sweep_classes: tuple[int, ...] = parameter((20, 30, 40, 50), "Values of L in a sweep.")
@@ -150,11 +150,11 @@ class TimingSettings(SyntheticSettings):
 
     sentences: int = parameter(5_000, "N, sentences in the pool.", label="Sentences N", least=1)
     budgets: tuple[int, ...] = parameter(
-        (), "Numbers of picks to report, with commas between.", label="Picks", shown_default="10 to 2000, up to the pool"
+        (), "Numbers of picks to report, separated by commas.", label="Picks", shown_default="10 to 2000, up to the pool"
     )
     box: float = parameter(
         30.0,
-        "Seconds that Algorithm 1 may work; what it does not reach is extrapolated.",
+        "Time limit of Algorithm 1, in seconds; the picks it does not reach are extrapolated.",
         label="Algorithm 1 gets",
         least=0.01,
         most=86_400.0,

@@ -28,13 +28,13 @@ class FineTuneSettings:
     reference: str = parameter(
         "", "Selector whose tokens are counted at equal tokens.", metavar="SELECTOR", shown_default="the first one"
     )
-    seeds: int = parameter(1, "Draws and trainings of each selector; intervals of one seed are over texts only.", least=1)
+    seeds: int = parameter(1, "Draws and trainings per selector; with one seed, intervals are over texts only.", least=1)
     all: bool = parameter(
         True,
-        "Also tune on the whole pool: the most that data can give, and the model that the reference judge reads with.",
+        "Also tune on the whole pool: the most that the data can give, and the model that the reference judge uses.",
         label="Whole pool too",
     )
-    keep_models: bool = parameter(False, "Keep the weights of every model, not only of the whole pool's.", label="Keep weights")
+    keep_models: bool = parameter(False, "Save the weights of every model, not only the whole pool's.", label="Keep weights")
 
     def __post_init__(self) -> None:
         check(self)

@@ -59,14 +59,14 @@ class JudgeForm:
     against: str = parameter("", "Compare every selector with this one only; base and all are allowed.", metavar="SELECTOR")
     pairs: str = parameter("", "Compare only these selectors.", metavar="A:B,...")
     budget: tuple[int, ...] = parameter((), "Compare only at these numbers of sentences.", shown_default="all of the run's")
-    prompts: int | None = parameter(None, "Use only this many prompts, from the first on.", least=1, shown_default="all")
+    prompts: int | None = parameter(None, "Prompts to use, starting from the first.", least=1, shown_default="all")
     price_in: float | None = parameter(
         None, "Dollars per million tokens that the server reads.", label="$ per million tokens in", least=0
     )
     price_out: float | None = parameter(
         None, "Dollars per million tokens that it writes.", label="$ per million tokens out", least=0
     )
-    max_cost: float | None = parameter(None, "Stop before more dollars than this are spent.", label="Spend at most, $", least=0)
+    max_cost: float | None = parameter(None, "Stop before spending more dollars than this.", label="Spend at most, $", least=0)
     wait: float = parameter(600.0, "Seconds to wait for a server that is down.", least=0)
     device: str = parameter("auto", "auto, cpu, cuda, cuda:1 or mps (reference, hf, folder).")
 

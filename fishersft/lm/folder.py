@@ -38,10 +38,10 @@ class ModelOptions:
 
     model: str = parameter("mini", "'mini', a model folder, or a hub id such as gpt2.")
     revision: str | None = parameter(None, "Branch, tag or commit of a hub model.", metavar="REV")
-    max_tokens: int = parameter(MAX_TOKENS, "Where a record is cut; never above the model's context.")
+    max_tokens: int = parameter(MAX_TOKENS, "Most tokens of a record, which is cut there; never above the model's context.")
     device: str = parameter("auto", "auto, cpu, cuda, cuda:1 or mps.")
-    threads: int | None = parameter(None, "Threads to compute with; all cores by default.", least=1)
-    engine: str = parameter("here", "Where embeddings and TokenOD are computed; the answer is the same.", choices=("here", "ray"))
+    threads: int | None = parameter(None, "Number of threads; all cores by default.", least=1)
+    engine: str = parameter("here", "Where embeddings and TokenOD are computed; results are the same.", choices=("here", "ray"))
     ray_address: str | None = parameter(
         None, "A Ray cluster such as host:6379; without one, a cluster is started on this machine.", metavar="ADDRESS"
     )

@@ -59,8 +59,8 @@ class Sampling:
     new_tokens: int = parameter(48, "Most new tokens per text.", least=1, unit="tokens")
     temperature: float = parameter(
         0.8,
-        "Temperature of the sampling; 0 takes the likeliest token. Below 1, texts read better and surprise less than real ones, "
-        "and the reference judge prefers the more surprising.",
+        "Temperature of the sampling; 0 takes the likeliest token. Below 1, texts read better but are less surprising than "
+        "real ones, and the reference judge prefers the more surprising.",
         least=0,
     )
     top_p: float = parameter(0.95, "Sample only from the likeliest tokens that together have this probability.", above=0, most=1)

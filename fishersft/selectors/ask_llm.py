@@ -42,8 +42,8 @@ class AskLLM(Selector):
 
     name: ClassVar[str] = "ask_llm"
     label: ClassVar[str] = "Ask-LLM"
-    summary: ClassVar[str] = "Asks an instruction-tuned model whether a text is worth learning from, and takes the surest yes."
-    purpose: ClassVar[str] = "Quality as a language model judges it, one text at a time; it sees no redundancy."
+    summary: ClassVar[str] = "Asks an instruction-tuned model whether a text is worth learning from; takes the surest yes first."
+    purpose: ClassVar[str] = "Quality as a language model judges it, one text at a time; it does not see redundancy."
     colour: ClassVar[str] = "#6E747D"
     marker: ClassVar[str] = "star-triangle-up"
     reference: ClassVar[str] = "Sachdeva et al. 2024, arXiv 2402.09668, Ask-LLM; the question's wording is ours"

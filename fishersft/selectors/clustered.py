@@ -28,12 +28,12 @@ class ClusteredSampling(Selector):
     """
 
     clusters: int = parameter(0, "Number of clusters; 0 means the square root of the number of sentences.", least=0)
-    lam: float = parameter(1.0, "What the mean squared distance is worth.", label="lam", unit="nats", least=0)
+    lam: float = parameter(1.0, "Weight of the mean squared distance.", label="lam", unit="nats", least=0)
 
     name: ClassVar[str] = "clustered"
     label: ClassVar[str] = "ClusteredSampling"
     summary: ClassVar[str] = "Draws sentences from clusters where the model's loss is high or the centre is far."
-    purpose: ClassVar[str] = "Where the loss tells what is worth learning, and asking for it everywhere costs too much."
+    purpose: ClassVar[str] = "For when the loss shows what is worth learning but costs too much to compute everywhere."
     colour: ClassVar[str] = "#8C8C2E"
     marker: ClassVar[str] = "x"
     reference: ClassVar[str] = "Axiotis et al. 2024 (ICML), arXiv 2402.17327; form and scale are our reading"

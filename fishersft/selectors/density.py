@@ -28,7 +28,7 @@ class DensitySampling(Selector):
     to a bucket.
     """
 
-    bandwidth: float = parameter(1.0, "Width of a hash over the median distance between sentences of a seeded sample.", above=0)
+    bandwidth: float = parameter(1.0, "Width of a hash, relative to the median distance between sentences.", above=0)
     hashes: int = parameter(4, "How many hashes must agree; more of them make the kernel narrower.", least=1)
     exact_up_to: int = parameter(20_000, "Largest pool in which every distance is computed.", unit="sentences", least=0)
     repetitions: int = parameter(512, "Rows of the sketch of a larger pool.", least=1)
@@ -36,8 +36,8 @@ class DensitySampling(Selector):
 
     name: ClassVar[str] = "density"
     label: ClassVar[str] = "DensitySampling"
-    summary: ClassVar[str] = "Draws sentences with odds of one over their kernel density, so that dense regions do not dominate."
-    purpose: ClassVar[str] = "A cheap answer to a pool in which some kinds of text crowd out others."
+    summary: ClassVar[str] = "Draws sentences with odds inverse to their kernel density, so that dense regions do not dominate."
+    purpose: ClassVar[str] = "A cheap remedy for a pool in which some kinds of text crowd out others."
     colour: ClassVar[str] = "#CC79A7"
     marker: ClassVar[str] = "cross"
     reference: ClassVar[str] = (

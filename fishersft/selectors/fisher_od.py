@@ -24,7 +24,7 @@ class FisherOD(DesignSelector):
     name: ClassVar[str] = "fisher_od"
     label: ClassVar[str] = "FisherOD"
     summary: ClassVar[str] = "TokenOD with every token weighted by how unsure the model is of it."
-    purpose: ClassVar[str] = "As TokenOD, when the model already knows much of the corpus."
+    purpose: ClassVar[str] = "Like TokenOD, for a corpus that the model already knows in large part."
     colour: ClassVar[str] = "#CC79A7"
     marker: ClassVar[str] = "star"
     criterion: ClassVar[str] = "fisher_log_det"

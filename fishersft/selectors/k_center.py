@@ -23,8 +23,8 @@ class KCenter(Selector):
 
     name: ClassVar[str] = "k_center"
     label: ClassVar[str] = "KCenter"
-    summary: ClassVar[str] = "Takes the sentence farthest from those taken, so that none of the pool is far from a pick."
-    purpose: ClassVar[str] = "No sentence far from a pick: covers the pool's edge, outliers included."
+    summary: ClassVar[str] = "Takes the sentence farthest from those already taken, so that no sentence is far from a pick."
+    purpose: ClassVar[str] = "Leaves no sentence far from a pick: covers the edge of the pool, outliers included."
     colour: ClassVar[str] = "#E69F00"
     marker: ClassVar[str] = "hourglass"
     criterion: ClassVar[str] = "radius"

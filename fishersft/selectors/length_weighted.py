@@ -21,7 +21,7 @@ class LengthWeighted(Selector):
     name: ClassVar[str] = "length_weighted"
     label: ClassVar[str] = "LengthWeighted"
     summary: ClassVar[str] = "Draws sentences at random, in proportion to their trained tokens: a control for length."
-    purpose: ClassVar[str] = "A control at equal tokens: chance with a taste for length."
+    purpose: ClassVar[str] = "A control at equal tokens: random draws that prefer length."
     colour: ClassVar[str] = "#D55E00"
     marker: ClassVar[str] = "triangle-down"
     reference: ClassVar[str] = "ours, a control; drawn as in Efraimidis & Spirakis 2006"

@@ -19,8 +19,8 @@ class Longest(Selector):
 
     name: ClassVar[str] = "longest"
     label: ClassVar[str] = "Longest"
-    summary: ClassVar[str] = "Takes the longest sentences: the control for a design's taste for length."
-    purpose: ClassVar[str] = "A control: what sheer length gives. Beat it before you credit a design."
+    summary: ClassVar[str] = "Takes the longest sentences: the control for a design's preference for length."
+    purpose: ClassVar[str] = "A control: what length alone gives. A design should beat it before it gets credit."
     colour: ClassVar[str] = "#D55E00"
     marker: ClassVar[str] = "triangle-up"
     criterion: ClassVar[str] = "tokens"

@@ -25,15 +25,15 @@ class MatchedOD(Selector):
     """
 
     prior_tokens: float = parameter(
-        20.0, "Pseudo-tokens of the pool's own second moment that the design starts from.", above=0, most=1e9
+        20.0, "Weight, in tokens, of the pool's own second moment, from which the design starts.", above=0, most=1e9
     )
     ridge: float = parameter(1e-3, "Added to the pool's second moment, as a share of its mean eigenvalue.", above=0, most=1)
-    candidates: int = parameter(0, "Each pick looks at this many random sentences; 0 looks at all.", least=0)
+    candidates: int = parameter(0, "Random sentences considered for each pick; 0 considers all.", least=0)
 
     name: ClassVar[str] = "matched_od"
     label: ClassVar[str] = "MatchedOD"
     summary: ClassVar[str] = "Takes the sentence that keeps the picks' second moment closest to the pool's, token for token."
-    purpose: ClassVar[str] = "Picks whose tokens look like the whole pool's, at equal tokens. A lead, not yet a claim."
+    purpose: ClassVar[str] = "Picks whose tokens look like the whole pool's, at equal tokens. Promising, not yet proven."
     colour: ClassVar[str] = "#009E73"
     marker: ClassVar[str] = "hexagon"
     criterion: ClassVar[str] = "stein_loss"

@@ -24,14 +24,14 @@ class Perplexity(Selector):
 
     keep: str = parameter(
         "hard",
-        "Hard takes the highest loss first, easy the lowest, middle the nearest to the pool's median.",
+        "Hard takes the highest loss first, easy the lowest, middle the closest to the pool's median.",
         choices=("hard", "easy", "middle"),
     )
 
     name: ClassVar[str] = "perplexity"
     label: ClassVar[str] = "Perplexity"
-    summary: ClassVar[str] = "Takes the sentences that the model predicts worst, best or most nearly as the middle one."
-    purpose: ClassVar[str] = "What the model predicts worst, or best, or half-way."
+    summary: ClassVar[str] = "Takes the sentences that the model predicts worst, best, or closest to the median."
+    purpose: ClassVar[str] = "Choice by how well the model already predicts a text."
     colour: ClassVar[str] = "#CC79A7"
     marker: ClassVar[str] = "bowtie"
     criterion: ClassVar[str] = "perplexity"

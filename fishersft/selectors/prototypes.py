@@ -30,7 +30,7 @@ class Prototypes(Selector):
     name: ClassVar[str] = "prototypes"
     label: ClassVar[str] = "Prototypes"
     summary: ClassVar[str] = "Takes the sentences farthest from the centre of their k-means cluster, or the nearest."
-    purpose: ClassVar[str] = "The unusual (or the typical) of each cluster."
+    purpose: ClassVar[str] = "The unusual (or the typical) sentences of each cluster."
     colour: ClassVar[str] = "#CC79A7"
     marker: ClassVar[str] = "diamond-tall"
     reference: ClassVar[str] = "Sorscher et al. 2022, Beyond neural scaling laws (NeurIPS), arXiv 2206.14486, section 5"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check_seed(seed: int) -> int:
     """The seed as an int; ParameterError unless it is a whole number of at least 0."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ParameterError(f"A seed is a whole number of at least 0 and was {seed!r}.")
+        raise ParameterError(f"A seed must be a whole number of at least 0, not {seed!r}.")
     return int(seed)
 
 
@@ -54,10 +54,10 @@ class Budget:
             raise BudgetError("Give one budget: --budget for sentences or --token-budget for trained tokens.")
         value = self.sentences if self.sentences is not None else self.tokens
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise BudgetError(f"A budget is a whole number and was {value!r}.")
+            raise BudgetError(f"A budget must be a whole number, not {value!r}.")
         if value < 1:
             unit = "sentence" if self.sentences is not None else "token"
-            raise BudgetError(f"The budget must be at least 1 {unit} and was {value:,}.")
+            raise BudgetError(f"The budget must be at least 1 {unit}, not {value:,}.")
 
     def check(self, pool: Pool) -> None:
         """BudgetError where the pool cannot meet it."""

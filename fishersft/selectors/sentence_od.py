@@ -23,8 +23,8 @@ class SentenceOD(DesignSelector):
 
     name: ClassVar[str] = "sentence_od"
     label: ClassVar[str] = "SentenceOD"
-    summary: ClassVar[str] = "The same design with one vector a sentence, the mean of its token rows."
-    purpose: ClassVar[str] = "Covers rare sentences without a taste for length."
+    summary: ClassVar[str] = "TokenOD with one vector per sentence, the mean of its token rows."
+    purpose: ClassVar[str] = "Covers rare sentences without a preference for length."
     colour: ClassVar[str] = "#E69F00"
     marker: ClassVar[str] = "diamond"
     criterion: ClassVar[str] = "sentence_log_det"

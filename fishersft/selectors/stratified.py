@@ -33,8 +33,8 @@ class Stratified(Selector):
 
     name: ClassVar[str] = "stratified"
     label: ClassVar[str] = "Stratified"
-    summary: ClassVar[str] = "Draws from every cluster of sentences its share, spread evenly over short and long ones."
-    purpose: ClassVar[str] = "A fair share of every cluster and length: the cheap rival at equal tokens."
+    summary: ClassVar[str] = "Draws a proportional share of every cluster, spread evenly over short and long sentences."
+    purpose: ClassVar[str] = "A fair share of every cluster and length: a cheap rival of MatchedOD at equal tokens."
     colour: ClassVar[str] = "#009E73"
     marker: ClassVar[str] = "square-cross"
     reference: ClassVar[str] = "ours; systematic sampling within k-means strata"

@@ -21,11 +21,11 @@ class ApproximateTokenOD(DesignSelector):
     """TokenOD on randomly projected rows, or with random candidates a pick, or both; says its regret on a sample of the pool."""
 
     projection: int = parameter(256, "Dimensions that rows are projected to; 0 keeps all.", least=0)
-    candidates: int = parameter(0, "Each pick is the best of this many random sentences; 0 looks at all.", least=0)
+    candidates: int = parameter(0, "Random sentences considered for each pick; 0 considers all.", least=0)
 
     name: ClassVar[str] = "token_od_approximate"
     label: ClassVar[str] = "TokenOD, approximate"
-    summary: ClassVar[str] = "TokenOD in fewer dimensions or with random candidates, quicker on large pools; says what it loses."
+    summary: ClassVar[str] = "TokenOD in fewer dimensions or with random candidates, for large pools; reports what it loses."
     purpose: ClassVar[str] = "TokenOD on a pool too large for the exact rule."
     colour: ClassVar[str] = "#0072B2"
     marker: ClassVar[str] = "pentagon"

@@ -23,8 +23,8 @@ class TokenODPerToken(DesignSelector):
 
     name: ClassVar[str] = "token_od_per_token"
     label: ClassVar[str] = "TokenOD per token"
-    summary: ClassVar[str] = "Takes the sentence with the largest gain in log det for each of its tokens."
-    purpose: ClassVar[str] = "The same aim when the budget counts tokens: it does not pay for length."
+    summary: ClassVar[str] = "Takes the sentence with the largest gain in log det per token."
+    purpose: ClassVar[str] = "TokenOD for a budget that counts tokens: it does not favour long sentences."
     colour: ClassVar[str] = "#0072B2"
     marker: ClassVar[str] = "octagon"
     criterion: ClassVar[str] = "log_det"

@@ -40,7 +40,7 @@ def bench() -> None:
 @click.option("--also", multiple=True, metavar="NAME[:P=V,...]", help="A selector to add, told with its regret; repeatable.")
 @click.option("--near-equal", is_flag=True, help="Sentences of nearly one length, which is harder.")
 @click.option("--memory-mapped", is_flag=True, help="Rows as float16 in a file in $TMPDIR; ours alone is run.")
-@click.option("--threads", type=click.IntRange(1), help="Threads to compute with; all cores by default.")
+@click.option("--threads", type=click.IntRange(1), help="Number of threads; all cores by default.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @json_option
 def selection(only: str, also: tuple[str, ...], as_json: bool, **options: Any) -> None:

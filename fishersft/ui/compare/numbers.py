@@ -52,14 +52,14 @@ def gain_panel(view: CompareView) -> None:
         alt=f"log det gained in nats against {unit}: {', '.join(s.label for s in view.rows)}, and random draws as a band.",
     )
     st.caption(
-        f"log det of the design matrix over the empty selection, for everyone by TokenOD's criterion, against {unit}; switch "
-        f"Equal for the other axis. Grey: mean and full range of {len(band.first)} random draws; dotted: the budget."
+        f"log det of the design matrix over the empty selection, by TokenOD's criterion for every selector, against {unit}; "
+        f"switch Equal for the other axis. Grey: mean and full range of {len(band.first)} random draws; dotted: the budget."
     )
 
 
 def criteria_panel(view: CompareView) -> None:
     """Each selection under every criterion, each selector's own among them."""
-    said = "What each line measures is said below the table."
+    said = "The text below the table explains what each line measures."
     terms = ("worst leverage", "certificate", "Stein's loss", "log det")
     st.subheader("Each selection under every criterion", anchor="criteria", help=learn.helped(said, *terms))
     found = view.found
@@ -89,15 +89,15 @@ def criteria_panel(view: CompareView) -> None:
         alt="Each selection under every criterion, beside random draws and the whole pool",
         column_config={
             "criterion": st.column_config.TextColumn("criterion", width=230, pinned=True),
-            "better": st.column_config.TextColumn("better", width=64, help="Which way is better; blank where it is no goal."),
+            "better": st.column_config.TextColumn("better", width=64, help="Which direction is better; blank if neither is."),
         },
     )
     st.caption(
-        f"▲ better and ▼ worse than all {found.draws} random draws at equal {found.equal}; no mark: within them. "
-        "◆ what that selector's own rule is greedy for (selectors that draw have none). Leverage is the variance of a prediction "
-        "along a token row of the pool; the radius is the farthest sentence mean from its nearest pick; Stein's loss says how "
-        "far the picks' second moment is from the pool's; log det of the means and of rows weighted by the model's uncertainty "
-        "are SentenceOD's and FisherOD's own designs. The share of the optimum is proven, for one budget only."
+        f"▲ better and ▼ worse than all {found.draws} random draws at equal {found.equal}; no mark: within their range. "
+        "◆ marks what a selector's own rule is greedy for (selectors that draw have none). Leverage is the variance of a "
+        "prediction along a token row of the pool; the radius is the farthest sentence mean from its nearest pick; Stein's loss "
+        "is how far the picks' second moment is from the pool's; log det of the means and of rows weighted by the model's "
+        "uncertainty belong to the designs of SentenceOD and FisherOD. The share of the optimum is proven, for this budget only."
     )
 
 
@@ -127,8 +127,8 @@ def spreads_panel(view: CompareView) -> None:
                 view, "Perplexity before any tuning", "perplexity of a sentence", np.exp(statistics.mean_losses), draws, log=True
             )
         st.caption(
-            "A thin line from the 5th to the 95th percentile, a thick one over the middle half, the mark at the median. Grey: "
-            f"where the medians of {len(draws)} random draws at equal {view.equal} lie."
+            "The thin line runs from the 5th to the 95th percentile, the thick one over the middle half; the mark is the median. "
+            f"Grey: the range of the medians of {len(draws)} random draws at equal {view.equal}."
         )
     with right:
         _topics(view, draws)
@@ -154,9 +154,7 @@ def _topics(view: CompareView, draws: list[np.ndarray]) -> None:
     column, _ = view.found.topic
     if topics is None:
         st.markdown("**Topics**")
-        st.info(
-            "No column of this corpus tells topics apart; one named topic, language, source or the like would be counted here."
-        )
+        st.info("This corpus has no column of topics; one named topic, language, source or the like would be counted here.")
         return
     names, codes = np.unique(topics, return_inverse=True)
     counts = np.bincount(codes)
@@ -183,7 +181,7 @@ def _topics(view: CompareView, draws: list[np.ndarray]) -> None:
 
 def advice_panel() -> None:
     """The table; numbers come from the evidence that ships, and are named as missing where there is none."""
-    said = "What is meant by an optimal design, by coverage, and by matching the pool."
+    said = "These lessons explain optimal design, coverage, and matching the pool."
     st.subheader("Which selector should I use?", anchor="which", help=learn.helped(said, "log det", "coverage", "MatchedOD"))
     known = cached.evidence()
     table = _advice(known)
@@ -191,11 +189,11 @@ def advice_panel() -> None:
         st.table(table, border="horizontal", alt="What each selector is for, what it costs, and its evidence")
     places = "; ".join(dict.fromkeys(f.where for f in known.findings if f.where.startswith(COMPARED)))
     st.caption(
-        "▲ better and ▼ worse than chance; no mark: like chance. Time: to order the whole demo, on the machine the numbers were "
-        f"made on. Measured on: {places or 'nothing that is here'}; chance is the range of random draws of as many tokens. "
+        "▲ better and ▼ worse than chance; no mark: like chance. Time: to order the whole demo, on the machine that made the "
+        f"numbers. Measured on: {places or 'nothing yet'}; chance is the range of random draws of as many tokens. "
         "Error: the largest prediction error against a known truth in the two worlds of Curves and on the demo, at the tokens of "
-        "TokenOD's first 200 sentences, with its 95% interval. No number here says which fine-tuned model is better; Generations "
-        "does."
+        "TokenOD's first 200 sentences, with its 95% interval. None of these numbers says which fine-tuned model is better; "
+        "Generations does."
     )
     commands = list(dict.fromkeys(f.command for f in known.findings))
     with st.expander("The commands that made these numbers"):

@@ -50,7 +50,7 @@ def maps_panel(view: CompareView, session: Session) -> None:
     """The selections on maps with the same axes, that move together; a lasso on one lights the same records on all."""
     left, middle, right = st.columns([3, 2, 4], vertical_alignment="bottom")
     how = query_widgets.segmented(
-        "Maps", MAPS, "maps", place=left, help="One map a selector, side by side; or the first two selectors on one large map."
+        "Maps", MAPS, "maps", place=left, help="One map per selector, side by side, or the first two selectors on one large map."
     )
     kind = maps.kind(view.pool, middle)
     xy = cached.map_of(view.pool.embeddings, kind.lower())
@@ -58,7 +58,7 @@ def maps_panel(view: CompareView, session: Session) -> None:
     zoom = False
     with right.container(horizontal=True, vertical_alignment="bottom"):
         if lit.any():
-            zoom = st.toggle("Zoom to the lasso", key="zoom", help="All maps show the neighbourhood of the set, and only that.")
+            zoom = st.toggle("Zoom to the lasso", key="zoom", help="All maps show only the neighbourhood of the set.")
             st.button("Clear the lasso", icon=":material/deselect:", on_click=session.clear_set)
     window = window_of(xy[lit] if zoom else xy)
     together = how == MAPS[1]
@@ -77,8 +77,8 @@ def maps_panel(view: CompareView, session: Session) -> None:
     one, two = (s.label for s in view.rows[:2])
     stars = "both selectors share" if together else f"{one} shares (on its own map: that {two} shares)"
     st.caption(
-        f"{kind} of {len(view.pool):,} sentence means, the same axes on every map{moving}. Stars are picks that {stars}. Click a "
-        "point to find it on every map and below; draw with the lasso for a set that all maps and the table show."
+        f"{kind} of {len(view.pool):,} sentence means, with the same axes on every map{moving}. Stars are picks that {stars}. "
+        "Click a point to find it on every map and below; draw a lasso to show a set on all maps and in the table."
         + (f" {MOST_POINTS:,} points are drawn: every pick and an even sample of the rest." if sampled else "")
     )
 
@@ -118,7 +118,7 @@ def _map(
         on_select=partial(_brushed, session, key, selector, view.rows),
         selection_mode=("points", "lasso", "box"),
         config=maps.camera("compare-map"),
-        alt=f"{said} {int(lit.sum()):,} records of the lasso are lit." if lit.any() else said,
+        alt=f"{said} {int(lit.sum()):,} records of the lasso are highlighted." if lit.any() else said,
     )
 
 
@@ -145,7 +145,7 @@ def words_panel(view: CompareView) -> None:
 
 def overlap_panel(view: CompareView) -> None:
     """How many picks every two share, beside what a random draw shares."""
-    st.subheader("Overlap of the picks", anchor="overlap", help=learn.helped("Beside what a random draw shares.", "random draws"))
+    st.subheader("Overlap of the picks", anchor="overlap", help=learn.helped("Compared with a random draw.", "random draws"))
     names = list(view.found.chosen)
     shared = np.array([[view.found.shared(a, b) for b in names] for a in names])
     jaccard = view.found.overlap.to_numpy()
@@ -162,7 +162,7 @@ def overlap_panel(view: CompareView) -> None:
     by_chance = "; ".join(f"{s.label} {components.spread(view.found.shared_by_chance[s.name])}" for s in view.rows)
     st.caption(
         f"Shared picks, and below them the Jaccard index: shared over all that either picked, 0 to 1. "
-        f"A random draw (the least and most of {view.found.draws}) shares with {by_chance}."
+        f"Range of picks shared with a random draw, over {view.found.draws} draws: {by_chance}."
     )
 
 
@@ -216,7 +216,7 @@ def records_panel(view: CompareView, session: Session) -> None:
     )
     row = st.container(horizontal=True, vertical_alignment="center")
     row.caption(
-        f"{len(positions):,} rows. A number under a selector is the place in its order, a blank means not picked."
+        f"{len(positions):,} rows. A number under a selector is the place in its order; a blank means not picked."
         + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
         + (" Only the lasso's are shown." if session.lasso and show != SETS[4] else "")
     )
@@ -229,7 +229,7 @@ def _columns(view: CompareView) -> dict[str, Any]:
     narrow = components.NARROW
     ranks = {
         s.label: st.column_config.NumberColumn(
-            width=narrow["category"], help=f"Its pick of {s.label}, from 1; blank: not picked."
+            width=narrow["category"], help=f"Place in the order of {s.label}, from 1; blank if not picked."
         )
         for s in view.rows
     }

@@ -26,7 +26,7 @@ def panel(view: CompareView, session: Session) -> None:
     st.subheader("Transfer", anchor="transfer")
     st.caption(
         f"The picks above were chosen with {components.escape_markdown(short(view.choice.model))}. Does a choice made with one "
-        "model serve another, say a small one for a large one? Name the model to score under; its tokens are the ones that count."
+        "model serve another, say a small model's choice a large model? Name the model to score under; its tokens are counted."
     )
     if public():
         st.info("This hosted demo has one model, mini; install fishersft to score under another.", icon=":material/lock:")
@@ -62,7 +62,7 @@ def _model(session: Session) -> str:
     session.score_model = wanted
     write_value("score", wanted)
     if wanted == session.choice.model:
-        st.info("That is the model that chose; name another one to see what changes.", icon=":material/info:")
+        st.info("That is the model that chose; name another one to see the difference.", icon=":material/info:")
         return ""
     return wanted
 
@@ -80,10 +80,10 @@ def _found(view: CompareView, under: Pool) -> Comparison | None:
     about = sum(t or 0 for t in times)
     if about > compare_view.AT_ONCE or None in times:
         labels = ", ".join(s.label for s in missing)
-        how_long = f"at most about {duration(about)}" if None not in times else "for how long is not known"
+        how_long = f"at most about {duration(about)}" if None not in times else "which takes an unknown time"
         row = st.container(horizontal=True, vertical_alignment="center")
         go = row.button("Score under it", type="primary", icon=":material/play_arrow:")
-        row.caption(f"{labels} must also choose with that model, {how_long}, once: that is what the transfer is measured by.")
+        row.caption(f"{labels} must also choose with that model once, {how_long}; the transfer is measured against those picks.")
         if not go:
             return None
     return compare_view.comparison(*args)

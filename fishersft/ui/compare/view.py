@@ -82,8 +82,8 @@ def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
         max_selections=MOST,
         format_func=lambda s: find_selector(s).label,
         placeholder="choose at least two",
-        help="The rules to compare. The budget counts the first one's sentences, and the first two are those that the maps and "
-        "the table tell apart. What each is for stands at the foot of the page.",
+        help="The rules to compare. The budget counts the first one's sentences; the maps and the table tell the first two "
+        "apart. The table at the end of the page says what each one is for.",
     )
     equal = query_widgets.segmented(
         "Equal",
@@ -97,7 +97,7 @@ def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
         ),
     )
     chosen = [find_selector(name) for name in names]
-    seed = query_widgets.seed(right, "Of the 20 random draws, and of selectors that draw.")
+    seed = query_widgets.seed(right, "Seed of the 20 random draws and of selectors that draw.")
     with_fields = [kind for kind in chosen if fields(kind)]
     given = {}
     if with_fields:
@@ -143,8 +143,8 @@ def computed(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> tuple[Se
     for selector, about in waiting:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             go = st.button(f"Compute {selector.label}", type="primary", icon=":material/play_arrow:", key=f"go-{selector.name}")
-            how_long = f"about {duration(about)}" if about else "how long is not known"
-            st.markdown(f"{selector.label} has not chosen from this corpus yet: {how_long}, once. Until then it is left out.")
+            how_long = f"this takes about {duration(about)}" if about else "how long this takes is not known"
+            st.markdown(f"{selector.label} has not chosen from this corpus yet; {how_long}. Until then it is left out.")
         if go:
             cached.order_now(pool, selector, seed if selector.random else 0)
             st.rerun()
@@ -185,8 +185,8 @@ def compared(pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, se
     row = st.container(horizontal=True, vertical_alignment="center", key="read-off")
     about = _time(pool, n) * LEAST_DRAWS * 2
     row.caption(
-        f"This budget lies between the {found.read_off} that were scored: log det, leverage, radius and Stein's loss are read "
-        "off between them, for picks and random draws. Everything else is exact."
+        f"This budget lies between the {found.read_off} that were scored: log det, leverage, radius and Stein's loss are "
+        "interpolated, for picks and random draws. Everything else is exact."
     )
     if row.button(f"Score it exactly, about {duration(about)}", icon=":material/straighten:", key="exactly"):
         _score_exactly(pool, (("sentences", n), ("tokens", spent)), seed)
@@ -216,8 +216,8 @@ def _score_draws(pool: Pool, seed: int, n: int) -> tuple[ScoredOrder, ...]:
     place = st.empty()
     if about > DRAWS_AT_ONCE:
         with place.container(border=True):
-            st.markdown("Nothing is compared here without chance beside it, and these random draws are not scored yet.")
-            label = f"Score them at {POINTS} budgets, about {duration(about)}, once"
+            st.markdown("Every comparison here includes random draws, and these have not been scored yet.")
+            label = f"Score them once at {POINTS} budgets, about {duration(about)}"
             if not st.button(label, type="primary", icon=":material/casino:", key="score-draws"):
                 st.stop()
     said = f"Scoring {LEAST_DRAWS} random draws at {POINTS} budgets, about {duration(about)}, once"
@@ -244,7 +244,7 @@ def _score_exactly(pool: Pool, wanted: Iterable[tuple[str, int]], seed: int) -> 
     bar.empty()
 
 
-@st.cache_resource(max_entries=4, show_spinner="Asking the model how well it predicts each token, once a corpus and model …")
+@st.cache_resource(max_entries=4, show_spinner="Computing the model's loss on each token, once per corpus and model …")
 def _scorer(key: str, topics: str, _pool: Pool) -> Scorer:
     return scorer_of(_pool)
 

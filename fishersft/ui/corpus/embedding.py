@@ -36,13 +36,13 @@ def compute(choice: Choice, layout: Plan) -> bool:
     row = st.container(horizontal=True, vertical_alignment="center")
     go = row.button(f"Embed {len(layout.index):,} records", type="primary", icon=":material/memory:")
     row.caption(
-        f"{total:,} tokens, about {duration(total / speed)} here. If it is stopped or interrupted, it resumes where it was. "
+        f"{total:,} tokens, about {duration(total / speed)} here. If it is stopped or interrupted, it resumes where it left off. "
         f"{_head(cached.model(choice).head)}"
     )
     if not go:
         return False
     bar = st.progress(0.0, "Embedding …")
-    st.button("Stop", icon=":material/stop:", help="What has been computed is kept.")
+    st.button("Stop", icon=":material/stop:", help="What has been computed so far is saved.")
     embed_and_select.embed(cached.corpus(choice), cached.model(choice), on_progress=_reporter(bar))
     return True
 

@@ -22,19 +22,19 @@ def tiles(corpus: Corpus, layout: Plan) -> None:
         tile(
             "Records",
             f"{len(corpus):,}",
-            "Records of the corpus as loaded. Held-out records are never selected; everything is measured on them.",
+            "Records of the corpus as loaded. Held-out records are never selected; models are measured on them.",
             f"{int(corpus.held_out.sum()):,} held out",
         )
         tile(
             "Trained tokens",
             f"{layout.rows:,}",
             learn.helped("Rows of the design: positions whose next token is trained, in the pool.", "design matrix"),
-            f"median {int(np.median(tokens)):,} a record",
+            f"median {int(np.median(tokens)):,} per record",
         )
         tile(
             "Truncated",
             f"{layout.truncated:,}",
-            "Records longer than the model can read at once; the rest of each is cut off.",
+            "Records that are longer than the model can read at once; each is cut off there.",
             f"{len(layout.skipped):,} without a trained token",
         )
         tile(
@@ -55,17 +55,17 @@ def tiles(corpus: Corpus, layout: Plan) -> None:
 
 def lengths(corpus: Corpus, layout: Plan, cut: int) -> None:
     """How long the records are."""
-    said = "A long record has more rows, and so gains more."
+    said = "A long record has more rows and so gains more."
     st.markdown("**Length of the records in the pool**", help=learn.helped(said, "length"))
     st.plotly_chart(
         plots.length_histogram(np.diff(layout.offsets), cut, dark=dark()),
         theme=None,
         key="lengths",
         config=components.camera("lengths"),
-        alt="Histogram of trained tokens a record",
+        alt="Histogram of trained tokens per record",
     )
     st.caption(
-        f"{len(layout.index):,} records, cut at {cut} tokens. TokenOD prefers long ones: that is what Longest controls for."
+        f"{len(layout.index):,} records, cut at {cut} tokens. TokenOD prefers long records; Longest is the control for this."
     )
 
 
@@ -78,7 +78,7 @@ def browse(corpus: Corpus, layout: Plan) -> None:
             type="search",
             placeholder="words in the text",
             max_chars=200,
-            help="Finds records that hold all the words, in any order and case.",
+            help="Finds records that contain all the words, in any order and case.",
         )
         .lower()
         .split()
@@ -87,7 +87,7 @@ def browse(corpus: Corpus, layout: Plan) -> None:
     counts[layout.index] = np.diff(layout.offsets)
     keep = [i for i, t in enumerate(corpus.texts) if all(w in t.lower() for w in words)] if words else list(range(len(corpus)))
     if not keep:
-        st.info("No record holds all these words.", icon=":material/search_off:")
+        st.info("No record contains all these words.", icon=":material/search_off:")
         return
     shown = keep[:MOST_ROWS]
     part = np.where(corpus.held_out, "held out", np.where(counts > 0, "pool", "skipped"))

@@ -53,7 +53,7 @@ def choose_corpus(session: Session) -> None:
             list(titles),
             index=None if now not in titles else list(titles).index(now),
             format_func=titles.__getitem__,
-            placeholder="choose one; it is downloaded once, about 1 MB",
+            placeholder="choose one; it is about 1 MB and downloaded once",
             help="Public-domain texts.",
         )
         if name and name != now:
@@ -77,8 +77,8 @@ def _upload() -> None:
         "Your file",
         type=[f.removeprefix(".") for f in FORMATS],
         key="upload",
-        help="Text: one example a line. Tables and JSON: a column text, or prompt and completion, instruction and output, "
-        "or messages; metadata columns are kept.",
+        help="Text: one example per line. Tables and JSON: a column named text, or prompt and completion, instruction and "
+        "output, or messages; metadata columns are kept.",
     )
     if file is None or st.session_state.get("upload_seen") == file.file_id:
         return
@@ -119,8 +119,8 @@ def reading_options(session: Session, columns: list[str], *, wanted: bool = Fals
             0.9,
             _share(now.get("holdout", "0.1")),
             0.05,
-            help="Records that no selector sees, kept for measuring: at least 50 where there are that many, at most half. "
-            "A split column in the corpus wins.",
+            help="Records reserved for measuring, which no selector sees: at least 50 if there are that many, at most half. "
+            "A split column in the corpus takes precedence.",
         )
         skip = st.checkbox(
             "Skip broken lines, and count them",
@@ -167,7 +167,7 @@ def read(session: Session) -> Corpus | None:
     try:
         return cached.corpus(session.choice)
     except ColumnError as error:
-        components.problem("No column is known to hold the text. Choose it below and read again.")
+        components.problem("The text column could not be identified. Choose it below and read again.")
         st.caption(components.escape_markdown(page.on_screen(session.choice, error)))
         reading_options(session, error.columns, wanted=True)
     except FisherSFTError as error:
@@ -189,16 +189,16 @@ def check_upload(name: str, data: bytes) -> str:
         raise not_read(shown, suffix[:12])
     most = MOST_PUBLIC_BYTES if public() else MOST_BYTES
     if len(data) > most:
-        raise CorpusError(f"{shown} has {len(data) / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are taken here.")
+        raise CorpusError(f"{shown} has {len(data) / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are accepted here.")
     if suffix == ".parquet":
         _check_parquet(shown, data, most)
     elif suffix != ".json":
         lines = data.count(b"\n")
         if lines > MOST_LINES:
-            raise CorpusError(f"{shown} has {lines:,} lines; at most {MOST_LINES:,} are taken here.")
+            raise CorpusError(f"{shown} has {lines:,} lines; at most {MOST_LINES:,} are accepted here.")
         longest = max(map(len, data.split(b"\n")))
         if longest > LONGEST_LINE:
-            raise CorpusError(f"{shown} has a line of {longest:,} bytes; at most {LONGEST_LINE:,} are taken here.")
+            raise CorpusError(f"{shown} has a line of {longest:,} bytes; at most {LONGEST_LINE:,} are accepted here.")
     return suffix
 
 

@@ -163,7 +163,7 @@ def _more() -> Values:
             "",
             placeholder="token_od.sigma2=2 matched_od.ridge=0.01",
             max_chars=300,
-            help="SELECTOR.NAME=VALUE, with spaces between.",
+            help="SELECTOR.NAME=VALUE, separated by spaces.",
         ),
     }
 
@@ -228,7 +228,7 @@ def _numbers(kind: type, text: str) -> tuple[int, ...]:
         return tuple(fields.parse(kind, "budgets", text))
     except ParameterError as error:
         raise ParameterError(
-            f"{fields.declared(kind)['budgets'].label} takes whole numbers with commas between, for example 50,100,200, "
+            f"{fields.declared(kind)['budgets'].label} takes whole numbers separated by commas, for example 50,100,200, "
             f"not '{text[:40]}'."
         ) from error
 
@@ -284,7 +284,7 @@ def _plan_timing(values: Values, visitor: Session) -> PlannedRun:
     usual = default_picks(values["sentences"])
     at = _numbers(TimingSettings, values["budgets"]) or usual
     if not at or min(at) < 1 or max(at) > values["sentences"]:
-        raise BudgetError(f"Picks must be from 1 to {values['sentences']:,}, the sentences in the pool; put commas between them.")
+        raise BudgetError(f"Picks must be from 1 to {values['sentences']:,}, the sentences in the pool, and separated by commas.")
     asked = TimingSettings(**{**values, "budgets": () if at == usual else at})
     return PlannedRun(("curves", "timing", *fields.arguments(asked)), "Fast against slow", 0, asked.box + 10)
 

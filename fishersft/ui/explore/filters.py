@@ -24,7 +24,7 @@ def choose_view() -> str:
         SHOWN,
         "view",
         default="player" if components.touch() else "map",  # plotly's points take no taps
-        help="The map is for looking around; the player lights up the picks one by one, with their gains and the ellipse.",
+        help="The map is for exploring; the player shows the picks one by one, with their gains and the ellipse.",
     )
 
 
@@ -42,7 +42,7 @@ def map_controls(view: ExploreView, session: Session, playing: bool = False) -> 
             key="q",
             type="search",
             placeholder="words in the text",
-            help="Finds records that hold all the words, in any order and case; they light up on the map.",
+            help="Finds records that contain all the words, in any order and case; they are highlighted on the map.",
             max_chars=200,
         )
         .lower()
@@ -58,7 +58,7 @@ def map_controls(view: ExploreView, session: Session, playing: bool = False) -> 
             "colour",
             place=middle,
             says="selection, pick order, tokens or a column",
-            help="Picks stay larger and on top whatever the colour shows.",
+            help="Picks stay larger and on top, whatever the colours show.",
         )
     kind = maps.kind(view.pool, middle if playing else right)
     matched = kept
@@ -80,7 +80,7 @@ def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
     offered = {column: sorted(set(values)) for column, values in columns.items()}
     start = _from_address(session, offered, (least, most))
     mask, codes, wanted = np.ones(len(view.pool), dtype=bool), [], (least, most)
-    with st.popover("Filter", icon=":material/filter_alt:", help="By a column's values and by length.", width="stretch"):
+    with st.popover("Filter", icon=":material/filter_alt:", help="Filter by a column's values and by length.", width="stretch"):
         for column, values in columns.items():
             chosen = st.multiselect(
                 components.escape_markdown(components.one_line(column, 24)),

@@ -27,7 +27,7 @@ def keep(view: ExploreView, session: Session, label: str, selection: Selection) 
         return
     with (
         st.popover(
-            "Keep this set", icon=":material/bookmark_add:", help="It is stored under a name; the Runs page lists it too."
+            "Keep this set", icon=":material/bookmark_add:", help="The set is stored under a name; the Runs page lists it too."
         ),
         st.form("keep", border=False, clear_on_submit=True),
     ):
@@ -47,11 +47,11 @@ def keep(view: ExploreView, session: Session, label: str, selection: Selection) 
 
 def kept_panel(view: ExploreView, session: Session) -> None:
     """Sets kept under this corpus and model, beside the picks; one can be shown on the map."""
-    if not st.toggle("Kept sets", key="kept", help="The sets you kept of this corpus under this model, compared with the picks."):
+    if not st.toggle("Kept sets", key="kept", help="Sets kept from this corpus under this model, compared with the picks."):
         return
     here = [m for m in selections.saved_selections() if m.get("embeddings") == view.pool.embeddings.key]
     if not here:
-        st.info("Nothing is kept of this corpus yet: use Keep this set, below the table.", icon=":material/inbox:")
+        st.info("You have kept no set from this corpus yet: use Keep this set, below the table.", icon=":material/inbox:")
         return
     rows, sets = [], []
     b = view.band
@@ -81,11 +81,11 @@ def kept_panel(view: ExploreView, session: Session) -> None:
         on_select="rerun",
         selection_mode="single-row",
         column_config={name: st.column_config.NumberColumn(format="localized") for name in COUNTS},
-        alt="Kept sets: size, log det, what uniform draws of the same size have, and how many are among the picks",
+        alt="Kept sets: size, log det, the log det of uniform draws of the same size, and how many are among the picks",
     )
     marked = shown["selection"]["rows"]
     if not marked or marked[0] >= len(sets):
-        st.caption("Click the box before a set to light it up on the map and list it below. The Runs page deletes and exports.")
+        st.caption("Click the box before a set to highlight and list it. Delete and export sets on the Runs page.")
         return
     manifest, positions = sets[marked[0]]
     chosen = tuple(view.pool.index[positions].tolist())
@@ -108,7 +108,7 @@ def reopen(embedded: Embedded, session: Session) -> None:
         positions = _positions(embedded.pool, manifest["key"])
         if positions is None or manifest["corpus_fingerprint"] != embedded.corpus.fingerprint:
             session.show_set()
-            session.notices.append(f"set {run[:24]} (kept of another corpus)")
+            session.notices.append(f"set {run[:24]} (kept from another corpus)")
             return
         session.show_set(embedded.pool.index[positions].tolist(), _name(manifest), manifest["key"][:12])
     elif session.lasso:
@@ -127,10 +127,10 @@ def left_out(session: Session) -> None:
     """Say what a link to this screen leaves out."""
     said = []
     if st.session_state.get("q"):
-        said.append("the search words, which may be private")
+        said.append("the search words, since they may be private")
     if session.lasso and not session.lasso_run and not address.as_ranges(session.lasso):
-        keep_it = "" if public() else "; keep it, and the link carries the kept set"
-        said.append(f"the lasso's {len(session.lasso):,} records, which are too many for an address{keep_it}")
+        keep_it = "" if public() else "; keep the set to include it in the link"
+        said.append(f"the {len(session.lasso):,} records of the lasso, which are too many for an address{keep_it}")
     if said:
         st.caption(f":material/link_off: A link to this page leaves out {' and '.join(said)}.")
 

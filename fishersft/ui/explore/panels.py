@@ -61,11 +61,11 @@ def map_panel(view: ExploreView, session: Session, kind: str, colour: str, match
         alt=f"{kind} map of {len(view.pool):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top.",
     )
     if components.touch():
-        st.caption("A tap selects nothing on this map; tap in the player, or draw a box here with the tool above the map.")
+        st.caption("Taps do not select on this map; tap in the player, or draw a box here with the tool above the map.")
     sampled = len(view.pool) > sentence_map.MOST_POINTS
     st.caption(
-        f"{kind} of {len(view.pool):,} sentence means in {view.pool.embeddings.dimension} dimensions, for the eye only: "
-        "the choice happens on token rows. Click a point to see why; drag with the lasso for a set."
+        f"{kind} of {len(view.pool):,} sentence means in {view.pool.embeddings.dimension} dimensions, for viewing only: "
+        "the selectors work on token rows. Click a point to see why; drag with the lasso to mark a set."
         + (f" {sentence_map.MOST_POINTS:,} points are drawn: every pick and an even sample of the rest." if sampled else "")
     )
 
@@ -98,7 +98,7 @@ def gain_panel(view: ExploreView, held: Sequence[RecordSet] = ()) -> None:
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     said = "What a selection adds to the design matrix, in nats, beside a band of random draws."
     left.markdown(f"**log det gained, by {unit}**", help=learn.helped(said, "log det", "random draws"))
-    log = query_widgets.toggle("Log axes", "log", place=right, help="Both axes on a log scale, to see the small budgets.")
+    log = query_widgets.toggle("Log axes", "log", place=right, help="Log scales on both axes, to see small budgets.")
     marks = [(one.label, one.tokens(view.pool) if tokens else len(one.positions), one.log_det(view.pool)) for one in held]
     drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, marks=marks, dark=dark())
     st.plotly_chart(
@@ -116,9 +116,9 @@ def gain_panel(view: ExploreView, held: Sequence[RecordSet] = ()) -> None:
         )
     st.caption(
         f"Grey: mean and full range of {len(b.first)} uniform draws, exact for their first {b.first.shape[1]:,} sentences and "
-        f"from there read off between {len(b.sentences)} budgets; dashed: the longest first; dotted: your budget."
-        + (f" With pins the picks are chosen as far as the {len(view.order):,}th." if not view.pool.is_free else "")
-        + (" All selectors are measured with sigma2 = 1, whatever they choose with." if "sigma2" in view.selector.changed else "")
+        f"interpolated between {len(b.sentences)} budgets beyond; dashed: the longest first; dotted: your budget."
+        + (f" With pins, only the first {len(view.order):,} picks are chosen." if not view.pool.is_free else "")
+        + (" All selectors are measured with sigma2 = 1, whatever their own." if "sigma2" in view.selector.changed else "")
     )
 
 
@@ -166,13 +166,13 @@ def tiles(view: ExploreView) -> None:
         tile(
             "Selected",
             f"{n:,} of {N:,}",
-            "Sentences selected of the pool; held-out and blank records are not in it.",
+            "Sentences selected from the pool; held-out and blank records are not in it.",
             f"uniform, same tokens: {spread([len(c) for c in cuts])}" if tokens else f"{n / N:.1%} of the pool",
         )
         tile(
             "Trained tokens",
             f"{view.picked_tokens:,}",
-            learn.helped(f"Tokens that fine-tuning on the selection would train on, of {total:,}.", "equal tokens"),
+            learn.helped(f"Tokens that fine-tuning on the selection would train on, out of {total:,}.", "equal tokens"),
             f"{view.picked_tokens / total:.1%} of the pool's" if tokens else f"uniform, {same}: {spread([*map(spent, cuts)])}",
         )
         tile(
@@ -182,12 +182,12 @@ def tiles(view: ExploreView) -> None:
             f"uniform, {same}: {spread(uniform)}",
         )
         tile(
-            "Of the best possible",
+            "Share of the optimum",
             f"at least {share_of_optimum(view.f, bound):.1%}",
             learn.helped(
-                f"The share of the largest log det that any {n:,} sentences could have: a proof (Minoux 1978), not an estimate. "
-                "It uses the bounds that TokenOD kept while it picked; `fishersft compare` weighs every sentence afresh and "
-                "proves a little more of the same picks.",
+                f"At least this share of the largest log det of any {n:,} sentences: a proof (Minoux 1978), not an estimate. "
+                "It uses the bounds that TokenOD had while picking; `fishersft compare` evaluates every sentence again and "
+                "proves a slightly larger share for the same picks.",
                 "certificate",
             ),
             "proven while picking",
@@ -199,7 +199,7 @@ def tiles(view: ExploreView) -> None:
             tile(
                 f"Covered: {components.escape_markdown(components.one_line(column, 24))}",
                 f"{covered} of {len(set(values))}",
-                learn.helped("How many different values of this column the selection holds.", "coverage"),
+                learn.helped("How many different values of this column the selection contains.", "coverage"),
                 f"uniform, {same}: {spread(chance)}",
             )
 

@@ -54,8 +54,8 @@ def player_panel(view: ExploreView, session: Session, kind: str, matched: np.nda
     del result  # its state comes through the callbacks
     st.caption(
         f"{kind} of {len(view.pool):,} sentence means, the {view.n:,} picks of {view.selector.label} in order; gains by "
-        "TokenOD's criterion with sigma2 = 1. The ellipse is the shadow of all that is still unknown after the picks "
-        "(θᵀVθ ≤ 1) on the plane of the two directions; its scale follows it."
+        "TokenOD's criterion with sigma2 = 1. The ellipse is what the picks leave unknown (θᵀVθ ≤ 1), projected onto "
+        "the plane of the two directions; its scale adapts."
     )
 
 
@@ -82,7 +82,7 @@ def _directions(view: ExploreView) -> tuple[int, int]:
         place=row,
         says=f"1 to {most}",
         width=140,
-        help="Principal directions of the pool's token rows; 1 is the one along which they are longest together.",
+        help="Principal directions of the pool's token rows, shown across; 1 is the direction of largest second moment.",
     )
     second = query_widgets.select(
         "up",
@@ -92,11 +92,11 @@ def _directions(view: ExploreView) -> tuple[int, int]:
         says=f"1 to {most}",
         index=1,
         width=140,
-        help="The principal direction that the ellipse is drawn up.",
+        help="The principal direction shown upwards.",
     )
     if first == second:
         second = next(k for k in numbers if k != first)
-        row.caption(f"Two different directions make a plane; up is {second}.")
+        row.caption(f"A plane needs two different directions, so up is {second}.")
     return int(first), int(second)
 
 

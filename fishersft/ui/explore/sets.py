@@ -52,7 +52,7 @@ def chosen_set(view: ExploreView, session: Session, matched: np.ndarray | None) 
     if matched is None and not session.lasso:
         return []
     positions = np.flatnonzero(inside if matched is None else inside & matched)
-    label = (session.lasso_name or "the lasso's set") if session.lasso else "what was found"
+    label = (session.lasso_name or "the lasso's set") if session.lasso else "the search results"
     return [RecordSet(label, positions)] if len(positions) else []
 
 
@@ -130,13 +130,13 @@ def _columns(view: ExploreView, beside: bool) -> dict[str, Any]:
     ]
     number = st.column_config.NumberColumn
     return {
-        "pick": number("pick", width=narrow["pick"], help="Place in the order; blank where not selected."),
+        "pick": number("pick", width=narrow["pick"], help="Place in the order; blank if not selected."),
         "record": number("record", width=narrow["record"], help="Number in the corpus, from 0."),
         "gain": number(
             "gain (nats)",
             width=narrow["gain"],
             format="%.2f",
-            help="log det gained when it was picked, with sigma2 = 1 as everywhere here.",
+            help="log det gained when it was picked, with sigma2 = 1 as everywhere on this page.",
         ),
         "tokens": number("tokens", width=narrow["tokens"], help="Trained tokens."),
         **{name: st.column_config.TextColumn(width=narrow["category"]) for name in categories},
@@ -170,7 +170,7 @@ def downloads(view: ExploreView, session: Session, held: RecordSet | None) -> No
         make = partial(selections.kept_of, view.corpus, rows, selection)
         files.on_screen(f"{selection.selector}-{len(selection)}", make, "explore", (view.corpus, rows), row)
     if "sigma2" in view.selector.changed:
-        st.caption("Gains in the files are the selector's own, with its sigma2; the page measures all with sigma2 = 1.")
+        st.caption("Gains in the files use the selector's own sigma2; this page measures every selector with sigma2 = 1.")
     for name, value in view.order.notes.items():
         st.caption(escape_markdown(f"{view.selector.label}, {name}: {value}."))
     with st.container(horizontal=True, vertical_alignment="bottom"):

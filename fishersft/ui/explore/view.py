@@ -121,7 +121,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
         key="selector",
         bind="query-params",
         format_func=lambda s: find_selector(s).label,
-        help="The rule that chooses the sentences.\n\n" + "\n".join(f"- {learn.selector(find_selector(n))}" for n in names),
+        help="The rule that chooses sentences.\n\n" + "\n".join(f"- {learn.selector(find_selector(n))}" for n in names),
     )
     with form:
         selector = make_selector(str(name), selector_form(find_selector(str(name))))
@@ -137,7 +137,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
         ),
     )
     seed = query_widgets.seed(
-        right, "For selectors that draw at random; the same seed gives the same picks.", disabled=not selector.random
+        right, "Seed for selectors that draw at random; the same seed gives the same picks.", disabled=not selector.random
     )
     return selector, seed if selector.random else 0, unit
 
@@ -193,6 +193,6 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
         )
         return Budget(sentences=min(most, max(1, round(share / 100 * N))))
     least, total = int(tokens[0]), int(tokens.sum())
-    said = "The longest prefix of the picks with at most so many trained tokens." + note
+    said = "The longest prefix of the picks with at most this many trained tokens." + note
     start = max(least, int(tokens[:usual].sum()))
     return Budget(tokens=query_widgets.slide("Budget: trained tokens", least, total, start, "tokens", said))

@@ -23,7 +23,7 @@ def banner(view: ExploreView, session: Session) -> None:
         return
     if not view.selector.heeds_pins:
         st.warning(
-            f"{view.selector.label} ignores pinned and excluded records, so its own picks are shown; TokenOD heeds them.",
+            f"{view.selector.label} ignores pinned and excluded records, so its own picks are shown; TokenOD respects them.",
             icon=":material/push_pin:",
         )
         return
@@ -36,7 +36,7 @@ def banner(view: ExploreView, session: Session) -> None:
     changed = len(np.setdiff1d(here, plain))
     row = st.container(horizontal=True, vertical_alignment="center")
     row.info(
-        f"What if: {'; '.join(said)}. The rest is chosen from there: {changed:,} of {view.n:,} picks "
+        f"What if: {'; '.join(said)}. The rest are chosen after them: {changed:,} of {view.n:,} picks "
         f"{'differs' if changed == 1 else 'differ'} from {view.selector.label}'s own.",
         icon=":material/push_pin:",
     )
@@ -56,7 +56,7 @@ def pin_buttons(view: ExploreView, session: Session, record: int) -> None:
         key="pin-in",
         disabled=full,
         on_click=partial(session.pin, record, pinned=not pinned),
-        help="A pinned record is taken first; the rest is chosen from there.",
+        help="A pinned record is taken first; the rest are chosen after it.",
     )
     row.button(
         "Allow again" if out else "Pin out",
@@ -64,7 +64,7 @@ def pin_buttons(view: ExploreView, session: Session, record: int) -> None:
         key="pin-out",
         disabled=full or len(view.pool) - len(session.excluded) < 3,
         on_click=partial(session.pin, record, excluded=not out),
-        help="An excluded record is never taken; the rest is chosen without it.",
+        help="An excluded record is never taken; the picks are chosen without it.",
     )
 
 
@@ -73,14 +73,14 @@ def panel(view: ExploreView, session: Session) -> None:
     with st.expander("What if? Your own sentence, pins and sigma2", icon=":material/science:"):
         st.caption(
             "Pin a record in or out under “Why this sentence?”. sigma2, how much is taken as known before any pick, is among the "
-            "selector's Parameters. Both choose again at once. Below: a text that is not in the corpus. " + learn.link("sigma2")
+            "selector's Parameters. Both update the picks at once. Below, try a text of your own. " + learn.link("sigma2")
         )
         with st.form("own-sentence", border=False):
             text = st.text_area(
                 "Your own sentence",
-                help="Its gain is what it would add to the picks now.",
+                help="Its gain is what it would add to the current picks.",
                 max_chars=LONGEST_TEXT,
-                placeholder="Paste or write a text; the model reads it here, and nothing of it is stored.",
+                placeholder="Paste or write a text; it is processed here and never stored.",
             )
             asked = st.form_submit_button("What would it gain?", icon=":material/calculate:")
         if asked and not text.strip():
@@ -108,13 +108,13 @@ def _own(view: ExploreView, text: str) -> None:
             "Gain",
             f"{number(gain)} nats",
             learn.helped(f"What it adds to the design of the {view.n:,} picks.", "gain"),
-            f"{number(gain / len(gains))} a token",
+            f"{number(gain / len(gains))} per token",
         )
         tile(
             "Place",
             f"{place:,} of {len(outside) + 1:,}",
             learn.helped("Its rank by gain among the sentences not picked; TokenOD takes the first one next.", "greedy"),
-            f"by gain a token: {per_token:,}",
+            f"by gain per token: {per_token:,}",
         )
         tile(
             "Length",

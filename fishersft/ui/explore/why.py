@@ -37,14 +37,14 @@ def why_panel(view: ExploreView, session: Session) -> None:
         anchor="why",
         help=learn.helped("How much each of its tokens adds to its gain, in nats.", "token gain", "gain"),
     )
-    if session.record is not None and row.button("Clear", icon=":material/close:", help="Look at no sentence."):
+    if session.record is not None and row.button("Clear", icon=":material/close:", help="Deselect the sentence."):
         session.record = None
         session.generation += 1
         st.rerun()
     _goto(view, session)
     if session.record is None:
         st.info(
-            "Click a point on the map or a row of the table: its gain, token by token, appears here.", icon=":material/ads_click:"
+            "Click a point on the map or a row of the table to see its gain here, token by token.", icon=":material/ads_click:"
         )
         return
     position = components.position_of(view.pool, session.record)
@@ -69,7 +69,7 @@ def why_panel(view: ExploreView, session: Session) -> None:
             "Gain",
             f"{number(found.gain)} nats",
             learn.helped(f"With {found.before:,} sentences in the design before it.", "gain"),
-            f"{number(found.gain / len(found.token_gains))} a token",
+            f"{number(found.gain / len(found.token_gains))} per token",
         )
         tile(
             "Length",
@@ -104,8 +104,8 @@ def _goto(view: ExploreView, session: Session) -> None:
         session.record if session.record is not None and session.record < len(view.corpus) else None,
         key=key,
         on_change=gone,
-        placeholder="click the map, a row of the table, or type a number",
-        help="Any record of the pool; the map rings it.",
+        placeholder="click the map or a table row, or type a number",
+        help="Any record of the pool; a ring marks it on the map.",
     )
 
 
@@ -124,7 +124,7 @@ def _perplexity_tile(view: ExploreView, position: int) -> None:
     tile(
         "Perplexity",
         number(cached.perplexity(view.pool, position)),
-        "exp of the mean loss of its trained tokens under the model, before any tuning. The choice by log det ignores it.",
+        "exp of the mean loss of its trained tokens under the model, before any tuning. Selection by log det ignores it.",
         f"pool median {number(cached.median_perplexity(view.pool))}",
     )
 
@@ -137,7 +137,7 @@ def _more(view: ExploreView, session: Session, position: int, found: why.Why) ->
         "ranks": "Under every selector",
         "neighbours": "Neighbours",
     }
-    part = st.pills("More about it", PARTS, key="why-more", format_func=names.__getitem__)
+    part = st.pills("More about this record", PARTS, key="why-more", format_func=names.__getitem__)
     if part == "direction":
         _direction(view, position, found)
     elif part == "budgets":
@@ -161,7 +161,7 @@ def _direction(view: ExploreView, position: int, found: why.Why) -> None:
             "Standard error along it",
             f"× {number(added.narrowed)}",
             learn.helped(
-                "A linear model's standard error in that direction: after this record, relative to before.",
+                "A linear model's standard error along this direction after adding the record, relative to before.",
                 "leverage",
             ),
         )
@@ -171,7 +171,7 @@ def _direction(view: ExploreView, position: int, found: why.Why) -> None:
             learn.helped("How many of the largest directions together carry half of the gain.", "ellipse"),
         )
     if added.share < 0.1:
-        st.caption("The first picks open many directions at once, so no single one carries much of the gain.")
+        st.caption("The first picks open many directions at once, so no single direction carries much of the gain.")
     top = np.argsort(-added.tokens, kind="stable")[:5]
     record = int(view.pool.index[position])
     texts, trained = view.pieces(record)
@@ -179,7 +179,7 @@ def _direction(view: ExploreView, position: int, found: why.Why) -> None:
     listed = ", ".join(f"“{visible(names[i])}” {added.tokens[i]:.0%}" for i in top)
     st.caption(escape_markdown(f"Tokens that carry it: {listed}."))
     along = [p for p in np.argsort(-added.along, kind="stable") if p != position][:ALONG]
-    st.markdown("**Others that lie along it**, by the mean square of their rows:")
+    st.markdown("**Other records along this direction**, by the mean square of their rows:")
     for p in along:
         pick = f", pick {int(view.rank[p]):,}" if view.rank[p] else ""
         ratio = number(float(added.along[p] / max(added.along[position], 1e-12)))
@@ -200,10 +200,10 @@ def _budgets(view: ExploreView, session: Session, position: int, found: why.Why)
         theme=None,
         key="gain-by-budget",
         config=components.camera("explore-why"),
-        alt="What the record would gain, in nats, against the number of picks before it, the record itself left out.",
+        alt="What the record would gain, in nats, against the number of picks before it, with the record itself left out.",
     )
     k = st.slider(
-        "Weigh it after so many picks",
+        "Show its gain after this many picks",
         0,
         top,
         min(found.before, top),
@@ -211,7 +211,7 @@ def _budgets(view: ExploreView, session: Session, position: int, found: why.Why)
         help="Gains shrink as the design grows.",
     )
     there = why.why(view.pool.embeddings, view.order.positions, view.n, position, before=k)
-    st.markdown(f"After {k:,} picks it gains **{number(there.gain)} nats** ({number(found.gain)} above, after {found.before:,}).")
+    st.markdown(f"After {k:,} picks it gains **{number(there.gain)} nats** (above: {number(found.gain)} after {found.before:,}).")
     texts, trained = view.pieces(int(session.record or 0))
     components.heat_map(texts, trained, there.token_gains)
 
@@ -235,7 +235,7 @@ def _ranks(view: ExploreView, position: int) -> None:
         rows.append({"selector": label, "rank": int(hit[0]) + 1 if len(hit) else None, "of": len(order)})
     table = pd.DataFrame(rows).astype({"rank": "Int64"}).sort_values("rank", na_position="last")
     st.dataframe(table, hide_index=True, key="ranks", alt="The record's place in the order of each selector")
-    st.caption(f"Place in each order of {len(view.pool):,} records; blank where it comes after the computed picks.")
+    st.caption(f"Its place in each order of {len(view.pool):,} records; blank if it comes after the computed picks.")
     _wait(view, waiting)
 
 
@@ -243,7 +243,7 @@ def _wait(view: ExploreView, waiting: list[tuple[Selector, float | None]]) -> No
     if not waiting or public():
         return
     known = [about for _, about in waiting if about is not None]
-    how_long = f"about {duration(sum(known))}" if len(known) == len(waiting) else "how long is not known"
+    how_long = f"about {duration(sum(known))}" if len(known) == len(waiting) else "for an unknown time"
     names = ", ".join(selector.label for selector, _ in waiting)
     if st.button(f"Rank it under {len(waiting)} more, {how_long}", icon=":material/hourglass_top:", help=names):
         started = time.monotonic()
@@ -280,4 +280,4 @@ def _neighbours(view: ExploreView, session: Session, position: int) -> None:
         placeholder="",
         alt="The most similar records by the cosine of centred sentence means",
     )
-    st.caption("By the cosine of centred sentence means. Click the box before a row to go there.")
+    st.caption("Ranked by the cosine of centred sentence means. Click the box before a row to open that record.")

@@ -115,7 +115,7 @@ def _form() -> Values:
         "",
         placeholder="token_od.sigma2=2 matched_od.ridge=0.01",
         max_chars=300,
-        help="SELECTOR.NAME=VALUE, with spaces between.",
+        help="SELECTOR.NAME=VALUE, separated by spaces.",
     )
     values["all"], values["keep_models"] = widget(FineTuneSettings, "all", b), widget(FineTuneSettings, "keep_models", c)
     return values
