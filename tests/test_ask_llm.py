@@ -190,7 +190,9 @@ class TestAServer:
     def test_a_server_that_fails_for_ever_gets_a_sentence_and_what_was_answered_is_kept(self, chat):
         server = chat(about(lambda text: says("yes") if text != "c" else fails(500, "out of memory")))
         answers = {}
-        with pytest.raises(ModelError, match=r"answered with an error \(500: .*out of memory.*\); run the same again") as caught:
+        with pytest.raises(
+            ModelError, match=r"answered with an error \(500: .*out of memory.*\); run the same command again"
+        ) as caught:
             order_of(pool_of(["a", "b", "c"], answers), server)
         assert "\n" not in str(caught.value) and len(answers) == 2
 
@@ -213,13 +215,13 @@ class TestAServer:
     @pytest.mark.parametrize(
         ("said", "sentence"),
         [
-            (fails(401, "bad key sk-123"), "wants a valid key"),
+            (fails(401, "bad key sk-123"), "requires a valid key"),
             (fails(404), "has no model 'scripted'"),
-            (fails(429, "quota"), "too many requests or a spent quota"),
+            (fails(429, "quota"), "too many requests or a used-up quota"),
             (fails(400, "the maximum context length is 512 tokens", code="context_length_exceeded"), "lower most_characters"),
             (fails(400, "something else"), "something else"),
-            ((200, {"hello": 1}), "does not answer as an OpenAI chat server"),
-            ((200, ["hello"]), "does not answer as an OpenAI chat server"),
+            ((200, {"hello": 1}), "does not answer like an OpenAI chat server"),
+            ((200, ["hello"]), "does not answer like an OpenAI chat server"),
         ],
     )
     def test_each_failure_has_its_sentence(self, chat, said, sentence):
@@ -230,7 +232,7 @@ class TestAServer:
         assert "sk-123" not in str(caught.value)
 
     def test_a_page_that_is_no_chat_server_gets_a_sentence(self, serve):
-        with pytest.raises(ModelError, match="501|does not answer as an OpenAI"):
+        with pytest.raises(ModelError, match="501|does not answer like an OpenAI"):
             list(ServerAsker(ChatServer(serve({"/": b"<html>"}) + "/v1", "m", retries=0)).ask(["a"]))
 
     def test_a_server_that_is_not_there_gets_a_sentence(self, chat):

@@ -252,7 +252,7 @@ def test_a_model_that_a_worker_does_not_see_gets_a_sentence(ray):
     folder = find_model("mini")
     moved = type(folder)("mini", folder.path)
     moved.__dict__["fingerprint"] = "0" * 64
-    with pytest.raises(ModelError, match="is not the same as here"), readers.ray_reader(moved, workers=1):
+    with pytest.raises(ModelError, match="differs from the one here"), readers.ray_reader(moved, workers=1):
         pass
 
 

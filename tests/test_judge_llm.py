@@ -162,7 +162,7 @@ class TestServersThatFail:
 
     @pytest.mark.parametrize("body", [b"<html>hello</html>", b'{"choices": ', b"[]", b"null"])
     def test_an_answer_that_is_none_gets_a_sentence(self, chat, body):
-        with pytest.raises(ModelError, match="does not answer as an OpenAI chat server") as caught:
+        with pytest.raises(ModelError, match="does not answer like an OpenAI chat server") as caught:
             judge_at(chat(lambda *_: (200, body))).compare("p", " a", " b")
         assert "\n" not in str(caught.value)
 

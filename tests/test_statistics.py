@@ -53,7 +53,7 @@ def test_means_over_records_are_over_their_own_tokens():
 def test_texts_that_did_not_make_the_rows_are_refused(jsonl, mini):
     corpus = load_corpus(jsonl, holdout=0)
     rows = TokenEmbeddings.of(random_blocks(len(corpus), mini.dimension, 0, most=2))
-    with pytest.raises(ModelError, match="not made from these texts"):
+    with pytest.raises(ModelError, match="did not compute the rows from these texts"):
         Pool(rows, corpus, mini).statistics()
 
 

@@ -1,6 +1,6 @@
-"""A Ray cluster: reach it or start one here, seat workers on its processors, replace those that die.
+"""Connects to a Ray cluster or starts one, places workers on its processors, and replaces those that die.
 
-Knows neither designs nor models; `distributed/greedy.py` and `distributed/embed.py` say what the workers do.
+Knows neither designs nor models; `distributed/greedy.py` and `distributed/embed.py` define the workers' tasks.
 Source: Moritz et al. 2018, Ray (OSDI); actors as Ray documents them.
 """
 
@@ -17,19 +17,19 @@ from typing import Any
 from fishersft.errors import ClusterError, FisherSFTError, MissingExtra
 
 log = logging.getLogger(__name__)
-MOST_WORKERS = 64  # unless the caller asks for more: each of them proves a best block of its own every round
-MOST_DEATHS = 3  # of one worker's seat in a row
-REACHED_WITHIN = 5.0  # seconds, for the first answer of a cluster
-SEATED_WITHIN = 300.0  # seconds, for a worker to start; a busy cluster may keep it waiting
+MOST_WORKERS = 64  # unless the caller asks for more: every worker has to find its own best block in each round
+MOST_DEATHS = 3  # consecutive deaths in one seat
+REACHED_WITHIN = 5.0  # seconds to wait for a cluster's first answer
+SEATED_WITHIN = 300.0  # seconds to wait for a worker to start; a busy cluster may queue it
 
 _lock = threading.RLock()
 _users = 0
-_ours: Any = None  # the ray module, where the connection is one that we made
+_ours: Any = None  # the ray module, if we made the connection
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """What `connected` starts inside stays until the end of this block, so that two stages share one start of 5 s."""
+    """Keeps what `connected` starts inside this block until its end, so that two stages share one start (5 s)."""
     global _users, _ours
     with _lock:
         _users += 1
@@ -45,11 +45,11 @@ def kept() -> Iterator[None]:
 
 @contextmanager
 def connected(address: str | None = None) -> Iterator[Any]:
-    """The `ray` module, connected.  A connection that the process has already is used as it is, and left as it is.
+    """The `ray` module, connected.  An existing connection of the process is used and left open.
 
     Args:
-        address: `local` starts a cluster on this machine; `auto`, `host:6379` and `ray://host:10001` name one that runs.
-            None is $RAY_ADDRESS where that is set, otherwise `local`.
+        address: `local` starts a cluster on this machine; `auto`, `host:6379` and `ray://host:10001` name a running one.
+            None means $RAY_ADDRESS if that is set, otherwise `local`.
 
     Raises:
         MissingExtra: ray is not installed.
@@ -66,7 +66,7 @@ def connected(address: str | None = None) -> Iterator[Any]:
 
 
 def _ray() -> Any:
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of its next release
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise Ray warns about a change in its next release
     try:
         import ray
     except ImportError as error:
@@ -78,7 +78,7 @@ def _connect(ray: Any, address: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address == "local":
-            os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it would report home from the clusters that we start
+            os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # otherwise Ray sends usage statistics from the clusters that we start
             ray.init(address="local", include_dashboard=False, **quiet)
         else:
             _knock(address)
@@ -87,28 +87,28 @@ def _connect(ray: Any, address: str) -> None:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ClusterError(
             f"The Ray cluster at '{address[:200]}' cannot be used ({reason[0][:200].rstrip('.')}); check --ray-address and, "
-            "where the cluster asks for a token, RAY_AUTH_MODE; without an address one is started on this machine."
+            "if the cluster requires a token, RAY_AUTH_MODE. Without an address, a cluster is started on this machine."
         ) from error
 
 
 def _knock(address: str) -> None:
-    """OSError where nobody answers at host:port; Ray itself would try for a minute."""
+    """Raise OSError if nothing answers at host:port; Ray itself would keep trying for a minute."""
     host, colon, port = address.removeprefix("ray://").split("/")[0].rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_WITHIN).close()
 
 
 def seats(nodes: Sequence[float], workers: int) -> float:
-    """How many processors each of `workers` may have so that all find room on nodes with these many; 0 where there are none."""
+    """Processors per worker so that all `workers` fit on nodes with these numbers of processors; 0 if there are none."""
     for whole in range(int(max(nodes, default=0)), 0, -1):
         if sum(int(n // whole) for n in nodes) >= workers:
             return float(whole)
     room = sum(int(n) for n in nodes)
-    return int(1e4 / -(-workers // room)) / 1e4 if room else 0.0  # several share one; Ray counts in steps of 1e-4
+    return int(1e4 / -(-workers // room)) / 1e4 if room else 0.0  # several workers share one; Ray counts in steps of 1e-4
 
 
 class Worker:
-    """What every actor can do.  `threads` is how many it computes with, so that workers of one machine do not fight."""
+    """The base of every actor.  `threads` limits its threads, so that workers on one machine do not compete."""
 
     def __init__(self, threads: int) -> None:
         import torch
@@ -116,31 +116,31 @@ class Worker:
         torch.set_num_threads(threads)
 
     def hello(self) -> tuple[str, int, str]:
-        """Host, process id, version of fishersft."""
+        """The host, the process id and the version of fishersft."""
         import fishersft
 
         return socket.gethostname(), os.getpid(), fishersft.__version__
 
 
 class Crew:
-    """Actors of one class, each in its seat; a dead one is followed by another in the same seat.
+    """Actors of one class, each in a numbered seat; a new actor takes the seat of one that dies.
 
     Args:
         ray: the connected module.
         kind: a subclass of `Worker`.
-        count: how many seats; None for one a processor (a GPU where `gpu`), at most MOST_WORKERS.
-        most: never more than this.
-        gpu: each worker holds one GPU.
+        count: the number of seats; None for one per processor (or GPU, if `gpu`), at most MOST_WORKERS.
+        most: an upper limit of the number of seats.
+        gpu: whether each worker occupies a GPU.
 
     Attributes:
         workers: the actors' handles, by seat.
         where: (host, process id) by seat.
-        replaced: how many died and were followed.
+        replaced: the number of workers that died and were replaced.
     """
 
     def __init__(self, ray: Any, kind: type[Worker], count: int | None, *, most: int, gpu: bool = False) -> None:
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-            raise ClusterError(f"The number of workers is a whole number of at least 1 and was {count!r}.")
+            raise ClusterError(f"The number of workers must be a whole number of at least 1 and was {count!r}.")
         resources = [n["Resources"] for n in ray.nodes() if n["Alive"]]
         seen = int(sum(r.get("GPU" if gpu else "CPU", 0) for r in resources))
         if gpu and not seen:
@@ -163,7 +163,7 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.ray.is_initialized():  # not where a run that was left open is closed at the interpreter's end
+        if self.ray.is_initialized():  # not when the interpreter exits while a run is still open
             for worker in self.workers:
                 self.ray.kill(worker)
 
@@ -171,8 +171,8 @@ class Crew:
         """What a worker's call returned.
 
         Raises:
-            WorkerDied: its process or its machine is gone.
-            FisherSFTError: what the call itself raised.
+            WorkerDied: the worker's process or machine is gone.
+            FisherSFTError: the call itself raised it.
         """
         try:
             return self.ray.get(ref)
@@ -187,21 +187,21 @@ class Crew:
         """Put a new worker in a dead one's seat.
 
         Raises:
-            ClusterError: the seat's workers die one after another.
+            ClusterError: the seat's workers keep dying.
         """
         self._deaths[seat] += 1
         if self._deaths[seat] > MOST_DEATHS:
             raise ClusterError(
-                f"Worker {seat + 1} of {len(self)} died {MOST_DEATHS + 1} times in a row, perhaps for want of memory; "
-                "use fewer workers a machine or more machines."
+                f"Worker {seat + 1} of {len(self)} died {MOST_DEATHS + 1} times in a row, perhaps for lack of memory; "
+                "use fewer workers per machine or more machines."
             )
-        log.warning("worker %d of %d died and is followed by another", seat + 1, len(self))
+        log.warning("worker %d of %d died and is replaced", seat + 1, len(self))
         self.replaced += 1
         self.workers[seat] = self._kind.remote(self._threads)
         self.where[seat] = self._seated(self.workers[seat])
 
     def did_well(self, seat: int) -> None:
-        """The seat's worker finished a piece of work: it does not die at once."""
+        """Reset the seat's count of consecutive deaths, since its worker has finished a piece of work."""
         self._deaths[seat] = 0
 
     def _seated(self, worker: Any) -> tuple[str, int]:
@@ -216,13 +216,15 @@ class Crew:
             ) from error
         except self.ray.exceptions.RayError as error:
             raise ClusterError(
-                "A worker could not start; every machine of the cluster needs Python and fishersft[ray] as installed here, "
-                f"version {ours} ({type(error).__name__})."
+                "A worker could not start; every machine of the cluster needs the same Python and fishersft[ray] as this "
+                f"one, version {ours} ({type(error).__name__})."
             ) from error
         if version != ours:
-            raise ClusterError(f"The worker on {host} has fishersft {version} and this is {ours}; install the same on both.")
+            raise ClusterError(
+                f"The worker on {host} has fishersft {version}, but this machine has {ours}; install the same on both."
+            )
         return host, process
 
 
 class WorkerDied(FisherSFTError):
-    """Its process or machine is gone; somebody else has to do the work."""
+    """A worker's process or machine is gone; another worker has to do its work."""

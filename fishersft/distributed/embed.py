@@ -1,8 +1,8 @@
-"""Embedding on many machines: Ray actors that load the model once each and read batches; the driver writes them in order.
+"""Embedding on many machines: each Ray actor loads the model once and reads batches; the driver writes the rows in order.
 
-Each worker loads the model from the same folder, so the folder must be there on its machine (a shared file system, or the
-same path), with the same content.  A few batches are under way with each; a batch whose worker died is read again.
-Knows no journal and no store: `embed_into` keeps its contract with either kind of reader.
+Each worker loads the model from the same path, so its machine needs the same folder with the same content (on a shared file
+system, or a copy).  Each worker has up to AHEAD batches at a time; if it dies, they are read again by others.
+Knows no journal and no store: `embed_into` works the same with either kind of reader.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from fishersft.corpus.encode import Encoded
     from fishersft.lm.folder import ModelFolder
 
-AHEAD = 2  # batches under way with each worker: one it reads, one that waits
+AHEAD = 2  # batches per worker: one being read, one waiting
 
 
 class Loaded(NamedTuple):
-    """What the driver needs to know of the model."""
+    """What the driver needs to know about the model."""
 
     dimension: int
     head: str
@@ -37,10 +37,10 @@ class ModelWorker(Worker):
     """The actor around a `CausalLM`."""
 
     def load(self, path: str, name: str, fingerprint: str, device: str) -> Loaded:
-        """Load the model from a folder of this machine.
+        """Load the model from a folder on this machine.
 
         Raises:
-            ModelError: no such folder here, another content, or it cannot be loaded.
+            ModelError: the folder is missing here or has different content, or the model cannot be loaded.
         """
         import socket
 
@@ -51,23 +51,23 @@ class ModelWorker(Worker):
         if not (Path(path) / "config.json").is_file():
             raise ModelError(
                 f"The worker on {socket.gethostname()} has no model folder {path}; put it on a file system that all machines "
-                "share, or at the same path on each."
+                "share, or copy it to the same path on each."
             )
         folder = ModelFolder(name, Path(path))
         if folder.fingerprint != fingerprint:
-            raise ModelError(f"The model folder {path} on {socket.gethostname()} is not the same as here; copy it again.")
+            raise ModelError(f"The model folder {path} on {socket.gethostname()} differs from the one here; copy it again.")
         self.reader = LocalEmbedder(load_model(folder, device=device))
         return Loaded(self.reader.dimension, self.reader.head, self.reader.vocabulary)
 
     def read(self, batch: list[Encoded]) -> np.ndarray:
-        """(sum of M, d) float32 rows of one batch."""
+        """The (sum of M, d) float32 rows of one batch."""
         from fishersft.lm.embed import rows_of
 
         return rows_of(batch, self.reader.model)
 
 
 class _UnderWay(NamedTuple):
-    """A batch that a worker has: its number, its seat, what it is."""
+    """A batch that a worker is reading: the batch's number, the worker's seat, and the batch."""
 
     number: int
     seat: int
@@ -76,12 +76,12 @@ class _UnderWay(NamedTuple):
 
 @dataclass
 class RayReader:
-    """A `Reader` whose model is loaded by a crew of workers.
+    """A `Reader` whose batches are read by a crew of workers.
 
     Attributes:
-        name: of the model.
+        name: the model's name.
         crew: the actors.
-        arguments: of `ModelWorker.load`.
+        arguments: the arguments of `ModelWorker.load`.
     """
 
     name: str
@@ -106,7 +106,7 @@ class RayReader:
         return self._loaded.vocabulary
 
     def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:
-        """As `Reader.read`; at most AHEAD batches a worker are held at once."""
+        """As `Reader.read`; holds at most AHEAD batches per worker at once."""
         ray, source = self.crew.ray, enumerate(batches)
         under_way: dict[Any, _UnderWay] = {}
         ready: dict[int, np.ndarray] = {}
@@ -136,7 +136,7 @@ class RayReader:
                 return
 
     def _give(self, under_way: dict[Any, _UnderWay], number: int, batch: list[Encoded]) -> None:
-        """To whoever has least to do."""
+        """Give a batch to the worker with the fewest batches."""
         busy = [0] * len(self.crew)
         for u in under_way.values():
             busy[u.seat] += 1
@@ -159,15 +159,15 @@ class RayReader:
 def ray_reader(
     folder: ModelFolder, *, device: str = "auto", address: str | None = None, workers: int | None = None
 ) -> Iterator[RayReader]:
-    """A model on a cluster.
+    """A reader whose model runs on a cluster.
 
     Args:
         folder: the model; every machine opens the same path.
-        device: `auto` takes the cluster's GPUs, one a worker, where it has any.
+        device: `auto` uses the cluster's GPUs, one per worker, if it has any.
         address, workers: as in `fishersft.distributed.greedy.greedy`.
 
     Raises:
-        MissingExtra, ClusterError, ModelError: one sentence each.
+        MissingExtra, ClusterError, ModelError: the reader cannot be started; the message is one sentence.
     """
     from fishersft.distributed.cluster import MOST_WORKERS
 

@@ -1,6 +1,6 @@
-"""Where the work is done: in this process, or on a Ray cluster.  Never what comes out, so it is part of no key.
+"""`Engine`: whether work is done in this process or on a Ray cluster.  It never changes the results, so no key includes it.
 
-Knows no stage; the pipeline asks it for a way to run greedy and for a model that reads batches.
+The pipeline asks it for a greedy function and for a model that reads batches.  Knows no stage.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Engine:
 
     Attributes:
         name: `here` or `ray`.
-        address: of the Ray cluster; see `fishersft.distributed.cluster.connected`.
-        workers: how many; by default one a processor of the cluster.
+        address: the address of the Ray cluster; see `fishersft.distributed.cluster.connected`.
+        workers: the number of workers; by default one per processor of the cluster.
 
     Raises:
-        ClusterError: another name, or an address without `ray`.
-        MissingExtra: `ray` is asked for and not installed.
+        ClusterError: the name is unknown, or an address is given without `ray`.
+        MissingExtra: `ray` is requested but not installed.
     """
 
     name: str = "here"
@@ -40,14 +40,14 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.name not in ENGINES:
-            raise ClusterError(f"An engine is 'here' or 'ray', not '{self.name}'.")
+            raise ClusterError(f"The engine must be 'here' or 'ray', not '{self.name}'.")
         if self.name == "here" and self.address:
-            raise ClusterError("--ray-address names a Ray cluster; give --engine ray with it.")
+            raise ClusterError("--ray-address names a Ray cluster; it requires --engine ray.")
         if self.name == "ray" and find_spec("ray") is None:
             raise MissingExtra("The Ray engine", "ray")
 
     def kept(self) -> AbstractContextManager[None]:
-        """A cluster that is started inside stays to the end of this block; nothing is started where nothing is computed."""
+        """Keeps a cluster that is started inside this block until its end; starts none by itself."""
         return cluster.kept()
 
     @property
@@ -59,12 +59,12 @@ class Engine:
         return partial(distributed.greedy, address=self.address, workers=self.workers)
 
     def reader(self, folder: ModelFolder, device: str) -> AbstractContextManager[Reader]:
-        """The model of a folder, loaded by workers of the cluster; for `ray` only."""
+        """The folder's model, loaded by workers of the cluster; for `ray` only."""
         from fishersft.distributed.embed import ray_reader
 
         return ray_reader(folder, device=device, address=self.address, workers=self.workers)
 
 
 def as_engine(engine: str | Engine) -> Engine:
-    """An engine by name, or as it is."""
+    """The engine with this name; an `Engine` is returned as it is."""
     return engine if isinstance(engine, Engine) else Engine(engine)

@@ -1,11 +1,10 @@
 """`ChatServer`: short replies from a server that speaks the OpenAI chat protocol (llama.cpp, vLLM, Ollama, OpenAI, ...).
 
-Retries, back-off, rate limits and timeouts are the `openai` client's.  Servers differ in what they take, so a setting
-that one refuses is dropped or put as it wants it, once.  Every failure becomes one sentence.  Knows no question and no
-selector.
+The `openai` client handles retries, back-off, rate limits and timeouts.  Servers accept different settings, so a setting that
+a server refuses is dropped or adapted once.  Every failure becomes a one-sentence error.  Knows no question and no selector.
 
-The key of OPENAI_API_KEY goes to openai.com, to this machine, and to the server that OPENAI_BASE_URL names: an address
-from a link or a form must not be able to fetch it.
+The key in OPENAI_API_KEY is sent only to openai.com, to this machine, and to the server named by OPENAI_BASE_URL, so that no
+address from a link or a form can obtain it.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ if TYPE_CHECKING:
 
 RETRIES, SECONDS, PARALLEL = 5, 60.0, 8
 ONE_WORD: Mapping[str, Any] = {"temperature": 0, "max_tokens": 8, "logprobs": True, "top_logprobs": 20}
-THINKING = 2_048  # tokens for models that insist on max_completion_tokens: they count what they think before they answer
+THINKING = 2_048  # tokens for models that require max_completion_tokens, which includes their reasoning
 OPENAI = "https://api.openai.com/v1"
-NO_KEY = "none"  # servers that need no key ignore it; the client wants one
-LAST_WAIT = 5.0  # seconds that replies under way get once one has failed
+NO_KEY = "none"  # the client requires a key; servers without keys ignore it
+LAST_WAIT = 5.0  # seconds that pending replies get after one has failed
 
 
 @dataclass(frozen=True)
 class Position:
-    """One token of a reply: what was said, and the probabilities of what could have been, as far as the server tells."""
+    """One token of a reply, and the probabilities of its alternatives as far as the server reports them."""
 
     token: str
     likely: Mapping[str, float]
@@ -42,15 +41,15 @@ class Position:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server answered.
+    """A server's answer.
 
     Attributes:
-        text: of the message; "" where there is none.
-        refused: the model or a content filter declined, and said so in the protocol's own field.
-        positions: the first tokens with probabilities; empty where the server gives none.
-        cut_off: it ended because no more tokens were allowed.
-        too_long: the question did not fit, and nothing was answered.
-        tokens_in, tokens_out: as the server counts them; 0 where it does not say.
+        text: the message; "" if there is none.
+        refused: the model or a content filter declined, and the protocol's own field says so.
+        positions: the first tokens with probabilities; empty if the server gives none.
+        cut_off: the reply reached the limit of tokens.
+        too_long: the question exceeded the context, so there is no answer.
+        tokens_in, tokens_out: as counted by the server; 0 if it does not report them.
     """
 
     text: str
@@ -63,27 +62,27 @@ class Reply:
 
 
 def check_base_url(base_url: str) -> str:
-    """The address without a slash at its end; ParameterError unless it is http(s)://host[:port]/path."""
+    """The address without a trailing slash; ParameterError unless it has the form http(s)://host[:port]/path."""
     try:
         parts = urlsplit(base_url)
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ParameterError(f"base_url is a server's address such as http://127.0.0.1:8080/v1, not '{base_url[:100]}'.")
+        raise ParameterError(f"base_url must be a server's address such as http://127.0.0.1:8080/v1, not '{base_url[:100]}'.")
     if parts.username is not None or parts.password is not None:
-        raise ParameterError("base_url must not hold a name or a password, since it is kept; put the key into OPENAI_API_KEY.")
+        raise ParameterError("base_url must not contain a name or password, since it is saved; put the key into OPENAI_API_KEY.")
     return base_url.rstrip("/")
 
 
 def needs_key(base_url: str) -> bool:
-    """Whether this is openai.com, which answers nobody without a key, and the environment has none."""
+    """Whether the server is openai.com, which requires a key, and the environment has none."""
     host = urlsplit(check_base_url(base_url)).hostname or ""
     return (host == "openai.com" or host.endswith(".openai.com")) and key_for(base_url) == NO_KEY
 
 
 def key_for(base_url: str) -> str:
-    """The key of the environment where the server may have it."""
+    """The key from the environment if it may be sent to this server, otherwise NO_KEY."""
     host = urlsplit(base_url).hostname or ""
     named = urlsplit(os.environ.get("OPENAI_BASE_URL", "")).hostname
     trusted = host in ("localhost", "127.0.0.1", "::1", named) or host == "openai.com" or host.endswith(".openai.com")
@@ -91,20 +90,21 @@ def key_for(base_url: str) -> str:
 
 
 class ChatServer:
-    """A model behind an address.
+    """A model on a server.
 
     Args:
-        base_url: up to and with /v1.
-        model: the server's name for it.
-        retries: after a lost connection, a timeout, 408, 409, 429 or 5xx; with exponential back-off, or as the server asks.
-        seconds: to wait for one reply.
-        parallel: questions under way at once.
-        settings: of each request.
-        skip_too_long: a question that does not fit gets a reply that says so, instead of ending everything.
+        base_url: the address up to and including /v1.
+        model: the server's name for the model.
+        retries: attempts after a lost connection, a timeout, 408, 409, 429 or 5xx, with exponential back-off or as the
+            server asks.
+        seconds: timeout of one reply.
+        parallel: the number of simultaneous requests.
+        settings: the settings of each request.
+        skip_too_long: a question that exceeds the context gets a `too_long` reply instead of raising an error.
 
     Raises:
         MissingExtra: `openai` is not installed.
-        ParameterError: no address.
+        ParameterError: `base_url` is not an address.
     """
 
     def __init__(
@@ -133,10 +133,10 @@ class ChatServer:
         self._skip_too_long = skip_too_long
 
     def replies(self, prompts: Iterable[str]) -> Iterator[tuple[int, Reply]]:
-        """(number of the prompt, its reply), as they come.  After a failure those under way are yielded first.
+        """(number of the prompt, its reply), as the replies arrive.  After a failure, pending replies are yielded first.
 
         Raises:
-            ModelError: the server failed; one sentence.
+            ModelError: the server failed; the message is one sentence.
         """
         todo, taking = iter(enumerate(prompts)), threading.Lock()
         results: queue.SimpleQueue[tuple[int, Reply | BaseException] | None] = queue.SimpleQueue()
@@ -155,7 +155,7 @@ class ChatServer:
                     break
             results.put(None)
 
-        # Daemons, since a reply that never comes must not keep an interrupted command from ending.
+        # Daemon threads, since a reply that never arrives must not keep an interrupted command from ending.
         working = self.parallel
         for _ in range(working):
             threading.Thread(target=work, daemon=True).start()
@@ -164,7 +164,7 @@ class ChatServer:
         try:
             while working and (failure is None or waited < LAST_WAIT):
                 try:
-                    result = results.get(timeout=0.5)  # short, so that Ctrl-C is heard on every system
+                    result = results.get(timeout=0.5)  # short, so that Ctrl-C works on every system
                 except queue.Empty:
                     waited += 0.5
                     continue
@@ -182,11 +182,11 @@ class ChatServer:
             raise failure
 
     def reply(self, prompt: str) -> Reply:
-        """The model's reply to one message of the user.
+        """The model's reply to one user message.
 
         Raises:
-            ServerDown: it cannot be reached, is too slow, overloaded or broken, and may answer later.
-            ModelError: it failed in another way; one sentence.
+            ServerDown: the server is unreachable, too slow, overloaded or failing, and may answer later.
+            ModelError: the server failed in another way; the message is one sentence.
         """
         import openai
 
@@ -217,27 +217,28 @@ class ChatServer:
         where = f"The server at {self.base_url}"
         match error:
             case openai.APITimeoutError():
-                return f"{where} did not answer in time; see that it runs, and run the same again to go on."
+                return f"{where} did not answer in time; check that it is running, then run the same command again to continue."
             case openai.APIConnectionError():
                 return (
-                    f"{where} could not be reached; see that it runs and that base_url is right, and run the same again to go on."
+                    f"{where} could not be reached; check that it is running and that base_url is right, then run the same "
+                    "command again to continue."
                 )
             case openai.AuthenticationError() | openai.PermissionDeniedError():
                 return (
-                    f"{where} wants a valid key ({error.status_code}): put it into OPENAI_API_KEY; a key is sent to openai.com, "
-                    "to this machine and to the server that OPENAI_BASE_URL names."
+                    f"{where} requires a valid key ({error.status_code}): put it into OPENAI_API_KEY; the key is sent only to "
+                    "openai.com, to this machine and to the server named by OPENAI_BASE_URL."
                 )
             case openai.NotFoundError():
-                return f"{where} has no model '{self.model}' there (404); check its name and base_url, which often ends in /v1."
+                return f"{where} has no model '{self.model}' (404); check the name and base_url, which often ends in /v1."
             case openai.RateLimitError():
-                return f"{where} keeps refusing for too many requests or a spent quota (429); run the same again later to go on."
+                return f"{where} reports too many requests or a used-up quota (429); run the same command again later."
             case openai.APIStatusError() if _too_long(error):
-                return f"{where} says that a text is too long for '{self.model}'; lower most_characters."
+                return f"{where} reports that a text is too long for '{self.model}'; lower most_characters."
             case openai.APIStatusError():
                 said = " ".join(str(error.message).split())[:200]
-                return f"{where} answered with an error ({error.status_code}: {said}); run the same again to go on."
+                return f"{where} answered with an error ({error.status_code}: {said}); run the same command again to continue."
             case _:
-                return f"{where} does not answer as an OpenAI chat server does; check base_url, which often ends in /v1."
+                return f"{where} does not answer like an OpenAI chat server; check base_url, which often ends in /v1."
 
 
 def _too_long(error: openai.APIStatusError) -> bool:
@@ -245,12 +246,12 @@ def _too_long(error: openai.APIStatusError) -> bool:
 
 
 def _fitted(settings: Mapping[str, Any], error: openai.APIStatusError) -> dict[str, Any]:
-    """The settings without what the server refuses, or the same where its complaint is about something else."""
+    """The settings without those that the server refuses; unchanged if the error is about something else."""
     out, said = dict(settings), f"{error.param or ''} {error}"
     if "context length" in said:
         return out
     if "logprobs" in said and out.get("top_logprobs") == 20 and "top_logprobs" in said:
-        out["top_logprobs"] = 5  # some give fewer
+        out["top_logprobs"] = 5  # some servers give fewer
     elif "logprobs" in said and "logprobs" in out:
         del out["logprobs"], out["top_logprobs"]
     elif "max_tokens" in said and "max_tokens" in out:
@@ -262,7 +263,7 @@ def _fitted(settings: Mapping[str, Any], error: openai.APIStatusError) -> dict[s
 
 
 def _read(answer: Any) -> Reply:
-    """A completion as a reply; AttributeError or TypeError where it is none."""
+    """A completion as a `Reply`; AttributeError or TypeError if it is not a completion."""
     if len(answer.choices) == 0:
         return Reply("")
     choice = answer.choices[0]

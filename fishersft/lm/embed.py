@@ -1,8 +1,8 @@
-"""Token embeddings of a corpus: the rows X_i of every record a selector may see, computed once and kept.
+"""Token embeddings of a corpus: the rows X_i of every record that a selector may see, computed once and stored.
 
-Batches are made of records of like length, longest first, at most `BATCH_TOKENS` padded tokens each; the head is never
-computed.  Rows go straight to their place in the file and each finished batch is noted in a journal, so a crash or a kill
-loses at most the batch in hand.  float32 up to 1 GB, float16 above.  Knows no selector.
+A batch holds records of similar length, longest first, with at most `BATCH_TOKENS` padded tokens; the head is never computed.
+Rows are written directly to their place in the file and a journal lists the finished batches, so a crash or a kill loses at
+most the current batch.  Rows are stored as float32 up to 1 GB, as float16 above.  Knows no selector.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 
 class Reader(Protocol):
-    """A model that turns batches into rows: in this process (`LocalEmbedder`), or on other machines (`distributed/embed.py`)."""
+    """A model that turns batches into rows, in this process (`LocalEmbedder`), or on other machines (`distributed/embed.py`)."""
 
     @property
     def name(self) -> str: ...
@@ -43,15 +43,15 @@ class Reader(Protocol):
 
     @property
     def vocabulary(self) -> int:
-        """How many ids it knows."""
+        """The size of its vocabulary."""
 
     def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:
-        """(sum of M, d) float32 rows of each batch, record after record; in the order of the batches."""
+        """(sum of M, d) float32 rows of each batch, record after record, in the order of the batches."""
 
 
 @dataclass(frozen=True)
 class LocalEmbedder:
-    """A model of this process."""
+    """A model loaded in this process."""
 
     model: CausalLM
 
@@ -77,7 +77,7 @@ class LocalEmbedder:
 
 
 def rows_of(batch: list[Encoded], model: CausalLM) -> np.ndarray:
-    """(sum of M, d) float32: the rows of one batch, record after record."""
+    """(sum of M, d) float32 rows of one batch, record after record."""
     ids = np.zeros((len(batch), max(len(e.ids) for e in batch)), dtype=np.int64)
     for row, e in zip(ids, batch, strict=True):
         row[: len(e.ids)] = e.ids
@@ -87,7 +87,7 @@ def rows_of(batch: list[Encoded], model: CausalLM) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be embedded: the encoded records, where their rows go, and the batches."""
+    """What is to be embedded: the encoded records, the places of their rows, and the batches."""
 
     encoded: list[Encoded]
     index: np.ndarray
@@ -105,7 +105,7 @@ class Plan:
 
 
 def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
-    """Encode the pool and lay out its rows and batches; no model needed.
+    """Encode the pool and lay out its rows and batches; needs no model.
 
     Raises:
         CorpusError: no record of the pool has a trained token.
@@ -131,7 +131,7 @@ def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
 
 
 def batches_of(lengths: np.ndarray, most: int = BATCH_TOKENS) -> list[np.ndarray]:
-    """Positions by falling length, cut where the padded batch would pass `most` tokens; lengths are at least 1."""
+    """Positions by decreasing length, in batches of at most `most` padded tokens; lengths must be at least 1."""
     order = np.argsort(-lengths, kind="stable")
     batches, start = [], 0
     while start < len(order):
@@ -142,10 +142,10 @@ def batches_of(lengths: np.ndarray, most: int = BATCH_TOKENS) -> list[np.ndarray
 
 
 def effective_max_tokens(max_tokens: int, context: int) -> int:
-    """Never above the model's context.
+    """`max_tokens`, limited to the model's context.
 
     Raises:
-        UserError: below 2; a single token predicts nothing.
+        UserError: it is below 2, since a single token predicts nothing.
     """
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int | np.integer) or max_tokens < 2:
         raise UserError(f"--max-tokens must be at least 2 and was {max_tokens}; the default is {MAX_TOKENS}.")
@@ -153,7 +153,7 @@ def effective_max_tokens(max_tokens: int, context: int) -> int:
 
 
 def storage_dtype(rows: int, dimension: int) -> np.dtype[Any]:
-    """float32 up to 1 GB, float16 above."""
+    """float32 if the rows take at most 1 GB, otherwise float16."""
     return np.dtype(np.float32 if rows * dimension * 4 <= FLOAT32_BYTES else np.float16)
 
 
@@ -165,13 +165,13 @@ def embed_into(
     dtype: np.dtype[Any],
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Compute the rows of a plan into `folder`; go on from where an interrupted start in the same folder got to.
+    """Compute the rows of a plan into `folder`, continuing an interrupted run in the same folder.
 
-    `on_progress(done, total)` is told the tokens read; an exception it raises stops the work between two batches, and
-    what is done is kept.
+    `on_progress(done, total)` receives the number of tokens read; if it raises an exception, the work stops between two
+    batches and the finished batches are kept.
 
     Returns:
-        facts for the manifest: seconds of this start, tokens a second, batches found done.
+        facts for the manifest: seconds of this run, tokens per second, and batches that were already done.
     """
     _check_vocabulary(plan, reader)
     journal, values_file = folder / "journal.txt", folder / "values.bin"
@@ -201,7 +201,7 @@ def embed_into(
                 for position, rows in zip(batch, np.split(together, ends[:-1]), strict=True):
                     if not np.isfinite(rows).all():
                         raise DesignError(
-                            f"Record {plan.index[position]:,} gives rows that are not finite numbers under {reader.name}; "
+                            f"Under {reader.name}, record {plan.index[position]:,} has rows with numbers that are not finite; "
                             "remove the record or choose another model."
                         )
                     values.seek(int(plan.offsets[position]) * d * dtype.itemsize)
@@ -219,7 +219,7 @@ def embed_into(
     except OSError as error:
         raise StoreError(
             f"The embeddings ({size / 1e6:,.0f} MB) could not be written to {folder.parent.parent} "
-            f"({os_reason(error)}); free some space or set FISHERSFT_HOME to another folder. What was done is kept."
+            f"({os_reason(error)}); free some space or set FISHERSFT_HOME to another folder. Finished batches are kept."
         ) from error
     seconds = time.perf_counter() - started
     return {
@@ -233,13 +233,13 @@ def _check_vocabulary(plan: Plan, reader: Reader) -> None:
     top = max(int(e.ids.max()) for e in plan.encoded)
     if top >= reader.vocabulary:
         raise ModelError(
-            f"The tokenizer of {reader.name} gives the id {top:,}, but the model knows {reader.vocabulary:,}; "
+            f"The tokenizer of {reader.name} produces the id {top:,}, but the model has only {reader.vocabulary:,} ids; "
             "they do not belong together."
         )
 
 
 def open_embeddings(folder: Path, facts: dict[str, Any], key: str) -> TokenEmbeddings:
-    """Read what `embed_into` wrote; the rows stay on disk, mapped into memory."""
+    """Open the rows that `embed_into` wrote; they stay on disk and are memory-mapped."""
     offsets = np.load(folder / "offsets.npy", allow_pickle=False)
     index = np.load(folder / "index.npy", allow_pickle=False)
     shape = (int(offsets[-1]), int(facts["dimension"]))
@@ -248,7 +248,7 @@ def open_embeddings(folder: Path, facts: dict[str, Any], key: str) -> TokenEmbed
 
 
 def _resume(journal: Path, layout: str) -> int:
-    """How many batches an interrupted start finished; 0 where it was of another layout."""
+    """The number of batches that an interrupted run finished; 0 if its layout was different."""
     try:
         lines = journal.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError):
@@ -256,13 +256,13 @@ def _resume(journal: Path, layout: str) -> int:
     if lines[0] != layout:
         return 0
     whole = lines[1:-1]
-    if lines[-1]:  # a line without its line break was being written: cut it off, or the next one would join it
+    if lines[-1]:  # the last line was not completed: drop it, or the next one would be appended to it
         journal.write_text("\n".join([layout, *whole, ""]), encoding="utf-8")
     return len(whole) if whole == [str(i) for i in range(len(whole))] else 0
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Take the space now, so that a full disk says so before hours of work and not in the middle."""
+    """Allocate the space now, so that a full disk is reported before hours of work and not in the middle of it."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
     else:

@@ -1,9 +1,9 @@
-"""`FirstWord`: which of two words a local model would say first in answer to a question with texts in it.
+"""`FirstWord`: which of two words a local model would answer first to a question that contains texts.
 
-    P(one) = p(tokens of one) / (p(tokens of one) + p(tokens of other))      whatever case and space
+    P(one) = p(tokens of one) / (p(tokens of one) + p(tokens of other))      ignoring case and spaces
 
-The question comes in parts, and a text stands between each two.  The chat template goes around it, with the mark of the model's
-turn at its end.  Texts are read letter by letter, never as special tokens.  Knows no question.
+The question is given in parts, with a text between each two.  The chat template wraps it and ends with the mark that opens the
+model's turn.  Special tokens in a text are split into ordinary ones.  The question itself is the caller's.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from fishersft.errors import ModelError
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 
-CUE = "\nAnswer:"  # where no chat template says that it is the model's turn
-LEAST_ROOM = 16  # tokens of a text that must fit beside the question
+CUE = "\nAnswer:"  # opens the model's turn if there is no chat template
+LEAST_ROOM = 16  # tokens of a text that must fit into the context with the question
 
 
 def word_of(token: str, words: Sequence[str]) -> str | None:
-    """The word that a token spells, apart from case, spaces (also a tokenizer's own marks for them) and points."""
+    """The word that a token spells, ignoring case, spaces (and a tokenizer's marks for them) and punctuation; None if neither."""
     word = re.sub(r"^[\W_ĠĊ]+|[\W_]+$", "", token).lower()
     return word if word in words else None
 
 
 @dataclass(frozen=True)
 class FirstWord:
-    """A model's files, and two words; the weights are loaded with the first question.
+    """A model's files and two words; the first question loads the weights.
 
     Attributes:
-        device: as `load_model` takes it.
+        device: as in `load_model`.
         choices: the two words.
     """
 
@@ -44,7 +44,7 @@ class FirstWord:
 
     @property
     def has_template(self) -> bool:
-        """Whether the tokenizer says how a chat looks; without that the model is hardly instruction-tuned."""
+        """Whether the tokenizer has a chat template; a model without one is hardly instruction-tuned."""
         return bool(getattr(load_tokenizer(self.folder), "chat_template", None))
 
     @cached_property
@@ -52,10 +52,10 @@ class FirstWord:
         return load_model(self.folder, device=self.device)
 
     def framed(self, *parts: str) -> tuple[list[int], ...]:
-        """Ids of a question's parts; a text goes between each two.
+        """The ids of a question's parts, between each two of which a text is inserted.
 
-        The chat template, with the mark of the model's turn at its end (and thinking off, where it knows of that); or
-        [bos], the question and a cue.
+        They are wrapped in the chat template, which opens the model's turn at the end (with thinking turned off, if the
+        template supports that); without a template, in [bos] and a cue.
         """
         tokenizer = load_tokenizer(self.folder)
         if not self.has_template:
@@ -72,17 +72,17 @@ class FirstWord:
                     enable_thinking=False,
                 )
             )
-        except Exception as error:  # a template is a program of its author's; whatever it raises gets a sentence
+        except Exception as error:  # a template is a program and may raise anything
             raise ModelError(f"The chat template of {self.folder.name} refused the question: {str(error)[:200]}.") from error
         if whole.count(gap) != len(parts) - 1:
-            raise ModelError(f"The chat template of {self.folder.name} does not keep a user's message as it is; choose another.")
+            raise ModelError(f"The chat template of {self.folder.name} changes the user's message; choose another model.")
         return tuple(self._ids(piece) for piece in whole.split(gap))
 
     def room_beside(self, frame: Sequence[list[int]]) -> int | None:
-        """Tokens that each text may have; None where the model states no limit.
+        """The number of tokens that each text may have; None if the model states no limit.
 
         Raises:
-            ModelError: hardly any.
+            ModelError: there is hardly any room.
         """
         if not self.folder.context:
             return None
@@ -97,10 +97,10 @@ class FirstWord:
 
     @cached_property
     def words(self) -> tuple[list[int], list[int]]:
-        """Ids that spell the one word, and ids that spell the other.
+        """The ids that spell the one word, and those that spell the other.
 
-        Where a vocabulary has no whole word for one of them: the first tokens of the spelled out words, without those
-        that both begin with (our reading).
+        If the vocabulary has no single token for one of them, the first tokens of both words are used, without those that
+        both words begin with (our choice).
         """
         one, other = self.choices
         tokenizer = load_tokenizer(self.folder)
@@ -116,17 +116,17 @@ class FirstWord:
             whole = {word: ids - shared for word, ids in whole.items()}
         if not all(whole.values()):
             raise ModelError(
-                f"The tokenizer of {self.folder.name} has no tokens that tell {one} from {other}; choose another model."
+                f"The tokenizer of {self.folder.name} has no tokens that distinguish {one} from {other}; choose another model."
             )
         return sorted(whole[one]), sorted(whole[other])
 
     def _probabilities(self, batch: list[list[int]]) -> list[tuple[float, float]]:
-        """P(one) among the two, and p(one) + p(other), after each of B prompts."""
+        """(P(one) of the two, p(one) + p(other)) after each of B prompts."""
         import torch
 
         ids = torch.zeros((len(batch), max(map(len, batch))), dtype=torch.long)
         for row, prompt in zip(ids, batch, strict=True):
-            row[: len(prompt)] = torch.tensor(prompt)  # padded on the right, which changes nothing before it
+            row[: len(prompt)] = torch.tensor(prompt)  # padded on the right, which does not affect what precedes it
         last = torch.tensor([len(prompt) - 1 for prompt in batch], device=self.model.device)
         rows = self.model.rows(ids)[torch.arange(len(batch), device=self.model.device), last]
         log_p = torch.log_softmax(self.model.logits(rows).cpu().double(), dim=-1)
@@ -134,7 +134,7 @@ class FirstWord:
         return list(zip(torch.sigmoid(one - other).tolist(), torch.logaddexp(one, other).exp().tolist(), strict=True))
 
     def _ids(self, text: str, *, as_letters: bool = False) -> list[int]:
-        """Ids of a text; `as_letters` reads special tokens in it as the characters they are spelled with."""
+        """The ids of a text; with `as_letters`, special tokens in it are split into ordinary ones."""
         tokenizer = load_tokenizer(self.folder)
         out: Any = tokenizer(text, add_special_tokens=False, split_special_tokens=as_letters, verbose=False)
         return list(out["input_ids"])

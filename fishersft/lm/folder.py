@@ -1,7 +1,7 @@
-"""Where a model's files are, and whether we are willing to load them: no torch, no transformers.
+"""Finds a model's files and decides whether they are safe to load.  Imports neither torch nor transformers.
 
-A model is a folder with config.json, a tokenizer and safetensors.  Pickled weights and code from a repository are refused:
-both can run whatever their author likes.  A hub id is fetched file by file into the hub's own cache first.
+A model is a folder with config.json, a tokenizer and safetensors.  Pickled weights and code from a repository are refused,
+since both can run arbitrary code.  The files of a hub id are first downloaded into the hub's own cache.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from fishersft.paths import user_path
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WANTED = ("*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt", "*.jinja", "*.tiktoken")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-HUB_TIMEOUT = 10  # seconds to wait for the hub's first answer
+HUB_TIMEOUT = 10  # seconds to wait for the hub's first response
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model reads a corpus, and where that is computed.
+    """The model that embeds a corpus, and where it is computed.
 
     Raises:
-        ParameterError: a value out of its range.
+        ParameterError: a value is out of range.
     """
 
     model: str = parameter("mini", "'mini', a model folder, or a hub id such as gpt2.")
@@ -43,7 +43,7 @@ class ModelOptions:
     threads: int | None = parameter(None, "Number of threads; all cores by default.", least=1)
     engine: str = parameter("here", "Where embeddings and TokenOD are computed; results are the same.", choices=("here", "ray"))
     ray_address: str | None = parameter(
-        None, "A Ray cluster such as host:6379; without one, a cluster is started on this machine.", metavar="ADDRESS"
+        None, "Address of a Ray cluster, such as host:6379; without one, a cluster is started on this machine.", metavar="ADDRESS"
     )
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class ModelFolder:
 
     @property
     def context(self) -> int:
-        """The longest input the model takes, in tokens, as its configuration states it; 0 where it does not."""
+        """The longest input in tokens, according to the configuration; 0 if it states none."""
         for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
             if isinstance(value := self.config.get(name), int) and value > 0:
                 return value
@@ -97,14 +97,14 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
     """The files of `mini`, of a folder, or of a hub id (`gpt2`, `owner/name`).
 
     Raises:
-        ModelError: not there, no safetensors, pickled weights only, or it asks to run code of its own.
+        ModelError: there is no such model, it has no safetensors or only pickled weights, or it asks to run its own code.
     """
     name = str(name)
     if not name.strip():
-        raise ModelError("A model is 'mini', a folder, or a hub id such as gpt2, not an empty name.")
+        raise ModelError("A model must be 'mini', a folder, or a hub id such as gpt2, not an empty name.")
     path = paths.asset("mini") if name == "mini" else user_path(name)
     if revision and os.path.isdir(path):
-        raise ModelError(f"A revision is for models of the hub; {shortened(name)} is a folder.")
+        raise ModelError(f"A revision can only be given for a hub model; {shortened(name)} is a folder.")
     if name == "mini":
         return _checked(ModelFolder("mini", path))
     if not os.path.exists(path) and len(name) > 200:
@@ -112,9 +112,9 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
     if path.is_dir():
         return _checked(ModelFolder(name, path.resolve()))
     if path.is_file():
-        raise ModelError(f"{name} is a file; a model is the folder that holds config.json and model.safetensors.")
+        raise ModelError(f"{name} is a file; name the folder that contains config.json and model.safetensors.")
     if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not HUB_ID.fullmatch(name):
-        raise ModelError(f"There is no model folder {name}; name a folder, 'mini', or a hub id such as gpt2.")
+        raise ModelError(f"There is no model folder {name}; give a folder, 'mini', or a hub id such as gpt2.")
     return _checked(_from_hub(name, revision))
 
 
@@ -137,7 +137,7 @@ def _from_hub(name: str, revision: str | None) -> ModelFolder:
     except (OSError, ValueError, RuntimeError, hub.HfHubHTTPError) as error:
         raise ModelError(
             f"There is no folder {name}, and the hub could not be reached for a model of that name; "
-            "check the network, or name a folder. The model 'mini' needs none."
+            "check the network, or give a model folder. The model 'mini' needs no network."
         ) from error
     return ModelFolder(name, path, path.name)
 
@@ -148,9 +148,9 @@ def _json(path: Path, name: str) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"{name}: {path.name} cannot be read ({os_reason(error)}).") from error
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{name}: {path.name} is not valid JSON; fetch the model again.") from error
+        raise ModelError(f"{name}: {path.name} is not valid JSON; download the model again.") from error
     if not isinstance(value, dict):
-        raise ModelError(f"{name}: {path.name} does not hold a configuration.")
+        raise ModelError(f"{name}: {path.name} does not contain a configuration.")
     return value
 
 
@@ -158,7 +158,7 @@ def _refuse_remote_code(name: str, folder: Path) -> None:
     for file in ("config.json", "tokenizer_config.json"):
         if (folder / file).exists() and _json(folder / file, name).get("auto_map"):
             raise ModelError(
-                f"The model {name} asks to run code of its own ({file} has auto_map), which fishersft never does; "
+                f"The model {name} asks to run code of its own ({file} has auto_map), which fishersft never runs; "
                 "choose a model whose architecture is part of transformers."
             )
 
@@ -166,14 +166,14 @@ def _refuse_remote_code(name: str, folder: Path) -> None:
 def _checked(folder: ModelFolder) -> ModelFolder:
     name, path = folder.name, folder.path
     if not (path / "config.json").is_file():
-        raise ModelError(f"The folder {name} has no config.json, so it is not a model's folder.")
+        raise ModelError(f"The folder {name} has no config.json, so it is not a model folder.")
     _refuse_remote_code(name, path)
     if not folder.weights:
         pickles = sorted(f.name for pattern in PICKLES for f in path.glob(pattern))
         if pickles:
             raise ModelError(
                 f"The model {name} has pickled weights only ({pickles[0]}), which can run code and are not loaded; "
-                "save it once with save_pretrained(..., safe_serialization=True)."
+                "save the model with save_pretrained(..., safe_serialization=True)."
             )
         raise ModelError(f"The model {name} has no safetensors weights; it needs model.safetensors.")
     if not any((path / f).exists() for f in ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")):

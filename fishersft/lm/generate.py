@@ -1,7 +1,7 @@
-"""Prompts cut from held-out records, and what a model writes after them.
+"""Prompts cut from held-out records, and their continuation by a model.
 
-A prompt is the first tokens of a plain text, the prompt of a pair, or a chat up to its first answer.  A seed alone decides
-which records are taken.  Every model gets the same prompts, the same batches and the same random numbers.  Knows no run.
+A prompt is the first tokens of a plain text, the prompt of a pair, or a chat up to its first answer.  Only the seed
+decides which records are taken.  Every model gets the same prompts, batches and random numbers.  Knows no run.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from fishersft.corpus.encode import Encoded
 from fishersft.lm.hyperparameters import Sampling
 from fishersft.lm.model import CausalLM, library
 
-LEAST_CONTINUATION = 8  # trained tokens a record must have after its prompt
+LEAST_CONTINUATION = 8  # trained tokens that a record must have after its prompt
 BATCH = 32
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class PromptIds:
-    """A prompt: the position of its record, the ids it gives, the ids that follow, and how many were cut off its front."""
+    """A prompt: its record's position, its ids, the ids that follow, and the number of ids cut from its beginning."""
 
     position: int
     ids: tuple[int, ...]
@@ -34,7 +34,7 @@ class PromptIds:
 
 @dataclass(frozen=True)
 class Written:
-    """What a model wrote after a prompt; `ended` when it wrote the end token itself."""
+    """A model's continuation of a prompt; `ended` if the model produced the end token."""
 
     text: str
     tokens: int
@@ -42,10 +42,10 @@ class Written:
 
 
 def draw_prompts(held_out: Sequence[Encoded], sampling: Sampling, context: int = 0) -> list[PromptIds]:
-    """The prompts of `sampling.prompts` examples, or of all that are long enough where there are fewer.
+    """The prompts of `sampling.prompts` examples, or of all that are long enough if these are fewer.
 
     Args:
-        context: of the model, in tokens, 0 for no limit; longer prompts lose their first tokens.
+        context: the model's context in tokens, 0 for no limit; longer prompts lose their first tokens.
     """
     found = [p for i, e in enumerate(held_out) if (p := _prompt(i, e, sampling, context))]
     order = np.random.default_rng(sampling.sampling_seed).permutation(len(found))[: sampling.prompts]
@@ -56,7 +56,7 @@ def _prompt(position: int, example: Encoded, sampling: Sampling, context: int) -
     trained = np.flatnonzero(example.trained)
     if not len(trained):
         return None
-    whole = len(trained) == len(example.ids) - int(trained[0]) and trained[0] <= 1  # a plain text: all but bos is trained
+    whole = len(trained) == len(example.ids) - int(trained[0]) and trained[0] <= 1  # a plain text: everything but bos is trained
     start = int(trained[0]) + (sampling.prompt_tokens if whole else 0)
     run = example.trained[start:]
     end = start + (int(np.argmin(run)) if not run.all() else len(run))
@@ -76,9 +76,9 @@ def write(
     batch: int = BATCH,
     on_progress: Progress | None = None,
 ) -> list[Written]:
-    """What the model writes after each prompt, in their order.
+    """The model's continuation of each prompt, in order.
 
-    Batches hold prompts of like length, padded on the left; their random numbers depend on the seed and the batch only.
+    A batch holds prompts of similar length, padded on the left; its random numbers depend only on the seed and the batch.
     """
     out: list[Written | None] = [None] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), i))
@@ -115,12 +115,12 @@ def _written(tokenizer: Any, new: list[int]) -> Written:
 
 
 def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
-    """Ids as text, without special tokens."""
+    """The decoded text of ids, without special tokens."""
     return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _settings(model: CausalLM, sampling: Sampling, pad: int) -> Any:
-    """Our settings alone; a model's own generation file is ignored."""
+    """The generation settings, all of them ours; the model's own generation_config.json is ignored."""
     tokenizer = cast(Any, model.tokenizer)
     chance = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
     return library().GenerationConfig(

@@ -1,10 +1,10 @@
-"""What the model says of each trained token: its loss, and how sure the model is whatever the token.
+"""The loss of each trained token, and the model's confidence there, which does not depend on the token.
 
     loss        -log p(y | x), nats
-    confidence  ||p||^2 = sum over y of p(y | x)^2, so that 1 - ||p||^2 = trace(diag(p) - p p^T), the model's own uncertainty
+    confidence  ||p||^2 = sum over y of p(y | x)^2, so that 1 - ||p||^2 = trace(diag(p) - p p^T) is the model's uncertainty
 
-The stored rows are what the head multiplies, so nothing but the head is computed: one product of (T, d) with (d, L).
-Losses of whole texts that have no stored rows are summed by `nats_of`.  Knows no run and no selector.
+The stored rows are the head's inputs, so only the head is computed: one product of (T, d) with (d, L).
+For texts without stored rows, `nats_of` sums the losses of each.  Knows no run and no selector.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from fishersft.errors import ModelError
 from fishersft.lm.embed import batches_of, rows_of
 from fishersft.lm.model import CausalLM
 
-BATCH_LOGITS = 16_000_000  # logits computed at once: 64 MB
-BATCH_TOKENS = 4_096  # padded tokens of texts read at once
+BATCH_LOGITS = 16_000_000  # logits per batch: 64 MB
+BATCH_TOKENS = 4_096  # padded tokens per batch of texts
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Loss and confidence of T tokens in N records.
+    """The loss and confidence of T tokens in N records.
 
     Attributes:
         loss: (T,) float32, nats.
@@ -46,11 +46,11 @@ class TokenStatistics:
     def __post_init__(self) -> None:
         T = int(self.offsets[-1])
         if self.loss.shape != (T,) or self.confidence.shape != (T,):
-            raise ValueError("loss and confidence must have one entry a token")
+            raise ValueError("loss and confidence must have one entry per token")
 
     @cached_property
     def mean_losses(self) -> np.ndarray:
-        """(N,) mean loss a trained token, nats."""
+        """(N,) mean loss per trained token, nats."""
         return np.add.reduceat(self.loss.astype(np.float64), self.offsets[:-1]) / np.diff(self.offsets)
 
     def statistics(self) -> TokenStatistics:
@@ -61,18 +61,18 @@ class TokenStatistics:
 
 
 class Readings(Protocol):
-    """Where a pool's statistics come from; `TokenStatistics` is one such place."""
+    """A source of a pool's token statistics; `TokenStatistics` itself is one."""
 
     def statistics(self) -> TokenStatistics:
-        """Those of every token of the pool."""
+        """The statistics of every token of the pool."""
 
     def losses(self, positions: np.ndarray) -> np.ndarray:
-        """(k,) mean loss a trained token of some records, nats."""
+        """(k,) mean loss per trained token of these records, nats."""
 
 
 @dataclass(frozen=True)
 class ModelReadings:
-    """Statistics computed now, from stored rows, the texts' next tokens and the model's head.
+    """Statistics computed on demand from the stored rows, the texts' next tokens and the model's head.
 
     Attributes:
         max_tokens: where records were cut when they were embedded; read off the embeddings where they know.
@@ -93,13 +93,13 @@ class ModelReadings:
         return np.add.reduceat(loss.astype(np.float64), np.cumsum(tokens) - tokens) / tokens
 
     def _read(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Loss and confidence of the tokens of some records, one record after another; (sum of M,) float32 each."""
+        """The loss and confidence of these records' tokens, record after record; (sum of M,) float32 each."""
         parameters = self.embeddings.facts.get("parameters", {})
         examples = [self.corpus.examples[int(i)] for i in self.embeddings.index[positions]]
         encoded = encode(examples, self.model.tokenizer, int(parameters.get("max_tokens", MAX_TOKENS)))
         if [len(e.rows) for e in encoded] != self.embeddings.tokens[positions].tolist():
             raise ModelError(
-                f"The rows were not made from these texts by {self.model.name}: the token counts differ; embed again."
+                f"{self.model.name} did not compute the rows from these texts: the token counts differ; embed the corpus again."
             )
         targets = np.concatenate([e.ids[e.rows + 1] for e in encoded])
         batch = max(1, BATCH_LOGITS // len(cast(Any, self.model.network.get_output_embeddings()).weight))
@@ -123,9 +123,9 @@ class ModelReadings:
 
 
 def nats_of(model: CausalLM, examples: Sequence[Encoded], on_progress: Progress | None = None) -> np.ndarray:
-    """(H,) float64: -log p of each example's trained tokens, summed; 0 where none is trained.
+    """(H,) float64: the sum of -log p over each example's trained tokens; 0 if it has none.
 
-    Not finite where the model's numbers are not.
+    Not finite if the model's outputs are not.
     """
     out = np.zeros(len(examples))
     trained = np.array([i for i, e in enumerate(examples) if len(e.rows)], dtype=np.int64)

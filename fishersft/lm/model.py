@@ -1,8 +1,8 @@
-"""`CausalLM`: tokenizer, weights and device, and the proof that its rows are what its head multiplies.
+"""`CausalLM`: tokenizer, weights and device, and a check that the head applied to the rows gives the logits.
 
-Rows are the last hidden states after the final norm.  TokenOD reasons about softmax(Theta^T x), so on loading we check
-on a probe batch that head(rows) equals the logits.  Two published variants pass, and are noted: logits that are the head's
-output times a constant (Cohere, Granite), and logits capped by c*tanh(./c) (Gemma 2).  Anything else is refused.
+Rows are the last hidden states after the final norm.  TokenOD assumes softmax(Theta^T x), so loading a model checks on a probe
+batch that head(rows) equals the logits.  Two published variants are accepted and recorded: logits that are the head's output
+times a constant (Cohere, Granite), and logits capped by c*tanh(./c) (Gemma 2).  Any other head is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 _loading = threading.Lock()
-TOLERANCE = 1e-3  # of the largest logit, in float32
+TOLERANCE = 1e-3  # relative to the largest logit, in float32
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class CausalLM:
     """A causal language model, ready to embed.
 
     Attributes:
-        folder: where it came from; has its name, revision and fingerprint.
-        tokenizer, network: from transformers.
-        device: where the weights are.
+        folder: the model's files, with its name, revision and fingerprint.
+        tokenizer, network: as loaded by transformers.
+        device: the device that holds the weights.
         head: how the logits follow from the rows: `exact`, `scaled by c`, or `capped at c`.
     """
 
@@ -58,13 +58,13 @@ class CausalLM:
 
     @property
     def context(self) -> int:
-        """The longest input, in tokens; 0 where the configuration states none."""
+        """The longest input in tokens; 0 if the configuration states none."""
         return self.folder.context
 
     def rows(self, ids: torch.Tensor) -> torch.Tensor:
-        """(B, n) ids -> (B, n, d) vectors that the head multiplies.  The head itself is not computed.
+        """(B, n) ids -> (B, n, d) inputs of the head.  The head itself is not computed.
 
-        No attention mask: the model is causal, so padding on the right changes nothing before it (checked on loading).
+        No attention mask: in a causal model, padding on the right does not affect what precedes it (checked on loading).
         """
         import torch
 
@@ -73,7 +73,7 @@ class CausalLM:
         return out.last_hidden_state
 
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
-        """(k, d) rows -> (k, L) float32 logits: the head, then the scaling or the cap that loading found (`head`)."""
+        """(k, d) rows -> (k, L) float32 logits: the head, then the scaling or the cap recorded in `head`."""
         import torch
 
         with torch.inference_mode():
@@ -88,11 +88,11 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     """Load a model and check its head.
 
     Args:
-        name: `mini`, a folder, a hub id, or a folder already found.
-        device: `auto` (a GPU where torch has one), `cpu`, `cuda`, `cuda:1`, `mps`.
+        name: `mini`, a folder, a hub id, or a `ModelFolder`.
+        device: `auto` (a GPU if torch has one), `cpu`, `cuda`, `cuda:1`, `mps`.
 
     Raises:
-        ModelError: it cannot be loaded, lacks weights, or its logits do not follow from its rows.
+        ModelError: the model cannot be loaded, lacks weights, or its logits do not follow from its rows.
     """
     folder = name if isinstance(name, ModelFolder) else find_model(name, revision)
     tokenizer = load_tokenizer(folder)
@@ -110,7 +110,7 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-    except Exception as error:  # the library raises whatever its parts raise; each gets one sentence
+    except Exception as error:  # the library may raise anything; every error becomes one sentence
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         if "mismatch" in str(error):
             reason = "its weights do not fit the sizes in its config.json"
@@ -123,12 +123,12 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
 
 
 def load_tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
-    """The tokenizer alone, without weights."""
+    """The tokenizer, without loading any weights."""
     return _tokenizer(str(folder.path), folder.name)
 
 
 def library() -> Any:
-    """transformers, its parts loaded by one thread at a time: it makes them on first touch, and two that touch at once fail."""
+    """transformers, whose lazy imports fail if two threads trigger them at once, so one thread at a time does."""
     with _loading:
         import transformers
 
@@ -147,7 +147,7 @@ def _tokenizer(path: str, name: str) -> Any:
 
 
 def device_of(name: str) -> str:
-    """Where to compute: `auto` is a GPU where torch has one.
+    """The device to compute on; `auto` is a GPU if torch has one.
 
     Raises:
         ModelError: this machine has no such device.
@@ -161,15 +161,15 @@ def device_of(name: str) -> str:
     try:
         device = torch.device(name)
         if device.type not in DEVICES:
-            raise RuntimeError(f"{device.type} is not a device to compute on")
+            raise RuntimeError(f"{device.type} is not a supported device")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
-        raise ModelError(f"The device '{name}' is not available here; use --device cpu.") from error
+        raise ModelError(f"The device '{name}' is not available on this machine; use --device cpu.") from error
     return str(device)
 
 
 def _check_head(network: Any, name: str, device: torch.device) -> str:
-    """Compare head(rows) with the logits on a probe of two texts, one padded."""
+    """Compare head(rows) with the logits on two random texts, and the rows with those of the texts' first halves."""
     import torch
 
     head = network.get_output_embeddings()
@@ -184,8 +184,8 @@ def _check_head(network: Any, name: str, device: torch.device) -> str:
         rows = network.base_model(input_ids=ids, use_cache=False).last_hidden_state
         if rows.shape[-1] != head.weight.shape[1]:
             raise ModelError(
-                f"The model {name}: its head multiplies vectors of {head.weight.shape[1]} numbers, but its last hidden "
-                f"states have {rows.shape[-1]}; such a head is not supported."
+                f"The head of the model {name} takes vectors of {head.weight.shape[1]} numbers, but its last hidden states "
+                f"have {rows.shape[-1]}; such a head is not supported."
             )
         out = head(rows).double()
         short = network.base_model(input_ids=ids[:, : n // 2], use_cache=False).last_hidden_state
@@ -194,7 +194,7 @@ def _check_head(network: Any, name: str, device: torch.device) -> str:
         return bool((a - b).abs().max() <= TOLERANCE * b.abs().max().clamp_min(1e-12))
 
     if not (torch.isfinite(rows).all() and torch.isfinite(logits).all()):
-        raise ModelError(f"The model {name} gives numbers that are not finite; its weights are damaged.")
+        raise ModelError(f"The model {name} produces numbers that are not finite; its weights are damaged.")
     if not close(rows[:, : n // 2], short):
         raise ModelError(f"The model {name} is not causal: later tokens change earlier rows.")
     if close(out, logits):
@@ -206,13 +206,13 @@ def _check_head(network: Any, name: str, device: torch.device) -> str:
     if cap and close(cap * torch.tanh(out / cap), logits):
         return f"capped at {cap:g}"
     raise ModelError(
-        f"The model {name}: its logits are not its head times its last hidden states (nor a scaling or a cap of that), "
-        "so the rows would not be what TokenOD reasons about; choose another model."
+        f"The logits of the model {name} are not its head times its last hidden states (nor a scaling or a cap of that), "
+        "as TokenOD assumes; choose another model."
     )
 
 
 class quiet(warnings.catch_warnings):  # noqa: N801 - reads as a statement: with quiet()
-    """Transformers' progress bars and warnings stay off the user's terminal."""
+    """Keeps the progress bars and warnings of transformers off the user's terminal."""
 
     def __enter__(self) -> Any:
         from transformers.utils import logging as library
