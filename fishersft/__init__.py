@@ -68,7 +68,10 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from fishersft.pipeline.selections import save_selection as save_selection
     from fishersft.pipeline.selections import selection_summary as selection_summary
     from fishersft.pipeline.selections import selection_table as selection_table
+    from fishersft.scoring.comparison import Comparison as Comparison
     from fishersft.scoring.comparison import compare as compare
+    from fishersft.scoring.summaries import comparison_sentences as comparison_sentences
+    from fishersft.scoring.summaries import comparison_summary as comparison_summary
     from fishersft.selectors import (
         Budget as Budget,
     )
@@ -98,6 +101,7 @@ _HOME = {
     "Budget": "selectors",
     "CausalLM": "lm.model",
     "Chat": "corpus.records",
+    "Comparison": "scoring.comparison",
     "Corpus": "corpus.records",
     "Experiment": "experiments.experiment",
     "FineTuneResult": "finetuning.results",
@@ -117,6 +121,8 @@ _HOME = {
     "Training": "lm.hyperparameters",
     "UserError": "errors",
     "compare": "scoring.comparison",
+    "comparison_sentences": "scoring.summaries",
+    "comparison_summary": "scoring.summaries",
     "curves_markdown": "experiments.summaries",
     "curves_summary": "experiments.summaries",
     "embed": "pipeline.embed_and_select",

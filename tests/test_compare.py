@@ -16,7 +16,7 @@ from fishersft.lm.losses import TokenStatistics
 from fishersft.scoring.comparison import Row, compare
 from fishersft.scoring.criteria import Scorer, Scores, bound_at, jaccard, k_center_radius, scores
 from fishersft.scoring.random_baseline import chance, is_kept
-from fishersft.scoring.summaries import as_dict, describe, standing
+from fishersft.scoring.summaries import comparison_sentences, comparison_summary, standing
 
 from .conftest import command_line, random_blocks
 from .test_selectors import made_by_hand
@@ -103,7 +103,7 @@ def test_overlap_and_table_name_the_selectors(pool):
     table = found.table()
     assert table["selector"].tolist()[:2] == ["token_od", "fisher_od"]
     assert (table["log_det_least"] <= table["log_det"]).all() and (table["draws"] == [1, 1, 20, 20]).all()
-    json.dumps(as_dict(found), allow_nan=False)
+    json.dumps(comparison_summary(found), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ class TestWords:
 
     def test_the_numbers_in_the_words_are_the_comparisons(self, pool):
         found = compare(pool, [make_selector(n) for n in ("token_od", "longest")], Budget(sentences=8))
-        said = " ".join(describe(found))
+        said = " ".join(comparison_sentences(found))
         a, b = (set(s.indices.tolist()) for s in found.selections.values())
         least, most = min(found.shared_by_chance["token_od"]), max(found.shared_by_chance["token_od"])
         assert f"share {len(a & b)} of their 8 picks; a random draw shares {least} to {most}" in said
@@ -210,7 +210,7 @@ class TestWords:
         assert said.endswith("None of these numbers is yet a better fine-tuned model.")
 
     def test_one_selector_alone_is_described_without_a_rival(self, pool):
-        assert not any("share" in s for s in describe(compare(pool, [make_selector("longest")], Budget(sentences=3))))
+        assert not any("share" in s for s in comparison_sentences(compare(pool, [make_selector("longest")], Budget(sentences=3))))
 
 
 class TestTransfer:
@@ -240,8 +240,8 @@ class TestTransfer:
         assert {n: r.value("log_det") for n, r in found.home.items()} == {n: r.value("log_det") for n, r in home.chosen.items()}
         assert found.home["token_od"].value("log_det") >= found.row("token_od").value("log_det") - 1e-9
         assert [r.label for r in found.home.values()] == ["TokenOD, chosen by b", "Longest, chosen by b"]
-        assert any(s.startswith("Chosen by a, scored under b: TokenOD gains") for s in describe(found))
-        json.dumps(as_dict(found), allow_nan=False)
+        assert any(s.startswith("Chosen by a, scored under b: TokenOD gains") for s in comparison_sentences(found))
+        json.dumps(comparison_summary(found), allow_nan=False)
 
     def test_equal_tokens_are_the_scoring_models(self, two):
         pool, under = two

@@ -8,7 +8,7 @@ import pytest
 from fishersft import Budget, compare, embed, load_corpus, load_pool, make_selector, paths
 from fishersft.experiments.result import read_curves
 from fishersft.experiments.summaries import standing_of
-from fishersft.scoring.summaries import describe
+from fishersft.scoring.summaries import comparison_sentences
 from fishersft.selectors import registry
 from fishersft.ui.compare.view import DEFAULT
 from fishersft.ui.components import number
@@ -160,9 +160,9 @@ def test_what_takes_long_says_how_long_and_waits_to_be_asked(monkeypatch):
 def test_the_python_and_the_command_on_the_page_give_its_numbers(small):
     at = open_page("compare", **small, selectors="longest,uniform", budget="4", equal="tokens", seed="2")
     exec(at.code[1].value.split("print(")[0], scope := {})
-    assert all(sentence in plain(text_of(at)) for sentence in describe(scope["found"]))
+    assert all(sentence in plain(text_of(at)) for sentence in comparison_sentences(scope["found"]))
     done = command_line(*at.code[0].value.split()[1:], "--json")
-    assert json.loads(done.stdout)["summary"] == list(describe(scope["found"]))
+    assert json.loads(done.stdout)["summary"] == list(comparison_sentences(scope["found"]))
 
 
 def test_every_selector_has_a_purpose_a_cost_and_evidence_with_its_command():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
 
+import fishersft
 from fishersft.commands.options import (
     CORPUS_HELP,
     corpus_options,
@@ -20,11 +21,9 @@ from fishersft.commands.options import (
     stages,
 )
 from fishersft.errors import UserError
+from fishersft.lm.folder import find_model
 from fishersft.paths import write_whole
-from fishersft.selectors import criterion_of
-
-if TYPE_CHECKING:
-    from fishersft.scoring.comparison import Comparison
+from fishersft.selectors import criterion_of, make_selectors
 
 DEFAULT = "token_od,token_od_per_token,matched_od,sentence_od,longest"
 HEADS = {
@@ -98,14 +97,8 @@ def compare(
     compared selectors are greedy for are added. Beside them stand random draws of as many sentences, and of as many tokens, as
     the reference selector spends. A summary in words comes last.
     """
-    from fishersft.lm.folder import find_model
-    from fishersft.pipeline import embed_and_select as pipeline
-    from fishersft.scoring.comparison import compare as put_side_by_side
-    from fishersft.scoring.summaries import as_dict
-    from fishersft.selectors import Budget, make_selectors, registry
-
-    wanted = Budget(budget, token_budget)
-    names = list(registry()) if selectors == "all" else [n.strip() for n in selectors.split(",") if n.strip()]
+    wanted = fishersft.Budget(budget, token_budget)
+    names = list(fishersft.registry()) if selectors == "all" else [n.strip() for n in selectors.split(",") if n.strip()]
     if selectors == "all":
         names.remove("ask_llm")  # needs a model of its own: name it to have it
     chosen = make_selectors(names, settings)
@@ -116,14 +109,14 @@ def compare(
     corpus, folder = load(options, threads)
     with engine_of(options) as engine, stages() as on_stage:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
-        pool = pipeline.load_pool(corpus, folder, **where, on_progress=lambda done, total: on_stage("embedding", done, total))
+        pool = fishersft.load_pool(corpus, folder, **where, on_progress=lambda done, total: on_stage("embedding", done, total))
         under = None
         if score_model:
             scoring = find_model(score_model)
-            under = pipeline.load_pool(
+            under = fishersft.load_pool(
                 corpus, scoring, **where, on_progress=lambda done, total: on_stage(f"embedding with {scoring.name}", done, total)
             )
-        found = put_side_by_side(
+        found = fishersft.compare(
             pool,
             chosen,
             wanted,
@@ -137,14 +130,17 @@ def compare(
         )
     if out:
         csv = out.suffix == ".csv"
-        write_whole(out, found.table().to_csv(index=False) if csv else json.dumps(as_dict(found), ensure_ascii=False, indent=1))
-    click.echo(json.dumps(as_dict(found), ensure_ascii=False) if as_json else _text(found))
+        write_whole(
+            out,
+            found.table().to_csv(index=False)
+            if csv
+            else json.dumps(fishersft.comparison_summary(found), ensure_ascii=False, indent=1),
+        )
+    click.echo(json.dumps(fishersft.comparison_summary(found), ensure_ascii=False) if as_json else _text(found))
 
 
-def _text(found: Comparison) -> str:
+def _text(found: fishersft.Comparison) -> str:
     """The table, the overlaps, notes on the picks, and what differs in words."""
-    from fishersft.scoring.summaries import describe
-
     topic, total = found.topic
     own = {criterion_of(name) for name in found.chosen}
     hidden = {"sentence_log_det", "fisher_log_det", "stein_loss"} - own
@@ -160,7 +156,9 @@ def _text(found: Comparison) -> str:
         body = [[f"{k + 1} {n}", *(f"{v:.2f}" for v in found.overlap[n])] for k, n in enumerate(names)]
         out += ["", "Overlap of the picks (Jaccard):", *_aligned([["", *short], *body])]
     notes = [f"{name}: {key}: {value}" for name, s in found.selections.items() for key, value in s.order.notes.items()]
-    return "\n".join([*out, *(["", *notes] if notes else []), "", *(f"- {sentence}" for sentence in describe(found))])
+    return "\n".join(
+        [*out, *(["", *notes] if notes else []), "", *(f"- {sentence}" for sentence in fishersft.comparison_sentences(found))]
+    )
 
 
 def _span(criterion: str, least: float, most: float) -> str:

@@ -14,13 +14,13 @@ from fishersft.scoring.criteria import BETTER, CRITERIA, Scores
 from fishersft.selectors import criterion_of
 
 
-def describe(found: Comparison) -> tuple[str, ...]:
+def comparison_sentences(found: Comparison) -> tuple[str, ...]:
     """Sentences for people, most telling first; every number is one of the comparison's own."""
     said = [_spent(found), _shared(found), _log_det(found), _length(found), _worst(found), _cover(found), _transfer(found)]
     return (*(s for s in said if s), "None of these numbers is yet a better fine-tuned model.")
 
 
-def as_dict(found: Comparison) -> dict[str, Any]:
+def comparison_summary(found: Comparison) -> dict[str, Any]:
     """A comparison for JSON; a criterion that cannot be had is null."""
     rows = []
     for row in found.rows:
@@ -45,7 +45,7 @@ def as_dict(found: Comparison) -> dict[str, Any]:
         "pool": _plain(found.pool),
         "overlap": found.overlap.to_dict(),
         "shared_by_chance": {name: list(counts) for name, counts in found.shared_by_chance.items()},
-        "summary": list(describe(found)),
+        "summary": list(comparison_sentences(found)),
     }
 
 

@@ -14,7 +14,7 @@ import streamlit as st
 from fishersft.plots import compare as compare_plots
 from fishersft.plots.sentence_map import MOST_POINTS, Points, Window, window_of
 from fishersft.scoring.comparison import Row
-from fishersft.scoring.summaries import as_dict, describe
+from fishersft.scoring.summaries import comparison_sentences, comparison_summary
 from fishersft.ui import cached, components, learn, maps, query_widgets
 from fishersft.ui.compare.view import CompareView
 from fishersft.ui.components import dark
@@ -140,7 +140,7 @@ def words_panel(view: CompareView) -> None:
     """What differs, with the numbers."""
     said = "Numbers that are outside the range of random draws are said to differ from chance."
     st.subheader("What differs", anchor="differs", help=learn.helped(said, "random draws", "equal tokens"))
-    st.markdown("\n".join(f"- {components.escape_markdown(sentence)}" for sentence in describe(view.found)))
+    st.markdown("\n".join(f"- {components.escape_markdown(sentence)}" for sentence in comparison_sentences(view.found)))
 
 
 def overlap_panel(view: CompareView) -> None:
@@ -253,7 +253,7 @@ def downloads(view: CompareView, score_model: str) -> None:
     stem = f"compare-{'-'.join(names)}-{view.n}"
     files = {
         "csv": lambda: view.found.table().to_csv(index=False).encode(),
-        "json": lambda: json.dumps(as_dict(view.found), ensure_ascii=False, indent=1).encode(),
+        "json": lambda: json.dumps(comparison_summary(view.found), ensure_ascii=False, indent=1).encode(),
     }
     for format, made in files.items():
         row.download_button(

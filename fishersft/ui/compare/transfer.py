@@ -10,7 +10,7 @@ import streamlit as st
 
 from fishersft.pipeline import embed_and_select
 from fishersft.scoring.comparison import Comparison, short
-from fishersft.scoring.summaries import describe, number, span
+from fishersft.scoring.summaries import comparison_sentences, number, span
 from fishersft.selectors import Budget, Pool
 from fishersft.text import duration
 from fishersft.ui import cached, components
@@ -116,7 +116,7 @@ def _table(found: Comparison) -> None:
         key="transfer-table",
         alt=f"What the picks are worth under {under}",
     )
-    st.markdown(components.escape_markdown(describe(found)[-2]))
+    st.markdown(components.escape_markdown(comparison_sentences(found)[-2]))
     st.caption(
         f"All scored under {components.escape_markdown(under)} at equal {found.equal}; log det in nats over the empty selection; "
         f"in brackets: chosen by {components.escape_markdown(under)} itself. Random draws: {found.draws} at the same budget."
