@@ -18,15 +18,15 @@ from fishersft.errors import FisherSFTError, UserError, os_reason
 
 COMMANDS = {
     "app": "Open the dashboard in the browser.",
-    "embed": "Compute the token embeddings of CORPUS and keep them.",
+    "embed": "Compute and store the token embeddings of CORPUS.",
     "select": "Choose the sentences of CORPUS to fine-tune on.",
-    "compare": "Put selectors side by side on CORPUS, each selection under every criterion.",
+    "compare": "Compare selectors on CORPUS, scoring each selection under every criterion.",
     "curves": "Measure how maximum and mean prediction error fall with the budget, selector by selector.",
     "finetune": "Fine-tune the model on each selection of CORPUS and measure it on the held-out texts.",
     "judge": "Compare the texts of a fine-tuning RUN (its id or folder), pair by pair and prompt by prompt.",
     "reproduce": "Fine-tune on selections of CORPUS (shakespeare, sherlock), measure and judge, at equal sentences and at equal "
     "tokens.",
-    "export": "Write the picks of a kept selection, or a report of any run.",
+    "export": "Write the picks of a saved selection, or a report of any run.",
     "runs": "List, show and remove runs; stop and resume background jobs.",
 }  # the short help of each, so that the group's help imports no command; a test compares them
 

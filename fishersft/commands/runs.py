@@ -30,7 +30,7 @@ def runs() -> None:
 @click.option("--kind", type=click.Choice(KINDS), default=None, help="Only runs of this kind.")
 @json_option
 def list_(kind: str | None, as_json: bool) -> None:
-    """All runs, the newest first and those that ship with fishersft last: id, kind, state, date, title."""
+    """List all runs, newest first and those that ship with fishersft last: id, kind, state, date, title."""
     found = fishersft.runs(kind or "")
     if as_json:
         click.echo(json.dumps({"runs": [run.as_dict() for run in found]}, ensure_ascii=False))
@@ -50,7 +50,7 @@ def list_(kind: str | None, as_json: bool) -> None:
 @click.option("--lines", type=click.IntRange(0), default=20, show_default=True, help="Lines to show from the end of a job's log.")
 @json_option
 def show(id: str, lines: int, as_json: bool) -> None:
-    """Show all that is known of run ID, and the end of the log of a job."""
+    """Show everything known about run ID; for a job, also the end of its log."""
     run = fishersft.find_run(id)
     if run.kind == "job":
         _show_job(run.content, lines, as_json)
