@@ -429,7 +429,7 @@ def test_an_installed_wheel_opens_the_same_dashboard_outside_the_checkout(page, 
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(tmp_path / "site"), str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     env = {**os.environ, "FISHERSFT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "site")}
-    where_from = [sys.executable, "-c", "import fishersft.bundle as b; print(b.root())"]
+    where_from = [sys.executable, "-c", "import fishersft.paths as p; print(p.root())"]
     root = subprocess.run(where_from, env=env, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
     assert root == str(tmp_path / "site" / "fishersft" / "_bundle")
     server, address = started([sys.executable, "-m", "fishersft", "app"], env, tmp_path)
