@@ -108,7 +108,7 @@ class TestLasso:
         index = figure(at)["data"][0]["customdata"]
         held_by(at, *np.sort(numbers(index))[::2].tolist())
         assert "lasso" not in address(at)
-        assert "leaves out the lasso's 625 records" in text_of(at)
+        assert "leaves out the 625 records of the lasso" in text_of(at)
         next(t for t in at.text_input if t.label == "Name").set_value("every other")
         next(b for b in at.button if b.label == "Keep").click().run()
         at.run()
