@@ -170,7 +170,7 @@ class TestJob:
         assert "4 records, roughly" in text_of(at)
         label(at.button, "Run as a job").click().run()
         assert not at.exception
-        assert "goes on when this tab is closed" in text_of(at)
+        assert "keeps running if you close this tab" in text_of(at)
         job = ended(at)
         assert job.state == "done", jobs.log_lines(job)
         assert at.selectbox(key="result-synthetic").value == job.out.name
