@@ -453,7 +453,7 @@ def test_blind_votes_are_cast_by_the_keys_1_2_and_0_and_names_come_after(page, t
             main = page.locator('[data-testid="stMain"]')
             assert not any(f"{side}: {name}" in main.inner_text() for side in ("Left", "Right") for name in names)
             page.keyboard.press(key)
-            page.wait_for_selector(f"text=Your vote is kept: {said}")
+            page.wait_for_selector(f"text=Your vote is stored: {said}")
             settle(page)
             assert sum(f"{side}: {name}" in main.inner_text() for side in ("Left", "Right") for name in names) == 2
             page.keyboard.press("n")
@@ -466,6 +466,6 @@ def test_blind_votes_are_cast_by_the_keys_1_2_and_0_and_names_come_after(page, t
         page.wait_for_selector("text=Pair 1 of 18")
         settle(page)
         assert field.input_value() == "you1"
-        assert "3 votes are kept" in page.inner_text('[data-testid="stMain"]')
+        assert "3 votes are stored" in page.inner_text('[data-testid="stMain"]')
     finally:
         server.terminate()
