@@ -13,7 +13,7 @@ from pathlib import Path
 from fishersft import Budget, Store, load_pool, make_selector, paths, registry
 from fishersft.pipeline import embed_and_select
 from fishersft.scoring.comparison import compare
-from fishersft.scoring.summaries import as_dict
+from fishersft.scoring.summaries import comparison_summary
 
 TARGET = Path(__file__).resolve().parent / "evidence" / "demo.json"
 
@@ -31,7 +31,7 @@ def main() -> None:
             print(f"{selector.name}: {seconds[selector.name]} s")
         found = compare(pool, selectors, Budget(sentences=120), equal="tokens", store=alone)
     held = {
-        "comparison": as_dict(found),
+        "comparison": comparison_summary(found),
         "order_seconds": seconds,
         "rows": len(pool.embeddings.values),
         "dimension": pool.embeddings.dimension,

@@ -27,7 +27,7 @@ TARGET = Path(__file__).resolve().parent / "store"
 def main() -> None:
     shutil.rmtree(TARGET, ignore_errors=True)
     store = Store(TARGET)
-    embeddings = embed_and_select.embed_as("float16", load_corpus("demo"), "mini", store=store)
+    embeddings = embed_and_select.embed(load_corpus("demo"), "mini", store=store, dtype="float16")
     pool = Pool(embeddings)
     everything = Budget(sentences=len(pool))
     for name in ORDERS:

@@ -8,7 +8,7 @@ from fishersft import Pool, TokenEmbeddings, load_corpus, load_model
 from fishersft.corpus.encode import encode
 from fishersft.errors import ModelError, ParameterError
 from fishersft.lm.losses import TokenStatistics
-from fishersft.pipeline import embed_and_select, stored_losses
+from fishersft.pipeline import embed_and_select, stored_answers
 
 from .conftest import random_blocks
 
@@ -39,7 +39,7 @@ def test_they_are_computed_once_and_losses_of_a_few_records_need_no_others(jsonl
     few = pool.losses(np.array([2, 0]))
     assert asked == [2]
     whole = pool.statistics()
-    monkeypatch.setattr(stored_losses, "load_model", lambda *a, **k: pytest.fail("loaded again"))
+    monkeypatch.setattr(stored_answers, "load_model", lambda *a, **k: pytest.fail("loaded again"))
     again = embed_and_select.load_pool(jsonl)
     assert np.array_equal(again.statistics().loss, whole.loss)
     assert np.allclose(again.losses(np.array([2, 0])), few)

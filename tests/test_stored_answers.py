@@ -88,7 +88,6 @@ def test_a_file_that_is_no_database_is_set_aside_and_logged(path, caplog, damage
     kept = KeptAnswers(path)
     for k in range(500):
         kept[f"{k:05d}" * 20] = "x" * 200
-    kept.close()
     if damage == "not a database":
         path.write_bytes(b"to be or not to be " * 400)
     elif damage == "truncated":
@@ -116,7 +115,6 @@ def test_pages_damaged_while_it_is_open_do_not_stop_a_writer(path):
     kept, other = KeptAnswers(path), KeptAnswers(path)
     kept["a"] = 1
     other["b"] = 2
-    kept.close(), other.close()
     path.write_bytes(b"\0" * 8192)
     kept["c"] = 3
     other["d"] = 4  # sees the sound file in place of the damaged one, and keeps it

@@ -1,10 +1,8 @@
 """Selections that last: kept with their picks' own fields, found again by the id that `select` printed.
 
-    manifest.json     what was chosen, from what, by what, and `provenance`: what it takes to do it again
-    picks.jsonl       one row a pick, in order: rank, index, gain, tokens and the record's own fields
-    examples.jsonl    the same picks as they are trained: text, prompt + completion, or messages
-
-A selection at hand and one of the store are the same thing here, a `Kept`.
+manifest.json     what was chosen, from what, by what, and `provenance`: what it takes to do it again
+picks.jsonl       one row a pick, in order: rank, index, gain, tokens and the record's own fields
+examples.jsonl    the same picks as they are trained: text, prompt + completion, or messages
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -40,13 +37,9 @@ LIBRARIES = ("torch", "transformers", "numpy")
 
 @dataclass(frozen=True)
 class Kept:
-    """A selection as it is exported, from the store or from the screen.
+    """A selection as it is exported; `id` is the run's, "" if it is not in the store.
 
-    Attributes:
-        id: the run's; "" for one that is not in the store.
-        manifest: `selection_summary`, when and by which version it was made, and its `provenance`.
-        picks: one row a pick; see `corpus.export.picks_table`.
-        examples: the picks as they are trained: {"text"}, {"prompt", "completion"} or {"messages"}.
+    `manifest` holds `selection_summary`, when and by which version it was made, and its `provenance`.
     """
 
     id: str
@@ -61,12 +54,12 @@ class Kept:
 
     @property
     def name(self) -> str:
-        """For files: the selector and the number of picks."""
+        """A name for files: the selector and the number of picks."""
         return f"{self.manifest['selector']}-{len(self.picks)}"
 
 
 def kept_of(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> Kept:
-    """A selection at hand, not in the store."""
+    """A selection at hand as one that is exported."""
     return Kept(
         "",
         {**selection_summary(corpus, embeddings, selection), "provenance": provenance(corpus, embeddings), **made()},
@@ -76,7 +69,7 @@ def kept_of(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -
 
 
 def provenance(corpus: Corpus, embeddings: TokenEmbeddings) -> dict[str, Any]:
-    """What the picks came from, as far as the embeddings know it."""
+    """What the picks came from, as far as the embeddings say."""
     facts, path = embeddings.facts, user_path(corpus.source)
     return {
         "source": str(path.absolute()) if os.path.exists(path) else corpus.source,
@@ -102,7 +95,7 @@ def by_hand(pool: Pool, positions: np.ndarray) -> Selection:
 def save_selection(
     corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection, store: Store | None = None, name: str = ""
 ) -> str:
-    """Keep a selection with its picks' own fields, under a name if it has one; returns the run's id, which `export` takes."""
+    """Keep a selection, perhaps under a name; returns the run's id, which `export` takes."""
     store = store or Store.default()
     kept = kept_of(corpus, embeddings, selection)
     picks = to_bytes(kept.picks, "jsonl")
@@ -123,20 +116,21 @@ def save_selection(
             folder = store.workspace(key)
             with writing_to(store.path):
                 (folder / PICKS).write_bytes(picks)
-                (folder / EXAMPLES).write_bytes(_lines(kept.examples))
+                lines = "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in kept.examples)
+                (folder / EXAMPLES).write_bytes(lines.encode("utf-8", "replace"))
             store.commit(key, folder, {**kept.manifest, "name": name})
     return key.digest[:12]
 
 
 def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:
-    """One row a pick; see `corpus.export.picks_table`."""
+    """One row a pick; see `corpus.tables.picks_table`."""
     return picks_table(corpus, selection.indices, selection.gains, selection.tokens)
 
 
 def selection_summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> dict[str, Any]:
     """What `--json` prints: what was chosen, from what, and how good it provably is.
 
-    `log_det` is TokenOD's criterion, on token rows, whoever chose; `own_objective` is that of a selector's own design.
+    `log_det` is always TokenOD's criterion, on token rows; `own_objective` is what another selector's gains sum to.
     """
     token_od = selection.selector == DEFAULT_SELECTOR
     sigma2 = float(selection.parameters["sigma2"]) if token_od else 1.0
@@ -164,7 +158,7 @@ def selection_summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Se
 
 
 def saved_selections(store: Store | None = None) -> list[dict[str, Any]]:
-    """The manifests of all kept selections that can be read, the last made first; `key` begins with the run's id."""
+    """The manifests of all kept selections that can be read, the newest first; `key` begins with the run's id."""
     found = []
     for folder in (store or Store.default()).folders(SELECTION).values():
         with contextlib.suppress(StoreError):
@@ -173,11 +167,7 @@ def saved_selections(store: Store | None = None) -> list[dict[str, Any]]:
 
 
 def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
-    """A kept selection's manifest and picks, by its id or the beginning of it.
-
-    Raises:
-        UserError: no run starts so, or several do.
-    """
+    """A kept selection's manifest and picks, by its id or the beginning of it; UserError if none or several begin so."""
     import pandas as pd
 
     artifact = _found(run, store or Store.default())
@@ -190,11 +180,7 @@ def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any]
 
 
 def load_kept(run: str, store: Store | None = None) -> Kept:
-    """A kept selection with all that an export may need.
-
-    Raises:
-        UserError: no run starts so, or several do; or it was kept by a version that did not note where it came from.
-    """
+    """A kept selection with all that an export may need; as `load_selection`, and StoreError if it has no provenance."""
     store = store or Store.default()
     manifest, picks = load_selection(run, store)
     if "provenance" not in manifest:
@@ -204,11 +190,6 @@ def load_kept(run: str, store: Store | None = None) -> Kept:
     except (OSError, ValueError) as error:
         raise StoreError(f"The examples of run {run} are damaged in the store; run the same select again.") from error
     return Kept(str(manifest["key"])[:12], manifest, picks, examples)
-
-
-def _lines(rows: Sequence[dict[str, Any]]) -> bytes:
-    text = "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows)
-    return text.encode("utf-8", "replace")
 
 
 def _read(artifact: Artifact, name: str) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
-from fishersft.pipeline.stored_losses import StoredLosses
+from fishersft.pipeline.stored_answers import StoredLosses
 from fishersft.scoring import precomputed, why
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.store.artifacts import Store
