@@ -5,9 +5,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fishersft.fields import declared
-from fishersft.lessons import ellipse
-from fishersft.lessons.catalogue import LESSONS
-from fishersft.ui.lessons import plane
+from fishersft.lessons import LESSONS, ellipse
+from fishersft.ui.lessons import panels
 
 from .conftest import ROOT
 
@@ -121,17 +120,17 @@ def test_moving_between_lessons_keeps_each_as_it_was_left():
 def test_rows_of_the_table_that_are_no_points_are_left_out_and_counted():
     rows = [[1.0004, 0, 1], [None, 1, 1], [9, 0, 1], [0, 0, 0], [0, 1, float("nan")], [-3, 3, 100]]
     table = pd.DataFrame(rows, columns=["x", "y", "weight"])
-    assert plane.clean(table) == (((1.0, 0.0, 1.0), (-3.0, 3.0, 100.0)), 4)
+    assert panels.clean(table) == (((1.0, 0.0, 1.0), (-3.0, 3.0, 100.0)), 4)
     many = pd.DataFrame([[0, 0, 1]] * 50, columns=["x", "y", "weight"])
-    assert (len(plane.clean(many)[0]), plane.clean(many)[1]) == (ellipse.MOST_POINTS, 10)
+    assert (len(panels.clean(many)[0]), panels.clean(many)[1]) == (ellipse.MOST_POINTS, 10)
 
 
 def test_what_a_browser_says_of_the_points_is_taken_as_far_as_they_are_points():
-    assert plane.told([[1.00004, -2, 3], [9, 0, 1], [0, 0, "many"], [1, 2], {"x": 1}, [3, 3, 100]]) == (
+    assert panels.told([[1.00004, -2, 3], [9, 0, 1], [0, 0, "many"], [1, 2], {"x": 1}, [3, 3, 100]]) == (
         (1.0, -2.0, 3.0),
         (3.0, 3.0, 100.0),
     )
-    assert plane.told("points") == plane.told(None) == plane.told([]) == ()
+    assert panels.told("points") == panels.told(None) == panels.told([]) == ()
 
 
 def test_starting_again_and_clearing():

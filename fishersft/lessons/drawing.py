@@ -5,6 +5,7 @@ Colours are those of `plots`; whatever a colour says, shape or size says too.  K
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,11 @@ def ellipse_of(A: np.ndarray, level: float = 1.0, steps: int = 181) -> np.ndarra
     return np.sqrt(level) * np.linalg.solve(np.linalg.cholesky(A).T, circle).T
 
 
+def ellipse_of_moment(S: np.ndarray) -> np.ndarray:
+    """(181, 2) the ellipse x^T S^-1 x = 2 of a second moment: the smaller, the less its rows spread."""
+    return ellipse_of(np.linalg.inv(S), 2.0)
+
+
 def semi_axes(A: np.ndarray, level: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Half lengths of that ellipse's axes, the longer first, and their directions as columns."""
     values, vectors = np.linalg.eigh(A)
@@ -75,3 +81,17 @@ def curve(
 def here(fig: go.Figure, x: float, colour: str = VERMILION) -> None:
     """Mark the lesson's own state on the axis of a figure."""
     fig.add_vline(x=x, line={"color": colour, "width": 1.5, "dash": "dot"})
+
+
+Series = tuple[str, Any, str, str] | tuple[str, Any, str, str, str]  # name, y, colour, symbol and dash of one curve
+
+
+def curves(
+    fig: go.Figure, x: np.ndarray, series: Iterable[Series], hover: str, *, at: float | None = None, size: float = 8
+) -> go.Figure:
+    """Curves from zero on, with a marker at each value, and the lesson's own state on their axis."""
+    for name, y, paint, symbol, *dash in series:
+        fig.add_trace(curve(x, y, name, paint, symbol, hover, size=size, dash="".join(dash) or "solid"))
+    if at is not None:
+        here(fig, at)
+    return fig.update_yaxes(rangemode="tozero")

@@ -102,7 +102,7 @@ class Ellipse(Lesson):
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         V = self.matrix
         half, _ = drawing.semi_axes(V, LEVEL)
-        question = self._question()
+        gains = [gain(V, x[None]) for x in self.candidates()]
         f = log_det(V) - 2 * np.log(self.sigma2)
         inverse = np.linalg.eigvalsh(V) ** -1
         table = np.array(self.points).reshape(-1, 3)
@@ -130,32 +130,27 @@ class Ellipse(Lesson):
         )
         picture = Picture(
             "Your points and the 95% ellipse",
-            self._plane(dark, revealed),
+            self._plane(gains, dark, revealed),
             f"{several(len(self.points), 'point')} in the plane, larger where the weight is larger, and an ellipse with half "
             f"axes {short(half[0])} and {short(half[1])}; three hollow candidates A, B and C.",
             "Blue: points, larger with more weight. Line: the 95% ellipse; dotted: without any point. A, B, C: candidates of "
             "the question. Under the plane: what the points gain, and the leverage where the pointer is.",
         )
-        return Shown((picture,), numbers, question)
-
-    def _question(self) -> Question:
-        gains = [gain(self.matrix, x[None]) for x in self.candidates()]
         lengths = [np.linalg.norm(x) for x in self.candidates()]
         listed = ", ".join(f"{letter} {nats(g)} (length {short(n)})" for letter, g, n in zip("ABC", gains, lengths, strict=True))
-        k = int(np.argmax(gains))
-        return Question(
+        best = int(np.argmax(gains))
+        question = Question(
             "One more point of weight 1: which of the hollow places A, B and C shrinks the ellipse's area most?",
             ("A", "B", "C"),
-            k,
-            f"Their gains are {listed}. The area falls by the factor exp(−gain / 2), here {np.exp(-gains[k] / 2):.2f}. Length "
+            best,
+            f"Their gains are {listed}. The area falls by the factor exp(−gain / 2), here {np.exp(-gains[best] / 2):.2f}. Length "
             "counts, and so does what is not yet known in that direction.",
         )
+        return Shown((picture,), numbers, question)
 
-    def _plane(self, dark: bool, revealed: bool) -> Plane:
+    def _plane(self, gains: list[float], dark: bool, revealed: bool) -> Plane:
         text, grid, quiet = ink(dark)
-        gains = [gain(self.matrix, x[None]) for x in self.candidates()]
         words = [f"{c}: {short(g)}" if revealed else c for c, g in zip("ABC", gains, strict=True)]
-        blue, _ = style(DEFAULT_SELECTOR, dark)
         return Plane(
             points=self.points,
             sigma2=self.sigma2,
@@ -164,5 +159,5 @@ class Ellipse(Lesson):
             weights=(LEAST_WEIGHT, MOST_WEIGHT),
             most=MOST_POINTS,
             candidates=tuple((float(x), float(y), said) for (x, y), said in zip(self.candidates(), words, strict=True)),
-            colours={"point": blue, "candidate": ORANGE, "ink": text, "grid": grid, "quiet": quiet},
+            colours={"point": style(DEFAULT_SELECTOR, dark)[0], "candidate": ORANGE, "ink": text, "grid": grid, "quiet": quiet},
         )

@@ -121,16 +121,11 @@ class Equivalence(Lesson):
         (READING, "this theorem is why one brings the other. It is exact for weights, and only a guide for whole sentences."),
     )
 
-    def weights(self) -> np.ndarray:
-        """(k,) the weights after `steps` steps from equal weights."""
+    def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         X = pool(self.points)
         w = np.full(len(X), 1 / len(X))
         for _ in range(self.steps):
             w = step(X, w)
-        return w
-
-    def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
-        X, w = pool(self.points), self.weights()
         M = spread_out(X, w)
         inverse = 1 / np.linalg.eigvalsh(M)
         worst = float(leverage(M, X).max())
@@ -162,21 +157,18 @@ class Equivalence(Lesson):
                 "Each step multiplies every weight by its point's leverage over d. Dotted: d. Ring: this step.",
             ),
         )
-        return Shown(pictures, numbers, self._question(X))
-
-    def _question(self, X: np.ndarray) -> Question:
         best = optimal_weights(X)
-        kept = int((best > KEPT).sum())
-        counts = [c for c in range(2, max(4, kept) + 1) if c <= len(X)]  # one point leaves a direction unknown
-        shares = ", ".join(f"{percent(w)}" for w in np.sort(best[best > KEPT])[::-1])
-        return Question(
+        best = best[best > KEPT]
+        counts = [c for c in range(2, max(4, len(best)) + 1) if c <= len(X)]  # one point leaves a direction unknown
+        question = Question(
             f"In the best design for these {len(X)} points, how many keep more than 1% of the weight?",
             tuple(f"{c} of {len(X)}" for c in counts),
-            counts.index(kept),
-            f"Their shares: {shares}. In two dimensions some best design needs no more than three. The ellipse of leverage 2 is "
-            "then the smallest one around the origin that holds every point, and touches those that keep weight (marked on the "
-            "picture).",
+            counts.index(len(best)),
+            f"Their shares: {', '.join(map(percent, np.sort(best)[::-1]))}. In two dimensions some best design needs no more "
+            "than three. The ellipse of leverage 2 is then the smallest one around the origin that holds every point, and "
+            "touches those that keep weight (marked on the picture).",
         )
+        return Shown(pictures, numbers, question)
 
     def _plane(self, X: np.ndarray, w: np.ndarray, M: np.ndarray, dark: bool, revealed: bool) -> go.Figure:
         right, up = 1.2 * np.maximum(np.abs(X).max(0), np.abs(X).max() / 2)
@@ -222,17 +214,12 @@ class Equivalence(Lesson):
         return fig
 
     def _progress(self, X: np.ndarray, dark: bool) -> go.Figure:
-        w = np.full(len(X), 1 / len(X))
-        worst = []
+        w, worst = np.full(len(X), 1 / len(X)), []
         for _ in range(MOST_SHOWN + 1):
             worst.append(float(leverage(spread_out(X, w), X).max()))
             w = step(X, w)
         fig = drawing.axes(dark, "steps", "worst leverage")
         curve = np.stack([np.arange(len(worst)), worst], axis=1)
-        return fig.add_traces(
-            [
-                drawing.line(np.array([[0, 2], [MOST_SHOWN, 2]]), "d = 2", ink(dark)[2], dash="dot"),
-                drawing.line(curve, "worst leverage (G)", style(DEFAULT_SELECTOR, dark)[0]),
-                drawing.points(curve[self.steps : self.steps + 1], "this step", VERMILION, "circle-open", 14),
-            ]
-        )
+        fig.add_trace(drawing.line(np.array([[0, 2], [MOST_SHOWN, 2]]), "d = 2", ink(dark)[2], dash="dot"))
+        fig.add_trace(drawing.line(curve, "worst leverage (G)", style(DEFAULT_SELECTOR, dark)[0]))
+        return fig.add_trace(drawing.points(curve[[self.steps]], "this step", VERMILION, "circle-open", 14))

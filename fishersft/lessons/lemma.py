@@ -143,18 +143,20 @@ class Lemma(Lesson):
                 f"gain{'' if revealed else ', with the answer'}.",
             ),
         )
-        return Shown(pictures, numbers, self._question(by_rows, true_gains))
-
-    def _question(self, by_rows: np.ndarray, true: np.ndarray) -> Question:
-        a, b = (first(g) for g in (by_rows, true))
-        lost = 1 - true[a] / true[b]
-        return Question(
+        a, b = (winner_of([Contender(i, float(g), float(g)) for i, g in enumerate(of)]).position for of in (by_rows, true_gains))
+        question = Question(
             "TokenOD's first pick sees only the rows. Is it also the sentence with the most true information?",
             ("yes, the same sentence", "no, another one"),
             int(a != b),
-            f"TokenOD takes sentence {a + 1} ({nats(true[a])} in truth); sentence {b + 1} has the most ({nats(true[b])}). "
-            + (f"{percent(lost)} is lost." if a != b else "Make the model surer, or change the classes."),
+            f"TokenOD takes sentence {a + 1} ({nats(true_gains[a])} in truth); sentence {b + 1} has the most "
+            f"({nats(true_gains[b])}). "
+            + (
+                f"{percent(1 - true_gains[a] / true_gains[b])} is lost."
+                if a != b
+                else "Make the model surer, or change the classes."
+            ),
         )
+        return Shown(pictures, numbers, question)
 
     def _bound(self, dark: bool) -> go.Figure:
         table = np.array([self.log_dets(s) for s in SCALES])
@@ -184,8 +186,3 @@ class Lemma(Lesson):
             fig.add_trace(go.Bar(x=x, y=true, name="true information", marker=look, hovertemplate="%{y:.2f} nats"))
         fig.update_xaxes(dtick=1)
         return fig
-
-
-def first(gains: np.ndarray) -> int:
-    """The sentence that greedy takes first."""
-    return winner_of([Contender(i, float(g), float(g)) for i, g in enumerate(gains)]).position

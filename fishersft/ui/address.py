@@ -17,7 +17,7 @@ import streamlit as st
 
 from fishersft.corpus.read import SPLITS
 from fishersft.fields import declared
-from fishersft.lessons.catalogue import LESSONS
+from fishersft.lessons import LESSONS
 from fishersft.selectors import registry
 from fishersft.ui.session import Choice, Session
 

@@ -3,14 +3,14 @@
     st.metric("worst leverage", ..., help=learn.helped("The largest ... over the pool.", "leverage"))
     learn.info("certificate")
 
-Terms are those of `lessons/catalogue.TERMS`; an unknown one is a KeyError, so that a test finds it.
+Terms are those of `fishersft.lessons.TERMS`; an unknown one is a KeyError, so that a test finds it.
 """
 
 from __future__ import annotations
 
 import streamlit as st
 
-from fishersft.lessons.catalogue import TERMS
+from fishersft.lessons import TERMS
 from fishersft.lessons.lesson import Lesson
 from fishersft.selectors import Selector
 

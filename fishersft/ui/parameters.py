@@ -13,7 +13,7 @@ import streamlit as st
 
 from fishersft.errors import ParameterError
 from fishersft.fields import Declared, declared, parse
-from fishersft.lessons.catalogue import TERMS
+from fishersft.lessons import TERMS
 from fishersft.selectors import Selector
 from fishersft.ui import learn, query_widgets
 from fishersft.ui.address import check_address, current

@@ -1,26 +1,36 @@
 """The Learn page around a lesson: which one, in which state, its controls, pictures, question and words.
 
 A lesson's state lives in one typed object of the session and in the address; whichever changed last is right.  The points of
-the first lesson have widgets of their own, in `plane.py`.
+the first lesson are dragged, weighted, added and removed on a picture, by pointer and keyboard, and in a table; one small
+component (plane.html, .css, .js beside this file) draws them, gets the whole state and sends back the points.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
 import streamlit as st
 
 from fishersft.errors import ParameterError
-from fishersft.fields import Declared, changed, declared, make
-from fishersft.lessons import ellipse
-from fishersft.lessons.catalogue import LESSONS
-from fishersft.lessons.lesson import Lesson, Picture, Question, Shown
+from fishersft.fields import changed, declared, make
+from fishersft.lessons import LESSONS, ellipse
+from fishersft.lessons.lesson import Lesson, Picture, Plane, Question, Shown, several
 from fishersft.ui.components import camera, dark, tile
 from fishersft.ui.learn import PAGE
 from fishersft.ui.session import Session
 
 FIRST = next(iter(LESSONS))
+KNOWN = {"lesson", "points", *(name for kind in LESSONS.values() for name in declared(kind))}  # in the address
+ACTS = ("add", "move the nearest", "remove the nearest")
+KEY = "plane"
+
+_plane = st.components.v2.component(
+    "fishersft_plane",
+    **{kind: Path(__file__).with_name(f"plane.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")},
+)
 
 
 @dataclass
@@ -51,12 +61,17 @@ class Learning:
     def lesson(self) -> Lesson:
         return self.states[self.name]
 
+    @property
+    def points(self) -> ellipse.Points:
+        """The points of the first lesson, as they are now."""
+        return cast(ellipse.Ellipse, self.states["ellipse"]).points
+
     def change(self, **values: Any) -> None:
-        """The open lesson, in another state."""
+        """Put the open lesson into another state."""
         self.states[self.name] = replace(self.lesson, **values)
 
     def put_points(self, points: ellipse.Points) -> None:
-        """Points that did not come from the table, which starts again from them."""
+        """Take points that did not come from the table, which starts again from them."""
         self.states["ellipse"] = replace(cast(ellipse.Ellipse, self.states["ellipse"]), points=points)
         self.base = points
         self.generation += 1
@@ -65,7 +80,7 @@ class Learning:
 def current(visitor: Session) -> Learning:
     """The visitor's lessons, as the address says where it says something new."""
     learning: Learning = st.session_state.setdefault("fishersft_learning", Learning())
-    said = {key: st.query_params[key] for key in st.query_params if key in _known()}
+    said = {key: st.query_params[key] for key in st.query_params if key in KNOWN}
     if said and said != learning.address:
         _read(learning, said, visitor)
         learning.address = said
@@ -73,13 +88,13 @@ def current(visitor: Session) -> Learning:
 
 
 def write_address(learning: Learning) -> None:
-    """The lesson and what differs from its defaults."""
+    """Write the lesson and what differs from its defaults."""
     lesson = learning.lesson
     wanted = {"lesson": learning.name}
     wanted |= {name: value if isinstance(value, str) else f"{value:g}" for name, value in changed(lesson).items()}
     if isinstance(lesson, ellipse.Ellipse) and lesson.points != ellipse.START:
         wanted["points"] = ellipse.write_points(lesson.points)
-    for key in _known() - set(wanted):
+    for key in KNOWN - set(wanted):
         if key in st.query_params:
             del st.query_params[key]
     if learning.written != wanted or any(st.query_params.get(k) != v for k, v in wanted.items()):
@@ -87,12 +102,8 @@ def write_address(learning: Learning) -> None:
     learning.address = learning.written = wanted
 
 
-def _known() -> set[str]:
-    return {"lesson", "points", *(name for kind in LESSONS.values() for name in declared(kind))}
-
-
 def _read(learning: Learning, said: dict[str, str], visitor: Session) -> None:
-    """The lesson and the state that an address names; what it says wrongly is named on the page."""
+    """Open the lesson and the state that an address names; what it says wrongly is named on the page."""
     name = said.get("lesson", learning.name)
     if name not in LESSONS:
         visitor.notices.append(f"lesson {name[:24]} (one of: {', '.join(LESSONS)})")
@@ -105,20 +116,15 @@ def _read(learning: Learning, said: dict[str, str], visitor: Session) -> None:
                 values[key] = getattr(make(kind, {key: said[key]}), key)
             except ParameterError:
                 visitor.notices.append(f"{key} {said[key][:24]} ({one.what})")
-        st.session_state[_key(name, key)] = values[key]
+        st.session_state[f"{name}.{key}"] = values[key]
     if kind is ellipse.Ellipse:
-        points: ellipse.Points = ellipse.START
+        values["points"] = ellipse.START
         try:
-            points = ellipse.read_points(said["points"]) if "points" in said else points
+            values["points"] = ellipse.read_points(said["points"]) if "points" in said else ellipse.START
         except ParameterError as error:
             visitor.notices.append(str(error))
-        learning.put_points(points)
-        values["points"] = points
+        learning.put_points(values["points"])
     learning.states[name] = kind(**values)
-
-
-def _key(lesson: str, name: str) -> str:
-    return f"{lesson}.{name}"
 
 
 def contents(learning: Learning) -> None:
@@ -146,47 +152,105 @@ def controls(learning: Learning) -> None:
     found = declared(type(learning.lesson))
     with st.container(key="lesson-controls"):
         for column, (name, one) in zip(st.columns(len(found)), found.items(), strict=True):
-            key = _key(learning.name, name)
-            if key not in st.session_state:
-                st.session_state[key] = getattr(learning.lesson, name)
-            with column:
-                learning.change(**{name: _widget(one, key)})
+            about, key = one.about, f"{learning.name}.{name}"
+            st.session_state.setdefault(key, getattr(learning.lesson, name))
+            if about.choices:
+                value = column.selectbox(one.label, about.choices, key=key, help=about.help)
+            else:
+                low, high, step = (one.type(number) for number in (about.least, about.most, about.step))
+                value = one.type(column.slider(one.label, low, high, step=step, format="%g", key=key, help=about.help))
+            learning.change(**{name: value})
     state = "; ".join(f"{one.label}: {getattr(learning.lesson, name)}" for name, one in found.items())
     with st.container(key="lesson-state"):  # on paper, where the controls are not
         st.caption(f"{state}.")
 
 
-def _widget(one: Declared, key: str) -> Any:
-    about = one.about
-    if about.choices:
-        return st.selectbox(one.label, about.choices, key=key, help=about.help)
-    low, high, step = (one.type(number) for number in (about.least, about.most, about.step))
-    return one.type(st.slider(one.label, low, high, step=step, format="%g", key=key, help=about.help))
+def pictures(learning: Learning) -> Shown:
+    """Compute the open lesson and draw its pictures; the first lesson has its plane and a table of the points under it."""
+    place = st.container()
+    if learning.name == "ellipse":
+        _table(learning)
+    shown = learning.lesson.show(revealed=learning.name in learning.revealed, dark=dark())
+    with place:
+        for k, picture in enumerate(shown.pictures):
+            if isinstance(picture.figure, Plane):
+                _draw_plane(learning, picture, picture.figure)
+                continue
+            key = f"{learning.name}-{k}"
+            st.markdown(f"**{picture.title}**")
+            st.plotly_chart(picture.figure, theme=None, key=key, config=camera(key), alt=picture.alt)
+            st.caption(picture.caption)
+    return shown
 
 
-def show(learning: Learning) -> Shown:
-    """The open lesson, computed."""
-    return learning.lesson.show(revealed=learning.name in learning.revealed, dark=dark())
+def _draw_plane(learning: Learning, picture: Picture, plane: Plane) -> None:
+    """The plane, and the choice of what a click on it does."""
+    with st.container(key="plane-acts", horizontal=True, vertical_alignment="bottom"):
+        act = st.segmented_control(
+            "A click on the picture will",
+            ACTS,
+            default="add",
+            required=True,
+            key="plane-act",
+            help="Add a point of weight 1, or weight to the point that is clicked; move the nearest point there; or remove it. "
+            "Points can be dragged in any case.",
+        )
+        st.button("Start again", icon=":material/restart_alt:", on_click=lambda: learning.put_points(ellipse.START))
+        st.button("Clear", icon=":material/delete:", on_click=lambda: learning.put_points(()), help="Remove every point.")
+    st.markdown(f"**{picture.title}**")
+    _plane(
+        key=KEY,
+        data={**asdict(plane), "act": act, "alt": picture.alt},
+        on_points_change=lambda: learning.put_points(told(st.session_state[KEY]["points"])),
+    )
+    st.caption(picture.caption)
 
 
-def picture(shown: Picture, key: str) -> None:
-    """One chart with its title, its alternative text and how to read it."""
-    st.markdown(f"**{shown.title}**")
-    st.plotly_chart(shown.figure, theme=None, key=key, config=camera(key), alt=shown.alt)
-    st.caption(shown.caption)
+def told(points: Any) -> ellipse.Points:
+    """The points that a browser sent, as far as they are points."""
+    rows = [row for row in points if isinstance(row, list) and len(row) == 3] if isinstance(points, list) else []
+    return clean(pd.DataFrame(rows, columns=["x", "y", "weight"]))[0]
 
 
-def words(lesson: Lesson) -> None:
-    """The sentences of the lesson."""
-    for line in lesson.lines:
-        st.markdown(line)
+def _table(learning: Learning) -> None:
+    """The points as numbers; rows are added at the end and removed with the box before them."""
+    if f"points-{learning.generation}" not in st.session_state and learning.base != learning.points:
+        learning.put_points(learning.points)  # the table's own memory ends with a visit to another lesson
+    reach = ellipse.REACH
+    number, look = st.column_config.NumberColumn, {"step": 0.001}
+    edited = st.data_editor(
+        pd.DataFrame(learning.base, columns=["x", "y", "weight"], dtype=float),
+        num_rows="dynamic",
+        hide_index=True,
+        key=f"points-{learning.generation}",
+        alt="The points: coordinates and weight",
+        column_config={
+            **{name: number(name, min_value=-reach, max_value=reach, required=True, **look) for name in ("x", "y")},
+            "weight": number(
+                "weight",
+                min_value=ellipse.LEAST_WEIGHT,
+                max_value=ellipse.MOST_WEIGHT,
+                default=1.0,
+                help="How often the row is seen.",
+                **look,
+            ),
+        },
+    )
+    points, left_out = clean(edited)
+    learning.change(points=points)
+    if left_out:
+        why = f"a number is missing or outside ±{reach:g}, or there are more than {ellipse.MOST_POINTS} points"
+        st.caption(f"{several(left_out, 'row')} left out: {why}.")
 
 
-def numbers(shown: Shown) -> None:
-    """The tiles, two a row."""
-    with st.container(horizontal=True, key="lesson-numbers"):
-        for n in shown.numbers:
-            tile(n.label, n.value, n.help, n.beside)
+def clean(table: pd.DataFrame) -> tuple[ellipse.Points, int]:
+    """The rows that are points, and how many are not."""
+    numbers = table[["x", "y", "weight"]].apply(pd.to_numeric, errors="coerce").round(3)
+    inside = (numbers[["x", "y"]].abs() <= ellipse.REACH).all(axis=1)
+    weighted = numbers["weight"].between(ellipse.LEAST_WEIGHT, ellipse.MOST_WEIGHT)
+    kept = numbers[inside & weighted].head(ellipse.MOST_POINTS)
+    points = tuple((float(x), float(y), float(w)) for x, y, w in kept.itertuples(index=False))
+    return points, len(numbers) - len(points)
 
 
 def question(learning: Learning, asked: Question) -> None:
@@ -202,30 +266,30 @@ def question(learning: Learning, asked: Question) -> None:
     with st.container(border=True, key="lesson-question"):
         st.markdown(f"**Predict:** {asked.text}")
         if name not in learning.revealed:
-            st.radio(
-                "Your answer",
-                asked.options,
-                index=None,
-                key=key,
-                label_visibility="collapsed",
-                help="Guess, then reveal.",
-            )
+            look = {"label_visibility": "collapsed", "help": "Guess, then reveal."}
+            st.radio("Your answer", asked.options, index=None, key=key, **look)
             st.button("Reveal", type="primary", on_click=reveal, key="reveal", icon=":material/visibility:")
             return
         right = asked.options[asked.answer]
         answer = f"**{right[0].upper()}{right[1:]}.** {asked.because}"
-        if learning.guess and learning.guess[0] == lesson:
-            if learning.guess[1] == asked.answer:
-                st.success(f"You are right. {answer}", icon=":material/check_circle:")
-            else:
-                st.info(f"You said: {asked.options[learning.guess[1]]}. {answer}", icon=":material/lightbulb:")
+        guess = learning.guess[1] if learning.guess and learning.guess[0] == lesson else None
+        if guess == asked.answer:
+            st.success(f"You are right. {answer}", icon=":material/check_circle:")
         else:
-            st.info(answer, icon=":material/lightbulb:")
+            said = "" if guess is None else f"You said: {asked.options[guess]}. "
+            st.info(said + answer, icon=":material/lightbulb:")
         st.button("Ask me again", on_click=lambda: learning.revealed.discard(name), key="again", icon=":material/visibility_off:")
 
 
-def formula(lesson: Lesson) -> None:
-    """The formula, its symbols, and where it comes from."""
+def words(learning: Learning, shown: Shown) -> None:
+    """The sentences of the lesson, its question, its numbers, and the formula with its symbols and sources."""
+    lesson = learning.lesson
+    for line in lesson.lines:
+        st.markdown(line)
+    question(learning, shown.question)
+    with st.container(horizontal=True, key="lesson-numbers"):
+        for n in shown.numbers:
+            tile(n.label, n.value, n.help, n.beside)
     for line in lesson.formulas:
         st.latex(line)
     st.caption(lesson.symbols)
@@ -234,7 +298,7 @@ def formula(lesson: Lesson) -> None:
 
 
 def neighbours(learning: Learning) -> None:
-    """The lessons before and after."""
+    """Links to the lessons before and after."""
     names = list(LESSONS)
     at = names.index(learning.name)
     with st.container(horizontal=True, horizontal_alignment="distribute", key="lesson-neighbours"):
