@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+import fishersft.lessons.drawing as drawing
 from fishersft.design.information import design_matrix, gain, leverage, log_det
 from fishersft.errors import ParameterError
-from fishersft.lessons import drawing
 from fishersft.lessons.lesson import TEXTBOOK, Lesson, Number, Picture, Plane, Question, Shown, control, nats, several, short
 from fishersft.plots.base import ORANGE, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+import fishersft.lessons.drawing as drawing
 from fishersft.design.information import leverage, log_det
 from fishersft.fields import parameter
-from fishersft.lessons import drawing
 from fishersft.lessons.lesson import (
     PAPER,
     READING,

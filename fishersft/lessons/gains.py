@@ -14,10 +14,10 @@ from itertools import islice
 import numpy as np
 import plotly.graph_objects as go
 
+import fishersft.lessons.drawing as drawing
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, gain, token_gains
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.lessons import drawing
 from fishersft.lessons.lesson import (
     OURS,
     PAPER,

@@ -15,11 +15,11 @@ from itertools import combinations, islice
 import numpy as np
 import plotly.graph_objects as go
 
+import fishersft.lessons.drawing as drawing
 from fishersft.design.factor import suited_to
 from fishersft.design.greedy import Pick, Shard, greedy, winner_of
 from fishersft.design.information import share_of_optimum
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.lessons import drawing
 from fishersft.lessons.lesson import (
     OURS,
     PAPER,

@@ -17,9 +17,9 @@ from functools import cached_property
 import numpy as np
 import plotly.graph_objects as go
 
+import fishersft.lessons.drawing as drawing
 from fishersft.design.greedy import Contender, winner_of
 from fishersft.design.information import design_matrix, gain, log_det
-from fishersft.lessons import drawing
 from fishersft.lessons.lesson import PAPER, READING, Lesson, Number, Picture, Question, Shown, control, nats, percent
 from fishersft.plots.base import GREEN, PURPLE, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR

@@ -17,11 +17,11 @@ from math import comb
 import numpy as np
 import plotly.graph_objects as go
 
+import fishersft.lessons.drawing as drawing
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, leverage
 from fishersft.design.matched import matched, second_moment
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.lessons import drawing
 from fishersft.lessons.lesson import (
     OURS,
     PAPER,
