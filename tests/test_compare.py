@@ -14,7 +14,7 @@ from fishersft.experiments.evidence import Evidence, OrderCost, gather
 from fishersft.experiments.result import read_curves
 from fishersft.lm.losses import TokenStatistics
 from fishersft.scoring.comparison import Row, compare
-from fishersft.scoring.criteria import Scorer, Scores, bound_at, jaccard, k_center_radius, scores
+from fishersft.scoring.criteria import Scorer, Scores, bound_at, jaccard, k_center_radius
 from fishersft.scoring.random_baseline import chance, is_kept
 from fishersft.scoring.summaries import comparison_sentences, comparison_summary, standing
 
@@ -42,7 +42,7 @@ def test_every_criterion_is_what_its_definition_says(d):
     leverage = np.concatenate([np.einsum("ij,jk,ik->i", b, np.linalg.inv(V), b) for b in blocks])
     loss = np.concatenate([statistics.loss[slice(*rows.offsets[i : i + 2])] for i in picks])
     means = np.array([b.mean(0) for b in blocks])
-    found = scores(rows, picks, sigma2=2.0, bound=1e9, statistics=statistics, topics=topics)
+    found = Scorer(rows, 2.0, statistics, topics)(picks, 1e9)
     assert (found.sentences, found.tokens, found.topics) == (4, len(loss), 2)
     assert found.log_det == pytest.approx(np.linalg.slogdet(V)[1] - d * np.log(2))
     assert found.worst_leverage == pytest.approx(leverage.max(), rel=1e-4)

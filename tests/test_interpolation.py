@@ -11,8 +11,7 @@ from fishersft.design.trajectory import draw_orders, grid
 from fishersft.lm.losses import TokenStatistics
 from fishersft.scoring.comparison import scorer_of
 from fishersft.scoring.criteria import Scorer
-from fishersft.scoring.criteria_path import scores_along
-from fishersft.scoring.interpolation import FALLING, POINTS, READ_OFF, draw_paths, pick_path, read_off
+from fishersft.scoring.interpolation import FALLING, POINTS, READ_OFF, draw_paths, pick_path, read_off, scores_along
 
 from .conftest import command_line, random_blocks
 from .test_compare_page import plain, shown_in

@@ -1,13 +1,14 @@
 """Selectors side by side: each one's selection under every criterion, at equal sentences or at equal tokens.
 
-Beside them always stands what chance gives: random draws of as many sentences, and of as many tokens as the reference selector
-spends.  One model may choose and another score (`score_pool`).  `summaries` says in words what the numbers mean.
+Beside them always stand random draws of as many sentences, and of as many tokens as the reference selector spends.
+One model may choose and another score (`score_pool`).  `summaries` says in words what the numbers mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,8 @@ import pandas as pd
 from fishersft.errors import ParameterError
 from fishersft.pipeline import embed_and_select
 from fishersft.scoring.criteria import CRITERIA, Scorer, Scores, bound_at, jaccard
-from fishersft.scoring.cross_model import check_same_corpus, order_under
 from fishersft.scoring.random_baseline import chance, shared_by, whole_pool
-from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection, Selector
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector
 from fishersft.store.artifacts import Store
 
 LEAST_DRAWS = 20
@@ -27,15 +27,7 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One selector's selection, or many random draws, under every criterion.
-
-    Attributes:
-        name: the selector's, or "" for random draws.
-        label: for people.
-        scores: one of a selection; one a draw of random draws.
-        model: the one that chose; "" for random draws.
-        selection: what was chosen; None for random draws.
-    """
+    """One selector's selection under every criterion; or many random draws, with scores each and neither name nor model."""
 
     name: str
     label: str
@@ -64,17 +56,16 @@ class Comparison:
     """What `compare` found.
 
     Attributes:
-        corpus: its name.
-        model, score_model: the one that chose, and the one that scored where that is another; "" where it is not.
+        model, score_model: the name of the one that chose, and of the one that scored; "" if that is the same.
         equal: "sentences" or "tokens".
-        reference: the selector whose tokens the others are cut at (equal tokens), and random draws are made at.
+        reference: the selector whose sentences or tokens set the budget, also of the random draws.
         chosen: the selectors' rows by name, chosen by `model`, in the order asked for.
-        home: the same chosen by `score_model` itself; empty where one model chose and scored.
+        home: the same chosen by `score_model` itself; empty if one model chose and scored.
         baselines: random draws of as many "sentences" and of as many "tokens".
         pool: everything selected.
         shared_by_chance: by selector name, how many of its picks each random draw holds too, at the budget that is equal.
-        topic: the column that topics are counted in, with how many values the pool has; ("", 0) without one.
-        read_off: 0 where this budget was scored; else the number of budgets that were, between which it is interpolated.
+        topic: the column that topics are counted in, and how many values the pool has; ("", 0) without one.
+        read_off: 0 if this budget was scored; else the number of scored budgets that it is interpolated between.
     """
 
     corpus: str
@@ -94,7 +85,7 @@ class Comparison:
     read_off: int = 0
 
     def row(self, name: str = "") -> Row:
-        """A selector's row; the reference's without a name."""
+        """A selector's row; without a name, the reference's."""
         return self.chosen[name or self.reference]
 
     def baseline(self, kind: str = "") -> Row:
@@ -123,12 +114,13 @@ class Comparison:
         return pd.DataFrame(index, index=list(self.chosen), columns=list(self.chosen))
 
     def table(self) -> pd.DataFrame:
-        """One line a selector and a criterion a column: numbers; random draws as mean, with `_least` and `_most` beside."""
+        """A line a selector, a column a criterion; for random draws it is the mean, with `_least` and `_most` beside it."""
         lines = []
         for row in self.rows:
-            line: dict[str, Any] = {"selector": row.name or row.label, "chosen_by": row.model, "draws": len(row.scores)}
-            if not self.score_model:
-                del line["chosen_by"]
+            line: dict[str, Any] = {"selector": row.name or row.label}
+            if self.score_model:
+                line["chosen_by"] = row.model
+            line["draws"] = len(row.scores)
             for criterion in CRITERIA:
                 mean, least, most = row.span(criterion)
                 line |= {criterion: mean, f"{criterion}_least": least, f"{criterion}_most": most}
@@ -170,19 +162,18 @@ def compare(
     _check(names, reference, equal, draws)
     tell = on_progress or (lambda *_: None)
     under = score_pool or pool
-    if score_pool:
-        check_same_corpus(pool, score_pool)
+    if under is not pool and (pool.corpus is None or under.corpus is None or pool.corpus.fingerprint != under.corpus.fingerprint):
+        raise ParameterError("The model that scores must read the same corpus, with the same split, as the one that chooses.")
 
     def chosen(selector: Selector, wanted: Budget, by: Pool) -> Selection:
-        def picks(done: int, total: int) -> None:
-            tell(f"{selector.label}: choosing", done, total)
-
-        ways: dict[str, Any] = {"store": store, "on_progress": picks, "on_stage": tell}
         own = seed if selector.random else 0  # the others' orders are kept once
-        if by is under:
-            order = embed_and_select.order(by, selector, wanted, own, **ways)
-        else:
-            order = order_under(by, under, selector, wanted, own, **ways)
+        take = partial(
+            embed_and_select.order,
+            store=store,
+            on_progress=lambda done, total: tell(f"{selector.label}: choosing", done, total),
+            on_stage=tell,
+        )
+        order = take(by, selector, wanted, own) if by is under else _order_under(by, under, selector, wanted, own, take)
         return selector.cut(under, order, wanted, own)
 
     first = chosen(selectors[names.index(reference)], budget, pool)
@@ -191,23 +182,19 @@ def compare(
     selections = {s.name: first if s.name == reference else chosen(s, wanted, pool) for s in selectors}
     at_home = {s.name: chosen(s, wanted, under) for s in selectors} if score_pool else {}
 
-    limit = spent if equal == "tokens" else None
     best = at_home.get(DEFAULT_SELECTOR, selections.get(DEFAULT_SELECTOR, first)).order.positions
-    bound = bound_at(under.embeddings, best, sigma2=sigma2, tokens=limit)
+    bound = bound_at(under.embeddings, best, sigma2=sigma2, tokens=spent if equal == "tokens" else None)
     scorer = scorer_of(under, sigma2)
     model, score_model = (str(p.embeddings.facts.get("model", "")) for p in (pool, under))
 
-    def rows(taken: dict[str, Selection], by: str, note: str = "") -> dict[str, Row]:
-        return {
-            s.name: Row(
-                s.name, label_of(s, seed) + note, (scorer(taken[s.name].order.positions, bound),), by, selection=taken[s.name]
-            )
-            for s in selectors
-            if taken
-        }
+    def row(selector: Selector, taken: Selection, by: str, note: str = "") -> Row:
+        scores = scorer(taken.order.positions, bound)
+        return Row(selector.name, label_of(selector, seed) + note, (scores,), by, selection=taken)
 
+    note = f", chosen by {short(score_model)}"
+    chosen_rows = {s.name: row(s, selections[s.name], model) for s in selectors}
+    home_rows = {s.name: row(s, at_home[s.name], score_model, note) for s in selectors if at_home}
     amounts = {"sentences": len(first), "tokens": spent}
-    chosen_rows, home_rows = rows(selections, model), rows(at_home, score_model, f", chosen by {short(score_model)}")
     baselines = {
         kind: random_row(
             kind,
@@ -240,6 +227,32 @@ def compare(
     )
 
 
+def _order_under(
+    pool: Pool, under: Pool, selector: Selector, budget: Budget, seed: int, take: Callable[[Pool, Selector, Budget, int], Order]
+) -> Order:
+    """A selector's order of `pool` as positions of `under`, as far as the budget needs it there.
+
+    Two models may cut the same texts into different tokens, and a record may have a trained token under one only.  The tokens
+    that count are those of the scoring model, since that is the one to be fine-tuned.
+    """
+    budget.check(under)
+    n = min(len(pool), budget.sentences or int(np.ceil((budget.tokens or 1) / under.tokens.mean())))
+    while True:
+        order = take(pool, selector, Budget(sentences=n), seed)
+        records = pool.index[order.positions]
+        at = np.minimum(np.searchsorted(under.index, records), len(under) - 1)
+        there = under.index[at] == records
+        if n == len(pool) or budget.cut(under.tokens[at[there]]) is not None:
+            break
+        n = min(len(pool), 2 * n)
+    notes = dict(order.notes)
+    if not there.all():
+        notes["left out"] = f"{int((~there).sum()):,} picks without a trained token under the model that scores"
+    arrays = {name: values[there] for name, values in order.arrays.items()}
+    arrays["optimum_bounds"] = np.full(len(at[there]), np.nan)  # what was proven was proven under the other model
+    return Order(**{**arrays, "positions": at[there]}, notes=notes)
+
+
 def found_between(
     pool: Pool,
     under: Pool,
@@ -255,11 +268,9 @@ def found_between(
     home: dict[str, Row] | None = None,
     read_off: int = 0,
 ) -> Comparison:
-    """A comparison from its rows: what they share with random draws, the names and the topics are added.
+    """A comparison from its rows, at `amount` sentences or tokens, whichever is equal.
 
-    Args:
-        under: the pool that is scored; `pool` itself where one model chose and scored.
-        amount: sentences or tokens, whichever is equal.
+    `under` is the pool that is scored: `pool` itself if one model chose and scored.
     """
     draws = len(baselines[equal].scores)
     column, topics = topics_of(under)
@@ -289,13 +300,13 @@ def random_row(kind: str, amount: int, scores: tuple[Scores, ...]) -> Row:
 
 
 def scorer_of(pool: Pool, sigma2: float = 1.0) -> Scorer:
-    """What scores selections from a pool, with losses and topics where they can be had."""
+    """What scores selections from a pool, with losses and topics if the pool has them."""
     statistics = pool.statistics() if pool.readings or pool.model else None
     return Scorer(pool.embeddings, sigma2, statistics, topics_of(pool)[1])
 
 
 def topics_of(pool: Pool) -> tuple[str, np.ndarray | None]:
-    """The column that topics are counted in, and its (N,) values in the pool; ("", None) where no column will do."""
+    """The column that topics are counted in, and its (N,) values in the pool; ("", None) without a suitable column."""
     if pool.corpus is None or not pool.corpus.categories:
         return "", None
     column = pool.corpus.categories[0]
@@ -303,7 +314,7 @@ def topics_of(pool: Pool) -> tuple[str, np.ndarray | None]:
 
 
 def label_of(selector: Selector, seed: int) -> str:
-    """A selector as a table names it: with the seed where it draws."""
+    """A selector as a table names it: with the seed if it draws."""
     return f"{selector.label}, seed {seed}" if selector.random else selector.label
 
 

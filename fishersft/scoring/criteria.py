@@ -42,15 +42,8 @@ CRITERIA = {
 }
 HIGHER, LOWER = 1, -1  # which way is better; the others are facts, not goals
 BETTER = {
-    "log_det": HIGHER,
-    "share_of_optimum": HIGHER,
-    "worst_leverage": LOWER,
-    "mean_leverage": LOWER,
-    "radius": LOWER,
-    "topics": HIGHER,
-    "sentence_log_det": HIGHER,
-    "fisher_log_det": HIGHER,
-    "stein_loss": LOWER,
+    **dict.fromkeys(("log_det", "share_of_optimum", "topics", "sentence_log_det", "fisher_log_det"), HIGHER),
+    **dict.fromkeys(("worst_leverage", "mean_leverage", "radius", "stein_loss"), LOWER),
 }
 PRIOR_TOKENS, RIDGE = 20.0, 1e-3  # of Stein's loss
 
@@ -77,9 +70,7 @@ class Scores:
 class Scorer:
     """Every criterion of any selection from one pool.
 
-    Attributes:
-        statistics: of the pool's tokens, for perplexity and the weighted rows.
-        topics: (N,) the pool's values of a column.
+    `statistics` of the pool's tokens give perplexity and the weighted rows; `topics` are the pool's (N,) values of a column.
     """
 
     embeddings: TokenEmbeddings
@@ -105,62 +96,34 @@ class Scorer:
         return np.concatenate([np.einsum("td,td->t", part, part) for part in parts])
 
     def __call__(self, positions: np.ndarray, bound: float = np.nan) -> Scores:
-        """The scores of the records at `positions`; `bound` as `bound_at` gives it."""
-        return scores(
-            self.embeddings,
-            positions,
-            sigma2=self.sigma2,
-            bound=bound,
-            statistics=self.statistics,
-            topics=self.topics,
-            moment=self.moment,
+        """The scores of the records at `positions` of the pool; `bound` as `bound_at` gives it."""
+        rows, d, statistics, topics = self.embeddings, self.embeddings.dimension, self.statistics, self.topics
+        empty = d * float(np.log(self.sigma2))
+        X = np.concatenate([rows.block(int(p)) for p in positions])
+        V = design_matrix([X], d, self.sigma2)
+        f = log_det(V) - empty
+        worst, mean = _leverage(rows, V)
+        loss = fisher = np.nan
+        if statistics is not None:
+            tokens = rows.tokens[positions]
+            loss = float((statistics.mean_losses[positions] * tokens).sum() / tokens.sum())
+            confidence = np.concatenate([statistics.confidence[rows.rows_of(int(p))] for p in positions])
+            unsure = np.sqrt(np.clip(1 - confidence.astype(np.float64), 0, 1))
+            fisher = log_det(design_matrix([X * unsure[:, None]], d, self.sigma2)) - empty
+        return Scores(
+            sentences=len(positions),
+            tokens=len(X),
+            log_det=f,
+            share_of_optimum=min(1.0, f / bound) if bound > 0 else np.nan,
+            worst_leverage=worst,
+            mean_leverage=mean,
+            radius=k_center_radius(rows.means, positions),
+            perplexity=float(np.exp(loss)),
+            topics=np.nan if topics is None else float(len(set(topics[positions].tolist()))),
+            sentence_log_det=log_det(design_matrix([rows.means[positions]], d, self.sigma2)) - empty,
+            fisher_log_det=fisher,
+            stein_loss=stein_loss(V, self.moment, len(X), self.sigma2),
         )
-
-
-def scores(
-    embeddings: TokenEmbeddings,
-    positions: np.ndarray,
-    *,
-    sigma2: float = 1.0,
-    bound: float = np.nan,
-    statistics: TokenStatistics | None = None,
-    topics: np.ndarray | None = None,
-    moment: np.ndarray | None = None,
-) -> Scores:
-    """Every criterion of the records at `positions` of the pool.
-
-    Args:
-        bound: upper bound on f at this budget (`bound_at`).
-        topics: (N,) the pool's values of a column.
-        moment: (d, d) the pool's second moment, for Stein's loss.
-    """
-    d = embeddings.dimension
-    empty = d * float(np.log(sigma2))
-    X = np.concatenate([embeddings.block(int(p)) for p in positions])
-    V = design_matrix([X], d, sigma2)
-    f = log_det(V) - empty
-    worst, mean = _leverage(embeddings, V)
-    loss = fisher = np.nan
-    if statistics is not None:
-        tokens = embeddings.tokens[positions]
-        loss = float((statistics.mean_losses[positions] * tokens).sum() / tokens.sum())
-        confidence = np.concatenate([statistics.confidence[embeddings.rows_of(int(p))] for p in positions])
-        unsure = np.sqrt(np.clip(1 - confidence.astype(np.float64), 0, 1))
-        fisher = log_det(design_matrix([X * unsure[:, None]], d, sigma2)) - empty
-    return Scores(
-        sentences=len(positions),
-        tokens=len(X),
-        log_det=f,
-        share_of_optimum=min(1.0, f / bound) if bound > 0 else np.nan,
-        worst_leverage=worst,
-        mean_leverage=mean,
-        radius=k_center_radius(embeddings.means, positions),
-        perplexity=float(np.exp(loss)),
-        topics=np.nan if topics is None else float(len(set(topics[positions].tolist()))),
-        sentence_log_det=log_det(design_matrix([embeddings.means[positions]], d, sigma2)) - empty,
-        fisher_log_det=fisher,
-        stein_loss=np.nan if moment is None else stein_loss(V, moment, len(X), sigma2),
-    )
 
 
 def stein_loss(V: np.ndarray, moment: np.ndarray, tokens: int, sigma2: float = 1.0) -> float:
@@ -171,7 +134,7 @@ def stein_loss(V: np.ndarray, moment: np.ndarray, tokens: int, sigma2: float = 1
 
 
 def bound_at(embeddings: TokenEmbeddings, positions: np.ndarray, *, sigma2: float = 1.0, tokens: int | None = None) -> float:
-    """No selection of as many sentences (or of at most `tokens` tokens) gains more than this, nats; sharp where S is good."""
+    """No selection of as many sentences (or of at most `tokens` tokens) gains more nats; the better S, the sharper the bound."""
     d = embeddings.dimension
     V = design_matrix([np.concatenate([embeddings.block(int(p)) for p in positions])], d, sigma2)
     f = log_det(V) - d * float(np.log(sigma2))
@@ -196,7 +159,7 @@ def _leverage(embeddings: TokenEmbeddings, V: np.ndarray) -> tuple[float, float]
 
 
 def k_center_radius(means: np.ndarray, positions: np.ndarray) -> float:
-    """The largest distance of a row of `means` (N, d) to the nearest of those at `positions`."""
+    """The largest distance of a row of `means`, (N, d), to the nearest of those at `positions`."""
     centred = torch.from_numpy(means - means.mean(0))
     chosen = centred[torch.from_numpy(np.asarray(positions))]
     return float(max(torch.cdist(part, chosen).min(1).values.max() for part in centred.split(4_096)))

@@ -1,53 +1,43 @@
 """A comparison at any budget, interpolated between budgets that were scored: for a screen that follows the budget as it moves.
 
-Every draw, and every selector's order, is scored once along itself (`criteria_along`) at the budgets of `grid` and kept in the
-store.  Sentences, tokens, perplexity, topics and overlaps are exact at any budget; the other criteria are interpolated by a
-monotone curve through the scored budgets.  `compare` scores one budget exactly; a comparison from here says that it is read off.
+Every random draw, and every selector's order, is scored at the budgets of `grid` and kept in the store.  Sentences, tokens,
+perplexity, topics and overlaps are exact at any budget; the other criteria are read off a monotone curve through the scored
+budgets.  `comparison.compare` scores one budget exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.interpolate import PchipInterpolator
 
+from fishersft.design.information import as_rows, check_sigma2
 from fishersft.design.trajectory import draw_orders, grid, within_tokens
 from fishersft.pipeline.embed_and_select import order_key
 from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row, found_between, label_of, random_row
-from fishersft.scoring.criteria import Scorer, Scores
-from fishersft.scoring.criteria_path import scores_along
+from fishersft.scoring.criteria import PRIOR_TOKENS, Scorer, Scores
 from fishersft.scoring.random_baseline import whole_pool
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
 ALONG = "along"
 POINTS = 40  # budgets that are scored; a pool of as many records has no budget in between
-READ_OFF = (
-    "log_det",
-    "worst_leverage",
-    "mean_leverage",
-    "radius",
-    "sentence_log_det",
-    "fisher_log_det",
-    "stein_loss",
-)
+READ_OFF = ("log_det", "worst_leverage", "mean_leverage", "radius", "sentence_log_det", "fisher_log_det", "stein_loss")
 FALLING = ("worst_leverage", "mean_leverage", "stein_loss")  # over orders of magnitude: their logarithms are read off
+FIRST_ROWS = 1_024  # looked at first, where the worst leverage is likely; then twice as many, and so on
+CHUNK = 2_048  # rows a product, so that it stays in the processor's cache
+ROUNDING = 1e-5  # relative, of the float32 products
 Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class ScoredOrder:
-    """One order under every criterion, at some of its budgets.
-
-    Attributes:
-        order: positions.
-        at: (k,) the budgets scored, in sentences.
-        scored: criterion to its (k,) values.
-    """
+    """An order (positions) under every criterion at the budgets `at`, (k,) in sentences; `scored` holds (k,) values of each."""
 
     scorer: Scorer
     order: np.ndarray
@@ -67,7 +57,7 @@ class ScoredOrder:
 
     @cached_property
     def new_topics(self) -> np.ndarray:
-        """At which picks a topic is met for the first time."""
+        """The picks, counted from 0, that are the first of their topic."""
         topics = self.scorer.topics
         return np.empty(0) if topics is None else np.sort(np.unique(topics[self.order], return_index=True)[1])
 
@@ -78,11 +68,11 @@ class ScoredOrder:
         return PchipInterpolator(np.log(self.at), known) if len(self.at) > 1 else lambda _: known[0]
 
     def within(self, tokens: int) -> int:
-        """How many picks fit into so many tokens, at least one and at most those scored."""
+        """How many picks fit into so many tokens: at least one, at most those scored."""
         return max(1, min(int(self.at[-1]), int(within_tokens(self.scorer.embeddings.tokens[self.order], np.array([tokens]))[0])))
 
     def read(self, n: int, bound: float = np.nan) -> Scores:
-        """The scores of the first n picks; `bound` on f as `criteria.scores` takes it."""
+        """The scores of the first n picks; `bound` as for `Scorer`."""
         read = dict(zip(READ_OFF, np.atleast_1d(self._curve(np.log(n))).tolist(), strict=True))
         for name in FALLING:
             read[name] = float(np.exp(read[name]))
@@ -98,19 +88,10 @@ class ScoredOrder:
         )
 
 
-def draw_path(scorer: Scorer, number: int, seed: int, order: np.ndarray, top: int, *, store: Store | None = None) -> ScoredOrder:
-    """The path of one random draw as far as its first `top` records, scored where it is not in the store."""
-    return _path(scorer, order, top, _about_draw(number, seed, top, len(order)), {}, store)
-
-
-def _about_draw(number: int, seed: int, top: int, N: int) -> dict[str, int]:
-    return {"draw": number, "seed": seed, **({} if top == N else {"top": top})}
-
-
 def pick_path(scorer: Scorer, selector: Selector, seed: int, order: Order, *, store: Store | None = None) -> ScoredOrder:
-    """The path of a selector's order, scored where it is not in the store."""
+    """The path of a selector's order, scored unless it is in the store."""
     made = {"order": order_key(scorer.embeddings, selector, seed).digest}
-    return _path(scorer, order.positions, len(order), {"top": len(order)}, made, store)
+    return _path(scorer, order.positions, len(order), _key(scorer, {"top": len(order)}, made), store)
 
 
 def draw_paths(
@@ -122,38 +103,36 @@ def draw_paths(
     store: Store | None = None,
     on_progress: Tell | None = None,
 ) -> tuple[ScoredOrder, ...]:
-    """The paths of all draws, the very draws of `chance`.
+    """The paths of the random draws that `chance` scores too, each kept in the store.
 
-    Args:
-        picks: the most sentences that a selection compared with them has; by default the whole pool.
+    `picks`: the most sentences that a selection compared with them has; by default the whole pool.
     """
     found = []
     orders = draw_orders(len(scorer.embeddings), draws, seed)
-    top = reach(scorer, orders, picks)
+    top = _reach(scorer, orders, picks)
     for k, order in enumerate(orders):
-        found.append(draw_path(scorer, k, seed, order, top, store=store))
+        found.append(_path(scorer, order, top, _draw_key(scorer, k, seed, top), store))
         if on_progress:
             on_progress(k + 1, draws)
     return tuple(found)
 
 
-def reach(scorer: Scorer, orders: np.ndarray, picks: int | None) -> int:
-    """How many records every draw needs to hold as many tokens as any selection of `picks` sentences."""
-    N = len(scorer.embeddings)
-    if picks is None or picks >= N:
-        return N
-    tokens = scorer.embeddings.tokens
-    most = np.array([np.sort(tokens)[N - picks :].sum()])
-    return min(N, max(picks, *(int(within_tokens(tokens[order], most)[0]) for order in orders)))
-
-
 def are_kept(
     scorer: Scorer, seed: int, *, picks: int | None = None, draws: int = LEAST_DRAWS, store: Store | None = None
 ) -> bool:
-    """Whether all draws are in the store, so that asking for their paths costs nothing."""
-    store, N = store or Store.default(), len(scorer.embeddings)
-    top = reach(scorer, draw_orders(N, draws, seed), picks)
-    return all(store.find(_key(scorer, _about_draw(k, seed, top, N), {})) is not None for k in reversed(range(draws)))
+    """Whether the paths of all draws are in the store, so that asking for them costs nothing."""
+    store = store or Store.default()
+    top = _reach(scorer, draw_orders(len(scorer.embeddings), draws, seed), picks)
+    return all(store.find(_draw_key(scorer, k, seed, top)) is not None for k in reversed(range(draws)))
+
+
+def _reach(scorer: Scorer, orders: np.ndarray, picks: int | None) -> int:
+    """How many records every draw needs to hold as many tokens as any selection of `picks` sentences."""
+    tokens, N = scorer.embeddings.tokens, len(scorer.embeddings)
+    if picks is None or picks >= N:
+        return N
+    most = np.array([np.sort(tokens)[N - picks :].sum()])
+    return min(N, max(picks, *(int(within_tokens(tokens[order], most)[0]) for order in orders)))
 
 
 def read_off(
@@ -170,10 +149,9 @@ def read_off(
     """What `compare` gives at a budget of n sentences of the first selector, read off.
 
     Args:
-        selectors: each with its order and the path of that.
-        draws: paths of the random draws.
-        bounds: (k,) no selection of 1, 2, ... sentences gains more: those that TokenOD kept; without them nothing is proven.
-        whole: the scores of the whole pool, where they are at hand.
+        selectors: each with its order and the path of that order.
+        bounds: (k,) no selection of 1, 2, ... sentences gains more (TokenOD's); without them nothing is proven.
+        whole: the scores of the whole pool, if they are at hand.
     """
     scorer = draws[0].scorer
     first, order, _ = selectors[0]
@@ -205,20 +183,102 @@ def read_off(
     )
 
 
-def _path(
-    scorer: Scorer, order: np.ndarray, top: int, about: dict[str, Any], made: dict[str, str], store: Store | None
-) -> ScoredOrder:
+def _path(scorer: Scorer, order: np.ndarray, top: int, key: ArtifactKey, store: Store | None) -> ScoredOrder:
     at = grid(top, POINTS)
 
     def compute() -> dict[str, np.ndarray]:
         found = list(scores_along(scorer, order, at))
         return {name: np.array([getattr(s, name) for s in found], dtype=np.float64) for name in READ_OFF}
 
-    store = store or Store.default()
-    key = _key(scorer, about, made)
-    return ScoredOrder(scorer, order, at, cached_arrays(store, key, compute) if scorer.embeddings.key else compute())
+    scored = cached_arrays(store or Store.default(), key, compute) if scorer.embeddings.key else compute()
+    return ScoredOrder(scorer, order, at, scored)
+
+
+def _draw_key(scorer: Scorer, number: int, seed: int, top: int) -> ArtifactKey:
+    whole = top == len(scorer.embeddings)
+    return _key(scorer, {"draw": number, "seed": seed, **({} if whole else {"top": top})}, {})
 
 
 def _key(scorer: Scorer, about: dict[str, Any], made: dict[str, str]) -> ArtifactKey:
     parameters = {**about, "points": POINTS, "sigma2": scorer.sigma2, "statistics": scorer.statistics is not None}
     return ArtifactKey(ALONG, 1, parameters, {"embeddings": scorer.embeddings.key, **made})
+
+
+def scores_along(scorer: Scorer, order: np.ndarray, at: Sequence[int] | np.ndarray) -> Iterator[Scores]:
+    """The scores of the first at[0], at[1], ... of the positions in `order`, sooner than `Scorer` gives each; `at` ascending.
+
+    Sums go on from one budget to the next.  Leverage only falls as rows are added, so a row's older leverage bounds its new
+    one: the largest is looked for among the rows whose bound still reaches it, as lazy greedy does.
+    """
+    rows, d, statistics = scorer.embeddings, scorer.embeddings.dimension, scorer.statistics
+    V, means, unsure = (torch.eye(d, dtype=torch.float64) * check_sigma2(scorer.sigma2) for _ in range(3))
+    empty = d * float(np.log(scorer.sigma2))
+    moment, ridged = scorer.pool_moment, torch.from_numpy(scorer.moment)
+    root = torch.linalg.cholesky(ridged)
+    ridged_inverse, ridged_log_det = torch.cholesky_inverse(root), _log_det(root)
+    centred = torch.from_numpy(rows.means - rows.means.mean(0))
+    nearest = torch.full((len(rows),), float("inf"))
+    bounds = scorer.squared_norms * np.float32((1 + ROUNDING) / scorer.sigma2)
+    tokens = np.cumsum(rows.tokens[order])
+    losses = None if statistics is None else np.cumsum(statistics.mean_losses[order].astype(np.float64) * rows.tokens[order])
+    done = 0
+
+    def stein_loss(n: int) -> float:  # as `criteria.stein_loss`, with M's part done once
+        S = V + PRIOR_TOKENS * ridged
+        S.diagonal().sub_(scorer.sigma2)
+        S /= PRIOR_TOKENS + int(tokens[n - 1])
+        return float((ridged_inverse * S).sum()) - _log_det(torch.linalg.cholesky(S)) + ridged_log_det - d
+
+    for n in map(int, at):
+        new = order[done:n]
+        X = as_rows(np.concatenate([rows.block(int(p)) for p in new]))
+        V.addmm_(X.T, X)
+        if statistics is not None:
+            sure = np.concatenate([statistics.confidence[rows.rows_of(int(p))] for p in new]).astype(np.float64)
+            X *= torch.from_numpy(np.sqrt(np.clip(1 - sure, 0, 1)))[:, None]
+            unsure.addmm_(X.T, X)
+        m = as_rows(rows.means[new])
+        means.addmm_(m.T, m)
+        nearest = torch.minimum(nearest, torch.cdist(centred, centred[torch.from_numpy(new)]).min(1).values)
+        L = torch.linalg.cholesky(V)
+        done = n
+        yield Scores(
+            sentences=n,
+            tokens=int(tokens[n - 1]),
+            log_det=_log_det(L) - empty,
+            share_of_optimum=np.nan,
+            worst_leverage=_worst(rows.values, bounds, L),
+            mean_leverage=float((torch.cholesky_inverse(L) * moment).sum()),
+            radius=float(nearest.max()),
+            perplexity=np.nan if losses is None else float(np.exp(losses[n - 1] / tokens[n - 1])),
+            topics=np.nan if scorer.topics is None else float(len(set(scorer.topics[order[:n]].tolist()))),
+            sentence_log_det=_log_det(torch.linalg.cholesky(means)) - empty,
+            fisher_log_det=np.nan if statistics is None else _log_det(torch.linalg.cholesky(unsure)) - empty,
+            stein_loss=stein_loss(n),
+        )
+
+
+def _log_det(L: torch.Tensor) -> float:
+    return float(2 * L.diagonal().log().sum())
+
+
+def _worst(values: np.ndarray, bounds: np.ndarray, L: torch.Tensor) -> float:
+    """The largest x^T V^-1 x over rows of the pool, V = L L^T; `bounds` are valid before and sharper after."""
+    inverse = torch.linalg.solve_triangular(L.float(), torch.eye(len(L)), upper=False).T.contiguous()
+
+    def look(some: np.ndarray) -> float:
+        for start in range(0, len(some), CHUNK):
+            chunk = some[start : start + CHUNK]
+            rows = torch.from_numpy(values[chunk].astype(np.float32))
+            bounds[chunk] = torch.linalg.vector_norm(rows @ inverse, dim=1).square().numpy()
+        return float(bounds[some].max())
+
+    first = min(FIRST_ROWS, len(bounds))
+    best = look(np.sort(np.argpartition(-bounds, first - 1)[:first]))
+    rest = np.flatnonzero(bounds > best * (1 + ROUNDING))
+    rest = rest[np.argsort(-bounds[rest])]
+    start, size = 0, 2 * FIRST_ROWS
+    while start < len(rest) and bounds[rest[start]] > best:
+        best = max(best, look(np.sort(rest[start : start + size])))
+        start, size = start + size, 2 * size
+    return best
