@@ -47,6 +47,12 @@ def camera(name: str, *, always: bool = False, buttons: Sequence[str] = ("toImag
     return {"displayModeBar": True if always else "hover", "modeBarButtons": [list(buttons)], **saved_as(name)}
 
 
+def chart(fig: Any, key: str, alt: str, *, file: str = "", always: bool = True) -> None:
+    """A chart that can be zoomed, and saved by its camera under `file`, else under its key."""
+    config = camera(file or key, always=always, buttons=("toImage", "zoom2d", "pan2d", "resetScale2d"))
+    st.plotly_chart(fig, theme=None, key=key, config=config, alt=alt)
+
+
 def saved_as(name: str) -> dict[str, Any]:
     asked = st.session_state.get("picture") or st.query_params.get("picture")  # the switch may stand below the chart
     format = asked if asked in PICTURES else current().picture

@@ -108,6 +108,14 @@ def report(page: Callable[[], Page], name: str, row: Any = None) -> None:
     )
 
 
+def files(stem: str, key: str, *offered: tuple[str, str, Any, str | None]) -> None:
+    """Buttons for files named `stem`: (label, ending, content or what makes it when it is asked for, what it is)."""
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.markdown("Download:")
+    for label, ending, content, what in offered:
+        row.download_button(label, content, f"{stem}.{ending}", key=f"{label}-{key}", on_click="ignore", help=what)
+
+
 def _what(format: str) -> str:
     return REPORT_IS if format == REPORT else FORMATS[format].what
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import shlex
 import time
+from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -44,6 +46,23 @@ def watch(id: str, *, link: bool = True) -> Job | None:
         else:
             _going_on(job.id, link)
     return job
+
+
+def offer(arguments: list[str], *, kind: str, title: str, out: Path, key: str, can: bool = True, **more: Any) -> Job | None:
+    """Show a command and the button that starts it as a job; returns the job once it is started, or one that makes the same.
+
+    Args:
+        out: the folder that the command writes.
+        can: whether the button may be pressed.
+        more: what `jobs.start` is told besides.
+    """
+    shell(shlex.join(["fishersft", *arguments]))
+    if already := next((j for j in jobs.jobs() if j.kind == kind and j.out == out and not j.ended), None):
+        st.info("This job is already in progress; it is shown above.", icon=":material/play_circle:")
+        return already
+    if st.button("Run as a job", type="primary", icon=":material/play_arrow:", key=key, disabled=not can):
+        return jobs.start(arguments, kind=kind, title=title, out=out, **more)
+    return None
 
 
 @st.fragment(run_every=EVERY)

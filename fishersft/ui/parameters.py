@@ -14,7 +14,7 @@ import streamlit as st
 from fishersft.errors import ParameterError
 from fishersft.fields import Declared, declared, parse
 from fishersft.lessons import TERMS
-from fishersft.selectors import Selector
+from fishersft.selectors import Selector, registry
 from fishersft.ui import learn, query_widgets
 from fishersft.ui.address import check_address, current
 
@@ -100,6 +100,19 @@ def widget(kind: type, name: str, place: Any = st, *, key: str | None = None, li
         return asked if asked is None else one.type(asked)
     text = ",".join(map(str, value)) if one.many else "" if value is None else str(value)
     return place.text_input(label, text, **{"max_chars": 300, **look}).strip()
+
+
+def choose_selectors(usual: Sequence[str], help: str) -> list[str]:
+    """Which of the selectors that reach no other machine are compared."""
+    names = [name for name, kind in registry().items() if not kind.reaches_out]
+    return st.multiselect("Selectors", names, list(usual), format_func=lambda name: str(registry()[name].label), help=help)
+
+
+def selector_settings(place: Any) -> list[str]:
+    """Parameters of the compared selectors, as `--set` takes them."""
+    help = "SELECTOR.NAME=VALUE, separated by spaces."
+    example = "token_od.sigma2=2 matched_od.ridge=0.01"
+    return str(place.text_input("Selector settings", "", placeholder=example, max_chars=300, help=help)).split()
 
 
 def _help(one: Declared) -> str:

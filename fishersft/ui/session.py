@@ -85,6 +85,11 @@ class Choice:
             out["skip_bad"] = True
         return out
 
+    @property
+    def flags(self) -> list[str]:
+        """How the corpus is read, as the command line takes it."""
+        return [word for name, value in self.options for word in (f"--{name.replace('_', '-')}", value) if word]
+
     def check_public(self) -> None:
         """On a hosted demo only the embedded, the built-in and the uploaded may be opened."""
         if not public():
@@ -97,10 +102,7 @@ class Choice:
     def command(self, *arguments: str, verb: str = "select") -> str:
         """The command line that does the same."""
         corpus = self.title if self.corpus.startswith("upload:") and self.title else self.corpus
-        parts = [corpus]
-        for key, value in self.options:
-            parts += [f"--{key.replace('_', '-')}", *([value] if value else [])]
-        return shlex.join(["fishersft", verb, *parts, "--model", self.model, *arguments])
+        return shlex.join(["fishersft", verb, corpus, *self.flags, "--model", self.model, *arguments])
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from typing import Any
 
@@ -16,45 +15,33 @@ from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.fields import arguments
 from fishersft.finetuning.cost import Speed, TrainingCost, cost_of
-from fishersft.finetuning.plan import FineTunePlan, make_plan
+from fishersft.finetuning.plan import make_plan
 from fishersft.finetuning.settings import FineTuneSettings
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import BATCH
 from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.model import CausalLM, load_tokenizer
-from fishersft.selectors import DEFAULT_SELECTOR, find_selector, make_selectors, registry
-from fishersft.store import jobs
+from fishersft.selectors import DEFAULT_SELECTOR, make_selectors
 from fishersft.text import duration
-from fishersft.ui import cached, components
+from fishersft.ui import cached, components, job_panel
 from fishersft.ui.generations.page_state import FINETUNE, RESULTS, page_state, watched_job
-from fishersft.ui.parameters import widget
+from fishersft.ui.parameters import choose_selectors, selector_settings, widget
 from fishersft.ui.session import Session, public
 
 SELECTORS = (DEFAULT_SELECTOR, "uniform", "longest", "matched_od")
 TIMED = 4  # times that a batch is timed; the first is slow
-ROWS: tuple[
-    tuple[tuple[float, type, str, dict[str, Any]], ...], ...
-] = (  # (width, class, parameter, what differs from the declared)
-    (
-        (2, FineTuneSettings, "budgets", {"value": (50, 100, 200), "max_chars": 100}),
-        (1, FineTuneSettings, "seeds", {"value": 2}),
-        (2, FineTuneSettings, "equal", {"value": "tokens"}),
-    ),
-    (
-        (2, Training, "learning_rate", {"placeholder": "found on a uniform draw"}),
-        (1, Training, "epochs", {}),
-        (1, Training, "batch", {}),
-        (1, Training, "lora", {}),
-    ),
-    (
-        (1, Sampling, "prompts", {}),
-        (1, Sampling, "prompt_tokens", {}),
-        (1, Sampling, "new_tokens", {}),
-        (1, Sampling, "temperature", {}),
-        (1, Sampling, "sampling_seed", {}),
-    ),
+ROWS: tuple[tuple[type, dict[str, float]], ...] = (  # (class, {parameter: width})
+    (FineTuneSettings, {"budgets": 2, "seeds": 1, "equal": 2}),
+    (Training, {"learning_rate": 2, "epochs": 1, "batch": 1, "lora": 1}),
+    (Sampling, {"prompts": 1, "prompt_tokens": 1, "new_tokens": 1, "temperature": 1, "sampling_seed": 1}),
 )
+DIFFERS: dict[str, dict[str, Any]] = {  # from what is declared
+    "budgets": {"value": (50, 100, 200), "max_chars": 100},
+    "seeds": {"value": 2},
+    "equal": {"value": "tokens"},
+    "learning_rate": {"placeholder": "found on a uniform draw"},
+}
 Values = dict[str, Any]
 
 
@@ -63,10 +50,15 @@ def section(visitor: Session) -> None:
     if public():
         st.caption("This hosted demo shows results and trains nothing; install fishersft to run your own.")
         return
-    job = watched_job(FINETUNE)
+    mine, job = page_state(), watched_job(FINETUNE)
     if job is not None and job.out and job.state == "done":
+
+        def opened(name: str = job.out.name) -> None:
+            mine.run = name
+            st.session_state["section"] = RESULTS
+
         row = st.container(horizontal=True)
-        row.button("Open its results", icon=":material/insights:", key="open-finished", on_click=_open, args=(job.out.name,))
+        row.button("Open its results", icon=":material/insights:", key="open-finished", on_click=opened)
     corpus, model = cached.corpus(visitor.choice), visitor.choice.model
     name, read_by = (components.escape_markdown(components.one_line(x, 60)) for x in (corpus.name, model))
     row = st.container(horizontal=True, vertical_alignment="center")
@@ -76,74 +68,36 @@ def section(visitor: Session) -> None:
     with st.form("form-finetune", border=True):
         values = _form()
         if st.form_submit_button("Check and estimate", icon=":material/timer:"):
-            page_state().chosen["asked"] = values
-    asked: Values | None = page_state().chosen.get("asked")
-    if asked is None:
+            mine.chosen["asked"] = values
+    if "asked" not in mine.chosen:
         st.caption("Nothing runs yet: check the plan first, and see how long it takes.")
         return
     try:
-        _offer(visitor, dict(asked))
+        _offer(visitor, dict(mine.chosen["asked"]))
     except FisherSFTError as error:
         components.problem(str(error))
 
 
-def _open(name: str) -> None:
-    """Show a run's results."""
-    page_state().run = name
-    st.session_state["section"] = RESULTS
-
-
 def _form() -> Values:
     """Draw the widgets; values by the names of the parameters, with `selectors` and their `settings`."""
-    names = [name for name, kind in registry().items() if not kind.reaches_out]
-    values: Values = {
-        "selectors": st.multiselect(
-            "Selectors",
-            names,
-            list(SELECTORS),
-            format_func=lambda n: find_selector(n).label,
-            help="Uniform is the baseline. At equal tokens, every selector gets as many tokens as the first one.",
-        )
-    }
-    for row in ROWS:
-        columns = st.columns([width for width, *_ in row], vertical_alignment="bottom")
-        for column, (_, kind, name, differs) in zip(columns, row, strict=True):
-            values[name] = widget(kind, name, column, **differs)
+    help = "Uniform is the baseline. At equal tokens, every selector gets as many tokens as the first one."
+    values: Values = {"selectors": choose_selectors(SELECTORS, help)}
+    for kind, widths in ROWS:
+        for column, name in zip(st.columns(list(widths.values()), vertical_alignment="bottom"), widths, strict=True):
+            values[name] = widget(kind, name, column, **DIFFERS.get(name, {}))
     a, b, c = st.columns([3, 1, 1], vertical_alignment="bottom")
-    values["settings"] = a.text_input(
-        "Selector settings",
-        "",
-        placeholder="token_od.sigma2=2 matched_od.ridge=0.01",
-        max_chars=300,
-        help="SELECTOR.NAME=VALUE, separated by spaces.",
-    )
+    values["settings"] = selector_settings(a)
     values["all"], values["keep_models"] = widget(FineTuneSettings, "all", b), widget(FineTuneSettings, "keep_models", c)
     return values
 
 
-def _arguments(visitor: Session, settings: list[str], plan: FineTunePlan) -> list[str]:
-    """The command line without --out.  It names the run's folder, so equal plans have to give equal words."""
-    out = ["finetune", visitor.choice.source, "--model", visitor.choice.model]
-    for name, value in visitor.choice.options:
-        out += [f"--{name.replace('_', '-')}", *([value] if value else [])]
-    out += ["--selectors", ",".join(s.name for s in plan.selectors), "--budgets", ",".join(map(str, plan.budgets))]
-    out += [part for setting in settings for part in ("--set", setting)]
-    out += ["--equal", plan.equal, "--seeds", str(plan.seeds)]
-    return [
-        *out,
-        *arguments(plan.training),
-        *arguments(plan.sampling),
-        *arguments(plan, without=("budgets", "equal", "seeds")),
-    ]
-
-
 def _offer(visitor: Session, values: Values) -> None:
     """The estimate, the command and the button."""
-    settings = str(values.pop("settings")).split()
+    choice, settings = visitor.choice, values.pop("settings")
     plan = make_plan(make_selectors(values.pop("selectors"), settings), **values)
-    corpus, folder = cached.corpus(visitor.choice), cached.folder(visitor.choice)
-    lm = cached.model(visitor.choice)
-    pool = np.diff(cached.layout(visitor.choice).offsets)
+    corpus, folder = cached.corpus(choice), cached.folder(choice)
+    lm = cached.model(choice)
+    pool = np.diff(cached.layout(choice).offsets)
     if (most := max(plan.budgets)) > len(pool):
         raise ParameterError(f"A budget of {most:,} sentences is more than the {len(pool):,} that can be chosen; lower it.")
     if not corpus.held_out.any():
@@ -151,20 +105,24 @@ def _offer(visitor: Session, values: Values) -> None:
     speed = _speed(lm.fingerprint, max(8, int(pool.mean())), lm)
     cost = cost_of(plan, pool, _held_out(corpus.fingerprint, folder.fingerprint, corpus, folder), speed)
     st.markdown(_in_words(cost, speed))
-    words = _arguments(visitor, settings, plan)
+    budgets = ",".join(map(str, plan.budgets))
+    words = [  # they name the run's folder, so equal plans have to give equal words
+        *("finetune", choice.source, "--model", choice.model, *choice.flags),
+        *("--selectors", ",".join(s.name for s in plan.selectors), "--budgets", budgets),
+        *(part for setting in settings for part in ("--set", setting)),
+        *("--equal", plan.equal, "--seeds", str(plan.seeds), *arguments(plan.training), *arguments(plan.sampling)),
+        *arguments(plan, without=("budgets", "equal", "seeds")),
+    ]
     out = catalogue.folder_for(catalogue.FINETUNED, words, (corpus.fingerprint, folder.fingerprint))
-    words += ["--out", str(out)]
-    components.shell(shlex.join(["fishersft", *words]))
-    if any(j.out == out and not j.ended and j.kind == FINETUNE for j in jobs.jobs()):
-        st.info("This run is already going on; it is shown above.", icon=":material/play_circle:")
-        return
-    if st.button("Run as a job", type="primary", icon=":material/play_arrow:", key="run-finetune"):
-        n = ", ".join(f"{n:,}" for n in plan.budgets)
-        title = f"Fine-tune {components.one_line(visitor.choice.name, 50)}: {len(plan.selectors)} selectors, n = {n}"
-        job = jobs.start(words, kind=FINETUNE, title=title, device=str(lm.device), out=out)
-        page_state().job[FINETUNE] = job.id
-        page_state().run = out.name
-        page_state().hidden.discard(job.id)
+    n = ", ".join(f"{n:,}" for n in plan.budgets)
+    title = f"Fine-tune {components.one_line(choice.name, 50)}: {len(plan.selectors)} selectors, n = {n}"
+    job = job_panel.offer(
+        [*words, "--out", str(out)], kind=FINETUNE, title=title, out=out, key="run-finetune", device=str(lm.device)
+    )
+    mine = page_state()
+    if job is not None and mine.job.get(FINETUNE) != job.id:
+        mine.job[FINETUNE], mine.run = job.id, out.name
+        mine.hidden.discard(job.id)
         st.rerun()
 
 

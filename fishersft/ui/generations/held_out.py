@@ -6,7 +6,6 @@ import json
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,36 +15,22 @@ import pandas as pd
 import streamlit as st
 
 from fishersft.finetuning.learning_rate import edge_warning
-from fishersft.finetuning.results import BASELINE, Interval, SelectionResult, with_interval
+from fishersft.finetuning.results import BASELINE, SelectionResult, with_interval
 from fishersft.finetuning.results import MEASURES as NAMES
 from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
+from fishersft.judge.judging import corpus_of
 from fishersft.plots import generations as generation_plots
 from fishersft.text import visible
-from fishersft.ui import components, learn, query_widgets
-from fishersft.ui.components import dark
-from fishersft.ui.generations.loaded_run import LoadedRun
-from fishersft.ui.generations.page_state import FINETUNE, watched_job
+from fishersft.ui import components, downloads, learn, query_widgets
+from fishersft.ui.components import chart, dark
+from fishersft.ui.generations.page_state import FINETUNE, LoadedRun, watched_job
 from fishersft.ui.job_panel import EVERY
 
 WORSE = "no better than untuned"
 ENOUGH_SEEDS = 5  # for a bootstrap; with 2, about 75 of 100 intervals hold the truth where seeds matter as much as texts
 PAUSE = 10.0  # seconds between two readings of a run that is going on
 MEASURES = {name: measure for measure, name in NAMES.items()}
-BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")
 AGAINST = ("sentences", "tokens")
-PYTHON = """import fishersft
-
-print(fishersft.FineTuneResult.open({name!r}).markdown())
-"""
-
-
-@dataclass(frozen=True)
-class HeldOutOptions:
-    """How results are drawn."""
-
-    measure: str
-    shown: str
-    against: str
 
 
 def section(of: LoadedRun) -> None:
@@ -55,32 +40,29 @@ def section(of: LoadedRun) -> None:
     if not of.lines:
         st.info("No model of this run is finished yet.", icon=":material/hourglass_empty:")
         return
-    _unsound(of)
-    how = _controls(of)
-    st.markdown(components.escape_markdown(held_out_summary(of.lines, how.measure, str(of.run.about["equal"]))))
-    _chart(of, how)
-    _table(of, how)
-    _losses(of)
-    _downloads(of)
-    command = of.run.about.get("command") or ["fishersft", "finetune", of.corpus]
-    components.footer(f"{shlex.join(map(str, command))} --out run", PYTHON.format(name=of.name))
-
-
-def _unsound(of: LoadedRun) -> None:
-    """Name in red the models that are no better than the untuned one."""
-    if not of.result.unsound:
-        return
-    names = ", ".join(line.title for line in of.result.unsound)
-    st.error(
-        components.escape_markdown(
+    if of.result.unsound:
+        names = ", ".join(line.title for line in of.result.unsound)
+        warning = (
             f"{names}: the tuned model is no better than the untuned one on held-out texts. Comparisons at such a learning "
             "rate mislead; lower it, or let it be found."
-        ),
-        icon=":material/warning:",
-    )
+        )
+        st.error(components.escape_markdown(warning), icon=":material/warning:")
+    measure, shown, against = _controls(of)
+    st.markdown(components.escape_markdown(held_out_summary(of.lines, measure, str(of.run.about["equal"]))))
+    _chart(of, measure, shown, against)
+    _table(of, measure)
+    _losses(of)
+    table, texts = "one row per selection, with intervals", "prompts and what each model wrote, as JSON lines"
+    offered = [(ending, ending, partial(of.result.export, ending), table) for ending in ("csv", "json", "md")]
+    offered.append(("texts", "jsonl", partial(of.result.export, "jsonl"), texts))
+    downloads.files(f"finetune-{of.name}", of.name, *offered)
+    command = of.run.about.get("command") or ["fishersft", "finetune", corpus_of(of.run)]
+    python = f"import fishersft\n\nprint(fishersft.FineTuneResult.open({of.name!r}).markdown())\n"
+    components.footer(f"{shlex.join(map(str, command))} --out run", python)
 
 
-def _controls(of: LoadedRun) -> HeldOutOptions:
+def _controls(of: LoadedRun) -> tuple[str, str, str]:
+    """The measure, what is shown of it, and what it is drawn against."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key="held-out-controls")
     there = [name for name, measure in MEASURES.items() if measure in of.lines[0].values]
     measure = query_widgets.segmented(
@@ -117,7 +99,7 @@ def _controls(of: LoadedRun) -> HeldOutOptions:
         ),
     )
     components.pictures(row)
-    return HeldOutOptions(MEASURES[measure], shown, against)
+    return MEASURES[measure], shown, against
 
 
 def held_out_summary(lines: Sequence[SelectionResult], measure: str, equal: str) -> str:
@@ -134,48 +116,35 @@ def held_out_summary(lines: Sequence[SelectionResult], measure: str, equal: str)
         return f"{start}: {each} nats{untuned}."
     groups: dict[str, list[str]] = {"better than Uniform": [], "worse than Uniform": [], "not distinguishable from Uniform": []}
     for line in at.values():
-        if measure in line.minus_uniform:
-            difference = line.minus_uniform[measure]
-            groups[_against_uniform(difference)].append(f"{line.label}, {with_interval(difference, signed=True)},")
+        if difference := line.minus_uniform.get(measure):
+            verdict = "better than" if difference.high < 0 else "worse than" if difference.low > 0 else "not distinguishable from"
+            groups[f"{verdict} Uniform"].append(f"{line.label}, {with_interval(difference, signed=True)},")
     told = [f"{' and '.join(some)} {'is' if len(some) == 1 else 'are'} {where}" for where, some in groups.items() if some]
     uniform = with_interval(at[BASELINE].values[measure])
     return f"{start} of Uniform is {uniform} nats{untuned}." + (f" {'; '.join(told)}." if told else "")
 
 
-def _against_uniform(difference: Interval) -> str:
-    if difference.high < 0:
-        return "better than Uniform"
-    return "worse than Uniform" if difference.low > 0 else "not distinguishable from Uniform"
-
-
-def _chart(of: LoadedRun, how: HeldOutOptions) -> None:
-    group = generation_plots.MINUS[how.shown]
-    if not any(how.measure in getattr(line, group) for line in of.lines):
-        missing = "Uniform" if how.shown == "minus Uniform" else "the untuned model"
+def _chart(of: LoadedRun, measure: str, shown: str, against: str) -> None:
+    group = generation_plots.MINUS[shown]
+    if not any(measure in getattr(line, group) for line in of.lines):
+        missing = "Uniform" if shown == "minus Uniform" else "the untuned model"
         st.info(f"This run has no finished model of {missing} to compare with; choose nats instead.", icon=":material/info:")
         return
-    fig = generation_plots.held_out_figure(of.lines, how.measure, how.shown, against=how.against, dark=dark(), height=440)
-    key = f"held-out-{of.name}-{how.measure}-{how.shown}-{how.against}"
-    st.plotly_chart(
-        fig, theme=None, key=key, config=chart_config(key), alt="Held-out nats against the budget, as in the table below"
-    )
+    fig = generation_plots.held_out_figure(of.lines, measure, shown, against=against, dark=dark(), height=440)
+    key = f"held-out-{of.name}-{measure}-{shown}-{against}"
+    chart(fig, key, "Held-out nats against the budget, as in the table below")
     seeds = len(of.run.about["seeds"])
     texts = f"{len(of.run.held_out['tokens']):,} held-out texts"
     few = ", too few for the band to be wide enough" if seeds < ENOUGH_SEEDS else ""
     drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; with one seed, they leave its chance out"
     st.caption(
         f"Bands and brackets: 95% intervals of a bootstrap {drawn}. Lower is better. No selector ever sees a held-out text. "
-        + ("The bands mostly show how texts differ; minus Uniform is paired, text by text. " if how.shown == "nats" else "")
+        + ("The bands mostly show how texts differ; minus Uniform is paired, text by text. " if shown == "nats" else "")
         + "Hover for numbers; the camera above the chart saves the picture."
     )
 
 
-def chart_config(name: str, *, always: bool = True) -> dict[str, Any]:
-    """The configuration of a chart whose picture is saved under this name; its buttons show always, or under the pointer."""
-    return components.camera(name, always=always, buttons=BUTTONS)
-
-
-def _table(of: LoadedRun, how: HeldOutOptions) -> None:
+def _table(of: LoadedRun, measure: str) -> None:
     """All measures of all models."""
     rows = []
     for line in of.lines:
@@ -184,8 +153,8 @@ def _table(of: LoadedRun, how: HeldOutOptions) -> None:
         row |= {"sentences": round(line.sentences), "tokens": round(line.tokens)}
         row |= {NAMES[m]: with_interval(e) for m, e in line.values.items()}
         for name, found in (("Uniform", line.minus_uniform), ("untuned", line.minus_base)):
-            there = how.measure in found
-            row[f"{NAMES[how.measure]}, minus {name}"] = with_interval(found[how.measure], signed=True) if there else "–"
+            difference = with_interval(found[measure], signed=True) if measure in found else "–"
+            row[f"{NAMES[measure]}, minus {name}"] = difference
         row["seconds"] = None if np.isnan(line.seconds) else round(line.seconds)
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -223,7 +192,7 @@ def _losses(of: LoadedRun) -> None:
         some = groups[str(chosen)]
         fig = generation_plots.losses_figure(some, dark=dark())
         key = f"losses-{of.name}-{chosen}"
-        st.plotly_chart(fig, theme=None, key=f"chart-{key}", config=chart_config(key), alt="Training loss against the step")
+        chart(fig, f"chart-{key}", "Training loss against the step", file=key)
         more = f", of {len(some)} models" if len(some) > generation_plots.MOST_LOSSES else ""
         shown = min(len(some), generation_plots.MOST_LOSSES)
         st.caption(f"Loss of each step's batch, {shown}{more}. Models are trained on different texts, so do not compare losses.")
@@ -277,13 +246,3 @@ def live_losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
         if points:
             out[path.parent.name] = sorted(points.items())
     return out
-
-
-def _downloads(of: LoadedRun) -> None:
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.markdown("Download:")
-    table, texts = "one row per selection, with intervals", "prompts and what each model wrote, as JSON lines"
-    for label, ending, help in (("csv", "csv", table), ("json", "json", table), ("md", "md", table), ("texts", "jsonl", texts)):
-        name = f"finetune-{of.name}.{ending}"
-        make = partial(of.result.export, ending)
-        row.download_button(label, make, name, key=f"{label}-{of.name}", on_click="ignore", help=help)

@@ -7,7 +7,6 @@ job's process and nowhere else: into no argument, no address, no log and no stor
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,11 +18,8 @@ from fishersft.judge import judging
 from fishersft.judge.form import LLM, REFERENCE, JudgeForm
 from fishersft.judge.llm import LLMJudge
 from fishersft.lm.chat import needs_key
-from fishersft.store import jobs
-from fishersft.text import visible
-from fishersft.ui import components
-from fishersft.ui.generations.loaded_run import LoadedRun, damage_reported
-from fishersft.ui.generations.page_state import JUDGE, page_state
+from fishersft.ui import components, job_panel
+from fishersft.ui.generations.page_state import JUDGE, LoadedRun, damage_reported, page_state
 from fishersft.ui.parameters import widget
 from fishersft.ui.session import public
 
@@ -71,7 +67,7 @@ def _widgets(of: LoadedRun, kind: str) -> dict[str, Any]:
         [EVERYONE, *dict.fromkeys(c.selector for c in of.models.values())],
         key="judge-against",
         help=fields.declared(JudgeForm)["against"].about.help,
-        format_func=lambda x: f"all against {visible(of.labels.get(str(x), str(x)))}" if x else "every pair",
+        format_func=lambda x: f"all against {of.label(x)}" if x else "every pair",
     )
     draw("prompts", b, placeholder="all")
     if kind == LOCAL:
@@ -120,14 +116,11 @@ def _offer(of: LoadedRun, kind: str, values: dict[str, Any]) -> None:
         raise JudgeError(f"The server at {form.base_url[:100]} wants a key: type it above, or put it into {KEY}.")
     ready = _estimate(of, form, comparisons)
     arguments = ["judge", str(of.run.folder), *fields.arguments(form), *(["--yes"] if kind == LLM else [])]
-    components.shell(shlex.join(["fishersft", *arguments]))
-    if any(j.kind == JUDGE and j.out == of.run.folder and not j.ended for j in jobs.jobs()):
-        st.info("A judge is at work on this run; it is shown above.", icon=":material/play_circle:")
-        return
-    if st.button("Ask as a job", type="primary", icon=":material/play_arrow:", key="judge-run", disabled=not ready):
-        who = form.model or (form.judge if kind == LOCAL else KINDS[kind])
-        title = f"Judge {components.one_line(of.name, 40)}: {who}"
-        job = jobs.start(arguments, kind=JUDGE, title=title, out=of.run.folder, secrets_for_it=secrets)
+    who = form.model or (form.judge if kind == LOCAL else KINDS[kind])
+    title = f"Judge {components.one_line(of.name, 40)}: {who}"
+    folder = of.run.folder
+    job = job_panel.offer(arguments, kind=JUDGE, title=title, out=folder, key="judge-run", can=ready, secrets_for_it=secrets)
+    if job is not None and page_state().job.get(JUDGE) != job.id:
         page_state().job[JUDGE] = job.id
         st.session_state.pop("judge-key", None)
         st.rerun()

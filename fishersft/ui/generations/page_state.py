@@ -1,28 +1,38 @@
-"""The state of the Generations page: which run is open, in which section, and what a visitor has chosen there.
+"""The state of the Generations page: which run is open, loaded with its numbers and verdicts, and what a visitor has chosen.
 
 One run is open at a time; its name and the chosen models and prompt are in the address.  What an address asks for and cannot
-have is named on the page.
+have is named on the page.  Loaded runs are kept in memory between reruns under their folders and the times of their files, so
+what a job has finished meanwhile is read anew.  A damaged folder is reported in one sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 from fishersft import catalogue
-from fishersft.errors import StoreError
+from fishersft.errors import JudgeError, StoreError
+from fishersft.finetuning.results import FineTuneResult, SelectionResult
+from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel
+from fishersft.judge import judging, verdicts, votes
+from fishersft.judge.judging import PairwiseComparison
+from fishersft.judge.report import Report
 from fishersft.store import jobs
+from fishersft.store.artifacts import Store
 from fishersft.store.jobs import Job
 from fishersft.text import moment, visible, visible_text
 from fishersft.ui import components, job_panel, query_widgets
-from fishersft.ui.generations.loaded_run import LoadedRun, loaded_run
 from fishersft.ui.session import Session
 
 RESULTS, READ, VOTE, WIN_RATES, SET_UP = SECTIONS = ("Results", "Read", "Vote", "Win rates", "Set up")
 FINETUNE, JUDGE = "finetune", "judge"  # kinds of jobs
+PEOPLE = "people"  # the id of the votes among the judges
+Stamp = tuple[tuple[str, int], ...]
 
 
 @dataclass
@@ -33,20 +43,112 @@ class GenerationsState:
         run: the name of the open run's folder.
         chosen: values of the page's own controls, by name.
         job: the job of each kind that was started here.
-        cast: the vote that was just locked, as the Vote section keeps it.
+        cast: the vote on a run that was just locked, as the Vote section keeps it.
         hidden: ids of jobs that the visitor has hidden.
     """
 
     run: str = ""
     chosen: dict[str, Any] = field(default_factory=dict)
     job: dict[str, str] = field(default_factory=dict)
-    cast: Any = None
+    cast: dict[str, Any] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run as it stood when it was read.
+
+    Attributes:
+        models: the finished models, in the order of the plan.
+        lines: held-out numbers; empty before the first model is finished.
+        between: comparisons between selectors, which people vote on.
+        every: those with the untuned and the whole pool's model as well.
+    """
+
+    run: FineTuneRun
+    stamp: Stamp
+    models: dict[str, TunedModel]
+    result: FineTuneResult
+    lines: tuple[SelectionResult, ...]
+    between: tuple[PairwiseComparison, ...]
+    every: tuple[PairwiseComparison, ...]
+
+    @property
+    def name(self) -> str:
+        return self.run.folder.name
+
+    @property
+    def planned(self) -> int:
+        return len(self.run.about.get("cells", []))
+
+    def label(self, selector: str) -> str:
+        """What people call a selector, the untuned model or the one tuned on the whole pool; on one line."""
+        return label(self.run.labels.get(selector, selector))
+
+
+def label(text: Any, longest: int = 60) -> str:
+    """A stranger's name for something, on one line and with what cannot be seen spelled out."""
+    return visible(components.one_line(text, longest))
 
 
 def page_state() -> GenerationsState:
     mine: GenerationsState = st.session_state.setdefault("generations", GenerationsState())
     return mine
+
+
+@contextmanager
+def damage_reported(run: FineTuneRun) -> Iterator[None]:
+    """Turn what this version would not have written into one sentence."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise StoreError(
+            f"The run {run.folder.name} is damaged: a file in it is not what this version writes "
+            f"({type(error).__name__}: {str(error)[:80]}). Delete it and run it again."
+        ) from error
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the run …")
+def _loaded(folder: str, stamp: Stamp, _run: FineTuneRun) -> LoadedRun:
+    about = _run.about  # a damaged run is refused here, not in the middle of a page
+    _ = about["corpus"]["name"], [s["name"] for s in about["selectors"]]
+    _ = str(about["equal"]), list(about["budgets"]), list(about["seeds"])
+    models, result = _run.models, FineTuneResult(_run)
+    there = list(dict.fromkeys(c.selector for c in models.values()))
+    pairs = list(itertools.combinations(there, 2))
+    try:
+        every = tuple(judging.comparisons_of(_run, judging.matches_of(_run, pairs=pairs))) if pairs else ()
+    except JudgeError:  # nothing to compare yet
+        every = ()
+    between = tuple(c for c in every if not {c.match.a, c.match.b} & {BASE, ALL})
+    return LoadedRun(_run, stamp, models, result, tuple(result.lines) if models else (), between, every)
+
+
+def judge_reports(of: LoadedRun) -> list[Report]:
+    """What each judge that looked at the run said, the latest first, and people where there are votes."""
+    home = Store.default().path
+    stamp = [(str(home), 0)]  # changes whenever a judgment or a vote is stored
+    for file in (home / verdicts.FILE, home / f"{verdicts.FILE}-wal", of.run.folder / verdicts.EXPORT):
+        try:
+            told = file.stat()
+            stamp.append((file.name, told.st_mtime_ns ^ told.st_size))
+        except OSError:
+            continue
+    with damage_reported(of.run):
+        return _reports(str(of.run.folder), of.stamp, tuple(stamp), of)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Adding up the verdicts …")
+def _reports(folder: str, stamp: Stamp, verdicts_stamp: Stamp, _of: LoadedRun) -> list[Report]:
+    run, out = _of.run, []
+    for about in verdicts.judges_of(run):
+        if report := judging.report_of(run, about, _of.every):
+            _ = report.lines, report.ranking
+            out.append(report)
+    if voted := tuple(votes.votes(run, _of.between)):
+        people = {"id": PEOPLE, "label": "People"}
+        out.append(Report(voted, people, run.labels, judging.corpus_of(run), len(voted), run.id))
+    return out
 
 
 def choose_section() -> str:
@@ -67,13 +169,13 @@ def choose_run() -> LoadedRun | None:
         StoreError: its folder is damaged.
     """
     there = {run.id: run for run in catalogue.runs(catalogue.FINETUNED) if not run.problem}
-    asked = st.query_params.get("run", "")
+    mine, asked = page_state(), st.query_params.get("run", "")
     if asked and asked != st.session_state.get("generations_asked"):
         st.session_state["generations_asked"] = asked
         try:
             found = catalogue.find_run(asked, catalogue.FINETUNED)
             _ = found.opened
-            page_state().run = found.id
+            mine.run = found.id
         except StoreError as error:
             st.session_state["generations_refused"] = str(error)
     if refused := st.session_state.get("generations_refused"):
@@ -84,59 +186,45 @@ def choose_run() -> LoadedRun | None:
             st.rerun()
     if not there:
         return None
-    if page_state().run in there:
-        st.session_state["run-choice"] = page_state().run
+    if mine.run in there:
+        st.session_state["run-choice"] = mine.run
     elif st.session_state.get("run-choice") not in there:
         st.session_state.pop("run-choice", None)
-    name = st.selectbox(
-        "Run",
-        list(there),
-        key="run-choice",
-        format_func=lambda name: _label(there[name]),
-        on_change=_another_run,
-        help="Your own runs of fine-tuning and the shipped ones.",
-    )
-    if name != page_state().run:
-        page_state().run, page_state().cast = str(name), None
+
+    def another() -> None:
+        mine.run = st.session_state["run-choice"]
+
+    def named(name: str) -> str:
+        run = there[name]
+        origin = "shipped" if run.shipped else f"{moment(run.made)}, {run.id}"
+        return f"{visible_text(components.one_line(run.title, 160))} ({origin})"
+
+    help = "Your own runs of fine-tuning and the shipped ones."
+    name = str(st.selectbox("Run", list(there), key="run-choice", format_func=named, on_change=another, help=help))
+    mine.run = name
     if st.query_params.get("run") != name:
-        st.query_params["run"] = str(name)
+        st.query_params["run"] = name
     st.session_state["generations_asked"] = name
-    return loaded_run(there[str(name)].content)
-
-
-def _another_run() -> None:
-    page_state().run, page_state().cast = st.session_state["run-choice"], None
-
-
-def _label(run: catalogue.Run) -> str:
-    origin = "shipped" if run.shipped else f"{moment(run.made)}, {run.id}"
-    return f"{visible_text(components.one_line(run.title, 160))} ({origin})"
-
-
-def _name(about: dict[str, Any], part: str) -> str:
-    told = about.get(part)
-    return visible(components.one_line(told.get("name", "?") if isinstance(told, dict) else "?", 60))
+    run = there[name].content
+    with damage_reported(run):
+        return _loaded(str(run.folder), run.stamp, run)
 
 
 def headline(of: LoadedRun) -> None:
     """What the run is, in one line, and whether it is complete."""
     about = of.run.about
-    corpus, model = (components.escape_markdown(_name(about, part)) for part in ("corpus", "model"))
-    records, held_out = about["corpus"].get("records", 0), about["corpus"].get("held_out", 0)
+    corpus, model = (part if isinstance(part := about.get(name), dict) else {} for name in ("corpus", "model"))
+    records, held_out = corpus.get("records", 0), corpus.get("held_out", 0)
     size = f", {records:,} records ({held_out:,} held out)" if records else ""
-    rate = about.get("training", {}).get("learning_rate")
-    trained = f", {_epochs(about)}, learning rate {_rate(of, rate)}" if rate is not None else ""
-    st.markdown(
-        f"**{corpus}**{size}, **{model}** tuned on each selection, at equal {components.escape_markdown(str(about['equal']))}"
-        f"{trained}"
-    )
+    names = [components.escape_markdown(label(part.get("name", "?"))) for part in (corpus, model)]
+    trained, rate = "", about.get("training", {}).get("learning_rate")
+    if rate is not None:
+        epochs = about["training"].get("epochs")
+        trained = f", {components.escape_markdown(str(epochs)[:12])} epoch{'s' * (epochs != 1)}, learning rate {_rate(of, rate)}"
+    equal = components.escape_markdown(str(about["equal"]))
+    st.markdown(f"**{names[0]}**{size}, **{names[1]}** tuned on each selection, at equal {equal}{trained}")
     if 0 < len(of.models) < of.planned:
         st.info(f"{len(of.models)} of {of.planned} models are finished; this page shows these.", icon=":material/hourglass_top:")
-
-
-def _epochs(about: dict[str, Any]) -> str:
-    epochs = about["training"].get("epochs")
-    return components.escape_markdown(f"{epochs} epoch{'s' * (epochs != 1)}"[:20])
 
 
 def _rate(of: LoadedRun, asked: Any) -> str:

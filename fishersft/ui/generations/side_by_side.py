@@ -13,17 +13,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft.finetuning.run import Generated, Prompt, TunedModel
+from fishersft.finetuning.run import Generated, Prompt
 from fishersft.judge import verdicts
 from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Judgment, TextPair, Verdict, settled, without_asking
 from fishersft.selectors import DEFAULT_SELECTOR
 from fishersft.text import Span, compared, share_alike, visible, visible_text
 from fishersft.ui.components import dark, escape_markdown, one_line
-from fishersft.ui.generations.loaded_run import LoadedRun, damage_reported
-from fishersft.ui.generations.page_state import keep, remembered
+from fishersft.ui.generations.page_state import LoadedRun, damage_reported, keep, label, remembered
 from fishersft.ui.session import Session
 
-OWN = "own"  # the record's own continuation
+OWN, RECORD = "own", "The record itself"  # the record's own continuation, and what it is called
 OTHERWISE = {TIE: "neither", "refused": "refused to answer", "unparsable": "could not be read", "too_long": "was too long"}
 LONGEST = 6_000  # characters of a text on the screen
 SHORT = 40  # characters of a reply that a table's cell shows well
@@ -72,16 +71,15 @@ def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]
     options = [*tuned, OWN]
     usual: list[str] = [name for name in (DEFAULT_SELECTOR, "uniform") if name in tuned]
     usual = [*usual, *(name for name in tuned if name not in (*usual, "base")), *options][:2]
-    names = {**of.labels, OWN: "The record itself"}
     one, two, three, four = st.columns([3, 3, 2, 2])
-    for place, (column, name) in enumerate(((one, "left"), (two, "right"))):
-        remembered(name, options, usual[place], visitor)
+    for column, name, first in ((one, "left", usual[0]), (two, "right", usual[1])):
+        remembered(name, options, first, visitor)
         column.selectbox(
-            ("Left", "Right")[place],
+            name.capitalize(),
             options,
             help="The model whose text is shown here.",
             key=f"generations-{name}",
-            format_func=lambda option: visible(one_line(names.get(option, option), 60)),
+            format_func=lambda option: RECORD if option == OWN else of.label(option),
         )
     budgets = sorted({c.budget for c in of.models.values() if c.budget is not None}) or [0]
     seeds = sorted({c.seed for c in of.models.values() if c.seed is not None and c.budget is not None}) or [0]
@@ -91,9 +89,9 @@ def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]
         "n", budgets, key="generations-at", format_func=lambda n: f"{n:,}" if n else "–", help="Sentences it was tuned on."
     )
     four.selectbox("Seed", seeds, key="generations-draw", help="Seed of the draw and of the training.")
-    chosen = [st.session_state[f"generations-{name}"] for name in ("left", "right", "at", "draw")]
-    keep(**dict(zip(("left", "right", "at", "draw"), chosen, strict=True)))
-    return chosen[0], chosen[1], chosen[2] or None, chosen[3]
+    left, right, at, draw = (st.session_state[f"generations-{name}"] for name in ("left", "right", "at", "draw"))
+    keep(left=left, right=right, at=at, draw=draw)
+    return left, right, at or None, draw
 
 
 def _prompt(of: LoadedRun, prompts: Sequence[Prompt], visitor: Session) -> Prompt:
@@ -123,18 +121,15 @@ def _prompt(of: LoadedRun, prompts: Sequence[Prompt], visitor: Session) -> Promp
 
 
 def _given(of: LoadedRun, prompt: Prompt) -> None:
-    told = of.run.about.get("prompts") if isinstance(of.run.about.get("prompts"), dict) else {}
-    settings = ""
-    if told:
+    told, seed, settings = of.run.about.get("prompts"), "", ""
+    if isinstance(told, dict) and told:
+        seed = f" ({told.get('seed')})"
         settings = (
             f" At most {told.get('new_tokens')} new tokens, temperature {told.get('temperature')}, top p {told.get('top_p')}; "
             "every model gets the same random numbers."
         )
-    st.caption(
-        f"Given: the beginning of held-out record {prompt.index}. Prompts are drawn by a seed"
-        f"{escape_markdown(' (' + str(told.get('seed')) + ')') if told else ''}, never picked by hand."
-        + escape_markdown(settings)
-    )
+    given = f"Given: the beginning of held-out record {prompt.index}. Prompts are drawn by a seed{seed}, never picked by hand."
+    st.caption(escape_markdown(given + settings))
     boxed(prompt.text)
 
 
@@ -142,22 +137,17 @@ def _side(
     of: LoadedRun, written: Mapping[str, Mapping[int, Generated]], which: str, budget: int | None, seed: int, prompt: Prompt
 ) -> Side | None:
     if which == OWN:
-        return Side("The record itself", "The record itself", prompt.continuation, None, True)
-    cell = _cell(of, which, budget, seed)
+        return Side(RECORD, RECORD, prompt.continuation, None, True)
+    mine = [c for c in of.models.values() if c.selector == which]
+    exact = [c for c in mine if c.budget == budget and c.seed == seed]
+    free = [c for c in mine if c.budget is None]  # one without a budget stands for all budgets
+    cell = next(iter([*exact, *(c for c in free if c.seed == seed), *free]), None)
     text = written.get(cell.name, {}).get(prompt.number) if cell else None
     if cell is None or text is None:
         return None
     n = "" if cell.budget is None else f", {cell.sentences:,} sentences, {cell.tokens:,} tokens"
-    who = of.labels.get(which, which)
+    who = of.label(which)
     return Side(who, f"{who}{n}", text.text, text.tokens, text.ended)
-
-
-def _cell(of: LoadedRun, which: str, budget: int | None, seed: int) -> TunedModel | None:
-    """The finished model of a selector; one without a budget stands for all budgets."""
-    mine = [c for c in of.models.values() if c.selector == which]
-    exact = [c for c in mine if c.budget == budget and c.seed == seed]
-    free = [c for c in mine if c.budget is None]
-    return next(iter([*exact, *(c for c in free if c.seed == seed), *free]), None)
 
 
 _BOX = "border:1px solid rgba(128,128,128,.35);border-radius:.5rem;padding:.6rem .8rem;overflow-wrap:anywhere;line-height:1.6"
@@ -170,7 +160,7 @@ def boxed(text: str) -> None:
 
 def _text(side: Side, spans: Sequence[Span]) -> None:
     size = "" if side.tokens is None else f": {side.tokens:,} tokens, {'ended by itself' if side.ended else 'cut off'}"
-    st.markdown(f"**{escape_markdown(visible(one_line(side.label, 80)))}**{size}")
+    st.markdown(f"**{escape_markdown(label(side.label, 80))}**{size}")
     st.html(f'<div style="{_BOX};min-height:6rem">{marked(spans)}</div>')
 
 
@@ -212,43 +202,37 @@ def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
     if not told:
         st.caption("No judge has read this pair; Win rates has a form that asks one.")
         return
-    rows = [_row(label, verdict, left, right) for label, verdict in told]
+    rows = [_row(judge, verdict, left, right) for judge, verdict in told]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What judges said of these two texts", height="content")
     st.caption("A judge sees no names and reads both orders; a verdict that changes with the order is a tie.")
-    for label, verdict in told:
-        _replies(label, verdict)
+    for judge, verdict in told:
+        replies = [reply_of(one) for one in verdict.judgments]
+        if not any(len(reply) > SHORT for reply in replies):
+            continue
+        st.markdown(f"**{escape_markdown(label(judge))}**, in its own words")  # in full: a table's cell is too narrow
+        for column, order, reply in zip(st.columns(2, gap="medium"), ("Left first", "Right first"), replies, strict=True):
+            with column:
+                st.caption(order)
+                boxed(reply)
 
 
-def _replies(label: str, verdict: Verdict) -> None:
-    """A judge's replies in full, both orders beside each other, where a table's cell is too narrow for them."""
-    said = [reply_of(one) for one in verdict.judgments]
-    if not any(len(reply) > SHORT for reply in said):
-        return
-    st.markdown(f"**{escape_markdown(visible(one_line(label, 60)))}**, in its own words")
-    for column, order, reply in zip(st.columns(2, gap="medium"), ("Left first", "Right first"), said, strict=True):
-        with column:
-            st.caption(order)
-            boxed(reply)
+def _row(judge: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any]:
+    def said(one: Judgment | None, first: str, second: str) -> str:
+        if one is None:
+            return "–"
+        return {FIRST: f"the {first} one", SECOND: f"the {second} one"}.get(one.said, OTHERWISE.get(one.said, "?"))
 
-
-def _row(label: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any]:
     names = {A: left.who, B: right.who}
     winner = names.get(verdict.winner, "tie" + (" (the order changed it)" if verdict.flipped else ""))
     if verdict.addressed:
         winner += " (a text addresses the judge and cannot win)"
     return {
-        "judge": visible(one_line(label, 60)),
-        "verdict": visible(one_line(winner, 90)),
-        "left first": _said(verdict.forward, ("left", "right")),
-        "right first": _said(verdict.backward, ("right", "left")),
+        "judge": label(judge),
+        "verdict": label(winner, 90),
+        "left first": said(verdict.forward, "left", "right"),
+        "right first": said(verdict.backward, "right", "left"),
         "in the judge's words": _words(verdict),
     }
-
-
-def _said(one: Judgment | None, places: tuple[str, str]) -> str:
-    if one is None:
-        return "–"
-    return {FIRST: f"the {places[0]} one", SECOND: f"the {places[1]} one"}.get(one.said, OTHERWISE.get(one.said, "?"))
 
 
 def _words(verdict: Verdict) -> str:
@@ -271,7 +255,7 @@ def words_of(one: Judgment, names: tuple[str, str]) -> str:
     """What is behind a judgment: the reply where one is stored, else its numbers."""
     facts = one.facts
     if reply := reply_of(one):
-        return f"{names[0]} first: “{visible(one_line(reply, SHORT))}”"
+        return f"{names[0]} first: “{label(reply, SHORT)}”"
     if "target" in facts:
         first, second = (_nats(facts.get(name)) for name in ("nats_first", "nats_second"))
         own = _nats(facts["target"])
@@ -292,10 +276,9 @@ def _everyone(of: LoadedRun, written: Mapping[str, Mapping[int, Generated]], pro
         for name, texts in written.items():
             if mine := texts.get(prompt.number):
                 model = of.models[name]
-                who = visible(one_line(of.labels.get(model.selector, model.selector), 60))
                 numbers = {"n": model.budget, "seed": model.seed, "tokens": mine.tokens}
-                rows.append({"model": who, **numbers, "text": visible_text(one_line(mine.text, 600))})
-        rows.append({"model": "The record itself", "text": visible_text(one_line(prompt.continuation, 600))})
+                rows.append({"model": of.label(model.selector), **numbers, "text": visible_text(one_line(mine.text, 600))})
+        rows.append({"model": RECORD, "text": visible_text(one_line(prompt.continuation, 600))})
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import streamlit as st
 
 from fishersft.errors import FisherSFTError
 from fishersft.judge import votes
-from fishersft.judge.report import Judged, Report
+from fishersft.judge.report import Report
 from fishersft.judge.votes import VOTER, Ballot, Cast
-from fishersft.text import visible
 from fishersft.ui import components
-from fishersft.ui.components import escape_markdown, one_line
-from fishersft.ui.generations.loaded_run import PEOPLE, LoadedRun, damage_reported, judge_reports
-from fishersft.ui.generations.page_state import page_state
+from fishersft.ui.components import escape_markdown
+from fishersft.ui.generations.page_state import PEOPLE, LoadedRun, damage_reported, judge_reports, label, page_state
 from fishersft.ui.generations.side_by_side import boxed
 from fishersft.ui.session import public
 
 FEW = 8  # votes; an interval from fewer would say nothing
 CHOICES = {"1": "left", "2": "right", "0": "neither"}
 BUTTONS = (("1", "Left is better"), ("0", "Tie"), ("2", "Right is better"))
-
-
-@dataclass(frozen=True)
-class Locked:
-    """A vote that is stored: its ballot, the choice, and the names."""
-
-    run: str
-    ballot: Ballot
-    choice: str
-    cast: Cast
 
 
 def section(of: LoadedRun) -> None:
@@ -52,9 +38,8 @@ def section(of: LoadedRun) -> None:
     with damage_reported(of.run):
         queue = votes.vote_queue(of.run, seed, of.between)
         waiting = votes.open_ballots(of.run, queue, voter)
-    locked = page_state().cast
-    if isinstance(locked, Locked) and locked.run == of.run.id:
-        _names(of, locked, len(queue) - len(waiting), len(queue))
+    if locked := page_state().cast.get(of.run.id):
+        _names(of, *locked, len(queue) - len(waiting), len(queue))
     elif not waiting:
         st.success("You have voted on every pair of this run. Thank you.", icon=":material/done_all:")
     else:
@@ -79,80 +64,76 @@ def _who() -> tuple[str, int]:
 
 
 def _ballot(of: LoadedRun, ballot: Ballot, voter: str, done: int, every: int) -> None:
+    mine = page_state()
+
+    def cast(choice: str) -> None:
+        """Store the vote; names are known only after that."""
+        try:
+            mine.cast[of.run.id] = (ballot, choice, votes.cast(of.run, ballot, choice, voter=voter, comparisons=of.between))
+        except FisherSFTError as error:
+            mine.chosen["refused"] = str(error)
+
     st.progress(done / every, text=f"Pair {done + 1:,} of {every:,}")
-    _given(ballot.prompt)
-    for column, place, text in zip(st.columns(2, gap="medium"), ("Left", "Right"), (ballot.left, ballot.right), strict=True):
-        with column:
-            st.markdown(f"**{place}**")
-            boxed(text)
+    _sides(ballot, "**Left**", "**Right**")
     row = st.container(horizontal=True, horizontal_alignment="center", key="vote-buttons")
-    for choice, label in BUTTONS:
-        row.button(label, key=f"vote-{choice}-{ballot.id}", shortcut=choice, on_click=_cast, args=(of, ballot, choice, voter))
-    if refused := page_state().chosen.pop("refused", ""):
+    for choice, says in BUTTONS:
+        row.button(says, key=f"vote-{choice}-{ballot.id}", shortcut=choice, on_click=cast, args=(choice,))
+    if refused := mine.chosen.pop("refused", ""):
         components.problem(refused)
 
 
-def _cast(of: LoadedRun, ballot: Ballot, choice: str, voter: str) -> None:
-    """Store the vote; names are known only after that."""
-    try:
-        cast = votes.cast(of.run, ballot, choice, voter=voter, comparisons=of.between)
-    except FisherSFTError as error:
-        page_state().chosen["refused"] = str(error)
-        return
-    page_state().cast = Locked(of.run.id, ballot, choice, cast)
-
-
-def _names(of: LoadedRun, locked: Locked, done: int, every: int) -> None:
-    """Who wrote what, after the vote."""
-    cast, ballot = locked.cast, locked.ballot
-    st.progress(done / every, text=f"{done:,} of {every:,} pairs have your vote")
-    st.success(f"Your vote is stored: {CHOICES[locked.choice]}.", icon=":material/lock:")
-    _given(ballot.prompt)
-    sides = (("Left", cast.left, ballot.left, "1"), ("Right", cast.right, ballot.right, "2"))
-    for column, (place, name, text, key) in zip(st.columns(2, gap="medium"), sides, strict=True):
+def _sides(ballot: Ballot, *headings: str) -> None:
+    """The prompt, and under their headings the two texts."""
+    st.caption("Prompt")
+    boxed(ballot.prompt)
+    for column, heading, text in zip(st.columns(2, gap="medium"), headings, (ballot.left, ballot.right), strict=True):
         with column:
-            mine = " :material/check:" if key == locked.choice else ""
-            st.markdown(f"**{place}: {escape_markdown(visible(one_line(of.labels.get(name, name), 60)))}**{mine}")
+            st.markdown(heading)
             boxed(text)
-    one = cast.judged
+
+
+def _names(of: LoadedRun, ballot: Ballot, choice: str, cast: Cast, done: int, every: int) -> None:
+    """Who wrote what, after the vote."""
+    st.progress(done / every, text=f"{done:,} of {every:,} pairs have your vote")
+    st.success(f"Your vote is stored: {CHOICES[choice]}.", icon=":material/lock:")
+    names = (("Left", cast.left, "1"), ("Right", cast.right, "2"))
+    marks = {choice: " :material/check:"}
+    _sides(ballot, *(f"**{place}: {escape_markdown(of.label(name))}**{marks.get(key, '')}" for place, name, key in names))
+    one, told = cast.judged, []
+    for report in (report for report in judge_reports(of) if report.id != PEOPLE):
+        if same := next((j for j in report.judged if j.subject == one.subject), None):
+            winner = {"a": same.a, "b": same.b}.get(same.verdict.winner)
+            told.append(f"{report.label}: {'tie' if winner is None else of.label(winner)}")
     n = f"n = {one.budget:,}, " if one.budget is not None else ""
-    judged = ((report.label, next((j for j in report.judged if j.subject == one.subject), None)) for report in _judges(of))
-    told = [f"{label}: {_winner(of, same)}" for label, same in judged if same is not None]
     st.caption(escape_markdown(f"{n}seed {one.seed}. " + (f"Judges of the same pair: {'; '.join(told)}." if told else "")))
     row = st.container(horizontal=True, horizontal_alignment="center", key="vote-next")
-    row.button("Next pair", icon=":material/arrow_forward:", type="primary", key="vote-on", shortcut="N", on_click=_next)
-
-
-def _next() -> None:
-    page_state().cast = None
-
-
-def _judges(of: LoadedRun) -> list[Report]:
-    return [report for report in judge_reports(of) if report.id != PEOPLE]
-
-
-def _winner(of: LoadedRun, one: Judged) -> str:
-    names = {"a": one.a, "b": one.b}
-    winner = names.get(one.verdict.winner)
-    return "tie" if winner is None else one_line(of.labels.get(winner, winner), 60)
+    row.button(
+        "Next pair",
+        icon=":material/arrow_forward:",
+        type="primary",
+        key="vote-on",
+        shortcut="N",
+        on_click=page_state().cast.clear,
+    )
 
 
 def _agreement(of: LoadedRun) -> None:
     """How far people and judges agree, on the pairs that both have seen."""
-    people = next((report for report in judge_reports(of) if report.id == PEOPLE), None)
+    reports = {report.id: report for report in judge_reports(of)}
+    people = reports.pop(PEOPLE, None)
     if people is None:
         st.caption("No vote is stored for this run yet.")
         return
     count = len(people.judged)
     st.caption(f"{_votes(count)} {'is' if count == 1 else 'are'} stored for this run.")
-    for judge in _judges(of):
+    for judge in reports.values():
         st.markdown(escape_markdown(agreement(people, judge)))
 
 
 def agreement(people: Report, judge: Report) -> str:
     """Kappa with its interval, in a sentence."""
     found = votes.agreement(people.judged, judge.judged)
-    who = f"People and {visible(one_line(judge.label, 60))}"
+    who = f"People and {label(judge.label)}"
     if found.n == 0:
         return f"{who}: no pair that both have judged."
     if found.n < FEW:
@@ -169,8 +150,3 @@ def agreement(people: Report, judge: Report) -> str:
 
 def _votes(n: int) -> str:
     return f"{n:,} {'vote' if n == 1 else 'votes'}"
-
-
-def _given(prompt: str) -> None:
-    st.caption("Prompt")
-    boxed(prompt)

@@ -7,19 +7,16 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
+from fishersft.judge.judging import corpus_of
 from fishersft.judge.report import CHANCE, PAPER_BUDGETS, PAPER_RATES, PAPER_SOURCE, Report
 from fishersft.plots import generations as generation_plots
 from fishersft.selectors import DEFAULT_SELECTOR, registry
-from fishersft.text import visible
-from fishersft.ui import components
-from fishersft.ui.components import dark, escape_markdown, one_line
+from fishersft.ui import components, downloads
+from fishersft.ui.components import chart, dark, escape_markdown
 from fishersft.ui.generations import judge_form
-from fishersft.ui.generations.held_out import chart_config
-from fishersft.ui.generations.loaded_run import PEOPLE, LoadedRun, judge_reports
-from fishersft.ui.generations.page_state import JUDGE, keep, remembered, watched_job
+from fishersft.ui.generations.page_state import JUDGE, PEOPLE, LoadedRun, judge_reports, keep, label, remembered, watched_job
 from fishersft.ui.generations.vote import agreement
 from fishersft.ui.session import Session
 
@@ -48,7 +45,7 @@ def _choose(every: list[Report], visitor: Session) -> Report:
         "Judge",
         list(options),
         key="generations-judge",
-        format_func=lambda id: f"{visible(one_line(options[id].label, 60))}, {len(options[id].judged):,} verdicts",
+        format_func=lambda id: f"{label(options[id].label)}, {len(options[id].judged):,} verdicts",
         help="People are the votes on this run. A judge reads both orders; a verdict that changes with the order is a tie.",
     )
     keep(judge=id)
@@ -68,7 +65,7 @@ def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
     with left:
         st.subheader("Who wins against whom", anchor=False)
         fig = generation_plots.matrix_figure(report.matrix, report.labels, dark=dark())
-        _chart(fig, f"matrix-{name}", "Win rates by pair", file=f"win-rates-{name}", always=False)
+        chart(fig, f"matrix-{name}", "Win rates by pair", file=f"win-rates-{name}", always=False)
         st.caption(
             "How often the row wins, over all budgets and seeds, ties as halves, with 95% intervals; blue wins, orange loses."
         )
@@ -76,7 +73,7 @@ def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
         st.subheader("Ranking", anchor=False)
         if report.ranking:
             fig = generation_plots.ranking_figure(report.ranking, report.labels, dark=dark())
-            _chart(fig, f"ranking-{name}", "Bradley-Terry strengths with intervals")
+            chart(fig, f"ranking-{name}", "Bradley-Terry strengths with intervals")
             st.caption(
                 "Bradley-Terry over all comparisons; a lead of 1 wins 73% of the time. 95% intervals by resampling prompts."
             )
@@ -84,20 +81,20 @@ def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
             st.caption("Two selectors need no ranking; it takes at least three.")
     _against(report, name)
     _table(report)
-    st.markdown(escape_markdown(f"{_voted(report) if report.id == PEOPLE else report.biases} {report.power}"))
+    voted = f"{len(report.judged):,} votes; the sides were drawn, so a habit of voting left favours nobody."
+    st.markdown(escape_markdown(f"{voted if report.id == PEOPLE else report.biases} {report.power}"))
     people = next((other for other in every if other.id == PEOPLE), None)
     if people is not None:
         for judge in (other for other in every if other.id != PEOPLE and report.id in (PEOPLE, other.id)):
             st.markdown(escape_markdown(agreement(people, judge)))
-    _downloads(of, report)
-
-
-def _chart(fig: go.Figure, key: str, alt: str, *, file: str = "", always: bool = True) -> None:
-    st.plotly_chart(fig, theme=None, key=key, config=chart_config(file or key, always=always), alt=alt)
-
-
-def _voted(report: Report) -> str:
-    return f"{len(report.judged):,} votes; the sides were drawn, so a habit of voting left favours nobody."
+    content: dict[str, Any] = {"run": report.run, "judge": report.label, **report.as_dict(), "paper": report.paper}
+    downloads.files(
+        f"win-rates-{of.name}",
+        f"{of.name}-{report.id}",
+        ("json", "json", partial(json.dumps, content, indent=1), None),
+        ("md", "md", lambda: report.markdown() + "\n", None),
+    )
+    components.footer(f"fishersft judge {of.name}", PYTHON.format(name=of.name))
 
 
 def _against(report: Report, name: str) -> None:
@@ -113,12 +110,12 @@ def _against(report: Report, name: str) -> None:
                 players.index(DEFAULT_SELECTOR) if DEFAULT_SELECTOR in players else 0,
                 key=f"against-{name}",
                 help="The selector whose wins are drawn.",
-                format_func=lambda p: visible(one_line(report.labels.get(p, p), 60)),
+                format_func=lambda p: label(report.labels.get(p, p)),
             )
         )
         paper = report.paper if who == DEFAULT_SELECTOR else {}
         fig = generation_plots.win_figure(report.lines, who, _selectors() | dict(report.labels), paper, dark=dark())
-        _chart(fig, f"wins-{name}-{who}", "Win rate against the budget")
+        chart(fig, f"wins-{name}-{who}", "Win rate against the budget")
         told = " Hollow and dotted: the paper's, not ours." if paper else ""
         st.caption(f"Ties as halves; 95% intervals, clustered by prompt.{told}")
 
@@ -129,7 +126,7 @@ def _selectors() -> dict[str, str]:
 
 
 def _table(report: Report) -> None:
-    rows = [row | {name: visible(one_line(row[name], 60)) for name in ("a", "b")} for row in report.table(needed=True)]
+    rows = [row | {name: label(row[name]) for name in ("a", "b")} for row in report.table(needed=True)]
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
@@ -147,7 +144,8 @@ def _table(report: Report) -> None:
 
 def _paper(of: LoadedRun) -> None:
     """The paper's own table, on the corpora that it has."""
-    if of.corpus not in PAPER_RATES:
+    rates_of = PAPER_RATES.get(corpus_of(of.run))
+    if not rates_of:
         return
     names = _selectors()
     with st.expander("The paper's table (not ours)", icon=":material/menu_book:"):
@@ -156,7 +154,7 @@ def _paper(of: LoadedRun) -> None:
                 "TokenOD against": names.get(other, other),
                 **{f"n = {n:,}": f"{100 * v:.0f}%" for n, v in zip(PAPER_BUDGETS, rates, strict=True)},
             }
-            for other, rates in PAPER_RATES[of.corpus].items()
+            for other, rates in rates_of.items()
         ]
         st.dataframe(pd.DataFrame(rows), hide_index=True, alt="The paper's win rates of TokenOD")
         st.caption(
@@ -165,21 +163,3 @@ def _paper(of: LoadedRun) -> None:
                 "with 100 prompts one standard error is 5 points."
             )
         )
-
-
-def _downloads(of: LoadedRun, report: Report) -> None:
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.markdown("Download:")
-    for ending, make in (("json", _json), ("md", _markdown)):
-        name = f"win-rates-{of.name}.{ending}"
-        row.download_button(ending, partial(make, report), name, key=f"{ending}-{of.name}-{report.id}", on_click="ignore")
-    components.footer(f"fishersft judge {of.name}", PYTHON.format(name=of.name))
-
-
-def _json(report: Report) -> str:
-    content: dict[str, Any] = {"run": report.run, "judge": report.label, **report.as_dict(), "paper": report.paper}
-    return json.dumps(content, indent=1)
-
-
-def _markdown(report: Report) -> str:
-    return report.markdown() + "\n"
