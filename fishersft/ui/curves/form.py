@@ -1,18 +1,22 @@
-"""The form of the Curves page: parameters, what they cost, and the job that runs them."""
+"""What the Curves page shows: an experiment, one of its results, or one of the visitor's own, which a form starts as a job."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from fishersft import catalogue, fields
-from fishersft.errors import BudgetError, FisherSFTError, ParameterError
+from fishersft.catalogue import CurvesRun
+from fishersft.errors import BudgetError, FisherSFTError, ParameterError, StoreError
 from fishersft.experiments.experiment import Experiment, Sweep
+from fishersft.experiments.result import Result, read_curves
 from fishersft.experiments.running import expected_seconds, experiments_of
 from fishersft.experiments.settings import (
     SELECTORS,
@@ -30,17 +34,27 @@ from fishersft.experiments.settings import (
 from fishersft.experiments.synthetic import Synthetic
 from fishersft.experiments.teacher import DIMENSION, SENTENCES
 from fishersft.experiments.timing import default_picks
-from fishersft.selectors import find_selector, registry
 from fishersft.store import jobs
 from fishersft.text import duration
-from fishersft.ui import cached, components, job_panel
-from fishersft.ui.curves.panels import state
-from fishersft.ui.parameters import widget
+from fishersft.ui import cached, components, job_panel, query_widgets
+from fishersft.ui.address import write_value
+from fishersft.ui.parameters import choose_selectors, selector_settings, widget
 from fishersft.ui.session import Session, public
 
+TWO_WORLDS = "Two worlds"
+KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
 Values = dict[str, Any]
 SHAPE = ("dimension", "classes", "sentences", "median_length")
 BUDGETS_LOOK: dict[str, Any] = {"value": (), "max_chars": 200}
+
+
+@dataclass
+class CurvesState:
+    """What a visitor has chosen on this page, results and jobs by kind of experiment; outlives a change of page."""
+
+    experiment: str = ""
+    result: dict[str, str] = field(default_factory=dict)
+    job: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,91 @@ class PlannedRun:
     title: str
     records: int
     seconds: float
+
+
+def state() -> CurvesState:
+    mine: CurvesState = st.session_state.setdefault("curves", CurvesState())
+    return mine
+
+
+def choose_experiment(session: Session) -> str:
+    """The experiment; a link to a result opens its kind."""
+    asked = st.query_params.get("result", "")
+    if asked and st.session_state.get("curves_asked") != asked:
+        st.session_state["curves_asked"] = asked
+        try:
+            kind = catalogue.find_run(asked, catalogue.CURVES).opened.kind
+            state().result[kind] = asked
+            st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
+        except StoreError as error:
+            st.warning(components.escape_markdown(str(error)), icon=":material/link_off:")
+    if state().experiment and "experiment" not in st.query_params and "experiment" not in st.session_state:
+        st.session_state["experiment"] = state().experiment  # back from another page
+    chosen = query_widgets.segmented(
+        "Experiment",
+        [TWO_WORLDS, *KINDS],
+        "experiment",
+        help="Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
+        "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
+    )
+    state().experiment = chosen
+    if chosen == TWO_WORLDS:
+        write_value("result", "")  # else the address would open that result's experiment
+    return chosen
+
+
+def choose_result(kind: str) -> CurvesRun | None:
+    """A shipped or an earlier result of this kind; None where there is none yet."""
+    there = {found.id: found for found in catalogue.contents(catalogue.CURVES) if found.kind == kind}
+    if not there:
+        return None
+    key, wanted = f"result-{kind}", state().result.get(kind)
+    if wanted in there:
+        st.session_state[key] = wanted
+    elif st.session_state.get(key) not in there:
+        st.session_state[key] = _last(list(there.values()))
+
+    def chosen() -> None:  # before the next rerun draws the box from the state
+        state().result[kind] = st.session_state[key]
+
+    def named(id: str) -> str:
+        found = there[id]
+        s, changed = found.settings, f"{pd.Timestamp(found.changed, unit='s'):%Y-%m-%d %H:%M} UTC"
+        origin = "shipped" if found.shipped else f"{changed}, {found.id}"
+        if kind == catalogue.TIMING:
+            return f"{s['sentences']:,} sentences, d = {s['dimension']} ({origin})"
+        fixed = "" if "sweep" in s else f"d = {s['world']['dimension']}, L = {s['world']['classes']}, "
+        return f"{components.one_line(found.about.title, 80)}, equal {s['equal']}, {fixed}{s['runs']} runs ({origin})"
+
+    help = "Results of this experiment: those that ship, and your own."
+    id = st.selectbox("Result", list(there), key=key, format_func=named, on_change=chosen, help=help)
+    state().result[kind] = id
+    st.session_state["curves_asked"] = st.query_params["result"] = id
+    return there[id]
+
+
+def _last(there: list[CurvesRun]) -> str:
+    """The visitor's own last result that has something to show, else the first shipped one."""
+    for found in there:
+        if found.shipped:
+            continue
+        try:
+            _ = found.kind == catalogue.TIMING or opened(found)
+        except StoreError:
+            continue
+        return found.id
+    return there[0].id
+
+
+def opened(found: CurvesRun) -> Result:
+    """A result's records, read again when they have grown."""
+    stamp = (found.folder / "records.jsonl").stat()
+    return _opened(str(found.folder), stamp.st_mtime_ns, stamp.st_size)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading the records …")
+def _opened(folder: str, changed: int, size: int) -> Result:
+    return read_curves(Path(folder))
 
 
 def watched(kind: str) -> None:
@@ -88,10 +187,11 @@ def run_panel(kind: str, visitor: Session, *, empty: bool) -> None:
         return
     with st.expander("Run it with parameters of your own", icon=":material/tune:", expanded=empty):
         with st.form(f"form-{kind}", border=False):
-            values, inputs = FORMS[kind](visitor)
+            form, planned = FORMS[kind]
+            values, inputs = form(visitor)
             st.form_submit_button("Check and estimate", icon=":material/timer:")
         try:
-            plan = PLANS[kind](values, visitor)
+            plan = planned(values, visitor)
         except FisherSFTError as error:
             components.problem(str(error))
             return
@@ -109,20 +209,15 @@ def _offer(kind: str, plan: PlannedRun, inputs: tuple[str, ...]) -> None:
         cost = f"Roughly {duration(plan.seconds)}: the seconds that Algorithm 1 gets, and a few more. It runs in the "
         cost += "background, from the start each time; both methods take longer when the machine is busy."
     st.markdown(cost)
-    components.shell(shlex.join(["fishersft", *arguments]))
-    already = next((j for j in jobs.jobs() if j.out == folder and not j.ended), None)
-    if already:
-        st.info("This run is already in progress; it is shown above.", icon=":material/play_circle:")
-        state().job[kind] = already.id
-        return
     if catalogue.complete(folder):
+        components.shell(shlex.join(["fishersft", *arguments]))
         st.info("This was run before and is complete.", icon=":material/check_circle:")
         if st.button("Show its result", key=f"show-{kind}"):
             state().result[kind] = folder.name
             st.rerun()
         return
-    if st.button("Run as a job", type="primary", icon=":material/play_arrow:", key=f"run-{kind}"):
-        job = jobs.start(arguments, kind="curves", title=f"Curves: {plan.title}", out=folder)
+    job = job_panel.offer(arguments, kind="curves", title=f"Curves: {plan.title}", out=folder, key=f"run-{kind}")
+    if job is not None and state().job.get(kind) != job.id:
         state().job[kind] = job.id
         st.rerun()
 
@@ -141,10 +236,7 @@ def _row(kind: type, names: Sequence[str], columns: int | Sequence[float] = 0) -
 
 
 def _measured() -> Values:
-    names = [name for name, selector in registry().items() if not selector.reaches_out]
-    chosen = st.multiselect(
-        "Selectors", names, list(SELECTORS), format_func=lambda name: find_selector(name).label, help="Uniform is the baseline."
-    )
+    chosen = choose_selectors(SELECTORS, "Uniform is the baseline.")
     budgets, *others = st.columns([3, 1, 1, 2])
     return {
         "selectors": tuple(chosen),
@@ -154,18 +246,9 @@ def _measured() -> Values:
 
 
 def _more() -> Values:
-    ridge, sigma2, settings = st.columns([1, 1, 3])
-    return {
-        "ridge": widget(MeasureSettings, "ridge", ridge),
-        "sigma2": widget(MeasureSettings, "sigma2", sigma2),
-        "settings": settings.text_input(
-            "Selector settings",
-            "",
-            placeholder="token_od.sigma2=2 matched_od.ridge=0.01",
-            max_chars=300,
-            help="SELECTOR.NAME=VALUE, separated by spaces.",
-        ),
-    }
+    *places, settings = st.columns([1, 1, 3])
+    values = {name: widget(MeasureSettings, name, place) for name, place in zip(("ridge", "sigma2"), places, strict=True)}
+    return {**values, "settings": selector_settings(settings)}
 
 
 def _synthetic(visitor: Session) -> tuple[Values, tuple[str, ...]]:
@@ -237,7 +320,7 @@ def _experiment(values: Values, world: Synthetic, budgets: tuple[int, ...] = ())
     """What is measured; `budgets` are those that are taken where none are given."""
     measured = {name: values[name] for name in fields.declared(MeasureSettings) if name in values}
     asked = _numbers(MeasureSettings, values["budgets"]) or budgets or default_budgets(world.sentences)
-    return Experiment(world=world, parameters=tuple(values["settings"].split()), **{**measured, "budgets": asked})
+    return Experiment(world=world, parameters=tuple(values["settings"]), **{**measured, "budgets": asked})
 
 
 def _planned(asked: Experiment | Sweep, arguments: Sequence[str] = (), title: str = "") -> PlannedRun:
@@ -272,9 +355,7 @@ def _plan_teacher(values: Values, visitor: Session) -> PlannedRun:
     N = asked.sentences or min(SENTENCES, values["pool"])
     lengths = {"median_length": min(256.0, max(1.0, values["tokens"])), "length_spread": 0.0}
     like = _experiment(values, Synthetic(dimension=asked.dimension or DIMENSION, classes=asked.classes, sentences=N, **lengths))
-    options = [visitor.choice.source, "--model", visitor.choice.model]
-    for name, value in visitor.choice.options:
-        options += [f"--{name.replace('_', '-')}", *([value] if value else [])]
+    options = [visitor.choice.source, "--model", visitor.choice.model, *visitor.choice.flags]
     measured = like.measured(without=() if values["budgets"] else ("budgets",))
     title = f"{components.one_line(visitor.choice.name, 60)}, the model's own head"
     return _planned(like, ["curves", "teacher", *options, *fields.arguments(asked), *measured], title)
@@ -289,15 +370,11 @@ def _plan_timing(values: Values, visitor: Session) -> PlannedRun:
     return PlannedRun(("curves", "timing", *fields.arguments(asked)), "Fast against slow", 0, asked.box + 10)
 
 
-FORMS: dict[str, Callable[[Session], tuple[Values, tuple[str, ...]]]] = {
-    "synthetic": _synthetic,
-    "words": _words,
-    "teacher": _teacher,
-    "timing": _timing,
-}
-PLANS: dict[str, Callable[[Values, Session], PlannedRun]] = {
-    "synthetic": _plan_synthetic,
-    "words": _plan_words,
-    "teacher": _plan_teacher,
-    "timing": _plan_timing,
+Form = Callable[[Session], tuple[Values, tuple[str, ...]]]
+Plan = Callable[[Values, Session], PlannedRun]
+FORMS: dict[str, tuple[Form, Plan]] = {
+    "synthetic": (_synthetic, _plan_synthetic),
+    "words": (_words, _plan_words),
+    "teacher": (_teacher, _plan_teacher),
+    "timing": (_timing, _plan_timing),
 }

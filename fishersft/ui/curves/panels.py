@@ -1,10 +1,11 @@
-"""The panels of the Curves page: which result, its picture, what it says, and files of it."""
+"""The panels of the Curves page: a result's controls, its chart, what it says, its numbers, and files of it."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,17 +14,30 @@ import streamlit as st
 from fishersft import catalogue
 from fishersft.catalogue import CurvesRun
 from fishersft.errors import StoreError
-from fishersft.experiments.result import Result, label_of
-from fishersft.experiments.summaries import USUAL
-from fishersft.experiments.timing import read_timing
-from fishersft.ui import components, learn, query_widgets
-from fishersft.ui.address import current, write_value
-from fishersft.ui.curves import parts
-from fishersft.ui.curves.parts import CurveOptions
-from fishersft.ui.session import Session
+from fishersft.experiments.fits import Fits, fits_of
+from fishersft.experiments.result import MEASURES, Result, label_of
+from fishersft.experiments.summaries import (
+    HIGHER,
+    USUAL,
+    alike_sentence,
+    constant_sentence,
+    curves_summary,
+    means,
+    odds,
+    standing_of,
+    sweep_sentence,
+    three,
+    with_interval,
+    worth_sentences,
+)
+from fishersft.experiments.timing import TIMING_FILE, Timing, read_timing
+from fishersft.export.curves_report import curves_page, python_of, timing_page
+from fishersft.plots import curves as curve_plots
+from fishersft.ui import components, downloads, learn, query_widgets
+from fishersft.ui.address import current
+from fishersft.ui.components import dark, escape_markdown
+from fishersft.ui.curves.form import opened
 
-TWO_WORLDS = "Two worlds"
-KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
 SHOWN = {"max error": "maximum", "mean error": "mean", "G-criterion": "worst_leverage", "log det": "log_det"}
 EQUAL = ("tokens", "sentences")
 SWITCH = ("true", "false")
@@ -34,51 +48,38 @@ TAKEN: dict[str, tuple[Callable[[str], bool], str]] = {  # address parameters of
     "guides": (lambda value: value.lower() in SWITCH, query_widgets.listed(SWITCH)),
     "picture": (components.PICTURES.__contains__, query_widgets.listed(components.PICTURES)),
 }
-WHY = {
-    "imbalanced": "A few clusters contain most sentences; covering the rare directions lowers the largest error.",
-    "isotropic": "All directions are alike, so there is nothing rare to cover.",
+WORLDS = {  # of the shipped pair: the heading, and why it differs
+    "imbalanced": (
+        "An imbalanced world: clusters of rows",
+        "A few clusters contain most sentences; covering the rare directions lowers the largest error.",
+    ),
+    "isotropic": (
+        "A homogeneous world: isotropic rows",
+        "All directions are alike, so there is nothing rare to cover.",
+    ),
 }
-WORLDS = {"imbalanced": "An imbalanced world: clusters of rows", "isotropic": "A homogeneous world: isotropic rows"}
+REPORT = "one page with settings, figures and tables that needs no server"
 
 
-@dataclass
-class CurvesState:
-    """What a visitor has chosen on this page, results and jobs by kind of experiment; outlives a change of page."""
+@dataclass(frozen=True)
+class CurveOptions:
+    """How results are drawn.
 
-    experiment: str = ""
-    result: dict[str, str] = field(default_factory=dict)
-    job: dict[str, str] = field(default_factory=dict)
+    Attributes:
+        n: the budget that the sentences are about, where n moves.
+        equal: what selectors get as much of, in the two worlds.
+    """
 
+    measure: str
+    log: bool
+    guides: bool
+    selectors: tuple[str, ...]
+    n: int = USUAL
+    equal: str = "tokens"
 
-def state() -> CurvesState:
-    mine: CurvesState = st.session_state.setdefault("curves", CurvesState())
-    return mine
-
-
-def choose_experiment(session: Session) -> str:
-    """The experiment; a link to a result opens its kind."""
-    asked = st.query_params.get("result", "")
-    if asked and st.session_state.get("curves_asked") != asked:
-        st.session_state["curves_asked"] = asked
-        try:
-            kind = catalogue.find_run(asked, catalogue.CURVES).opened.kind
-            state().result[kind] = asked
-            st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
-        except StoreError as error:
-            st.warning(components.escape_markdown(str(error)), icon=":material/link_off:")
-    if state().experiment and "experiment" not in st.query_params and "experiment" not in st.session_state:
-        st.session_state["experiment"] = state().experiment  # back from another page
-    chosen = query_widgets.segmented(
-        "Experiment",
-        [TWO_WORLDS, *KINDS],
-        "experiment",
-        help="Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
-        "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
-    )
-    state().experiment = chosen
-    if chosen == TWO_WORLDS:
-        write_value("result", "")  # else the address would open that result's experiment
-    return chosen
+    @property
+    def log_y(self) -> bool:
+        return self.log and self.measure != "log_det"
 
 
 def _left_out(*drawn: str) -> None:
@@ -90,36 +91,37 @@ def _left_out(*drawn: str) -> None:
             del st.query_params[key]
 
 
-def controls(result: Result, *, worlds: bool = False) -> tuple[CurveOptions, str, int]:
-    """What is drawn, what selectors get as much of (two worlds), and the budget that the sentences are about (where n moves)."""
+def fits_at(result: Result, measure: str) -> Fits:
+    """What is read off the curves of one measure, kept between reruns."""
+    return _fits_of(json.dumps(result.about.settings, sort_keys=True), result.runs, measure, result)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Fitting slopes …")
+def _fits_of(settings: str, runs: int, measure: str, _result: Result) -> Fits:
+    return fits_of(_result, measure)
+
+
+def log_switch(row: Any) -> bool:
+    """The switch for log axes, which every chart of the page has."""
+    return query_widgets.toggle("Log axes", "logarithmic", True, place=row, help="Straight lines are power laws there.")
+
+
+def controls(result: Result, *, worlds: bool = False) -> CurveOptions:
+    """How a result is drawn, or both of the two worlds."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
     selectors, against_n = result.selectors, not result.is_sweep
     equal = "tokens"
     if worlds:
-        equal = query_widgets.segmented(
-            "At equal",
-            EQUAL,
-            "equal",
-            place=row,
-            help=learn.helped(
-                "Tokens: every selector gets as many as TokenOD's first n sentences have. Sentences: every selector gets n.",
-                "equal tokens",
-            ),
-        )
-    shown = query_widgets.segmented(
-        "Shown",
-        list(SHOWN),
-        "measure",
-        place=row,
-        help=learn.helped(
-            "Error of a sentence: how far the fitted head's predictions are from the truth, summed over its tokens; the largest "
-            "or the mean over all sentences. G-criterion: the worst leverage, lower is better. log det: of the design matrix.",
-            "worst leverage",
-            "log det",
-        ),
+        meaning = "Tokens: every selector gets as many as TokenOD's first n sentences have. Sentences: every selector gets n."
+        equal = query_widgets.segmented("At equal", EQUAL, "equal", place=row, help=learn.helped(meaning, "equal tokens"))
+    meaning = (
+        "Error of a sentence: how far the fitted head's predictions are from the truth, summed over its tokens; the largest "
+        "or the mean over all sentences. G-criterion: the worst leverage, lower is better. log det: of the design matrix."
     )
+    explained = learn.helped(meaning, "worst leverage", "log det")
+    shown = query_widgets.segmented("Shown", list(SHOWN), "measure", place=row, help=explained)
     n = _budget(result.budgets.tolist(), row) if against_n else USUAL
-    log = parts.log_switch(row)
+    log = log_switch(row)
     slopes = (
         "Thin lines beside errors: how TokenOD's error would fall from its first point with the power -1/2 of theory and with "
         "the -0.3 that the paper saw, and the shape of the theorem's bound with a fitted constant."
@@ -136,7 +138,9 @@ def controls(result: Result, *, worlds: bool = False) -> tuple[CurveOptions, str
         wrap=True,
         help="Which curves are drawn; the sentences and numbers cover all of them.",
     )
-    return CurveOptions(SHOWN[shown], log, guides, tuple(names or ())), equal, n
+    if not names:
+        st.info("Choose a selector above to see its curve.", icon=":material/show_chart:")
+    return CurveOptions(SHOWN[shown], log, guides, tuple(names or ()), n, equal)
 
 
 def _budget(there: list[int], row: Any) -> int:
@@ -145,93 +149,33 @@ def _budget(there: list[int], row: Any) -> int:
     near = min(there, key=lambda n: abs(math.log(n / asked)))
     if asked not in there and "n" in st.session_state:
         st.session_state["n"] = near
-    return int(
-        query_widgets.select(
-            "Put into words at n",
-            there,
-            "n",
-            place=row,
-            index=there.index(near),
-            width=150,
-            help="The sentences and the upright line are at this budget.",
-        )
-    )
+    look = {"index": there.index(near), "width": 150, "help": "The sentences and the upright line are at this budget."}
+    return int(query_widgets.select("Put into words at n", there, "n", place=row, **look))
 
 
 def two_worlds() -> None:
     """The shipped pair of worlds: one where coverage pays, one where only length does."""
-    how, equal, n = controls(parts.opened(catalogue.find_run("imbalanced-tokens", catalogue.CURVES).opened), worlds=True)
-    found = [catalogue.find_run(f"{world}-{equal}", catalogue.CURVES).opened for world in WORLDS]
-    results = [parts.opened(one) for one in found]
-    figures = parts.figures(results, how)
-    for k, (column, (world, heading)) in enumerate(zip(st.columns(2, gap="medium"), WORLDS.items(), strict=True)):
+    how = controls(opened(catalogue.find_run("imbalanced-tokens", catalogue.CURVES).opened), worlds=True)
+    found = [catalogue.find_run(f"{world}-{how.equal}", catalogue.CURVES).opened for world in WORLDS]
+    results = [opened(one) for one in found]
+    drawn = _figures(results, how, 460)
+    for k, (column, (heading, why)) in enumerate(zip(st.columns(2, gap="medium"), WORLDS.values(), strict=True)):
         with column:
-            st.subheader(heading, anchor=False, help=learn.helped(WHY[world], "coverage"))
-            parts.said(results[k], how, n)
-            if figures:
-                parts.chart(figures[k], results[k], how, found[k].id)
-            parts.downloads(results[k], found[k])
+            st.subheader(heading, anchor=False, help=learn.helped(why, "coverage"))
+            _said(results[k], how)
+            if drawn:
+                _chart(drawn[k], results[k], how, found[k].id)
+            _downloads(results[k], found[k])
     st.caption(
-        f"{parts.drawn(results[0])} {'Both charts have one y axis. ' if how.log_y else ''}Both pools have 3,000 sentences with "
+        f"{_how_drawn(results[0])} {'Both charts have one y axis. ' if how.log_y else ''}Both pools have 3,000 sentences with "
         "lengths of one distribution, d = 10 and L = 20. In the imbalanced world a few clusters contain most sentences, so some "
         "directions are rare; in the homogeneous one all directions are alike."
     )
-    parts.guides(results, how)
-    for result, heading in zip(results, WORLDS.values(), strict=True):
+    _guides(results, how)
+    for result, (heading, _) in zip(results, WORLDS.values(), strict=True):
         with st.expander(f"Numbers and command: {heading}"):
-            parts.numbers(result, how.measure, n)
-            parts.code(result)
-
-
-def choose_result(kind: str) -> CurvesRun | None:
-    """A shipped or an earlier result of this kind; None where there is none yet."""
-    there = {found.id: found for found in catalogue.contents(catalogue.CURVES) if found.kind == kind}
-    if not there:
-        return None
-    key, wanted = f"result-{kind}", state().result.get(kind)
-    if wanted in there:
-        st.session_state[key] = wanted
-    elif st.session_state.get(key) not in there:
-        st.session_state[key] = _last(list(there.values()))
-
-    def chosen() -> None:  # before the next rerun draws the box from the state
-        state().result[kind] = st.session_state[key]
-
-    id = st.selectbox(
-        "Result",
-        list(there),
-        key=key,
-        format_func=lambda id: _label(there[id]),
-        on_change=chosen,
-        help="Results of this experiment: those that ship, and your own.",
-    )
-    state().result[kind] = id
-    st.session_state["curves_asked"] = st.query_params["result"] = id
-    return there[id]
-
-
-def _last(there: list[CurvesRun]) -> str:
-    """The visitor's own last result that has something to show, else the first shipped one."""
-    for found in there:
-        if found.shipped:
-            continue
-        try:
-            _ = found.kind == catalogue.TIMING or parts.opened(found)
-        except StoreError:
-            continue
-        return found.id
-    return there[0].id
-
-
-def _label(found: CurvesRun) -> str:
-    s = found.settings
-    origin = "shipped" if found.shipped else f"{pd.Timestamp(found.changed, unit='s'):%Y-%m-%d %H:%M} UTC, {found.id}"
-    if found.kind == catalogue.TIMING:
-        return f"{s['sentences']:,} sentences, d = {s['dimension']} ({origin})"
-    w, fixed = s["world"], ""
-    if "sweep" not in s:
-        fixed = f"d = {w['dimension']}, L = {w['classes']}, "
-    return f"{components.one_line(found.about.title, 80)}, equal {s['equal']}, {fixed}{s['runs']} runs ({origin})"
+            _numbers(result, how)
+            components.footer(f"{result.about.command} --out curves", python_of(result))
 
 
 def show(found: CurvesRun) -> None:
@@ -239,31 +183,157 @@ def show(found: CurvesRun) -> None:
     if found.kind == catalogue.TIMING:
         _left_out("picture")
         row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
-        how = CurveOptions("maximum", parts.log_switch(row), False, ())
+        log = log_switch(row)
         components.pictures(row)
-        parts.timing(read_timing(found.folder), how, found)
+        _timing(read_timing(found.folder), log, found)
         return
     try:
-        result = parts.opened(found)
+        result = opened(found)
     except StoreError as error:
         _left_out()
-        st.info(components.escape_markdown(str(error)), icon=":material/hourglass_empty:")
+        st.info(escape_markdown(str(error)), icon=":material/hourglass_empty:")
         return
     _left_out("measure", "picture", *(() if result.is_sweep else ("n", "guides")))
-    how, _, n = controls(result)
+    how = controls(result)
     asked = int(result.about.settings["runs"])
     if result.runs < asked:
-        st.info(
-            f"{result.runs} of {asked} runs are finished by every selector so far; these are shown.", icon=":material/pending:"
-        )
+        so_far = f"{result.runs} of {asked} runs are finished by every selector so far; these are shown."
+        st.info(so_far, icon=":material/pending:")
     if result.is_sweep:
-        parts.sweep(result, how, found)
+        _sweep(result, how, found)
     else:
-        parts.said(result, how, n)
-        for fig in parts.figures([result], how, height=520):
-            parts.chart(fig, result, how, found.id)
-        parts.guides([result], how)
-        parts.numbers(result, how.measure, n)
-    st.caption(parts.drawn(result))
-    parts.downloads(result, found)
-    parts.code(result)
+        _said(result, how)
+        for fig in _figures([result], how, 520):
+            _chart(fig, result, how, found.id)
+        _guides([result], how)
+        _numbers(result, how)
+    st.caption(_how_drawn(result))
+    _downloads(result, found)
+    components.footer(f"{result.about.command} --out curves", python_of(result))
+
+
+def _plot(fig: Any, key: str, what: str, log: bool) -> None:
+    alt = f"{what[:1].upper()}{what[1:]}: one line with a band per selector; the numbers are in the table below."
+    components.chart(fig, f"chart-{key}-{log}", alt, file=f"curves-{key}")
+
+
+def _figures(results: Sequence[Result], how: CurveOptions, height: int) -> list[Any]:
+    """Charts of one measure against n, one per result; on log axes they share the y axis. None where no selector is chosen."""
+    if not how.selectors:
+        return []
+    look = {"log": how.log, "guides": how.guides, "dark": dark(), "height": height, "selectors": how.selectors}
+    every = [curve_plots.error_figure(result, how.measure, **look) for result in results]
+    if how.log_y:  # else the higher chart presses the other one flat
+        curve_plots.share_y(every)
+    return every
+
+
+def _said(result: Result, how: CurveOptions) -> None:
+    """Who stands where at n, and what that is worth."""
+    fits = fits_at(result, how.measure)
+    told = [standing_of(result, how.n, how.measure).sentence(), *worth_sentences(result, fits, how.n)]
+    told = [escape_markdown(sentence) for sentence in told]
+    st.markdown("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
+
+
+def _chart(fig: Any, result: Result, how: CurveOptions, key: str) -> None:
+    """A chart of `_figures`, and which of its lines hide one another."""
+    _plot(fig, f"{key}-{how.measure}", MEASURES[how.measure], how.log)
+    if hidden := alike_sentence(result, how.measure, how.selectors):
+        st.caption(escape_markdown(hidden))
+
+
+def _sweep(result: Result, how: CurveOptions, found: CurvesRun) -> None:
+    """One measure against d and against L."""
+    moved = list(result.about.settings["sweep"])
+    for column, over in zip(st.columns(len(moved), gap="medium"), moved, strict=True):
+        with column:
+            st.markdown(escape_markdown(sweep_sentence(result, over, how.measure)))
+            if how.selectors:
+                look = {"log": how.log, "dark": dark(), "height": 460, "selectors": how.selectors}
+                fig = curve_plots.sweep_figure(result, over, how.measure, **look)
+                _plot(fig, f"{found.id}-{over}-{how.measure}", f"{MEASURES[how.measure]} against {over}", how.log)
+    rows = []
+    for d, L in result.values:
+        told = {label_of(name): with_interval(e) for name, e in means(result, how.measure, point=(d, L)).items()}
+        rows.append({"d": d, "L": L, **told})
+    st.dataframe(rows, hide_index=True, alt=f"{MEASURES[how.measure]} at every d and L, by selector")
+
+
+def _timing(told: Timing, log: bool, found: CurvesRun) -> None:
+    """Seconds of both ways against the number of picks."""
+    n, fast, slow, measured = (each[-1] for each in (told.budgets, told.fast, told.slow, told.measured))
+    st.markdown(
+        "Algorithm 1 of the paper computes the gain of every sentence at every pick; the fast greedy computes few of them and "
+        f"makes the same picks. {n:,} picks take the fast greedy {three(fast)} s and Algorithm 1 {three(slow)} s"
+        f"{'' if measured else ' (extrapolated)'}, {three(slow / fast)} times as long."
+    )
+    _plot(curve_plots.timing_figure(told, log=log, dark=dark(), height=460), found.id, "Seconds against picks", log)
+    st.caption(
+        f"{told.note}. {told.pool['sentences']:,} sentences, {told.pool['tokens']:,} rows, d = {told.pool['dimension']}. "
+        "Times were measured on the machine that ran the command; the camera above the chart saves the picture."
+    )
+    name = f"timing-{found.id}"
+    content = (found.folder / TIMING_FILE).read_bytes()
+    downloads.files(
+        name,
+        name,
+        ("csv", "csv", lambda: pd.DataFrame(told.table()).to_csv(index=False), "one row per number of picks"),
+        ("json", "json", content, "the pool, the seconds, and which were measured"),
+        ("report.html", "report.html", lambda: timing_page(told, found.id).html(), REPORT),
+    )
+    components.footer(found.about.command, "import fishersft\n\nprint(fishersft.time_greedy().note)")
+
+
+def _numbers(result: Result, how: CurveOptions) -> None:
+    """Slopes, what Uniform would need, and the paired test, at one budget."""
+    measure, fits = how.measure, fits_at(result, how.measure)
+    standing = standing_of(result, how.n, measure)
+    k = result.budgets.tolist().index(standing.n)
+    lines = []
+    for name in result.selectors:
+        line = {"selector": label_of(name), "slope": with_interval(fits.slopes[name])}
+        line[MEASURES[measure]] = with_interval(standing.errors[name])
+        if name in fits.ratios and measure not in HIGHER:
+            line[f"Uniform's {result.equal} for the same"] = f"{with_interval(fits.ratios[name][k])} times"
+        if name in fits.paired:
+            line["over Uniform's, run by run"] = with_interval(fits.paired[name][k].ratio)
+            line["p"] = odds(fits.paired[name][k].p)
+        lines.append(line)
+    st.dataframe(pd.DataFrame(lines).fillna("–"), hide_index=True, alt=f"Numbers at n = {standing.n}")
+    power = "n" if result.equal == "sentences" else "the tokens"
+    needed = f"Uniform's {result.equal} for the same: how many times as many Uniform needs for this value, read off its curve. "
+    st.caption(
+        f"At n = {standing.n:,}, with 95% intervals in brackets. Slope: the power of {power} that the value falls or grows "
+        f"with, over all n; a curve that starts low may fall more slowly. {'' if measure in HIGHER else needed}Over Uniform's, "
+        "run by run: below 1 is lower. p: how often chance alone would show a difference as clear (Wilcoxon's signed-rank test "
+        "over runs), not corrected for the number of budgets."
+    )
+
+
+def _guides(results: Sequence[Result], how: CurveOptions) -> None:
+    """Explain the guide lines, where there are any."""
+    fits = [fits_at(result, how.measure) for result in results] if how.guides else []
+    if told := constant_sentence(results[0], *fits) if fits else "":
+        st.caption(escape_markdown(told))
+
+
+def _how_drawn(result: Result) -> str:
+    return (
+        f"Means of {result.runs} runs, each a fresh pool, head and labels (seed {result.about.settings['seed']}); bands are 95% "
+        "intervals of the mean. Hover for n, the error and its interval; the camera above a chart saves the picture."
+    )
+
+
+def _downloads(result: Result, found: CurvesRun) -> None:
+    name = f"curves-{found.id}"
+    table = (
+        "csv",
+        "csv",
+        lambda: pd.DataFrame(result.table()).to_csv(index=False),
+        "one row per selector and budget, with intervals",
+    )
+    summary = ("json", "json", lambda: json.dumps(curves_summary(result), indent=1), "settings, command, table and fits")
+    downloads.files(
+        name, name, table, summary, ("report.html", "report.html", lambda: curves_page(result, found.id).html(), REPORT)
+    )
