@@ -1,7 +1,4 @@
-"""What chance gives: random draws, and the whole pool, under every criterion; scored once and kept in the store.
-
-Two bands stand beside every comparison: draws of as many sentences, and draws of as many tokens.  Knows no selector.
-"""
+"""Random draws, and the whole pool, under every criterion; scored once and kept in the store.  Knows no selector."""
 
 from __future__ import annotations
 
@@ -21,10 +18,7 @@ Tell = Callable[[int, int], None]
 
 
 def drawn(tokens: np.ndarray, equal: str, amount: int, draws: int, seed: int) -> list[np.ndarray]:
-    """The random selections themselves: positions, `amount` sentences each or the longest prefix of at most `amount` tokens.
-
-    Where not even one record fits, that one is taken.
-    """
+    """The draws: positions, `amount` sentences each or the longest prefix of at most `amount` tokens, but at least one record."""
     orders = draw_orders(len(tokens), draws, seed)
     if equal == "sentences":
         return [o[:amount] for o in orders]
@@ -52,24 +46,24 @@ def chance(
 ) -> tuple[Scores, ...]:
     """The scores of each draw; see `drawn` for the arguments and `bound_at` for the bound."""
 
-    def compute() -> dict[str, np.ndarray]:
-        return _scored(scorer, drawn(scorer.embeddings.tokens, equal, amount, draws, seed), on_progress)
-
-    about = {"equal": equal, "amount": amount, "draws": draws, "seed": seed}
-    return _kept(scorer, about, compute, store, bound)
+    sets = drawn(scorer.embeddings.tokens, equal, amount, draws, seed)
+    return _kept(scorer, _about(equal, amount, draws, seed), lambda: _scored(scorer, sets, on_progress), store, bound)
 
 
-def whole_pool(scorer: Scorer, *, bound: float = np.nan, store: Store | None = None) -> Scores:
+def whole_pool(scorer: Scorer, *, store: Store | None = None) -> Scores:
     """Every record selected: what no selection can go beyond, and what perplexity and lengths are measured against."""
-    positions = np.arange(len(scorer.embeddings))
-    found = _kept(scorer, {"equal": "everything"}, lambda: _scored(scorer, [positions], None), store, bound)[0]
+    everything = [np.arange(len(scorer.embeddings))]
+    found = _kept(scorer, {"equal": "everything"}, lambda: _scored(scorer, everything, None), store, np.nan)[0]
     return replace(found, radius=0.0)  # but for rounding
 
 
 def is_kept(scorer: Scorer, equal: str, amount: int, *, draws: int, seed: int, store: Store | None = None) -> bool:
     """Whether these draws are scored already, so that asking for them costs nothing."""
-    key = _key(scorer, {"equal": equal, "amount": amount, "draws": draws, "seed": seed})
-    return (store or Store.default()).find(key) is not None
+    return (store or Store.default()).find(_key(scorer, _about(equal, amount, draws, seed))) is not None
+
+
+def _about(equal: str, amount: int, draws: int, seed: int) -> dict[str, object]:
+    return {"equal": equal, "amount": amount, "draws": draws, "seed": seed}
 
 
 def _scored(scorer: Scorer, sets: list[np.ndarray], tell: Tell | None) -> dict[str, np.ndarray]:
@@ -88,18 +82,15 @@ def _kept(
     store: Store | None,
     bound: float,
 ) -> tuple[Scores, ...]:
-    arrays = (
-        cached_arrays(store or Store.default(), _key(scorer, about), compute)
-        if scorer.embeddings.key
-        else compute()  # made by hand: nothing names them
-    )
-    share = np.minimum(1.0, arrays["log_det"] / bound) if bound > 0 else np.full(len(arrays["log_det"]), np.nan)
-    lines = [{name: float(arrays[name][k]) for name in KEPT} for k in range(len(share))]
-    whole = ("sentences", "tokens")
-    return tuple(
-        Scores(**{**line, **{n: int(line[n]) for n in whole}}, share_of_optimum=float(share[k]))  # type: ignore[arg-type]
-        for k, line in enumerate(lines)
-    )
+    named = scorer.embeddings.key  # rows made by hand have no name to keep the scores under
+    arrays = cached_arrays(store or Store.default(), _key(scorer, about), compute) if named else compute()
+    found = []
+    for values in zip(*(arrays[name] for name in KEPT), strict=True):
+        line = dict(zip(KEPT, map(float, values), strict=True))
+        share = min(1.0, line["log_det"] / bound) if bound > 0 else np.nan
+        counts = {name: int(line.pop(name)) for name in ("sentences", "tokens")}
+        found.append(Scores(**counts, **line, share_of_optimum=share))
+    return tuple(found)
 
 
 def _key(scorer: Scorer, about: dict[str, object]) -> ArtifactKey:

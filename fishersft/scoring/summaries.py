@@ -16,19 +16,19 @@ from fishersft.selectors import criterion_of
 
 def comparison_sentences(found: Comparison) -> tuple[str, ...]:
     """Sentences for people, most telling first; every number is one of the comparison's own."""
-    said = [_spent(found), _shared(found), _log_det(found), _length(found), _worst(found), _cover(found), _transfer(found)]
-    return (*(s for s in said if s), "None of these numbers is yet a better fine-tuned model.")
+    said = [part(found) for part in (_spent, _shared, _log_det, _length, _worst, _cover, _transfer)]
+    return (*filter(None, said), "None of these numbers is yet a better fine-tuned model.")
 
 
 def comparison_summary(found: Comparison) -> dict[str, Any]:
-    """A comparison for JSON; a criterion that cannot be had is null."""
+    """A comparison for JSON; a criterion without a value is null."""
     rows = []
     for row in found.rows:
         line: dict[str, Any] = {"selector": row.name or None, "label": row.label, "chosen_by": row.model or None}
         if row.selection is not None:
             order = row.selection.order
             line |= {"parameters": row.selection.parameters, "notes": order.notes, "criterion": criterion_of(row.name)}
-            line |= {"seconds": round(float(order.seconds[-1]), 3)}
+            line["seconds"] = round(float(order.seconds[-1]), 3)
         rows.append({**line, "scores": [_plain(s) for s in row.scores]})
     return {
         "corpus": found.corpus,
@@ -54,7 +54,7 @@ def _plain(scores: Scores) -> dict[str, Any]:
 
 
 def standing(value: float, row: Row, criterion: str) -> str:
-    """Where a value stands to the random draws: "better than", "worse than" or "within" all of them; "" where it has no goal."""
+    """How a value compares with the random draws: "better than", "worse than" or "within" them; "" without a goal."""
     _, least, most = row.span(criterion)
     if criterion not in BETTER or not np.isfinite([value, least, most]).all():
         return ""
@@ -78,16 +78,20 @@ def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def _each(found: Comparison, criterion: str) -> str:
+    """Every selector with its value."""
+    return _listed([f"{_called(r)} {number(r.value(criterion))}" for r in found.chosen.values()])
+
+
 def _spent(found: Comparison) -> str:
     first = found.row().scores[0]
     other = "tokens" if found.equal == "sentences" else "sentences"
-    each = [f"{_called(r)} {number(r.value(other))}" for r in found.chosen.values()]
     head = (
         f"All select {first.sentences:,} sentences; in trained tokens"
         if found.equal == "sentences"
-        else f"All spend at most the {first.tokens:,} trained tokens of {_named(found, found.reference)}; in sentences"
+        else f"All spend at most the {first.tokens:,} trained tokens of {_called(found.row())}; in sentences"
     )
-    return f"{head} that is {_listed(each)}, and {span(found.baseline(), other)} for {found.draws} random draws."
+    return f"{head} that is {_each(found, other)}, and {span(found.baseline(), other)} for {found.draws} random draws."
 
 
 def _shared(found: Comparison) -> str:
@@ -95,27 +99,29 @@ def _shared(found: Comparison) -> str:
     if len(names) < 2:
         return ""
     a, b = names[:2]
+    called = {name: _called(row) for name, row in found.chosen.items()}
     chance = found.shared_by_chance[a]
-    taken = [f"{found.row(n).scores[0].sentences:,}" for n in (a, b)]
-    of = taken[0] if taken[0] == taken[1] else " and ".join(taken)
+    taken = dict.fromkeys(f"{found.row(n).scores[0].sentences:,}" for n in (a, b))
     out = (
-        f"{_named(found, a)} and {_named(found, b)} share {found.shared(a, b):,} of their {of} picks; a random draw shares "
-        f"{min(chance):,} to {max(chance):,} with {_named(found, a)}."
+        f"{called[a]} and {called[b]} share {found.shared(a, b):,} of their {' and '.join(taken)} picks; a random draw shares "
+        f"{min(chance):,} to {max(chance):,} with {called[a]}."
     )
     if len(names) > 2:
         overlap = found.overlap.to_dict()
         pairs = sorted(combinations(names, 2), key=lambda p: -overlap[p[0]][p[1]])
         (c, d), (e, f) = pairs[0], pairs[-1]
         out += (
-            f" Most alike are {_named(found, c)} and {_named(found, d)} ({found.shared(c, d):,} shared), "
-            f"least {_named(found, e)} and {_named(found, f)} ({found.shared(e, f):,})."
+            f" Most alike are {called[c]} and {called[d]} ({found.shared(c, d):,} shared), "
+            f"least {called[e]} and {called[f]} ({found.shared(e, f):,})."
         )
     return out
 
 
 def _log_det(found: Comparison) -> str:
+    against = {"better than": "above all draws", "worse than": "below all draws"}
     each = [
-        f"{_called(r)} {number(r.value('log_det'))} ({_against(r, found)})"
+        f"{_called(r)} {number(r.value('log_det'))} "
+        f"({against.get(standing(r.value('log_det'), found.baseline(), 'log_det'), 'within the draws')})"
         for r in sorted(found.chosen.values(), key=lambda r: -r.value("log_det"))
     ]
     out = f"log det gained, in nats, at equal {found.equal}: {_listed(each)}; random draws {span(found.baseline(), 'log_det')}."
@@ -130,20 +136,14 @@ def _log_det(found: Comparison) -> str:
     return out
 
 
-def _against(row: Row, found: Comparison) -> str:
-    words = standing(row.value("log_det"), found.baseline(), "log_det")
-    return {"better than": "above all draws", "worse than": "below all draws"}.get(words, "within the draws")
-
-
 def _length(found: Comparison) -> str:
     pool = found.pool
     each = [f"{_called(r)} {number(round(r.scores[0].tokens / r.scores[0].sentences, 1))}" for r in found.chosen.values()]
     out = f"Trained tokens a sentence: {_listed(each)}; the pool {number(round(pool.tokens / pool.sentences, 1))}."
     if np.isfinite(pool.perplexity):
-        each = [f"{_called(r)} {number(r.value('perplexity'))}" for r in found.chosen.values()]
         out += (
-            f" Perplexity of the picks before any tuning: {_listed(each)}; random draws {span(found.baseline(), 'perplexity')}, "
-            f"the pool {number(pool.perplexity)}."
+            f" Perplexity of the picks before any tuning: {_each(found, 'perplexity')}; random draws "
+            f"{span(found.baseline(), 'perplexity')}, the pool {number(pool.perplexity)}."
         )
     return out
 
@@ -158,16 +158,14 @@ def _worst(found: Comparison) -> str:
             f"{CRITERIA[criterion]} is least with {_called(best)}, {number(best.value(criterion))}, {words} "
             f"{'the' if words == 'within' else 'all'} random draws ({span(found.baseline(), criterion)})"
         )
-    text = "; ".join(parts)
-    return f"In the worst case: {text}."
+    return f"In the worst case: {'; '.join(parts)}."
 
 
 def _cover(found: Comparison) -> str:
     column, total = found.topic
     if not column:
         return ""
-    each = [f"{_called(r)} {number(r.value('topics'))}" for r in found.chosen.values()]
-    return f"Of {total} values of '{column}', covered: {_listed(each)}; random draws {span(found.baseline(), 'topics')}."
+    return f"Of {total} values of '{column}', covered: {_each(found, 'topics')}; random draws {span(found.baseline(), 'topics')}."
 
 
 def _transfer(found: Comparison) -> str:
@@ -183,10 +181,6 @@ def _transfer(found: Comparison) -> str:
             f"{number(home.value('log_det'))}, and shares {shared:,} of {of:,} picks with it"
         )
     return f"Chosen by {model}, scored under {under}: {'; '.join(parts)}."
-
-
-def _named(found: Comparison, name: str) -> str:
-    return _called(found.row(name))
 
 
 def _called(row: Row) -> str:
