@@ -27,11 +27,9 @@ FIRST = 128  # sentences of a random draw after each of which its gain is known:
 
 
 def map_of(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0, store: Store | None = None) -> np.ndarray:
-    """(N, 2) coordinates of the sentence means, for the eye."""
-    store = store or Store.default()
+    """(N, 2) coordinates of the sentence means, for the eye; see `project`."""
     key = map_key(embeddings, method, seed)
-    arrays = cached_arrays(store, key, lambda: {"xy": project(embeddings.means, method, seed)})
-    return arrays["xy"]
+    return cached_arrays(store or Store.default(), key, lambda: {"xy": project(embeddings.means, method, seed)})["xy"]
 
 
 def map_key(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0) -> ArtifactKey:
@@ -58,7 +56,7 @@ class Band:
     def at(self, amounts: int | np.ndarray, *, tokens: bool = False) -> np.ndarray:
         """(draws, k) nats at budgets in sentences, or in tokens.
 
-        Exact as far as each draw's first sentences reach; further on read off a monotone curve through the grid, over log budget.
+        Exact within each draw's first sentences; beyond, read off a monotone curve through the grid, over log budget.
         """
         x, y = (self.tokens, self.uniform_by_tokens) if tokens else (self.sentences, self.uniform_by_sentences)
         wanted = np.clip(np.atleast_1d(amounts), x[0], x[-1])
@@ -76,11 +74,6 @@ class Band:
         return fine, self.at(fine, tokens=tokens)
 
 
-def band_key(embeddings: TokenEmbeddings, top: int, token_top: int, sigma2: float = 1.0, draws: int = 20) -> ArtifactKey:
-    parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0, "first": FIRST}
-    return ArtifactKey(BAND, 3, parameters, {"embeddings": embeddings.key})
-
-
 def band(
     embeddings: TokenEmbeddings,
     top: int,
@@ -91,7 +84,7 @@ def band(
     store: Store | None = None,
     on_progress: Progress | None = None,
 ) -> Band:
-    """What chance gains up to `top` sentences and `token_top` tokens."""
+    """What random draws gain up to `top` sentences and `token_top` tokens."""
 
     def compute() -> dict[str, np.ndarray]:
         sentences, tokens = grid(top), grid(token_top)
@@ -106,23 +99,23 @@ def band(
             "uniform_by_tokens": drawn[1],
         }
 
-    key = band_key(embeddings, top, token_top, sigma2, draws)
+    parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0, "first": FIRST}
+    key = ArtifactKey(BAND, 3, parameters, {"embeddings": embeddings.key})
     return Band(**cached_arrays(store or Store.default(), key, compute))
 
 
 def gain_of(
     embeddings: TokenEmbeddings, order: Order, selector: Selector, seed: int, sigma2: float = 1.0, store: Store | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """f of a selector's order on a grid of sentences: (k,) budgets and (k,) nats, under TokenOD's criterion.
+    """f, TokenOD's criterion, along a selector's order: (k,) budgets in sentences and (k,) nats.
 
-    TokenOD's own gains are summed; for every other selector the token rows of its picks are.
+    TokenOD's own gains are summed; for other selectors the token rows of their picks are added up.
     """
     if selector.name == DEFAULT_SELECTOR and selector.parameters.get("sigma2") == sigma2:
         return np.arange(1, len(order) + 1), np.cumsum(order.gains)
     at = grid(len(order), FINE)
-    key = ArtifactKey(
-        GAIN, 1, {"top": len(order), "sigma2": sigma2, "points": FINE}, {"order": order_key(embeddings, selector, seed).digest}
-    )
+    parameters = {"top": len(order), "sigma2": sigma2, "points": FINE}
+    key = ArtifactKey(GAIN, 1, parameters, {"order": order_key(embeddings, selector, seed).digest})
 
     def compute() -> dict[str, np.ndarray]:
         return {"at": at, "f": log_det_at(embeddings, order.positions, at, sigma2)}
@@ -132,10 +125,10 @@ def gain_of(
 
 
 def project(means: np.ndarray, method: str = "umap", seed: int = 0) -> np.ndarray:
-    """(N, d) -> (N, 2) float32.
+    """(N, d) -> (N, 2) float32, the same for the same seed.
 
-    UMAP (McInnes et al. 2018) after PCA to 50 dimensions where d is larger; PCA alone below 10 sentences, where a
-    neighbourhood graph says nothing.  The same seed gives the same map.
+    UMAP (McInnes et al. 2018), after PCA to 50 dimensions if d is larger; PCA alone below 10 sentences, too few for a
+    neighbourhood graph.
     """
     means = np.asarray(means, dtype=np.float32)
     if method == "pca" or len(means) < 10:

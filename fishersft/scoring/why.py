@@ -1,8 +1,7 @@
 """Why this sentence, and what if others had been pinned or excluded?
 
-`why` explains one record: what the design gained from it at the moment it was picked, or would gain from it now.  `rechosen`
-orders the pool anew from pinned and excluded records, in memory only: such an order is no prefix of the selector's own, so it
-never enters the store.
+`why` explains one record: what the design gained when it was picked, or would gain from it now.  `rechosen` orders the pool
+anew from pinned and excluded records, in memory only: such an order is no prefix of the selector's own.
 """
 
 from __future__ import annotations
@@ -27,13 +26,12 @@ class Why:
     """One record under one order and budget.
 
     Attributes:
-        position: in the pool.
         rank: its place in the order, from 1; None beyond the picks that were computed.
         picked: whether the budget reaches it.
         before: how many picks the design held when the gain was taken: rank - 1 for a picked record, else the budget.
         token_gains: (M,) nats, one a trained token; they sum to `gain`.
-        nearest: position of the most similar picked record (cosine of centred means), itself excepted; None if none.
-        similarity: that cosine, -1 to 1.
+        nearest, similarity: position of the most similar other picked record (None if there is none), and the cosine of centred
+            means.
     """
 
     position: int
@@ -73,7 +71,7 @@ def why(
 ) -> Why:
     """Explain the record at `position` when the first `n` of `order` (positions) are selected.
 
-    `before`: weigh it after so many picks instead (the record itself excepted).
+    With `before`, its gain is taken after so many picks instead (the record itself excepted).
     """
     found = np.flatnonzero(order == position)
     rank = int(found[0]) + 1 if len(found) else None
@@ -87,8 +85,10 @@ def why(
 
 
 def direction_added(embeddings: TokenEmbeddings, picked: np.ndarray, position: int, sigma2: float = 1.0) -> Direction:
-    """Where the record at `position` adds most to the design of `picked`: the largest generalised eigenvector of its rows' X^T X
-    over V, for the record itself left out of it.  The gain is the sum of log(1 + eigenvalue) over all of them."""
+    """Where the record at `position` adds most to the design V of the other `picked` ones.
+
+    It is the largest generalised eigenvector of the record's X^T X over V; its gain is the sum of log(1 + eigenvalue) over all.
+    """
     held = picked[picked != position]
     V = torch.from_numpy(design_matrix((embeddings.block(p) for p in held), embeddings.dimension, sigma2))
     L = torch.linalg.cholesky(V)
@@ -97,12 +97,9 @@ def direction_added(embeddings: TokenEmbeddings, picked: np.ndarray, position: i
     parts = torch.log1p(sizes**2)
     v = torch.linalg.solve_triangular(L.T, directions[:1].T, upper=True)[:, 0]
     tokens = (X @ v) ** 2
-    squares = np.concatenate(
-        [
-            (embeddings.values[a : a + CHUNK].astype(np.float32) @ v.float().numpy()) ** 2
-            for a in range(0, len(embeddings.values), CHUNK)
-        ]
-    )
+    direction = v.float().numpy()
+    chunks = (embeddings.values[a : a + CHUNK].astype(np.float32) for a in range(0, len(embeddings.values), CHUNK))
+    squares = np.concatenate([(rows @ direction) ** 2 for rows in chunks])
     return Direction(
         share=float(parts[0] / parts.sum()),
         narrowed=float(1 / torch.sqrt(1 + sizes[0] ** 2)),
@@ -127,13 +124,13 @@ def gain_along(
 
 
 def nearest_of(means: np.ndarray, position: int, among: np.ndarray) -> tuple[int | None, float]:
-    """The most similar of `among` to `position` by the cosine of centred means, `position` itself excepted."""
+    """The most similar other one of `among` to `position`, and the cosine of their centred means."""
     found, cosines = neighbours_of(means, position, among, 1)
     return (int(found[0]), float(cosines[0])) if len(found) else (None, float("nan"))
 
 
 def neighbours_of(means: np.ndarray, position: int, among: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The up to k most similar of `among`, the nearest first, and their cosines to `position`, which is left out itself."""
+    """The up to k most similar others of `among`, the nearest first, and their cosines to `position`."""
     among = among[among != position]
     centre = means.mean(0)
     x = means[position] - centre
@@ -163,10 +160,10 @@ def rechosen(
 ) -> Order:
     """The selector's order from a pool with pins (`Pool.given`), as far as the budget needs it.
 
-    Args:
-        plain: the selector's order with nothing pinned or excluded, where it is at hand.
+    `plain` is its order with nothing pinned or excluded, if that is at hand: the picks before the first excluded one stand.
     """
-    stands = _standing(pool, plain)
+    hit = [] if plain is None else np.flatnonzero(np.isin(plain.positions, pool.excluded))
+    stands = 0 if plain is None or pool.pinned else int(hit[0]) if len(hit) else len(plain)
     if plain is None or not stands:
         return selector.take(pool, budget, seed, on_progress)
     free = Pool(pool.embeddings, pool.corpus, pool.model, pool.readings)
@@ -174,11 +171,3 @@ def rechosen(
     if budget.sentences is not None:
         budget = Budget(sentences=max(stands, budget.sentences))
     return selector.take(kept, budget, seed, on_progress)
-
-
-def _standing(pool: Pool, plain: Order | None) -> int:
-    """How many of the plain order's first picks stand."""
-    if plain is None or pool.pinned:
-        return 0
-    hit = np.flatnonzero(np.isin(plain.positions, pool.excluded))
-    return int(hit[0]) if len(hit) else len(plain)
