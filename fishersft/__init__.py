@@ -28,13 +28,11 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from fishersft.design.rows import TokenEmbeddings as TokenEmbeddings
     from fishersft.errors import FisherSFTError as FisherSFTError, UserError as UserError
     from fishersft.experiments.experiment import Experiment as Experiment, Sweep as Sweep
+    from fishersft.experiments.measure import measure_curves as measure_curves
     from fishersft.experiments.result import read_curves as read_curves
-    from fishersft.experiments.running import measure_curves as measure_curves
     from fishersft.experiments.summaries import curves_markdown as curves_markdown, curves_summary as curves_summary
-    from fishersft.experiments.synthetic import Synthetic as Synthetic
-    from fishersft.experiments.teacher import teacher_world as teacher_world
     from fishersft.experiments.timing import time_greedy as time_greedy
-    from fishersft.experiments.words import word_world as word_world
+    from fishersft.experiments.worlds import Synthetic as Synthetic, teacher_world as teacher_world, word_world as word_world
     from fishersft.export.formats import selection_files as selection_files, write_selection as write_selection
     from fishersft.export.report import report as report
     from fishersft.fields import parameter as parameter
@@ -79,13 +77,11 @@ _NAMES = {
     "design.rows": ("TokenEmbeddings",),
     "errors": ("FisherSFTError", "UserError"),
     "experiments.experiment": ("Experiment", "Sweep"),
+    "experiments.measure": ("measure_curves",),
     "experiments.result": ("read_curves",),
-    "experiments.running": ("measure_curves",),
     "experiments.summaries": ("curves_markdown", "curves_summary"),
-    "experiments.synthetic": ("Synthetic",),
-    "experiments.teacher": ("teacher_world",),
     "experiments.timing": ("time_greedy",),
-    "experiments.words": ("word_world",),
+    "experiments.worlds": ("Synthetic", "teacher_world", "word_world"),
     "export.formats": ("selection_files", "write_selection"),
     "export.report": ("report",),
     "fields": ("parameter",),

@@ -23,8 +23,7 @@ from typing import Any
 from fishersft import paths
 from fishersft.errors import FisherSFTError, StoreError
 from fishersft.experiments.experiment import About
-from fishersft.experiments.records import NAME, read_about
-from fishersft.experiments.result import read_curves
+from fishersft.experiments.result import NAME, read_about, read_curves
 from fishersft.experiments.timing import TIMING_FILE, read_timing
 from fishersft.finetuning.run import RUN, read_run
 from fishersft.pipeline import selections

@@ -15,8 +15,8 @@ from fishersft.experiments.experiment import Experiment, Sweep
 from fishersft.experiments.fits import fits_of
 from fishersft.experiments.result import MEASURES, read_curves
 from fishersft.experiments.summaries import constant_sentence, curves_markdown, standing_of, three, with_interval, worth_sentences
-from fishersft.experiments.synthetic import Synthetic
 from fishersft.experiments.timing import evaluations, time_greedy
+from fishersft.experiments.worlds import Synthetic
 from fishersft.export.curves_report import curves_page
 from fishersft.export.html import Table
 from fishersft.plots.curves import error_figure, share_y, sweep_figure, timing_figure

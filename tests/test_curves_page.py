@@ -7,8 +7,7 @@ import pytest
 
 from fishersft import catalogue, paths, select
 from fishersft.experiments.fits import fits_of
-from fishersft.experiments.records import Records
-from fishersft.experiments.result import read_curves
+from fishersft.experiments.result import Records, read_curves
 from fishersft.experiments.summaries import alike_sentence, standing_of, worth_sentences
 from fishersft.experiments.timing import read_timing
 from fishersft.store import jobs

@@ -9,10 +9,10 @@ import pytest
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import BudgetError, Cancelled, FisherSFTError, ParameterError
 from fishersft.experiments.experiment import Experiment, Sweep, key_of
-from fishersft.experiments.problem import Problem, design_scores, draw_labels, lengths, prediction_errors
-from fishersft.experiments.running import run
-from fishersft.experiments.settings import FEATURES, default_budgets
-from fishersft.experiments.synthetic import Synthetic
+from fishersft.experiments.measure import run
+from fishersft.experiments.problem import Problem, design_scores, draw_labels, prediction_errors
+from fishersft.experiments.settings import FEATURES, PoolSettings, default_budgets
+from fishersft.experiments.worlds import Synthetic, lengths
 from fishersft.selectors import registry
 
 SMALL = Synthetic(dimension=4, classes=3, sentences=60, median_length=4.0)
@@ -187,7 +187,7 @@ def test_labels_follow_the_head():
 
 
 def test_lengths_of_spread_zero_are_all_the_median():
-    assert set(lengths(50, 7.0, 0.0, np.random.default_rng(0))) == {7}
+    assert set(lengths(PoolSettings(sentences=50, median_length=7.0, length_spread=0.0), np.random.default_rng(0))) == {7}
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_selector_that_cannot_work_here_gets_one_sentence_through_a_worker_too
 
 def test_a_sweep_moves_each_setting_from_the_experiments_own_and_counts_the_shared_point_once():
     sweep = Sweep(small(budgets=(10,), runs=1), dimensions=(2, 4), classes=(3, 5))
-    points = [(r["d"], r["L"]) for r in run(sweep.experiments) if r["selector"] == "uniform"]
+    points = [(r["d"], r["L"]) for r in run(sweep) if r["selector"] == "uniform"]
     assert points == [(2, 3), (4, 3), (4, 5)]
     with pytest.raises(BudgetError, match="one budget"):
         Sweep(small())

@@ -8,8 +8,7 @@ import pytest
 from fishersft import paths
 from fishersft.corpus.load import load_corpus
 from fishersft.errors import ParameterError
-from fishersft.finetuning.cost import PASSES, STARTING, Speed, cost_of
-from fishersft.finetuning.plan import make_plan, manifest_of
+from fishersft.finetuning.plan import PASSES, STARTING, Speed, cost_of, make_plan, manifest_of
 from fishersft.lm.folder import find_model
 from fishersft.selectors import make_selector, make_selectors
 

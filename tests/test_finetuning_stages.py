@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fishersft.errors import StoreError
-from fishersft.finetuning.learning_rate import edge_warning
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import read_run
+from fishersft.finetuning.stages import edge_warning
 from tests.conftest import ROOT, command_line
 from tests.tiny_model import make_model
 

@@ -8,7 +8,7 @@ import pytest
 from fishersft.errors import DesignError, ParameterError
 from fishersft.experiments.logistic import NEAR, RIDGE, fit, log_probabilities
 from fishersft.experiments.problem import draw_labels
-from fishersft.experiments.synthetic import Synthetic
+from fishersft.experiments.worlds import Synthetic
 
 
 def drawn(t=400, d=5, L=4, seed=0, scale=1.0):

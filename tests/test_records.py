@@ -13,10 +13,9 @@ import pytest
 
 from fishersft.errors import StoreError
 from fishersft.experiments.experiment import Experiment, key_of
-from fishersft.experiments.records import NAME, Records, read_records
-from fishersft.experiments.result import Result, read_curves
-from fishersft.experiments.running import run
-from fishersft.experiments.synthetic import Synthetic
+from fishersft.experiments.measure import run
+from fishersft.experiments.result import NAME, Records, Result, read_curves, read_records
+from fishersft.experiments.worlds import Synthetic
 
 PLAN = Experiment(
     world=Synthetic(dimension=3, classes=3, sentences=50), selectors=("token_od", "uniform"), budgets=(5, 20), runs=2

@@ -8,11 +8,11 @@ import pytest
 from fishersft import catalogue, paths
 from fishersft.experiments.experiment import Experiment
 from fishersft.experiments.fits import Estimate, Fits
+from fishersft.experiments.measure import Task, records_of
 from fishersft.experiments.result import Result, read_curves
-from fishersft.experiments.running import Task, records_of
 from fishersft.experiments.settings import BUDGETS, SELECTORS
 from fishersft.experiments.summaries import alike, alike_sentence, constant_sentence, standing_of, worth_sentences
-from fishersft.experiments.synthetic import Synthetic
+from fishersft.experiments.worlds import Synthetic
 
 SHIPPED = [f"{world}-{equal}" for world in ("imbalanced", "isotropic") for equal in ("tokens", "sentences")]
 

@@ -9,9 +9,9 @@ from fishersft.corpus.load import load_corpus
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.experiments.experiment import Experiment
-from fishersft.experiments.running import run
+from fishersft.experiments.measure import run
 from fishersft.experiments.settings import TeacherSettings
-from fishersft.experiments.teacher import Teacher, teacher_world
+from fishersft.experiments.worlds import Teacher, teacher_world
 from fishersft.lm.model import load_model
 from fishersft.pipeline import embed_and_select
 from fishersft.store.artifacts import Store

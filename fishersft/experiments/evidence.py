@@ -1,8 +1,7 @@
 """What was measured of each selector, with the command that measured it.
 
-Measured on the demo (`assets/evidence/demo.json`, made by `assets/build_evidence.py`) and against a known truth (the shipped
-results of `fishersft curves`, one folder each in `assets/curves/`).  A file that is missing or not ours leaves less to show and
-raises nothing.  Knows no screen.
+The numbers come from the demo (`assets/evidence/demo.json`) and from the shipped results of `fishersft curves` (a folder each in
+`assets/curves/`).  A file that is missing or not ours leaves less to show and raises nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from fishersft import paths
 from fishersft.errors import StoreError
 from fishersft.experiments.fits import BASELINE
 from fishersft.experiments.result import MEASURES, Result, read_curves
-from fishersft.experiments.summaries import USUAL
+from fishersft.experiments.summaries import USUAL, means
 from fishersft.scoring.criteria import BETTER, CRITERIA, LOWER
 
 log = logging.getLogger(__name__)
@@ -33,10 +31,9 @@ class Finding:
     Attributes:
         what: the measure, with its unit.
         where: the corpus or the world it was measured in, and at what budget.
-        value: with its interval from `low` to `high` where there are several runs, else NaN.
         chance_low, chance_high: the range of random draws, or the interval of Uniform's mean.
         lower: whether lower is better.
-        command: the command line that reproduces the number.
+        low, high: the interval of the value where there are several runs.
     """
 
     selector: str
@@ -71,12 +68,8 @@ class OrderCost:
     dimension: int
 
     def elsewhere(self, rows: int, dimension: int, reference: OrderCost | None = None, known: float = np.nan) -> float:
-        """Seconds to expect on another pool: in proportion to rows x dimension^2.
-
-        Args:
-            reference, known: another selector's cost on the demo and its measured seconds on that pool, which tell how fast
-                the machine is.
-        """
+        """Seconds to expect on another pool: in proportion to rows x dimension^2, or to the `known` seconds of another selector
+        on that pool, whose cost on the demo is `reference`."""
         if reference is not None and reference.seconds > 0 and known > 0:
             return self.seconds / reference.seconds * known
         return self.seconds * rows * dimension**2 / (self.rows * self.dimension**2)
@@ -114,20 +107,14 @@ def known_truth(result: Result, measure: str = "maximum") -> list[Finding]:
         return []
 
     budgets = [int(n) for n in result.budgets]
-    at = budgets.index(USUAL) if USUAL in budgets else -1
-
-    def there(selector: str) -> tuple[float, float, float]:
-        curve = result.curve(selector, measure)
-        low, high = (float(b[at]) if b is not None else np.nan for b in (curve.low, curve.high))
-        return float(curve.mean[at]), low, high
-
-    value, low, high = there(BASELINE)
-    chance = (value, value) if np.isnan(low) else (low, high)
+    at = budgets.index(USUAL) if USUAL in budgets else len(budgets) - 1
+    errors = means(result, measure, at)
+    uniform = errors.pop(BASELINE)
+    chance = (uniform.value, uniform.value) if np.isnan(uniform.low) else (uniform.low, uniform.high)
     where = f"{result.about.title}, n = {budgets[at]:,} {result.unit}, {result.runs} runs"
     return [
-        Finding(s, MEASURES[measure], where, there(s)[0], *chance, True, result.about.command, *there(s)[1:])
-        for s in result.selectors
-        if s != BASELINE
+        Finding(name, MEASURES[measure], where, e.value, *chance, True, result.about.command, e.low, e.high)
+        for name, e in errors.items()
     ]
 
 
@@ -138,22 +125,17 @@ def _demo(path: Path) -> tuple[list[Finding], dict[str, OrderCost]]:
         found = held["comparison"]
         chance = next(row["scores"] for row in found["rows"] if row["selector"] is None and f" {found['equal']}," in row["label"])
         first = next(row["scores"][0] for row in found["rows"] if row["selector"] == found["reference"])
-        amount = f"{first[found['equal']]:,} {found['equal']}"
+        where = f"demo, equal {found['equal']} ({first[found['equal']]:,} {found['equal']})"
+        names = [row["selector"] for row in found["rows"] if row["selector"]]
+        words = ["fishersft", "compare", found["corpus"], "--budget", str(first["sentences"]), "--equal", found["equal"]]
+        command = shlex.join([*words, "--selectors", ",".join(names)])
         findings = []
-        for row in found["rows"]:
-            for criterion in ("log_det", "worst_leverage", "stein_loss") if row["selector"] else ():
+        for row in (row for row in found["rows"] if row["selector"]):
+            for criterion in ("log_det", "worst_leverage", "stein_loss"):
                 draws = [s[criterion] for s in chance]
+                value, lower = float(row["scores"][0][criterion]), BETTER[criterion] == LOWER
                 findings.append(
-                    Finding(
-                        row["selector"],
-                        CRITERIA[criterion],
-                        f"demo, equal {found['equal']} ({amount})",
-                        float(row["scores"][0][criterion]),
-                        min(draws),
-                        max(draws),
-                        BETTER[criterion] == LOWER,
-                        command_of_demo(found),
-                    )
+                    Finding(row["selector"], CRITERIA[criterion], where, value, min(draws), max(draws), lower, command)
                 )
         costs = {
             name: OrderCost(float(s), int(held["rows"]), int(held["dimension"])) for name, s in held["order_seconds"].items()
@@ -162,11 +144,3 @@ def _demo(path: Path) -> tuple[list[Finding], dict[str, OrderCost]]:
         log.warning("no evidence in %s: %s", path, error)
         return [], {}
     return findings, costs
-
-
-def command_of_demo(found: dict[str, Any]) -> str:
-    """The command line whose JSON a comparison is."""
-    names = [row["selector"] for row in found["rows"] if row["selector"]]
-    first = next(row["scores"][0] for row in found["rows"] if row["selector"] == found["reference"])
-    words = ["fishersft", "compare", found["corpus"], "--budget", str(first["sentences"]), "--equal", found["equal"]]
-    return shlex.join([*words, "--selectors", ",".join(names)])

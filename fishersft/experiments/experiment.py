@@ -2,15 +2,13 @@
 
     experiment = Experiment(world=Synthetic(features="clustered"), runs=3, budgets=(50, 200, 500), equal="tokens")
     sweep = Sweep(Experiment(budgets=(1_000,)))             # the same at one budget while d or L moves
-    result = measure_curves(experiment)                     # `running.py`; curves and bands are in `result.py`
 
 A run draws a fresh problem (rows, head, labels) that all selectors of the run share.  Everything follows from the seed, run and
-selector alone, so an interrupted experiment continues with the records that are missing and ends with the same numbers.
-At equal tokens every selector is cut at the number of tokens in the reference selector's first n sentences.
+selector alone.  At equal tokens every selector is cut at the tokens of the reference selector's first n sentences.
 
 A record is a plain dict for JSON:
 
-    run, selector, d, L     which one; `key_of(record)` is this tuple, and `done` is made of such keys
+    run, selector, d, L     which one; `key_of(record)` is this tuple
     n                       [k] the budgets asked for
     sentences, tokens       [k] what was spent
     maximum, mean           [k] e_i over all N sentences (`problem.py`)
@@ -18,8 +16,6 @@ A record is a plain dict for JSON:
     distance                a proven bound on ||Theta_hat - minimum||_F, the largest over the fits (`logistic.py`)
     seconds                 of choosing and of fitting
     notes                   the selector's notes on its picks
-
-Measures nothing, and knows no file and no screen.
 
 Source of the sweep: FisherSFT's rebuttal, d in {5, 10, 20, 30, 40} and L in {20, 30, 40, 50} at n = 1,000.
 """
@@ -36,8 +32,8 @@ from fishersft import fields
 from fishersft.errors import BudgetError, ParameterError
 from fishersft.experiments.problem import World
 from fishersft.experiments.settings import SWEEP_BUDGET, MeasureSettings, SweepSettings
-from fishersft.experiments.synthetic import Synthetic
-from fishersft.selectors import Budget, Selector, find_selector, make_selector
+from fishersft.experiments.worlds import Synthetic
+from fishersft.selectors import Budget, Selector, make_selectors
 
 VERSION = 1  # of the numbers; raise it when the same settings no longer give the same ones
 MOVED = {"dimension": "dimension d", "classes": "classes L"}
@@ -49,10 +45,8 @@ Key = tuple[int, str, int, int]
 class About:
     """What a result says about itself: enough to read it where the world itself is not at hand.
 
-    Attributes:
-        settings: of the experiment; for a sweep also "sweep", the values of each setting that is moved.
-        title: one line for people.
-        arguments: the command line that makes it, after `fishersft` and without --out.
+    `settings` are the experiment's; those of a sweep have also "sweep", the values of each setting that is moved.  `arguments`
+    are the command line that makes the result, after `fishersft` and without --out.
     """
 
     settings: dict[str, Any]
@@ -69,10 +63,7 @@ class About:
 class Experiment(MeasureSettings):
     """What is measured, in which world.  All of it decides the numbers; equal experiments give equal records.
 
-    Attributes:
-        world: makes the problems.
-        parameters: of selectors, each "selector.name=value".
-        budgets: sorted, each once.
+    `parameters` are those of selectors, each "selector.name=value".  Budgets are sorted, each once.
 
     Raises:
         BudgetError: a budget below 1 or above the pool.
@@ -88,11 +79,7 @@ class Experiment(MeasureSettings):
             raise ParameterError("Name at least one selector; fishersft select --list shows those there are.")
         if len(set(self.selectors)) < len(self.selectors):
             raise ParameterError("A selector is named twice; each may be measured once.")
-        for name in (*self.selectors, self.reference):
-            self.selector(name)
-        chosen = {p.partition(".")[0] for p in self.parameters}
-        if strange := chosen - {*self.selectors, self.reference}:
-            raise ParameterError(f"--set names '{min(strange)}', which is not among the selectors measured.")
+        _ = self.chosen  # each must make sense
         if not self.budgets:
             raise BudgetError("Give at least one budget, for example --budgets 50,100,200.")
         for n in self.budgets:
@@ -117,23 +104,21 @@ class Experiment(MeasureSettings):
         return About(self.settings, self.world.title, self.arguments())
 
     @property
+    def experiments(self) -> list[Experiment]:
+        """Itself alone; a sweep has several."""
+        return [self]
+
+    @property
     def keys(self) -> list[Key]:
         """The keys of all its records, in the order in which they are made."""
         d, L = int(self.world.settings["dimension"]), int(self.world.settings["classes"])
         return [(run, name, d, L) for run in range(self.runs) for name in self.selectors]
 
-    def selector(self, name: str) -> Selector:
-        """A selector with the parameters given for it; ParameterError says what is wrong with them."""
-        find_selector(name)
-        values = {}
-        for part in self.parameters:
-            left, equals, value = part.partition("=")
-            whose, dot, parameter = left.strip().partition(".")
-            if not (equals and dot and parameter and value):
-                raise ParameterError(f"--set takes SELECTOR.NAME=VALUE, for example token_od.sigma2=1.0, not '{part}'.")
-            if whose == name:
-                values[parameter] = value
-        return make_selector(name, values)
+    @cached_property
+    def chosen(self) -> dict[str, Selector]:
+        """Its selectors and the reference by name; ParameterError says what is wrong with their parameters."""
+        names = list(dict.fromkeys([*self.selectors, self.reference]))
+        return dict(zip(names, make_selectors(names, self.parameters), strict=True))
 
     def measured(self, *, without: Iterable[str] = ()) -> list[str]:
         """The command-line options that say what is measured in whichever world, without those at their defaults."""
@@ -153,9 +138,7 @@ def key_of(record: Record) -> Key:
 class Sweep:
     """An experiment for every value of d at the experiment's own L, and for every value of L at its own d.
 
-    Attributes:
-        experiment: with one budget; its world has fields `dimension` and `classes`.
-        dimensions, classes: the values; either may be empty, not both.
+    The experiment has one budget.  Either kind of values may be empty, not both.
     """
 
     experiment: Experiment

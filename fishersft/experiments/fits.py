@@ -2,11 +2,10 @@
 
     slope     of log(mean error) on log(n), least squares; interval by a bootstrap over runs.  Theory says -1/2, the paper
               saw about -0.3
-    ratio     how many times as many Uniform needs for the error that a selector has at n: read off Uniform's curve, which is
-              straight between its points on log-log axes; interval by the same bootstrap.  Beyond Uniform's last point it
-              is "at least" so many, before its first "at most"
-    paired    log(error / Uniform's error) run by run: the geometric mean of the ratio with a t interval, and the p value
-              of Wilcoxon's signed-rank test.  There are as many tests as budgets, and p values are not corrected for that
+    ratio     how many times as many Uniform needs for the error that a selector has at n, read off Uniform's curve, which is
+              straight between its points on log-log axes; interval by the same bootstrap
+    paired    log(error / Uniform's error) run by run: the geometric mean of the ratio with a t interval, and the p value of
+              Wilcoxon's signed-rank test, not corrected for there being as many tests as budgets
     growth    of a sweep: the slope of log(mean error) on log(d), or log(L); 1 is what the theorem's O(dL / sqrt n) allows
     bound     c d L / sqrt(n), the shape of the theorem's O(dL / sqrt n), with c fitted to the reference's maximum error: a
               line for comparison, not a bound
@@ -19,14 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from fishersft.design.trajectory import Curve
-from fishersft.experiments.result import Point, Result
+from fishersft.experiments.result import Point, Result, interval
 
 GUIDES = (-0.5, -0.3)
 DRAWS = 2_000
-LOW, HIGH = 2.5, 97.5  # percentiles of an interval
 BASELINE = "uniform"
 SAME = 1e-4  # of an error: two fits on the same sentences may differ by as much
 
@@ -35,9 +32,7 @@ SAME = 1e-4  # of an error: two fits on the same sentences may differ by as much
 class Estimate:
     """A number with a 95% interval; NaN where there is none.
 
-    Attributes:
-        low, high: 0 and infinite where the curve ends before the answer.
-        side: "" or, where the curve ends before the answer, "at least" or "at most".
+    Where the curve ends before the answer, `low` is 0 or `high` infinite, and `side` is "at least" or "at most".
     """
 
     value: float
@@ -48,12 +43,8 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Paired:
-    """A comparison with Uniform (or another selector) at one budget, over runs.
-
-    Attributes:
-        ratio: the geometric mean of error / the other's error; below 1 is better.
-        p: Wilcoxon's signed-rank test, two-sided; NaN with fewer than two runs.
-    """
+    """The geometric mean over runs of error / another selector's error at one budget (below 1 is better), and the two-sided p
+    of Wilcoxon's signed-rank test; NaN with fewer than two runs."""
 
     n: int
     ratio: Estimate
@@ -62,13 +53,10 @@ class Paired:
 
 @dataclass(frozen=True)
 class Fits:
-    """What is read off the curves of one measure, by selector.
+    """What is read off the curves of one measure, by selector; `constant` is c of the bound's shape.
 
-    Attributes:
-        slopes: of each selector; NaN with a single budget.
-        ratios: (selector, one Estimate a budget) without Uniform; empty where Uniform was not measured.
-        paired: (selector, one Paired a budget), likewise.
-        constant: c of the bound's shape.
+    Slopes are NaN with a single budget.  `ratios` and `paired` have a value a budget, and are empty where Uniform was not
+    measured and for Uniform itself.
     """
 
     measure: str
@@ -82,24 +70,21 @@ def fits_of(result: Result, measure: str = "maximum", seed: int = 0) -> Fits:
     """All fits of an experiment's result (not of a sweep's); `seed` is the bootstrap's."""
     x = result.spent()
     each = {name: result.each(name, measure) for name in result.selectors}
-    rng = np.random.default_rng(seed)
-    draws = _resampled(result.runs, rng)
-    slopes = {name: _slope(x, values, draws) for name, values in each.items()}
+    draws = _resampled(result.runs, seed)
     others = [name for name in each if name != BASELINE] if BASELINE in each else []
     return Fits(
         measure=measure,
-        slopes=slopes,
+        slopes={name: _slope(x, values, draws) for name, values in each.items()},
         ratios={name: _ratios(x, each[name], each[BASELINE], draws) for name in others},
         paired={name: paired(result, name, BASELINE, measure) for name in others},
         constant=_constant(result),
     )
 
 
-def growth(result: Result, over: str, selector: str, measure: str = "maximum", seed: int = 0) -> Estimate:
+def growth(result: Result, over: str, selector: str, measure: str = "maximum") -> Estimate:
     """The power of `dimension` or `classes` that a selector's error grows with along a sweep; NaN with a single value."""
-    along = result.along(over, selector, measure)
-    each = np.stack([result.each(selector, measure, p)[:, 0] for p in result.points_along(over)], axis=1)
-    return _slope(along.x, each, _resampled(result.runs, np.random.default_rng(seed)))
+    x = result.along(over, selector, measure).x
+    return _slope(x, result.each_along(over, selector, measure), _resampled(result.runs, 0))
 
 
 def guide(result: Result, selector: str, slope: float, measure: str = "maximum") -> Curve:
@@ -123,28 +108,21 @@ def bound_shape(result: Result) -> Curve:
 def _constant(result: Result) -> float:
     """c with the least squares of logs."""
     d, L = result.point
-    name = str(result.about.settings["reference"])
-    name = name if name in result.selectors else result.selectors[0]
-    y = result.each(name, "maximum").mean(0)
+    y = result.each(result.reference, "maximum").mean(0)
     return float(np.exp(np.mean(np.log(y) - np.log(d * L / np.sqrt(result.spent())))))
 
 
-def _resampled(runs: int, rng: np.random.Generator) -> np.ndarray:
+def _resampled(runs: int, seed: int) -> np.ndarray:
     """(draws, runs): the same resampled runs for every selector, because all saw the same problems."""
-    return rng.integers(runs, size=(DRAWS if runs > 1 else 0, runs))
+    return np.random.default_rng(seed).integers(runs, size=(DRAWS if runs > 1 else 0, runs))
 
 
 def _slope(x: np.ndarray, each: np.ndarray, draws: np.ndarray) -> Estimate:
     if len(x) < 2:
         return Estimate(np.nan, np.nan, np.nan)
     t = np.log(x) - np.log(x).mean()
-
-    def slope(mean: np.ndarray) -> np.ndarray:
-        out: np.ndarray = np.log(mean) @ t / (t @ t)
-        return out
-
-    low, high = _percentiles(slope(each[draws].mean(1)))
-    return Estimate(float(slope(each.mean(0))), low, high)
+    slopes = np.log(np.concatenate([each.mean(0)[None], each[draws].mean(1)])) @ t / (t @ t)
+    return Estimate(float(slopes[0]), *_percentiles(slopes[1:]))
 
 
 def _ratios(x: np.ndarray, each: np.ndarray, uniform: np.ndarray, draws: np.ndarray) -> list[Estimate]:
@@ -184,15 +162,15 @@ def paired(
 
     apart = np.log(result.each(selector, measure, point)) - np.log(result.each(base, measure, point))
     apart[:, np.abs(apart).max(0) < SAME] = 0.0  # the same sentences in every run
+    mean, low, high = interval(apart)
+    nothing = np.full_like(mean, np.nan)
+    ratios = np.exp([mean, nothing if low is None else low, nothing if high is None else high])
     out = []
     for k, n in enumerate(result.budgets):
-        mean, low, high, p = float(apart[:, k].mean()), np.nan, np.nan, np.nan
-        if len(apart) > 1:
-            half = float(stdtrit(len(apart) - 1, 0.975) * apart[:, k].std(ddof=1) / np.sqrt(len(apart)))
-            low, high = mean - half, mean + half
-            # all differences zero: nothing to test
-            p = float(wilcoxon(apart[:, k]).pvalue) if np.abs(apart[:, k]).max() > 0 else 1.0
-        out.append(Paired(int(n), Estimate(float(np.exp(mean)), float(np.exp(low)), float(np.exp(high))), p))
+        p = 1.0  # where all differences are zero there is nothing to test
+        if len(apart) < 2 or np.abs(apart[:, k]).max() > 0:
+            p = float(wilcoxon(apart[:, k]).pvalue) if len(apart) > 1 else np.nan
+        out.append(Paired(int(n), Estimate(*map(float, ratios[:, k])), p))
     return out
 
 
@@ -200,4 +178,4 @@ def _percentiles(drawn: np.ndarray) -> tuple[float, float]:
     if not len(drawn):
         return np.nan, np.nan
     # no interpolation between two draws, because one of them may be infinite
-    return float(np.percentile(drawn, LOW, method="lower")), float(np.percentile(drawn, HIGH, method="higher"))
+    return float(np.percentile(drawn, 2.5, method="lower")), float(np.percentile(drawn, 97.5, method="higher"))

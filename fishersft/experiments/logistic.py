@@ -4,15 +4,13 @@
     G        = X^T (P - Y) + ridge Theta                                                                  P = softmax(X Theta)
     H[V]     = X^T (P * (X V - <P, X V>)) + ridge V
 
-Sums over tokens, not means: `ridge` is 1 / C of scikit-learn, and no intercept.  Newton's method, each step solved by
-conjugate gradients with a preconditioner of one (d, d) block a class, and a line search.  f is strongly convex, so
+Sums over tokens, not means: `ridge` is 1 / C of scikit-learn, and there is no intercept.  Newton's method with a line search;
+each step is solved by conjugate gradients with a preconditioner of one (d, d) block a class.  f is strongly convex, so
 ||Theta - minimum||_F <= ||G||_F / ridge: the fit stops when that is below `NEAR`, and reports what it reached.  The ridge also
-decides classes that were never drawn and directions that no row has: they get zero, up to a shift.  Columns of Theta sum
-to zero at the minimum (f does not change when one vector is added to all of them, and the ridge picks the centred one); all
-steps stay there.
+decides classes that were never drawn and directions that no row has, and picks the Theta whose columns sum to zero.
 
 We have our own solver because an experiment fits a thousand heads: it takes about 7 steps and 15 products, each a pass over
-the tokens.  The tests compare its predictions with scikit-learn's.  Knows no problem and no selector.
+the tokens.  The tests compare its predictions with scikit-learn's.
 
 Source: Newton-CG as in Nocedal and Wright, Numerical Optimization, Algorithm 7.1.
 """
@@ -37,18 +35,10 @@ ENOUGH = 1e-4  # of the slope: how much of the promised decrease a step must giv
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted head.
-
-    Attributes:
-        theta: (d, L), columns summing to zero.
-        distance: a proven bound on ||theta - minimum||_F.
-        steps, products: of Newton, and of H with a vector.
-    """
+    """A fitted head (d, L), whose columns sum to zero, and a proven bound on ||theta - minimum||_F."""
 
     theta: np.ndarray
     distance: float
-    steps: int
-    products: int
 
 
 def log_probabilities(X: np.ndarray, theta: np.ndarray) -> np.ndarray:
@@ -57,12 +47,7 @@ def log_probabilities(X: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 
 def fit(X: np.ndarray, y: np.ndarray, classes: int, *, ridge: float = RIDGE, start: np.ndarray | None = None) -> Fit:
-    """Minimise f.
-
-    Args:
-        X: (t, d) float64 rows.
-        y: (t,) labels, 0 to classes - 1; not every class need occur.
-        start: (d, classes) to begin from; zero by default.
+    """Minimise f on (t, d) float64 rows and (t,) labels, 0 to classes - 1, from `start` (d, classes) or from zero.
 
     Raises:
         DesignError: rows that are not finite, or so large that float64 cannot reach the minimum.
@@ -79,15 +64,13 @@ def fit(X: np.ndarray, y: np.ndarray, classes: int, *, ridge: float = RIDGE, sta
     theta = centred(theta)
     enough = max(NEAR * ridge, ROUNDING * float(rows.abs().sum()))
     value, G, P = _value(rows, labels, theta, ridge)
-    products = 0
     for step in range(STEPS + 1):
         size = float(G.norm())
         if size <= enough:
-            return Fit(theta.numpy(), size / ridge, step, products)
+            return Fit(theta.numpy(), size / ridge)
         if step == STEPS:
             break
-        direction, used = _newton(rows, P, G, ridge, enough)
-        products += used
+        direction = _newton(rows, P, G, ridge, enough)
         slope = float((G * direction).sum())
         length = 1.0
         for _ in range(HALVINGS):
@@ -123,9 +106,10 @@ def _value(X: torch.Tensor, y: torch.Tensor, theta: torch.Tensor, ridge: float) 
     return value, centred(X.T @ R + ridge * theta), P
 
 
-def _newton(X: torch.Tensor, P: torch.Tensor, G: torch.Tensor, ridge: float, enough: float) -> tuple[torch.Tensor, int]:
-    """V with H V = -G nearly, and the products it took: to a tenth far from the minimum, ever closer near it."""
-    blocks = _blocks(X, P)
+def _newton(X: torch.Tensor, P: torch.Tensor, G: torch.Tensor, ridge: float, enough: float) -> torch.Tensor:
+    """V with H V = -G nearly: to a tenth far from the minimum, ever closer near it."""
+    W = P * (1 - P)
+    blocks = torch.stack([(X * W[:, a, None]).T @ X for a in range(P.shape[1])])  # (L, d, d) sum of p (1 - p) x x^T
     blocks.diagonal(dim1=1, dim2=2).add_(ridge)
     factor = torch.linalg.cholesky(blocks)
 
@@ -143,9 +127,7 @@ def _newton(X: torch.Tensor, P: torch.Tensor, G: torch.Tensor, ridge: float, eno
     V, R = torch.zeros_like(G), -G
     Z = precondition(R)
     D, rho = Z, float((R * Z).sum())
-    used = 0
-    while used < PRODUCTS:
-        used += 1
+    for _ in range(PRODUCTS):
         HD = product(D)
         alpha = rho / float((D * HD).sum())
         V, R = V + alpha * D, centred(R - alpha * HD)
@@ -154,10 +136,4 @@ def _newton(X: torch.Tensor, P: torch.Tensor, G: torch.Tensor, ridge: float, eno
         Z = precondition(R)
         rho, old = float((R * Z).sum()), rho
         D = Z + (rho / old) * D
-    return V, used
-
-
-def _blocks(X: torch.Tensor, P: torch.Tensor) -> torch.Tensor:
-    """(L, d, d) sum_t p_ta (1 - p_ta) x_t x_t^T of each class."""
-    W = P * (1 - P)
-    return torch.stack([(X * W[:, a, None]).T @ X for a in range(P.shape[1])])
+    return V

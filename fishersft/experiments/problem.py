@@ -10,12 +10,8 @@
     log det        = log det V(S) - log det V(empty), nats                                          D-optimality
 
 softmax(Theta^T x) does not change when one vector is added to every column of Theta, so labels say nothing about that part, and
-the ridge sets it to zero in Theta_hat.  Measured as written, the error would always keep that arbitrary part of Theta* and
-never fall.  So both heads are pinned: their columns are centred over the classes before the difference is taken (which gives
-the smallest error over all such shifts).  This is our reading; the paper's pinning is not public.
-
-A `World` makes one such problem per seed: `synthetic.py`, `words.py` and `teacher.py` are worlds, and an experiment knows no
-more of a world than the protocol below.  Knows no selector and no file.
+the ridge sets it to zero in Theta_hat.  So both heads are pinned before they are compared: their columns are centred over the
+classes, which gives the smallest error over all such shifts.  This is our reading; the paper's pinning is not public.
 
 Source: FisherSFT (arXiv 2505.14826), sections 3, 4 and 5.1; the sum over tokens is our reading.  Pools, lengths and the scale
 of Theta* are not public: these are ours.
@@ -24,6 +20,7 @@ of Theta* are not public: these are ours.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -35,7 +32,6 @@ from fishersft.design.information import design_matrix, leverage, log_det
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.experiments.logistic import centred, fit, log_probabilities
-from fishersft.experiments.settings import PoolSettings
 from fishersft.lm.losses import TokenStatistics
 from fishersft.selectors import Pool
 
@@ -49,7 +45,6 @@ class Problem:
     """One pool with its truth.
 
     Attributes:
-        embeddings: the rows, T in all.
         theta: (d, L) Theta*.
         labels: (T,) int64, 0 to L - 1.
         seed: of the uniform draw behind `reference`.
@@ -84,22 +79,15 @@ class Problem:
         values = self.embeddings.values
         if positions is None:
             return np.asarray(values, dtype=np.float64), self.labels
-        which = self.token_index(positions)
+        which = token_index(self.embeddings.offsets, positions)
         return values[which].astype(np.float64), self.labels[which]
-
-    def token_index(self, positions: np.ndarray) -> np.ndarray:
-        """(t,) which tokens those of some sentences are, one sentence after another."""
-        starts, lengths = self.embeddings.offsets[positions], self.embeddings.tokens[positions]
-        ends = np.cumsum(lengths)
-        return np.arange(int(ends[-1])) + np.repeat(starts - (ends - lengths), lengths)
 
     @cached_property
     def reference(self) -> TokenStatistics:
         """Losses and confidences of every token under a head fitted on a small uniform draw.
 
-        There is no language model here, so a selector that asks "the model" gets the answers of a head fitted on 2% of the
-        sentences (at least 20); this is our reading.  Those sentences count towards nobody's budget, and nobody's Theta_hat
-        starts from that head.
+        There is no language model here, so a selector that asks "the model" gets the answers of that head; this is our reading.
+        The sentences of the draw count towards nobody's budget, and nobody's Theta_hat starts from that head.
         """
         N = len(self.embeddings)
         count = min(N, max(REFERENCE_LEAST, round(REFERENCE_SHARE * N)))
@@ -150,19 +138,15 @@ class World(Protocol):
 def prediction_errors(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """(N,) e_i of every sentence of the pool for a fitted head (d, L)."""
     difference = centred(problem.theta) - centred(theta)
-    values = problem.embeddings.values
-    norms = np.empty(len(values))
-    for start in range(0, len(values), ROWS):
-        apart = np.asarray(values[start : start + ROWS], dtype=np.float64) @ difference
-        norms[start : start + ROWS] = np.sqrt(np.einsum("tl,tl->t", apart, apart))
+    apart = (rows @ difference for rows in row_batches(problem.embeddings.values))
+    norms = np.concatenate([np.sqrt(np.einsum("tl,tl->t", some, some)) for some in apart])
     return np.add.reduceat(norms, problem.embeddings.offsets[:-1])
 
 
 def design_scores(problem: Problem, positions: np.ndarray, sigma2: float = 1.0) -> tuple[float, float]:
     """Worst leverage over the pool's token rows, and the log det gained in nats, of some sentences."""
     V = design_matrix([problem.rows(positions)[0]], problem.dimension, sigma2)
-    values = problem.embeddings.values
-    worst = max(float(leverage(V, values[start : start + ROWS]).max()) for start in range(0, len(values), ROWS))
+    worst = max(float(leverage(V, rows).max()) for rows in row_batches(problem.embeddings.values))
     return worst, log_det(V) - problem.dimension * float(np.log(sigma2))
 
 
@@ -171,18 +155,22 @@ def draw_labels(X: np.ndarray, theta: np.ndarray, rng: np.random.Generator) -> n
     return np.argmax(X @ theta + rng.gumbel(size=(len(X), theta.shape[1])), axis=1).astype(np.int64)
 
 
-def lengths(count: int, median: float, spread: float, rng: np.random.Generator, most: int = 256) -> np.ndarray:
-    """(count,) tokens a sentence: log-normal with this median, rounded, 1 to `most`.
-
-    Args:
-        spread: standard deviation of the logarithm; 0 makes all lengths equal.
-    """
-    return np.clip(np.rint(median * np.exp(spread * rng.normal(size=count))), 1, most).astype(np.int64)
+def offsets_of(lengths: np.ndarray) -> np.ndarray:
+    """(N + 1,) where the tokens of each sentence begin."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def check_drawn(pool: PoolSettings) -> None:
-    """ParameterError where a drawn pool cannot fit into this machine's memory."""
-    check_memory(pool.sentences * pool.median_length * np.exp(pool.length_spread**2 / 2), pool.dimension, pool.classes)
+def token_index(offsets: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(t,) which rows the tokens of some sentences are, one sentence after another."""
+    lengths = np.diff(offsets)[positions]
+    ends = np.cumsum(lengths)
+    return np.arange(int(ends[-1])) + np.repeat(offsets[positions] - (ends - lengths), lengths)
+
+
+def row_batches(values: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows as float64, some thousands at once, because a large pool is mapped from the disk."""
+    for start in range(0, len(values), ROWS):
+        yield np.asarray(values[start : start + ROWS], dtype=np.float64)
 
 
 def check_memory(tokens: float, dimension: int, classes: int) -> None:

@@ -1,29 +1,37 @@
-"""Records into curves: each selector's errors over the budgets, with a band over the runs.
+"""Records of an experiment: kept on disk as they are made, read back, and made into curves.
+
+    DIR/records.jsonl    {"about": ...}, then a record a line, appended and flushed to the disk as each is finished
 
     result = Result.of(experiment.about, records)     # or read_curves(folder)
     result.curve("token_od", "maximum")               # a Curve: mean over runs, 95% interval of that mean
-    result.table()                                    # one row per selector and budget: the csv
+    result.table()                                    # one row per point, selector and budget: the csv
 
-A sweep's result has as many `points` as worlds; an experiment's has one.  Only runs that every selector has finished are
-counted, so an unfinished experiment shows what it has so far.  Knows no world, no fit and no figure.
+A line that was cut off at the end is dropped on opening, so that a killed experiment continues where it stopped.  Runs and
+selectors may be added to a folder later, with a new "about" line, because a record depends on its own run and selector only;
+any other difference is refused.  Only runs that every selector has finished are counted.
 """
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from scipy.special import stdtrit
 
 from fishersft.design.trajectory import Curve
-from fishersft.errors import StoreError
-from fishersft.experiments.experiment import About, Record
-from fishersft.experiments.records import read_records
+from fishersft.errors import StoreError, os_reason
+from fishersft.experiments.experiment import MOVED, About, Key, Record, key_of
 from fishersft.selectors import registry
 
+NAME = "records.jsonl"
+NEEDED = {"world", "selectors", "budgets", "runs", "seed", "equal", "reference"}
+GROWS = ("runs", "selectors")  # settings that may change between two starts
 MEASURES = {
     "maximum": "maximum prediction error",
     "mean": "mean prediction error",
@@ -31,17 +39,175 @@ MEASURES = {
     "log_det": "log det gained (nats)",
 }
 Point = tuple[int, int]  # d, L
-LEVEL = 0.95
+
+
+class Records:
+    """The records of a folder, opened for more; a context manager, one process at a time.
+
+    StoreError where the folder cannot be written, holds another experiment, or is being written by another process.
+    """
+
+    def __init__(self, folder: Path, about: About) -> None:
+        self.folder, self.about = folder, about
+        self.all: list[Record] = []
+        self._lock = FileLock(folder / ".lock")
+
+    def __enter__(self) -> Records:
+        try:
+            make_folder(self.folder)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(f"Another process is writing to {self.folder}; wait for it or name another folder.") from error
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written ({os_reason(error)}); name another folder.") from error
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+        self._lock.release()
+
+    def _open(self) -> None:
+        path = self.folder / NAME
+        known, self.all, whole = _read(path) if path.exists() else (None, [], 0)
+        asked = _as_read(asdict(self.about))
+        there = _as_read(asdict(known)) if known else asked
+        if different := _difference(there["settings"], asked["settings"]):
+            raise StoreError(f"{self.folder} holds another experiment ({different}); name another folder.")
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        os.ftruncate(self._file, whole)
+        if known is None or there != asked:
+            self._write({"about": asked})
+
+    @property
+    def done(self) -> set[Key]:
+        return {key_of(r) for r in self.all}
+
+    def append(self, record: Record) -> None:
+        """Keep a record; it is on the disk when this returns."""
+        self._write(record)
+        self.all.append(record)
+
+    def _write(self, value: dict[str, Any]) -> None:
+        line = json.dumps(value).encode() + b"\n"
+        try:
+            if os.write(self._file, line) != len(line):
+                raise OSError("only part of a record was written")
+            os.fsync(self._file)
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder / NAME} cannot be written ({os_reason(error)}); finished records are kept."
+            ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that results are written to; StoreError where that cannot be."""
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"The place for results must be a folder, and {folder} is a file; name another with --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made ({os_reason(error)}); name another folder with --out.") from error
+
+
+def read_records(folder: Path) -> tuple[About, list[Record]]:
+    """The experiment that a folder holds, and its records; StoreError where there is no such file, or one that is not ours."""
+    path = folder / NAME
+    try:
+        about, records, _ = _read(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
+    return _named(path, about), records
+
+
+def read_about(folder: Path) -> About:
+    """The experiment that a folder holds, from its last "about" line; records are not parsed.  StoreError as `read_records`."""
+    path = folder / NAME
+    about: About | None = None
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if line.startswith(b'{"about"') and line.endswith(b"\n"):
+                    about = About(**json.loads(line)["about"])
+                    if not _sound(about):
+                        raise ValueError("settings or the command are missing")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} was not written by fishersft curves.") from error
+    return _named(path, about)
+
+
+def _named(path: Path, about: About | None) -> About:
+    if about is None:
+        raise StoreError(f"{path} does not say which experiment it is of; it was not written by fishersft curves.")
+    return about
+
+
+def _sound(about: About) -> bool:
+    """Whether it is what `fishersft curves` writes."""
+    settings, arguments = about.settings, about.arguments
+    return (
+        isinstance(settings, dict)
+        and not NEEDED - set(settings)
+        and isinstance(settings["world"], dict)
+        and isinstance(about.title, str)
+        and isinstance(arguments, list)
+        and all(isinstance(part, str) for part in arguments)
+        and len(arguments) > 1
+        and arguments[0] == "curves"
+    )
+
+
+def _read(path: Path) -> tuple[About | None, list[Record], int]:
+    """The last "about" line, the records, and how many bytes are whole lines."""
+    about: About | None = None
+    records: list[Record] = []
+    whole = 0
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
+        if not line.endswith(b"\n"):  # cut off while it was written
+            break
+        try:
+            value = json.loads(line)
+            if "about" in value:
+                about = About(**value["about"])
+            else:
+                key_of(value)
+                records.append(value)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"Line {number + 1:,} of {path} is not a record of an experiment; delete the file or name another folder."
+            ) from error
+        whole += len(line)
+    return about, records, whole
+
+
+def _as_read(value: dict[str, Any]) -> dict[str, Any]:
+    """The value as it comes back from the file: tuples are lists."""
+    out: dict[str, Any] = json.loads(json.dumps(value))
+    return out
+
+
+def _difference(there: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first setting that differs, in words; "" where the records belong together."""
+    a, b = ({**{k: v for k, v in s.items() if k not in (*GROWS, "world")}, **s.get("world", {})} for s in (there, now))
+    for name in [*a, *(k for k in b if k not in a)]:
+        if a.get(name) != b.get(name):
+            was, is_ = (", ".join(map(str, v)) or "none" if isinstance(v, list) else str(v) for v in (a.get(name), b.get(name)))
+            return f"its {name} is {was}, not {is_}"
+    return ""
 
 
 @dataclass(frozen=True)
 class Result:
     """What an experiment or a sweep has measured so far.
 
-    Attributes:
-        about: settings, title and command.
-        runs: how many are counted; the same ones for every selector and point.
-        values: {point: {selector: {column: (runs, k)}}}; the columns are MEASURES, `n`, `sentences`, `tokens`.
+    `runs` are those counted, the same ones for every selector and point.  `values` are {point: {selector: {column: (runs, k)}}};
+    the columns are MEASURES, `n`, `sentences`, `tokens`.
     """
 
     about: About
@@ -50,11 +216,7 @@ class Result:
 
     @classmethod
     def of(cls, about: About, records: Sequence[Record]) -> Result:
-        """The curves of the records there are.
-
-        Raises:
-            StoreError: no run is finished by every selector yet.
-        """
+        """The curves of the records there are; StoreError where no run is finished by every selector yet."""
         wanted = list(about.settings["selectors"])
         runs_asked = int(about.settings["runs"])
         found: dict[Point, dict[str, dict[int, Record]]] = {}
@@ -63,7 +225,10 @@ class Result:
                 point = found.setdefault((record["d"], record["L"]), {name: {} for name in wanted})
                 point[record["selector"]][record["run"]] = record
         every = [set(of_runs) for selectors in found.values() for of_runs in selectors.values()]
-        runs = sorted(set.intersection(*every)) if every and len(found) == points_of(about) else []
+        world, sweep = about.settings["world"], about.settings.get("sweep") or {}
+        points = {(d, world["classes"]) for d in sweep.get("dimension", ())}
+        points |= {(world["dimension"], L) for L in sweep.get("classes", ())}
+        runs = sorted(set.intersection(*every)) if every and len(found) == max(1, len(points)) else []
         if not runs:
             raise StoreError("No run is finished by every selector yet; run the same command again to continue.")
         columns = (*MEASURES, "n", "sentences", "tokens")
@@ -79,6 +244,12 @@ class Result:
     @property
     def selectors(self) -> list[str]:
         return list(self.about.settings["selectors"])
+
+    @property
+    def reference(self) -> str:
+        """The reference selector, or where it was not measured the first one."""
+        name = str(self.about.settings["reference"])
+        return name if name in self.selectors else self.selectors[0]
 
     @property
     def equal(self) -> str:
@@ -115,25 +286,26 @@ class Result:
             return self.budgets.astype(float)
         return np.mean([v["tokens"].mean(0) for v in self.values[self.point].values()], axis=0)
 
-    def curve(self, selector: str, measure: str = "maximum", point: Point | None = None) -> Curve:
+    def curve(self, selector: str, measure: str = "maximum") -> Curve:
         """Mean over runs against n, with a 95% interval of that mean (Student's t; none with a single run)."""
-        mean, low, high = interval(self.each(selector, measure, point))
+        mean, low, high = interval(self.each(selector, measure))
         return Curve(label_of(selector), self.budgets, mean, self.unit, MEASURES[measure], low, high, self.runs)
 
     def points_along(self, over: str) -> list[Point]:
         """A sweep's points along `dimension` or `classes`, the other one held at the experiment's own."""
-        axis = 0 if over == "dimension" else 1
-        kept = self.about.settings["world"]["classes" if over == "dimension" else "dimension"]
-        wanted = self.about.settings["sweep"][over]
+        axis, other = (0, "classes") if over == "dimension" else (1, "dimension")
+        kept, wanted = self.about.settings["world"][other], self.about.settings["sweep"][over]
         return [p for p in self.values if p[1 - axis] == kept and p[axis] in wanted]
+
+    def each_along(self, over: str, selector: str, measure: str) -> np.ndarray:
+        """(runs, points) of one measure along a sweep."""
+        return np.stack([self.each(selector, measure, p)[:, 0] for p in self.points_along(over)], axis=1)
 
     def along(self, over: str, selector: str, measure: str = "maximum") -> Curve:
         """A sweep's curve against `dimension` or `classes`."""
-        points = self.points_along(over)
-        mean, low, high = interval(np.stack([self.each(selector, measure, p)[:, 0] for p in points], axis=1))
-        x = np.array([p[0 if over == "dimension" else 1] for p in points])
-        unit = "dimension d" if over == "dimension" else "classes L"
-        return Curve(label_of(selector), x, mean, unit, MEASURES[measure], low, high, self.runs)
+        mean, low, high = interval(self.each_along(over, selector, measure))
+        x = np.array([p[0 if over == "dimension" else 1] for p in self.points_along(over)])
+        return Curve(label_of(selector), x, mean, MOVED[over], MEASURES[measure], low, high, self.runs)
 
     def table(self) -> list[dict[str, Any]]:
         """One row per point, selector and budget: means over runs, and 95% intervals of the measures."""
@@ -144,12 +316,9 @@ class Result:
                 for k, n in enumerate(self.budgets):
                     row: dict[str, Any] = {"d": d, "L": L, "selector": name, "n": int(n), "runs": self.runs}
                     row |= {c: float(columns[c][:, k].mean()) for c in ("sentences", "tokens")}
-                    for m, (mean, low, high) in bands.items():
-                        row |= {
-                            m: float(mean[k]),
-                            f"{m}_low": None if low is None else float(low[k]),
-                            f"{m}_high": None if high is None else float(high[k]),
-                        }
+                    for m, band in bands.items():
+                        ends = zip((m, f"{m}_low", f"{m}_high"), band, strict=True)
+                        row |= {name: None if values is None else float(values[k]) for name, values in ends}
                     rows.append(row)
         return rows
 
@@ -168,17 +337,8 @@ def interval(each: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarra
     mean = each.mean(0)
     if len(each) < 2:
         return mean, None, None
-    half = stdtrit(len(each) - 1, 0.5 + LEVEL / 2) * each.std(0, ddof=1) / np.sqrt(len(each))
+    half = stdtrit(len(each) - 1, 0.975) * each.std(0, ddof=1) / np.sqrt(len(each))
     return mean, mean - half, mean + half
-
-
-def points_of(about: About) -> int:
-    """How many worlds the experiment has."""
-    sweep = about.settings.get("sweep")
-    if not sweep:
-        return 1
-    d, L = about.settings["world"]["dimension"], about.settings["world"]["classes"]
-    return len({(v, L) for v in sweep.get("dimension", ())} | {(d, v) for v in sweep.get("classes", ())})
 
 
 def label_of(selector: str) -> str:

@@ -1,7 +1,7 @@
 """What an error experiment may be told, each parameter declared once.
 
-The options of `fishersft curves`, the form of the Curves page and the classes that do the work (`synthetic.py`, `words.py`,
-`teacher.py`, `experiment.py`, `timing.py`) are made from these fields.  Loads no numerical library.
+The options of `fishersft curves`, the form of the Curves page and the worlds and experiments are made from these fields.
+Loads no numerical library.
 
     d   numbers in a token row        L   classes of the true head        N   sentences in the pool        n   a budget
 """

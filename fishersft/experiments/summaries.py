@@ -1,14 +1,5 @@
 """A result in sentences and in Markdown: who stands where at one budget, what that is worth, how a sweep goes.
 
-    standing = standing_of(result, 200)
-    standing.sentence()     "With the tokens of TokenOD's first 200 sentences, the lowest maximum prediction error is ..."
-    worth_sentences(result, fits, 200)      what the reference is worth in Uniform's sentences, and how fast both errors fall
-    constant_sentence(result, fits)         what the line of the bound's shape is, and that it is fitted
-    alike_sentence(result)                  whose lines hide one another
-    sweep_sentence(result, "dimension")     how the error grows along a sweep, and who stands where at its ends
-    curves_markdown(result)                 tables and sentences, for standard output and the README
-    curves_summary(result)                  everything, for JSON
-
 The lowest mean wins, and those whose errors cannot be told apart from it, run by run, are named with it: the 95% interval of
 the ratio contains 1.  There is no correction for comparing several, so the winner of many looks slightly too good.
 """
@@ -21,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from fishersft.corpus.tables import plain
 from fishersft.experiments.fits import BASELINE, Estimate, Fits, fits_of, growth, paired
 from fishersft.experiments.result import MEASURES, Point, Result, interval, label_of
+from fishersft.text import listed, markdown_table
 
 ERRORS = ("maximum", "mean")
 HIGHER = ("log_det",)  # measures of which more is better
@@ -32,12 +25,9 @@ NEAR = 1.05  # lines that never differ by more than this factor hide one another
 
 @dataclass(frozen=True)
 class Standing:
-    """How the selectors stand in one measure at one budget.
+    """How the selectors stand in one measure at the budget n.
 
     Attributes:
-        n: the budget.
-        equal: what every selector got as much of.
-        reference: name of the selector whose tokens are counted.
         errors: by selector, mean over runs with its interval (NaN with a single run).
         best: the selector with the lowest mean (of log det, the highest).
         level: others that cannot be told apart from it.
@@ -64,7 +54,7 @@ class Standing:
         if len(self.level) == len(self.errors) - 1 and others:
             said += ", and no other selector can be told apart from it."
         elif others:
-            said += f"; {_listed(others)} cannot be told apart from it."
+            said += f"; {listed(others)} cannot be told apart from it."
         else:
             said += f"; every other is {rest}." if len(self.errors) > 1 else "."
         if self.against is None:
@@ -106,7 +96,7 @@ def worth_sentences(result: Result, fits: Fits, n: int | None = None) -> list[st
     """How many times as many Uniform needs for the reference's error, and how fast both fall; nothing for other measures."""
     if fits.measure not in ERRORS:
         return []
-    name, k, unit = _reference(result), nearest(result, n), result.equal
+    name, k, unit = result.reference, nearest(result, n), result.equal
     whose, base = label_of(name), label_of(BASELINE)
     said = []
     if name in fits.ratios:
@@ -136,38 +126,35 @@ def _needed(place: str, times: Estimate, unit: str) -> str:
 
 
 def constant_sentence(result: Result, *fits: Fits) -> str:
-    """What the guide line of the bound's shape is; "" where there is none.
-
-    Args:
-        fits: those of this result, and of others that are compared at the same budgets.
-    """
+    """What the guide line of the bound's shape is, by the fits of this result and of others at the same budgets; "" for none."""
     if fits[0].measure != "maximum" or len(result.budgets) < 2:
         return ""
     root = "√n" if result.equal == "sentences" else "√tokens"
     return (
         f"The theorem bounds the maximum error by a constant times dL/{root}. The constant is fitted here to the curve of "
-        f"{label_of(_reference(result))} ({' and '.join(three(f.constant) for f in fits)}), so a line of that shape shows how "
+        f"{label_of(result.reference)} ({' and '.join(three(f.constant) for f in fits)}), so a line of that shape shows how "
         "fast the bound falls, not how high it is."
     )
 
 
 def alike(result: Result, measure: str = "maximum", selectors: Sequence[str] | None = None) -> list[list[str]]:
     """Groups of selectors whose mean curves are each within 5% of another's at every n, so that their lines hide each other."""
+    curves = {n: result.each(n, measure).mean(0) for n in result.selectors if selectors is None or n in selectors}
+
+    def near(one: str, other: str) -> bool:
+        a, b = curves[one], curves[other]
+        return bool(np.all(np.maximum(a, b) <= NEAR * np.minimum(a, b)))
+
     groups: list[list[str]] = []
-    for name in [name for name in result.selectors if selectors is None or name in selectors]:
-        joined = [group for group in groups if any(_near(result, name, other, measure) for other in group)]
+    for name in curves:
+        joined = [group for group in groups if any(near(name, other) for other in group)]
         groups = [group for group in groups if group not in joined] + [[*(n for group in joined for n in group), name]]
     return [group for group in groups if len(group) > 1]
 
 
-def _near(result: Result, one: str, other: str, measure: str) -> bool:
-    a, b = (result.each(name, measure).mean(0) for name in (one, other))
-    return bool(np.all(np.maximum(a, b) <= NEAR * np.minimum(a, b)))
-
-
 def alike_sentence(result: Result, measure: str = "maximum", selectors: Sequence[str] | None = None) -> str:
     """Which of the lines drawn hide one another; "" where none do."""
-    groups = [_listed([label_of(name) for name in group]) for group in alike(result, measure, selectors)]
+    groups = [listed([label_of(name) for name in group]) for group in alike(result, measure, selectors)]
     return f"These lines hide one another, each within 5% of the next: {'; '.join(groups)}." if groups else ""
 
 
@@ -183,7 +170,7 @@ def means(result: Result, measure: str = "maximum", k: int = 0, point: Point | N
 
 def sweep_sentence(result: Result, over: str, measure: str = "maximum") -> str:
     """How the reference's error grows over `dimension` or `classes`, and how it compares with Uniform's at both ends."""
-    name = _reference(result)
+    name = result.reference
     along, whose, what = result.along(over, name, measure), label_of(name), MEASURES[measure]
     x, y = along.x, along.mean
     letter = "d" if over == "dimension" else "L"
@@ -207,73 +194,34 @@ def curves_summary(result: Result) -> dict[str, Any]:
         "runs": result.runs,
         "interval": "95% of the mean over runs, Student's t",
         "table": result.table(),
-        "fits": None if result.is_sweep else _plain(asdict(fits_of(result))),
+        "fits": None if result.is_sweep else plain(asdict(fits_of(result))),
     }
 
 
 def curves_markdown(result: Result) -> str:
     """Maximum (mean) error by budget and selector, then what is read off the curves."""
-    runs = f"{result.runs} run{'s' * (result.runs > 1)}"
-    fits = None if result.is_sweep else fits_of(result)
-    head = [f"{result.about.title}; {runs}, equal {result.equal}. Maximum (mean) prediction error, means over runs.", ""]
-    return "\n".join(
-        [
-            *head,
-            *(
-                [*_sweep_table(result), "", *(sweep_sentence(result, over) for over in result.about.settings["sweep"])]
-                if fits is None
-                else [*_error_table(result), "", *_fit_table(result, fits), "", *_sentences(result, fits)]
-            ),
-            "",
-            f"`{result.about.command}`",
+    labels = [label_of(name) for name in result.selectors]
+    if result.is_sweep:
+        rows = [[f"{d}", f"{L}", *_error_cells(result, 0, (d, L))] for d, L in result.values]
+        told = [sweep_sentence(result, over) for over in result.about.settings["sweep"]]
+        parts = [markdown_table(["d", "L", *labels], rows, "---:"), "", *told]
+    else:
+        fits, of_tokens = fits_of(result), result.equal == "tokens"
+        rows = [
+            [f"{n:,}", *([f"{tokens:,.0f}"] if of_tokens else []), *_error_cells(result, k)]
+            for k, (n, tokens) in enumerate(zip(result.budgets, result.spent(), strict=True))
         ]
-    )
-
-
-def _error_table(result: Result) -> list[str]:
-    of_tokens = result.equal == "tokens"
-    first = ["n", "tokens"] if of_tokens else ["n"]
-    lines = _heads([*first, *map(label_of, result.selectors)])
-    spent = result.spent()
-    for k, n in enumerate(result.budgets):
-        cells = [f"{n:,}", f"{spent[k]:,.0f}"] if of_tokens else [f"{n:,}"]
-        lines.append(_row([*cells, *_error_cells(result, k)]))
-    return lines
-
-
-def _fit_table(result: Result, fits: Fits) -> list[str]:
-    """Slopes, the ratio where Uniform's curve still has room to double, and the paired test at the largest budget."""
-    half = [k for k, n in enumerate(result.budgets) if 2 * n <= result.budgets[-1]]
-    at = half[-1] if half else len(result.budgets) - 1
-    inner, last = f"n = {result.budgets[at]:,}", f"n = {result.budgets[-1]:,}"
-    heads = ["", "slope", f"Uniform's {result.equal} for the same, {inner}", f"error over Uniform's, {inner}", "p"]
-    lines = _heads([*heads, f"error over Uniform's, {last}", "p"] if half else heads)
-    for name in result.selectors:
-        cells = [label_of(name), with_interval(fits.slopes[name])]
-        if name in fits.ratios:
-            cells.append(f"{with_interval(fits.ratios[name][at])} times")
-            for k in [at, -1] if half else [at]:
-                cells += [with_interval(fits.paired[name][k].ratio), odds(fits.paired[name][k].p)]
-        lines.append(_row(cells + ["-"] * ((7 if half else 5) - len(cells))))
-    return lines
-
-
-def _sentences(result: Result, fits: Fits) -> list[str]:
-    """What the tables show, and what their columns are."""
-    told = [standing_of(result).sentence(), *worth_sentences(result, fits), constant_sentence(result, fits)]
-    columns = (
-        f"Slope of log error on log {'n' if result.equal == 'sentences' else 'tokens'}, interval by a bootstrap over runs. "
-        f"Uniform's {result.equal} for the same: how many times as many Uniform needs for this error, read off its curve. "
-        "p: Wilcoxon's signed-rank test over runs. Brackets: 95% intervals."
-    )
-    return [*(sentence for sentence in told if sentence), columns]
-
-
-def _sweep_table(result: Result) -> list[str]:
-    lines = _heads(["d", "L", *map(label_of, result.selectors)])
-    for d, L in result.values:
-        lines.append(_row([f"{d}", f"{L}", *_error_cells(result, 0, (d, L))]))
-    return lines
+        head = ["n", *(["tokens"] if of_tokens else []), *labels]
+        told = [standing_of(result).sentence(), *worth_sentences(result, fits), constant_sentence(result, fits)]
+        columns = (
+            f"Slope of log error on log {'tokens' if of_tokens else 'n'}, interval by a bootstrap over runs. "
+            f"Uniform's {result.equal} for the same: how many times as many Uniform needs for this error, read off its curve. "
+            "p: Wilcoxon's signed-rank test over runs. Brackets: 95% intervals."
+        )
+        parts = [markdown_table(head, rows, "---:"), "", _fit_table(result, fits), "", *filter(None, told), columns]
+    about = f"{result.about.title}; {result.runs} run{'s' * (result.runs > 1)}, equal {result.equal}."
+    said = f"{about} Maximum (mean) prediction error, means over runs."
+    return "\n".join([said, "", *parts, "", f"`{result.about.command}`"])
 
 
 def _error_cells(result: Result, k: int, point: Point | None = None) -> list[str]:
@@ -282,18 +230,22 @@ def _error_cells(result: Result, k: int, point: Point | None = None) -> list[str
     return [f"{three(worst[name].value)} ({three(mean[name].value)})" for name in result.selectors]
 
 
-def _heads(cells: list[str]) -> list[str]:
-    return [_row(cells), "|" + "|".join(["---"] + ["---:"] * (len(cells) - 1)) + "|"]
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _reference(result: Result) -> str:
-    """The reference, or where it was not measured the first selector."""
-    name = str(result.about.settings["reference"])
-    return name if name in result.selectors else result.selectors[0]
+def _fit_table(result: Result, fits: Fits) -> str:
+    """Slopes, the ratio where Uniform's curve still has room to double, and the paired test at the largest budget."""
+    half = [k for k, n in enumerate(result.budgets) if 2 * n <= result.budgets[-1]]
+    at = half[-1] if half else len(result.budgets) - 1
+    inner, last = f"n = {result.budgets[at]:,}", f"n = {result.budgets[-1]:,}"
+    head = ["", "slope", f"Uniform's {result.equal} for the same, {inner}", f"error over Uniform's, {inner}", "p"]
+    head += [f"error over Uniform's, {last}", "p"] if half else []
+    rows = []
+    for name in result.selectors:
+        cells = [label_of(name), with_interval(fits.slopes[name])]
+        if name in fits.ratios:
+            cells.append(f"{with_interval(fits.ratios[name][at])} times")
+            for k in [at, -1] if half else [at]:
+                cells += [with_interval(fits.paired[name][k].ratio), odds(fits.paired[name][k].p)]
+        rows.append(cells + ["-"] * (len(head) - len(cells)))
+    return markdown_table(head, rows, "---:")
 
 
 def three(value: float) -> str:
@@ -329,15 +281,3 @@ def _ends(e: Estimate) -> str:
     if np.isinf(e.high):
         return f"{three(e.low)} or more"
     return f"{three(e.high)} or less" if e.low == 0 else f"{three(e.low)} to {three(e.high)}"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,9 +1,8 @@
 """Fast against slow: seconds of Algorithm 1 and of the fast greedy against n, on one pool, with the same picks.
 
 A slow method is a generator that reports its work as it goes (`Progressed`), so that a time box can stop it anywhere, also within
-a pick.  Algorithm 1 evaluates every sentence outside the selection at every pick, so its work for n picks is known,
-n N - n (n - 1) / 2 evaluations; what it did not reach is extrapolated from the evaluations it made, and each number says which
-it is.  The fast greedy makes all its picks.
+a pick.  Algorithm 1 needs n N - n (n - 1) / 2 evaluations for n picks; what it did not reach is extrapolated from the evaluations
+it made, and each number says which it is.  The fast greedy makes all its picks.
 
 Source: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2, 5,000 sentences; `tests/bench` times more methods in the same way.
 """
@@ -28,11 +27,12 @@ from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import BudgetError, StoreError, os_reason
 from fishersft.experiments.experiment import About
 from fishersft.experiments.problem import World
-from fishersft.experiments.records import make_folder
+from fishersft.experiments.result import make_folder
 from fishersft.experiments.settings import PICKS, TimingSettings
-from fishersft.experiments.synthetic import Synthetic
+from fishersft.experiments.worlds import Synthetic
 from fishersft.paths import write_whole
 from fishersft.selectors import Budget
+from fishersft.text import markdown_table
 
 TIMING_FILE = "timing.json"
 Progress = Callable[[str, int, int], None]
@@ -45,12 +45,9 @@ class Timing:
     Attributes:
         pool: the world's settings, the seed and the pool's tokens.
         budgets: n, ascending.
-        fast: seconds of the fast greedy, measured.
-        slow: seconds of Algorithm 1.
+        fast, slow: seconds of the fast greedy and of Algorithm 1.
         measured: for each n, whether Algorithm 1's seconds were measured; otherwise they are extrapolated.
-        picks: that Algorithm 1 made within its box.
-        same: of those, how many first ones are the fast one's.
-        box: seconds that Algorithm 1 was given.
+        picks: that Algorithm 1 made within its box, in seconds; `same` of them, the first ones, are the fast one's.
     """
 
     pool: dict[str, Any]
@@ -72,19 +69,17 @@ class Timing:
 
     def table(self) -> list[dict[str, Any]]:
         """One row per number of picks: the csv."""
-        columns = {"n": self.budgets, "fast_seconds": self.fast, "slow_seconds": self.slow, "slow_measured": self.measured}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-    def as_dict(self) -> dict[str, Any]:
-        """All of it for JSON."""
-        return asdict(self)
+        names = ("n", "fast_seconds", "slow_seconds", "slow_measured")
+        every = zip(self.budgets, self.fast, self.slow, self.measured, strict=True)
+        return [dict(zip(names, row, strict=True)) for row in every]
 
     def markdown(self) -> str:
         """A table of seconds and their ratio, and the note."""
-        lines = ["| n | fast greedy, s | Algorithm 1, s | ratio |", "|---:|---:|---:|---:|"]
-        for n, fast, slow, measured in zip(self.budgets, self.fast, self.slow, self.measured, strict=True):
-            lines.append(f"| {n:,} | {fast:.3g} | {slow:,.3g}{'' if measured else ' (extrapolated)'} | {slow / fast:,.0f} |")
-        return "\n".join([*lines, "", f"{self.note}."])
+        rows = [
+            [f"{n:,}", f"{fast:.3g}", f"{slow:,.3g}{'' if measured else ' (extrapolated)'}", f"{slow / fast:,.0f}"]
+            for n, fast, slow, measured in zip(self.budgets, self.fast, self.slow, self.measured, strict=True)
+        ]
+        return f"{markdown_table(['n', 'fast greedy, s', 'Algorithm 1, s', 'ratio'], rows, '---:')}\n\n{self.note}."
 
     @property
     def note(self) -> str:
@@ -111,10 +106,9 @@ def time_greedy(
     out: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Timing:
-    """Measure both on one problem of a world; by default 5,000 isotropic sentences with d = 10.
+    """Measure both on one problem of a world; by default 5,000 isotropic sentences with d = 10, and 10 to 2,000 picks.
 
     Args:
-        budgets: numbers of picks; by default 10 to 2,000, up to the pool.
         box: seconds that Algorithm 1 may work.
         out: a folder for timing.json.
 
@@ -159,7 +153,7 @@ def time_greedy(
         box=box,
     )
     if out:
-        write_whole(out / TIMING_FILE, json.dumps(timing.as_dict(), indent=1))
+        write_whole(out / TIMING_FILE, json.dumps(asdict(timing), indent=1))
     return timing
 
 
@@ -192,20 +186,13 @@ class Progressed(NamedTuple):
 
 @dataclass(frozen=True)
 class Boxed:
-    """What a method did within its time box.
-
-    Attributes:
-        picks: in order.
-        prepared: seconds before its first evaluation.
-        seconds, evaluations: all in all.
-        marks: (seconds, evaluations) at each pick.
-    """
+    """What a method did within its time box: seconds before its first evaluation and in all, and `marks` at each pick."""
 
     picks: list[int]
     prepared: float
     seconds: float
     evaluations: int
-    marks: list[tuple[float, int]]
+    marks: list[tuple[float, int]]  # (seconds, evaluations)
 
 
 def boxed(events: Iterator[Progressed], n: int, box: float, told: Callable[[int], None]) -> Boxed:

@@ -24,8 +24,8 @@ from fishersft.experiments.summaries import (
     with_interval,
     worth_sentences,
 )
-from fishersft.experiments.synthetic import Synthetic
 from fishersft.experiments.timing import Timing, read_timing
+from fishersft.experiments.worlds import Synthetic
 from fishersft.export.html import Code, Figure, Page, Paragraph, Section, Table, table_of
 from fishersft.plots import curves as curve_plots
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from fishersft import catalogue
 from fishersft.errors import UserError
-from fishersft.experiments.records import NAME
-from fishersft.experiments.result import read_curves
+from fishersft.experiments.result import NAME, read_curves
 from fishersft.experiments.timing import TIMING_FILE, read_timing
 from fishersft.export.curves_report import curves_page, found_page, timing_page
 from fishersft.export.finetune_report import finetune_page

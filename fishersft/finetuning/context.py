@@ -1,24 +1,28 @@
 """What all models of a run share while they are made: corpus, encoding, pool, plan, prompts, and what each is trained on.
 
-Writes held_out.json and prompts.jsonl once: what every model is measured on does not depend on any of them.
+At equal tokens every selector is cut at the tokens of the reference's first n sentences and takes as many steps as the
+reference: its batches hold more or fewer sentences.  A batch is a whole number of sentences, so it may take a few steps fewer:
+at eight sentences per step, at most a ninth of them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from fishersft.corpus.encode import Encoded
 from fishersft.corpus.records import Corpus
-from fishersft.finetuning.allocation import allocate
+from fishersft.design.trajectory import within_tokens
 from fishersft.finetuning.plan import FineTunePlan
-from fishersft.finetuning.run import HELD_OUT, PROMPTS, FineTuneRun, write_lines, write_text
+from fishersft.finetuning.run import ALL, HELD_OUT, PROMPTS, FineTuneRun, model_name, write_lines, write_text
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import PromptIds, draw_prompts, text_of
+from fishersft.lm.hyperparameters import Training
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.embed_and_select import Stage
@@ -65,19 +69,43 @@ class RunContext:
     @cached_property
     def chosen(self) -> dict[str, np.ndarray]:
         """Positions in the pool that each model is tuned on, by the model's name."""
+        plan, tokens = self.plan, self.pool.tokens
+        largest = Budget(max(plan.budgets))
+        out = {name: np.arange(len(tokens)) for name, (selector, _, _) in plan.models.items() if selector == ALL}
+        for seed in range(plan.seeds):
+            anchor = self._order(plan.anchor, largest, seed)
+            limits = np.array([int(tokens[anchor[:n]].sum()) for n in plan.budgets])
+            for selector in plan.selectors:
+                ends = np.array(plan.budgets)
+                if selector.name == plan.anchor.name:
+                    positions = anchor
+                elif plan.equal == "sentences":
+                    positions = self._order(selector, largest, seed)
+                else:
+                    positions = self._order(selector, Budget(tokens=int(limits.max())), seed)
+                    ends = np.maximum(1, within_tokens(tokens[positions], limits))
+                out |= {model_name(selector.name, n, seed): positions[:end] for n, end in zip(plan.budgets, ends, strict=True)}
+        return out
 
-        def order(selector: Selector, budget: Budget, seed: int) -> np.ndarray:
-            return embed_and_select.order(
-                self.pool,
-                selector,
-                budget,
-                seed if selector.random else 0,
-                store=self.store,
-                on_progress=lambda k, of: self.on_stage(f"{selector.label}: choosing", k, of),
-                on_stage=self.on_stage,
-            ).positions
+    def _order(self, selector: Selector, budget: Budget, seed: int) -> np.ndarray:
+        return embed_and_select.order(
+            self.pool,
+            selector,
+            budget,
+            seed if selector.random else 0,
+            store=self.store,
+            on_progress=lambda k, of: self.on_stage(f"{selector.label}: choosing", k, of),
+            on_stage=self.on_stage,
+        ).positions
 
-        return allocate(self.plan, self.pool.tokens, order)
+    def training_for(self, name: str, training: Training) -> Training:
+        """The hyperparameters of one model: at equal tokens, with the batch that makes the reference's number of steps."""
+        _, budget, seed = self.plan.models[name]
+        if self.plan.equal != "tokens" or budget is None:
+            return training
+        reference = self.chosen[model_name(self.plan.anchor.name, budget, seed)]
+        steps = math.ceil(len(reference) / training.batch)
+        return replace(training, batch=math.ceil(len(self.chosen[name]) / steps))
 
     def model(self) -> CausalLM:
         """The untuned model, freshly loaded."""

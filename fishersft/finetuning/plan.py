@@ -1,15 +1,20 @@
-"""What a run of fine-tuning compares: selectors, budgets, seeds, hyperparameters, and what is equal between the selectors.
+"""What a run of fine-tuning compares (selectors, budgets, seeds, hyperparameters), checked first, and what it will take.
 
-Checks what was asked before anything is computed.
+The tokens of a selection are not known before it is chosen: they lie between those of a random draw and those of the longest
+sentences.  A model takes as long as three forward passes over its selection in every epoch, one pass over the held-out texts,
+and the texts that it writes; finding a learning rate takes four such trainings on a uniform draw.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from fishersft.corpus.records import Corpus
 from fishersft.errors import ParameterError
@@ -17,20 +22,19 @@ from fishersft.fields import declared, make, values
 from fishersft.finetuning.run import ALL, BASE, model_name
 from fishersft.finetuning.settings import FineTuneSettings
 from fishersft.lm.folder import ModelFolder
-from fishersft.lm.hyperparameters import Sampling, Training
+from fishersft.lm.generate import BATCH
+from fishersft.lm.hyperparameters import RATES, Sampling, Training
 from fishersft.selectors import Pool, Selector
 
 SEARCH_EXAMPLES = 200  # most sentences that a learning rate is tried on, and measured on
+PASSES = 3  # forward passes that a training step takes as long as: one forward, and the backward counted as two
+STARTING = 1.5  # seconds per model, to read the weights and make the trainer
 ModelKey = tuple[str, int | None, int | None]  # selector, budget, seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTunePlan(FineTuneSettings):
-    """Everything that decides which models a run tunes and how; `make_plan` makes one from parameters by name.
-
-    Attributes:
-        training: without a learning rate, it is found first.
-    """
+    """Everything that decides which models a run tunes and how.  Without a learning rate in `training`, it is found first."""
 
     selectors: tuple[Selector, ...]
     training: Training = field(default_factory=Training)
@@ -65,11 +69,8 @@ class FineTunePlan(FineTuneSettings):
 
 
 def make_plan(selectors: Sequence[Selector], **parameters: Any) -> FineTunePlan:
-    """A plan from values or texts of the parameters of `FineTuneSettings`, `Training` and `Sampling`.
-
-    Raises:
-        ParameterError: an unknown name, or a value that does not fit.
-    """
+    """A plan from values or texts of the parameters of `FineTuneSettings`, `Training` and `Sampling`; ParameterError if one
+    is unknown or does not fit."""
     kinds = (FineTuneSettings, Training, Sampling)
     known = [name for kind in kinds for name in declared(kind)]
     if unknown := [name for name in parameters if name not in known]:
@@ -108,3 +109,45 @@ def manifest_of(
         "cells": list(plan.models),
         "command": list(command),
     }
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Measured on this machine: trained tokens per second of a forward pass, and seconds to write one token of a batch."""
+
+    tokens: float
+    step: float
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What a plan takes: models that are measured, trained tokens over all epochs, and seconds of everything.
+
+    The two values are for selections that are all random draws, or all the longest sentences.
+    """
+
+    models: int
+    least: int
+    most: int
+    seconds: tuple[float, float]
+
+
+def cost_of(plan: FineTunePlan, pool: np.ndarray, held_out: np.ndarray, speed: Speed) -> TrainingCost:
+    """The cost of a plan, from the trained tokens of the sentences that can be chosen (N,) and of the held-out texts (H,)."""
+    longest = np.cumsum(np.sort(pool)[::-1])
+    mean = float(pool.mean()) if len(pool) else 0.0
+    low = high = 0.0
+    for selector, n, _ in plan.models.values():
+        if selector == ALL:
+            low, high = low + float(pool.sum()), high + float(pool.sum())
+        elif selector != BASE and n:
+            low, high = low + n * mean, high + float(longest[min(n, len(pool)) - 1])
+    epochs = plan.training.epochs
+    low, high = low * epochs, high * epochs
+    writing = math.ceil(plan.sampling.prompts / BATCH) * plan.sampling.new_tokens * speed.step
+    rest = len(plan.models) * (STARTING + float(held_out.sum()) / speed.tokens + writing)
+    if plan.training.learning_rate is None:
+        tried = len(RATES) * mean * (plan.search_size(len(pool)) * epochs * PASSES + SEARCH_EXAMPLES)
+        rest += tried / speed.tokens + len(RATES) * STARTING
+    seconds = (rest + PASSES * low / speed.tokens, rest + PASSES * high / speed.tokens)
+    return TrainingCost(len(plan.models), round(low), round(high), seconds)

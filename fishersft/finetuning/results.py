@@ -6,7 +6,6 @@
 
 Intervals are 95% percentiles of a bootstrap that draws texts, and training seeds where there are several, with replacement.
 Differences are taken within the same draw, text by text and seed by seed, so that what all models find hard cancels.
-Reads a run's folder, finished or not; knows neither training nor screen.
 """
 
 from __future__ import annotations
@@ -20,12 +19,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fishersft.corpus.tables import plain
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_text
+from fishersft.text import markdown_table
 
 BASELINE = "uniform"
 MEASURES = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}
 DRAWS = 2_000
-LEVEL = 0.95
 KEPT = 2_000  # the draws of more texts would fill the memory
 
 
@@ -40,12 +40,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Nats of H texts under S models that differ in their seed only.
+    """Nats of H texts under S models that differ in their seed only: (S, H), summed over each text's trained tokens.
 
-    Attributes:
-        nats: (S, H), summed over each text's trained tokens.
-        tokens: (H,) trained tokens, at least 1.
-        topics: (H,) strings, or None.
+    `tokens` are (H,) trained tokens, at least 1, and `topics` (H,) strings or None.
     """
 
     nats: np.ndarray
@@ -71,37 +68,25 @@ class HeldOut:
         """(B, S) values of a measure, each seed by itself, texts counted as often as drawn."""
         if name == "mean":
             return (texts @ self.nats.T) / (texts @ self.tokens)[:, None]
-        if name == "worst":
-            return self._worst(texts)
-        return np.stack([_quantile(row, texts, 0.95 if name == "p95" else 1.0) for row in self.nats / self.tokens], axis=1)
-
-    def _worst(self, texts: np.ndarray) -> np.ndarray:
+        if name != "worst":
+            return np.stack([_quantile(row, texts, 0.95 if name == "p95" else 1.0) for row in self.nats / self.tokens], axis=1)
         if self.topics is None:
             return np.full((len(texts), len(self.nats)), np.nan)
-        member = self._members
+        member = (np.unique(self.topics)[:, None] == self.topics).astype(float)  # (topics, H)
         tokens = texts @ (member * self.tokens).T  # (B, topics)
         nats = np.einsum("bh,kh,sh->bsk", texts, member, self.nats, optimize=True)
         with np.errstate(invalid="ignore", divide="ignore"):  # a topic that was not drawn
             return np.nanmax(nats / tokens[:, None, :], axis=2)
 
-    @cached_property
-    def _members(self) -> np.ndarray:
-        """(topics, H) 0 or 1."""
-        topics = np.asarray(self.topics)
-        return (np.unique(topics)[:, None] == topics).astype(float)
 
-
-def _drawn(of: HeldOut, seed: int, draws: int = DRAWS) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(of: HeldOut, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each text (B, H) and each seed (B, S) is drawn; a single seed is always drawn."""
-    S, H = of.nats.shape
-    drawn = _kept_counts if H <= KEPT else _counts
-    return drawn(S, H, seed, draws)
+    return (_kept_counts if of.nats.shape[1] <= KEPT else _counts)(*of.nats.shape, seed)
 
 
-def _counts(S: int, H: int, seed: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
+def _counts(S: int, H: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    texts = rng.multinomial(H, np.full(H, 1 / H), draws).astype(float)
-    seeds = rng.multinomial(S, np.full(S, 1 / S), draws).astype(float)
+    texts, seeds = (rng.multinomial(n, np.full(n, 1 / n), DRAWS).astype(float) for n in (H, S))
     texts.flags.writeable = seeds.flags.writeable = False
     return texts, seeds
 
@@ -138,7 +123,7 @@ def _interval(value: float, draws: np.ndarray) -> Interval:
     draws = draws[np.isfinite(draws)]
     if len(draws) < 2 or np.ptp(draws) == 0:
         return Interval(value, float("nan"), float("nan"))
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(draws, [0.025, 0.975])
     return Interval(value, float(low), float(high))
 
 
@@ -190,11 +175,7 @@ class FineTuneResult:
 
     @classmethod
     def open(cls, run: str | Path) -> FineTuneResult:
-        """The results of a run by its folder, its id or the beginning of its id.
-
-        Raises:
-            StoreError: there is no such run, or it cannot be read.
-        """
+        """The results of a run by its folder, its id or the beginning of its id; StoreError where it cannot be read."""
         return cls(read_run(run))
 
     @cached_property
@@ -203,11 +184,23 @@ class FineTuneResult:
         groups: dict[tuple[str, int | None], list[TunedModel]] = {}
         for model in sorted(self.run.models.values(), key=lambda model: model.seed or 0):
             groups.setdefault((model.selector, model.budget), []).append(model)
-        held = {key: self._held_out([m.name for m in found]) for key, found in groups.items()}
+        texts = self.run.held_out if groups else {}
+        topics = np.array(texts["topic"]) if groups and texts["topic"] else None
+        held = {
+            key: HeldOut(np.stack([self.run.nats(m.name) for m in found]), np.array(texts["tokens"]), topics)
+            for key, found in groups.items()
+        }
+
+        def minus(key: Any, other: Any) -> dict[str, Interval]:
+            if key == other or other not in held or key[0] == BASE:
+                return {}
+            return {m: difference(held[key], held[other], m) for m in self.measures}
+
+        names = [BASE, *(s["name"] for s in self.run.about["selectors"]), ALL]
+        place = {BASE: 0, ALL: 2}
         out = []
-        for key in sorted(groups, key=self._place):
-            selector, budget = key
-            found = groups[key]
+        for key in sorted(groups, key=lambda key: (place.get(key[0], 1), key[1] or 0, names.index(key[0]))):
+            (selector, budget), found = key, groups[key]
             out.append(
                 SelectionResult(
                     selector=selector,
@@ -218,8 +211,8 @@ class FineTuneResult:
                     tokens=float(np.mean([m.tokens for m in found])),
                     seconds=float(np.mean([m.facts.get("seconds", np.nan) for m in found])),
                     values={m: estimate(held[key], m) for m in self.measures},
-                    minus_uniform=self._minus(held, key, (BASELINE, budget)),
-                    minus_base=self._minus(held, key, (BASE, None)),
+                    minus_uniform=minus(key, (BASELINE, budget)),
+                    minus_base=minus(key, (BASE, None)),
                 )
             )
         return out
@@ -234,34 +227,13 @@ class FineTuneResult:
         """Tuned models that are no better than the untuned one."""
         return [line for line in self.lines if line.worse]
 
-    def _place(self, key: tuple[str, int | None]) -> tuple[int, int, int]:
-        selector, budget = key
-        names = [BASE, *(s["name"] for s in self.run.about["selectors"]), ALL]
-        return (0 if selector == BASE else 2 if selector == ALL else 1, budget or 0, names.index(selector))
-
-    def _minus(self, held: dict[Any, HeldOut], key: Any, other: Any) -> dict[str, Interval]:
-        if key == other or other not in held or key[0] == BASE:
-            return {}
-        return {m: difference(held[key], held[other], m) for m in self.measures}
-
-    def _held_out(self, names: list[str]) -> HeldOut:
-        known = self.run.held_out
-        topics = np.array(known["topic"]) if known["topic"] else None
-        return HeldOut(np.stack([self.run.nats(n) for n in names]), np.array(known["tokens"]), topics)
-
     def table(self) -> list[dict[str, Any]]:
         """Flat rows with a column per number, for csv and data frames."""
         rows = []
         for line in self.lines:
-            row: dict[str, Any] = {
-                "selector": line.selector,
-                "budget": line.budget,
-                "seeds": len(line.seeds) or 1,
-                "sentences": line.sentences,
-                "tokens": line.tokens,
-                "seconds": line.seconds,
-                "worse_than_base": line.worse,
-            }
+            row: dict[str, Any] = {name: getattr(line, name) for name in ("selector", "budget")}
+            row["seeds"] = len(line.seeds) or 1
+            row |= {name: getattr(line, name) for name in ("sentences", "tokens", "seconds")} | {"worse_than_base": line.worse}
             for group, found in (("", line.values), ("_minus_uniform", line.minus_uniform), ("_minus_base", line.minus_base)):
                 for measure, e in found.items():
                     row |= {f"{measure}{group}": e.value, f"{measure}{group}_low": e.low, f"{measure}{group}_high": e.high}
@@ -270,23 +242,18 @@ class FineTuneResult:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; undefined numbers are null."""
-        return _plain(
-            {
-                "run": self.run.id,
-                "about": self.run.about,
-                "versions": self.run.versions,
-                "finished": len(self.run.models),
-                "cells": len(self.run.about["cells"]),
-                "lines": [asdict(line) | {"worse": line.worse} for line in self.lines],
-            }
-        )
+        content = {
+            "run": self.run.id,
+            "about": self.run.about,
+            "versions": self.run.versions,
+            "finished": len(self.run.models),
+            "cells": len(self.run.about["cells"]),
+            "lines": [asdict(line) | {"worse": line.worse} for line in self.lines],
+        }
+        return dict(plain(content))
 
     def save(self) -> None:
-        """Write result.csv and result.json into the run's folder.
-
-        Raises:
-            StoreError: they cannot be written.
-        """
+        """Write result.csv and result.json into the run's folder; StoreError where they cannot be written."""
         for format in ("csv", "json"):
             write_text(self.run.folder / f"result.{format}", self.export(format))
 
@@ -299,17 +266,11 @@ class FineTuneResult:
         if format == "md":
             return f"{self.markdown()}\n"
         prompts = {p.number: p for p in self.run.prompts}
-        texts = [(name, t) for name in self.run.models for t in self.run.texts(name) if t.prompt in prompts]
-        lines = (
-            {
-                "prompt": t.prompt,
-                "record": prompts[t.prompt].index,
-                "prompt_text": prompts[t.prompt].text,
-                "model": name,
-                "text": t.text,
-            }
-            for name, t in texts
-        )
+        lines = []
+        for name in self.run.models:
+            for t in (t for t in self.run.texts(name) if t.prompt in prompts):
+                asked = {"record": prompts[t.prompt].index, "prompt_text": prompts[t.prompt].text}
+                lines.append({"prompt": t.prompt, **asked, "model": name, "text": t.text})
         return "".join(json.dumps(line, ensure_ascii=True) + "\n" for line in lines)
 
     def text_table(self) -> tuple[list[str], list[list[str]]]:
@@ -329,9 +290,7 @@ class FineTuneResult:
 
     def markdown(self) -> str:
         """`text_table` in Markdown."""
-        head, rows = self.text_table()
-        lines = [head, ["---"] * len(head), *rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return markdown_table(*self.text_table())
 
 
 def with_interval(e: Interval, *, signed: bool = False) -> str:
@@ -340,11 +299,3 @@ def with_interval(e: Interval, *, signed: bool = False) -> str:
     if np.isnan(e.low):
         return f"{e.value:{sign}.3f}"
     return f"{e.value:{sign}.3f} ({e.low:{sign}.3f} to {e.high:{sign}.3f})"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

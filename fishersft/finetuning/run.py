@@ -10,8 +10,7 @@
     rate.json                the learning rates that were tried on a uniform draw, and the one that was taken
     work/NAME/               a model in progress: its checkpoints and losses.jsonl; deleted when the run is complete
 
-A model is named `base`, `all-s0` or `token_od-50-s0` (selector, sentences, seed).  This module reads and writes the folder and
-knows neither training nor judging.
+A model is named `base`, `all-s0` or `token_od-50-s0` (selector, sentences, seed).
 """
 
 from __future__ import annotations
@@ -34,19 +33,10 @@ from fishersft.paths import replacing, user_path, write_whole
 from fishersft.store.artifacts import Store, made
 
 VERSION = 1
-RUN, PROMPTS, HELD_OUT, CELLS, CELL, NATS, TEXTS, MODEL = (
-    "run.json",
-    "prompts.jsonl",
-    "held_out.json",
-    "cells",
-    "cell.json",
-    "held_out.npy",
-    "texts.jsonl",
-    "model",
-)
+RUN, PROMPTS, HELD_OUT = "run.json", "prompts.jsonl", "held_out.json"
+CELLS, CELL, NATS, TEXTS, MODEL = "cells", "cell.json", "held_out.npy", "texts.jsonl", "model"
 RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
 BASE, ALL = "base", "all"
-TITLED = ("selectors", "budgets", "seeds")
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # what may be added to a run later
 
 
@@ -75,7 +65,6 @@ class TunedModel:
     """A finished model of a run.
 
     Attributes:
-        name: also the name of its folder.
         selector: whose picks it was trained on; "base" is untuned, "all" saw the whole pool.
         budget: in sentences of the reference selector; None for base and all.
         facts: everything else in cell.json: steps, seconds, losses, notes.
@@ -101,8 +90,7 @@ class FineTuneRun:
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        lines = _lines(self.folder / PROMPTS)
-        return [Prompt(p["prompt"], p["index"], p["text"], p["continuation"]) for p in lines]
+        return [Prompt(p["prompt"], p["index"], p["text"], p["continuation"]) for p in _lines(self.folder / PROMPTS)]
 
     @property
     def models(self) -> dict[str, TunedModel]:
@@ -127,15 +115,25 @@ class FineTuneRun:
         return sum((self.folder / CELLS / name / CELL).is_file() for name in planned) / max(1, len(planned))
 
     @property
+    def source(self) -> str:
+        """The corpus as a command names it, or else its name."""
+        corpus = self.about.get("corpus")
+        return str(corpus.get("source") or corpus.get("name") or "") if isinstance(corpus, dict) else ""
+
+    @property
     def title(self) -> str:
         """What it compares, in one line; names in it come from its folder."""
-        parts = (self.about.get("corpus"), self.about.get("model"))
-        corpus, model = (part.get("name", "?") if isinstance(part, dict) else "?" for part in parts)
-        selectors, budgets, seeds = (found if isinstance(found := self.about.get(name), list) else [] for name in TITLED)
-        n = ", ".join(f"{n:,}" for n in budgets if isinstance(n, int))
+
+        def asked(name: str, kind: type) -> Any:
+            found = self.about.get(name)
+            return found if isinstance(found, kind) else kind()
+
+        corpus, model = (asked(name, dict).get("name", "?") for name in ("corpus", "model"))
+        n = ", ".join(f"{n:,}" for n in asked("budgets", list) if isinstance(n, int))
+        seeds = len(asked("seeds", list))
         return (
-            f"{corpus} with {model}, {len(selectors)} selectors, n = {n}, equal {self.about.get('equal')}, "
-            f"{len(seeds)} seed{'s' * (len(seeds) != 1)}"
+            f"{corpus} with {model}, {len(asked('selectors', list))} selectors, n = {n}, equal {self.about.get('equal')}, "
+            f"{seeds} seed{'s' * (seeds != 1)}"
         )
 
     @property
@@ -186,14 +184,13 @@ def model_name(selector: str, budget: int | None, seed: int | None) -> str:
 def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
     """A run by its folder, its id or the beginning of its id.
 
-    Raises:
-        StoreError: there is none, there are several, or it was made by a version whose runs this one cannot read.
+    StoreError where there is none, there are several, or it was made by a version whose runs this one cannot read.
     """
     folder = user_path(run)
     if not (folder / RUN).is_file():
         folder = _by_id(str(run), store or Store.default())
     found = _json(folder / RUN)
-    if not found or found.get("kind") != "finetune":
+    if found.get("kind") != "finetune":
         raise StoreError(f"{folder} is not a run of fishersft finetune: its {RUN} is missing or damaged.")
     if found.get("version") != VERSION:
         other = found.get("versions", {}).get("fishersft", "unknown")
@@ -204,19 +201,11 @@ def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
     return FineTuneRun(folder, found["id"], found["about"], found.get("versions", {}))
 
 
-def runs_folder(store: Store | None = None) -> Path:
-    """The folder of the runs that were given none of their own."""
-    return (store or Store.default()).path / "runs"
-
-
 def begin(folder: Path, id: str, about: dict[str, Any]) -> FineTuneRun:
-    """Start the run of a folder, or open it for more.
+    """Start the run of a folder, or open it for more; StoreError where it holds a run of other settings.
 
     Selectors, budgets and seeds may be added to a run later; nothing else may change, since its models would then differ in
     more than their selections.
-
-    Raises:
-        StoreError: the folder holds a run of other settings.
     """
     about = json.loads(json.dumps(about))
     if not (folder / RUN).exists():
@@ -232,11 +221,10 @@ def begin(folder: Path, id: str, about: dict[str, Any]) -> FineTuneRun:
             )
     if there.about == about:
         return there
-    kept = [name for name in there.about["cells"] if name not in about["cells"]]
     names = [s["name"] for s in about["selectors"]]
     merged = {
         **about,
-        "cells": [*about["cells"], *kept],
+        "cells": list(dict.fromkeys([*about["cells"], *there.about["cells"]])),
         "selectors": [*about["selectors"], *(s for s in there.about["selectors"] if s["name"] not in names)],
         "budgets": sorted({*about["budgets"], *there.about["budgets"]}),
         "seeds": sorted({*about["seeds"], *there.about["seeds"]}),
@@ -290,17 +278,13 @@ def new_model_folder(run: FineTuneRun, name: str) -> Iterator[Path]:
 def _by_id(id: str, store: Store) -> Path:
     # An id is one name, never a way out of the store.
     if id and id.replace("-", "").replace("_", "").isalnum():
-        for place in _places(store):
+        for place in (store.path / "runs", paths.asset("runs")):
             found = sorted(p.parent for p in place.glob(f"{id}*/{RUN}")) if place.is_dir() else []
             if len(found) == 1 or any(p.name == id for p in found):
                 return next((p for p in found if p.name == id), found[0])
             if found:
                 raise StoreError(f"Several runs begin with {id}: {', '.join(p.name for p in found[:5])}; give more of the id.")
     raise StoreError(f"There is no run '{id[:100]}'; fishersft runs list shows those there are, or give its folder.")
-
-
-def _places(store: Store) -> tuple[Path, ...]:
-    return runs_folder(store), paths.asset("runs")
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Fine-tune on every selection: selections -> tuned models -> held-out nats and texts, each model kept as it is finished.
 
 All models of a run get the same hyperparameters.  Any number of processes may work on one folder, on one machine or on many
-that share it: each takes a model that nobody else holds.  Only the order of the stages is here.
+that share it: each takes a model that nobody else holds.  A learning rate that is not given is found on a uniform draw of the
+pool and measured on other records of it, so that neither a selector under test nor the held-out texts influence it.
 """
 
 from __future__ import annotations
@@ -11,34 +12,37 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock
 
 from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
-from fishersft.errors import ParameterError
-from fishersft.finetuning.allocation import training_for
+from fishersft.errors import ParameterError, TrainingError
 from fishersft.finetuning.context import RunContext
-from fishersft.finetuning.learning_rate import training_of
-from fishersft.finetuning.plan import make_plan, manifest_of
+from fishersft.finetuning.plan import SEARCH_EXAMPLES, make_plan, manifest_of
 from fishersft.finetuning.results import FineTuneResult
-from fishersft.finetuning.run import WORK, begin
+from fishersft.finetuning.run import RATE, WORK, begin, write_text
 from fishersft.finetuning.tuned_model import claimed, make_model, take_over, work_of
 from fishersft.lm.embed import effective_max_tokens
+from fishersft.lm.finetune import finetune as tune
 from fishersft.lm.folder import ModelFolder, find_model
-from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Training
+from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, RATES, Training
+from fishersft.lm.losses import nats_of
 from fishersft.lm.model import load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.embed_and_select import Stage
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Selector
 from fishersft.store.artifacts import Store
 
+SEED = 97  # of the draw that a learning rate is found on
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -63,13 +67,12 @@ def finetune(
     Args:
         out: the run's folder; by default in the store, under an id made of its settings. The same call resumes there.
         command: the command line, kept in run.json.
-        donors: folders of runs from which identical models are taken over (runs at equal sentences and at equal tokens share
-            the untuned model, the one tuned on the whole pool, and the reference's).
+        donors: folders of runs from which identical models are taken over: runs at equal sentences and at equal tokens share
+            the untuned model, the one tuned on the whole pool, and the reference's.
         checkpoint_seconds: at most so much of a training is lost when the process is killed.
         on_stage: called with (what, done, total); fine-tuning is counted in trained tokens.
         say: called with a sentence for each finished model.
-        parameters: of `FineTuneSettings` (budgets, equal, seeds, ...), `Training` (learning_rate, epochs, lora, ...) and
-            `Sampling` (prompts, temperature, ...).
+        parameters: of `FineTuneSettings`, `Training` and `Sampling`.
 
     Raises:
         UserError: one sentence; finished models are kept.
@@ -82,12 +85,7 @@ def finetune(
     if not corpus.held_out.any():
         raise ParameterError(f"{corpus.name} holds nothing out, so nothing can be measured; raise --holdout.")
     pool = embed_and_select.load_pool(
-        corpus,
-        folder,
-        max_tokens=max_tokens,
-        device=device,
-        store=store,
-        on_progress=lambda done, total: tell("embedding", done, total),
+        corpus, folder, max_tokens=max_tokens, device=device, store=store, on_progress=partial(tell, "embedding")
     )
     cut = effective_max_tokens(max_tokens, folder.context)
     for n in plan.budgets:
@@ -103,7 +101,7 @@ def finetune(
             corpus, folder, device, pool, encoded, plan, run, store, checkpoint_seconds, tell, say or (lambda _: None)
         )
         context.write_held_out()
-        training = training_of(context)
+        training = _training_of(context)
     _make_all(context, training, donors)
     return FineTuneResult(run)
 
@@ -123,7 +121,7 @@ def _make_all(context: RunContext, training: Training, donors: Sequence[Path]) -
                     def steps(k: int, of: int, done: int = done, cost: int = work_of(context, name)) -> None:
                         context.on_stage("fine-tuning", done + cost * k // max(of, 1), total)
 
-                    own = training_for(name, context.plan, context.chosen, training)
+                    own = context.training_for(name, training)
                     context.say(take_over(context, name, own, donors) or make_model(context, name, own, steps))
                     taken = True
             if name in run.models:
@@ -132,6 +130,61 @@ def _make_all(context: RunContext, training: Training, donors: Sequence[Path]) -
             time.sleep(1.0)  # others are at work on the rest
     shutil.rmtree(run.folder / WORK, ignore_errors=True)
     context.on_stage("fine-tuning", total, total)
+
+
+def _training_of(context: RunContext) -> Training:
+    """The hyperparameters of every model; their learning rate is found first where it is not given."""
+    plan = context.plan
+    if plan.training.learning_rate is not None:
+        return plan.training
+    path = context.run.folder / RATE
+    if path.exists():
+        return replace(plan.training, learning_rate=float(json.loads(path.read_text(encoding="utf-8"))["chosen"]))
+    pool_index = context.pool.index
+    order = np.random.default_rng(SEED).permutation(len(pool_index))
+    n = plan.search_size(len(order))
+    if n < 1:
+        raise ParameterError("The pool is too small to find a learning rate on; give --learning-rate.")
+    train = [context.encoded[i] for i in pool_index[order[:n]]]
+    test = [context.encoded[i] for i in pool_index[order[n : n + SEARCH_EXAMPLES]]]
+    tokens = sum(len(e.rows) for e in test)
+    found: dict[str, float | None] = {}
+    for k, rate in enumerate(RATES):
+
+        def steps(done: int, of: int, k: int = k) -> None:
+            context.on_stage("finding the learning rate", k * of + done, len(RATES) * of)
+
+        model = context.model()
+        workspace = context.run.folder / WORK / "rate"
+        shutil.rmtree(workspace, ignore_errors=True)
+        try:
+            trial = replace(plan.training, learning_rate=rate)
+            tuned = tune(model, train, trial, workspace=workspace, on_progress=steps)
+            nats = float(nats_of(tuned.model, test).sum() / tokens)
+            found[f"{rate:g}"] = nats if np.isfinite(nats) else None
+        except TrainingError:
+            found[f"{rate:g}"] = None
+    finite = {rate: nats for rate, nats in found.items() if nats is not None}
+    if not finite:
+        raise TrainingError("Fine-tuning diverged at every learning rate tried; give a smaller one with --learning-rate.")
+    chosen = min(finite, key=lambda r: finite[r])
+    untuned = float(nats_of(context.model(), test).sum() / tokens)
+    content = {"chosen": float(chosen), "nats": found, "base": untuned, "trained_on": n, "measured_on": len(test)}
+    write_text(path, json.dumps(content))
+    context.say(
+        f"learning rate {chosen}: {finite[chosen]:.3f} nats per token on {len(test)} pool records after training on {n} others "
+        f"(untuned {untuned:.3f}).{edge_warning(float(chosen), found)}"
+    )
+    return replace(plan.training, learning_rate=float(chosen))
+
+
+def edge_warning(chosen: float, tried: Mapping[str, float | None]) -> str:
+    """A sentence where the best rate is the smallest or the largest that was tried, since the best of all may lie beyond."""
+    rates = [float(rate) for rate in tried]
+    if chosen not in (min(rates), max(rates)):
+        return ""
+    end, beyond = ("largest", "higher") if chosen == max(rates) else ("smallest", "lower")
+    return f" It is the {end} that was tried; a {beyond} one may be better, and --learning-rate takes it."
 
 
 @cache  # the environment says it only once

@@ -21,22 +21,9 @@ from filelock import FileLock, Timeout
 
 from fishersft.errors import TrainingError
 from fishersft.fields import values
+from fishersft.finetuning import run as run_files
 from fishersft.finetuning.context import RunContext
-from fishersft.finetuning.run import (
-    ALL,
-    CELL,
-    CELLS,
-    LOSSES,
-    MODEL,
-    NATS,
-    RUN,
-    TEXTS,
-    WORK,
-    new_model_folder,
-    read_run,
-    write_lines,
-    write_text,
-)
+from fishersft.finetuning.run import ALL, CELL, CELLS, new_model_folder, write_lines, write_text
 from fishersft.lm.finetune import finetune, save_model
 from fishersft.lm.generate import write
 from fishersft.lm.hyperparameters import Training
@@ -51,11 +38,16 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
     model = context.model()
     facts: dict[str, Any] = {"selector": selector, "budget": budget, "seed": seed, "sentences": 0, "tokens": 0}
     facts["key"] = model_key(context, name, training)
-    workspace = context.run.folder / WORK / name
+    workspace = context.run.folder / run_files.WORK / name
     if name in context.chosen:
         positions = context.chosen[name]
-        losses = workspace / LOSSES
+        losses = workspace / run_files.LOSSES
         workspace.mkdir(parents=True, exist_ok=True)
+
+        def keep_loss(step: int, loss: float) -> None:
+            with losses.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, "loss": loss}) + "\n")
+
         tuned = finetune(
             model,
             [context.encoded[i] for i in context.pool.index[positions]],
@@ -65,7 +57,7 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
             what=name,
             checkpoint_seconds=context.checkpoint_seconds,
             on_progress=on_progress,
-            on_loss=lambda step, loss: _append(losses, {"step": step, "loss": loss}),
+            on_loss=keep_loss,
         )
         model = tuned.model
         facts |= {
@@ -84,10 +76,10 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
         raise TrainingError(f"{name}: the tuned model's numbers are not finite; lower --learning-rate.")
     written = write(model, context.prompts, plan.sampling)
     with new_model_folder(context.run, name) as folder:
-        np.save(folder / NATS, nats)
-        write_lines(folder / TEXTS, [{"prompt": k, **asdict(w)} for k, w in enumerate(written)])
+        np.save(folder / run_files.NATS, nats)
+        write_lines(folder / run_files.TEXTS, [{"prompt": k, **asdict(w)} for k, w in enumerate(written)])
         if selector == ALL or (plan.keep_models and name in context.chosen):
-            save_model(model, folder / MODEL)
+            save_model(model, folder / run_files.MODEL)
         mean = float(nats.sum() / sum(context.held_out_tokens))
         facts |= {"seconds": round(time.perf_counter() - started, 2), "mean": mean}
         write_text(folder / CELL, json.dumps(facts))
@@ -129,9 +121,9 @@ def take_over(context: RunContext, name: str, training: Training, donors: Sequen
     """Copy a model from a run that has it; returns a sentence, or "" where no run has it."""
     key = model_key(context, name, training)
     for donor in donors:
-        if not (donor / RUN).exists():
+        if not (donor / run_files.RUN).exists():
             continue
-        for other, model in read_run(donor).models.items():
+        for other, model in run_files.read_run(donor).models.items():
             if model.facts.get("key") == key:
                 with new_model_folder(context.run, name) as folder:
                     shutil.copytree(donor / CELLS / other, folder, dirs_exist_ok=True)
@@ -153,8 +145,3 @@ def claimed(folder: Path, name: str) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
-
-
-def _append(path: Path, line: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")

@@ -5,9 +5,8 @@
     otherwise                             the judge reads both orders; a text wins if both judgments name it, else it is a tie
     a text addresses the judge            it can tie at best, unless the judge reads no words
 
-A judge sees a prompt and two texts; it knows neither who wrote them nor which comparison they belong to.  What it says of one
-order is a `Judgment`.  Judgments are kept under a digest of the judge and the texts, so no question is asked twice.
-Knows no run, no store and no selector.
+A judge sees a prompt and two texts; it knows neither who wrote them nor which comparison they belong to.  Judgments are kept
+under a digest of the judge and the texts, so no question is asked twice.
 """
 
 from __future__ import annotations
@@ -53,11 +52,9 @@ class TextPair:
 
 @dataclass(frozen=True)
 class Judgment:
-    """What a judge said of one order.
+    """What a judge said of one order: `first`, `second` or `tie`; without an answer `refused`, `unparsable` or `too_long`.
 
-    Attributes:
-        said: `first`, `second` or `tie`; without an answer `refused`, `unparsable` or `too_long`.
-        facts: the numbers and flags behind it, as JSON can hold them: nats, a probability, tokens spent.
+    `facts` are the numbers and flags behind it, as JSON can hold them: nats, a probability, tokens spent.
     """
 
     said: str
@@ -81,10 +78,9 @@ class Judgment:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which text of a pair is better: a, its first one, or b.
+    """Which text of a pair is better: a, its first one, or b; or a `tie`.
 
     Attributes:
-        winner: `a`, `b` or `tie`.
         how: `asked`, `voted`, or why no judge was asked: `identical`, `empty`.
         forward, backward: the judgments with a first and with b first; None where no judge was asked.
         addressed: which texts address the judge: "", "a", "b" or "ab".
@@ -140,22 +136,16 @@ class Judge(ABC):
 
     @abstractmethod
     def read(self, pairs: Sequence[TextPair]) -> Iterator[tuple[int, Judgment]]:
-        """(index, judgment) of each, as they arrive, in any order.
-
-        Raises:
-            ModelError: the model or server gives no answers.
-        """
+        """(index, judgment) of each, as they arrive, in any order; ModelError where the model or server gives no answers."""
 
     def about(self) -> dict[str, Any]:
         """What is stored of the judge beside its judgments."""
-        names = ("id", "name", "label", "identity", "symmetric", "reads_words")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("id", "name", "label", "identity", "symmetric", "reads_words")}
 
     @property
     def id(self) -> str:
         """Sixteen hexadecimal digits that name this judge and its settings."""
-        said = json.dumps(["judge", VERSION, self.name, self.identity], ensure_ascii=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        return digest("judge", VERSION, self.name, self.identity)[:16]
 
     def compare(self, prompt: str, a: str, b: str) -> Verdict:
         """The verdict on one pair."""
@@ -164,11 +154,7 @@ class Judge(ABC):
     def compare_all(
         self, pairs: Sequence[TextPair], kept: MutableMapping[str, Any] | None = None
     ) -> Iterator[tuple[int, Verdict]]:
-        """(index, verdict) of each pair, as they arrive.
-
-        Args:
-            kept: judgments by `key_of`; new ones are added as they arrive, and what is there is not asked again.
-        """
+        """(index, verdict) of each pair, as they arrive; judgments that `kept` has by `key_of` are not asked again."""
         kept = {} if kept is None else kept
         waiting: dict[str, list[int]] = {}  # key of a judgment -> the pairs that need it
         todo: list[tuple[str, TextPair]] = []
@@ -195,8 +181,11 @@ class Judge(ABC):
 
 def key_of(judge: str, order: TextPair) -> str:
     """The digest under which the judgment of one order is kept."""
-    said = json.dumps([judge, order.prompt, order.first, order.second], ensure_ascii=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    return digest(judge, order.prompt, order.first, order.second)
+
+
+def digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
 
 def settled(pair: TextPair, kept: Mapping[str, Any], judge: str, *, reads_words: bool) -> Verdict | None:

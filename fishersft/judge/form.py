@@ -1,6 +1,6 @@
 """What a judge is asked: `JudgeForm` holds the options of `fishersft judge` and the fields of the form on the screen.
 
-Knows no judge and no run, and imports nothing heavy, so that a command can declare its options from it.
+Imports nothing heavy, so that a command can declare its options from it.
 """
 
 from __future__ import annotations

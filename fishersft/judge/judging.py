@@ -1,9 +1,6 @@
 """Judging a run of fine-tuning: which models meet, what the judge is asked, and which of its verdicts count.
 
-matches_of(run)               pairs of models: by default all selectors against each other, at equal budget and seed
-judge_run(run, judge, ...)    asks what is not stored yet, prompt after prompt, so that a judging that was stopped is balanced
-report_of(run, about, ...)    the verdicts stored of a judge, added up; asks nobody and loads no model
-export(run, path)             judges, judgments and votes as JSON lines, which a shipped run carries as verdicts.jsonl
+Questions are asked prompt after prompt, so that a judging that was stopped is balanced; what is stored is not asked again.
 """
 
 from __future__ import annotations
@@ -59,6 +56,9 @@ class PairwiseComparison:
         return Judged(m.a, m.b, m.budget, m.seed, self.prompt, verdict, self.longer)
 
 
+Comparisons = Sequence[PairwiseComparison]
+
+
 def matches_of(
     run: FineTuneRun,
     *,
@@ -66,12 +66,11 @@ def matches_of(
     pairs: Sequence[tuple[str, str]] | None = None,
     budgets: Sequence[int] | None = None,
 ) -> list[Match]:
-    """Which models meet.
+    """Which models meet: by default all selectors against each other, at equal budget and seed.
 
     Args:
         against: every other selector meets this one, which may be `base` or `all`.
-        pairs: only these pairs of selectors.
-        budgets: only at these.
+        pairs, budgets: only these pairs of selectors, only at these budgets.
 
     Raises:
         JudgeError: a selector or a budget is not in the run, or nothing can be compared.
@@ -101,22 +100,23 @@ def matches_of(
     return found
 
 
-def every_match(run: FineTuneRun) -> list[Match]:
+def every_comparison(run: FineTuneRun) -> list[PairwiseComparison]:
     """Everyone against everyone, the untuned and the whole pool's model included."""
     there = list(dict.fromkeys(c.selector for c in run.models.values()))
-    return matches_of(run, pairs=list(itertools.combinations(there, 2))) if len(there) > 1 else []
+    return comparisons_of(run, matches_of(run, pairs=list(itertools.combinations(there, 2)))) if len(there) > 1 else []
 
 
 def _met(cells: dict[str, TunedModel], a: str, b: str, budgets: Sequence[int] | None) -> Iterator[Match]:
     """Models of a and b at equal budget and seed; base and all, which have no budget, meet everyone."""
-    for one in (c for c in cells.values() if c.selector == a):
-        for other in (c for c in cells.values() if c.selector == b):
-            budget = other.budget if one.budget is None else one.budget
-            seed = other.seed if one.seed is None else one.seed
-            free = BASE in (a, b) or ALL in (a, b)
-            equal = (one.budget == other.budget or free) and (one.seed == other.seed or free)
-            if equal and (not budgets or budget in budgets) and not (free and _doubled(cells, one, other)):
-                yield Match(a, b, budget, seed, one.name, other.name)
+    free = BASE in (a, b) or ALL in (a, b)
+    for one, other in itertools.product(cells.values(), cells.values()):
+        if (one.selector, other.selector) != (a, b):
+            continue
+        budget = other.budget if one.budget is None else one.budget
+        seed = other.seed if one.seed is None else one.seed
+        equal = free or (one.budget, one.seed) == (other.budget, other.seed)
+        if equal and (not budgets or budget in budgets) and not (free and _doubled(cells, one, other)):
+            yield Match(a, b, budget, seed, one.name, other.name)
 
 
 def _doubled(cells: dict[str, TunedModel], one: TunedModel, other: TunedModel) -> bool:
@@ -131,9 +131,7 @@ def _doubled(cells: dict[str, TunedModel], one: TunedModel, other: TunedModel) -
 def comparisons_of(run: FineTuneRun, matches: Sequence[Match], prompts: int | None = None) -> list[PairwiseComparison]:
     """The texts to compare, prompt after prompt; `prompts` takes only the first so many.
 
-    Raises:
-        JudgeError: the run has no prompts or no texts.
-        StoreError: its files are damaged.
+    JudgeError where the run has no prompts or no texts, StoreError where its files are damaged.
     """
     try:
         asked = run.prompts[:prompts] if prompts else run.prompts
@@ -153,11 +151,7 @@ def comparisons_of(run: FineTuneRun, matches: Sequence[Match], prompts: int | No
 
 
 def asked_for(run: FineTuneRun, form: JudgeForm) -> list[PairwiseComparison]:
-    """The comparisons that a form names.
-
-    Raises:
-        JudgeError: as `matches_of` and `comparisons_of`.
-    """
+    """The comparisons that a form names.  Raises as `matches_of` and `comparisons_of`."""
     matches = matches_of(run, against=form.against, pairs=form.selectors, budgets=form.budget)
     return comparisons_of(run, matches, form.prompts)
 
@@ -165,27 +159,16 @@ def asked_for(run: FineTuneRun, form: JudgeForm) -> list[PairwiseComparison]:
 def judge_of(run: FineTuneRun, form: JudgeForm, on_wait: Callable[[str], None] | None = None) -> Judge:
     """The judge that a form names; its weights are loaded with the first question.
 
-    Raises:
-        JudgeError: the run kept no model tuned on the whole pool, or no model is named for a server.
-        ModelError, ParameterError, MissingExtra: the model or server cannot be had.
+    JudgeError where the run kept no model tuned on the whole pool or no model is named for a server; ModelError, ParameterError
+    and MissingExtra where the model or server cannot be had.
     """
-    if form.judge == REFERENCE:
-        return reference_judge(run, form.device)
     domain = form.domain or domain_of_run(run)
     if form.judge == LLM:
         url = form.base_url or usual_server()
         return LLMJudge.at(url, form.model, domain, prices=form.prices, patience=form.wait, on_wait=on_wait)
-    return LocalJudge(find_model(form.judge.removeprefix("hf:")), domain_of(domain), form.device)
-
-
-def reference_judge(run: FineTuneRun, device: str = "auto") -> ReferenceJudge:
-    """The embedded judge of a run.
-
-    Raises:
-        JudgeError: the run kept no model tuned on the whole pool.
-    """
-    path = run.reference_model
-    if path is None:
+    if form.judge != REFERENCE:
+        return LocalJudge(find_model(form.judge.removeprefix("hf:")), domain_of(domain), form.device)
+    if (path := run.reference_model) is None:
         raise JudgeError(
             f"The run {run.id} has no finished model tuned on the whole pool, which the reference judge reads with; "
             "resume the run, or take another --judge."
@@ -193,7 +176,7 @@ def reference_judge(run: FineTuneRun, device: str = "auto") -> ReferenceJudge:
     sampling = run.about.get("prompts")
     most = sampling.get("new_tokens") if isinstance(sampling, dict) else 0
     own = tuple((p.text, p.continuation) for p in run.prompts)
-    return ReferenceJudge(find_model(path), own, device, most if isinstance(most, int) and most > 0 else 0)
+    return ReferenceJudge(find_model(path), own, form.device, most if isinstance(most, int) and most > 0 else 0)
 
 
 def usual_server() -> str:
@@ -204,9 +187,7 @@ def domain_of_run(run: FineTuneRun) -> str:
     """What kind of text its corpus is, for a judge's prompt: as the run says, else after the corpus."""
     if domain := run.about.get("domain"):
         return str(domain)
-    corpus = run.about.get("corpus")
-    source = str(corpus.get("source") or corpus.get("name") or "") if isinstance(corpus, dict) else ""
-    return DOMAINS.get(source, PurePath(source).stem or "English")
+    return DOMAINS.get(run.source, PurePath(run.source).stem or "English")
 
 
 def judge_texts(
@@ -223,7 +204,6 @@ def judge_texts(
     """Compare what the models of a run wrote, by default every selector's texts with every other's.
 
     Args:
-        run: a run, its folder or its id.
         judge: "reference", a folder or `hf:ID` of an instruction-tuned model, a `JudgeForm`, or a `Judge` of your own.
         against: compare with this selector only, or with `base` or `all`.
         out: a file for every judgment and vote on the run, as JSON lines.
@@ -241,8 +221,9 @@ def judge_texts(
     asked = judge if isinstance(judge, Judge) else judge_of(run, form, on_wait)
     if isinstance(asked, LLMJudge):
         if needs_key(asked.server.base_url):
-            where = f"The server at {asked.server.base_url[:100]}"
-            raise JudgeError(f"{where} wants a key: put it into the environment variable OPENAI_API_KEY.")
+            raise JudgeError(
+                f"The server at {asked.server.base_url[:100]} wants a key; put it into the environment variable OPENAI_API_KEY."
+            )
         if confirm is not None and not asked.free and (left := missing(run, asked, comparisons, store)):
             cost = asked.estimate(left)
             if asked.above_cap(cost):
@@ -253,54 +234,40 @@ def judge_texts(
     if out:
         export(run, out, store)
     about = {**asked.about(), **({"spent": asked.cost} if isinstance(asked, LLMJudge) else {})}
-    return Report(judged, about, run.labels, corpus_of(run), len(judged), run.id)
+    return Report(judged, about, run.labels, run.source.lower(), len(judged), run.id)
 
 
 def judge_run(
-    run: FineTuneRun,
-    judge: Judge,
-    comparisons: Sequence[PairwiseComparison],
-    *,
-    store: Store | None = None,
-    on_progress: Progress | None = None,
+    run: FineTuneRun, judge: Judge, comparisons: Comparisons, *, store: Store | None = None, on_progress: Progress | None = None
 ) -> list[Judged]:
     """The verdicts, in the comparisons' order; each judgment is stored as it arrives, and the same call goes on from there."""
     about = judge.about()
     note_judge(run, about, store)
     kept = StoredJudgments(run, about["id"], store)
     found: dict[int, Judged] = {}
-    if on_progress:
-        on_progress(0, len(comparisons))
+    tell = on_progress or (lambda *_: None)
+    tell(0, len(comparisons))
     for number, verdict in judge.compare_all([c.pair for c in comparisons], kept):
         found[number] = comparisons[number].judged(verdict)
-        if on_progress:
-            on_progress(len(found), len(comparisons))
+        tell(len(found), len(comparisons))
     return [found[number] for number in sorted(found)]
 
 
-def missing(
-    run: FineTuneRun, judge: Judge, comparisons: Sequence[PairwiseComparison], store: Store | None = None
-) -> list[TextPair]:
+def missing(run: FineTuneRun, judge: Judge, comparisons: Comparisons, store: Store | None = None) -> list[TextPair]:
     """What the judge would still have to read, each order once."""
     kept = StoredJudgments(run, judge.id, store)
     asked = [order for one in comparisons if without_asking(one.pair) is None for order in one.pair.orders]
     return list({key: order for order in asked if (key := key_of(judge.id, order)) not in kept}.values())
 
 
-def verdicts_of(
-    run: FineTuneRun, about: dict[str, Any], comparisons: Sequence[PairwiseComparison], store: Store | None = None
-) -> list[Judged]:
+def verdicts_of(run: FineTuneRun, about: dict[str, Any], comparisons: Comparisons, store: Store | None = None) -> list[Judged]:
     """Verdicts from the stored judgments of a judge (one of `judges_of`); pairs that it has not read are left out."""
     kept = StoredJudgments(run, str(about["id"]), store)
-    found = []
-    for one in comparisons:
-        verdict = settled(one.pair, kept, str(about["id"]), reads_words=bool(about["reads_words"]))
-        if verdict is not None:
-            found.append(one.judged(verdict))
-    return found
+    every = ((c, settled(c.pair, kept, str(about["id"]), reads_words=bool(about["reads_words"]))) for c in comparisons)
+    return [c.judged(verdict) for c, verdict in every if verdict is not None]
 
 
-def counted_verdicts(kept: Sequence[Judged], every: Sequence[PairwiseComparison]) -> tuple[list[Judged], int]:
+def counted_verdicts(kept: Sequence[Judged], every: Comparisons) -> tuple[list[Judged], int]:
     """The verdicts of the matches that a judge was asked about, and the number of comparisons in those matches.
 
     Some verdicts do not show that a judge was asked: identical and empty texts are settled without one, and two models that
@@ -323,46 +290,31 @@ def counted_verdicts(kept: Sequence[Judged], every: Sequence[PairwiseComparison]
     return [v for v in kept if id(v) in out], asked
 
 
-def report_of(
-    run: FineTuneRun, about: dict[str, Any], every: Sequence[PairwiseComparison], store: Store | None = None
-) -> Report | None:
+def report_of(run: FineTuneRun, about: dict[str, Any], every: Comparisons, store: Store | None = None) -> Report | None:
     """What is stored of a judge (one of `judges_of`), added up; None where none of its verdicts count."""
     judged, planned = counted_verdicts(verdicts_of(run, about, every, store), every)
-    return Report(tuple(judged), about, run.labels, corpus_of(run), planned, run.id) if judged else None
+    return Report(tuple(judged), about, run.labels, run.source.lower(), planned, run.id) if judged else None
 
 
 def judge_reports(run: FineTuneRun | str | Path, store: Store | None = None) -> list[Report]:
     """What each judge that looked at a run said, the latest first; empty where nobody has judged it.
-
-    Args:
-        run: a run, its folder or its id.
 
     Raises:
         JudgeError, StoreError: the run or its texts cannot be read.
     """
     run = run if isinstance(run, FineTuneRun) else read_run(run, store)
     judges = judges_of(run, store)
-    every = comparisons_of(run, every_match(run)) if judges else []
+    every = every_comparison(run) if judges else []
     return [report for about in judges if (report := report_of(run, about, every, store))]
 
 
-def corpus_of(run: FineTuneRun) -> str:
-    """The name by which the paper's win rates are looked up."""
-    corpus = run.about.get("corpus")
-    return str(corpus.get("source") or corpus.get("name") or "").lower() if isinstance(corpus, dict) else ""
-
-
 def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
-    """Write all that is stored about a run as JSON lines; returns how many.
+    """Write all that is stored about a run (judges, judgments, votes) as JSON lines; returns how many.
 
-    The line of a judgment says which two models' texts were shown after which prompt, and what the judge said in which words;
-    where several models wrote the same text, the first of them is named.
-
-    Raises:
-        StoreError: it cannot be written.
+    The line of a judgment says which two models' texts were shown after which prompt; where several models wrote the same text,
+    the first of them is named.  StoreError where the file cannot be written.
     """
-    matches = every_match(run)
-    comparisons = comparisons_of(run, matches) if matches else []
+    comparisons = every_comparison(run)
     lines: list[dict[str, Any]] = []
     for about in judges_of(run, store):
         kept = StoredJudgments(run, str(about["id"]), store)

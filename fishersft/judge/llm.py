@@ -3,22 +3,13 @@
     "You are a judge of {domain} text. <tag1>text1</tag1> <tag2>text2</tag2> Respond 2 if the text inside <tag2> is more fluent
     {domain} text than the text inside <tag1>. Respond 1 otherwise."
 
-Source: the rebuttal's judge prompt, arXiv 2505.14826 (METHOD, experiment 4).  Ours: a text is the prompt with its continuation,
-as a reader would see it; the tags carry a nonce that nobody could know when the texts were written; one sentence says that
-what they hold is data.  A text cannot write a tag or a control token of a chat (`quoted`), and one that addresses the judge
-cannot win (`base`).
-
-On a server the verdict is read where it stands (`replies`), and a reply that was cut off has none.  The reply is stored with
-its verdict, so that people can read the reasons; it is untrusted text, as the candidates are.  A server that is down is waited
-for, and spending is counted in the server's own token counts.  From files the first text is better where P("1") > P("2") at
-the first answer token; each order is read alone, in no batch, so that a judging that was stopped ends with the same numbers.
-Knows no run and no store.
+Source: the rebuttal's judge prompt, arXiv 2505.14826.  Ours: a text is the prompt with its continuation, as a reader would see
+it; the tags carry a nonce that nobody could know when the texts were written; one sentence says that what they hold is data.  A
+text cannot write a tag or a control token of a chat (`quoted`), and one that addresses the judge cannot win (`base`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import secrets
 import time
@@ -30,7 +21,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from fishersft.errors import JudgeError, ServerDown
-from fishersft.judge.base import FIRST, REFUSED, SECOND, TIE, TOO_LONG, UNPARSABLE, Judge, Judgment, TextPair
+from fishersft.judge.base import FIRST, REFUSED, SECOND, TIE, TOO_LONG, UNPARSABLE, Judge, Judgment, TextPair, digest
 from fishersft.judge.form import Prices
 from fishersft.judge.replies import verdict_in
 from fishersft.lm.ask import DECLINES, quoted
@@ -62,10 +53,11 @@ class JudgingCost:
 class LLMJudge(Judge):
     """Asks a server which of two texts is more fluent.
 
+    The verdict is read where it stands in the reply (`replies`); a reply that was cut off has none.  A server that is down is
+    waited for, and spending is counted in the server's own token counts.
+
     Attributes:
-        server: made with `SETTINGS`.
         domain: what kind of text it judges, such as "Shakespeare".
-        prices: of tokens, and the most that may be spent.
         patience: seconds to wait for a server that is down, each time it is.
         on_wait: called with a sentence when waiting begins.
         spent: readings, tokens in and tokens out so far, in this process.
@@ -84,13 +76,7 @@ class LLMJudge(Judge):
 
     @classmethod
     def at(cls, base_url: str, model: str, domain: str, *, retries: int = 5, seconds: float = 60.0, **more: Any) -> LLMJudge:
-        """The judge at an address.
-
-        Raises:
-            JudgeError: no model is named.
-            ParameterError: `base_url` is no address.
-            MissingExtra: `openai` is not installed.
-        """
+        """The judge at an address; JudgeError where no model is named, ParameterError where `base_url` is no address."""
         if not model.strip():
             raise JudgeError("--judge llm needs the server's name for its model: --model NAME.")
         server = ChatServer(base_url, model, retries=retries, seconds=seconds, settings=SETTINGS, skip_too_long=True)
@@ -130,7 +116,10 @@ class LLMJudge(Judge):
             todo = [number for number in todo if number in left]
             if down is None:
                 if todo:
-                    raise self._capped()
+                    raise JudgeError(
+                        f"The cap of {self.prices.most:g} dollars is reached after {self.spent['readings']:,} answers, which are "
+                        "kept. Raise --max-cost and run the same command again to go on."
+                    )
                 return
             if not self.patience:
                 raise down
@@ -151,7 +140,7 @@ class LLMJudge(Judge):
 
     def in_words(self, cost: JudgingCost) -> str:
         """A sentence without its full stop, for people who are about to pay."""
-        price = "at prices that were not stated" if cost.dollars is None else f"about {cost.dollars:.2f} dollars"
+        price = "at unknown prices" if cost.dollars is None else f"about {cost.dollars:.2f} dollars"
         tokens = f"about {cost.tokens_in:,} tokens in and {cost.tokens_out:,} out ({CHARACTERS_A_TOKEN} characters per token)"
         return f"{cost.readings:,} questions to {self.label}, {tokens}, {price}"
 
@@ -182,12 +171,6 @@ class LLMJudge(Judge):
         counted = {"readings": 1, "tokens_in": reply.tokens_in or guess, "tokens_out": reply.tokens_out or TOKENS_OUT}
         self.spent.update(counted)
 
-    def _capped(self) -> JudgeError:
-        return JudgeError(
-            f"The cap of {self.prices.most:g} dollars is reached after {self.spent['readings']:,} answers, which are kept. "
-            "Raise --max-cost and run the same command again to go on."
-        )
-
 
 class OneOrTwo(FirstWord):
     """Says 1 or 2."""
@@ -197,14 +180,10 @@ class OneOrTwo(FirstWord):
 
 @dataclass(frozen=True)
 class LocalJudge(Judge):
-    """Asks an instruction-tuned model, by the probability of "1" against "2".
+    """Asks an instruction-tuned model: the first text is better where P("1") > P("2") at the first answer token.
 
-    The nonce is the digest of both texts: a text would have to hold its own digest to forge it, and the same question always
-    gets the same answer.
-
-    Attributes:
-        domain: what kind of text it judges, such as "Shakespeare".
-        device: as `load_model` takes it.
+    Each order is read alone, in no batch, so that a judging that was stopped ends with the same numbers.  The nonce is the
+    digest of both texts: a text would have to hold its own digest to forge it, and the same question gets the same answer.
     """
 
     folder: ModelFolder
@@ -226,12 +205,11 @@ class LocalJudge(Judge):
         return OneOrTwo(self.folder, self.device)
 
     def read(self, shown: Sequence[TextPair]) -> Iterator[tuple[int, Judgment]]:
-        for number, one in enumerate(shown):
-            yield number, self._judgment(one)
+        return ((number, self._judgment(one)) for number, one in enumerate(shown))
 
     def _judgment(self, one: TextPair) -> Judgment:
         texts = [one.prompt + text for text in (one.first, one.second)]
-        nonce = hashlib.sha256(json.dumps(texts, ensure_ascii=True).encode()).hexdigest()[:8]
+        nonce = digest(*texts)[:8]
         gap = "\0"  # no text can hold it here: only the question around the texts is split
         frame = self.asker.framed(*question(TextPair("", gap, gap), self.domain, nonce).split(gap))
         room = self.asker.room_beside(frame)
@@ -260,15 +238,19 @@ def question(pair: TextPair, domain: str, nonce: str) -> str:
 
 
 def judgment_of(reply: Reply, *, cut: bool = False) -> Judgment:
-    """The judgment in a reply, with its words."""
+    """The judgment in a reply, with its words, so that people can read the reasons; they are untrusted text."""
     facts: dict[str, Any] = {"tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out} if reply.tokens_in else {}
     facts |= {"cut": True} if cut else {}
-    if reply.refused:
-        return Judgment(REFUSED, facts)
-    if reply.too_long:
-        return Judgment(TOO_LONG, facts)
+    if reply.refused or reply.too_long:
+        return Judgment(REFUSED if reply.refused else TOO_LONG, facts)
     facts |= {"reply": kept_words(reply.text)} | ({"cut_off": True} if reply.cut_off else {})
     return Judgment(_said(reply.text, reply.cut_off), facts)
+
+
+def kept_words(text: str) -> str:
+    """A reply as it is stored: whole, or where it is long its beginning and its end, which holds the verdict."""
+    half = MOST_KEPT // 2
+    return text if len(text) <= MOST_KEPT else f"{text[: half - 2]} … {text[-half + 1 :]}"
 
 
 def reread(judgment: Judgment) -> Judgment:
@@ -283,9 +265,3 @@ def reread(judgment: Judgment) -> Judgment:
 def _said(words: str, cut_off: bool) -> str:
     said = None if cut_off else verdict_in(words)
     return said or (REFUSED if DECLINES.match(words) else UNPARSABLE)
-
-
-def kept_words(text: str) -> str:
-    """A reply as it is stored: whole, or where it is long its beginning and its end, which holds the verdict."""
-    half = MOST_KEPT // 2
-    return text if len(text) <= MOST_KEPT else f"{text[: half - 2]} … {text[-half + 1 :]}"

@@ -4,15 +4,13 @@
     s*      = the mean of s over the corpus' own continuations of the same held-out prompts
     a wins where |s(a) - s*| < |s(b) - s*|
 
-A text that is too surprising loses, and so does one that repeats itself and is hardly surprising at all.  No key, no network.
-Each text is read alone, so the order cannot matter by construction: position and flip rates say nothing about this judge.
-It measures likeness to the corpus as one model sees it, not fluency as people do; compare it with people's votes.
+A text that is too surprising loses, and so does one that repeats itself and is hardly surprising at all.  Each text is read
+alone, so position and flip rates say nothing about this judge.  It measures likeness to the corpus as one model sees it, not
+fluency as people do; compare it with people's votes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ from typing import ClassVar
 import torch
 
 from fishersft.errors import JudgeError
-from fishersft.judge.base import FIRST, SECOND, TIE, Judge, Judgment, TextPair
+from fishersft.judge.base import FIRST, SECOND, TIE, Judge, Judgment, TextPair, digest
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.model import CausalLM, load_model
 
@@ -32,11 +30,9 @@ class ReferenceJudge(Judge):
     """Judges by nearness to the surprise of the corpus' own continuations.
 
     Attributes:
-        folder: of the reference model.
         own: prompts and the corpus' own continuations of them.
-        device: as `load_model` takes it.
-        most_tokens: how many tokens of a text count; as many as the models could write, since early tokens surprise more
-            than later ones and the corpus' own continuations may be longer.  0 for all.
+        most_tokens: how many tokens of a text count, 0 for all; as many as the models could write, since early tokens surprise
+            more than later ones and the corpus' own continuations may be longer.
     """
 
     folder: ModelFolder
@@ -54,8 +50,7 @@ class ReferenceJudge(Judge):
 
     @cached_property
     def identity(self) -> str:
-        texts = hashlib.sha256(json.dumps(self.own, ensure_ascii=True).encode()).hexdigest()
-        return f"{self.folder.fingerprint} {texts} {self.most_tokens}"
+        return f"{self.folder.fingerprint} {digest(*self.own)} {self.most_tokens}"
 
     @cached_property
     def model(self) -> CausalLM:
@@ -70,27 +65,23 @@ class ReferenceJudge(Judge):
         return sum(found) / len(found)
 
     def read(self, shown: Sequence[TextPair]) -> Iterator[tuple[int, Judgment]]:
-        target, seen = self.target, dict[tuple[str, str], float]()
+        target, seen = self.target, dict[tuple[str, str], float | None]()
         for number, one in enumerate(shown):
             nats = []
-            for text in (one.first, one.second):
-                key = (one.prompt, text)
+            for key in ((one.prompt, one.first), (one.prompt, one.second)):
                 if key not in seen:
-                    surprise = self.surprise(*key)
-                    seen[key] = math.inf if surprise is None else surprise
+                    seen[key] = self.surprise(*key)
                 nats.append(seen[key])
-            first, second = (abs(s - target) for s in nats)
+            first, second = (math.inf if s is None else abs(s - target) for s in nats)
             said = TIE if first == second else FIRST if first < second else SECOND
-            told = [s if s != math.inf else None for s in nats]
-            yield number, Judgment(said, {"nats_first": told[0], "nats_second": told[1], "target": target})
+            yield number, Judgment(said, {"nats_first": nats[0], "nats_second": nats[1], "target": target})
 
     def surprise(self, prompt: str, text: str) -> float | None:
         """s(text) after its prompt, nats per token; None where it has no token.
 
         Beyond the model's context the prompt is cut at its beginning, then the text at its end.
         """
-        before, body = self._ids(prompt), self._ids(text)
-        body = body[: self.most_tokens or None]
+        before, body = self._ids(prompt), self._ids(text)[: self.most_tokens or None]
         if not body:
             return None
         bos = self.model.tokenizer.bos_token_id

@@ -2,8 +2,7 @@
 
 Verdicts that took no judge and those without an answer are ties and stay in every rate; the tables say how many there were.
 The paper's own win rates stand beside ours: GPT-4o as the judge, GPT-2 tuned on n sentences, from the public review thread of
-arXiv 2505.14826 (ICML 2025).  It gives no intervals, seeds or number of comparisons; with 100 prompts one standard error is 5
-points.  Knows the statistics (`statistics`) and neither folders nor files.
+arXiv 2505.14826 (ICML 2025), without intervals, seeds or number of comparisons.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from fishersft.judge import statistics
 from fishersft.judge.base import FIRST, NO_ANSWER, SECOND, A, B, Verdict
 from fishersft.judge.statistics import Rate
 from fishersft.selectors import DEFAULT_SELECTOR
+from fishersft.text import markdown_table
 
 COUNTED = {
     "asked": "",
@@ -35,8 +35,8 @@ COUNTED = {
     "reread": "with a reply that an earlier version read as something else",
 }  # how verdicts came about, and the words for it in a sentence
 CHANCE = (
-    "Intervals and p are over prompts, for these models as they are, each line by itself: they leave out what another draw or "
-    "another training would change."
+    "Intervals and p values are over prompts, for these models as they are and for each line by itself. They leave out how much "
+    "another draw or another training would change."
 )
 LOPSIDED = 0.9  # of the texts on one side of the corpus' own surprise: then the judge rewards little but more or less of it
 PAPER = "the paper's"  # the column of its win rates
@@ -58,13 +58,9 @@ PAPER_RATES = {
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict and what it is about.
+    """A verdict on the texts of selectors a and b after one prompt; `longer` is how many tokens a's text has more than b's.
 
-    Attributes:
-        a, b: selectors.
-        budget, seed: of the two models; None where neither has one.
-        prompt: its number in the run.
-        longer: how many tokens a's text has more than b's.
+    `budget` and `seed` are those of the two models; None where neither has one.
     """
 
     a: str
@@ -87,7 +83,6 @@ class MatchResult:
 
     Attributes:
         rate: how often a wins; a tie counts half.
-        won, tied, lost: numbers of verdicts.
         p_value: of the exact test against one half.
         adjusted: the rate at equal length; None where it is undefined.
         needed: prompts that would show a difference of 5 points, with verdicts as spread out as here, and without ties.
@@ -127,7 +122,6 @@ class Report:
         labels: what people call the selectors, by name.
         corpus: the name by which the paper's win rates are looked up.
         planned: comparisons that the judge was asked for; more than there are verdicts where it was stopped.
-        run: id of the run.
     """
 
     judged: tuple[Judged, ...]
@@ -177,9 +171,6 @@ class Report:
     def surprise(self) -> tuple[Rate, Rate] | None:
         """For a judge by surprise: the share of texts that surprise it less than the corpus' own, and how often the more
         surprising of two won, over decided verdicts.  None for other judges.
-
-        Texts sampled at a temperature below 1 are less surprising than real ones almost by construction.  Where nearly all are,
-        nearness to the corpus' own surprise is the same as more surprise, and the win rates say little else.
         """
         read = [(j, nats) for j in self.judged if (nats := nats_of(j.verdict)) is not None]
         if not read:
@@ -195,12 +186,8 @@ class Report:
     @cached_property
     def matrix(self) -> dict[str, dict[str, Rate]]:
         """{row: {column: how often row wins}} over all budgets; the lower half mirrors the upper one."""
-        pairs: dict[tuple[str, str], list[Judged]] = {}
-        for one in self.judged:
-            pairs.setdefault((one.a, one.b), []).append(one)
         out: dict[str, dict[str, Rate]] = {}
-        for (a, b), some in pairs.items():
-            rate = statistics.win_rate(*scores_of(some))
+        for (a, b), rate in {(line.a, line.b): line.rate for line in self.lines}.items():  # the last line is of all budgets
             out.setdefault(a, {})[b] = rate
             out.setdefault(b, {})[a] = Rate(1 - rate.value, 1 - rate.high, 1 - rate.low, rate.n, rate.effective)
         return out
@@ -225,10 +212,9 @@ class Report:
         )
 
     def table(self, *, needed: bool = False) -> list[dict[str, Any]]:
-        """A row for each of `lines`, as people read it; the paper's rate stands last where it has one for any of them.
+        """A row for each of `lines`, as people read it, with the paper's rate where it has one for any of them.
 
-        Args:
-            needed: add the prompts that would show a difference of 5 points.
+        `needed` adds the prompts that would show a difference of 5 points.
         """
         paper = [paper_rate(self.corpus, line) for line in self.lines]
         several = {(line.a, line.b) for line in self.lines if line.budget is not None}
@@ -288,20 +274,21 @@ class Report:
         if self.surprise is None:
             return ""
         below, won = self.surprise
-        told = f"Of the texts it read {100 * below.value:.0f}% surprise it less than the corpus' own do"
+        told = f"Of the texts it read, {100 * below.value:.0f}% surprise it less than the corpus' own do"
         if won.n:
             told += f", and in {100 * won.value:.0f}% of the decided verdicts the more surprising text won"
         if not self.lopsided:
             return f"{told}."
-        return f"{told}: its verdict is little else than which text is more surprising, and says little of which is better."
+        return f"{told}: its verdict is little else than which text is more surprising, and says little about which is better."
 
     def markdown(self) -> str:
         """Tables and sentences: what `fishersft judge` prints."""
+        strength = "Bradley-Terry strength, log odds (95%)"
         ranking = [
             {
                 "rank": k,
                 "selector": self.labels.get(s.name, s.name),
-                "Bradley-Terry strength, log odds (95%)": f"{s.value:+.2f} ({s.low:+.2f} to {s.high:+.2f})",
+                strength: f"{s.value:+.2f} ({s.low:+.2f} to {s.high:+.2f})",
             }
             for k, s in enumerate(self.ranking, 1)
         ]
@@ -355,10 +342,7 @@ def in_percent(rate: Rate) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as a Markdown table; "" for none."""
-    if not rows:
-        return ""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]) if rows else ""
 
 
 def _cell(value: Any) -> str:

@@ -7,24 +7,24 @@
     adjusted   logit P(a wins) = b0 + b1 z, z = how much longer a is, in standard deviations; sigma(b0): at equal length
     ranking    Bradley-Terry by logistic regression (scikit-learn) with ties as half wins; intervals by resampling prompts
 
-Knows no judge, no run and no store.
+`scores` are always (n,) and `prompts` (n,) the prompt of each.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
-LEVEL = 0.95
+ENDS = (0.025, 0.975)  # quantiles of a 95% interval
 Z = 1.959963984540054  # of a two-sided 95% interval
 Z_POWER = 0.8416212335729143  # of 80% power
-DRAWS = 200  # resamples of prompts for the intervals of a ranking; each takes a fit
-RESAMPLES = 2_000  # for an interval that takes no fit
+DRAWS = 200  # resamples of prompts for the intervals of a ranking; each needs a fit
+RESAMPLES = 2_000  # for an interval that needs no fit
 RIDGE = 0.1  # prior wins that keep an unbeaten player's strength finite: 1 / C of the fit
 
 
@@ -71,12 +71,7 @@ def wilson(p: float, n: float) -> tuple[float, float]:
 
 
 def win_rate(scores: np.ndarray, prompts: np.ndarray) -> Rate:
-    """Mean score with Wilson's interval, clustered by prompt.
-
-    Args:
-        scores: (n,) 1, 1/2 or 0.
-        prompts: (n,) the prompt of each.
-    """
+    """Mean score with Wilson's interval, clustered by prompt."""
     scores, prompts = _checked(scores, prompts)
     n = len(scores)
     if n == 0:
@@ -127,12 +122,9 @@ def prompts_needed(scores: np.ndarray, prompts: np.ndarray, points: float = 0.05
 
 
 def length_adjusted(scores: np.ndarray, longer: np.ndarray, prompts: np.ndarray) -> Rate | None:
-    """The win rate at equal length, from a logistic regression on the difference; None where it is undefined.
+    """The win rate at equal length, from a logistic regression on `longer`, (n,) tokens of a minus tokens of b.
 
-    Args:
-        longer: (n,) tokens of a minus tokens of b.
-
-    The interval is that of the sandwich estimate, clustered by prompt.
+    The interval is that of the sandwich estimate, clustered by prompt; None where the rate is undefined.
     """
     scores, prompts = _checked(scores, prompts)
     spread = float(np.std(longer)) if len(scores) else 0.0
@@ -164,15 +156,10 @@ def kappa(one: Sequence[str], other: Sequence[str], prompts: Sequence[int], seed
     labels = sorted({*one, *other})
     i, j = (np.array([labels.index(x) for x in said]) for said in (one, other))
     value = _kappa(i, j, len(labels))
-    groups = _groups(np.asarray(prompts))
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(RESAMPLES):
-        rows = np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])
-        drawn.append(_kappa(i[rows], j[rows], len(labels)))
+    drawn = [_kappa(i[rows], j[rows], len(labels)) for rows in _resampled(np.asarray(prompts), RESAMPLES, seed)]
     known = [v for v in drawn if not math.isnan(v)]
-    few = len(groups) < 2 or not known or math.isnan(value)
-    low, high = (-1.0, 1.0) if few else np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    few = len({*prompts}) < 2 or not known or math.isnan(value)
+    low, high = (-1.0, 1.0) if few else np.quantile(known, ENDS)
     return Agreement(value, float(low), float(high), float(np.mean(i == j)), len(one))
 
 
@@ -196,15 +183,11 @@ def bradley_terry(
         return []
     i, j = (np.array([names.index(x) for x in side]) for side in (a, b))
     value = _strengths(i, j, scores, np.ones(len(scores)), len(names))
-    groups = _groups(prompts)
-    rng = np.random.default_rng(seed)
-    drawn = np.empty((draws, len(names)))
-    for draw in range(draws):
-        weight = np.zeros(len(scores))
-        for g in rng.integers(len(groups), size=len(groups)):
-            weight[groups[g]] += 1
-        drawn[draw] = _strengths(i, j, scores, weight, len(names))
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0) if draws else (value, value)
+    drawn = []
+    for rows in _resampled(prompts, draws, seed):
+        weight = np.bincount(rows, minlength=len(scores)).astype(float)
+        drawn.append(_strengths(i, j, scores, weight, len(names)))
+    low, high = np.quantile(drawn, ENDS, axis=0) if drawn else (value, value)
     found = [Strength(n, float(v), float(x), float(y)) for n, v, x, y in zip(names, value, low, high, strict=True)]
     return sorted(found, key=lambda s: (-s.value, s.name))
 
@@ -224,11 +207,14 @@ def _strengths(i: np.ndarray, j: np.ndarray, scores: np.ndarray, weight: np.ndar
     return strengths - strengths.mean()
 
 
-def _groups(prompts: np.ndarray) -> list[np.ndarray]:
-    """Row numbers by prompt."""
+def _resampled(prompts: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Row numbers when as many prompts are drawn with replacement, each with all of its rows; `draws` times."""
     _, cluster = np.unique(prompts, return_inverse=True)
     order = np.argsort(cluster, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(cluster))[:-1])
+    groups = np.split(order, np.cumsum(np.bincount(cluster))[:-1])
+    rng = np.random.default_rng(seed)
+    for _ in range(draws):
+        yield np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])
 
 
 def _checked(scores: np.ndarray, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

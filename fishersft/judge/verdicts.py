@@ -5,7 +5,7 @@
     judges     which judges looked at which run
     votes      of people; a vote that is cast is locked
 
-A run's folder may carry verdicts.jsonl, an export, so that a shipped run shows its verdicts where there is no store.
+verdicts.jsonl is an export, with which a shipped run shows its verdicts where there is no store.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from fishersft.errors import JudgeError
@@ -39,35 +38,24 @@ def database(store: Store | None = None) -> Database:
     return Database((store or Store.default()).path / FILE, SCHEMA, 1, "The verdicts")
 
 
-class StoredJudgments(MutableMapping[str, Any]):
+class StoredJudgments(dict[str, Any]):
     """A judge's judgments by key: those of the store and of the run's own export, read once; new ones are stored at once."""
 
     def __init__(self, run: FineTuneRun, judge: str, store: Store | None = None) -> None:
         self._judge, self._database = judge, database(store)
-        self._found = {line["key"]: line["value"] for line in exported(run, "reading") if line.get("judge") == judge}
-        rows: list[Any] = self._database.read(lambda db: _rows(db, "SELECT key, value FROM readings WHERE judge = ?", judge), [])
-        for row in rows:
+        found = {line["key"]: line["value"] for line in exported(run, "reading") if line.get("judge") == judge}
+        for row in _rows("SELECT key, value FROM readings WHERE judge = ?", judge, store):
             if (value := _json(row["value"])) is not None:
-                self._found[row["key"]] = value
-        self._found = {key: _reread(value) for key, value in self._found.items()}
-
-    def __getitem__(self, key: str) -> Any:
-        return self._found[key]
+                found[row["key"]] = value
+        for key, value in found.items():
+            if (judgment := Judgment.of(value)) is not None:
+                found[key] = reread(judgment).as_dict()
+        super().__init__(found)
 
     def __setitem__(self, key: str, value: Any) -> None:
         row = (key, self._judge, json.dumps(value, ensure_ascii=True, allow_nan=False), time.time())
         self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", row))
-        self._found[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        self._database.write(lambda db: db.execute("DELETE FROM readings WHERE key = ?", (key,)))
-        del self._found[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
+        super().__setitem__(key, value)
 
 
 def note_judge(run: FineTuneRun, about: dict[str, Any], store: Store | None = None) -> None:
@@ -78,9 +66,8 @@ def note_judge(run: FineTuneRun, about: dict[str, Any], store: Store | None = No
 
 def judges_of(run: FineTuneRun, store: Store | None = None) -> list[dict[str, Any]]:
     """The judges that looked at a run (`Judge.about`), the latest first."""
-    statement = "SELECT about AS value FROM judges WHERE run = ? ORDER BY made DESC"
-    rows: list[Any] = database(store).read(lambda db: _rows(db, statement, run.id), [])
-    told = [*(_json(row["value"]) for row in rows), *(line["value"] for line in exported(run, "judge"))]
+    rows = _rows("SELECT about FROM judges WHERE run = ? ORDER BY made DESC", run.id, store)
+    told = [*(_json(row["about"]) for row in rows), *(line["value"] for line in exported(run, "judge"))]
     found: dict[str, dict[str, Any]] = {}
     for about in told:
         if isinstance(about, dict) and {"id", "name", "label", "symmetric", "reads_words"} <= about.keys():
@@ -88,22 +75,17 @@ def judges_of(run: FineTuneRun, store: Store | None = None) -> list[dict[str, An
     return list(found.values())
 
 
-def keep_vote(run: str, voter: str, ballot: str, value: dict[str, Any], store: Store | None = None) -> None:
-    """Store a vote for good.
-
-    Raises:
-        JudgeError: this voter has voted on this ballot; the first vote stays.
-    """
+def keep_vote(run: str, voter: str, ballot: str, value: dict[str, Any]) -> None:
+    """Store a vote for good; JudgeError if this voter has already voted on this ballot."""
     row = (run, voter, ballot, json.dumps(value, ensure_ascii=True), time.time())
     statement = "INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?)"
-    if not database(store).write(lambda db: db.execute(statement, row).rowcount):
+    if not database().write(lambda db: db.execute(statement, row).rowcount):
         raise JudgeError("You have voted on this pair already, and a vote is locked once it is cast; go on to the next pair.")
 
 
 def kept_votes(run: FineTuneRun, store: Store | None = None) -> list[dict[str, Any]]:
     """All votes on a run in the order they came, each with `voter` and `ballot`; those of the export first."""
-    statement = "SELECT voter, ballot, value FROM votes WHERE run = ? ORDER BY made, rowid"
-    rows: list[Any] = database(store).read(lambda db: _rows(db, statement, run.id), [])
+    rows = _rows("SELECT voter, ballot, value FROM votes WHERE run = ? ORDER BY made, rowid", run.id, store)
     told = [{"voter": r["voter"], "ballot": r["ballot"], **(_json(r["value"]) or {})} for r in rows]
     told = [line["value"] for line in exported(run, "vote") if isinstance(line["value"], dict)] + told
     return list({(str(v.get("voter")), str(v.get("ballot"))): v for v in told}.values())
@@ -127,13 +109,8 @@ def exported(run: FineTuneRun, kind: str) -> list[dict[str, Any]]:
     return [line for line in keyed if line["kind"] == kind and (kind != "reading" or Judgment.of(line["value"]))]
 
 
-def _rows(db: sqlite3.Connection, statement: str, *values: Any) -> list[Any]:
-    return db.execute(statement, values).fetchall()
-
-
-def _reread(value: Any) -> Any:
-    judgment = Judgment.of(value)
-    return value if judgment is None else reread(judgment).as_dict()
+def _rows(statement: str, value: str, store: Store | None) -> list[sqlite3.Row]:
+    return database(store).read(lambda db: db.execute(statement, (value,)).fetchall(), [])
 
 
 def _json(text: str) -> Any:

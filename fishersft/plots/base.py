@@ -1,4 +1,4 @@
-"""What all figures share: one template in light and dark, the colours, and the simplest figures.  Knows no Streamlit and no file.
+"""What all figures share: one template in light and dark, the colours, and the simplest figures.
 
 A selector has the colour and marker of its class everywhere (Okabe and Ito's palette, safe for colour-blind eyes).  Corpus text
 never enters a figure unescaped, and only a record's number travels with a point.
@@ -17,16 +17,8 @@ from plotly.offline import get_plotlyjs
 from fishersft.design.trajectory import Curve
 from fishersft.selectors import DEFAULT_SELECTOR, registry
 
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#F0E442",
-    "#6E747D",
-)
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#6E747D"
 CATEGORY_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#1B1E22", "#5A5F66")
 CATEGORY_ON_DARK = ("#4DA3FF", "#F5B83D", "#2FCB9F", "#FF7F45", "#EA9CCB", "#8FD6FF", "#F4F6F8", "#7E858F")  # the same hues
 CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
@@ -71,14 +63,13 @@ def pale(dark: bool) -> str:
 
 
 def edge(dark: bool) -> str:
-    """The colour of a marker's outline: the ground."""
+    """The colour of a marker's outline, which is the background's."""
     return "#14171A" if dark else "#FFFFFF"
 
 
 def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
     """An empty figure in the house style."""
     text, _, quiet = ink(dark)
-    axis = axis_style(dark)
     base: dict[str, Any] = {
         "template": None,
         "font": {"family": FONT, "size": 13, "color": text},
@@ -86,8 +77,8 @@ def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
         "height": height,
-        "xaxis": axis,
-        "yaxis": axis,
+        "xaxis": axis_style(dark),
+        "yaxis": axis_style(dark),
         "hoverlabel": {"bgcolor": "#22262B" if dark else "#FFFFFF", "font": {"color": text, "family": FONT}},
         "legend": {
             "orientation": "h",
@@ -120,6 +111,12 @@ def axis_style(dark: bool, title: str = "", **more: Any) -> dict[str, Any]:
     }
 
 
+def chart(dark: bool, height: int, x: dict[str, Any], y: dict[str, Any]) -> go.Figure:
+    """An empty chart with two axes (`axis_style`), and the legend below them, because plotly's buttons are above."""
+    fig = figure(dark, height=height, xaxis=x, yaxis=y, hovermode="x unified")
+    return fig.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"}, margin={"t": 34})
+
+
 def band(x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, alpha: float, **more: Any) -> go.Scatter:
     """The shaded band between two lines over x."""
     return go.Scatter(
@@ -144,8 +141,8 @@ def gain_curves(
     dark: bool = False,
     height: int = 280,
 ) -> go.Figure:
-    """Log det against the budget: lines (selector's name, curve), bands behind them, the current budget's mark, and
-    `marks`: sets of records as points (label, budget, log det)."""
+    """Log det against the budget: lines (selector's name, curve) with bands, a mark at the current budget, and `marks`: sets of
+    records as points (label, budget, log det)."""
     unit = curves[0][1].x_unit
     height += 22 * max(0, len(curves) + len(marks) - 3)  # the legend's further lines
     kind = {"type": "log"} if log else {"rangemode": "tozero", "tickformat": ",.4~r"}
@@ -160,59 +157,38 @@ def gain_curves(
         colour, _ = style(name, dark)
         if curve.low is not None and curve.high is not None:
             fig.add_trace(band(curve.x, curve.low, curve.high, colour, 0.28))
-        detail = f"{curve.label}, {curve.draws} draws" if curve.draws > 1 else curve.label
-        fig.add_trace(
-            go.Scatter(
-                x=curve.x,
-                y=curve.mean,
-                mode="lines",
-                name=detail,
-                line={
-                    "color": colour,
-                    "width": 2.5 if curve.draws == 1 and name != "longest" else 1.5,
-                    "dash": {"uniform": "solid", "longest": "dash", "what_if": "dot"}.get(name, "solid"),
-                },
-                hovertemplate="%{y:,.4~r}",
-            )
+        fig.add_scatter(
+            x=curve.x,
+            y=curve.mean,
+            mode="lines",
+            name=f"{curve.label}, {curve.draws} draws" if curve.draws > 1 else curve.label,
+            line_color=colour,
+            line_width=2.5 if curve.draws == 1 and name != "longest" else 1.5,
+            line_dash={"longest": "dash", "what_if": "dot"}.get(name, "solid"),
+            hovertemplate="%{y:,.4~r}",
         )
     for name, x, y in marks:
-        fig.add_trace(
-            go.Scatter(
-                x=[x],
-                y=[y],
-                mode="markers",
-                name=label(name),
-                marker={"symbol": "star", "size": 13, "color": ink(dark)[0], "line": {"width": 1}},
-                hovertemplate="%{y:,.4~r}",
-            )
-        )
+        marker = {"symbol": "star", "size": 13, "color": ink(dark)[0], "line": {"width": 1}}
+        fig.add_scatter(x=[x], y=[y], mode="markers", name=label(name), marker=marker, hovertemplate="%{y:,.4~r}")
     fig.add_vline(x=budget, line={"color": ink(dark)[2], "width": 1.5, "dash": "dot"})
     return fig
 
 
-def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, height: int = 260) -> go.Figure:
-    """How long the records are, in trained tokens; the cut marked where it is reached."""
-    fig = figure(
-        dark,
-        height=height,
-        xaxis=axis_style(dark, "trained tokens in a record"),
-        yaxis=axis_style(dark, "records"),
-        bargap=0.03,
-    )
+def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False) -> go.Figure:
+    """The lengths of the records in trained tokens, with the cut marked where a record reaches it."""
+    axes = {"xaxis": axis_style(dark, "trained tokens in a record"), "yaxis": axis_style(dark, "records")}
+    fig = figure(dark, height=260, bargap=0.03, **axes)
     width = max(1, int(np.ceil((int(lengths.max()) + 1) / 40)))
     counts = np.bincount(lengths // width)
     starts = np.arange(len(counts)) * width
-    spans = [f"{s} to {s + width - 1}" if width > 1 else f"{s}" for s in starts]
-    fig.add_trace(
-        go.Bar(
-            x=starts + (width - 1) / 2,
-            y=counts,
-            width=width * 0.94,
-            marker={"color": style(DEFAULT_SELECTOR, dark)[0]},
-            customdata=spans,
-            hovertemplate="%{customdata} tokens: %{y:,} records<extra></extra>",
-            showlegend=False,
-        )
+    fig.add_bar(
+        x=starts + (width - 1) / 2,
+        y=counts,
+        width=width * 0.94,
+        marker={"color": style(DEFAULT_SELECTOR, dark)[0]},
+        customdata=[f"{s} to {s + width - 1}" if width > 1 else f"{s}" for s in starts],
+        hovertemplate="%{customdata} tokens: %{y:,} records<extra></extra>",
+        showlegend=False,
     )
     if lengths.max() >= cut - 2:
         fig.add_vline(
@@ -224,6 +200,6 @@ def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False, heigh
 
 
 def faint(colour: str, alpha: float) -> str:
-    """A colour that lets what lies behind it show through."""
+    """The colour with this opacity."""
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r},{g},{b},{alpha})"

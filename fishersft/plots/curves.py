@@ -1,7 +1,4 @@
-"""Error curves as plotly figures: lines with bands, guides, sweeps, times.  No Streamlit, no files, no computing of results.
-
-A selector keeps its colour and marker (`plots.style`); hover shows n, the error and its interval.
-"""
+"""Error curves as plotly figures: lines with bands, guides, sweeps, times.  Hover shows n, the error and its interval."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from fishersft.experiments.fits import GUIDES, bound_shape, guide
 from fishersft.experiments.result import Result
 from fishersft.experiments.summaries import ERRORS
 from fishersft.experiments.timing import Timing
-from fishersft.plots.base import band, figure, ink, style
+from fishersft.plots.base import axis_style, band, chart, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR
 
 CROWDED = 0.1  # of a log axis: two marks that are nearer have no room for both labels on a phone
@@ -28,31 +25,37 @@ def error_figure(
     result: Result,
     measure: str = "maximum",
     *,
+    over: str = "",
     log: bool = True,
     guides: bool = True,
     dark: bool = False,
     height: int = 420,
     selectors: Sequence[str] | None = None,
 ) -> go.Figure:
-    """One measure against n, with one line per selector and its 95% band over runs.
+    """One measure against n, with one line per selector (all by default) and its 95% band over runs.
 
     Args:
+        over: of a sweep, `dimension` or `classes` instead of n.
         log: both axes logarithmic; straight lines are power laws there.
         guides: lines of slope -1/2 and -0.3 through the reference's first point, and the fitted shape of the bound.
-        selectors: which; all of them by default.
     """
     shown = [s for s in result.selectors if selectors is None or s in selectors]
-    curves = [(name, result.curve(name, measure)) for name in shown]
+    curves = [(name, result.along(over, name, measure) if over else result.curve(name, measure)) for name in shown]
     fig = _lines(curves, log=log, dark=dark, height=height, y_log=log and measure != "log_det")
-    if guides and measure in ERRORS and len(result.budgets) > 1 and shown:
-        reference = str(result.about.settings["reference"])
-        anchor = reference if reference in shown else shown[0]
-        for slope, dash in zip(GUIDES, ("dash", "dot"), strict=True):
-            _guide(fig, guide(result, anchor, slope, measure), dash, dark)
-        if measure == "maximum":
-            _guide(fig, bound_shape(result), "dashdot", dark)
+    if guides and not over and measure in ERRORS and len(result.budgets) > 1 and shown:
+        anchor = result.reference if result.reference in shown else shown[0]
+        lines = [guide(result, anchor, slope, measure) for slope in GUIDES]
+        lines += [bound_shape(result)] if measure == "maximum" else []
+        for curve, dash in zip(lines, ("dash", "dot", "dashdot"), strict=False):
+            line = {"color": ink(dark)[2], "width": 1, "dash": dash}
+            fig.add_scatter(x=curve.x, y=curve.mean, name=curve.label, mode="lines", line=line, hoverinfo="skip")
     share_y([fig])
     return fig
+
+
+def sweep_figure(result: Result, over: str, measure: str = "maximum", *, log: bool = False, **options: Any) -> go.Figure:
+    """A sweep: one measure against `dimension` or `classes`; the options of `error_figure`."""
+    return error_figure(result, measure, over=over, log=log, **options)
 
 
 def share_y(figures: Sequence[go.Figure]) -> None:
@@ -75,26 +78,8 @@ def share_y(figures: Sequence[go.Figure]) -> None:
             fig.update_yaxes(range=[min(0.0, low), (1 + MARGIN) * high])
 
 
-def sweep_figure(
-    result: Result,
-    over: str,
-    measure: str = "maximum",
-    *,
-    log: bool = False,
-    dark: bool = False,
-    height: int = 420,
-    selectors: Sequence[str] | None = None,
-) -> go.Figure:
-    """A sweep: one measure against `dimension` or `classes`, with one line per selector (`selectors` as in `error_figure`)."""
-    shown = [s for s in result.selectors if selectors is None or s in selectors]
-    curves = [(name, result.along(over, name, measure)) for name in shown]
-    fig = _lines(curves, log=log, dark=dark, height=height, y_log=log and measure != "log_det")
-    share_y([fig])
-    return fig
-
-
 def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, height: int = 380) -> go.Figure:
-    """Seconds of Algorithm 1 and of the fast greedy against n; what is extrapolated is dashed and hollow."""
+    """Seconds of Algorithm 1 and of the fast greedy against n; extrapolated ones are dashed and hollow."""
     fig = _axes(dark, height, "sentences picked", "seconds", log, log)
     fig.update_xaxes(tickvals=timing.budgets, ticktext=[f"{n:,}" for n in timing.budgets])
     colour, marker = style(DEFAULT_SELECTOR, dark)
@@ -102,14 +87,13 @@ def timing_figure(timing: Timing, *, log: bool = True, dark: bool = False, heigh
     quiet = ink(dark)[2]
     known = [k for k, m in enumerate(timing.measured) if m]
     beyond = [k for k, m in enumerate(timing.measured) if not m]
-    if known:
-        part = ([timing.budgets[k] for k in known], [timing.slow[k] for k in known])
-        fig.add_trace(_line(*part, "Algorithm 1, measured", quiet, "square"))
-    if beyond:
-        joined = known[-1:] + beyond
-        part = ([timing.budgets[k] for k in joined], [timing.slow[k] for k in joined])
-        trace: go.Scatter = _line(*part, "Algorithm 1, extrapolated", quiet, "square-open")
-        fig.add_trace(trace.update(line={"dash": "dash"}))
+    for places, what, symbol, dash in (
+        (known, "measured", "square", "solid"),
+        (known[-1:] + beyond if beyond else [], "extrapolated", "square-open", "dash"),
+    ):
+        if places:
+            n, seconds = ([column[k] for k in places] for column in (timing.budgets, timing.slow))
+            fig.add_trace(_line(n, seconds, f"Algorithm 1, {what}", quiet, symbol).update(line_dash=dash))
     share_y([fig])
     return fig
 
@@ -132,13 +116,13 @@ def _lines(curves: Sequence[tuple[str, Curve]], *, log: bool, dark: bool, height
         if curve.low is not None and curve.high is not None:
             trace.customdata = np.stack([curve.low, curve.high], axis=1)
             trace.hovertemplate = "%{y:,.4~r} (%{customdata[0]:,.4~r} to %{customdata[1]:,.4~r})"
-        # as on every page: the control is dashed, so that a line under it is seen
+        # on every page the control is dashed, so that a line under it is seen
         fig.add_trace(trace.update(legendgroup=name, line={"dash": "dash" if name == "longest" else "solid"}))
     return fig
 
 
 def _mark_y(fig: go.Figure, low: float, high: float) -> None:
-    """Round numbers on a log axis, written out: few of them, but more where the values are close together."""
+    """Label a log axis with round numbers, as few as there can be; more where the values are close together."""
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
         marks = [round(v * 10.0**k, 10 - k) for k in powers for v in digits if low <= v * 10.0**k <= high]
@@ -148,16 +132,8 @@ def _mark_y(fig: go.Figure, low: float, high: float) -> None:
 
 
 def _axes(dark: bool, height: int, x: str, y: str, x_log: bool, y_log: bool) -> go.Figure:
-    axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
-
-    def one(title: str, log: bool) -> dict[str, Any]:
-        kind = {"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero", "tickformat": ",.4~r"}
-        return {**axis, **kind, "title": {**axis["title"], "text": title}}
-
-    plain = figure(dark, height=height, xaxis=one(x, x_log), yaxis=one(y, y_log), hovermode="x unified")
-    # below the axis: above it is where the camera is
-    plain.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"}, margin={"t": 34})
-    return plain
+    log, linear = {"type": "log", "dtick": "D2"}, {"rangemode": "tozero", "tickformat": ",.4~r"}
+    return chart(dark, height, *(axis_style(dark, t, **(log if is_log else linear)) for t, is_log in ((x, x_log), (y, y_log))))
 
 
 def _line(x: Any, y: Any, name: str, colour: str, marker: str) -> go.Scatter:
@@ -170,8 +146,3 @@ def _line(x: Any, y: Any, name: str, colour: str, marker: str) -> go.Scatter:
         marker={"symbol": marker, "size": 7, "color": colour},
         hovertemplate="%{y:,.4~r}",
     )
-
-
-def _guide(fig: go.Figure, curve: Curve, dash: str, dark: bool) -> None:
-    line = {"color": ink(dark)[2], "width": 1, "dash": dash}
-    fig.add_trace(go.Scatter(x=curve.x, y=curve.mean, name=curve.label, mode="lines", line=line, hoverinfo="skip"))

@@ -1,6 +1,6 @@
-"""Fine-tuned models into plotly figures: held-out nats, losses, win rates, ranking.  No Streamlit, no files, no computing.
+"""Fine-tuned models as plotly figures: held-out nats, losses, win rates, ranking.
 
-A selector has its colour and marker here too (`plots.style`).  Labels come from a run's folder and are escaped.
+A selector has its colour and marker here too (`plots.base.style`).  Labels come from a run's folder and are escaped.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.finetuning.results import Interval, SelectionResult
+from fishersft.finetuning.results import SelectionResult
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.judge.report import MatchResult
 from fishersft.judge.statistics import Rate, Strength
-from fishersft.plots.base import BLUE, ORANGE, band, figure, ink, label, style
+from fishersft.plots.base import BLUE, ORANGE, axis_style, band, chart, figure, ink, label, style
 
 MEASURES = {"mean": "mean", "p95": "95th percentile of texts", "max": "largest of texts", "worst": "worst topic"}
 MINUS = {"nats": "values", "minus Uniform": "minus_uniform", "minus untuned": "minus_base"}
@@ -33,7 +33,7 @@ def held_out_figure(
     dark: bool = False,
     height: int = 420,
 ) -> go.Figure:
-    """A measure against the budget: one line with a 95% band per selector; the untuned and the whole pool's model go across.
+    """A measure against the budget: one line with a 95% band per selector, and a level line for each model without a budget.
 
     Args:
         shown: `nats`, or a paired difference, `minus Uniform` or `minus untuned`.
@@ -44,7 +44,8 @@ def held_out_figure(
     tuned = [one for one in known if one.budget is not None]
     cut = against == "sentences" and any(round(one.sentences) != one.budget for one in tuned)  # at equal tokens
     along = "n, sentences of the reference selector" if cut else f"{against} of a selection"
-    fig = _axes(dark, height, along, f"{MEASURES[measure]}, {_unit(shown)}")
+    unit = "nats per held-out token" if shown == "nats" else f"nats per token {shown}"
+    fig = _axes(dark, height, along, f"{MEASURES[measure]}, {unit}")
     ticks = sorted({one.budget for one in tuned if one.budget}) if against == "sentences" else []
     fig.update_xaxes(type="log", **({"tickvals": ticks, "ticktext": [f"{n:,}" for n in ticks]} if ticks else {}))
     places: list[float] = []
@@ -56,24 +57,29 @@ def held_out_figure(
         places += list(x)
         if len(x) > 1:
             fig.add_trace(band(x, low, high, colour, 0.14))
-        fig.add_trace(
-            go.Scatter(
-                x=x,
-                y=value,
-                name=label(mine[0].label),
-                mode="lines+markers",
-                line={"color": colour, "width": 2, "dash": "dash" if selector == "longest" else "solid"},
-                marker={"symbol": marker, "size": 8, "color": colour},
-                error_y=_bars(value, low, high, colour) if len(x) == 1 else None,
-                customdata=np.stack([low, high], axis=1),
-                hovertemplate="%{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})",
-            )
+        fig.add_scatter(
+            x=x,
+            y=value,
+            name=label(mine[0].label),
+            mode="lines+markers",
+            line={"color": colour, "width": 2, "dash": "dash" if selector == "longest" else "solid"},
+            marker={"symbol": marker, "size": 8, "color": colour},
+            error_y=_bars(value, low, high, colour) if len(x) == 1 else None,
+            customdata=np.stack([low, high], axis=1),
+            hovertemplate="%{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})",
         )
     span = (min(places) / 1.15, max(places) * 1.15) if places else (1.0, 10.0)
     fig.update_xaxes(range=[float(np.log10(v)) for v in span])
     for one in known:
         if one.budget is None:
-            _across(fig, one, getattr(one, group)[measure], span, dark)
+            fig.add_scatter(
+                x=list(span),
+                y=[getattr(one, group)[measure].value] * 2,
+                name=label(one.label),
+                mode="lines",
+                line={"color": ink(dark)[2], "width": 1.5, "dash": DASHES.get(one.selector, "dot")},
+                hovertemplate="%{y:.3f}",
+            )
     if shown != "nats":
         fig.add_hline(
             y=0,
@@ -84,29 +90,25 @@ def held_out_figure(
     return fig
 
 
-def losses_figure(losses: Mapping[str, Sequence[tuple[int, float]]], *, dark: bool = False, height: int = 260) -> go.Figure:
+def losses_figure(losses: Mapping[str, Sequence[tuple[int, float]]], *, dark: bool = False) -> go.Figure:
     """Training loss per step, one line per model ({name: [(step, loss)]}), at most `MOST_LOSSES` of them."""
-    fig = _axes(dark, height, "step", "loss of the batch, nats per token")
+    fig = _axes(dark, 260, "step", "loss of the batch, nats per token")
     fig.update_yaxes(rangemode="normal")
     for number, (name, points) in enumerate(list(losses.items())[-MOST_LOSSES:]):
         colour, marker = style(name.split("-")[0], dark)
-        fig.add_trace(
-            go.Scatter(
-                x=[step for step, _ in points],
-                y=[loss for _, loss in points],
-                name=label(name),
-                mode="lines+markers" if len(points) < 40 else "lines",
-                line={"color": colour, "width": 1.5, "dash": ("solid", "dot", "dash", "dashdot")[number // 3 % 4]},
-                marker={"symbol": marker, "size": 4, "color": colour},
-                hovertemplate="%{y:.3f}",
-            )
+        fig.add_scatter(
+            x=[step for step, _ in points],
+            y=[loss for _, loss in points],
+            name=label(name),
+            mode="lines+markers" if len(points) < 40 else "lines",
+            line={"color": colour, "width": 1.5, "dash": ("solid", "dot", "dash", "dashdot")[number // 3 % 4]},
+            marker={"symbol": marker, "size": 4, "color": colour},
+            hovertemplate="%{y:.3f}",
         )
     return fig
 
 
-def matrix_figure(
-    matrix: Mapping[str, Mapping[str, Rate]], labels: Mapping[str, str], *, dark: bool = False, height: int = 0
-) -> go.Figure:
+def matrix_figure(matrix: Mapping[str, Mapping[str, Rate]], labels: Mapping[str, str], *, dark: bool = False) -> go.Figure:
     """How often the row wins against the column: colour, number and 95% interval."""
     names = list(dict.fromkeys([*matrix, *(b for row in matrix.values() for b in row)]))
     shown = [_unique(labels.get(name, name), name, labels) for name in names]
@@ -118,25 +120,23 @@ def matrix_figure(
         text.append(
             ["" if r is None else f"<b>{100 * r.value:.0f}%</b><br>{100 * r.low:.0f} to {100 * r.high:.0f}" for r in rates]
         )
-    fig = figure(dark, height=height or 120 + 62 * len(names))
-    fig.add_trace(
-        go.Heatmap(
-            z=z,
-            x=shown,
-            y=shown,
-            text=text,
-            texttemplate="%{text}",
-            textfont={"size": 12},
-            zmin=0,
-            zmax=100,
-            zmid=50,
-            colorscale=[[0, LOSING], [0.5, EVEN[dark]], [1, WINNING]],
-            xgap=2,
-            ygap=2,
-            showscale=False,
-            hovertemplate="%{y} wins against %{x}: %{z:.1f}%<extra></extra>",
-            hoverongaps=False,
-        )
+    fig = figure(dark, height=120 + 62 * len(names))
+    fig.add_heatmap(
+        z=z,
+        x=shown,
+        y=shown,
+        text=text,
+        texttemplate="%{text}",
+        textfont={"size": 12},
+        zmin=0,
+        zmax=100,
+        zmid=50,
+        colorscale=[[0, LOSING], [0.5, EVEN[dark]], [1, WINNING]],
+        xgap=2,
+        ygap=2,
+        showscale=False,
+        hovertemplate="%{y} wins against %{x}: %{z:.1f}%<extra></extra>",
+        hoverongaps=False,
     )
     fig.update_yaxes(autorange="reversed", showgrid=False, title={"text": "this wins …"})
     fig.update_layout(margin={"t": 40})
@@ -144,23 +144,21 @@ def matrix_figure(
     return fig
 
 
-def ranking_figure(strengths: Sequence[Strength], labels: Mapping[str, str], *, dark: bool = False, height: int = 0) -> go.Figure:
+def ranking_figure(strengths: Sequence[Strength], labels: Mapping[str, str], *, dark: bool = False) -> go.Figure:
     """Bradley-Terry strengths with 95% intervals, the strongest on top."""
-    fig = _axes(dark, height or 120 + 62 * len(strengths), "strength, log odds about the mean of all (95%)", "")
+    fig = _axes(dark, 120 + 62 * len(strengths), "strength, log odds about the mean of all (95%)", "")
     for one in strengths:
         colour, marker = style(one.name, dark)
         value, low, high = _estimates([one])
-        fig.add_trace(
-            go.Scatter(
-                x=value,
-                y=[_unique(labels.get(one.name, one.name), one.name, labels)],
-                mode="markers",
-                marker={"symbol": marker, "size": 11, "color": colour},
-                error_x=_bars(value, low, high, colour),
-                customdata=[[one.low, one.high]],
-                hovertemplate="%{x:+.2f} (%{customdata[0]:+.2f} to %{customdata[1]:+.2f})<extra>%{y}</extra>",
-                showlegend=False,
-            )
+        fig.add_scatter(
+            x=value,
+            y=[_unique(labels.get(one.name, one.name), one.name, labels)],
+            mode="markers",
+            marker={"symbol": marker, "size": 11, "color": colour},
+            error_x=_bars(value, low, high, colour),
+            customdata=[[one.low, one.high]],
+            hovertemplate="%{x:+.2f} (%{customdata[0]:+.2f} to %{customdata[1]:+.2f})<extra>%{y}</extra>",
+            showlegend=False,
         )
     fig.update_layout(hovermode="closest")
     fig.update_xaxes(rangemode="normal")
@@ -176,10 +174,9 @@ def win_figure(
     paper: Mapping[str, Mapping[int, float]] | None = None,
     *,
     dark: bool = False,
-    height: int = 340,
 ) -> go.Figure:
     """How often a selector wins against each other one, by budget, with 95% intervals; the paper's numbers hollow."""
-    fig = _axes(dark, height, "sentences of a selection", f"{label(labels.get(selector, selector))} wins, %")
+    fig = _axes(dark, 340, "sentences of a selection", f"{label(labels.get(selector, selector))} wins, %")
     rows: dict[str, list[tuple[int, float, float, float]]] = {}
     for one in lines:
         if one.budget is not None and selector in (one.a, one.b):
@@ -228,33 +225,7 @@ def win_figure(
 
 
 def _axes(dark: bool, height: int, x: str, y: str) -> go.Figure:
-    axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
-
-    def one(title: str) -> dict[str, Any]:
-        return {**axis, "title": {**axis["title"], "text": title}}
-
-    plain = figure(dark, height=height, xaxis=one(x), yaxis=one(y), hovermode="x unified")
-    # the legend stands below the axis, since the camera is above it
-    plain.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"}, margin={"t": 34})
-    return plain
-
-
-def _unit(shown: str) -> str:
-    return "nats per held-out token" if shown == "nats" else f"nats per token {shown}"
-
-
-def _across(fig: go.Figure, one: SelectionResult, e: Interval, span: tuple[float, float], dark: bool) -> None:
-    """The line of a model without a budget."""
-    fig.add_trace(
-        go.Scatter(
-            x=list(span),
-            y=[e.value, e.value],
-            name=label(one.label),
-            mode="lines",
-            line={"color": ink(dark)[2], "width": 1.5, "dash": DASHES.get(one.selector, "dot")},
-            hovertemplate="%{y:.3f}",
-        )
-    )
+    return chart(dark, height, axis_style(dark, x), axis_style(dark, y))
 
 
 def _estimates(found: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -268,6 +239,6 @@ def _bars(value: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> 
 
 
 def _unique(text: str, name: str, labels: Mapping[str, str]) -> str:
-    """A label for an axis of names, where equal labels would fall together."""
+    """A label for an axis of names, on which equal labels would coincide."""
     twice = sum(other == text for other in labels.values()) > 1
     return label(f"{text} ({name})" if twice else text)

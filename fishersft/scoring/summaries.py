@@ -12,6 +12,7 @@ import numpy as np
 from fishersft.scoring.comparison import Comparison, Row, short
 from fishersft.scoring.criteria import BETTER, CRITERIA, Scores
 from fishersft.selectors import criterion_of
+from fishersft.text import listed
 
 
 def comparison_sentences(found: Comparison) -> tuple[str, ...]:
@@ -74,13 +75,9 @@ def span(row: Row, criterion: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def _each(found: Comparison, criterion: str) -> str:
     """Every selector with its value."""
-    return _listed([f"{_called(r)} {number(r.value(criterion))}" for r in found.chosen.values()])
+    return listed([f"{_called(r)} {number(r.value(criterion))}" for r in found.chosen.values()])
 
 
 def _spent(found: Comparison) -> str:
@@ -124,7 +121,7 @@ def _log_det(found: Comparison) -> str:
         f"({against.get(standing(r.value('log_det'), found.baseline(), 'log_det'), 'within the draws')})"
         for r in sorted(found.chosen.values(), key=lambda r: -r.value("log_det"))
     ]
-    out = f"log det gained, in nats, at equal {found.equal}: {_listed(each)}; random draws {span(found.baseline(), 'log_det')}."
+    out = f"log det gained, in nats, at equal {found.equal}: {listed(each)}; random draws {span(found.baseline(), 'log_det')}."
     if found.equal == "sentences":
         row = found.row()
         draws = [found.baseline(kind) for kind in ("sentences", "tokens")]
@@ -139,7 +136,7 @@ def _log_det(found: Comparison) -> str:
 def _length(found: Comparison) -> str:
     pool = found.pool
     each = [f"{_called(r)} {number(round(r.scores[0].tokens / r.scores[0].sentences, 1))}" for r in found.chosen.values()]
-    out = f"Trained tokens a sentence: {_listed(each)}; the pool {number(round(pool.tokens / pool.sentences, 1))}."
+    out = f"Trained tokens a sentence: {listed(each)}; the pool {number(round(pool.tokens / pool.sentences, 1))}."
     if np.isfinite(pool.perplexity):
         out += (
             f" Perplexity of the picks before any tuning: {_each(found, 'perplexity')}; random draws "

@@ -16,8 +16,8 @@ from fishersft import catalogue, fields
 from fishersft.catalogue import CurvesRun
 from fishersft.errors import BudgetError, FisherSFTError, ParameterError, StoreError
 from fishersft.experiments.experiment import Experiment, Sweep
+from fishersft.experiments.measure import expected_seconds
 from fishersft.experiments.result import Result, read_curves
-from fishersft.experiments.running import expected_seconds, experiments_of
 from fishersft.experiments.settings import (
     SELECTORS,
     SWEEP_BUDGET,
@@ -31,9 +31,8 @@ from fishersft.experiments.settings import (
     WordSource,
     default_budgets,
 )
-from fishersft.experiments.synthetic import Synthetic
-from fishersft.experiments.teacher import DIMENSION, SENTENCES
 from fishersft.experiments.timing import default_picks
+from fishersft.experiments.worlds import DIMENSION, SENTENCES, Synthetic
 from fishersft.store import jobs
 from fishersft.text import duration
 from fishersft.ui import cached, components, job_panel, query_widgets
@@ -325,7 +324,7 @@ def _experiment(values: Values, world: Synthetic, budgets: tuple[int, ...] = ())
 
 def _planned(asked: Experiment | Sweep, arguments: Sequence[str] = (), title: str = "") -> PlannedRun:
     """The run of an experiment, or of another world's command of the same size."""
-    records = sum(len(one.keys) for one in experiments_of(asked))
+    records = sum(len(one.keys) for one in asked.experiments)
     return PlannedRun(
         tuple(arguments or asked.about.arguments), title or asked.about.title, records, expected_seconds(asked, _cores())
     )

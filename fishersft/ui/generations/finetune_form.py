@@ -14,8 +14,7 @@ from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.fields import arguments
-from fishersft.finetuning.cost import Speed, TrainingCost, cost_of
-from fishersft.finetuning.plan import make_plan
+from fishersft.finetuning.plan import Speed, TrainingCost, cost_of, make_plan
 from fishersft.finetuning.settings import FineTuneSettings
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.folder import ModelFolder

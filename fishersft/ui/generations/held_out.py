@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.finetuning.learning_rate import edge_warning
 from fishersft.finetuning.results import BASELINE, SelectionResult, with_interval
 from fishersft.finetuning.results import MEASURES as NAMES
 from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
-from fishersft.judge.judging import corpus_of
+from fishersft.finetuning.stages import edge_warning
 from fishersft.plots import generations as generation_plots
 from fishersft.text import visible
 from fishersft.ui import components, downloads, learn, query_widgets
@@ -56,7 +55,7 @@ def section(of: LoadedRun) -> None:
     offered = [(ending, ending, partial(of.result.export, ending), table) for ending in ("csv", "json", "md")]
     offered.append(("texts", "jsonl", partial(of.result.export, "jsonl"), texts))
     downloads.files(f"finetune-{of.name}", of.name, *offered)
-    command = of.run.about.get("command") or ["fishersft", "finetune", corpus_of(of.run)]
+    command = of.run.about.get("command") or ["fishersft", "finetune", of.run.source.lower()]
     python = f"import fishersft\n\nprint(fishersft.FineTuneResult.open({of.name!r}).markdown())\n"
     components.footer(f"{shlex.join(map(str, command))} --out run", python)
 

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft.judge.judging import corpus_of
 from fishersft.judge.report import CHANCE, PAPER_BUDGETS, PAPER_RATES, PAPER_SOURCE, Report
 from fishersft.plots import generations as generation_plots
 from fishersft.selectors import DEFAULT_SELECTOR, registry
@@ -144,7 +143,7 @@ def _table(report: Report) -> None:
 
 def _paper(of: LoadedRun) -> None:
     """The paper's own table, on the corpora that it has."""
-    rates_of = PAPER_RATES.get(corpus_of(of.run))
+    rates_of = PAPER_RATES.get(of.run.source.lower())
     if not rates_of:
         return
     names = _selectors()

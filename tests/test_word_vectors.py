@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fishersft.errors import CorpusError, ParameterError
-from fishersft.experiments.words import Words, input_embeddings, read_vectors
+from fishersft.experiments.word_vectors import input_embeddings, read_vectors
+from fishersft.experiments.worlds import Words
 from fishersft.lm.model import load_model
 
 VECTORS = np.array([[0.5, -1.0, 2.0], [1.0, 0.0, 0.25], [-3.0, 1.5, 0.0]], dtype=np.float32)

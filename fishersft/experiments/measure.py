@@ -1,13 +1,10 @@
-"""Doing the work of an experiment or a sweep: in this process or in several, on disk or in memory, and how long it takes.
+"""Measures an experiment or a sweep: in this process or in several, on disk or in memory; and estimates how long it takes.
 
     result = measure_curves(experiment)                                   # all of it, in memory
     result = measure_curves(sweep, out=Path("curves"), workers=2)         # kept on disk; the same call continues there
-    for record in run(experiment, on_progress, done=kept.done): ...       # one record at a time
 
-Everything follows from the experiment's seed, the run and the selector; algebra is done on one thread, so that the same seed
-gives the same numbers whoever computes them.  Workers are processes because the work is many small steps of Python between
-small products.  A worker ends by itself when its parent is gone (its pipe breaks), and a worker that dies is an error rather
-than an endless wait.
+Algebra is done on one thread, so that the same seed gives the same numbers whoever computes them.  Workers are processes,
+because the work is many small steps of Python between small products.
 """
 
 from __future__ import annotations
@@ -17,11 +14,13 @@ import re
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ from fishersft.errors import FisherSFTError, ParameterError, UserError
 from fishersft.experiments.experiment import Experiment, Key, Record, Sweep
 from fishersft.experiments.logistic import fit
 from fishersft.experiments.problem import Problem, design_scores, draw_labels, prediction_errors
-from fishersft.experiments.records import Records
-from fishersft.experiments.result import MEASURES, Result
+from fishersft.experiments.result import MEASURES, Records, Result
 from fishersft.experiments.summaries import curves_summary
 from fishersft.paths import write_whole
 from fishersft.selectors import Budget, Order
@@ -59,12 +57,12 @@ def measure_curves(
         workers, on_progress: as in `run`.
 
     Raises:
-        UserError: a selector that cannot work on this pool, or too little memory.
         StoreError: the folder cannot be written, or holds another experiment.
+        UserError: as `run`.
     """
     with Records(out, asked.about) if out else nullcontext() as kept:
         records = list(kept.all) if kept else []
-        for record in run(experiments_of(asked), on_progress, done=kept.done if kept else (), workers=workers):
+        for record in run(asked, on_progress, done=kept.done if kept else (), workers=workers):
             records.append(record)
             if kept:
                 kept.append(record)
@@ -75,13 +73,8 @@ def measure_curves(
     return result
 
 
-def experiments_of(asked: Experiment | Sweep) -> list[Experiment]:
-    """One experiment per point (d, L)."""
-    return [asked] if isinstance(asked, Experiment) else asked.experiments
-
-
 def run(
-    experiments: Experiment | Sequence[Experiment],
+    asked: Experiment | Sweep,
     on_progress: Progress | None = None,
     *,
     done: Collection[Key] = (),
@@ -90,22 +83,18 @@ def run(
     """The records that are not `done` yet, each as soon as it is finished.
 
     Args:
-        experiments: one, or those of a sweep.
         on_progress: called with (what, records finished, records in all) before the first and after each; may raise `Cancelled`.
-        done: keys of records that need not be made again.
         workers: processes; with 1, the work is done in this one.  The numbers are the same, their order is not.
 
     Raises:
         UserError: a selector that cannot work on this pool, or too little memory.
         FisherSFTError: a worker process died, perhaps because memory ran out.
     """
-    several = [experiments] if isinstance(experiments, Experiment) else experiments
     there, tasks, total = set(done), [], 0
-    for experiment in several:
+    for experiment in asked.experiments:
         total += len(experiment.keys)
-        for number in range(experiment.runs):
-            missing = tuple(name for run_, name, d, L in experiment.keys if run_ == number and (run_, name, d, L) not in there)
-            if missing:
+        for number, keys in groupby(experiment.keys, key=itemgetter(0)):
+            if missing := tuple(key[1] for key in keys if key not in there):
                 tasks.append(Task(experiment, number, missing))
     finished = total - sum(len(task.selectors) for task in tasks)
     tell = on_progress or (lambda *_: None)
@@ -128,19 +117,26 @@ class Task:
 
 def records_of(task: Task) -> Iterator[Record]:
     """One record per selector, as each is finished."""
-    with suited_to(1), _memory_errors_explained():
-        problem = task.experiment.world.problem(child_seed(task.experiment.seed, task.number, PROBLEM))
-        limits = token_limits(task, problem) if task.experiment.equal == "tokens" else None
-        for name in task.selectors:
-            yield measure(task, problem, name, limits)
+    experiment = task.experiment
+    try:
+        with suited_to(1):
+            problem = experiment.world.problem(child_seed(experiment.seed, task.number, PROBLEM))
+            limits = None
+            if experiment.equal == "tokens":
+                order = taken(task, problem, experiment.reference, None)
+                limits = np.cumsum(problem.embeddings.tokens[order.positions])[np.asarray(experiment.budgets) - 1]
+            for name in task.selectors:
+                yield measure(task, problem, name, limits)
+    except (MemoryError, RuntimeError) as error:  # torch raises a RuntimeError
+        if isinstance(error, RuntimeError) and not re.search("out of memory|not enough memory|can't allocate", str(error)):
+            raise
+        raise ParameterError(
+            "There was not enough memory for the experiment; lower --sentences, --dimension, --classes or --workers."
+        ) from error
 
 
 def measure(task: Task, problem: Problem, name: str, limits: np.ndarray | None) -> Record:
-    """One selector on one problem; each fit starts from the one before.
-
-    Args:
-        limits: (k,) tokens to cut at; None cuts at the budgets in sentences.
-    """
+    """One selector on one problem, cut at (k,) `limits` in tokens or else at the budgets; each fit starts from the one before."""
     experiment = task.experiment
     started = time.perf_counter()
     order = taken(task, problem, name, limits)
@@ -175,32 +171,12 @@ def measure(task: Task, problem: Problem, name: str, limits: np.ndarray | None) 
 def taken(task: Task, problem: Problem, name: str, limits: np.ndarray | None) -> Order:
     """A selector's order on a problem, as far as the largest budget needs it."""
     budget = Budget(sentences=max(task.experiment.budgets)) if limits is None else Budget(tokens=int(limits[-1]))
-    return task.experiment.selector(name).take(problem.pool(), budget, child_seed(task.experiment.seed, task.number, PICKS))
-
-
-def token_limits(task: Task, problem: Problem) -> np.ndarray:
-    """(k,) tokens of the reference selector's first n sentences, for every budget n."""
-    order = taken(task, problem, task.experiment.reference, None)
-    return np.cumsum(problem.embeddings.tokens[order.positions])[np.asarray(task.experiment.budgets) - 1]
+    return task.experiment.chosen[name].take(problem.pool(), budget, child_seed(task.experiment.seed, task.number, PICKS))
 
 
 def child_seed(seed: int, number: int, purpose: int) -> int:
     """A seed that only this run uses for this purpose."""
     return int(np.random.SeedSequence((seed, number, purpose)).generate_state(1)[0])
-
-
-@contextmanager
-def _memory_errors_explained() -> Iterator[None]:
-    """Running out of memory becomes one sentence that says what to lower."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # torch raises a RuntimeError
-        if isinstance(error, RuntimeError) and not re.search("out of memory|not enough memory|can't allocate", str(error)):
-            raise
-        raise ParameterError(
-            "There was not enough memory for the experiment; lower --sentences, --dimension, --classes or --workers."
-        ) from error
 
 
 def in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Record]:
@@ -223,7 +199,13 @@ def in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Record]:
         while open_ends:
             ready: Any = wait(open_ends)
             for end in ready:
-                said, value = _heard(end)
+                try:
+                    said, value = end.recv()
+                except (EOFError, OSError) as error:
+                    raise FisherSFTError(
+                        "A worker process died before its work was done, perhaps because memory ran out; finished records are "
+                        "kept. Lower --workers or --sentences and run the same command again."
+                    ) from error
                 if said == "record":
                     yield value
                 elif said == "next":
@@ -238,17 +220,6 @@ def in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Record]:
             ours.close()
             process.terminate()
             process.join()
-
-
-def _heard(end: Connection) -> tuple[str, Any]:
-    try:
-        said: tuple[str, Any] = end.recv()
-        return said
-    except (EOFError, OSError) as error:
-        raise FisherSFTError(
-            "A worker process died before its work was done, perhaps because memory ran out; finished records are kept. "
-            "Lower --workers or --sentences and run the same command again."
-        ) from error
 
 
 def _work(end: Connection) -> None:
@@ -268,18 +239,15 @@ def _work(end: Connection) -> None:
 
 def expected_seconds(asked: Experiment | Sweep, workers: int = 1) -> float:
     """A rough estimate of how long all the records take on so many processes; one fit is timed on this machine."""
-    several = experiments_of(asked)
-    busy = max(1, min(workers, several[0].runs * len(several)))
-    return sum(len(one.keys) * _record_seconds(one) for one in several) / busy
-
-
-def _record_seconds(one: Experiment) -> float:
-    settings = one.world.settings
-    d, L, N = (int(settings[name]) for name in ("dimension", "classes", "sentences"))
-    length = float(settings.get("median_length", 8.0)) * float(np.exp(float(settings.get("length_spread", 0.6)) ** 2 / 2))
-    tokens = length * sum(one.budgets)
-    choosing = CHOOSING * (N / 3_000) * (max(one.budgets) / 2_000) * (d / 10)
-    return choosing + FITS * tokens / SAMPLE * _fit_seconds(d, L)
+    several = asked.experiments
+    seconds = 0.0
+    for one in several:
+        settings = one.world.settings
+        d, L, N = (int(settings[name]) for name in ("dimension", "classes", "sentences"))
+        length = float(settings.get("median_length", 8.0)) * float(np.exp(float(settings.get("length_spread", 0.6)) ** 2 / 2))
+        choosing = CHOOSING * (N / 3_000) * (max(one.budgets) / 2_000) * (d / 10)
+        seconds += len(one.keys) * (choosing + FITS * length * sum(one.budgets) / SAMPLE * _fit_seconds(d, L))
+    return seconds / max(1, min(workers, several[0].runs * len(several)))
 
 
 @lru_cache(maxsize=64)

@@ -4,10 +4,10 @@ import pytest
 
 from fishersft import fields
 from fishersft.experiments.experiment import Experiment, Sweep
+from fishersft.experiments.measure import expected_seconds
 from fishersft.experiments.result import read_curves
-from fishersft.experiments.running import expected_seconds, experiments_of
 from fishersft.experiments.settings import MeasureSettings
-from fishersft.experiments.synthetic import Synthetic
+from fishersft.experiments.worlds import Synthetic
 
 from .conftest import command_line
 
@@ -30,7 +30,7 @@ def test_more_work_takes_longer_and_more_processes_less():
     assert expected_seconds(small) < expected_seconds(large)
     assert expected_seconds(large, workers=4) == pytest.approx(expected_seconds(large) / 4)
     assert expected_seconds(small, workers=8) == pytest.approx(expected_seconds(small) / 2)
-    assert sum(len(one.keys) for one in experiments_of(Sweep(Experiment(budgets=(1000,))))) == 8 * 20 * 7
+    assert sum(len(one.keys) for one in Sweep(Experiment(budgets=(1000,))).experiments) == 8 * 20 * 7
 
 
 def test_what_is_measured_can_be_asked_of_another_world():
