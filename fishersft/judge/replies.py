@@ -6,9 +6,7 @@
 A verdict stands, in this order of trust: in a JSON object; after words that announce one ("Answer: 2", "I'd go with 1"), of
 which "final" ones outrank the rest; alone on a line, or at the head of the reply with its reason behind it; in a sentence that
 compares ("Text 2 is worse than text 1"); at the end of the last line ("It scans: 1").  Two verdicts of the same trust that
-disagree are none.
-
-Source: ours (what a real server's replies look like); knows no judge and no prompt.
+disagree are none.  Source: ours (what a real server's replies look like).
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
 
 from fishersft.judge.base import FIRST, SECOND
 
@@ -64,9 +61,9 @@ WORSE = ("worse", "worst", "inferior", "less")
 def verdict_in(reply: str) -> str | None:
     """`first` or `second` where the reply says so, None where it does not or says both."""
     text = _plain(reply)
-    for found in (_in_object(text), _announced(text), _by_line(text), _compared(text), _closing(text)):
-        if found:
-            return _agreed(found)
+    for names_in in (_in_object, _announced, _by_line, _compared, _closing):
+        if said := {NAMES[name.lower()] for name in names_in(text)}:
+            return None if len(said) > 1 else FIRST if said == {"1"} else SECOND
     return None
 
 
@@ -128,8 +125,3 @@ def _closing(text: str) -> list[str]:
     """A last line that comes to a verdict, such as "It scans: 1", unless it counts something."""
     match = CLOSING.search(text)
     return [match[1]] if match and not COUNTS.search(match[0]) else []
-
-
-def _agreed(names: Iterable[str]) -> str | None:
-    said = {NAMES[name.lower()] for name in names}
-    return None if len(said) != 1 else FIRST if said == {"1"} else SECOND
