@@ -13,7 +13,7 @@ from fishersft.finetuning.results import FineTuneResult, with_interval
 from fishersft.judge import judging, verdicts, votes
 from fishersft.judge.base import Judgment
 from fishersft.judge.form import JudgeForm
-from fishersft.judge.llm import kept_words
+from fishersft.judge.judges import kept_words
 from fishersft.judge.report import Report
 from fishersft.store import job_rows, jobs
 from fishersft.store.artifacts import Store

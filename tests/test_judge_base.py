@@ -25,8 +25,7 @@ from fishersft.judge.base import (
     TextPair,
     addressing,
 )
-from fishersft.judge.llm import LocalJudge, question, reread
-from fishersft.judge.reference import ReferenceJudge
+from fishersft.judge.judges import LocalJudge, ReferenceJudge, question, reread
 from fishersft.judge.replies import verdict_in
 from fishersft.lm.folder import find_model
 

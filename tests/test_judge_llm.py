@@ -15,7 +15,7 @@ import pytest
 from fishersft.errors import JudgeError, MissingExtra, ModelError, ParameterError, ServerDown
 from fishersft.judge.base import FIRST, REFUSED, SECOND, TOO_LONG, UNPARSABLE, TextPair
 from fishersft.judge.form import Prices
-from fishersft.judge.llm import MOST_CHARACTERS, MOST_KEPT, LLMJudge, domain_of
+from fishersft.judge.judges import MOST_CHARACTERS, MOST_KEPT, LLMJudge, domain_of
 
 from .conftest import SHARED
 from .scripted_chat import ScriptedChat, fails, says
@@ -135,7 +135,7 @@ class TestAsking:
 
 class TestServersThatFail:
     def test_a_server_that_is_down_is_waited_for_and_nothing_is_lost(self, chat, monkeypatch):
-        monkeypatch.setattr("fishersft.judge.llm.FIRST_WAIT", 0.01)
+        monkeypatch.setattr("fishersft.judge.judges.FIRST_WAIT", 0.01)
         told, good = [], prefers("fluent")
         server = chat(lambda request, count: None if 4 < count <= 30 else good(request, count))
         judge = judge_at(server, patience=30.0, on_wait=told.append)
@@ -144,7 +144,7 @@ class TestServersThatFail:
         assert len(kept) == 12 and len(told) >= 1 and "Waiting for up to 30 s" in told[0]
 
     def test_patience_has_an_end(self, chat, monkeypatch):
-        monkeypatch.setattr("fishersft.judge.llm.FIRST_WAIT", 0.01)
+        monkeypatch.setattr("fishersft.judge.judges.FIRST_WAIT", 0.01)
         server = chat(lambda *_: None)
         with pytest.raises(ServerDown, match="could not be reached"):
             list(judge_at(server, patience=0.05).compare_all(QUESTIONS))

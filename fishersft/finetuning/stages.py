@@ -26,11 +26,10 @@ from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
 from fishersft.errors import ParameterError, TrainingError
-from fishersft.finetuning.context import RunContext
+from fishersft.finetuning.models import RunContext, claimed, make_model, take_over, work_of
 from fishersft.finetuning.plan import SEARCH_EXAMPLES, make_plan, manifest_of
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import RATE, WORK, begin, write_text
-from fishersft.finetuning.tuned_model import claimed, make_model, take_over, work_of
 from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.finetune import finetune as tune
 from fishersft.lm.folder import ModelFolder, find_model

@@ -17,8 +17,7 @@ from fishersft.errors import JudgeError
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_lines
 from fishersft.judge.base import Judge, TextPair, Verdict, key_of, settled, without_asking
 from fishersft.judge.form import LLM, REFERENCE, JudgeForm
-from fishersft.judge.llm import LLMJudge, LocalJudge, domain_of
-from fishersft.judge.reference import ReferenceJudge
+from fishersft.judge.judges import LLMJudge, LocalJudge, ReferenceJudge, domain_of
 from fishersft.judge.report import Judged, Report
 from fishersft.judge.verdicts import StoredJudgments, judges_of, kept_votes, note_judge
 from fishersft.lm.chat import OPENAI, needs_key

@@ -16,7 +16,7 @@ from fishersft import fields
 from fishersft.errors import FisherSFTError, JudgeError
 from fishersft.judge import judging
 from fishersft.judge.form import LLM, REFERENCE, JudgeForm
-from fishersft.judge.llm import LLMJudge
+from fishersft.judge.judges import LLMJudge
 from fishersft.lm.chat import needs_key
 from fishersft.ui import components, job_panel
 from fishersft.ui.generations.page_state import JUDGE, LoadedRun, damage_reported, page_state

@@ -1,0 +1,267 @@
+"""The models of a run: what they share while they are made, and how each is tuned, measured, sampled from and kept.
+
+At equal tokens every selector is cut at the tokens of the reference's first n sentences and takes as many steps as the
+reference: its batches hold more or fewer sentences.  A batch is a whole number of sentences, so it may take a few steps fewer:
+at eight sentences per step, at most a ninth of them.
+
+A model is kept completely or not at all.  It is claimed by a lock that ends with its process, so any number of processes may work
+on one folder, and has a key of everything that it is made from, so that a run can take over the very same model from another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from fishersft.corpus.encode import Encoded
+from fishersft.corpus.records import Corpus
+from fishersft.design.trajectory import within_tokens
+from fishersft.errors import TrainingError
+from fishersft.fields import values
+from fishersft.finetuning import run as run_files
+from fishersft.finetuning.plan import FineTunePlan
+from fishersft.finetuning.run import ALL, CELL, CELLS, FineTuneRun, model_name, new_model_folder, write_lines, write_text
+from fishersft.lm.finetune import finetune, save_model
+from fishersft.lm.folder import ModelFolder
+from fishersft.lm.generate import PromptIds, draw_prompts, text_of, write
+from fishersft.lm.hyperparameters import Training
+from fishersft.lm.losses import nats_of
+from fishersft.lm.model import CausalLM, load_model, load_tokenizer
+from fishersft.pipeline import embed_and_select
+from fishersft.pipeline.embed_and_select import Stage
+from fishersft.selectors import Budget, Pool, Selector
+from fishersft.store.artifacts import Store
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the models of a run share.
+
+    Attributes:
+        encoded: all records of the corpus.
+        on_stage: called with (what, done, total).
+        say: called with a sentence for each finished model.
+    """
+
+    corpus: Corpus
+    folder: ModelFolder
+    device: str
+    pool: Pool
+    encoded: list[Encoded]
+    plan: FineTunePlan
+    run: FineTuneRun
+    store: Store
+    checkpoint_seconds: float
+    on_stage: Stage
+    say: Callable[[str], None]
+
+    @cached_property
+    def held_out(self) -> list[int]:
+        """Record numbers of the held-out texts that have at least one trained token."""
+        return [int(i) for i in np.flatnonzero(self.corpus.held_out) if self.encoded[i].trained.any()]
+
+    @cached_property
+    def held_out_tokens(self) -> list[int]:
+        """Trained tokens of each held-out text."""
+        return [len(self.encoded[i].rows) for i in self.held_out]
+
+    @cached_property
+    def prompts(self) -> list[PromptIds]:
+        return draw_prompts([self.encoded[i] for i in self.held_out], self.plan.sampling, self.folder.context)
+
+    @cached_property
+    def chosen(self) -> dict[str, np.ndarray]:
+        """Positions in the pool that each model is tuned on, by the model's name."""
+        plan, tokens = self.plan, self.pool.tokens
+        largest = Budget(max(plan.budgets))
+        out = {name: np.arange(len(tokens)) for name, (selector, _, _) in plan.models.items() if selector == ALL}
+        for seed in range(plan.seeds):
+            anchor = self._order(plan.anchor, largest, seed)
+            limits = np.array([int(tokens[anchor[:n]].sum()) for n in plan.budgets])
+            for selector in plan.selectors:
+                ends = np.array(plan.budgets)
+                if selector.name == plan.anchor.name:
+                    positions = anchor
+                elif plan.equal == "sentences":
+                    positions = self._order(selector, largest, seed)
+                else:
+                    positions = self._order(selector, Budget(tokens=int(limits.max())), seed)
+                    ends = np.maximum(1, within_tokens(tokens[positions], limits))
+                out |= {model_name(selector.name, n, seed): positions[:end] for n, end in zip(plan.budgets, ends, strict=True)}
+        return out
+
+    def _order(self, selector: Selector, budget: Budget, seed: int) -> np.ndarray:
+        return embed_and_select.order(
+            self.pool,
+            selector,
+            budget,
+            seed if selector.random else 0,
+            store=self.store,
+            on_progress=lambda k, of: self.on_stage(f"{selector.label}: choosing", k, of),
+            on_stage=self.on_stage,
+        ).positions
+
+    def training_for(self, name: str, training: Training) -> Training:
+        """The hyperparameters of one model: at equal tokens, with the batch that makes the reference's number of steps."""
+        _, budget, seed = self.plan.models[name]
+        if self.plan.equal != "tokens" or budget is None:
+            return training
+        reference = self.chosen[model_name(self.plan.anchor.name, budget, seed)]
+        steps = math.ceil(len(reference) / training.batch)
+        return replace(training, batch=math.ceil(len(self.chosen[name]) / steps))
+
+    def model(self) -> CausalLM:
+        """The untuned model, freshly loaded."""
+        return load_model(self.folder, device=self.device)
+
+    def write_held_out(self) -> None:
+        """Write what every model will be measured on, and the prompts, unless they are there."""
+        corpus, folder = self.corpus, self.run.folder
+        if (folder / run_files.HELD_OUT).exists() and (folder / run_files.PROMPTS).exists():
+            return
+        column = corpus.categories[0] if corpus.categories else None
+        topics = [str(t) for t in corpus.fields[column].map(str).to_numpy()[self.held_out]] if column else None
+        tokenizer = load_tokenizer(self.folder)
+        lines = [
+            {
+                "prompt": k,
+                "index": self.held_out[p.position],
+                "ids": list(p.ids),
+                "text": text_of(tokenizer, p.ids),
+                "continuation": text_of(tokenizer, p.continuation),
+                "cut": p.cut,
+            }
+            for k, p in enumerate(self.prompts)
+        ]
+        write_lines(folder / run_files.PROMPTS, lines)
+        content = {"index": self.held_out, "tokens": self.held_out_tokens, "topic": topics, "column": column}
+        write_text(folder / run_files.HELD_OUT, json.dumps(content))
+
+
+def make_model(context: RunContext, name: str, training: Training, on_progress: Callable[[int, int], None]) -> str:
+    """Tune a model, measure it, let it write and keep all of it; returns a sentence about it."""
+    started = time.perf_counter()
+    plan = context.plan
+    selector, budget, seed = plan.models[name]
+    model = context.model()
+    facts: dict[str, Any] = {"selector": selector, "budget": budget, "seed": seed, "sentences": 0, "tokens": 0}
+    facts["key"] = model_key(context, name, training)
+    workspace = context.run.folder / run_files.WORK / name
+    if name in context.chosen:
+        positions = context.chosen[name]
+        losses = workspace / run_files.LOSSES
+        workspace.mkdir(parents=True, exist_ok=True)
+
+        def keep_loss(step: int, loss: float) -> None:
+            with losses.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, "loss": loss}) + "\n")
+
+        tuned = finetune(
+            model,
+            [context.encoded[i] for i in context.pool.index[positions]],
+            training,
+            workspace=workspace,
+            seed=seed or 0,
+            what=name,
+            checkpoint_seconds=context.checkpoint_seconds,
+            on_progress=on_progress,
+            on_loss=keep_loss,
+        )
+        model = tuned.model
+        facts |= {
+            "sentences": len(positions),
+            "tokens": int(context.pool.tokens[positions].sum()),
+            "indices": [int(i) for i in context.pool.index[positions]] if selector != ALL else None,
+            "steps": tuned.steps,
+            "batch": training.batch,
+            "learning_rate": training.learning_rate,
+            "losses": [list(x) for x in tuned.losses],
+            "notes": list(tuned.notes),
+            "resumed_at": tuned.resumed_at,
+        }
+    nats = nats_of(model, [context.encoded[i] for i in context.held_out])
+    if not np.isfinite(nats).all():
+        raise TrainingError(f"{name}: the tuned model's numbers are not finite; lower --learning-rate.")
+    written = write(model, context.prompts, plan.sampling)
+    with new_model_folder(context.run, name) as folder:
+        np.save(folder / run_files.NATS, nats)
+        write_lines(folder / run_files.TEXTS, [{"prompt": k, **asdict(w)} for k, w in enumerate(written)])
+        if selector == ALL or (plan.keep_models and name in context.chosen):
+            save_model(model, folder / run_files.MODEL)
+        mean = float(nats.sum() / sum(context.held_out_tokens))
+        facts |= {"seconds": round(time.perf_counter() - started, 2), "mean": mean}
+        write_text(folder / CELL, json.dumps(facts))
+    shutil.rmtree(workspace, ignore_errors=True)
+    return (
+        f"{name}: {mean:.3f} nats per held-out token after {facts['sentences']:,} sentences, "
+        f"{facts['tokens']:,} tokens ({facts['seconds']:.0f} s)."
+    )
+
+
+def work_of(context: RunContext, name: str) -> int:
+    """Trained tokens of a model, and its held-out measurement as a rough share of them; the unit of progress."""
+    chosen = context.chosen
+    trained = int(context.pool.tokens[chosen[name]].sum()) * context.plan.training.epochs if name in chosen else 0
+    return trained + sum(context.held_out_tokens) // 2
+
+
+def model_key(context: RunContext, name: str, training: Training) -> str:
+    """A digest of what a model is made from; equal keys are the same model and the same texts."""
+    about, tuned = context.run.about, None
+    if name in context.chosen:
+        records = context.pool.index[context.chosen[name]].astype("<i8")
+        tuned = {
+            "records": hashlib.sha256(records.tobytes()).hexdigest(),
+            "training": values(training),
+            "seed": context.plan.models[name][2],
+        }
+    content = {
+        "corpus": about["corpus"]["fingerprint"],
+        "model": about["model"]["fingerprint"],
+        "max_tokens": about["max_tokens"],
+        "prompts": about["prompts"],
+        "tuned": tuned,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def take_over(context: RunContext, name: str, training: Training, donors: Sequence[Path]) -> str:
+    """Copy a model from a run that has it; returns a sentence, or "" where no run has it."""
+    key = model_key(context, name, training)
+    for donor in donors:
+        if not (donor / run_files.RUN).exists():
+            continue
+        for other, model in run_files.read_run(donor).models.items():
+            if model.facts.get("key") == key:
+                with new_model_folder(context.run, name) as folder:
+                    shutil.copytree(donor / CELLS / other, folder, dirs_exist_ok=True)
+                return f"{name}: taken over from {donor.name} ({other})."
+    return ""
+
+
+@contextmanager
+def claimed(folder: Path, name: str) -> Iterator[bool]:
+    """Whether this process holds a model now; the lock ends with the process, however that ends."""
+    (folder / CELLS).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / CELLS / f".{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
