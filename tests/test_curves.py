@@ -221,6 +221,7 @@ def test_timing_writes_json_and_html_and_a_table(tmp_path):
     assert out.startswith("| n | fast greedy, s |")
     assert json.loads((tmp_path / "timing.json").read_text())["budgets"] == [10, 50]
     assert (tmp_path / "timing.html").exists()
+    assert json.loads(call("timing", "--sentences", "20", "--dimension", "3", "--box", "5", "--json"))["budgets"] == [10]
 
 
 def test_words_from_a_file_and_a_teacher_on_a_corpus(tmp_path):

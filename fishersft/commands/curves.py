@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -126,7 +127,7 @@ def timing(out: Path | None, as_json: bool, **given: Any) -> None:
         found = fishersft.time_greedy(world, asked.budgets, box=asked.box, seed=asked.seed, out=out, on_progress=on_progress)
     if out:
         _write_report(out, "timing.html")
-    click.echo(json.dumps(found.as_dict()) if as_json else found.markdown())
+    click.echo(json.dumps(asdict(found)) if as_json else found.markdown())
 
 
 def _taken(given: dict[str, Any], kind: type) -> dict[str, Any]:
