@@ -1,10 +1,5 @@
 """Every run of every kind in one list: background jobs, kept selections, error curves and fine-tuned runs.
 
-    runs()                 all of them, or those of one kind
-    find_run(id)           one, by its id or the beginning of it
-    remove_run(run)        delete one of the user's own
-    folder_for(...)        where new curves or a new fine-tuned run is written
-
 An id is the name of a folder, a digest of what the run was made from or, for a job, a random number.  It is never a path, so
 that an address can carry it.  A run that cannot be read is listed with the reason.  Runs that ship with the package stay.
 """
@@ -34,6 +29,7 @@ JOB, SELECTION, CURVES, FINETUNED = KINDS = ("job", "selection", "curves", "fine
 NOUNS = {JOB: "job", SELECTION: "selection", CURVES: "result"}
 HOMES = {CURVES: "curves", FINETUNED: "runs"}  # folders of the store and of the assets
 TIMING = "timing"
+SELECTION_ID = 12  # characters of a selection's digest that are its id
 FEWEST = 4  # characters of an id that may stand for the whole
 DAMAGE = (FisherSFTError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
@@ -63,11 +59,7 @@ class Run:
 
     @property
     def opened(self) -> Any:
-        """Its content.
-
-        Raises:
-            StoreError: it cannot be read.
-        """
+        """Its content; StoreError if it cannot be read."""
         if self.problem:
             raise StoreError(self.problem)
         return self.content
@@ -81,13 +73,7 @@ class Run:
 
 @dataclass(frozen=True)
 class CurvesRun:
-    """The folder of error curves, which `fishersft curves --out` wrote, and what it says of itself.
-
-    Attributes:
-        id: the folder's name.
-        shipped: it came with fishersft.
-        changed: seconds since the epoch; 0 for a shipped one.
-    """
+    """A folder of error curves, as `fishersft curves --out` writes it; `changed` is 0 for one that ships with fishersft."""
 
     id: str
     folder: Path
@@ -108,7 +94,7 @@ class CurvesRun:
 def runs(kind: str = "", store: Store | None = None) -> list[Run]:
     """All runs, or those of one kind: the newest first, shipped ones last, except that shipped curves come first."""
     store = store or Store.default()
-    found = [run for name in ([kind] if kind else KINDS) for run in _READERS[name](store)]
+    found = [run for name in ([kind] if kind else KINDS) for run in (_jobs(store) if name == JOB else _stored(store, name))]
     return sorted(found, key=lambda run: (run.shipped != (kind == CURVES), -run.made))
 
 
@@ -118,11 +104,7 @@ def contents(kind: str, store: Store | None = None) -> list[Any]:
 
 
 def find_run(id: str, kind: str = "", store: Store | None = None) -> Run:
-    """The run of an id, or of at least four characters that only one id begins with.
-
-    Raises:
-        StoreError: there is none, or there are several.
-    """
+    """The run of an id, or of at least four characters with which only one id begins; StoreError if there is not exactly one."""
     there = runs(kind, store)
     matching = [run for run in there if id and id in (run.id, run.other_id)]
     if not matching and len(id) >= FEWEST:
@@ -187,56 +169,12 @@ def _jobs(store: Store) -> Iterator[Run]:
         yield Run(job.id, JOB, f"{job.kind}: {job.title}", job.started or job.queued, False, job.log, facts, job)
 
 
-SHOWN = ("name", "selector", "corpus", "model", "sentences", "tokens", "log_det", "seed")
-
-
-def _selections(store: Store) -> Iterator[Run]:
-    for digest, folder in sorted(store.folders(selections.SELECTION).items()):
-        shipped = not folder.is_relative_to(store.path)
-
-        def read(id: str = digest[:12], folder: Path = folder, shipped: bool = shipped) -> Run:
-            manifest = open_artifact(folder).manifest
-            facts = {name: manifest.get(name) for name in SHOWN}
-            title = f"{manifest['sentences']:,} sentences of {manifest['corpus']} by {manifest['selector']}"
-            made = datetime.fromisoformat(manifest["made"]).timestamp()
-            return Run(id, SELECTION, title, 0.0 if shipped else made, shipped, folder, facts, manifest)
-
-        yield _row(digest[:12], SELECTION, folder, shipped, read)
-
-
-def _curves(store: Store) -> Iterator[Run]:
-    for folder, shipped in _folders(store, CURVES):
-        timing = (folder / TIMING_FILE).exists()
-        file = folder / (TIMING_FILE if timing else NAME)
-        if not file.exists():  # a job has only just begun
-            continue
-
-        def read(folder: Path = folder, shipped: bool = shipped, timing: bool = timing, file: Path = file) -> Run:
-            about = read_timing(folder).about if timing else read_about(folder)
-            found = CurvesRun(folder.name, folder, about, shipped, 0.0 if shipped else file.stat().st_mtime)
-            facts: dict[str, Any] = {"kind": found.kind, "what": about.title}
-            facts |= {"equal": found.settings.get("equal", ""), "runs": found.settings.get("runs")}
-            return Run(found.id, CURVES, f"{found.kind}: {about.title}", found.changed, shipped, folder, facts, found)
-
-        yield _row(folder.name, CURVES, folder, shipped, read)
-
-
-def _finetuned(store: Store) -> Iterator[Run]:
-    for folder, shipped in _folders(store, FINETUNED):
-        if not (folder / RUN).exists():
-            continue
-
-        def read(folder: Path = folder, shipped: bool = shipped) -> Run:
-            run = read_run(folder, store)
-            made = 0.0 if shipped else (folder / RUN).stat().st_mtime
-            facts = {"what": run.title, "done": run.share_finished}
-            return Run(folder.name, FINETUNED, run.title, made, shipped, folder, facts, run, other_id=run.id)
-
-        yield _row(folder.name, FINETUNED, folder, shipped, read)
-
-
 def _folders(store: Store, kind: str) -> Iterator[tuple[Path, bool]]:
     """The folders of a kind with whether they ship, by name; one of the user's own hides a shipped one of its name."""
+    if kind == SELECTION:
+        for _, folder in sorted(store.folders(selections.SELECTION).items()):
+            yield folder, not folder.is_relative_to(store.path)
+        return
     seen: set[str] = set()
     for place, shipped in ((store.path / HOMES[kind], False), (paths.asset(HOMES[kind]), True)):
         for folder in sorted(place.iterdir()) if place.is_dir() else []:
@@ -245,19 +183,53 @@ def _folders(store: Store, kind: str) -> Iterator[tuple[Path, bool]]:
                 yield folder, shipped
 
 
-def _row(id: str, kind: str, folder: Path, shipped: bool, read: Callable[[], Run]) -> Run:
-    """What `read` makes of a folder, or a row that says why it cannot be read."""
-    try:
-        return read()
-    except DAMAGE as error:
-        told = str(error) if isinstance(error, FisherSFTError) else f"It is damaged ({type(error).__name__}: {error})."
-        made = 0.0 if shipped or not folder.exists() else folder.stat().st_mtime
-        return Run(id, kind, f"cannot be read: {told}", made, shipped, folder, problem=told)
+def _stored(store: Store, kind: str) -> Iterator[Run]:
+    """The runs in the folders of a kind; one that cannot be read says why."""
+    for folder, shipped in _folders(store, kind):
+        try:
+            run = _READERS[kind](folder, shipped, store)
+        except DAMAGE as error:
+            problem = str(error) if isinstance(error, FisherSFTError) else f"It is damaged ({type(error).__name__}: {error})."
+            made = 0.0 if shipped or not folder.exists() else folder.stat().st_mtime
+            id = folder.name[:SELECTION_ID] if kind == SELECTION else folder.name
+            run = Run(id, kind, f"cannot be read: {problem}", made, shipped, folder, problem=problem)
+        if run:
+            yield run
 
 
-_READERS: dict[str, Callable[[Store], Iterator[Run]]] = {
-    JOB: _jobs,
-    SELECTION: _selections,
+def _selection(folder: Path, shipped: bool, store: Store) -> Run:
+    manifest = open_artifact(folder).manifest
+    shown = ("name", "selector", "corpus", "model", "sentences", "tokens", "log_det", "seed")
+    facts = {name: manifest.get(name) for name in shown}
+    title = f"{manifest['sentences']:,} sentences of {manifest['corpus']} by {manifest['selector']}"
+    made = 0.0 if shipped else datetime.fromisoformat(manifest["made"]).timestamp()
+    return Run(folder.name[:SELECTION_ID], SELECTION, title, made, shipped, folder, facts, manifest)
+
+
+def _curves(folder: Path, shipped: bool, store: Store) -> Run | None:
+    timing = (folder / TIMING_FILE).exists()
+    file = folder / (TIMING_FILE if timing else NAME)
+    if not file.exists():  # its job has only just begun
+        return None
+    about = read_timing(folder).about if timing else read_about(folder)
+    found = CurvesRun(folder.name, folder, about, shipped, 0.0 if shipped else file.stat().st_mtime)
+    facts: dict[str, Any] = {"kind": found.kind, "what": about.title}
+    facts |= {"equal": found.settings.get("equal", ""), "runs": found.settings.get("runs")}
+    return Run(found.id, CURVES, f"{found.kind}: {about.title}", found.changed, shipped, folder, facts, found)
+
+
+def _finetuned(folder: Path, shipped: bool, store: Store) -> Run | None:
+    file = folder / RUN
+    if not file.exists():
+        return None
+    run = read_run(folder, store)
+    facts = {"what": run.title, "done": run.share_finished}
+    made = 0.0 if shipped else file.stat().st_mtime
+    return Run(folder.name, FINETUNED, run.title, made, shipped, folder, facts, run, other_id=run.id)
+
+
+_READERS: dict[str, Callable[[Path, bool, Store], Run | None]] = {
+    SELECTION: _selection,
     CURVES: _curves,
     FINETUNED: _finetuned,
 }

@@ -31,8 +31,11 @@ COMMANDS = {
 }  # the short help of each, so that the group's help imports no command; a test compares them
 
 
-class OneFileACommand(click.Group):
-    """A command `name` is `fishersft.commands.name.name`, imported when it is asked for."""
+MODULES = {"embed": "select", "reproduce": "finetune"}  # of the commands that are not in a module of their own name
+
+
+class LazyCommands(click.Group):
+    """Its commands are imported from `fishersft.commands` when they are asked for."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -40,7 +43,7 @@ class OneFileACommand(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: Any = getattr(import_module(f"fishersft.commands.{name}"), name)
+        command: Any = getattr(import_module(f"fishersft.commands.{MODULES.get(name, name)}"), name)
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -65,7 +68,7 @@ def main(command: click.Command | None = None, name: str = "fishersft") -> None:
     except FisherSFTError as error:
         _refuse(str(error), 1)
     except (KeyboardInterrupt, click.Abort):
-        _refuse("Stopped. What was finished is kept; the same command resumes from there.", 130)
+        _refuse("Interrupted. Finished work is kept; run the same command again to resume it.", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -81,7 +84,7 @@ def _refuse(sentence: str, status: int) -> None:
     sys.exit(status)
 
 
-@click.group(cls=OneFileACommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fishersft", message="%(prog)s %(version)s")
 def commands() -> None:
     """See which training examples teach a language model most, before you pay for fine-tuning.

@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,16 +38,16 @@ class Parameter:
 
     Attributes:
         help: one sentence, for the help page, the form and the reader of the code.
-        label: on screen; the name with spaces where not given.
+        label: its name on screen; by default the field's name with spaces.
         unit: of the value, such as "tokens".
-        least, most: the range, both included.
-        above, below: the range, both left out.
+        least, most: the ends of the range, which are included.
+        above, below: the ends of the range, which are excluded.
         step: between two values of a slider.
         choices: the texts that it may be.
         group: the heading under which a form shows it; "" for the first group.
         metavar: what a help page writes for the value.
         in_address: whether a link may carry it; free text that opens files or servers must not travel in one.
-        shown_default: what a help page says of the default where the value itself would not tell.
+        shown_default: what a help page says of the default if the value itself would say too little.
     """
 
     help: str
@@ -67,13 +67,10 @@ class Parameter:
     @property
     def range(self) -> str:
         """The range in words, such as "above 0, up to 1"; "" where there is none."""
-        low = (
-            f"above {self.above:g}" if self.above is not None else f"of at least {self.least:g}" if self.least is not None else ""
-        )
-        high = f"below {self.below:g}" if self.below is not None else f"up to {self.most:g}" if self.most is not None else ""
         if self.least is not None and self.most is not None:
             return f"from {self.least:g} to {self.most:g}"
-        return ", ".join(part for part in (low, high) if part)
+        ends = {"above": self.above, "of at least": self.least, "below": self.below, "up to": self.most}
+        return ", ".join(f"{words} {end:g}" for words, end in ends.items() if end is not None)
 
     def holds(self, value: float) -> bool:
         """Whether a number is finite and in the range."""
@@ -127,33 +124,22 @@ def parameter(default: Any, help: str, **about: Any) -> Any:
     return dataclasses.field(default=default, metadata={"parameter": Parameter(help, **about)})
 
 
-def declared(kind: type) -> Mapping[str, Declared]:
-    """The parameters of a dataclass by name, in order; fields that declare nothing are left out."""
-    known: Mapping[str, Declared] = _declared(kind)
-    return known
-
-
 @cache
-def _declared(kind: Any) -> Mapping[str, Declared]:
+def declared(kind: Any) -> Mapping[str, Declared]:
+    """The parameters of a dataclass by name, in order; fields that declare nothing are left out."""
     hints = get_type_hints(kind)
     found = {}
     for field in dataclasses.fields(kind):
         about = field.metadata.get("parameter")
         if about is None:
             continue
-        type_, optional, many = _unwrapped(hints[field.name])
-        found[field.name] = Declared(field.name, type_, field.default, optional, many, about)
+        hint, optional = hints[field.name], False
+        if get_origin(hint) in (Union, types.UnionType):
+            optional = type(None) in get_args(hint)
+            hint = next(h for h in get_args(hint) if h is not type(None))
+        many = get_origin(hint) is tuple
+        found[field.name] = Declared(field.name, get_args(hint)[0] if many else hint, field.default, optional, many, about)
     return types.MappingProxyType(found)
-
-
-def _unwrapped(hint: Any) -> tuple[type, bool, bool]:
-    """The type of one value, whether it may be None, and whether there may be many."""
-    optional = False
-    if get_origin(hint) in (Union, types.UnionType):
-        optional = type(None) in get_args(hint)
-        hint = next(h for h in get_args(hint) if h is not type(None))
-    many = get_origin(hint) is tuple
-    return (get_args(hint)[0] if many else hint), optional, many
 
 
 def check(owner: Any, name: str = "") -> None:
@@ -170,10 +156,7 @@ def check(owner: Any, name: str = "") -> None:
         value = getattr(owner, key)
         if value is None and one.optional:
             continue
-        if one.many:
-            if not isinstance(value, tuple) or not all(_fits(one, item) for item in value):
-                raise _refusal(one, value, whose)
-        elif not _fits(one, value):
+        if one.many != isinstance(value, tuple) or not all(_fits(one, item) for item in (value if one.many else [value])):
             raise _refusal(one, value, whose)
 
 
@@ -195,17 +178,13 @@ def _refusal(one: Declared, value: Any, whose: str) -> ParameterError:
 
 
 def parse(kind: type, name: str, text: Any, whose: str = "") -> Any:
-    """The value of a parameter that was given as text; what is no text is returned as it is.
-
-    Raises:
-        ParameterError: a text that is no value of this parameter.
-    """
+    """The value of a parameter from its text, or ParameterError; what is no text is returned as it is."""
     one = declared(kind)[name]
     if not isinstance(text, str) or (one.type is str and not one.many):
         return text
     try:
         if one.many:
-            return tuple(one.type(part.strip()) for part in text.split(",") if part.strip())
+            return _listed(one, text)
         if one.type is bool:
             return {"true": True, "1": True, "false": False, "0": False}[text.strip().lower()]
         return one.type(text)
@@ -213,12 +192,12 @@ def parse(kind: type, name: str, text: Any, whose: str = "") -> Any:
         raise _refusal(one, text, whose or getattr(kind, "name", "")) from error
 
 
-def make(kind: type, given: Mapping[str, Any], whose: str = "") -> Any:
-    """An instance from values or texts by name.
+def _listed(one: Declared, text: str) -> tuple[Any, ...]:
+    return tuple(one.type(part.strip()) for part in text.split(",") if part.strip())
 
-    Raises:
-        ParameterError: an unknown name, or a value that does not fit.
-    """
+
+def make(kind: type, given: Mapping[str, Any], whose: str = "") -> Any:
+    """An instance from values or texts by name; ParameterError if a name is unknown or a value does not fit."""
     known, whose = declared(kind), whose or getattr(kind, "name", "")
     for key in given:
         if key not in known:
@@ -264,17 +243,16 @@ def call(owner: Any, prefix: str = "fishersft.") -> str:
     return f"{prefix}{type(owner).__name__}({', '.join(f'{name}={value!r}' for name, value in changed(owner).items())})"
 
 
-def options(kind: type, *, only: Iterable[str] = (), without: Iterable[str] = (), **defaults: Any) -> Callable[[F], F]:
+def options(kind: type, *, only: Sequence[str] = (), without: Sequence[str] = (), **defaults: Any) -> Callable[[F], F]:
     """A decorator that adds a click option for every declared parameter (or `only` some, or all `without` some).
 
     Values arrive parsed under the parameters' names; the class checks their range.  `defaults` replace declared defaults.
     """
-    wanted, left_out = tuple(only), tuple(without)
 
     def decorate(command: F) -> F:
-        chosen = [one for name, one in declared(kind).items() if (not wanted or name in wanted) and name not in left_out]
-        for one in reversed(chosen):
-            command = _option(one, defaults.get(one.name, one.default))(command)
+        for name, one in reversed(declared(kind).items()):
+            if (not only or name in only) and name not in without:
+                command = _option(one, defaults.get(name, one.default))(command)
         return command
 
     return decorate
@@ -307,6 +285,6 @@ class _Texts(click.ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(self.one.type(part.strip()) for part in str(value).split(",") if part.strip())
+            return _listed(self.one, str(value))
         except ValueError:
             raise ParameterError(f"{self.one.option} takes {self.one.what}, for example 50,100,200, not '{value}'.") from None

@@ -19,8 +19,14 @@ from difflib import SequenceMatcher
 LONGEST_TOKEN = 80
 
 
+def shortened(name: object, longest: int = 200) -> str:
+    """A name cut to a length that fits a message."""
+    text = str(name)
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
 def visible(text: str) -> str:
-    """Text for the eye: control, zero-width and direction marks become their code in brackets, long tokens are cut."""
+    """Makes invisible characters visible: control, zero-width and direction marks become their code; long tokens are cut."""
     return _spelled(text if len(text) <= LONGEST_TOKEN else f"{text[:LONGEST_TOKEN]}…({len(text):,} characters)")
 
 
@@ -39,12 +45,12 @@ def _spelled(text: str) -> str:
 
 
 def in_shell(command: str) -> str:
-    """A command as `shlex.join` makes it, with what a reader cannot see written as bash's $'\\u202e': it reads and runs alike."""
+    """A command as `shlex.join` makes it, with invisible characters written as bash's $'\\u202e', so that it runs as it reads."""
     return "".join(c if c.isprintable() or c == "\n" else f"'$'\\U{ord(c):08x}''" for c in command)
 
 
 def visible_text(text: str, longest: int = 1_200) -> str:
-    """A whole record for the eye."""
+    """A whole record with its invisible characters made visible."""
     cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
     return "\n".join(visible(line) if len(line) <= LONGEST_TOKEN else _spelled(line) for line in cut.split("\n"))
 
@@ -102,17 +108,14 @@ def compared(one: str, other: str) -> tuple[list[Span], list[Span]]:
 def share_alike(one: str, other: str) -> float:
     """The share of words of both texts that the other has too, in order; 1 for two texts without words."""
     left, right = compared(one, other)
-    every = [(len(_counted(s.text)), s.differs) for s in (*left, *right)]
+    every = [(sum(not piece.isspace() for piece in PIECES.findall(s.text)), s.differs) for s in (*left, *right)]
     words = sum(n for n, _ in every)
     return 1.0 if not words else sum(n for n, differs in every if not differs) / words
 
 
 def _words(pieces: Sequence[str]) -> list[int]:
+    """The positions of the pieces that are compared."""
     return [k for k, piece in enumerate(pieces) if not piece.isspace()][:MOST]
-
-
-def _counted(text: str) -> list[str]:
-    return [piece for piece in PIECES.findall(text) if not piece.isspace()]
 
 
 def _spans(pieces: Sequence[str], marked: set[int]) -> list[Span]:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from fishersft.corpus.encode import MAX_TOKENS
-from fishersft.lm.embed import effective_max_tokens
+from fishersft.lm.folder import effective_max_tokens
 from fishersft.ui import cached, components, page
 from fishersft.ui.corpus import embedding, panels, source_form
 

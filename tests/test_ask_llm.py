@@ -14,7 +14,7 @@ import pytest
 
 from fishersft import Corpus, Pool, Text, TokenEmbeddings, load_model, make_selector
 from fishersft.errors import MissingExtra, ModelError, ParameterError
-from fishersft.lm.ask import AFTER, BEFORE, Answer, LocalAsker, ServerAsker, asker_of, question, quoted, spelled
+from fishersft.lm.ask import AFTER, BEFORE, WORDS, Answer, LocalAsker, ServerAsker, asker_of, question, quoted, word_of
 from fishersft.lm.chat import ChatServer, key_for
 from fishersft.lm.folder import find_model
 from fishersft.pipeline.stored_answers import KeptAnswers
@@ -97,11 +97,11 @@ class TestTheQuestion:
 
     def test_which_tokens_spell_the_words(self):
         for token in ("yes", " yes", "Yes", " Yes", "YES", "Ġyes", "▁Yes", "Yes.", " **yes", "\nYes"):
-            assert spelled(token) == "yes", token
+            assert word_of(token, WORDS) == "yes", token
         for token in ("no", " No", "NO,", "Ġno"):
-            assert spelled(token) == "no", token
+            assert word_of(token, WORDS) == "no", token
         for token in ("", " ", "not", "yesterday", "Nothing", "###", "y"):
-            assert spelled(token) is None, token
+            assert word_of(token, WORDS) is None, token
 
 
 class TestAServer:

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fishersft import load_corpus
-from fishersft.corpus.builtin import CLASSICS
+from fishersft.corpus.load import CLASSICS
 from fishersft.errors import CorpusError
 
 FILES = {"shakespeare": "data/shakespeare/input.txt", "sherlock": "data/sherlock/advs.txt"}

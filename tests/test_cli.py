@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import fishersft
-from fishersft.cli import COMMANDS
+from fishersft.cli import COMMANDS, MODULES
 
 from .conftest import command_line as run
 
@@ -44,7 +44,10 @@ def test_the_help_of_the_group_imports_no_command():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_the_group_says_what_each_command_says_of_itself(name):
-    assert getattr(import_module(f"fishersft.commands.{name}"), name).get_short_help_str(limit=1_000) == COMMANDS[name]
+    assert (
+        getattr(import_module(f"fishersft.commands.{MODULES.get(name, name)}"), name).get_short_help_str(limit=1_000)
+        == COMMANDS[name]
+    )
 
 
 def test_select_writes_one_object_a_pick_in_order(jsonl, tmp_path):

@@ -13,8 +13,8 @@ from fishersft import Store, TokenEmbeddings, embed, load_corpus, load_model
 from fishersft.corpus.encode import encode
 from fishersft.errors import Cancelled, CorpusError, StoreError, UserError
 from fishersft.lm import embed as module
-from fishersft.lm.embed import effective_max_tokens, plan, storage_dtype
-from fishersft.lm.folder import find_model
+from fishersft.lm.embed import plan, storage_dtype
+from fishersft.lm.folder import effective_max_tokens, find_model
 from fishersft.lm.model import load_tokenizer
 
 

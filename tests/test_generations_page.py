@@ -15,9 +15,9 @@ from fishersft.judge.base import Judgment
 from fishersft.judge.form import JudgeForm
 from fishersft.judge.judges import kept_words
 from fishersft.judge.report import Report
-from fishersft.store import job_rows, jobs
+from fishersft.store import job_table, jobs
 from fishersft.store.artifacts import Store
-from fishersft.store.job_rows import Process
+from fishersft.store.job_table import Process
 from fishersft.ui.generations.held_out import held_out_summary, live_losses
 from fishersft.ui.generations.judge_form import LLM, REFERENCE, secrets_for
 
@@ -372,7 +372,7 @@ class TestJobs:
         return jobs.start(["finetune", "demo"], kind="finetune", title="Fine-tune <b>demo</b>", out=run.folder)
 
     def test_a_running_job_shows_its_losses_as_they_come(self, run, job):
-        rows = job_rows.JobRows(Store.default().path)
+        rows = job_table.JobTable(Store.default().path)
         assert Process.read(rows.one(job.id)["process"]).alive
         cell = run.folder / "work" / "token_od-200-s1"
         cell.mkdir(parents=True)

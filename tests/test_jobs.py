@@ -18,10 +18,10 @@ from fishersft import load_corpus
 from fishersft.errors import JobError, StoreError
 from fishersft.lm.folder import find_model
 from fishersft.pipeline import embed_and_select
-from fishersft.store import job_process, jobs
+from fishersft.store import job_runner, jobs
 from fishersft.store.artifacts import Store
-from fishersft.store.job_process import Reporter
-from fishersft.store.job_rows import LOST_SENTENCE, STALE, JobRows, Process, end_leftovers, gone
+from fishersft.store.job_runner import Reporter
+from fishersft.store.job_table import LOST_SENTENCE, STALE, JobTable, Process, end_leftovers, gone
 
 from .test_cli import run as fishersft_command
 
@@ -31,7 +31,7 @@ STRANGER = """
 import os, pathlib, signal, subprocess, sys, time
 from dataclasses import dataclass
 from typing import ClassVar
-from fishersft.store import job_process
+from fishersft.store import job_runner
 from fishersft.selectors.base import Selector
 from fishersft.design.greedy import Pick
 
@@ -49,7 +49,7 @@ class Gated(Selector):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-            job_process.report("sulking", 1, 2)
+            job_runner.report("sulking", 1, 2)
             pathlib.Path(os.environ["STUBBORN"]).write_text(str(child.pid))
             time.sleep(600)
 
@@ -166,7 +166,7 @@ def test_a_cancelled_job_stops_and_frees_the_device_and_one_in_the_queue_never_s
         assert is_gone(queued)
         ended = jobs.cancel(running.id)
         assert (ended.state, ended.exit_status, ended.stopping) == ("cancelled", 130, False)
-        assert ended.sentence == "Stopped. What was finished is kept; the same command resumes from there."
+        assert ended.sentence == "Interrupted. Finished work is kept; run the same command again to resume it."
         assert is_gone(running)
         for job in (running, queued):
             with pytest.raises(JobError, match=r"has already ended \(cancelled\)"):
@@ -213,7 +213,7 @@ def test_a_job_outlives_the_process_that_started_it(home):
         "import os; from fishersft.store import jobs\n"
         "print(jobs.start(['export', 'abc'], kind='export', title='orphan').id, flush=True); os._exit(1)"
     )
-    held = job_process._device(JobRows(home), "cpu")
+    held = job_runner._device(JobTable(home), "cpu")
     starter = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True)
     job = jobs.job(starter.stdout.strip())
     assert os.getsid(job.pid) == job.pid  # no terminal, no group of the starter's
@@ -268,7 +268,7 @@ def test_nothing_is_on_disk_before_the_first_job(home):
         jobs.job("abc")
     with pytest.raises(JobError, match="needs a command"):
         jobs.start([], kind="none", title="none")
-    job_process.report("embedding", 1, 2)
+    job_runner.report("embedding", 1, 2)
     assert not home.exists()
 
 
@@ -277,7 +277,7 @@ def test_nothing_is_on_disk_before_the_first_job(home):
 
 @pytest.fixture
 def rows(home):
-    return JobRows(home)
+    return JobTable(home)
 
 
 @pytest.fixture
@@ -316,8 +316,8 @@ def test_a_job_taken_for_lost_goes_on_with_its_next_heartbeat(rows, row):
 
 def test_progress_is_written_at_most_twice_a_second_and_the_last_is_not_lost(rows, row, monkeypatch):
     written = []
-    beat = JobRows.beat
-    monkeypatch.setattr(JobRows, "beat", lambda self, row, facts=None: (written.append(facts), beat(self, row, facts))[1])
+    beat = JobTable.beat
+    monkeypatch.setattr(JobTable, "beat", lambda self, row, facts=None: (written.append(facts), beat(self, row, facts))[1])
     reporter = Reporter(row, owner=True)
     reporter.start()
     started = time.monotonic()
@@ -332,9 +332,9 @@ def test_progress_is_written_at_most_twice_a_second_and_the_last_is_not_lost(row
 def test_a_worker_of_a_job_processs_and_does_not_speak_for_its_life(rows, row, monkeypatch):
     monkeypatch.setenv("FISHERSFT_JOB", "abc123")
     monkeypatch.setenv("FISHERSFT_JOB_ATTEMPT", "1")
-    monkeypatch.setattr(job_process, "_current", None)
-    job_process.report("training", 2, 8)
-    job_process._current.stop()
+    monkeypatch.setattr(job_runner, "_current", None)
+    job_runner.report("training", 2, 8)
+    job_runner._current.stop()
     now = rows.one("abc123")
     assert (now["what"], now["done"], now["total"], now["heartbeat"]) == ("training", 2, 8, row["heartbeat"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,15 @@ import numpy as np
 import fishersft
 from fishersft.commands.options import (
     CORPUS_HELP,
-    corpus_options,
+    check_out,
+    corpus_and_model,
     engine_of,
     json_option,
     load,
-    model_options,
+    out_option,
+    seed_option,
+    selectors_option,
+    settings_option,
     stages,
 )
 from fishersft.errors import UserError
@@ -43,9 +46,8 @@ HEADS = {
 
 
 @click.command(epilog=CORPUS_HELP)
-@corpus_options
-@model_options
-@click.option("--selectors", default=DEFAULT, show_default=True, help="Names separated by commas, or 'all'.")
+@corpus_and_model
+@selectors_option(DEFAULT, "Names separated by commas, or 'all'.")
 @click.option("--budget", type=int, help="Sentences of the reference selector.")
 @click.option("--token-budget", type=int, help="Trained tokens of the reference selector, instead of --budget.")
 @click.option(
@@ -56,37 +58,27 @@ HEADS = {
     help="What every selector gets the same amount of.",
 )
 @click.option("--reference", default="", help="The selector whose sentences or tokens set the budget; the first by default.")
-@click.option("--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random draws and of selectors that draw.")
+@settings_option
+@seed_option("Seed of the random draws and of selectors that draw.")
 @click.option("--draws", type=int, default=20, show_default=True, help="Random draws, at least 20.")
 @click.option(
-    "--sigma2",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Prior sigma2 of the design that every selection is scored under.",
+    "--sigma2", type=float, default=1.0, show_default=True, help="Prior sigma2 of the design that scores every selection."
 )
 @click.option(
     "--score-model",
     metavar="MODEL",
     help="Score the picks of --model under this model, whose tokenizer counts. Each selector also chooses with it, to compare.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the numbers to this .csv or .json file.")
+@out_option("Also write the numbers to this .csv or .json file.")
 @json_option
 def compare(
     selectors: str,
     budget: int | None,
     token_budget: int | None,
-    equal: str,
-    reference: str,
     settings: tuple[str, ...],
-    seed: int,
-    draws: int,
-    sigma2: float,
     score_model: str | None,
     out: Path | None,
     as_json: bool,
-    threads: int | None,
     **options: Any,
 ) -> None:
     """Compare selectors on CORPUS, scoring each selection under every criterion.
@@ -104,9 +96,8 @@ def compare(
     chosen = make_selectors(names, settings)
     if out and (out.suffix not in (".csv", ".json") or not out.absolute().parent.is_dir()):
         raise UserError(f"--out must be a .csv or .json file in an existing folder, not {out}.")
-    if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):
-        raise UserError(f"--out would overwrite the corpus {out} itself; name another file.")
-    corpus, folder = load(options, threads)
+    check_out(out, options["corpus"])
+    corpus, folder = load(options)
     with engine_of(options) as engine, stages() as on_stage:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
         pool = fishersft.load_pool(corpus, folder, **where, on_progress=lambda done, total: on_stage("embedding", done, total))
@@ -116,27 +107,13 @@ def compare(
             under = fishersft.load_pool(
                 corpus, scoring, **where, on_progress=lambda done, total: on_stage(f"embedding with {scoring.name}", done, total)
             )
-        found = fishersft.compare(
-            pool,
-            chosen,
-            wanted,
-            equal=equal,
-            reference=reference,
-            seed=seed,
-            draws=draws,
-            sigma2=sigma2,
-            score_pool=under,
-            on_progress=on_stage,
-        )
+        asked = {name: options[name] for name in ("equal", "reference", "seed", "draws", "sigma2")}
+        found = fishersft.compare(pool, chosen, wanted, **asked, score_pool=under, on_progress=on_stage)
+    summary = fishersft.comparison_summary(found)
     if out:
-        csv = out.suffix == ".csv"
-        write_whole(
-            out,
-            found.table().to_csv(index=False)
-            if csv
-            else json.dumps(fishersft.comparison_summary(found), ensure_ascii=False, indent=1),
-        )
-    click.echo(json.dumps(fishersft.comparison_summary(found), ensure_ascii=False) if as_json else _text(found))
+        as_csv = out.suffix == ".csv"
+        write_whole(out, found.table().to_csv(index=False) if as_csv else json.dumps(summary, ensure_ascii=False, indent=1))
+    click.echo(json.dumps(summary, ensure_ascii=False) if as_json else _text(found))
 
 
 def _text(found: fishersft.Comparison) -> str:

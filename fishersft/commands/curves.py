@@ -15,12 +15,13 @@ import fishersft
 from fishersft import fields
 from fishersft.commands.options import (
     CORPUS_HELP,
-    corpus_options,
+    corpus_and_model,
     given_options,
     json_option,
     load,
-    model_options,
+    out_option,
     progress,
+    settings_option,
     stages,
 )
 from fishersft.errors import MissingExtra
@@ -43,23 +44,11 @@ TIMED = ("features", "dimension", "sentences", "budgets", "box", "seed")
 
 def measure_options(command: F) -> F:
     """What is measured in any world, and where the results go."""
-    for option in reversed(
-        [
-            fields.options(MeasureSettings, budgets=()),
-            click.option("--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector."),
-            click.option(
-                "--workers",
-                type=click.IntRange(1),
-                help="Processes, by default one per core; the results do not depend on it.",
-            ),
-            click.option(
-                "--out", type=click.Path(path_type=Path), help="Folder for the results; the same command continues there."
-            ),
-            json_option,
-        ]
-    ):
-        command = option(command)
-    return command
+    workers = click.option(
+        "--workers", type=click.IntRange(1), help="Processes, by default one per core; the results do not depend on it."
+    )
+    out = out_option("Folder for the results; the same command continues there.")
+    return fields.options(MeasureSettings, budgets=())(settings_option(workers(out(json_option(command)))))
 
 
 @click.group()
@@ -97,27 +86,26 @@ def words(**given: Any) -> None:
 
 
 @curves.command(epilog=CORPUS_HELP)
-@corpus_options
-@model_options
+@corpus_and_model
 @fields.options(TeacherSettings)
 @measure_options
-def teacher(threads: int | None, **given: Any) -> None:
+def teacher(**given: Any) -> None:
     """Token rows of CORPUS under a model, with labels drawn from the model's own head."""
     settings = TeacherSettings(**_taken(given, TeacherSettings))
     measured = {name: given.pop(name) for name in (*fields.declared(MeasureSettings), "settings", "workers", "out", "as_json")}
-    corpus, folder = load(given, threads)
+    corpus, folder = load(given)
     model = fishersft.load_model(folder, device=given["device"])
     with progress("embedding", "tokens") as on_progress:
         embeddings = fishersft.embed(
             corpus, model, max_tokens=given["max_tokens"], device=given["device"], on_progress=on_progress
         )
-    named = given_options(only=tuple(name for name in given if name not in ("corpus", "engine", "ray_address")))
+    named = given_options(only=tuple(name for name in given if name not in ("corpus", "threads", "engine", "ray_address")))
     _run(fishersft.teacher_world(embeddings, corpus, model, settings, options=(given["corpus"], *named)), measured)
 
 
 @curves.command()
 @fields.options(TimingSettings, only=TIMED)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for timing.json and timing.html.")
+@out_option("Folder for timing.json and timing.html.")
 @json_option
 def timing(out: Path | None, as_json: bool, **given: Any) -> None:
     """Fast against slow: how long Algorithm 1 and the fast greedy take, by number of picks."""

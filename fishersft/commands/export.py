@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import fishersft
-from fishersft.commands.options import json_option
+from fishersft.commands.options import check_out, json_option, out_option
 from fishersft.errors import UserError
 from fishersft.paths import write_whole
 
@@ -20,11 +20,7 @@ NAMES = ("jsonl", "csv", "parquet", "indices", "dataset", "trl", "atlas", REPORT
 @click.command()
 @click.argument("run")
 @click.option("--format", "format_name", type=click.Choice(NAMES), help="By default, as the ending of --out says.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="The file to write, or for dataset and trl a new folder; jsonl, csv and indices go to standard output without it.",
-)
+@out_option("The file to write, or for dataset and trl a new folder; jsonl, csv and indices go to standard output without it.")
 @json_option
 def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -> None:
     """Write the picks of a saved selection, or a report of any run.
@@ -37,34 +33,26 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
     if as_json and not out:
         raise UserError("--json describes the file that was written; name one with --out.")
     if not out and format not in PRINTED:
-        raise UserError(f"{format} is not for the terminal; name a {_place(format)} with --out.")
-    if out and not out.absolute().parent.is_dir():
-        raise UserError(f"There is no folder {out.absolute().parent} to write {out.name} into.")
-    facts = _report(run, out) if out and format == REPORT else _selection(run, format, out)
-    if facts:
-        click.echo(json.dumps(facts) if as_json else _told(facts))
-
-
-def _selection(run: str, format: str, out: Path | None) -> dict[str, object]:
-    kept = fishersft.load_kept(run)
-    if not out:
-        content = fishersft.selection_files(kept, format)
-        click.echo(next(iter(content.values())).decode(), nl=False)
-        return {}
-    opens = fishersft.write_selection(kept, format, out)
-    return {"run": kept.id, "out": str(out), "format": format, "picks": len(kept.picks), "opens_with": opens or None}
-
-
-def _report(run: str, out: Path) -> dict[str, object]:
-    page = fishersft.report(run)
-    write_whole(out, page.html().encode("utf-8", "replace"))
-    return {"run": page.run, "out": str(out), "format": REPORT, "opens_with": None}
-
-
-def _told(facts: dict[str, object]) -> str:
-    what = f"{facts['picks']:,} picks" if "picks" in facts else "the report"
-    sentence = f"Wrote {what} of run {facts['run']} to {facts['out']}."
-    return f"{sentence}\nOpen it with: {facts['opens_with']}" if facts.get("opens_with") else sentence
+        place = "folder" if format in ("dataset", "trl") else "file"
+        raise UserError(f"{format} is not for the terminal; name a {place} with --out.")
+    check_out(out)
+    if out and format == REPORT:
+        page = fishersft.report(run)
+        write_whole(out, page.html().encode("utf-8", "replace"))
+        what, facts = "the report", {"run": page.run, "out": str(out), "format": format, "opens_with": None}
+    else:
+        kept = fishersft.load_kept(run)
+        if not out:
+            content = fishersft.selection_files(kept, format)
+            return click.echo(next(iter(content.values())).decode(), nl=False)
+        opens = fishersft.write_selection(kept, format, out) or None
+        what = f"{len(kept.picks):,} picks"
+        facts = {"run": kept.id, "out": str(out), "format": format, "picks": len(kept.picks), "opens_with": opens}
+    if as_json:
+        return click.echo(json.dumps(facts))
+    click.echo(f"Wrote {what} of run {facts['run']} to {out}.")
+    if facts["opens_with"]:
+        click.echo(f"Open it with: {facts['opens_with']}")
 
 
 def _by_ending(out: Path | None) -> str:
@@ -75,7 +63,3 @@ def _by_ending(out: Path | None) -> str:
     if found is None:
         raise UserError(f"The ending of {out.name} names no known format; give --format, one of {', '.join(NAMES)}.")
     return found
-
-
-def _place(format: str) -> str:
-    return "folder" if format in ("dataset", "trl") else "file"

@@ -1,4 +1,5 @@
-"""`fishersft finetune`: tune the model on each selection with the same hyperparameters and measure it on held-out texts."""
+"""`fishersft finetune` tunes the model on each selection and measures it on held-out texts; `fishersft reproduce` does that as in
+section 5.3 of the paper, at equal sentences and at equal tokens, and judges the texts."""
 
 from __future__ import annotations
 
@@ -13,24 +14,29 @@ import fishersft
 from fishersft import fields
 from fishersft.commands.options import (
     CORPUS_HELP,
-    corpus_options,
+    corpus_and_model,
     given_options,
     json_option,
     load,
-    model_options,
+    out_option,
+    progress,
+    selectors_option,
+    settings_option,
     stages,
 )
 from fishersft.finetuning.settings import FineTuneSettings
+from fishersft.judge.form import JudgeForm
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Sampling, Training
+from fishersft.paths import write_whole
 from fishersft.selectors import make_selectors
 
-DEFAULT = "token_od,uniform,longest"
+EQUAL = ("sentences", "tokens")
 PARAMETERS = [name for kind in (FineTuneSettings, Training, Sampling) for name in fields.declared(kind)]
 WHERE = ("out", "as_json", "threads", "device", "checkpoint_seconds")  # where and how, which does not change the numbers
 
 
 def tuning_options(command: Any) -> Any:
-    """How models are tuned and what they write, which `fishersft reproduce` shares."""
+    """How models are tuned and what they write."""
     every = click.option(
         "--checkpoint-every",
         "checkpoint_seconds",
@@ -43,15 +49,14 @@ def tuning_options(command: Any) -> Any:
 
 
 @click.command(epilog=CORPUS_HELP)
-@corpus_options
-@model_options
-@click.option("--selectors", default=DEFAULT, show_default=True, help="Names, separated by commas.")
-@click.option("--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector.")
+@corpus_and_model
+@selectors_option("token_od,uniform,longest")
+@settings_option
 @fields.options(FineTuneSettings)
 @tuning_options
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; by default in the store.")
+@out_option("Folder of the run; by default in the store.")
 @json_option
-def finetune(out: Path | None, as_json: bool, threads: int | None, **options: Any) -> None:
+def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
     """Fine-tune the model on each selection of CORPUS and measure it on the held-out texts.
 
     All selections get the same hyperparameters; the learning rate is found on a uniform draw unless it is given. The results
@@ -59,8 +64,8 @@ def finetune(out: Path | None, as_json: bool, threads: int | None, **options: An
     and one tuned on the whole pool. The same command resumes where it was stopped; several processes or machines may run it
     with the same --out and share the work.
     """
-    corpus, folder = load(options, threads)
-    result = tune_and_save(corpus, folder, out, options)
+    corpus, folder = load(options)
+    result = _tune_and_save(corpus, folder, out, options)
     for line in result.unsound:
         click.secho(
             f"fishersft: {line.title}: the tuned model is no better than the untuned one on held-out texts. Comparisons at such "
@@ -75,7 +80,7 @@ def finetune(out: Path | None, as_json: bool, threads: int | None, **options: An
     click.echo(f"\nNats per held-out token. Run {run.id} in {run.folder}; fishersft judge {out or run.id} compares its texts.")
 
 
-def tune_and_save(
+def _tune_and_save(
     corpus: Any, folder: Any, out: Path | None, options: dict[str, Any], donors: Sequence[Path] = ()
 ) -> fishersft.FineTuneResult:
     """The run that the options of the current command ask for, its results saved in its folder."""
@@ -97,3 +102,44 @@ def tune_and_save(
         )
     result.save()
     return result
+
+
+@click.command(epilog=CORPUS_HELP)
+@corpus_and_model
+@selectors_option("token_od,uniform,density,longest,matched_od", "Names, separated by commas; ask_llm needs a model.")
+@settings_option
+@fields.options(FineTuneSettings, without=("equal", "all"), budgets=(100, 200, 500, 1000))
+@tuning_options
+@click.option(
+    "--judge",
+    "judged",
+    type=click.Choice(["reference", "none"]),
+    default="reference",
+    show_default=True,
+    help="Judge that compares the texts; fishersft judge can ask others afterwards.",
+)
+@out_option("Folder for equal-sentences and equal-tokens.", required=True)
+@json_option
+def reproduce(out: Path, judged: str, as_json: bool, **options: Any) -> None:
+    """Fine-tune on selections of CORPUS (shakespeare, sherlock), measure and judge, at equal sentences and at equal tokens.
+
+    This does what `fishersft finetune` and `fishersft judge` do, twice; the models that both comparisons share are tuned once.
+    The paper used GPT-2 (--model gpt2) and also has budgets of 2000 and 5000. Everything is also written to report.md and
+    report.json.
+    """
+    corpus, folder = load(options)
+    sections, summary = [], {}
+    for equal in EQUAL:
+        donors = [out / f"equal-{other}" for other in EQUAL if other != equal]
+        result = _tune_and_save(corpus, folder, out / f"equal-{equal}", {**options, "equal": equal}, donors)
+        section, verdicts = f"## Equal {equal}\n\n{result.markdown()}\n", None
+        if judged == "reference" and result.run.prompts:
+            with progress("judging", "verdicts") as on_progress:
+                report = fishersft.judge_texts(result.run, JudgeForm(device=options["device"]), on_progress=on_progress)
+            section, verdicts = f"{section}\n{report.markdown()}\n", report.as_dict()
+        sections.append(section)
+        summary[equal] = {**result.as_dict(), "verdicts": verdicts}
+    text = "\n".join(sections)
+    write_whole(out / "report.md", text)
+    write_whole(out / "report.json", json.dumps(summary))
+    click.echo(json.dumps(summary) if as_json else text)

@@ -7,19 +7,18 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from tqdm import tqdm
 
+import fishersft
 from fishersft import fields
 from fishersft.corpus.records import ReadOptions
-from fishersft.errors import ParameterError, UserError
-from fishersft.lm.folder import ModelOptions, find_model
-from fishersft.store import job_process
-
-if TYPE_CHECKING:
-    from fishersft.distributed.engine import Engine
+from fishersft.errors import UserError
+from fishersft.lm.folder import ModelFolder, ModelOptions, effective_max_tokens, find_model
+from fishersft.store import job_runner
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,51 +26,50 @@ CORPUS_HELP = """CORPUS is a file (.txt one example a line, .csv, .tsv, .jsonl, 
 'sherlock', or 'hf:owner/name'."""
 
 
-def corpus_options(command: F) -> F:
-    """The corpus, and the options of how it is read."""
-    return click.argument("corpus")(fields.options(ReadOptions)(command))
+def corpus_and_model(command: F) -> F:
+    """The corpus and how it is read, and the model that embeds it."""
+    return click.argument("corpus")(fields.options(ReadOptions)(fields.options(ModelOptions)(command)))
 
 
-model_options = fields.options(ModelOptions)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output.")
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector."
+)
 
 
-def json_option(command: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output.")(command)
+def selectors_option(default: str, help: str = "Names, separated by commas.") -> Callable[[F], F]:
+    return click.option("--selectors", default=default, show_default=True, help=help)
 
 
-def load(options: dict[str, Any], threads: int | None) -> tuple[Any, Any]:
-    from fishersft.corpus.load import load_corpus
-    from fishersft.lm.embed import effective_max_tokens
+def out_option(help: str, **how: Any) -> Callable[[F], F]:
+    return click.option("--out", type=click.Path(path_type=Path), help=help, **how)
 
+
+def seed_option(help: str) -> Callable[[F], F]:
+    return click.option("--seed", type=int, default=0, show_default=True, help=help)
+
+
+def load(options: dict[str, Any]) -> tuple[fishersft.Corpus, ModelFolder]:
+    """The corpus and the model's files that a command's options name."""
     effective_max_tokens(options["max_tokens"], 0)
-    ModelOptions(threads=threads)
-    corpus = load_corpus(options["corpus"], **{name: options[name] for name in fields.declared(ReadOptions)})
+    threads = ModelOptions(threads=options["threads"]).threads
+    corpus = fishersft.load_corpus(options["corpus"], **{name: options[name] for name in fields.declared(ReadOptions)})
     if corpus.bad_lines:
         click.echo(f"fishersft: skipped {corpus.bad_lines:,} broken lines of {corpus.name}.", err=True)
     folder = find_model(options["model"], options["revision"])
     if threads:
-        import torch
+        import torch  # slow to load, and not needed otherwise
 
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
     return corpus, folder
 
 
-def settings_of(settings: tuple[str, ...]) -> dict[str, str]:
-    out = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or not name or not value:
-            raise ParameterError(f"--set takes NAME=VALUE, for example sigma2=1.0, not '{setting}'.")
-        out[name.strip()] = value.strip()
-    return out
-
-
-def whole_numbers(name: str, text: str) -> tuple[int, ...]:
-    """Numbers separated by commas, of option `--name`."""
-    try:
-        return tuple(int(part) for part in text.replace(" ", "").split(",") if part)
-    except ValueError as error:
-        raise UserError(f"--{name} takes whole numbers separated by commas, for example 50,100,200, not '{text}'.") from error
+def check_out(out: Path | None, corpus: str = "") -> None:
+    """Refuse a file in a folder that does not exist, or one that would overwrite the corpus."""
+    if out and not out.absolute().parent.is_dir():
+        raise UserError(f"There is no folder {out.absolute().parent} to write {out.name} into.")
+    if out and os.path.exists(out) and os.path.exists(corpus) and out.samefile(corpus):
+        raise UserError(f"--out would overwrite the corpus {out} itself; name another file.")
 
 
 def given_options(*, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -93,9 +91,9 @@ def given_options(*, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) 
 
 
 @contextlib.contextmanager
-def engine_of(options: dict[str, Any]) -> Iterator[Engine]:
+def engine_of(options: dict[str, Any]) -> Iterator[Any]:
     """The engine that does the work.  What Ray prints meanwhile is kept off standard output, which is for the answer."""
-    from fishersft.distributed.engine import Engine
+    from fishersft.distributed.engine import Engine  # loads torch
 
     engine = Engine(options["engine"], options["ray_address"])
     aside = contextlib.redirect_stdout(io.StringIO()) if engine.name == "ray" else contextlib.nullcontext()
@@ -114,6 +112,7 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 def stages(unit: str = "") -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar for each stage in turn, on standard error; with a unit it also shows the rate."""
     look: dict[str, Any] = {"unit": unit} if unit else {"bar_format": "{desc}: {n_fmt}/{total_fmt} {bar} {remaining}"}
+    look["mininterval"] = 30.0 if job_runner.in_job() else 0.5  # a job's log keeps every drawing of the bar
     bar: Any = None
 
     def report(what: str, done: int, total: int) -> None:
@@ -121,17 +120,12 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int], None]]:
         if bar is None or bar.desc != what:
             if bar is not None:
                 bar.close()
-            bar = tqdm(total=total, initial=done, desc=what, file=sys.stderr, mininterval=_redrawn(), **look)
+            bar = tqdm(total=total, initial=done, desc=what, file=sys.stderr, **look)
         bar.update(done - bar.n)
-        job_process.report(what, done, total)
+        job_runner.report(what, done, total)
 
     try:
         yield report
     finally:
         if bar is not None:
             bar.close()
-
-
-def _redrawn() -> float:
-    """Seconds between two drawings of a bar; a job's log keeps every one of them."""
-    return 30.0 if job_process.in_job() else 0.5

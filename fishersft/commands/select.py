@@ -1,10 +1,9 @@
-"""`fishersft select`: the sentences to fine-tune on."""
+"""`fishersft select` chooses the sentences to fine-tune on; `fishersft embed` only computes their rows, which `select` needs."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,17 @@ import click
 import fishersft
 from fishersft.commands.options import (
     CORPUS_HELP,
-    corpus_options,
+    check_out,
+    corpus_and_model,
     engine_of,
     json_option,
     load,
-    model_options,
+    out_option,
     progress,
-    settings_of,
+    seed_option,
     stages,
-    whole_numbers,
 )
-from fishersft.corpus.tables import format_of, to_bytes, write_table
-from fishersft.errors import UserError
+from fishersft.errors import ParameterError, UserError
 from fishersft.selectors import DEFAULT_SELECTOR
 
 
@@ -38,8 +36,7 @@ def _list(context: click.Context, wanted: bool) -> None:
 
 
 @click.command(epilog=CORPUS_HELP)
-@corpus_options
-@model_options
+@corpus_and_model
 @click.option("--selector", "selector_name", default=DEFAULT_SELECTOR, show_default=True, help="The selector; see --list.")
 @click.option(
     "--list",
@@ -52,11 +49,11 @@ def _list(context: click.Context, wanted: bool) -> None:
 )
 @click.option("--budget", type=int, help="How many sentences to choose.")
 @click.option("--token-budget", type=int, help="Most trained tokens to choose, instead of --budget.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed; the same seed gives the same picks.")
+@seed_option("Random seed; the same seed gives the same picks.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the selector, e.g. sigma2=1.0.")
 @click.option("--pin", default="", metavar="RECORDS", help="Records to take first, e.g. 12,40; the rest are chosen after them.")
 @click.option("--exclude", default="", metavar="RECORDS", help="Records never to take, e.g. 7.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write the picks: .jsonl, .csv or .parquet.")
+@out_option("Where to write the picks: .jsonl, .csv or .parquet.")
 @json_option
 def select(
     selector_name: str,
@@ -68,7 +65,6 @@ def select(
     exclude: str,
     out: Path | None,
     as_json: bool,
-    threads: int | None,
     **options: Any,
 ) -> None:
     """Choose the sentences of CORPUS to fine-tune on.
@@ -76,19 +72,18 @@ def select(
     Writes one row per pick, in order: rank, index (the record's number, from 0), gain (nats), tokens, and the record's own
     fields. Without --out and --json the picks go to standard output as JSON lines.
     """
+    from fishersft.corpus.files import format_of, to_bytes, write_table  # loads pandas
+
     wanted = fishersft.Budget(budget, token_budget)
-    selector = fishersft.make_selector(selector_name, settings_of(settings))
-    pinned, excluded = whole_numbers("pin", pin), whole_numbers("exclude", exclude)
+    selector = fishersft.make_selector(selector_name, _settings(settings))
+    pinned, excluded = _records("pin", pin), _records("exclude", exclude)
     format = format_of(out) if out else "jsonl"
-    if out and not out.absolute().parent.is_dir():
-        raise UserError(f"There is no folder {out.absolute().parent} to write {out.name} into.")
-    if out and os.path.exists(out) and os.path.exists(options["corpus"]) and out.samefile(options["corpus"]):
-        raise UserError(f"--out would overwrite the corpus {out} itself; name another file.")
-    corpus, folder = load(options, threads)
+    check_out(out, options["corpus"])
+    corpus, folder = load(options)
     with engine_of(options) as engine:
-        where: dict[str, Any] = {"device": options["device"], "engine": engine}
+        where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
         with progress("embedding", "tokens") as on_progress:
-            pool = fishersft.load_pool(corpus, folder, max_tokens=options["max_tokens"], **where, on_progress=on_progress)
+            pool = fishersft.load_pool(corpus, folder, **where, on_progress=on_progress)
         pool = pool.given(pinned, excluded)
         with stages() as on_stage, progress("selecting", "sentences" if budget else "tokens") as on_progress:
             selection = fishersft.select_from(pool, selector, wanted, seed, on_progress=on_progress, on_stage=on_stage)
@@ -109,4 +104,48 @@ def select(
         f"{facts['pool_tokens']:,} trained tokens{gained}. "
         f"{f'Written to {out}. ' if out else ''}Run {run}.",
         err=True,
+    )
+
+
+def _settings(settings: tuple[str, ...]) -> dict[str, str]:
+    out = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name or not value:
+            raise ParameterError(f"--set takes NAME=VALUE, for example sigma2=1.0, not '{setting}'.")
+        out[name.strip()] = value.strip()
+    return out
+
+
+def _records(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.replace(" ", "").split(",") if part)
+    except ValueError as error:
+        raise UserError(f"--{option} takes whole numbers separated by commas, for example 12,40, not '{text}'.") from error
+
+
+@click.command(epilog=CORPUS_HELP)
+@corpus_and_model
+@json_option
+def embed(as_json: bool, **options: Any) -> None:
+    """Compute and store the token embeddings of CORPUS.
+
+    An interrupted run resumes where it stopped. `select` does this itself when needed.
+    """
+    corpus, folder = load(options)
+    stored = fishersft.stored_embeddings(corpus, folder, options["max_tokens"]) is not None
+    with engine_of(options) as engine, progress("embedding", "tokens") as on_progress:
+        where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
+        embeddings = fishersft.embed(corpus, folder, **where, on_progress=on_progress)
+    facts = {**{k: v for k, v in embeddings.facts.items() if k not in ("files", "key")}, "key": embeddings.key, "stored": stored}
+    if as_json:
+        return click.echo(json.dumps(facts, ensure_ascii=False))
+    click.echo(
+        f"{corpus.name}: {facts['records']:,} records, {facts['held_out']:,} held out, {facts['pool']:,} in the pool with "
+        f"{facts['tokens']:,} trained tokens; {facts['truncated']:,} truncated, {facts['skipped']:,} without a trained "
+        f"token, {facts['duplicates']:,} exact duplicates, {facts['bad_lines']:,} broken lines skipped."
+    )
+    click.echo(
+        f"{facts['tokens']:,} rows of {facts['dimension']} numbers ({facts['dtype']}) under {facts['model']}"
+        f"{': they were stored already' if stored else ' in ' + format(facts['seconds'], ',.1f') + ' s'}."
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +22,8 @@ from fishersft.corpus.records import MAX_TOKENS as MAX_TOKENS
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
 from fishersft.errors import ModelError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
 IGNORED = -100  # the label that Hugging Face losses ignore
+Tokenizer = Any  # transformers' Tokenizer, a library that takes seconds to import
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Encoded:
         return np.where(self.trained, self.ids, IGNORED).astype(np.int64)
 
 
-def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_tokens: int = MAX_TOKENS) -> list[Encoded]:
+def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_tokens: int = MAX_TOKENS) -> list[Encoded]:
     """Encode the examples, in order; the tokenizer is called in batches."""
     if not examples:
         return []
@@ -81,7 +79,7 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_
 Part = tuple[Sequence[int], bool]
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     out: Any = tokenizer([_clean(t) for t in texts], add_special_tokens=False, split_special_tokens=True, verbose=False)
     return list(out["input_ids"])
 
@@ -91,7 +89,7 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _join(parts: Sequence[Part], tokenizer: PreTrainedTokenizerBase, max_tokens: int, *, close: bool) -> Encoded:
+def _join(parts: Sequence[Part], tokenizer: Tokenizer, max_tokens: int, *, close: bool) -> Encoded:
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     pieces: list[Part] = [([bos], False)] if bos is not None else []
     pieces += parts
@@ -108,7 +106,7 @@ def _cut(ids: np.ndarray, trained: np.ndarray, max_tokens: int) -> Encoded:
     return Encoded(ids[:max_tokens], trained[:max_tokens], len(ids))
 
 
-def _plain_chats(chats: Sequence[Chat], tokenizer: PreTrainedTokenizerBase) -> list[list[Part]]:
+def _plain_chats(chats: Sequence[Chat], tokenizer: Tokenizer) -> list[list[Part]]:
     eos = tokenizer.eos_token_id
     out = []
     for chat in chats:
@@ -124,7 +122,7 @@ def _plain_chats(chats: Sequence[Chat], tokenizer: PreTrainedTokenizerBase) -> l
     return out
 
 
-def _by_template(chat: Chat, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Encoded:
+def _by_template(chat: Chat, tokenizer: Tokenizer, max_tokens: int) -> Encoded:
     """The ids of the tokenizer's template; an assistant turn is trained from its first character to the template's end mark.
 
     For each answer, the template renders the conversation up to the answer's opening and up to its end; the difference is the
@@ -160,7 +158,7 @@ def _by_template(chat: Chat, tokenizer: PreTrainedTokenizerBase, max_tokens: int
     return _cut(np.asarray(out["input_ids"], dtype=np.int32), trained, max_tokens)
 
 
-def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+def token_texts(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """The text that each id adds to the decoded text; joined, they are the whole text.
 
     If one character's bytes are spread over several ids, the last of these carries the character and the others are empty.

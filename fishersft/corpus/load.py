@@ -1,39 +1,76 @@
 """`load_corpus`: a `Corpus` from a path, the embedded demo, two downloaded classics, or the Hugging Face hub.
 
 Detects the shape of the records unless options name the columns, and splits off the held-out part.  Knows no tokenizer.
+
+The classics are public domain: the tiny Shakespeare file (Shakespeare's plays), and *The Adventures of Sherlock Holmes* (Conan
+Doyle, 1892) in the copy used for next-word prediction.  pooch does the download, the retries, the caching and the checksum.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
+import pandas as pd
+import pooch
 
+from fishersft import fields as declared
 from fishersft import paths
-from fishersft.corpus.read import read_table, shortened
+from fishersft.corpus.files import decode, read_table
 from fishersft.corpus.records import (
     Chat,
     Corpus,
     Example,
     Message,
     PromptCompletion,
+    ReadOptions,
     Text,
     split_by_column,
     split_by_seed,
 )
-from fishersft.errors import ColumnError, CorpusError, MissingExtra
-from fishersft.paths import user_path
-
-if TYPE_CHECKING:
-    import pandas as pd
+from fishersft.errors import ColumnError, CorpusError, MissingExtra, StoreError, os_reason
+from fishersft.paths import home, user_path
+from fishersft.text import shortened
 
 TEXT_COLUMNS = ("text", "content", "sentence", "document", "body")
 INSTRUCTION = "### Instruction:\n{instruction}\n\n"
 INSTRUCTION_INPUT = "### Input:\n{input}\n\n"
 RESPONSE = "### Response:\n"
+_GITHUB = "https://raw.githubusercontent.com"
+
+
+@dataclass(frozen=True)
+class Classic:
+    """A file on the web: its title, its URL, its size in bytes, and its sha256."""
+
+    title: str
+    url: str
+    size: int
+    sha256: str
+
+
+CLASSICS = {
+    "shakespeare": Classic(
+        title="Tiny Shakespeare: speeches",
+        url=f"{_GITHUB}/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt",
+        size=1_115_394,
+        sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    ),
+    "sherlock": Classic(
+        title="The Adventures of Sherlock Holmes: paragraphs",
+        url=f"{_GITHUB}/vramcharan/next-word-predicition-using-lstm-model/d3d4bf56c58a6e45d74a86f79e0e97f422d8ae28"
+        "/sherlock-holm.es_stories_plain-text_advs.txt",
+        size=610_920,
+        sha256="7d2dab7d86b1bd97e545f31c205daeadc96de196205b79053e1ad65316f6edfa",
+    ),
+}
 
 
 def load_corpus(
@@ -67,21 +104,22 @@ def load_corpus(
     source = str(source)
     if not source:
         raise CorpusError("A corpus is a file, 'demo', 'shakespeare', 'sherlock' or 'hf:owner/name', not an empty name.")
-    options = {
-        "text_column": text_column,
-        "prompt_column": prompt_column,
-        "completion_column": completion_column,
-        "messages_column": messages_column,
-        "split_on": split_on if split_on != "line" else None,
-        "holdout": str(holdout) if holdout != 0.1 else None,
-        "skip_bad": "" if skip_bad else None,
-    }
-    fields, bad_lines = _fields(source, split_on=split_on, skip_bad=skip_bad)
+    options = ReadOptions(text_column, prompt_column, completion_column, messages_column, split_on, holdout, skip_bad)
+    bad_lines = 0
+    if source == "demo":
+        fields, _ = read_table(paths.asset("demo", "corpus.jsonl"))
+    elif source in CLASSICS:
+        text = decode(_download(source).read_bytes(), source)
+        fields = pd.DataFrame(_speeches(text) if source == "shakespeare" else _paragraphs(text), dtype=object)
+    elif source.startswith("hf:"):
+        fields = _from_hub(source.removeprefix("hf:"))
+    else:
+        fields, bad_lines = read_table(user_path(source), split_on=split_on, skip_bad=skip_bad)
     name = name or shortened(Path(source).name if "/" in source and not source.startswith("hf:") else source, 100)
     if not len(fields):
         raise CorpusError(f"{name} contains no records; it needs at least one.")
     fields.columns = [str(c) for c in fields.columns]
-    examples = _examples(fields, name, text_column, prompt_column, completion_column, messages_column)
+    examples = _examples(fields, name, options)
     held_out = split_by_column(fields["split"].tolist()) if "split" in fields.columns else None
     if held_out is None:
         held_out = split_by_seed(len(fields), holdout)
@@ -92,27 +130,11 @@ def load_corpus(
         fields=fields,
         held_out=held_out,
         bad_lines=bad_lines,
-        options=tuple((k, v) for k, v in options.items() if v is not None),
+        options=tuple((k, "" if v is True else str(v)) for k, v in declared.changed(options).items()),
     )
 
 
-def _fields(source: str, *, split_on: str, skip_bad: bool) -> tuple[pd.DataFrame, int]:
-    from fishersft.corpus import builtin
-
-    if source == "demo":
-        return read_table(paths.asset("demo", "corpus.jsonl"))
-    if source in builtin.CLASSICS:
-        return builtin.read(source), 0
-    if source.startswith("hf:"):
-        return _from_hub(source.removeprefix("hf:")), 0
-    return read_table(user_path(source), split_on=split_on, skip_bad=skip_bad)
-
-
 def _from_hub(dataset_id: str) -> pd.DataFrame:
-    import re
-
-    import pandas as pd
-
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset_id):
         raise CorpusError(f"'{dataset_id}' is not a dataset's id on the hub; use hf:owner/name.")
     try:
@@ -136,20 +158,15 @@ def _from_hub(dataset_id: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _examples(
-    fields: pd.DataFrame,
-    name: str,
-    text_column: str | None,
-    prompt_column: str | None,
-    completion_column: str | None,
-    messages_column: str | None,
-) -> tuple[Example, ...]:
+def _examples(fields: pd.DataFrame, name: str, options: ReadOptions) -> tuple[Example, ...]:
     columns = list(fields.columns)
+    text_column, messages_column = options.text_column, options.messages_column
+    prompt_column, completion_column = options.prompt_column, options.completion_column
 
-    def need(column: str) -> str:
+    def values(column: str) -> list[Any]:
         if column not in columns:
             raise ColumnError(f"{name} has no column '{column}'; its columns are: {listed}.", columns)
-        return column
+        return list(fields[column].tolist())
 
     listed = ", ".join(columns[:20]) + (f" and {len(columns) - 20:,} more" if len(columns) > 20 else "") or "none"
     named = [c for c in (text_column, prompt_column, completion_column, messages_column) if c is not None]
@@ -159,27 +176,26 @@ def _examples(
         raise CorpusError("Name either the text column, or the prompt and completion columns, or the messages column.")
     if bool(prompt_column) != bool(completion_column):
         raise CorpusError("--prompt-column and --completion-column belong together; give both or neither.")
-    if text_column:
-        return _texts(fields[need(text_column)].tolist(), name)
+    if not (text_column or messages_column or prompt_column):
+        if "messages" in columns:
+            messages_column = "messages"
+        elif {"prompt", "completion"} <= set(columns):
+            prompt_column, completion_column = "prompt", "completion"
+        elif {"instruction", "output"} <= set(columns):
+            inputs = _strings(values("input"), name) if "input" in columns else [""] * len(fields)
+            asked, answers = (_strings(values(c), name) for c in ("instruction", "output"))
+            prompts = [instruction_prompt(i, x) for i, x in zip(asked, inputs, strict=True)]
+            return tuple(PromptCompletion(p, a) for p, a in zip(prompts, answers, strict=True))
+        else:
+            strings = [c for c in columns if fields[c].map(lambda v: isinstance(v, str)).any()]
+            only = strings[0] if len(strings) == 1 else None
+            text_column = next((c for c in TEXT_COLUMNS if c in columns), only)
     if messages_column:
-        return _chats(fields[need(messages_column)].tolist(), name)
+        return _chats(values(messages_column), name)
     if prompt_column and completion_column:
-        return _pairs(fields[need(prompt_column)].tolist(), fields[need(completion_column)].tolist(), name)
-    if "messages" in columns:
-        return _chats(fields["messages"].tolist(), name)
-    if {"prompt", "completion"} <= set(columns):
-        return _pairs(fields["prompt"].tolist(), fields["completion"].tolist(), name)
-    if {"instruction", "output"} <= set(columns):
-        inputs = _strings(fields["input"].tolist(), name) if "input" in columns else [""] * len(fields)
-        asked, answers = (_strings(fields[c].tolist(), name) for c in ("instruction", "output"))
-        prompts = [instruction_prompt(i, x) for i, x in zip(asked, inputs, strict=True)]
-        return tuple(PromptCompletion(p, a) for p, a in zip(prompts, answers, strict=True))
-    for column in TEXT_COLUMNS:
-        if column in columns:
-            return _texts(fields[column].tolist(), name)
-    strings = [c for c in columns if fields[c].map(lambda v: isinstance(v, str)).any()]
-    if len(strings) == 1:
-        return _texts(fields[strings[0]].tolist(), name)
+        return _pairs(values(prompt_column), values(completion_column), name)
+    if text_column:
+        return tuple(Text(v) for v in _strings(values(text_column), name))
     raise ColumnError(
         f"{name} has no column named text (nor prompt and completion, instruction and output, or messages); "
         f"say which one holds the text with --text-column, one of: {listed}.",
@@ -213,25 +229,16 @@ def _string(value: Any, name: str, index: int) -> str:
     return str(value)
 
 
-def _texts(values: Sequence[Any], name: str) -> tuple[Example, ...]:
-    return tuple(Text(v) for v in _strings(values, name))
-
-
 def _pairs(prompts: Sequence[Any], completions: Sequence[Any], name: str) -> tuple[Example, ...]:
-    asked, answered = _turn_lists(prompts), _turn_lists(completions)
-    if asked and answered:  # conversational prompt + completion
-        return _chats([[*p, *c] for p, c in zip(asked, answered, strict=True)], name)
+    asked, answered = [_turns(p) for p in prompts], [_turns(c) for c in completions]
+    if None not in asked and None not in answered:  # conversational prompt + completion
+        return _chats([[*(p or ()), *(c or ())] for p, c in zip(asked, answered, strict=True)], name)
     pairs = zip(_strings(prompts, name), _strings(completions, name), strict=True)
     return tuple(PromptCompletion(p, c) for p, c in pairs)
 
 
-def _turn_lists(values: Sequence[Any]) -> list[list[Any]] | None:
-    """The values as lists of turns if every value is such a list (or its JSON); otherwise None."""
-    lists = [_turns(v) for v in values]
-    return [v for v in lists if v is not None] if all(v is not None for v in lists) else None
-
-
 def _turns(value: Any) -> list[Any] | None:
+    """A value as a list of turns, if it is one or the JSON of one."""
     if isinstance(value, str) and value.lstrip().startswith("["):  # messages stored as text, as in a CSV file
         try:
             value = json.loads(value)
@@ -258,3 +265,62 @@ def _content(value: Any, name: str, index: int) -> str:
     if isinstance(value, list | np.ndarray) and all(isinstance(part, dict) for part in value):
         return "".join(_string(part.get("text"), name, index) for part in value)
     return _string(value, name, index)
+
+
+def _download(name: str) -> Path:
+    """The classic's file, from the cache or from its public address.
+
+    With `FISHERSFT_MIRROR=https://host` the same path is fetched from another host, for machines behind a firewall.
+
+    Raises:
+        CorpusError: there is no network, or the file is not the expected one; nothing is saved.
+    """
+    classic = CLASSICS[name]
+    url, mirror = classic.url, os.environ.get("FISHERSFT_MIRROR")
+    if mirror:
+        url = mirror.rstrip("/") + urlsplit(classic.url).path
+    folder = home() / "downloads"
+    pooch.get_logger().setLevel("ERROR")
+    try:
+        downloader = pooch.HTTPDownloader(timeout=20)
+        known = f"sha256:{classic.sha256}"
+        return Path(pooch.retrieve(url, known_hash=known, fname=f"{name}.txt", path=folder, downloader=downloader))
+    except ValueError as error:  # pooch: the hash does not match
+        raise CorpusError(
+            f"{url} did not send the expected {name} text ({classic.size:,} bytes, sha256 {classic.sha256[:12]}...); "
+            "nothing was saved. Try again later, or load a file of your own."
+        ) from error
+    except OSError as error:  # requests' errors are OSErrors without an errno
+        if error.errno:
+            raise StoreError(
+                f"{folder} cannot be written ({os_reason(error)}); set FISHERSFT_HOME to a writable folder."
+            ) from error
+        raise CorpusError(
+            f"The {name} text could not be downloaded from {url} (no network?); "
+            "use the corpus 'demo', which needs no network, or the path of a text file."
+        ) from error
+
+
+def _speeches(text: str) -> list[dict[str, str]]:
+    """The speeches, which blank lines separate; the first line names the speaker, who also becomes a column."""
+    found = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        first, _, rest = block.partition("\n")
+        speaker = first.removesuffix(":") if first.endswith(":") and rest else ""
+        found.append({"text": block, "speaker": speaker})
+    return found
+
+
+def _paragraphs(text: str) -> list[dict[str, str]]:
+    """The paragraphs of prose, one line each, with their story; without headings, table of contents and the site's note."""
+    text = text.split("\n     ----------\n")[0]
+    contents = text[: text.index("A SCANDAL IN BOHEMIA")]
+    titles = {title.upper(): title for title in re.findall(r"^ {15}(\S.*\S)$", contents, re.MULTILINE)}
+    story, found = "", []
+    for block in re.split(r"\n\s*\n", text):
+        line = " ".join(block.split())
+        if line.isupper() and line in titles:
+            story = titles[line]
+        elif story and re.search(r"[a-z]", line) and re.search(r"[.!?,;:\"'-]$", line):
+            found.append({"text": line, "story": story})
+    return found

@@ -25,6 +25,7 @@ TRAIN_NAMES = frozenset({"train", "training", "pool"})
 HELD_OUT_SEED = 0
 LEAST_HELD_OUT = 50
 MAX_TOKENS = 256
+SPLITS = ("line", "blank-line")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class ReadOptions:
     prompt_column: str | None = parameter(None, "Column of prompts; use it with --completion-column.", metavar="NAME")
     completion_column: str | None = parameter(None, "Column of completions; only these are trained.", metavar="NAME")
     messages_column: str | None = parameter(None, "Column of chats; only assistant turns are trained.", metavar="NAME")
-    split_on: str = parameter("line", "What ends an example in a .txt file.", choices=("line", "blank-line"))
+    split_on: str = parameter("line", "What ends an example in a .txt file.", choices=SPLITS)
     holdout: float = parameter(
         0.1, "Share of records that no selector sees: at least 50 records if there are enough, at most half; 0 for none."
     )

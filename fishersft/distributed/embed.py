@@ -44,7 +44,6 @@ class ModelWorker(Worker):
         """
         import socket
 
-        from fishersft.lm.embed import LocalEmbedder
         from fishersft.lm.folder import ModelFolder
         from fishersft.lm.model import load_model
 
@@ -56,14 +55,12 @@ class ModelWorker(Worker):
         folder = ModelFolder(name, Path(path))
         if folder.fingerprint != fingerprint:
             raise ModelError(f"The model folder {path} on {socket.gethostname()} differs from the one here; copy it again.")
-        self.reader = LocalEmbedder(load_model(folder, device=device))
-        return Loaded(self.reader.dimension, self.reader.head, self.reader.vocabulary)
+        self.model = load_model(folder, device=device)
+        return Loaded(self.model.dimension, self.model.head, self.model.vocabulary)
 
     def read(self, batch: list[Encoded]) -> np.ndarray:
         """The (sum of M, d) float32 rows of one batch."""
-        from fishersft.lm.embed import rows_of
-
-        return rows_of(batch, self.reader.model)
+        return self.model.rows_of(batch)
 
 
 class _UnderWay(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from fishersft.corpus.tables import plain, to_bytes
+from fishersft.corpus.files import plain, to_bytes
 
 DATA = "data/train-00000-of-00001.parquet"
 LICENCE = "unknown: that of the source corpus"

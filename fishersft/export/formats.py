@@ -23,10 +23,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fishersft.corpus.files import WRITE_FORMATS, to_bytes
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
-from fishersft.corpus.tables import FORMATS as TABLES
-from fishersft.corpus.tables import to_bytes
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import FisherSFTError, StoreError, UserError, os_reason
 from fishersft.export.card import dataset_folder
@@ -90,7 +89,7 @@ def selection_files(kept: Kept, format: str, origin: Origin | None = None) -> Fi
     Raises:
         UserError: no such format, or the corpus or its embeddings are gone.
     """
-    if format in TABLES:
+    if format in WRITE_FORMATS:
         return {f"{kept.name}.{format}": to_bytes(kept.picks, format)}
     match format:
         case "indices":

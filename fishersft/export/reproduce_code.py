@@ -9,8 +9,8 @@ import shlex
 from pathlib import PurePath
 from typing import Any
 
-from fishersft.corpus.builtin import CLASSICS
 from fishersft.corpus.encode import MAX_TOKENS
+from fishersft.corpus.load import CLASSICS
 from fishersft.pipeline.selections import BY_HAND, Kept
 from fishersft.selectors import registry
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from fishersft.corpus.tables import plain
+from fishersft.corpus.files import plain
 from fishersft.export.card import fenced, markdown
 
 TRL = "1.16"

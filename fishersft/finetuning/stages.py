@@ -30,9 +30,8 @@ from fishersft.finetuning.models import RunContext, claimed, make_model, take_ov
 from fishersft.finetuning.plan import SEARCH_EXAMPLES, make_plan, manifest_of
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import RATE, WORK, begin, write_text
-from fishersft.lm.embed import effective_max_tokens
 from fishersft.lm.finetune import finetune as tune
-from fishersft.lm.folder import ModelFolder, find_model
+from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, RATES, Training
 from fishersft.lm.losses import nats_of
 from fishersft.lm.model import load_tokenizer

@@ -29,9 +29,8 @@ from fishersft.errors import JudgeError, ServerDown
 from fishersft.judge.base import FIRST, REFUSED, SECOND, TIE, TOO_LONG, UNPARSABLE, Judge, Judgment, TextPair, digest
 from fishersft.judge.form import Prices
 from fishersft.judge.replies import verdict_in
-from fishersft.lm.ask import DECLINES, quoted
+from fishersft.lm.ask import DECLINES, FirstWord, quoted
 from fishersft.lm.chat import ChatServer, Reply
-from fishersft.lm.first_word import FirstWord
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.model import CausalLM, load_model
 

@@ -1,6 +1,6 @@
-"""Asks a language model whether a text is worth learning from: the question, and P("yes") at the first token of the answer.
+"""Asks a language model about texts: whether one is worth learning from, and which of two words it would answer first.
 
-    P(yes) = p(yes tokens) / (p(yes tokens) + p(no tokens))      tokens that spell the word, ignoring case and spaces
+    P(yes) = p(yes tokens) / (p(yes tokens) + p(no tokens))      at the first token of the answer, ignoring case and spaces
 
 Source: Sachdeva et al. 2024 (Ask-LLM), arXiv 2402.09668.  Our choices: the question follows the paper's description in our own
 words; as in the paper, the text precedes it between lines of ###; P(yes) is normalised over yes and no.
@@ -16,11 +16,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-from fishersft.lm.chat import ChatServer, Position, Reply
-from fishersft.lm.first_word import FirstWord, word_of
-from fishersft.lm.folder import find_model
+from fishersft.errors import ModelError
+from fishersft.lm.chat import ChatServer, Reply
+from fishersft.lm.folder import ModelFolder, find_model
+from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 
 VERSION = 1  # of the question and of how answers are parsed; raise it when either changes
 FENCE = "###"
@@ -32,6 +33,8 @@ AFTER = (
 )
 TOGETHER = 8  # texts per batch of a local model
 WORDS = ("yes", "no")
+CUE = "\nAnswer:"  # opens the model's turn if there is no chat template
+LEAST_ROOM = 16  # tokens of a text that must fit into the context with the question
 DECLINES = re.compile(
     r"\W*(i['’]?m (very |so )?sorry|sorry|i (can['’]?t|cannot|can not|won['’]?t|will not)|i( am|['’]m) (unable|not able)"
     r"|as an ai)\b",
@@ -64,34 +67,22 @@ class Answer:
 
 
 class Asker(Protocol):
-    """A model that can be asked.
-
-    Attributes:
-        identity: identifies the model and everything else that determines its answers; answers are stored under it.
-        together: texts per batch; within a batch, the texts affect the last digits of each other's answers, so exactly
-            the same answers require the same batches.  1 if answers are independent.
-    """
+    """A model that can be asked."""
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """Identifies the model and everything else that determines its answers; answers are stored under it."""
 
     @property
-    def together(self) -> int: ...
+    def together(self) -> int:
+        """Texts per batch.  Texts of a batch affect the last digits of each other's answers; 1 if answers are independent."""
 
     def ask(self, texts: Sequence[str]) -> Iterator[Answer]:
-        """One answer per text (already `quoted`), as the answers arrive, in any order.
-
-        Raises:
-            ModelError: the model gives no answers; the message is one sentence.
-        """
+        """One answer per text (already `quoted`), as they arrive, in any order; ModelError if the model gives none."""
 
 
 def asker_of(model: str, base_url: str = "", device: str = "auto") -> Asker:
-    """A server if `base_url` is given, otherwise a model's files.
-
-    Raises:
-        ModelError, ParameterError, MissingExtra: the model or the server cannot be used; the message is one sentence.
-    """
+    """A server if `base_url` is given, otherwise a model's files; an error with one sentence if they cannot be used."""
     return ServerAsker(ChatServer(base_url, model)) if base_url else LocalAsker(find_model(model), device)
 
 
@@ -108,9 +99,10 @@ def question(text: str) -> str:
     return f"{BEFORE}{text}{AFTER}"
 
 
-def spelled(token: str) -> str | None:
-    """`yes` or `no` if the token spells it, otherwise None."""
-    return word_of(token, WORDS)
+def word_of(token: str, words: Sequence[str]) -> str | None:
+    """The word that a token spells, ignoring case, spaces (and a tokenizer's marks for them) and punctuation; None if neither."""
+    word = re.sub(r"^[\W_ĠĊ]+|[\W_]+$", "", token).lower()
+    return word if word in words else None
 
 
 @dataclass(frozen=True)
@@ -134,17 +126,112 @@ def answer_of(number: int, reply: Reply) -> Answer:
     if reply.refused:
         return Answer(number, "refused")
     first = next((p for p in reply.positions if re.search(r"\w", p.token)), None)
-    yes, no = (_probability(first, word) for word in WORDS) if first else (0.0, 0.0)
+    likely = first.likely.items() if first else ()
+    yes, no = (sum(p for token, p in likely if word_of(token, WORDS) == word) for word in WORDS)
     if yes + no > 0:
         return Answer(number, "probability", yes / (yes + no), min(1.0, yes + no))
-    word = spelled((re.findall(r"[^\W_]+", reply.text) or [""])[0])
+    word = word_of((re.findall(r"[^\W_]+", reply.text) or [""])[0], WORDS)
     if word:
         return Answer(number, "word", float(word == "yes"))
     return Answer(number, "refused" if DECLINES.match(reply.text) else "unparsable")
 
 
-def _probability(position: Position, word: str) -> float:
-    return sum(p for token, p in position.likely.items() if spelled(token) == word)
+@dataclass(frozen=True)
+class FirstWord:
+    """A model's files and the two words (`choices`) that it may answer; the first question loads the weights."""
+
+    folder: ModelFolder
+    device: str = "auto"
+
+    choices: ClassVar[tuple[str, str]]
+
+    @cached_property
+    def model(self) -> CausalLM:
+        return load_model(self.folder, device=self.device)
+
+    def framed(self, *parts: str) -> tuple[list[int], ...]:
+        """The ids of a question's parts, between each two of which a text is inserted.
+
+        They are wrapped in the chat template, which opens the model's turn at the end (with thinking turned off, if the
+        template supports that); without a template, in [bos] and a cue.
+        """
+        tokenizer = load_tokenizer(self.folder)
+        if not getattr(tokenizer, "chat_template", None):
+            bos = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
+            first, *between, last = parts
+            return bos + self._ids(first), *(self._ids(part) for part in between), self._ids(last + CUE)
+        gap = "the-Text-stands-Here"
+        try:
+            whole = str(
+                tokenizer.apply_chat_template(
+                    [{"role": "user", "content": gap.join(parts)}],
+                    add_generation_prompt=True,
+                    tokenize=False,
+                    enable_thinking=False,
+                )
+            )
+        except Exception as error:  # a template is a program and may raise anything
+            raise ModelError(f"The chat template of {self.folder.name} refused the question: {str(error)[:200]}.") from error
+        if whole.count(gap) != len(parts) - 1:
+            raise ModelError(f"The chat template of {self.folder.name} changes the user's message; choose another model.")
+        return tuple(self._ids(piece) for piece in whole.split(gap))
+
+    def room_beside(self, frame: Sequence[list[int]]) -> int | None:
+        """The number of tokens that each text may have; None if the model states no limit; ModelError if hardly any fit."""
+        if not self.folder.context:
+            return None
+        alone = sum(map(len, frame))
+        room = (self.folder.context - alone) // (len(frame) - 1)
+        if room < LEAST_ROOM:
+            raise ModelError(
+                f"The model {self.folder.name} reads {self.folder.context:,} tokens at once, and the question alone takes "
+                f"{alone:,} of them; choose a model with a longer context."
+            )
+        return room
+
+    @cached_property
+    def words(self) -> tuple[list[int], list[int]]:
+        """The ids that spell the one word, and those that spell the other.
+
+        If the vocabulary has no single token for one of them, the first tokens of both words are used, without those that
+        both words begin with (our choice).
+        """
+        one, other = self.choices
+        tokenizer = load_tokenizer(self.folder)
+        whole: dict[str, set[int]] = {word: set() for word in self.choices}
+        for token, id in tokenizer.get_vocab().items():
+            if word := word_of(token, self.choices):
+                whole[word].add(id)
+        if not all(whole.values()):
+            for word in self.choices:
+                forms = [space + form for space in ("", " ") for form in (word, word.capitalize(), word.upper())]
+                whole[word] = {ids[0] for form in forms if (ids := self._ids(form))}
+            shared = whole[one] & whole[other]
+            whole = {word: ids - shared for word, ids in whole.items()}
+        if not all(whole.values()):
+            raise ModelError(
+                f"The tokenizer of {self.folder.name} has no tokens that distinguish {one} from {other}; choose another model."
+            )
+        return sorted(whole[one]), sorted(whole[other])
+
+    def _probabilities(self, batch: list[list[int]]) -> list[tuple[float, float]]:
+        """(P(one) of the two, p(one) + p(other)) after each of B prompts."""
+        import torch
+
+        ids = torch.zeros((len(batch), max(map(len, batch))), dtype=torch.long)
+        for row, prompt in zip(ids, batch, strict=True):
+            row[: len(prompt)] = torch.tensor(prompt)  # padded on the right, which does not affect what precedes it
+        last = torch.tensor([len(prompt) - 1 for prompt in batch], device=self.model.device)
+        rows = self.model.rows(ids)[torch.arange(len(batch), device=self.model.device), last]
+        log_p = torch.log_softmax(self.model.logits(rows).cpu().double(), dim=-1)
+        one, other = (log_p[:, word].logsumexp(-1) for word in self.words)
+        return list(zip(torch.sigmoid(one - other).tolist(), torch.logaddexp(one, other).exp().tolist(), strict=True))
+
+    def _ids(self, text: str, *, as_letters: bool = False) -> list[int]:
+        """The ids of a text; with `as_letters`, special tokens in it are split into ordinary ones."""
+        tokenizer = load_tokenizer(self.folder)
+        out: Any = tokenizer(text, add_special_tokens=False, split_special_tokens=as_letters, verbose=False)
+        return list(out["input_ids"])
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,14 @@ import math
 import os
 import queue
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from fishersft.errors import MissingExtra, ModelError, ParameterError, ServerDown
 
-if TYPE_CHECKING:
-    import openai
-
-RETRIES, SECONDS, PARALLEL = 5, 60.0, 8
 ONE_WORD: Mapping[str, Any] = {"temperature": 0, "max_tokens": 8, "logprobs": True, "top_logprobs": 20}
 THINKING = 2_048  # tokens for models that require max_completion_tokens, which includes their reasoning
 OPENAI = "https://api.openai.com/v1"
@@ -94,12 +91,11 @@ class ChatServer:
 
     Args:
         base_url: the address up to and including /v1.
-        model: the server's name for the model.
         retries: attempts after a lost connection, a timeout, 408, 409, 429 or 5xx, with exponential back-off or as the
             server asks.
         seconds: timeout of one reply.
         parallel: the number of simultaneous requests.
-        settings: the settings of each request.
+        settings: of each request.
         skip_too_long: a question that exceeds the context gets a `too_long` reply instead of raising an error.
 
     Raises:
@@ -112,9 +108,9 @@ class ChatServer:
         base_url: str,
         model: str,
         *,
-        retries: int = RETRIES,
-        seconds: float = SECONDS,
-        parallel: int = PARALLEL,
+        retries: int = 5,
+        seconds: float = 60.0,
+        parallel: int = 8,
         settings: Mapping[str, Any] = ONE_WORD,
         skip_too_long: bool = False,
     ) -> None:
@@ -122,6 +118,7 @@ class ChatServer:
             import openai
         except ImportError as error:
             raise MissingExtra("Asking a server", "llm") from error
+        self._library: Any = openai  # an optional library, so this module does not import it
         self.base_url, self.model, self.parallel = check_base_url(base_url), model, parallel
         self._client = openai.OpenAI(
             api_key=key_for(self.base_url),
@@ -133,11 +130,7 @@ class ChatServer:
         self._skip_too_long = skip_too_long
 
     def replies(self, prompts: Iterable[str]) -> Iterator[tuple[int, Reply]]:
-        """(number of the prompt, its reply), as the replies arrive.  After a failure, pending replies are yielded first.
-
-        Raises:
-            ModelError: the server failed; the message is one sentence.
-        """
+        """(number of the prompt, its reply), as the replies arrive; after a failure, pending replies, then a ModelError."""
         todo, taking = iter(enumerate(prompts)), threading.Lock()
         results: queue.SimpleQueue[tuple[int, Reply | BaseException] | None] = queue.SimpleQueue()
         stop = threading.Event()
@@ -188,8 +181,7 @@ class ChatServer:
             ServerDown: the server is unreachable, too slow, overloaded or failing, and may answer later.
             ModelError: the server failed in another way; the message is one sentence.
         """
-        import openai
-
+        openai = self._library
         while True:
             settings = self._settings
             try:
@@ -212,8 +204,7 @@ class ChatServer:
                 raise ModelError(self._sentence(error)) from error
 
     def _sentence(self, error: Exception) -> str:
-        import openai
-
+        openai = self._library
         where = f"The server at {self.base_url}"
         match error:
             case openai.APITimeoutError():
@@ -241,11 +232,11 @@ class ChatServer:
                 return f"{where} does not answer like an OpenAI chat server; check base_url, which often ends in /v1."
 
 
-def _too_long(error: openai.APIStatusError) -> bool:
+def _too_long(error: Any) -> bool:
     return "context length" in str(error) or "context size" in str(error) or error.code == "context_length_exceeded"
 
 
-def _fitted(settings: Mapping[str, Any], error: openai.APIStatusError) -> dict[str, Any]:
+def _fitted(settings: Mapping[str, Any], error: Any) -> dict[str, Any]:
     """The settings without those that the server refuses; unchanged if the error is about something else."""
     out, said = dict(settings), f"{error.param or ''} {error}"
     if "context length" in said:
@@ -268,25 +259,15 @@ def _read(answer: Any) -> Reply:
         return Reply("")
     choice = answer.choices[0]
     refused = bool(getattr(choice.message, "refusal", None)) or choice.finish_reason == "content_filter"
-    told = getattr(getattr(choice, "logprobs", None), "content", None) or []
+    positions = []
+    for token in getattr(getattr(choice, "logprobs", None), "content", None) or []:
+        likely: dict[str, float] = defaultdict(float)
+        for one in token.top_logprobs or []:
+            if isinstance(one.token, str) and isinstance(one.logprob, int | float) and not math.isnan(one.logprob):
+                likely[one.token] += math.exp(min(0.0, one.logprob))
+        positions.append(Position(str(token.token), likely))
     usage = getattr(answer, "usage", None)
-    return Reply(
-        str(choice.message.content or ""),
-        refused,
-        tuple(_position(token) for token in told),
-        cut_off=choice.finish_reason == "length",
-        tokens_in=_count(getattr(usage, "prompt_tokens", 0)),
-        tokens_out=_count(getattr(usage, "completion_tokens", 0)),
-    )
-
-
-def _count(told: Any) -> int:
-    return told if isinstance(told, int) and told > 0 else 0
-
-
-def _position(told: Any) -> Position:
-    likely: dict[str, float] = {}
-    for one in told.top_logprobs or []:
-        if isinstance(one.token, str) and isinstance(one.logprob, int | float) and not math.isnan(one.logprob):
-            likely[one.token] = likely.get(one.token, 0.0) + math.exp(min(0.0, one.logprob))
-    return Position(str(told.token), likely)
+    counts = (getattr(usage, name, 0) for name in ("prompt_tokens", "completion_tokens"))
+    tokens_in, tokens_out = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
+    text = str(choice.message.content or "")
+    return Reply(text, refused, tuple(positions), choice.finish_reason == "length", tokens_in=tokens_in, tokens_out=tokens_out)

@@ -10,79 +10,36 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
 from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.errors import CorpusError, DesignError, ModelError, StoreError, UserError, os_reason
-from fishersft.lm.model import CausalLM
+from fishersft.errors import CorpusError, DesignError, ModelError, StoreError, os_reason
+from fishersft.lm.model import Progress
 
 FLOAT32_BYTES = 1_000_000_000
 BATCH_TOKENS = 2_048
-Progress = Callable[[int, int], None]
 
 
 class Reader(Protocol):
-    """A model that turns batches into rows, in this process (`LocalEmbedder`), or on other machines (`distributed/embed.py`)."""
+    """A model that turns batches into rows, in this process (a `CausalLM`) or on other machines (`distributed/embed.py`)."""
 
     @property
     def name(self) -> str: ...
     @property
     def dimension(self) -> int: ...
     @property
-    def head(self) -> str:
-        """As in `CausalLM`."""
-
+    def head(self) -> str: ...
     @property
-    def vocabulary(self) -> int:
-        """The size of its vocabulary."""
-
-    def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:
-        """(sum of M, d) float32 rows of each batch, record after record, in the order of the batches."""
-
-
-@dataclass(frozen=True)
-class LocalEmbedder:
-    """A model loaded in this process."""
-
-    model: CausalLM
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def dimension(self) -> int:
-        return self.model.dimension
-
-    @property
-    def head(self) -> str:
-        return self.model.head
-
-    @property
-    def vocabulary(self) -> int:
-        return len(cast(Any, self.model.network.get_input_embeddings()).weight)
-
-    def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:
-        for batch in batches:
-            yield rows_of(batch, self.model)
-
-
-def rows_of(batch: list[Encoded], model: CausalLM) -> np.ndarray:
-    """(sum of M, d) float32 rows of one batch, record after record."""
-    ids = np.zeros((len(batch), max(len(e.ids) for e in batch)), dtype=np.int64)
-    for row, e in zip(ids, batch, strict=True):
-        row[: len(e.ids)] = e.ids
-    hidden = model.rows(torch.from_numpy(ids)).float().cpu().numpy()
-    return np.concatenate([h[e.rows] for h, e in zip(hidden, batch, strict=True)])
+    def vocabulary(self) -> int: ...
+    def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -105,11 +62,7 @@ class Plan:
 
 
 def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
-    """Encode the pool and lay out its rows and batches; needs no model.
-
-    Raises:
-        CorpusError: no record of the pool has a trained token.
-    """
+    """Encode the pool and lay out its rows and batches, without a model; CorpusError if no record has a trained token."""
     pool = corpus.pool_index
     encoded = encode([corpus.examples[i] for i in pool], tokenizer, max_tokens)
     counts = np.array([len(e.rows) for e in encoded], dtype=np.int64)
@@ -119,15 +72,9 @@ def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
             f"{corpus.name}: no record has a trained token (all texts or completions are blank, "
             f"or every prompt fills the {max_tokens} tokens)."
         )
-    kept = [e for e, k in zip(encoded, keep, strict=True) if k]
-    lengths = np.array([len(e.ids) for e in kept])
-    return Plan(
-        encoded=kept,
-        index=pool[keep],
-        offsets=np.concatenate([[0], np.cumsum(counts[keep])]),
-        skipped=pool[~keep],
-        batches=batches_of(lengths),
-    )
+    kept = [e for e in encoded if len(e.rows)]
+    batches = batches_of(np.array([len(e.ids) for e in kept]))
+    return Plan(kept, pool[keep], np.concatenate([[0], np.cumsum(counts[keep])]), pool[~keep], batches)
 
 
 def batches_of(lengths: np.ndarray, most: int = BATCH_TOKENS) -> list[np.ndarray]:
@@ -141,39 +88,25 @@ def batches_of(lengths: np.ndarray, most: int = BATCH_TOKENS) -> list[np.ndarray
     return batches
 
 
-def effective_max_tokens(max_tokens: int, context: int) -> int:
-    """`max_tokens`, limited to the model's context.
-
-    Raises:
-        UserError: it is below 2, since a single token predicts nothing.
-    """
-    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int | np.integer) or max_tokens < 2:
-        raise UserError(f"--max-tokens must be at least 2 and was {max_tokens}; the default is {MAX_TOKENS}.")
-    return int(min(max_tokens, context) if context else max_tokens)
-
-
 def storage_dtype(rows: int, dimension: int) -> np.dtype[Any]:
     """float32 if the rows take at most 1 GB, otherwise float16."""
     return np.dtype(np.float32 if rows * dimension * 4 <= FLOAT32_BYTES else np.float16)
 
 
 def embed_into(
-    folder: Path,
-    plan: Plan,
-    reader: Reader,
-    *,
-    dtype: np.dtype[Any],
-    on_progress: Progress | None = None,
+    folder: Path, plan: Plan, reader: Reader, *, dtype: np.dtype[Any], on_progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Compute the rows of a plan into `folder`, continuing an interrupted run in the same folder.
+    """Compute the rows of a plan into `folder`, continuing an interrupted run there; returns facts for the manifest.
 
     `on_progress(done, total)` receives the number of tokens read; if it raises an exception, the work stops between two
     batches and the finished batches are kept.
-
-    Returns:
-        facts for the manifest: seconds of this run, tokens per second, and batches that were already done.
     """
-    _check_vocabulary(plan, reader)
+    top = max(int(e.ids.max()) for e in plan.encoded)
+    if top >= reader.vocabulary:
+        raise ModelError(
+            f"The tokenizer of {reader.name} produces the id {top:,}, but the model has only {reader.vocabulary:,} ids; "
+            "they do not belong together."
+        )
     journal, values_file = folder / "journal.txt", folder / "values.bin"
     d = reader.dimension
     layout = json.dumps({"rows": plan.rows, "d": d, "dtype": dtype.name, "batches": len(plan.batches)})
@@ -184,18 +117,18 @@ def embed_into(
     total, finished = sum(work), sum(work[:done])
     at_start = finished
     try:
-        batches: Any = reader.read([plan.encoded[i] for i in batch] for batch in plan.batches[done:])
-        with (
-            values_file.open("r+b" if done else "w+b") as values,
-            journal.open("a" if done else "w") as notes,
-            closing(batches),
-        ):
+        read: Any = reader.read([plan.encoded[i] for i in batch] for batch in plan.batches[done:])
+        with values_file.open("r+b" if done else "w+b") as values, journal.open("a" if done else "w") as notes, closing(read):
             if not done:
-                _reserve(values.fileno(), size)
+                # allocate the space now, so that a full disk is reported before hours of work and not in the middle of it
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(values.fileno(), 0, size)
+                else:
+                    values.truncate(size)
                 notes.write(layout + "\n")
             if on_progress:
                 on_progress(finished, total)
-            for number, together in enumerate(batches, start=done):
+            for number, together in enumerate(read, start=done):
                 batch = plan.batches[number]
                 ends = np.cumsum([plan.offsets[i + 1] - plan.offsets[i] for i in batch])
                 for position, rows in zip(batch, np.split(together, ends[:-1]), strict=True):
@@ -229,15 +162,6 @@ def embed_into(
     }
 
 
-def _check_vocabulary(plan: Plan, reader: Reader) -> None:
-    top = max(int(e.ids.max()) for e in plan.encoded)
-    if top >= reader.vocabulary:
-        raise ModelError(
-            f"The tokenizer of {reader.name} produces the id {top:,}, but the model has only {reader.vocabulary:,} ids; "
-            "they do not belong together."
-        )
-
-
 def open_embeddings(folder: Path, facts: dict[str, Any], key: str) -> TokenEmbeddings:
     """Open the rows that `embed_into` wrote; they stay on disk and are memory-mapped."""
     offsets = np.load(folder / "offsets.npy", allow_pickle=False)
@@ -259,11 +183,3 @@ def _resume(journal: Path, layout: str) -> int:
     if lines[-1]:  # the last line was not completed: drop it, or the next one would be appended to it
         journal.write_text("\n".join([layout, *whole, ""]), encoding="utf-8")
     return len(whole) if whole == [str(i) for i in range(len(whole))] else 0
-
-
-def _reserve(descriptor: int, size: int) -> None:
-    """Allocate the space now, so that a full disk is reported before hours of work and not in the middle of it."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-    else:
-        os.truncate(descriptor, size)

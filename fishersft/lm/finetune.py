@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +25,11 @@ import torch
 from fishersft.corpus.encode import IGNORED, Encoded
 from fishersft.errors import MissingExtra, ModelError, TrainingError
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Training
-from fishersft.lm.model import CausalLM, library, quiet
+from fishersft.lm.model import CausalLM, Progress, library, quiet
 
 log = logging.getLogger(__name__)
 DIVERGED = 2.0  # a loss above this many times the nats of guessing the vocabulary evenly is lost
 WHOLE = "whole"  # a checkpoint with this file was written to its end
-Progress = Callable[[int, int], None]
 OnLoss = Callable[[int, float], None]
 
 
@@ -81,13 +80,18 @@ def finetune(
     usable = [e for e in examples if e.trained.any()]
     if not usable:
         raise TrainingError(f"{what or 'The selection'} holds no trained token, so there is nothing to fine-tune on.")
+    try:
+        import accelerate  # noqa: F401 - the Trainer of transformers needs it
+    except ImportError as error:
+        raise MissingExtra("Fine-tuning", "tune") from error
+    most = DIVERGED * math.log(model.network.get_input_embeddings().weight.shape[0])
+    watcher = _watcher(what or "Fine-tuning", most, checkpoint_seconds, on_progress, on_loss)
     parts = 1
     notes: tuple[str, ...] = ()
     before = None if training.lora else {k: v.detach().clone() for k, v in model.network.state_dict().items()}
     while True:
         try:
-            done = _attempt(model, usable, training, parts, workspace, seed, what, checkpoint_seconds, on_progress, on_loss)
-            return replace(done, notes=notes)
+            return replace(_attempt(model, usable, training, parts, workspace, seed, watcher), notes=notes)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "out of memory" not in str(error).lower():
                 raise
@@ -97,27 +101,18 @@ def finetune(
                     "lower --max-tokens, use --lora, or take a smaller model."
                 ) from error
         parts = min(parts * 2, training.batch)
-        _free(model, before)
+        if before is not None:
+            model.network.load_state_dict(before)
+        model.network.zero_grad(set_to_none=True)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
         notes = (f"Memory ran out; each step of {training.batch} examples was computed in {parts} parts.",)
         log.warning(notes[0])
 
 
-def _free(model: CausalLM, before: dict[str, Any] | None) -> None:
-    """Restore the initial weights and release what the failed attempt held."""
-    if before is not None:
-        model.network.load_state_dict(before)
-    model.network.zero_grad(set_to_none=True)
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 def save_model(model: CausalLM, folder: Path) -> None:
-    """Write weights (safetensors, float32) and tokenizer as `load_model` reads them.
-
-    Raises:
-        ModelError: they cannot be written.
-    """
+    """Write weights (safetensors, float32) and tokenizer as `load_model` reads them; ModelError if they cannot be written."""
     try:
         with quiet():
             model.network.save_pretrained(folder)
@@ -133,18 +128,16 @@ def _attempt(
     parts: int,
     workspace: Path,
     seed: int,
-    what: str,
-    checkpoint_seconds: float,
-    on_progress: Progress | None,
-    on_loss: OnLoss | None,
+    watcher: Any,
 ) -> TrainingResult:
-    """One training, resumed from its last complete checkpoint, with each batch computed in `parts`."""
+    """One training, resumed from its newest complete checkpoint, with each batch computed in `parts`."""
     if training.learning_rate is None:
         raise ValueError("a training needs a learning rate")
-    transformers = _libraries()
+    transformers = library()
     torch.manual_seed(seed)
     network = _with_adapters(model.network, training) if training.lora else model.network
-    checkpoint = _last_whole(workspace)
+    whole = [folder for folder in workspace.glob("checkpoint-*") if (folder / WHOLE).is_file()]
+    checkpoint = max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
     total = training.steps(len(examples))
     bfloat16 = training.precision == "bfloat16" or (training.precision == "auto" and _multiplies_bfloat16(model.device))
     settings = transformers.TrainingArguments(
@@ -169,13 +162,11 @@ def _attempt(
         disable_tqdm=True,
         report_to="none",
     )
-    most = DIVERGED * math.log(cast(Any, network).get_input_embeddings().weight.shape[0])
-    watcher = _watcher(transformers, what, most, checkpoint_seconds, on_progress, on_loss)
     with quiet():
         trainer = transformers.Trainer(
             model=network,
             args=settings,
-            train_dataset=cast(Any, [item(e) for e in examples]),
+            train_dataset=[item(e) for e in examples],
             data_collator=Collator(model.tokenizer.pad_token_id or model.tokenizer.eos_token_id or 0),
             callbacks=[watcher],
         )
@@ -190,17 +181,10 @@ def _attempt(
     return TrainingResult(replace(model, network=tuned), int(trainer.state.global_step), losses, watcher.first)
 
 
-def _watcher(
-    transformers: Any,
-    what: str,
-    most: float,
-    checkpoint_seconds: float,
-    on_progress: Progress | None,
-    on_loss: OnLoss | None,
-) -> Any:
+def _watcher(what: str, most: float, checkpoint_seconds: float, on_progress: Progress | None, on_loss: OnLoss | None) -> Any:
     """A callback that asks for checkpoints, reports progress, and stops a training whose loss is above `most` or no number."""
 
-    class Watcher(transformers.TrainerCallback):
+    class Watcher(library().TrainerCallback):  # type: ignore[misc]
         first = 0
         saved = 0.0
 
@@ -231,7 +215,7 @@ def _watcher(
             if not float(loss) <= most:  # written so that NaN stops too
                 lost = f"is {float(loss):,.0f} nats per token" if math.isfinite(float(loss)) else "is no longer a number"
                 raise TrainingError(
-                    f"{what or 'Fine-tuning'} diverged: the loss at step {state.global_step:,} of {state.max_steps:,} {lost}. "
+                    f"{what} diverged: the loss at step {state.global_step:,} of {state.max_steps:,} {lost}. "
                     f"Lower --learning-rate (it was {args.learning_rate:g})."
                 )
             if on_loss:
@@ -244,25 +228,22 @@ def item(example: Encoded) -> dict[str, Any]:
     return {"input_ids": example.ids.astype(np.int64), "labels": example.labels, "length": len(example.ids)}
 
 
+@dataclass(frozen=True)
 class Collator:
     """Pads a batch on the right: ids with `pad`, labels with the value that the loss ignores."""
 
-    def __init__(self, pad: int) -> None:
-        self.pad = pad
+    pad: int
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         longest = max(len(item["input_ids"]) for item in items)
-        ids = np.full((len(items), longest), self.pad, dtype=np.int64)
-        labels = np.full((len(items), longest), IGNORED, dtype=np.int64)
-        mask = np.zeros((len(items), longest), dtype=np.int64)
+        fill = {"input_ids": self.pad, "labels": IGNORED, "attention_mask": 0}
+        batch = {name: torch.full((len(items), longest), value, dtype=torch.long) for name, value in fill.items()}
         for row, item in enumerate(items):
             n = len(item["input_ids"])
-            ids[row, :n], labels[row, :n], mask[row, :n] = item["input_ids"], item["labels"], 1
-        return {
-            "input_ids": torch.from_numpy(ids),
-            "labels": torch.from_numpy(labels),
-            "attention_mask": torch.from_numpy(mask),
-        }
+            batch["input_ids"][row, :n] = torch.from_numpy(item["input_ids"])
+            batch["labels"][row, :n] = torch.from_numpy(item["labels"])
+            batch["attention_mask"][row, :n] = 1
+        return batch
 
 
 def _with_adapters(network: Any, training: Training) -> Any:
@@ -278,23 +259,8 @@ def _with_adapters(network: Any, training: Training) -> Any:
         return get_peft_model(network, settings)
 
 
-def _last_whole(workspace: Path) -> Path | None:
-    """The newest complete checkpoint."""
-    found = [p for p in workspace.glob("checkpoint-*") if (p / WHOLE).is_file()]
-    return max(found, key=lambda p: int(p.name.rpartition("-")[2])) if found else None
-
-
 def _multiplies_bfloat16(device: Any) -> bool:
     """Whether the device has hardware for it: recent GPUs, and processors with matrix tiles (AMX)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
-
-
-def _libraries() -> Any:
-    """transformers, once accelerate, which its Trainer needs, is known to be installed."""
-    try:
-        import accelerate  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("Fine-tuning", "tune") from error
-    return library()

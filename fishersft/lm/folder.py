@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from fishersft import paths
-from fishersft.corpus.read import shortened
 from fishersft.corpus.records import MAX_TOKENS
-from fishersft.errors import ModelError, os_reason
+from fishersft.errors import ModelError, UserError, os_reason
 from fishersft.fields import check, parameter
 from fishersft.paths import user_path
+from fishersft.text import shortened
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WANTED = ("*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt", "*.jinja", "*.tiktoken")
@@ -30,11 +30,7 @@ HUB_TIMEOUT = 10  # seconds to wait for the hub's first response
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The model that embeds a corpus, and where it is computed.
-
-    Raises:
-        ParameterError: a value is out of range.
-    """
+    """The model that embeds a corpus, and where it is computed; ParameterError if a value is out of range."""
 
     model: str = parameter("mini", "'mini', a model folder, or a hub id such as gpt2.")
     revision: str | None = parameter(None, "Branch, tag or commit of a hub model.", metavar="REV")
@@ -116,6 +112,13 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
     if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not HUB_ID.fullmatch(name):
         raise ModelError(f"There is no model folder {name}; give a folder, 'mini', or a hub id such as gpt2.")
     return _checked(_from_hub(name, revision))
+
+
+def effective_max_tokens(max_tokens: int, context: int) -> int:
+    """`max_tokens`, limited to the model's context; UserError if it is below 2, since a single token predicts nothing."""
+    if isinstance(max_tokens, bool) or not hasattr(max_tokens, "__index__") or max_tokens < 2:
+        raise UserError(f"--max-tokens must be at least 2 and was {max_tokens}; the default is {MAX_TOKENS}.")
+    return int(min(max_tokens, context) if context else max_tokens)
 
 
 def _from_hub(name: str, revision: str | None) -> ModelFolder:

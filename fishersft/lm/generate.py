@@ -6,20 +6,19 @@ decides which records are taken.  Every model gets the same prompts, batches and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from fishersft.corpus.encode import Encoded
 from fishersft.lm.hyperparameters import Sampling
-from fishersft.lm.model import CausalLM, library
+from fishersft.lm.model import CausalLM, Progress, library
 
 LEAST_CONTINUATION = 8  # trained tokens that a record must have after its prompt
 BATCH = 32
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,7 @@ class Written:
 def draw_prompts(held_out: Sequence[Encoded], sampling: Sampling, context: int = 0) -> list[PromptIds]:
     """The prompts of `sampling.prompts` examples, or of all that are long enough if these are fewer.
 
-    Args:
-        context: the model's context in tokens, 0 for no limit; longer prompts lose their first tokens.
+    A prompt that does not fit into `context` tokens (0 for no limit) with its continuation loses its first tokens.
     """
     found = [p for i, e in enumerate(held_out) if (p := _prompt(i, e, sampling, context))]
     order = np.random.default_rng(sampling.sampling_seed).permutation(len(found))[: sampling.prompts]
@@ -82,9 +80,16 @@ def write(
     """
     out: list[Written | None] = [None] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), i))
-    tokenizer = cast(Any, model.tokenizer)
+    tokenizer = model.tokenizer
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
-    settings = _settings(model, sampling, pad)
+    chance = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+    settings = library().GenerationConfig(  # all settings are ours; the model's own generation_config.json is ignored
+        max_new_tokens=sampling.new_tokens,
+        pad_token_id=pad,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        **(chance if sampling.temperature > 0 else {"do_sample": False}),
+    )
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         for first in range(0, len(order), batch):
@@ -97,36 +102,18 @@ def write(
                 mask[row, width - len(prompts[i].ids) :] = 1
             torch.manual_seed(sampling.sampling_seed + first)
             with torch.inference_mode():
-                whole = cast(Any, model.network).generate(
+                whole = model.network.generate(
                     input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
                 )
             for i, new in zip(chosen, whole[:, width:].cpu().tolist(), strict=True):
-                out[i] = _written(tokenizer, new)
+                ended = tokenizer.eos_token_id in new
+                body = new[: new.index(tokenizer.eos_token_id)] if ended else new
+                out[i] = Written(text_of(tokenizer, body), len(body) + ended, ended)
             if on_progress:
                 on_progress(min(first + batch, len(order)), len(order))
     return [w for w in out if w is not None]
 
 
-def _written(tokenizer: Any, new: list[int]) -> Written:
-    eos = tokenizer.eos_token_id
-    ended = eos is not None and eos in new
-    body = new[: new.index(eos)] if ended else new
-    return Written(text_of(tokenizer, body), len(body) + ended, ended)
-
-
 def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
     """The decoded text of ids, without special tokens."""
     return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-
-def _settings(model: CausalLM, sampling: Sampling, pad: int) -> Any:
-    """The generation settings, all of them ours; the model's own generation_config.json is ignored."""
-    tokenizer = cast(Any, model.tokenizer)
-    chance = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-    return library().GenerationConfig(
-        max_new_tokens=sampling.new_tokens,
-        pad_token_id=pad,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        **(chance if sampling.temperature > 0 else {"do_sample": False}),
-    )

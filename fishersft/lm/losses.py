@@ -9,10 +9,10 @@ For texts without stored rows, `nats_of` sums the losses of each.  Knows no run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,12 +21,11 @@ from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
 from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ModelError
-from fishersft.lm.embed import batches_of, rows_of
-from fishersft.lm.model import CausalLM
+from fishersft.lm.embed import batches_of
+from fishersft.lm.model import CausalLM, Progress
 
 BATCH_LOGITS = 16_000_000  # logits per batch: 64 MB
 BATCH_TOKENS = 4_096  # padded tokens per batch of texts
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class ModelReadings:
                 f"{self.model.name} did not compute the rows from these texts: the token counts differ; embed the corpus again."
             )
         targets = np.concatenate([e.ids[e.rows + 1] for e in encoded])
-        batch = max(1, BATCH_LOGITS // len(cast(Any, self.model.network.get_output_embeddings()).weight))
+        batch = max(1, BATCH_LOGITS // len(self.model.network.get_output_embeddings().weight))
         ends = np.cumsum(self.embeddings.tokens[positions])
         loss, confidence = np.empty(len(targets), np.float32), np.empty(len(targets), np.float32)
         first = start = 0
@@ -129,11 +128,11 @@ def nats_of(model: CausalLM, examples: Sequence[Encoded], on_progress: Progress 
     """
     out = np.zeros(len(examples))
     trained = np.array([i for i, e in enumerate(examples) if len(e.rows)], dtype=np.int64)
-    most = max(1, BATCH_LOGITS // len(cast(Any, model.network.get_output_embeddings()).weight))
+    most = max(1, BATCH_LOGITS // len(model.network.get_output_embeddings().weight))
     done, total = 0, sum(len(examples[i].ids) for i in trained)
     for batch in batches_of(np.array([len(examples[i].ids) for i in trained], dtype=np.int64), BATCH_TOKENS):
         texts = [examples[i] for i in trained[batch]]
-        rows = rows_of(texts, model)
+        rows = model.rows_of(texts)
         targets = np.concatenate([e.ids[e.rows + 1] for e in texts]).astype(np.int64)
         losses = np.empty(len(targets))
         for start in range(0, len(targets), most):

@@ -10,17 +10,20 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
+import numpy as np
+import torch
+
+from fishersft.corpus.encode import Encoded
 from fishersft.errors import ModelError
 from fishersft.lm.folder import ModelFolder, find_model
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
+Progress = Callable[[int, int], None]  # what is done, and the total
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 _loading = threading.Lock()
 TOLERANCE = 1e-3  # relative to the largest logit, in float32
@@ -32,14 +35,14 @@ class CausalLM:
 
     Attributes:
         folder: the model's files, with its name, revision and fingerprint.
-        tokenizer, network: as loaded by transformers.
+        tokenizer, network: transformers' PreTrainedTokenizerBase and PreTrainedModel, a library that is loaded only when needed.
         device: the device that holds the weights.
         head: how the logits follow from the rows: `exact`, `scaled by c`, or `capped at c`.
     """
 
     folder: ModelFolder
-    tokenizer: PreTrainedTokenizerBase = field(repr=False)
-    network: PreTrainedModel = field(repr=False)
+    tokenizer: Any = field(repr=False)
+    network: Any = field(repr=False)
     device: torch.device
     head: str
 
@@ -57,6 +60,11 @@ class CausalLM:
         return int(self.network.get_output_embeddings().weight.shape[1])
 
     @property
+    def vocabulary(self) -> int:
+        """The number of ids that it reads."""
+        return len(self.network.get_input_embeddings().weight)
+
+    @property
     def context(self) -> int:
         """The longest input in tokens; 0 if the configuration states none."""
         return self.folder.context
@@ -66,18 +74,27 @@ class CausalLM:
 
         No attention mask: in a causal model, padding on the right does not affect what precedes it (checked on loading).
         """
-        import torch
-
         with torch.inference_mode():
-            out = self.network.base_model(input_ids=ids.to(self.device), use_cache=False)
-        return out.last_hidden_state
+            hidden: torch.Tensor = self.network.base_model(input_ids=ids.to(self.device), use_cache=False).last_hidden_state
+        return hidden
+
+    def rows_of(self, batch: list[Encoded]) -> np.ndarray:
+        """(sum of M, d) float32 rows of one batch, example after example."""
+        ids = np.zeros((len(batch), max(len(e.ids) for e in batch)), dtype=np.int64)
+        for row, e in zip(ids, batch, strict=True):
+            row[: len(e.ids)] = e.ids
+        hidden = self.rows(torch.from_numpy(ids)).float().cpu().numpy()
+        return np.concatenate([h[e.rows] for h, e in zip(hidden, batch, strict=True)])
+
+    def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:
+        """The rows of each batch, in order."""
+        for batch in batches:
+            yield self.rows_of(batch)
 
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
         """(k, d) rows -> (k, L) float32 logits: the head, then the scaling or the cap recorded in `head`."""
-        import torch
-
         with torch.inference_mode():
-            out: torch.Tensor = cast(Any, self.network.get_output_embeddings())(rows).float()
+            out: torch.Tensor = self.network.get_output_embeddings()(rows).float()
         kind, _, constant = self.head.rpartition(" ")
         if kind == "scaled by":
             return out * float(constant)
@@ -96,13 +113,10 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     """
     folder = name if isinstance(name, ModelFolder) else find_model(name, revision)
     tokenizer = load_tokenizer(folder)
-    import torch
-
-    AutoModelForCausalLM = library().AutoModelForCausalLM
     where = torch.device(device_of(device))
     try:
         with quiet():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            network, info = library().AutoModelForCausalLM.from_pretrained(
                 folder.path,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -115,16 +129,10 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
         if "mismatch" in str(error):
             reason = "its weights do not fit the sizes in its config.json"
         raise ModelError(f"The model {folder.name} could not be loaded as a causal language model: {reason}") from error
-    network, info = loaded
     if missing := sorted(info.get("missing_keys", ())):
         raise ModelError(f"The model {folder.name} lacks weights ({missing[0]} and {len(missing) - 1} more).")
     network.eval().to(where)
     return CausalLM(folder, tokenizer, network, where, _check_head(network, folder.name, where))
-
-
-def load_tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
-    """The tokenizer, without loading any weights."""
-    return _tokenizer(str(folder.path), folder.name)
 
 
 def library() -> Any:
@@ -132,30 +140,23 @@ def library() -> Any:
     with _loading:
         import transformers
 
-        _ = transformers.AutoTokenizer, transformers.AutoModelForCausalLM
+        _ = transformers.AutoTokenizer, transformers.AutoModelForCausalLM, transformers.logging
         return transformers
 
 
 @lru_cache(maxsize=8)
-def _tokenizer(path: str, name: str) -> Any:
-    AutoTokenizer = library().AutoTokenizer
+def load_tokenizer(folder: ModelFolder) -> Any:
+    """The tokenizer, without loading any weights."""
     try:
         with quiet():
-            return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+            return library().AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False, local_files_only=True)
     except Exception as error:
-        raise ModelError(f"The tokenizer of {name} could not be loaded: {' '.join(str(error).split())[:200]}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"The tokenizer of {folder.name} could not be loaded: {reason}") from error
 
 
 def device_of(name: str) -> str:
-    """The device to compute on; `auto` is a GPU if torch has one.
-
-    Raises:
-        ModelError: this machine has no such device.
-    """
-    if name == "cpu":
-        return name
-    import torch
-
+    """The device to compute on; `auto` is a GPU if torch has one; ModelError if this machine has no such device."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -170,8 +171,6 @@ def device_of(name: str) -> str:
 
 def _check_head(network: Any, name: str, device: torch.device) -> str:
     """Compare head(rows) with the logits on two random texts, and the rows with those of the texts' first halves."""
-    import torch
-
     head = network.get_output_embeddings()
     if head is None or getattr(head, "weight", None) is None:
         raise ModelError(f"The model {name} has no linear output head, so its design matrix is not defined.")
@@ -211,22 +210,17 @@ def _check_head(network: Any, name: str, device: torch.device) -> str:
     )
 
 
-class quiet(warnings.catch_warnings):  # noqa: N801 - reads as a statement: with quiet()
+@contextmanager
+def quiet() -> Iterator[None]:
     """Keeps the progress bars and warnings of transformers off the user's terminal."""
-
-    def __enter__(self) -> Any:
-        from transformers.utils import logging as library
-
-        self._level = library.get_verbosity()
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-        entered = super().__enter__()
-        warnings.simplefilter("ignore")
-        return entered
-
-    def __exit__(self, *exc: Any) -> None:
-        from transformers.utils import logging as library
-
-        library.set_verbosity(self._level)
-        super().__exit__(*exc)
+    messages = library().logging
+    level = messages.get_verbosity()
+    messages.set_verbosity_error()
+    messages.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        messages.set_verbosity(level)

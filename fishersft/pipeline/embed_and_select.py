@@ -19,15 +19,13 @@ from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.distributed.engine import Engine, as_engine
 from fishersft.lm.embed import (
-    LocalEmbedder,
     Reader,
-    effective_max_tokens,
     embed_into,
     open_embeddings,
     plan,
     storage_dtype,
 )
-from fishersft.lm.folder import ModelFolder, find_model
+from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
 from fishersft.lm.model import CausalLM, device_of, load_model, load_tokenizer
 from fishersft.pipeline.stored_answers import ANSWERS_FILE, KeptAnswers, StoredLosses
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector, make_selector
@@ -76,7 +74,7 @@ def embed(
         layout = plan(corpus, load_tokenizer(folder), key.parameters["max_tokens"])
         reading: AbstractContextManager[Reader]
         if (run := as_engine(engine)).name == "here":
-            reading = nullcontext(LocalEmbedder(model if isinstance(model, CausalLM) else load_model(folder, device=device)))
+            reading = nullcontext(model if isinstance(model, CausalLM) else load_model(folder, device=device))
         else:
             reading = run.reader(folder, device)
         with reading as reader:

@@ -48,13 +48,11 @@ class ArtifactKey:
 
     @property
     def digest(self) -> str:
-        content = {
-            "stage": self.stage,
-            "version": self.version,
-            "parameters": dict(self.parameters),
-            "inputs": dict(self.inputs),
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        given = {"parameters": dict(self.parameters), "inputs": dict(self.inputs)}
+        return {"stage": self.stage, "version": self.version, **given}
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,12 @@ class Store:
     def find(self, key: ArtifactKey) -> Artifact | None:
         """The artifact of a key, or None.  An artifact that cannot be read counts as missing and is logged."""
         for place in (self.path, *self.behind):
-            found = _read(place / "artifacts" / key.stage / key.digest)
-            if found:
-                return found
+            folder = place / "artifacts" / key.stage / key.digest
+            if folder.is_dir():
+                try:
+                    return open_artifact(folder)
+                except StoreError as error:
+                    log.warning("%s", error)
         return None
 
     def read(self, key: ArtifactKey, reader: Callable[[Artifact], T | None]) -> T | None:
@@ -91,8 +92,8 @@ class Store:
 
         If the reader rejects an artifact by returning None, or the artifact is damaged inside (logged), the next folder is tried.
         """
-        for place in (Store(self.path), *(Store(b) for b in self.behind)):
-            if found := place.find(key):
+        for place in (self.path, *self.behind):
+            if found := Store(place).find(key):
                 try:
                     if (value := reader(found)) is not None:
                         return value
@@ -138,15 +139,7 @@ class Store:
             for name in files:
                 with (folder / name).open("rb") as written:
                     os.fsync(written.fileno())
-            manifest = {
-                "key": key.digest,
-                "stage": key.stage,
-                "version": key.version,
-                "parameters": dict(key.parameters),
-                "inputs": dict(key.inputs),
-                "files": files,
-                **facts,
-            }
+            manifest = {"key": key.digest, **key.as_dict(), "files": files, **facts}
             with (folder / MANIFEST).open("w", encoding="utf-8") as f:
                 json.dump(manifest, f, indent=1, ensure_ascii=False)
                 f.flush()
@@ -184,7 +177,7 @@ class Store:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into a one-sentence StoreError."""
+    """Turns the operating system's refusal to write into a one-sentence StoreError."""
     try:
         yield
     except OSError as error:
@@ -203,11 +196,7 @@ def made() -> dict[str, str]:
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """The artifact in a folder.
-
-    Raises:
-        StoreError: the manifest or one of the files is missing or damaged.
-    """
+    """The artifact in a folder; StoreError if the manifest or one of the files is missing or damaged."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["key"] != folder.name:
@@ -219,17 +208,6 @@ def open_artifact(folder: Path) -> Artifact:
         reason = os_reason(error) if isinstance(error, OSError) else str(error)
         raise StoreError(f"The artifact {folder} cannot be read and will be computed again: {reason}.") from error
     return Artifact(folder.name, folder, manifest)
-
-
-def _read(folder: Path) -> Artifact | None:
-    """The artifact in a folder; None if there is none, or if it cannot be read (logged)."""
-    if not folder.is_dir():
-        return None
-    try:
-        return open_artifact(folder)
-    except StoreError as error:
-        log.warning("%s", error)
-        return None
 
 
 def read_arrays(artifact: Artifact) -> dict[str, np.ndarray]:

@@ -48,11 +48,7 @@ class Database:
             return otherwise
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in one exclusive write transaction: either all of it is saved or none of it.
-
-        Raises:
-            StoreError: the file cannot be written.
-        """
+        """Run `work` in one exclusive write transaction, all or nothing; StoreError if the file cannot be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             return self._run(lambda db: _in_transaction(db, work))
@@ -84,20 +80,16 @@ class Database:
             found = db.execute("PRAGMA user_version").fetchone()[0]
             if found < self.version:
                 with FileLock(f"{self.path}.lock"):  # two processes that change the journal mode at once would fail
-                    self._prepare(db)
+                    db.execute("PRAGMA journal_mode = WAL")
+                    _in_transaction(db, self._create)
             elif found > self.version:
                 raise StoreError(f"{self.path} was written by a later version of fishersft; update this one to use it.")
             yield db
 
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA journal_mode = WAL")
-
-        def make(db: sqlite3.Connection) -> None:
-            for statement in self.schema.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {int(self.version)}")
-
-        _in_transaction(db, make)
+    def _create(self, db: sqlite3.Connection) -> None:
+        for statement in self.schema.split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {int(self.version)}")
 
 
 def set_aside(path: Path, seen: Inode | None, holds: str, error: Exception) -> None:

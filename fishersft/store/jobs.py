@@ -1,13 +1,9 @@
 """Background jobs: each is a long command in its own process, with a row and a log in the store.
 
-    start(arguments, kind=, title=, device=, out=)   `python -m fishersft ARGUMENTS`, detached; it waits until its device is free
-    jobs(), job(id)                                  their status: state, step, ETA, the last sentence of the log
-    cancel(id), resume(id), remove(id)               stop a job; run its command again; delete a job that has ended
-
 A job outlives the tab, the server and the process that started it.  One job runs on each device and the others wait in order,
-each in its own process (`job_process`).  The command reports its progress through `job_process.report`.  A job whose process is
-gone is marked `lost` by whoever looks next.  A resumed command continues from what it left in the store or in --out; this module
-knows nothing of that.  For the states and their changes see `job_rows`.
+each in its own process (`job_runner`), which also reports the progress.  A job whose process is gone is marked `lost` by whoever
+looks next.  A resumed command continues from what it left in the store or in --out; this module knows nothing of that.  For the
+states and their changes see `job_table`.
 """
 
 from __future__ import annotations
@@ -26,7 +22,7 @@ from typing import Any
 
 from fishersft.errors import JobError, StoreError, os_reason
 from fishersft.store.artifacts import Store, writing_to
-from fishersft.store.job_rows import (
+from fishersft.store.job_table import (
     ASKED,
     ATTEMPT,
     CANCELLED,
@@ -40,7 +36,7 @@ from fishersft.store.job_rows import (
     RUNNING,
     SIGNALLED,
     Job,
-    JobRows,
+    JobTable,
     Process,
     end_leftovers,
     gone,
@@ -68,7 +64,7 @@ def start(
         kind: the kind of job, such as "finetune", by which pages list it.
         device: the device it occupies: one job runs on each name, the others wait.
         out: where the arguments tell the command to write; only recorded, so that a page can open it.
-        secrets_for_it: environment variables of its process, such as a key; never saved, so a resumed job does not have them.
+        secrets_for_it: environment variables of its process, such as a key; never saved, so a resumed job lacks them.
 
     Raises:
         JobError: there is nothing to run, or the process cannot be started.
@@ -85,7 +81,7 @@ def start(
     names = {"id": id, "kind": _plain(kind), "title": _plain(title), "device": _plain(device)}
     command = {"arguments": [str(argument) for argument in arguments], "folder": str(folder)}
     rows.add({**names, **command, "out": str(folder / out) if out else None})
-    return _spawn(rows, id, secrets_for_it or {})
+    return _spawn(rows, id, secrets_for_it)
 
 
 def jobs(store: Store | None = None) -> list[Job]:
@@ -95,13 +91,9 @@ def jobs(store: Store | None = None) -> list[Job]:
 
 
 def job(id: str, store: Store | None = None) -> Job:
-    """The job with this id, or whose id begins with it.
-
-    Raises:
-        JobError: no job's id starts so, or those of several do.
-    """
+    """The job whose id is or begins with `id`; JobError if there is not exactly one."""
     rows = _rows(store)
-    return rows.job(_found(rows, id))
+    return rows.job(_row(rows, id))
 
 
 def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
@@ -114,7 +106,7 @@ def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
         JobError: there is no such job, or it has ended.
     """
     rows = _rows(store)
-    row = _found(rows, id)
+    row = _row(rows, id)
     if row["state"] in ENDED:
         raise JobError(f"Job {row['id']} has already ended ({row['state']}); there is nothing to cancel.")
     process = Process.read(row["process"])
@@ -141,7 +133,7 @@ def resume(id: str, store: Store | None = None) -> Job:
         JobError: there is no such job, it is not finished or is done, its folder is gone, or the process cannot be started.
     """
     rows = _rows(store)
-    row = _found(rows, id)
+    row = _row(rows, id)
     if row["state"] not in RESUMABLE:
         raise JobError(f"Job {row['id']} is {row['state']}; only a job that failed, was cancelled or was lost can be resumed.")
     if not rows.job(row).folder.is_dir():
@@ -153,13 +145,9 @@ def resume(id: str, store: Store | None = None) -> Job:
 
 
 def remove(id: str, store: Store | None = None) -> None:
-    """Delete the row and the log of a job that has ended.  Its results stay.
-
-    Raises:
-        JobError: there is no such job, or it has not ended.
-    """
+    """Delete the row and the log of a job, but not its results; JobError if there is no such job or it has not ended."""
     rows = _rows(store)
-    row = _found(rows, id)
+    row = _row(rows, id)
     if row["state"] not in ENDED:
         raise JobError(f"Job {row['id']} is {row['state']}; cancel it before you remove it.")
     if not rows.remove(row):
@@ -177,7 +165,7 @@ def last_sentence(log: Path, start: int = 0) -> str:
     return lines[-1].strip().removeprefix("fishersft: ")[:500] if lines else ""
 
 
-def sweep(rows: JobRows) -> list[dict[str, Any]]:
+def sweep(rows: JobTable) -> list[dict[str, Any]]:
     """All rows, the last queued first, after marking those whose process is gone `lost`, or `cancelled` if they were to stop."""
     found = rows.all()
     missing = [row for row in found if row["state"] in (QUEUED, RUNNING) and gone(row)]
@@ -195,13 +183,13 @@ def sweep(rows: JobRows) -> list[dict[str, Any]]:
         return found
 
 
-def _spawn(rows: JobRows, id: str, told: Mapping[str, str] | None = None) -> Job:
-    """Start the process of a job that has just been queued; `told` goes into its environment only."""
+def _spawn(rows: JobTable, id: str, secrets_for_it: Mapping[str, str] | None = None) -> Job:
+    """Start the process of a job that has just been queued."""
     row = rows.one(id)
     log = rows.log(id)
     environment = {
         **os.environ,
-        **(told or {}),
+        **(secrets_for_it or {}),
         **_environment(row),
         "FISHERSFT_HOME": str(rows.path),
         "PYTHONUNBUFFERED": "1",  # the log is read while it is being written
@@ -218,7 +206,7 @@ def _spawn(rows: JobRows, id: str, told: Mapping[str, str] | None = None) -> Job
         if row["attempt"] > 1:
             file.write(f"\n--- attempt {row['attempt']}, {datetime.now():%Y-%m-%d %H:%M:%S} ---\n".encode())
             file.flush()
-        command = [sys.executable, "-m", "fishersft.store.job_process", id, str(row["attempt"])]
+        command = [sys.executable, "-m", "fishersft.store.job_runner", id, str(row["attempt"])]
         try:
             child = subprocess.Popen(
                 command,
@@ -255,7 +243,8 @@ def _ends(ended: Callable[[], bool], patience: float) -> bool:
     return True
 
 
-def _found(rows: JobRows, id: str) -> dict[str, Any]:
+def _row(rows: JobTable, id: str) -> dict[str, Any]:
+    """The row of a job after all lost ones have been marked."""
     sweep(rows)
     return rows.one(id)
 
@@ -265,8 +254,8 @@ def _environment(row: dict[str, Any]) -> dict[str, str]:
     return {JOB: row["id"], ATTEMPT: str(row["attempt"])}
 
 
-def _rows(store: Store | None) -> JobRows:
-    return JobRows((store or Store.default()).path.absolute())
+def _rows(store: Store | None) -> JobTable:
+    return JobTable((store or Store.default()).path.absolute())
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from fishersft.corpus.read import SPLITS
+from fishersft.corpus.records import SPLITS
 from fishersft.fields import declared
 from fishersft.lessons import LESSONS
 from fishersft.selectors import registry

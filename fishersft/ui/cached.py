@@ -21,8 +21,8 @@ from fishersft.design import trajectory
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import Walk, log_det_at
 from fishersft.experiments.evidence import Evidence, gather
-from fishersft.lm.embed import BATCH_TOKENS, Plan, effective_max_tokens, open_embeddings, plan, rows_of
-from fishersft.lm.folder import ModelFolder, find_model
+from fishersft.lm.embed import BATCH_TOKENS, Plan, open_embeddings, plan
+from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
@@ -205,7 +205,7 @@ def pasted(text: str, folder: ModelFolder, _choice: Choice) -> tuple[list[str], 
     """A text that is in no corpus: its tokens, which of them are trained, and their rows (M, d)."""
     lm = model(_choice)
     encoded = encode([Text(text)], lm.tokenizer, effective_max_tokens(MAX_TOKENS, folder.context))[0]
-    rows = rows_of([encoded], lm) if len(encoded.rows) else np.empty((0, lm.dimension), np.float32)
+    rows = lm.rows_of([encoded]) if len(encoded.rows) else np.empty((0, lm.dimension), np.float32)
     return token_texts(lm.tokenizer, encoded.ids.tolist()), encoded.trained, rows
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fishersft.corpus import builtin
+from fishersft.corpus.load import CLASSICS
 from fishersft.errors import CorpusError, ModelError
 from fishersft.store.artifacts import Store
 
@@ -94,7 +94,7 @@ class Choice:
         """On a hosted demo only the embedded, the built-in and the uploaded may be opened."""
         if not public():
             return
-        if self.corpus not in ("demo", *builtin.CLASSICS) and not UPLOAD.fullmatch(self.corpus):
+        if self.corpus not in ("demo", *CLASSICS) and not UPLOAD.fullmatch(self.corpus):
             raise CorpusError("This hosted demo opens no paths and no hub data sets; upload a file instead.")
         if self.model != "mini":
             raise ModelError("This hosted demo has one model, mini; install fishersft to use others.")

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from fishersft.cli import main
-from fishersft.commands.options import CORPUS_HELP, corpus_options, json_option, load, model_options, progress
+from fishersft.commands.options import CORPUS_HELP, corpus_and_model, json_option, load, progress
 from fishersft.lm.model import load_model
 from fishersft.plots.sentence_map import Points, sentence_map
 from tests.bench import dashboard as dashboard_bench
@@ -55,15 +55,14 @@ def selection(only: str, also: tuple[str, ...], as_json: bool, **options: Any) -
 
 
 @bench.command(epilog=CORPUS_HELP, short_help="Embedding against one text a call.")
-@corpus_options
-@model_options
+@corpus_and_model
 @click.option("--texts", type=int, default=400, show_default=True, help="At most so many records, drawn by --seed.")
 @click.option("--box", "box_seconds", type=float, default=30.0, show_default=True, help="Seconds each other way gets.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which records are drawn.")
 @json_option
 def embedding(texts: int, box_seconds: float, seed: int, as_json: bool, threads: int | None, **options: Any) -> None:
     """Embedding CORPUS our way against one text a call, and against the model's own operations at this machine's peak."""
-    corpus, folder = load(options, threads)
+    corpus, folder = load({**options, "threads": threads})
     model = load_model(folder, device=options["device"])
     with _stages("tokens") as on_progress:
         report = embedding_bench.run(

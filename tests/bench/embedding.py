@@ -19,7 +19,8 @@ import numpy as np
 
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.errors import UserError
-from fishersft.lm.embed import LocalEmbedder, Plan, effective_max_tokens, embed_into, plan, storage_dtype
+from fishersft.lm.embed import Plan, embed_into, plan, storage_dtype
+from fishersft.lm.folder import effective_max_tokens
 from fishersft.selectors.selection import check_seed
 from tests.bench import machine
 from tests.bench.report import table
@@ -131,7 +132,7 @@ def run(
         with tempfile.TemporaryDirectory(prefix="fishersft-bench-") as folder:
 
             def ours() -> Speed:
-                done = embed_into(Path(folder), work, LocalEmbedder(model), dtype=dtype, on_progress=partial(told, "ours"))
+                done = embed_into(Path(folder), work, model, dtype=dtype, on_progress=partial(told, "ours"))
                 return Speed("ours", "**ours**", len(lengths), tokens, done["seconds"])
 
             first = ours()

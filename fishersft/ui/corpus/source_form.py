@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import streamlit as st
 
-from fishersft.corpus import builtin
-from fishersft.corpus.read import FORMATS, not_read
+from fishersft.corpus.files import READ_FORMATS, not_read
+from fishersft.corpus.load import CLASSICS
 from fishersft.corpus.records import Corpus
 from fishersft.errors import ColumnError, CorpusError, FisherSFTError
 from fishersft.store.artifacts import Store
@@ -28,7 +28,7 @@ LONGEST_LINE = 5_000_000
 def choose_corpus(session: Session) -> None:
     """Demo, a file of the visitor's, a classic, a path, or the hub."""
     now = session.choice.corpus
-    kind = {"demo": "Demo", **dict.fromkeys(builtin.CLASSICS, "Classics")}.get(
+    kind = {"demo": "Demo", **dict.fromkeys(CLASSICS, "Classics")}.get(
         now, "Upload" if now.startswith("upload:") else "Hub" if now.startswith("hf:") else "Path"
     )
     options = [s for s in SOURCES if not (public() and s in HIDDEN_IN_PUBLIC)]
@@ -47,7 +47,7 @@ def choose_corpus(session: Session) -> None:
     elif source == "Upload":
         _upload()
     elif source == "Classics":
-        titles = {name: c.title for name, c in builtin.CLASSICS.items()}
+        titles = {name: c.title for name, c in CLASSICS.items()}
         name = st.selectbox(
             "Classic",
             list(titles),
@@ -66,7 +66,7 @@ def choose_corpus(session: Session) -> None:
             value=now.removeprefix("hf:") if fits else "",
             key=f"corpus-{source}",
             placeholder="owner/name" if hub else "/data/texts.jsonl",
-            help="Needs the network and the extra 'hub'." if hub else f"One of {', '.join(FORMATS)}.",
+            help="Needs the network and the extra 'hub'." if hub else f"One of {', '.join(READ_FORMATS)}.",
         ).strip()
         if text and (not fits or text != now.removeprefix("hf:")):
             choose(corpus=f"hf:{text}" if hub else text, options=())
@@ -75,7 +75,7 @@ def choose_corpus(session: Session) -> None:
 def _upload() -> None:
     file = st.file_uploader(
         "Your file",
-        type=[f.removeprefix(".") for f in FORMATS],
+        type=[f.removeprefix(".") for f in READ_FORMATS],
         key="upload",
         help="Text: one example per line. Tables and JSON: a column named text, or prompt and completion, instruction and "
         "output, or messages; metadata columns are kept.",
@@ -185,7 +185,7 @@ def check_upload(name: str, data: bytes) -> str:
     """
     suffix = PurePath(name).suffix.lower()
     shown = PurePath(name).name[:80]
-    if suffix not in FORMATS:
+    if suffix not in READ_FORMATS:
         raise not_read(shown, suffix[:12])
     most = MOST_PUBLIC_BYTES if public() else MOST_BYTES
     if len(data) > most:

@@ -16,8 +16,7 @@ from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.fields import arguments
 from fishersft.finetuning.plan import Speed, TrainingCost, cost_of, make_plan
 from fishersft.finetuning.settings import FineTuneSettings
-from fishersft.lm.embed import effective_max_tokens
-from fishersft.lm.folder import ModelFolder
+from fishersft.lm.folder import ModelFolder, effective_max_tokens
 from fishersft.lm.generate import BATCH
 from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.model import CausalLM, load_tokenizer

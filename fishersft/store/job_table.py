@@ -1,10 +1,10 @@
-"""`Job` and `JobRows`: the rows of jobs in `jobs.sqlite` and all of their changes of state.
+"""`JobTable`: the table of jobs in `jobs.sqlite`, and all changes of a job's state.
 
     queued -> running -> done | failed | cancelled | lost          failed | cancelled | lost -> queued (resume)
 
 Each change is one transaction that names the state it starts from and the attempt it belongs to.  So no two processes ever make
 the same change, and a process that comes too late, or whose job has been resumed since, changes nothing.  `lost` means that the
-process died without an exit status.  This module neither starts nor signals processes; `jobs` and `job_process` do.
+process died without an exit status.  This module neither starts nor stops jobs (`jobs`) nor runs them (`job_runner`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED, LOST = "queued", "running", "done", "f
 ENDED = (DONE, FAILED, CANCELLED, LOST)
 RESUMABLE = (FAILED, CANCELLED, LOST)
 JOB, ATTEMPT = "FISHERSFT_JOB", "FISHERSFT_JOB_ATTEMPT"  # environment variables that name the attempt in all of its processes
-Facts = Callable[[sqlite3.Connection], dict[str, Any]]
 STALE = 90.0  # seconds without a heartbeat after which a process on another machine counts as gone
 ASKED, SIGNALLED = 1, 2  # how a job learns that it is to stop: from its row, or by a signal
 NEVER_STARTED = "Cancelled before it started."
@@ -49,11 +47,11 @@ LOST_SENTENCE = (
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it was when it was read; times are in seconds since the epoch.
+    """A job as it was when it was read; times are in seconds since the epoch and belong to the last attempt.
 
     `what`, `done`, `total`: the current step and its progress in the step's own unit; total is 0 before the first report.
     `eta`: seconds left of that step.  `sentence`: the last line of the log when the job ended; for a failed job, its one-line
-    error.  `stopping`: it was asked to stop and still runs.  `queued`, `started`, `finished` belong to the last attempt.
+    error.  `stopping`: it was asked to stop and still runs.
     """
 
     id: str
@@ -95,7 +93,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class JobRows:
+class JobTable:
     """The jobs of the store at `path`."""
 
     path: Path
@@ -112,11 +110,7 @@ class JobRows:
         return self.database.read(lambda db: [dict(row) for row in db.execute("SELECT * FROM jobs ORDER BY turn DESC")], [])
 
     def one(self, id: str) -> dict[str, Any]:
-        """The row of a job, named by its id or the beginning of its id.
-
-        Raises:
-            JobError: no job's id starts so, or those of several do.
-        """
+        """The row of the job whose id is or begins with `id`; JobError if there is not exactly one."""
         found = [row for row in self.all() if id and row["id"].startswith(id)]
         if len(found) != 1:
             several = "Several jobs have ids that start" if found else "No job has an id that starts"
@@ -125,16 +119,13 @@ class JobRows:
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a new job at the end of the queue."""
-
-        def work(db: sqlite3.Connection) -> None:
-            whole = {**_fresh(db), "attempt": 1, **row, "out": json.dumps(row["out"]), "folder": json.dumps(row["folder"])}
-            _insert(db, {**whole, "arguments": json.dumps(row["arguments"])})
-
-        self.database.write(work)
+        whole = {"attempt": 1, **row, **{name: json.dumps(row[name]) for name in ("out", "folder", "arguments")}}
+        self.database.write(lambda db: _insert(db, {**_fresh(db), **whole}))
 
     def again(self, row: dict[str, Any]) -> bool:
         """Put a job back into the queue for another attempt; False if another process did so first."""
-        return self._change(row, RESUMABLE, lambda db: {**_fresh(db), "attempt": row["attempt"] + 1})
+        attempt = {"attempt": row["attempt"] + 1}
+        return self.database.write(lambda db: _update(db, row, RESUMABLE, {**_fresh(db), **attempt}))
 
     def put_back(self, row: dict[str, Any]) -> None:
         """Insert a running job's own row again after the file that held it was lost."""
@@ -147,12 +138,12 @@ class JobRows:
         """
         row = {"id": id, "attempt": attempt}
         facts = {"process": process.written, "state": QUEUED, "finished": None, "sentence": "", "heartbeat": time.time()}
-        return self._change(row, (QUEUED, LOST), lambda _: facts)
+        return self._change(row, (QUEUED, LOST), facts)
 
     def runs(self, row: dict[str, Any]) -> bool:
         """queued -> running; False if the job was cancelled meanwhile."""
         now = time.time()
-        return self._change(row, (QUEUED,), lambda _: {"state": RUNNING, "started": now, "heartbeat": now})
+        return self._change(row, (QUEUED,), {"state": RUNNING, "started": now, "heartbeat": now})
 
     def beat(self, row: dict[str, Any], facts: dict[str, Any] | None = None) -> int | None:
         """Write a heartbeat, with progress; returns `stopping`, or None if the row is gone or belongs to another attempt.
@@ -169,9 +160,9 @@ class JobRows:
 
         return self.database.write(work)
 
-    def report(self, id: str, attempt: int, facts: dict[str, Any]) -> None:
+    def report(self, row: dict[str, Any], facts: dict[str, Any]) -> None:
         """Write progress from a process that is not the job's own, such as one of several workers."""
-        self._change({"id": id, "attempt": attempt}, (RUNNING,), lambda _: facts)
+        self._change(row, (RUNNING,), facts)
 
     def end(self, row: dict[str, Any], state: str, sentence: str, status: int | None = None) -> bool:
         """End an attempt that is queued or running; False, changing nothing, if it has ended already.
@@ -179,7 +170,7 @@ class JobRows:
         An exit status comes from the process itself, so a job marked as lost was not lost after all.
         """
         facts = {"state": state, "finished": time.time(), "exit_status": status, "sentence": sentence, "stopping": 0}
-        return self._change(row, (QUEUED, RUNNING) if status is None else (QUEUED, RUNNING, LOST), lambda _: facts)
+        return self._change(row, (QUEUED, RUNNING) if status is None else (QUEUED, RUNNING, LOST), facts)
 
     def lose(self, row: dict[str, Any], state: str, sentence: str) -> bool:
         """End an attempt whose process is gone; False if it has ended or got another process since."""
@@ -196,9 +187,9 @@ class JobRows:
     def stop(self, row: dict[str, Any], how: int) -> bool:
         """Cancel a queued job (True); ask a running one to stop (False)."""
         cancelled = {"state": CANCELLED, "finished": time.time(), "sentence": NEVER_STARTED}
-        if self._change(row, (QUEUED,), lambda _: cancelled):
+        if self._change(row, (QUEUED,), cancelled):
             return True
-        self._change(row, (RUNNING,), lambda _: {"stopping": how})
+        self._change(row, (RUNNING,), {"stopping": how})
         return False
 
     def remove(self, row: dict[str, Any]) -> bool:
@@ -213,8 +204,8 @@ class JobRows:
 
         return self.database.write(work)
 
-    def _change(self, row: dict[str, Any], states: tuple[str, ...], facts: Facts) -> bool:
-        return self.database.write(lambda db: _update(db, row, states, facts(db)))
+    def _change(self, row: dict[str, Any], states: tuple[str, ...], facts: dict[str, Any]) -> bool:
+        return self.database.write(lambda db: _update(db, row, states, facts))
 
     def job(self, row: dict[str, Any]) -> Job:
         """The `Job` that a row describes."""
@@ -224,7 +215,7 @@ class JobRows:
             **{name: row[name] for name in ("id", "kind", "title", "device", "state", "attempt", "what", "done", "total")},
             **{name: row[name] for name in ("queued", "started", "finished", "heartbeat", "exit_status", "sentence")},
             arguments=tuple(json.loads(row["arguments"])),
-            eta=_eta(row, time.time()),
+            eta=_eta(row),
             stopping=bool(row["stopping"]),
             pid=process.pid if process else None,
             out=Path(out) if out else None,
@@ -264,12 +255,12 @@ def _marks(values: Any) -> str:
     return f"({', '.join('?' * len(values))})"
 
 
-def _eta(row: dict[str, Any], now: float) -> float | None:
+def _eta(row: dict[str, Any]) -> float | None:
     """Seconds left of the step at its mean pace so far; the work of earlier attempts does not count towards the pace."""
     if row["state"] != RUNNING or row["step_started"] is None or row["done"] <= row["step_first"]:
         return None
     pace = (row["reported"] - row["step_started"]) / (row["done"] - row["step_first"])
-    return float(max(0.0, (row["total"] - row["done"]) * pace - (now - row["reported"])))
+    return float(max(0.0, (row["total"] - row["done"]) * pace - (time.time() - row["reported"])))
 
 
 @dataclass(frozen=True)
@@ -290,7 +281,7 @@ class Process:
 
     @classmethod
     def read(cls, text: str | None) -> Process | None:
-        """The process that `written` names."""
+        """The process that `written` describes."""
         if not text:
             return None
         pid, born, machine = json.loads(text)

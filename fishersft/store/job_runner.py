@@ -1,6 +1,6 @@
-"""The process of one job, and `report`, with which its command reports progress.
+"""Runs one job in a process of its own, and `report`, with which its command reports progress.
 
-`python -m fishersft.store.job_process ID ATTEMPT` waits until its device has no earlier job left and the device's file lock is
+`python -m fishersft.store.job_runner ID ATTEMPT` waits until its device has no earlier job left and the device's file lock is
 free, marks the job `running`, runs `python -m fishersft ARGUMENTS` inside itself, and records how that ended.  The system
 releases the lock when the process ends for whatever reason, so no server has to stay alive for the next job to start.
 
@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from fishersft.errors import StoreError, UserError
 from fishersft.paths import home
 from fishersft.store.artifacts import writing_to
-from fishersft.store.job_rows import (
+from fishersft.store.job_table import (
     ATTEMPT,
     CANCELLED,
     DONE,
@@ -41,7 +41,7 @@ from fishersft.store.job_rows import (
     QUEUED,
     RUNNING,
     SIGNALLED,
-    JobRows,
+    JobTable,
     Process,
 )
 from fishersft.store.jobs import last_sentence, sweep
@@ -76,7 +76,7 @@ class Reporter:
 
     def __init__(self, row: dict[str, Any], *, owner: bool) -> None:
         self.pid = os.getpid()
-        self._rows, self._row, self._owner = JobRows(home()), row, owner
+        self._rows, self._row, self._owner = JobTable(home()), row, owner
         self._guard = threading.Lock()
         self._step: dict[str, Any] = {}
         self._new = False
@@ -118,7 +118,7 @@ class Reporter:
 
     def _write(self, facts: dict[str, Any] | None) -> None:
         if not self._owner:
-            self._rows.report(self._row["id"], self._row["attempt"], facts or {})
+            self._rows.report(self._row, facts or {})
             return
         stopping = self._rows.beat(self._row, facts)
         if stopping is None:
@@ -143,7 +143,7 @@ class Reporter:
 def main(id: str, attempt: int) -> int:
     """Run the job; returns the command's exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background processes with SIGINT ignored
-    rows = JobRows(home())
+    rows = JobTable(home())
     log = rows.log(id)
     start = log.stat().st_size if log.exists() else 0  # earlier attempts wrote what precedes
     try:
@@ -166,7 +166,8 @@ def main(id: str, attempt: int) -> int:
         status = STOPPED
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop from here on
     reporter.stop()
-    state = DONE if status == 0 else CANCELLED if status == STOPPED or _stopping(rows, row) else FAILED
+    stopping = any(r["stopping"] for r in rows.all() if (r["id"], r["attempt"]) == (id, attempt))
+    state = DONE if status == 0 else CANCELLED if status == STOPPED or stopping else FAILED
     try:
         rows.end(row, state, last_sentence(log, start), status)
     except StoreError as error:  # whoever looks next will mark the job as lost
@@ -174,7 +175,7 @@ def main(id: str, attempt: int) -> int:
     return status
 
 
-def _turn(rows: JobRows, id: str, attempt: int) -> dict[str, Any] | None:
+def _turn(rows: JobTable, id: str, attempt: int) -> dict[str, Any] | None:
     """Wait for the device; returns the row once the job runs, or None if the job is no longer wanted."""
     said = -BEAT
     pause = 0.05
@@ -198,7 +199,7 @@ def _turn(rows: JobRows, id: str, attempt: int) -> dict[str, Any] | None:
         pause = min(2 * pause, 0.5)
 
 
-def _device(rows: JobRows, device: str) -> FileLock | None:
+def _device(rows: JobTable, device: str) -> FileLock | None:
     """The device's lock, or None if another process holds it."""
     name = f"{re.sub(r'[^a-z0-9]+', '-', device.lower())[:40]}-{hashlib.sha256(device.encode()).hexdigest()[:8]}"
     with writing_to(rows.path):
@@ -231,11 +232,7 @@ def _run(arguments: list[str]) -> int:
     return status if isinstance(status, int) else int(status is not None)
 
 
-def _stopping(rows: JobRows, row: dict[str, Any]) -> bool:
-    return any(r["stopping"] for r in rows.all() if (r["id"], r["attempt"]) == (row["id"], row["attempt"]))
-
-
 if __name__ == "__main__":
-    from fishersft.store import job_process  # the same module that the command's `report` uses, not a second copy named __main__
+    from fishersft.store import job_runner  # the same module that the command's `report` uses, not a second copy named __main__
 
-    sys.exit(job_process.main(sys.argv[1], int(sys.argv[2])))
+    sys.exit(job_runner.main(sys.argv[1], int(sys.argv[2])))

@@ -1,7 +1,7 @@
-"""Reads a file into a table of fields: .txt .csv .tsv .jsonl .json .parquet.
+"""Files of records: reads .txt .csv .tsv .jsonl .json .parquet into a table, and writes tables of picks as jsonl, csv or parquet.
 
 The parsers are pyarrow and the standard library's csv and json; this module adds the error messages for broken files.
-Does not know which column holds the text.
+Does not know which column holds the text, nor how picks were chosen.
 """
 
 from __future__ import annotations
@@ -9,25 +9,33 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import json
 import os
+import string
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fishersft.errors import CorpusError, os_reason
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 
-if TYPE_CHECKING:
-    import pandas as pd
+from fishersft.corpus.records import SPLITS, Corpus
+from fishersft.errors import CorpusError, UserError, os_reason
+from fishersft.paths import write_whole
+from fishersft.text import shortened
 
-FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
-SPLITS = ("line", "blank-line")
+READ_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
+WRITE_FORMATS = ("jsonl", "csv", "parquet")
+PICK_COLUMNS = ("rank", "index", "gain", "tokens")
 DEEPEST = 100  # levels of nested JSON
 
 
 def not_read(name: str, suffix: str) -> CorpusError:
     """The error for a file whose ending is not supported."""
     ending = f"files that end in '{suffix}'" if suffix else "files without an ending"
-    return CorpusError(f"{name}: {ending} are not supported; these endings are: {', '.join(FORMATS)}.")
+    return CorpusError(f"{name}: {ending} are not supported; these endings are: {', '.join(READ_FORMATS)}.")
 
 
 def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) -> tuple[pd.DataFrame, int]:
@@ -40,8 +48,8 @@ def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) ->
     if not os.path.exists(path):  # unlike Path.exists, answers for names too long to exist
         raise CorpusError(f"There is no file {shortened(path)}.")
     if path.is_dir():
-        raise CorpusError(f"{path} is a folder; name one file in it ({', '.join(FORMATS)}).")
-    if suffix not in FORMATS:
+        raise CorpusError(f"{path} is a folder; name one file in it ({', '.join(READ_FORMATS)}).")
+    if suffix not in READ_FORMATS:
         raise not_read(path.name, suffix)
     if split_on not in SPLITS:
         raise CorpusError(f"--split-on is 'line' or 'blank-line', not '{split_on}'.")
@@ -52,13 +60,13 @@ def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) ->
     if not data:
         raise CorpusError(f"{path} is empty.")
     if suffix == ".parquet":
-        return _parquet(data, path.name), 0
+        return _read_parquet(data, path.name), 0
     text = decode(data, path.name)
     if not text.strip():
         raise CorpusError(f"{path} holds only blank lines.")
     match suffix:
         case ".txt":
-            return _lines(text, split_on), 0
+            return _paragraphs(text, split_on), 0
         case ".csv":
             return _delimited(text, ",", path.name, skip_bad)
         case ".tsv":
@@ -90,31 +98,18 @@ def decode(data: bytes, name: str) -> str:
     return text
 
 
-def shortened(name: object, longest: int = 200) -> str:
-    """A name cut to a length that fits a message."""
-    text = str(name)
-    return text if len(text) <= longest else f"{text[:longest]}..."
-
-
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
-
     # a lone surrogate in a column's name (JSON may contain one) cannot be encoded as UTF-8
     return pd.DataFrame([{k.encode("utf-8", "replace").decode(): v for k, v in row.items()} for row in rows], dtype=object)
 
 
-def _lines(text: str, split_on: str) -> pd.DataFrame:
+def _paragraphs(text: str, split_on: str) -> pd.DataFrame:
     # only real line ends: str.splitlines would also cut at form feeds and at U+2028
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if split_on == "line":
         return _frame([{"text": line.strip()} for line in lines if line.strip()])
-    paragraphs: list[list[str]] = [[]]
-    for line in lines:
-        if line.strip():
-            paragraphs[-1].append(line.rstrip())
-        elif paragraphs[-1]:
-            paragraphs.append([])
-    return _frame([{"text": "\n".join(p)} for p in paragraphs if p])
+    blocks = itertools.groupby(lines, key=lambda line: bool(line.strip()))
+    return _frame([{"text": "\n".join(line.rstrip() for line in block)} for filled, block in blocks if filled])
 
 
 def _delimited(text: str, separator: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int]:
@@ -248,13 +243,102 @@ def _json(text: str, name: str) -> pd.DataFrame:
     return _frame(value)
 
 
-def _parquet(data: bytes, name: str) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow as pa
-
+def _read_parquet(data: bytes, name: str) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(io.BytesIO(data))
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise CorpusError(f"{name} is not a readable parquet file.") from error
     frame = frame.reset_index(drop=all(n is None for n in frame.index.names))  # a named index is a column
     return frame.astype({c: object for c in frame.columns if isinstance(frame[c].dtype, pd.StringDtype)})
+
+
+def picks_table(
+    corpus: Corpus, indices: Sequence[int] | np.ndarray, gains: np.ndarray | None, tokens: np.ndarray
+) -> pd.DataFrame:
+    """One row per pick, in order: rank (from 1), index, gain (nats; NaN if the selector has none), tokens, and the record's
+    own fields.  A field with one of these four names becomes `record_<name>`, made unique."""
+    table = corpus.fields.iloc[list(indices)].reset_index(drop=True)
+    for name in [c for c in table.columns if c in PICK_COLUMNS]:
+        other = f"record_{name}"
+        while other in table.columns:
+            other += "_"
+        table = table.rename(columns={name: other})
+    head = pd.DataFrame(
+        {
+            "rank": np.arange(1, len(indices) + 1),
+            "index": np.asarray(indices, dtype=np.int64),
+            "gain": gains if gains is not None else np.full(len(indices), np.nan),
+            "tokens": np.asarray(tokens, dtype=np.int64),
+        }
+    )
+    return pd.concat([head, table], axis=1)
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's ending names."""
+    found = path.suffix.removeprefix(".").lower()
+    if found not in WRITE_FORMATS:
+        raise UserError(f"Picks are written as {', '.join(WRITE_FORMATS)}; '{found or path.name}' is none of them.")
+    return found
+
+
+def write_table(table: pd.DataFrame, path: Path, format: str) -> None:
+    """Write the complete file or none; in CSV, cells that a spreadsheet would run as formulas are quoted."""
+    write_whole(path, to_bytes(table, format), "name another file with --out")
+
+
+def to_bytes(table: pd.DataFrame, format: str) -> bytes:
+    """The table in one of the formats."""
+    match format:
+        case "jsonl":
+            lines = (json.dumps(row, ensure_ascii=False) for row in rows(table))
+            return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+        case "csv":
+            return table.map(_csv_cell).rename(columns=_csv_cell).to_csv(index=False).encode()
+        case _:
+            return _to_parquet(table)
+
+
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The table's rows as plain Python values; a missing value is None."""
+    return [{str(k): plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def plain(value: Any) -> Any:
+    """The value as one that json can write."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return None if str(value) in ("NaT", "<NA>") else str(value)
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, dict | list | np.ndarray):
+        value = json.dumps(plain(value), ensure_ascii=False)
+    if not isinstance(value, str):
+        return value
+    value = value.encode("utf-8", "replace").decode()
+    if value.lstrip(f"{string.whitespace}\ufeff\u200b")[:1] in ("=", "+", "-", "@") or value[:1] in ("\t", "\r"):
+        return "'" + value
+    return value
+
+
+def _to_parquet(table: pd.DataFrame) -> bytes:
+    try:
+        return bytes(table.to_parquet(index=False))
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError, ValueError, TypeError):
+        # parquet has one type per column, so a column of mixed types becomes JSON text
+        table = table.copy()
+        for name in [c for c in table.columns if table[c].dtype == object]:
+            text = [v if v is None or isinstance(v, str) else json.dumps(plain(v)) for v in table[name]]
+            table[name] = [v and v.encode("utf-8", "replace").decode() for v in text]
+        return bytes(table.to_parquet(index=False))
