@@ -24,6 +24,7 @@ from fishersft.finetuning.run import RUN, read_run
 from fishersft.pipeline import selections
 from fishersft.store import jobs
 from fishersft.store.artifacts import Store, open_artifact, writing_to
+from fishersft.store.job_table import Job
 
 JOB, SELECTION, CURVES, FINETUNED = KINDS = ("job", "selection", "curves", "finetuned")
 NOUNS = {JOB: "job", SELECTION: "selection", CURVES: "result"}
@@ -135,7 +136,7 @@ def remove_run(run: Run, store: Store | None = None) -> None:
         shutil.rmtree(run.folder)
 
 
-def writer_of(run: Run, store: Store | None = None) -> jobs.Job | None:
+def writer_of(run: Run, store: Store | None = None) -> Job | None:
     """The job that is still at work on a run."""
     return next((job for job in jobs.jobs(store) if job.out == run.folder and not job.ended), None)
 

@@ -10,19 +10,7 @@ import click
 import numpy as np
 
 import fishersft
-from fishersft.commands.options import (
-    CORPUS_HELP,
-    check_out,
-    corpus_and_model,
-    engine_of,
-    json_option,
-    load,
-    out_option,
-    seed_option,
-    selectors_option,
-    settings_option,
-    stages,
-)
+from fishersft.commands import shared
 from fishersft.errors import UserError
 from fishersft.lm.folder import find_model
 from fishersft.paths import write_whole
@@ -45,9 +33,9 @@ HEADS = {
 }
 
 
-@click.command(epilog=CORPUS_HELP)
-@corpus_and_model
-@selectors_option(DEFAULT, "Names separated by commas, or 'all'.")
+@click.command(epilog=shared.CORPUS_HELP)
+@shared.corpus_and_model
+@shared.selectors_option(DEFAULT, "Names separated by commas, or 'all'.")
 @click.option("--budget", type=int, help="Sentences of the reference selector.")
 @click.option("--token-budget", type=int, help="Trained tokens of the reference selector, instead of --budget.")
 @click.option(
@@ -58,8 +46,8 @@ HEADS = {
     help="What every selector gets the same amount of.",
 )
 @click.option("--reference", default="", help="The selector whose sentences or tokens set the budget; the first by default.")
-@settings_option
-@seed_option("Seed of the random draws and of selectors that draw.")
+@shared.settings_option
+@shared.seed_option("Seed of the random draws and of selectors that draw.")
 @click.option("--draws", type=int, default=20, show_default=True, help="Random draws, at least 20.")
 @click.option(
     "--sigma2", type=float, default=1.0, show_default=True, help="Prior sigma2 of the design that scores every selection."
@@ -69,8 +57,8 @@ HEADS = {
     metavar="MODEL",
     help="Score the picks of --model under this model, whose tokenizer counts. Each selector also chooses with it, to compare.",
 )
-@out_option("Also write the numbers to this .csv or .json file.")
-@json_option
+@shared.out_option("Also write the numbers to this .csv or .json file.")
+@shared.json_option
 def compare(
     selectors: str,
     budget: int | None,
@@ -96,9 +84,9 @@ def compare(
     chosen = make_selectors(names, settings)
     if out and (out.suffix not in (".csv", ".json") or not out.absolute().parent.is_dir()):
         raise UserError(f"--out must be a .csv or .json file in an existing folder, not {out}.")
-    check_out(out, options["corpus"])
-    corpus, folder = load(options)
-    with engine_of(options) as engine, stages() as on_stage:
+    shared.check_out(out, options["corpus"])
+    corpus, folder = shared.load(options)
+    with shared.engine_of(options) as engine, shared.stages() as on_stage:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
         pool = fishersft.load_pool(corpus, folder, **where, on_progress=lambda done, total: on_stage("embedding", done, total))
         under = None

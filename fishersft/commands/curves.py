@@ -13,17 +13,7 @@ import click
 
 import fishersft
 from fishersft import fields
-from fishersft.commands.options import (
-    CORPUS_HELP,
-    corpus_and_model,
-    given_options,
-    json_option,
-    load,
-    out_option,
-    progress,
-    settings_option,
-    stages,
-)
+from fishersft.commands import shared
 from fishersft.errors import MissingExtra
 from fishersft.experiments.settings import (
     SWEEP_BUDGET,
@@ -47,8 +37,8 @@ def measure_options(command: F) -> F:
     workers = click.option(
         "--workers", type=click.IntRange(1), help="Processes, by default one per core; the results do not depend on it."
     )
-    out = out_option("Folder for the results; the same command continues there.")
-    return fields.options(MeasureSettings, budgets=())(settings_option(workers(out(json_option(command)))))
+    out = shared.out_option("Folder for the results; the same command continues there.")
+    return fields.options(MeasureSettings, budgets=())(shared.settings_option(workers(out(shared.json_option(command)))))
 
 
 @click.group()
@@ -85,33 +75,33 @@ def words(**given: Any) -> None:
     _run(fishersft.word_world(source, **_taken(given, WordSettings)), given)
 
 
-@curves.command(epilog=CORPUS_HELP)
-@corpus_and_model
+@curves.command(epilog=shared.CORPUS_HELP)
+@shared.corpus_and_model
 @fields.options(TeacherSettings)
 @measure_options
 def teacher(**given: Any) -> None:
     """Token rows of CORPUS under a model, with labels drawn from the model's own head."""
     settings = TeacherSettings(**_taken(given, TeacherSettings))
     measured = {name: given.pop(name) for name in (*fields.declared(MeasureSettings), "settings", "workers", "out", "as_json")}
-    corpus, folder = load(given)
+    corpus, folder = shared.load(given)
     model = fishersft.load_model(folder, device=given["device"])
-    with progress("embedding", "tokens") as on_progress:
+    with shared.progress("embedding", "tokens") as on_progress:
         embeddings = fishersft.embed(
             corpus, model, max_tokens=given["max_tokens"], device=given["device"], on_progress=on_progress
         )
-    named = given_options(only=tuple(name for name in given if name not in ("corpus", "threads", "engine", "ray_address")))
+    named = shared.given_options(only=tuple(name for name in given if name not in ("corpus", "threads", "engine", "ray_address")))
     _run(fishersft.teacher_world(embeddings, corpus, model, settings, options=(given["corpus"], *named)), measured)
 
 
 @curves.command()
 @fields.options(TimingSettings, only=TIMED)
-@out_option("Folder for timing.json and timing.html.")
-@json_option
+@shared.out_option("Folder for timing.json and timing.html.")
+@shared.json_option
 def timing(out: Path | None, as_json: bool, **given: Any) -> None:
     """Fast against slow: how long Algorithm 1 and the fast greedy take, by number of picks."""
     asked = TimingSettings(**given)
     world = fishersft.Synthetic(features=asked.features, dimension=asked.dimension, sentences=asked.sentences)
-    with stages() as on_progress:
+    with shared.stages() as on_progress:
         found = fishersft.time_greedy(world, asked.budgets, box=asked.box, seed=asked.seed, out=out, on_progress=on_progress)
     if out:
         _write_report(out, "timing.html")
@@ -131,7 +121,7 @@ def _run(world: Any, given: dict[str, Any], moved: SweepSettings | None = None) 
     asked: Any = fishersft.Experiment(world=world, parameters=given["settings"], **measured)
     if moved:
         asked = fishersft.Sweep(asked, moved.moved.get("dimension", ()), moved.moved.get("classes", ()))
-    with progress("measuring", "records") as told:
+    with shared.progress("measuring", "records") as told:
         result = fishersft.measure_curves(asked, out=out, workers=workers, on_progress=lambda what, k, of: told(k, of))
     if out:
         _write_report(out, "curves.html")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import fishersft
-from fishersft.commands.options import check_out, json_option, out_option
+from fishersft.commands import shared
 from fishersft.errors import UserError
 from fishersft.paths import write_whole
 
@@ -20,8 +20,10 @@ NAMES = ("jsonl", "csv", "parquet", "indices", "dataset", "trl", "atlas", REPORT
 @click.command()
 @click.argument("run")
 @click.option("--format", "format_name", type=click.Choice(NAMES), help="By default, as the ending of --out says.")
-@out_option("The file to write, or for dataset and trl a new folder; jsonl, csv and indices go to standard output without it.")
-@json_option
+@shared.out_option(
+    "The file to write, or for dataset and trl a new folder; jsonl, csv and indices go to standard output without it."
+)
+@shared.json_option
 def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -> None:
     """Write the picks of a saved selection, or a report of any run.
 
@@ -35,7 +37,7 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
     if not out and format not in PRINTED:
         place = "folder" if format in ("dataset", "trl") else "file"
         raise UserError(f"{format} is not for the terminal; name a {place} with --out.")
-    check_out(out)
+    shared.check_out(out)
     if out and format == REPORT:
         page = fishersft.report(run)
         write_whole(out, page.html().encode("utf-8", "replace"))

@@ -12,18 +12,7 @@ import click
 
 import fishersft
 from fishersft import fields
-from fishersft.commands.options import (
-    CORPUS_HELP,
-    corpus_and_model,
-    given_options,
-    json_option,
-    load,
-    out_option,
-    progress,
-    selectors_option,
-    settings_option,
-    stages,
-)
+from fishersft.commands import shared
 from fishersft.finetuning.settings import FineTuneSettings
 from fishersft.judge.form import JudgeForm
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Sampling, Training
@@ -48,14 +37,14 @@ def tuning_options(command: Any) -> Any:
     return fields.options(Training)(fields.options(Sampling)(every(command)))
 
 
-@click.command(epilog=CORPUS_HELP)
-@corpus_and_model
-@selectors_option("token_od,uniform,longest")
-@settings_option
+@click.command(epilog=shared.CORPUS_HELP)
+@shared.corpus_and_model
+@shared.selectors_option("token_od,uniform,longest")
+@shared.settings_option
 @fields.options(FineTuneSettings)
 @tuning_options
-@out_option("Folder of the run; by default in the store.")
-@json_option
+@shared.out_option("Folder of the run; by default in the store.")
+@shared.json_option
 def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
     """Fine-tune the model on each selection of CORPUS and measure it on the held-out texts.
 
@@ -64,7 +53,7 @@ def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
     and one tuned on the whole pool. The same command resumes where it was stopped; several processes or machines may run it
     with the same --out and share the work.
     """
-    corpus, folder = load(options)
+    corpus, folder = shared.load(options)
     result = _tune_and_save(corpus, folder, out, options)
     for line in result.unsound:
         click.secho(
@@ -85,7 +74,7 @@ def _tune_and_save(
 ) -> fishersft.FineTuneResult:
     """The run that the options of the current command ask for, its results saved in its folder."""
     names = [n.strip() for n in options["selectors"].split(",") if n.strip()]
-    with stages() as on_stage:
+    with shared.stages() as on_stage:
         result = fishersft.finetune(
             corpus,
             folder,
@@ -93,7 +82,7 @@ def _tune_and_save(
             out=out,
             max_tokens=options["max_tokens"],
             device=options["device"],
-            command=["fishersft", str(click.get_current_context().info_name), *given_options(without=WHERE)],
+            command=["fishersft", str(click.get_current_context().info_name), *shared.given_options(without=WHERE)],
             donors=donors,
             checkpoint_seconds=options["checkpoint_seconds"],
             on_stage=on_stage,
@@ -104,10 +93,10 @@ def _tune_and_save(
     return result
 
 
-@click.command(epilog=CORPUS_HELP)
-@corpus_and_model
-@selectors_option("token_od,uniform,density,longest,matched_od", "Names, separated by commas; ask_llm needs a model.")
-@settings_option
+@click.command(epilog=shared.CORPUS_HELP)
+@shared.corpus_and_model
+@shared.selectors_option("token_od,uniform,density,longest,matched_od", "Names, separated by commas; ask_llm needs a model.")
+@shared.settings_option
 @fields.options(FineTuneSettings, without=("equal", "all"), budgets=(100, 200, 500, 1000))
 @tuning_options
 @click.option(
@@ -118,8 +107,8 @@ def _tune_and_save(
     show_default=True,
     help="Judge that compares the texts; fishersft judge can ask others afterwards.",
 )
-@out_option("Folder for equal-sentences and equal-tokens.", required=True)
-@json_option
+@shared.out_option("Folder for equal-sentences and equal-tokens.", required=True)
+@shared.json_option
 def reproduce(out: Path, judged: str, as_json: bool, **options: Any) -> None:
     """Fine-tune on selections of CORPUS (shakespeare, sherlock), measure and judge, at equal sentences and at equal tokens.
 
@@ -127,14 +116,14 @@ def reproduce(out: Path, judged: str, as_json: bool, **options: Any) -> None:
     The paper used GPT-2 (--model gpt2) and also has budgets of 2000 and 5000. Everything is also written to report.md and
     report.json.
     """
-    corpus, folder = load(options)
+    corpus, folder = shared.load(options)
     sections, summary = [], {}
     for equal in EQUAL:
         donors = [out / f"equal-{other}" for other in EQUAL if other != equal]
         result = _tune_and_save(corpus, folder, out / f"equal-{equal}", {**options, "equal": equal}, donors)
         section, verdicts = f"## Equal {equal}\n\n{result.markdown()}\n", None
         if judged == "reference" and result.run.prompts:
-            with progress("judging", "verdicts") as on_progress:
+            with shared.progress("judging", "verdicts") as on_progress:
                 report = fishersft.judge_texts(result.run, JudgeForm(device=options["device"]), on_progress=on_progress)
             section, verdicts = f"{section}\n{report.markdown()}\n", report.as_dict()
         sections.append(section)

@@ -12,7 +12,7 @@ import click
 
 import fishersft
 from fishersft import fields
-from fishersft.commands.options import json_option, progress
+from fishersft.commands import shared
 from fishersft.errors import JudgeError
 from fishersft.judge.form import JudgeForm
 
@@ -22,7 +22,7 @@ from fishersft.judge.form import JudgeForm
 @fields.options(JudgeForm)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation before using a paid server.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write every judgment and vote as JSON lines.")
-@json_option
+@shared.json_option
 def judge(run: str, yes: bool, out: Path | None, as_json: bool, **given: Any) -> None:
     """Compare the texts of a fine-tuning RUN (its id or folder), pair by pair and prompt by prompt.
 
@@ -31,7 +31,7 @@ def judge(run: str, yes: bool, out: Path | None, as_json: bool, **given: Any) ->
     stored, and the same command resumes where it stopped.
     """
     form = JudgeForm(**given)
-    with progress("judging", "verdicts") as on_progress:
+    with shared.progress("judging", "verdicts") as on_progress:
         report = fishersft.judge_texts(
             run, form, out=out, confirm=lambda cost: _confirm(cost, yes), on_progress=on_progress, on_wait=_say
         )

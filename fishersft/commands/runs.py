@@ -9,9 +9,9 @@ from collections.abc import Callable
 import click
 
 import fishersft
-from fishersft.commands.options import json_option
+from fishersft.commands import shared
 from fishersft.store import jobs
-from fishersft.store.jobs import Job
+from fishersft.store.job_table import Job
 from fishersft.text import duration, moment
 
 KINDS = ("job", "selection", "curves", "finetuned")
@@ -28,7 +28,7 @@ def runs() -> None:
 
 @runs.command("list", short_help="List all runs, newest first.")
 @click.option("--kind", type=click.Choice(KINDS), default=None, help="Only runs of this kind.")
-@json_option
+@shared.json_option
 def list_(kind: str | None, as_json: bool) -> None:
     """List all runs, newest first and those that ship with fishersft last: id, kind, state, date, title."""
     found = fishersft.runs(kind or "")
@@ -48,7 +48,7 @@ def list_(kind: str | None, as_json: bool) -> None:
 @runs.command(short_help="Show one run; for a job, also the end of its log.")
 @click.argument("id")
 @click.option("--lines", type=click.IntRange(0), default=20, show_default=True, help="Lines to show from the end of a job's log.")
-@json_option
+@shared.json_option
 def show(id: str, lines: int, as_json: bool) -> None:
     """Show everything known about run ID; for a job, also the end of its log."""
     run = fishersft.find_run(id)
@@ -84,7 +84,7 @@ def _show_job(job: Job, lines: int, as_json: bool) -> None:
 
 @runs.command(short_help="Stop a job.")
 @click.argument("id")
-@json_option
+@shared.json_option
 def cancel(id: str, as_json: bool) -> None:
     """Stop job ID: a queued job never starts; a running one keeps what it has finished."""
     _steer(jobs.cancel, id, as_json)
@@ -92,7 +92,7 @@ def cancel(id: str, as_json: bool) -> None:
 
 @runs.command(short_help="Start a stopped, failed or lost job again.")
 @click.argument("id")
-@json_option
+@shared.json_option
 def resume(id: str, as_json: bool) -> None:
     """Start job ID again with the same command; it resumes from what is finished."""
     _steer(jobs.resume, id, as_json)
@@ -100,7 +100,7 @@ def resume(id: str, as_json: bool) -> None:
 
 @runs.command(short_help="Delete runs, and forget jobs that have ended.")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@json_option
+@shared.json_option
 def rm(ids: tuple[str, ...], as_json: bool) -> None:
     """Delete runs with their files.
 

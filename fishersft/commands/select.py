@@ -10,23 +10,12 @@ from typing import Any
 import click
 
 import fishersft
-from fishersft.commands.options import (
-    CORPUS_HELP,
-    check_out,
-    corpus_and_model,
-    engine_of,
-    json_option,
-    load,
-    out_option,
-    progress,
-    seed_option,
-    stages,
-)
+from fishersft.commands import shared
 from fishersft.errors import ParameterError, UserError
 from fishersft.selectors import DEFAULT_SELECTOR
 
 
-def _list(context: click.Context, wanted: bool) -> None:
+def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
     for name, kind in fishersft.registry().items():
@@ -35,8 +24,8 @@ def _list(context: click.Context, wanted: bool) -> None:
     context.exit(0)
 
 
-@click.command(epilog=CORPUS_HELP)
-@corpus_and_model
+@click.command(epilog=shared.CORPUS_HELP)
+@shared.corpus_and_model
 @click.option("--selector", "selector_name", default=DEFAULT_SELECTOR, show_default=True, help="The selector; see --list.")
 @click.option(
     "--list",
@@ -44,17 +33,17 @@ def _list(context: click.Context, wanted: bool) -> None:
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=lambda c, p, v: _list(c, v),
+    callback=_list,
     help="List the selectors and their parameters, then exit.",
 )
 @click.option("--budget", type=int, help="How many sentences to choose.")
 @click.option("--token-budget", type=int, help="Most trained tokens to choose, instead of --budget.")
-@seed_option("Random seed; the same seed gives the same picks.")
+@shared.seed_option("Random seed; the same seed gives the same picks.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the selector, e.g. sigma2=1.0.")
 @click.option("--pin", default="", metavar="RECORDS", help="Records to take first, e.g. 12,40; the rest are chosen after them.")
 @click.option("--exclude", default="", metavar="RECORDS", help="Records never to take, e.g. 7.")
-@out_option("Where to write the picks: .jsonl, .csv or .parquet.")
-@json_option
+@shared.out_option("Where to write the picks: .jsonl, .csv or .parquet.")
+@shared.json_option
 def select(
     selector_name: str,
     budget: int | None,
@@ -75,17 +64,23 @@ def select(
     from fishersft.corpus.files import format_of, to_bytes, write_table  # loads pandas
 
     wanted = fishersft.Budget(budget, token_budget)
-    selector = fishersft.make_selector(selector_name, _settings(settings))
+    parameters = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if not name or not value:
+            raise ParameterError(f"--set takes NAME=VALUE, for example sigma2=1.0, not '{setting}'.")
+        parameters[name.strip()] = value.strip()
+    selector = fishersft.make_selector(selector_name, parameters)
     pinned, excluded = _records("pin", pin), _records("exclude", exclude)
     format = format_of(out) if out else "jsonl"
-    check_out(out, options["corpus"])
-    corpus, folder = load(options)
-    with engine_of(options) as engine:
+    shared.check_out(out, options["corpus"])
+    corpus, folder = shared.load(options)
+    with shared.engine_of(options) as engine:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
-        with progress("embedding", "tokens") as on_progress:
+        with shared.progress("embedding", "tokens") as on_progress:
             pool = fishersft.load_pool(corpus, folder, **where, on_progress=on_progress)
         pool = pool.given(pinned, excluded)
-        with stages() as on_stage, progress("selecting", "sentences" if budget else "tokens") as on_progress:
+        with shared.stages() as on_stage, shared.progress("selecting", "sentences" if budget else "tokens") as on_progress:
             selection = fishersft.select_from(pool, selector, wanted, seed, on_progress=on_progress, on_stage=on_stage)
     picks = fishersft.selection_table(corpus, selection)
     if out:
@@ -98,23 +93,12 @@ def select(
         click.echo(json.dumps(facts, ensure_ascii=False))
     share = facts["proven_share_of_optimum"]
     proven = f", provably at least {share:.1%} of the optimum" if share else ""
-    gained = f"; log det of the token rows up by {facts['log_det']:,.1f} nats{proven}"
     click.echo(
         f"{selector.label} chose {facts['sentences']:,} of {facts['pool']:,} sentences with {facts['tokens']:,} of "
-        f"{facts['pool_tokens']:,} trained tokens{gained}. "
+        f"{facts['pool_tokens']:,} trained tokens; log det of the token rows up by {facts['log_det']:,.1f} nats{proven}. "
         f"{f'Written to {out}. ' if out else ''}Run {run}.",
         err=True,
     )
-
-
-def _settings(settings: tuple[str, ...]) -> dict[str, str]:
-    out = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or not name or not value:
-            raise ParameterError(f"--set takes NAME=VALUE, for example sigma2=1.0, not '{setting}'.")
-        out[name.strip()] = value.strip()
-    return out
 
 
 def _records(option: str, text: str) -> tuple[int, ...]:
@@ -124,17 +108,17 @@ def _records(option: str, text: str) -> tuple[int, ...]:
         raise UserError(f"--{option} takes whole numbers separated by commas, for example 12,40, not '{text}'.") from error
 
 
-@click.command(epilog=CORPUS_HELP)
-@corpus_and_model
-@json_option
+@click.command(epilog=shared.CORPUS_HELP)
+@shared.corpus_and_model
+@shared.json_option
 def embed(as_json: bool, **options: Any) -> None:
     """Compute and store the token embeddings of CORPUS.
 
     An interrupted run resumes where it stopped. `select` does this itself when needed.
     """
-    corpus, folder = load(options)
+    corpus, folder = shared.load(options)
     stored = fishersft.stored_embeddings(corpus, folder, options["max_tokens"]) is not None
-    with engine_of(options) as engine, progress("embedding", "tokens") as on_progress:
+    with shared.engine_of(options) as engine, shared.progress("embedding", "tokens") as on_progress:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
         embeddings = fishersft.embed(corpus, folder, **where, on_progress=on_progress)
     facts = {**{k: v for k, v in embeddings.facts.items() if k not in ("files", "key")}, "key": embeddings.key, "stored": stored}

@@ -184,8 +184,7 @@ def _examples(fields: pd.DataFrame, name: str, options: ReadOptions) -> tuple[Ex
         elif {"instruction", "output"} <= set(columns):
             inputs = _strings(values("input"), name) if "input" in columns else [""] * len(fields)
             asked, answers = (_strings(values(c), name) for c in ("instruction", "output"))
-            prompts = [instruction_prompt(i, x) for i, x in zip(asked, inputs, strict=True)]
-            return tuple(PromptCompletion(p, a) for p, a in zip(prompts, answers, strict=True))
+            return tuple(map(PromptCompletion, map(instruction_prompt, asked, inputs), answers))
         else:
             strings = [c for c in columns if fields[c].map(lambda v: isinstance(v, str)).any()]
             only = strings[0] if len(strings) == 1 else None
@@ -193,9 +192,13 @@ def _examples(fields: pd.DataFrame, name: str, options: ReadOptions) -> tuple[Ex
     if messages_column:
         return _chats(values(messages_column), name)
     if prompt_column and completion_column:
-        return _pairs(values(prompt_column), values(completion_column), name)
+        prompts, completions = values(prompt_column), values(completion_column)
+        before, after = [_turns(p) for p in prompts], [_turns(c) for c in completions]
+        if None not in before and None not in after:  # conversational prompt + completion
+            return _chats([[*(p or ()), *(c or ())] for p, c in zip(before, after, strict=True)], name)
+        return tuple(map(PromptCompletion, _strings(prompts, name), _strings(completions, name)))
     if text_column:
-        return tuple(Text(v) for v in _strings(values(text_column), name))
+        return tuple(map(Text, _strings(values(text_column), name)))
     raise ColumnError(
         f"{name} has no column named text (nor prompt and completion, instruction and output, or messages); "
         f"say which one holds the text with --text-column, one of: {listed}.",
@@ -229,14 +232,6 @@ def _string(value: Any, name: str, index: int) -> str:
     return str(value)
 
 
-def _pairs(prompts: Sequence[Any], completions: Sequence[Any], name: str) -> tuple[Example, ...]:
-    asked, answered = [_turns(p) for p in prompts], [_turns(c) for c in completions]
-    if None not in asked and None not in answered:  # conversational prompt + completion
-        return _chats([[*(p or ()), *(c or ())] for p, c in zip(asked, answered, strict=True)], name)
-    pairs = zip(_strings(prompts, name), _strings(completions, name), strict=True)
-    return tuple(PromptCompletion(p, c) for p, c in pairs)
-
-
 def _turns(value: Any) -> list[Any] | None:
     """A value as a list of turns, if it is one or the JSON of one."""
     if isinstance(value, str) and value.lstrip().startswith("["):  # messages stored as text, as in a CSV file
@@ -256,15 +251,14 @@ def _chats(values: Sequence[Any], name: str) -> tuple[Example, ...]:
         turns = _turns(value)
         if turns is None:
             raise CorpusError(f"{name}, record {index:,}: messages must be a list of objects with 'role' and 'content'.")
-        chats.append(Chat(tuple(Message(t["role"], _content(t.get("content"), name, index)) for t in turns)))
+        messages = []
+        for turn in turns:
+            parts = turn.get("content")
+            if not isinstance(parts, list | np.ndarray) or not all(isinstance(part, dict) for part in parts):
+                parts = [{"text": parts}]
+            messages.append(Message(turn["role"], "".join(_string(part.get("text"), name, index) for part in parts)))
+        chats.append(Chat(tuple(messages)))
     return tuple(chats)
-
-
-def _content(value: Any, name: str, index: int) -> str:
-    """A turn's text; if the content is a list of parts, the texts of these joined."""
-    if isinstance(value, list | np.ndarray) and all(isinstance(part, dict) for part in value):
-        return "".join(_string(part.get("text"), name, index) for part in value)
-    return _string(value, name, index)
 
 
 def _download(name: str) -> Path:

@@ -99,13 +99,9 @@ def trained(example: Example) -> dict[str, Any]:
 
 def canonical(example: Example) -> str:
     """One line of JSON, equal for two examples exactly if they train the same tokens from the same context."""
-    match example:
-        case Text(text):
-            content: Any = {"text": text}
-        case PromptCompletion(prompt, completion):
-            content = {"prompt": prompt, "completion": completion}
-        case Chat(messages):
-            content = {"messages": [[m.role, m.content] for m in messages]}
+    content = trained(example)
+    if isinstance(example, Chat):
+        content = {"messages": [[m.role, m.content] for m in example.messages]}
     # encoded with surrogatepass below, since JSON may contain lone surrogates, which strict UTF-8 refuses
     return json.dumps(content, ensure_ascii=False, sort_keys=True)
 
@@ -190,10 +186,8 @@ class Corpus:
         found = []
         for name in self.fields.columns:
             values = self.fields[name].dropna()
-            if (
-                len(values) < max(2, len(self) / 2)
-                or not values.map(lambda v: isinstance(v, str | bool | int | np.integer)).all()
-            ):
+            discrete = values.map(lambda v: isinstance(v, str | bool | int | np.integer)).all()
+            if len(values) < max(2, len(self) / 2) or not discrete:
                 continue
             distinct = values.map(str).unique()
             if 2 <= len(distinct) <= min(40, max(2, len(self) // 3)) and max(map(len, distinct)) <= 40:
@@ -213,14 +207,14 @@ class Corpus:
         return found
 
 
-def split_by_seed(n: int, holdout: float, seed: int = HELD_OUT_SEED) -> np.ndarray:
+def split_by_seed(n: int, holdout: float) -> np.ndarray:
     """(n,) bool: `holdout` of the records, at least 50 if there are enough, never more than half."""
     if not isinstance(holdout, int | float) or not 0 <= holdout < 1:
         raise CorpusError(f"--holdout must be at least 0 and below 1 and was {holdout}; 0.1 holds out a tenth.")
     held = np.zeros(n, dtype=bool)
     if holdout > 0 and n > 1:
         count = min(max(round(holdout * n), LEAST_HELD_OUT), n // 2)
-        held[np.random.default_rng(seed).choice(n, count, replace=False)] = True
+        held[np.random.default_rng(HELD_OUT_SEED).choice(n, count, replace=False)] = True
     return held
 
 

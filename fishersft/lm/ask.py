@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from fishersft.errors import ModelError
 from fishersft.lm.chat import ChatServer, Reply
@@ -66,26 +66,6 @@ class Answer:
         return self.how in ("probability", "word")
 
 
-class Asker(Protocol):
-    """A model that can be asked."""
-
-    @property
-    def identity(self) -> str:
-        """Identifies the model and everything else that determines its answers; answers are stored under it."""
-
-    @property
-    def together(self) -> int:
-        """Texts per batch.  Texts of a batch affect the last digits of each other's answers; 1 if answers are independent."""
-
-    def ask(self, texts: Sequence[str]) -> Iterator[Answer]:
-        """One answer per text (already `quoted`), as they arrive, in any order; ModelError if the model gives none."""
-
-
-def asker_of(model: str, base_url: str = "", device: str = "auto") -> Asker:
-    """A server if `base_url` is given, otherwise a model's files; an error with one sentence if they cannot be used."""
-    return ServerAsker(ChatServer(base_url, model)) if base_url else LocalAsker(find_model(model), device)
-
-
 def quoted(text: str, most_characters: int) -> str:
     """A text as the question quotes it: cut, and without anything that could close the fence or pass for a control token."""
     text = text[:most_characters].encode("utf-8", "replace").decode("utf-8")  # a lone surrogate cannot be encoded as UTF-8
@@ -107,16 +87,18 @@ def word_of(token: str, words: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True)
 class ServerAsker:
-    """Asks a server that speaks the OpenAI chat protocol."""
+    """Asks a server that speaks the OpenAI chat protocol; answers are independent, so a batch holds one text."""
 
     server: ChatServer
     together: int = 1
 
     @property
     def identity(self) -> str:
+        """Identifies the model and everything else that determines its answers; answers are stored under it."""
         return f"{self.server.base_url} {self.server.model}"
 
     def ask(self, texts: Sequence[str]) -> Iterator[Answer]:
+        """One answer per text (already `quoted`), as they arrive, in any order; ModelError if the model gives none."""
         for number, reply in self.server.replies(question(t) for t in texts):
             yield answer_of(number, reply)
 
@@ -236,7 +218,10 @@ class FirstWord:
 
 @dataclass(frozen=True)
 class LocalAsker(FirstWord):
-    """Asks a model loaded from its files; the first question loads the weights."""
+    """Asks a model loaded from its files, as `ServerAsker` does; the first question loads the weights.
+
+    The texts of a batch (`together` many) affect the last digits of each other's answers, so equal answers need equal batches.
+    """
 
     together: int = TOGETHER
 
@@ -260,3 +245,11 @@ class LocalAsker(FirstWord):
             answers = self._probabilities([before + body[:room] + after for body in bodies])
             for k, (body, (p, mass)) in enumerate(zip(bodies, answers, strict=True)):
                 yield Answer(start + k, "probability", p, mass, cut=room is not None and len(body) > room)
+
+
+Asker = ServerAsker | LocalAsker
+
+
+def asker_of(model: str, base_url: str = "", device: str = "auto") -> Asker:
+    """A server if `base_url` is given, otherwise a model's files; an error with one sentence if they cannot be used."""
+    return ServerAsker(ChatServer(base_url, model)) if base_url else LocalAsker(find_model(model), device)

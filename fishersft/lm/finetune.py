@@ -30,25 +30,17 @@ from fishersft.lm.model import CausalLM, Progress, library, quiet
 log = logging.getLogger(__name__)
 DIVERGED = 2.0  # a loss above this many times the nats of guessing the vocabulary evenly is lost
 WHOLE = "whole"  # a checkpoint with this file was written to its end
-OnLoss = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training produced.
+    """What a training produced."""
 
-    Attributes:
-        model: with the new weights, adapters merged.
-        losses: (step, mean nats per trained token of the steps since the last entry).
-        resumed_at: the step that this process resumed from; 0 for a fresh start.
-        notes: what a reader should know, such as that the batch was halved.
-    """
-
-    model: CausalLM
+    model: CausalLM  # with the new weights, adapters merged
     steps: int
-    losses: tuple[tuple[int, float], ...]
-    resumed_at: int
-    notes: tuple[str, ...] = ()
+    losses: tuple[tuple[int, float], ...]  # (step, mean nats per trained token of the steps since the last entry)
+    resumed_at: int  # the step that this process resumed from; 0 for a fresh start
+    notes: tuple[str, ...] = ()  # what a reader should know, such as that the batch was halved
 
 
 def finetune(
@@ -61,7 +53,7 @@ def finetune(
     what: str = "",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_progress: Progress | None = None,
-    on_loss: OnLoss | None = None,
+    on_loss: Callable[[int, float], None] | None = None,
 ) -> TrainingResult:
     """Tune a model in place.
 
@@ -181,7 +173,7 @@ def _attempt(
     return TrainingResult(replace(model, network=tuned), int(trainer.state.global_step), losses, watcher.first)
 
 
-def _watcher(what: str, most: float, checkpoint_seconds: float, on_progress: Progress | None, on_loss: OnLoss | None) -> Any:
+def _watcher(what: str, most: float, checkpoint_seconds: float, on_progress: Progress | None, on_loss: Any) -> Any:
     """A callback that asks for checkpoints, reports progress, and stops a training whose loss is above `most` or no number."""
 
     class Watcher(library().TrainerCallback):  # type: ignore[misc]

@@ -30,13 +30,7 @@ BATCH_TOKENS = 4_096  # padded tokens per batch of texts
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """The loss and confidence of T tokens in N records.
-
-    Attributes:
-        loss: (T,) float32, nats.
-        confidence: (T,) float32, ||p||^2 from 1/L to 1.
-        offsets: (N + 1,) as in `TokenEmbeddings`.
-    """
+    """(T,) float32 loss in nats and confidence from 1/L to 1 of the tokens of N records; `offsets` as in `TokenEmbeddings`."""
 
     loss: np.ndarray
     confidence: np.ndarray
@@ -71,11 +65,7 @@ class Readings(Protocol):
 
 @dataclass(frozen=True)
 class ModelReadings:
-    """Statistics computed on demand from the stored rows, the texts' next tokens and the model's head.
-
-    Attributes:
-        max_tokens: where records were cut when they were embedded; read off the embeddings where they know.
-    """
+    """Statistics computed on demand from the stored rows, the texts' next tokens and the model's head."""
 
     embeddings: TokenEmbeddings
     corpus: Corpus
@@ -121,15 +111,11 @@ class ModelReadings:
         return loss, confidence
 
 
-def nats_of(model: CausalLM, examples: Sequence[Encoded], on_progress: Progress | None = None) -> np.ndarray:
-    """(H,) float64: the sum of -log p over each example's trained tokens; 0 if it has none.
-
-    Not finite if the model's outputs are not.
-    """
+def nats_of(model: CausalLM, examples: Sequence[Encoded]) -> np.ndarray:
+    """(H,) float64: the sum of -log p over each example's trained tokens, 0 without any; not finite if the outputs are not."""
     out = np.zeros(len(examples))
     trained = np.array([i for i, e in enumerate(examples) if len(e.rows)], dtype=np.int64)
     most = max(1, BATCH_LOGITS // len(model.network.get_output_embeddings().weight))
-    done, total = 0, sum(len(examples[i].ids) for i in trained)
     for batch in batches_of(np.array([len(examples[i].ids) for i in trained], dtype=np.int64), BATCH_TOKENS):
         texts = [examples[i] for i in trained[batch]]
         rows = model.rows_of(texts)
@@ -141,7 +127,4 @@ def nats_of(model: CausalLM, examples: Sequence[Encoded], on_progress: Progress 
             losses[part] = torch.nn.functional.cross_entropy(model.logits(x), y, reduction="none").cpu().numpy()
         counts = np.array([len(e.rows) for e in texts])
         out[trained[batch]] = np.add.reduceat(losses, np.cumsum(counts) - counts)
-        done += sum(len(e.ids) for e in texts)
-        if on_progress:
-            on_progress(done, total)
     return out

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 import numpy as np
 from filelock import FileLock
 
-from fishersft import paths
+from fishersft import __version__, paths
 from fishersft.errors import StoreError, os_reason
 from fishersft.paths import home, replacing
 
@@ -190,8 +190,6 @@ def writing_to(path: Path) -> Iterator[None]:
 
 def made() -> dict[str, str]:
     """When an artifact was made and by which version, for its manifest."""
-    from fishersft import __version__
-
     return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "fishersft": __version__}
 
 

@@ -30,20 +30,9 @@ from filelock import FileLock, Timeout
 
 from fishersft.errors import StoreError, UserError
 from fishersft.paths import home
+from fishersft.store import job_table
 from fishersft.store.artifacts import writing_to
-from fishersft.store.job_table import (
-    ATTEMPT,
-    CANCELLED,
-    DONE,
-    FAILED,
-    JOB,
-    NEVER_STARTED,
-    QUEUED,
-    RUNNING,
-    SIGNALLED,
-    JobTable,
-    Process,
-)
+from fishersft.store.job_table import JobTable, Process
 from fishersft.store.jobs import last_sentence, sweep
 
 log = logging.getLogger(__name__)
@@ -56,7 +45,7 @@ _current: Reporter | None = None
 
 
 def in_job() -> bool:
-    return bool(os.environ.get(JOB))
+    return bool(os.environ.get(job_table.JOB))
 
 
 def report(what: str, done: int, total: int) -> None:
@@ -65,7 +54,8 @@ def report(what: str, done: int, total: int) -> None:
         return
     global _current
     if _current is None or _current.pid != os.getpid():  # the second test is true after a fork, which copies no threads
-        _current = Reporter({"id": os.environ[JOB], "attempt": int(os.environ.get(ATTEMPT, "1"))}, owner=False)
+        row = {"id": os.environ[job_table.JOB], "attempt": int(os.environ[job_table.ATTEMPT])}
+        _current = Reporter(row, owner=False)
         _current.start()
         atexit.register(_current.stop)
     _current.note(what, done, total)
@@ -129,7 +119,7 @@ class Reporter:
     def _interrupt(self, stopping: int) -> None:
         """Stop the command as Ctrl-C does, and again if that had no effect; if a signal was sent, give it time to work first."""
         now = time.monotonic()
-        if self._asked_at is None and stopping == SIGNALLED:
+        if self._asked_at is None and stopping == job_table.SIGNALLED:
             self._asked_at = now
         if self._asked_at is not None and now - self._asked_at < SLOW:
             return
@@ -152,7 +142,7 @@ def main(id: str, attempt: int) -> int:
         print(f"fishersft: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        rows.end({"id": id, "attempt": attempt}, CANCELLED, NEVER_STARTED)
+        rows.end({"id": id, "attempt": attempt}, job_table.CANCELLED, job_table.NEVER_STARTED)
         return STOPPED
     if row is None:
         return 0
@@ -167,7 +157,7 @@ def main(id: str, attempt: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop from here on
     reporter.stop()
     stopping = any(r["stopping"] for r in rows.all() if (r["id"], r["attempt"]) == (id, attempt))
-    state = DONE if status == 0 else CANCELLED if status == STOPPED or stopping else FAILED
+    state = job_table.DONE if status == 0 else job_table.CANCELLED if status == STOPPED or stopping else job_table.FAILED
     try:
         rows.end(row, state, last_sentence(log, start), status)
     except StoreError as error:  # whoever looks next will mark the job as lost
@@ -192,7 +182,8 @@ def _turn(rows: JobTable, id: str, attempt: int) -> dict[str, Any] | None:
             time.sleep(0.5)
             continue
         before = [r for r in queue if r["turn"] < row["turn"] and r["device"] == row["device"]]
-        if not any(r["state"] in (QUEUED, RUNNING) for r in before) and (lock := _device(rows, row["device"])):
+        free = not any(r["state"] in (job_table.QUEUED, job_table.RUNNING) for r in before)
+        if free and (lock := _device(rows, row["device"])):
             _held.append(lock)
             return rows.one(id) if rows.runs(row) else None
         time.sleep(pause)

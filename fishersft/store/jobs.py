@@ -15,34 +15,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fishersft.errors import JobError, StoreError, os_reason
+from fishersft.store import job_table
 from fishersft.store.artifacts import Store, writing_to
-from fishersft.store.job_table import (
-    ASKED,
-    ATTEMPT,
-    CANCELLED,
-    ENDED,
-    FAILED,
-    JOB,
-    LOST,
-    LOST_SENTENCE,
-    QUEUED,
-    RESUMABLE,
-    RUNNING,
-    SIGNALLED,
-    Job,
-    JobTable,
-    Process,
-    end_leftovers,
-    gone,
-)
+from fishersft.store.job_table import Job, JobTable, Process
 
-__all__ = ["Job", "cancel", "job", "jobs", "log_lines", "remove", "resume", "start"]
+KILL = getattr(signal, "SIGKILL", 9)  # Windows has no name for it
 GRACE = 10.0  # seconds that a job has after Ctrl-C to save its work
 TAIL = 65_536  # bytes at the end of a log that are searched for its last lines
 
@@ -78,9 +61,10 @@ def start(
         folder = Path.cwd()
     except OSError as error:
         raise JobError(f"The current folder no longer exists ({os_reason(error)}); change to another one.") from error
-    names = {"id": id, "kind": _plain(kind), "title": _plain(title), "device": _plain(device)}
+    named = {"kind": kind, "title": title, "device": device}
+    lines = {name: " ".join(text.encode("utf-8", "replace").decode().split())[:200] for name, text in named.items()}
     command = {"arguments": [str(argument) for argument in arguments], "folder": str(folder)}
-    rows.add({**names, **command, "out": str(folder / out) if out else None})
+    rows.add({"id": id, **lines, **command, "out": str(folder / out) if out else None})
     return _spawn(rows, id, secrets_for_it)
 
 
@@ -107,22 +91,23 @@ def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
     """
     rows = _rows(store)
     row = _row(rows, id)
-    if row["state"] in ENDED:
+    if row["state"] in job_table.ENDED:
         raise JobError(f"Job {row['id']} has already ended ({row['state']}); there is nothing to cancel.")
     process = Process.read(row["process"])
     here = process is not None and process.alive is not None
-    if not rows.stop(row, SIGNALLED if here else ASKED):
+    if not rows.stop(row, job_table.SIGNALLED if here else job_table.ASKED):
         row = rows.one(row["id"])  # a job that started in between has its process now
         process = Process.read(row["process"])
     if here and process:
-        for number, patience in _signals(grace):
+        # compiled modules swallow the first Ctrl-C if it arrives while they are being imported
+        for number, share in ((signal.SIGINT, 0.3), (signal.SIGINT, 0.7), (signal.SIGTERM, 0.5), (KILL, 1.0)):
             process.signal(number)
-            if _ends(lambda: not process.alive, patience):
+            if _ends(lambda: not process.alive, share * grace):
                 break
-        rows.lose(rows.one(row["id"]), CANCELLED, last_sentence(rows.log(row["id"])) or "Stopped.")
-        end_leftovers(_environment(row))
+        rows.lose(rows.one(row["id"]), job_table.CANCELLED, last_sentence(rows.log(row["id"])) or "Stopped.")
+        job_table.end_leftovers(_environment(row))
     else:
-        _ends(lambda: rows.one(row["id"])["state"] in ENDED, grace)
+        _ends(lambda: rows.one(row["id"])["state"] in job_table.ENDED, grace)
     return rows.job(rows.one(row["id"]))
 
 
@@ -134,11 +119,11 @@ def resume(id: str, store: Store | None = None) -> Job:
     """
     rows = _rows(store)
     row = _row(rows, id)
-    if row["state"] not in RESUMABLE:
+    if row["state"] not in job_table.RESUMABLE:
         raise JobError(f"Job {row['id']} is {row['state']}; only a job that failed, was cancelled or was lost can be resumed.")
     if not rows.job(row).folder.is_dir():
         raise JobError(f"Job {row['id']} ran in {rows.job(row).folder}, which no longer exists; start its command anew.")
-    end_leftovers(_environment(row))  # they would write to the same files as the next attempt
+    job_table.end_leftovers(_environment(row))  # they would write to the same files as the next attempt
     if not rows.again(row):
         raise JobError(f"Job {row['id']} was resumed by another process just now.")
     return _spawn(rows, row["id"])
@@ -148,7 +133,7 @@ def remove(id: str, store: Store | None = None) -> None:
     """Delete the row and the log of a job, but not its results; JobError if there is no such job or it has not ended."""
     rows = _rows(store)
     row = _row(rows, id)
-    if row["state"] not in ENDED:
+    if row["state"] not in job_table.ENDED:
         raise JobError(f"Job {row['id']} is {row['state']}; cancel it before you remove it.")
     if not rows.remove(row):
         raise JobError(f"Job {row['id']} was resumed by another process just now.")
@@ -168,18 +153,18 @@ def last_sentence(log: Path, start: int = 0) -> str:
 def sweep(rows: JobTable) -> list[dict[str, Any]]:
     """All rows, the last queued first, after marking those whose process is gone `lost`, or `cancelled` if they were to stop."""
     found = rows.all()
-    missing = [row for row in found if row["state"] in (QUEUED, RUNNING) and gone(row)]
+    missing = [row for row in found if row["state"] in (job_table.QUEUED, job_table.RUNNING) and job_table.gone(row)]
     if not missing:
         return found
     try:
         for row in missing:
-            state, sentence = (CANCELLED, "Stopped.") if row["stopping"] else (LOST, LOST_SENTENCE)
+            state, sentence = (job_table.CANCELLED, "Stopped.") if row["stopping"] else (job_table.LOST, job_table.LOST_SENTENCE)
             if rows.lose(row, state, sentence):
-                end_leftovers(_environment(row))
+                job_table.end_leftovers(_environment(row))
         return rows.all()
     except StoreError:  # a read-only store: report the state without saving it
         for row in missing:
-            row.update(state=LOST, sentence=LOST_SENTENCE)
+            row.update(state=job_table.LOST, sentence=job_table.LOST_SENTENCE)
         return found
 
 
@@ -195,10 +180,8 @@ def _spawn(rows: JobTable, id: str, secrets_for_it: Mapping[str, str] | None = N
         "PYTHONUNBUFFERED": "1",  # the log is read while it is being written
         "PYTHONIOENCODING": "utf-8:backslashreplace",
     }
-    if os.name == "nt":
-        apart: dict[str, Any] = {"creationflags": 0x8 | 0x200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
-    else:
-        apart = {"start_new_session": True}  # so that neither Ctrl-C nor closing the starter's terminal reaches it
+    # so that neither Ctrl-C nor closing the starter's terminal reaches it; on Windows DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
+    apart: dict[str, Any] = {"creationflags": 0x8 | 0x200} if os.name == "nt" else {"start_new_session": True}
     with writing_to(rows.path):
         log.parent.mkdir(parents=True, exist_ok=True)
         file = log.open("ab")
@@ -219,19 +202,11 @@ def _spawn(rows: JobTable, id: str, secrets_for_it: Mapping[str, str] | None = N
             )
         except OSError as error:
             sentence = f"The job's process cannot be started ({os_reason(error)})."
-            rows.end(row, FAILED, sentence)
+            rows.end(row, job_table.FAILED, sentence)
             raise JobError(sentence) from error
     rows.has_process(id, row["attempt"], Process.of(child.pid))
     threading.Thread(target=child.wait, daemon=True).start()  # so that no zombie is left in a server that keeps running
     return rows.job(rows.one(id))
-
-
-def _signals(grace: float) -> Iterator[tuple[int, float]]:
-    """The signals to send in turn, and the seconds that each has to take effect."""
-    yield signal.SIGINT, 0.3 * grace
-    yield signal.SIGINT, 0.7 * grace  # compiled modules swallow the first one if it arrives while they are being imported
-    yield signal.SIGTERM, 0.5 * grace
-    yield getattr(signal, "SIGKILL", 9), grace
 
 
 def _ends(ended: Callable[[], bool], patience: float) -> bool:
@@ -251,16 +226,11 @@ def _row(rows: JobTable, id: str) -> dict[str, Any]:
 
 def _environment(row: dict[str, Any]) -> dict[str, str]:
     """The environment variables that name an attempt in its processes."""
-    return {JOB: row["id"], ATTEMPT: str(row["attempt"])}
+    return {job_table.JOB: row["id"], job_table.ATTEMPT: str(row["attempt"])}
 
 
 def _rows(store: Store | None) -> JobTable:
     return JobTable((store or Store.default()).path.absolute())
-
-
-def _plain(text: str) -> str:
-    """The text as one line that a database can hold."""
-    return " ".join(str(text).encode("utf-8", "replace").decode().split())[:200]
 
 
 def _tail(log: Path, start: int = 0) -> list[str]:

@@ -17,8 +17,7 @@ import streamlit as st
 
 from fishersft.errors import JobError
 from fishersft.store import jobs
-from fishersft.store.job_table import CANCELLED, DONE, FAILED, QUEUED, RESUMABLE
-from fishersft.store.jobs import Job
+from fishersft.store.job_table import CANCELLED, DONE, FAILED, QUEUED, RESUMABLE, Job
 from fishersft.text import duration, moment, visible_text
 from fishersft.ui.components import escape_markdown, problem, shell
 from fishersft.ui.session import public

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from fishersft.cli import main
-from fishersft.commands.options import CORPUS_HELP, corpus_and_model, json_option, load, progress
+from fishersft.commands.shared import CORPUS_HELP, corpus_and_model, json_option, load, progress
 from fishersft.lm.model import load_model
 from fishersft.plots.sentence_map import Points, sentence_map
 from tests.bench import dashboard as dashboard_bench

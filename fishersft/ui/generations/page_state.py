@@ -24,7 +24,7 @@ from fishersft.judge.judging import PairwiseComparison
 from fishersft.judge.report import Report
 from fishersft.store import jobs
 from fishersft.store.artifacts import Store
-from fishersft.store.jobs import Job
+from fishersft.store.job_table import Job
 from fishersft.text import moment, visible, visible_text
 from fishersft.ui import components, job_panel, query_widgets
 from fishersft.ui.session import Session
