@@ -37,26 +37,18 @@ DAMAGE = (FisherSFTError, OSError, ValueError, KeyError, TypeError, AttributeErr
 
 @dataclass(frozen=True)
 class Run:
-    """One run as a row of the list.
-
-    Attributes:
-        made: when it was made, last changed or, for a job, started, in seconds since the epoch; 0 for a shipped one.
-        facts: what its kind shows in a table; JSON can hold it.
-        content: `Job`, the manifest of a selection, `CurvesRun` or `FineTuneRun`; None where it cannot be read.
-        problem: why it cannot be read; "" where it can.
-        other_id: a second id, which a fine-tuned run in a folder of another name has.
-    """
+    """One run as a row of the list."""
 
     id: str
     kind: str
     title: str
-    made: float
+    made: float  # when it was made, last changed or, for a job, started, in seconds since the epoch; 0 for a shipped one
     shipped: bool
     folder: Path
-    facts: dict[str, Any] = field(default_factory=dict)
-    content: Any = None
-    problem: str = ""
-    other_id: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)  # what its kind shows in a table; JSON can hold it
+    content: Any = None  # `Job`, the manifest of a selection, `CurvesRun` or `FineTuneRun`; None if it cannot be read
+    problem: str = ""  # why it cannot be read; "" if it can
+    other_id: str = ""  # a second id, which a fine-tuned run in a folder of another name has
 
     @property
     def opened(self) -> Any:

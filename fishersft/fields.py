@@ -34,35 +34,21 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 @dataclass(frozen=True)
 class Parameter:
-    """What is declared of a parameter, beside its name, type and default.
+    """What is declared of a parameter, beside its name, type and default."""
 
-    Attributes:
-        help: one sentence, for the help page, the form and the reader of the code.
-        label: its name on screen; by default the field's name with spaces.
-        unit: of the value, such as "tokens".
-        least, most: the ends of the range, which are included.
-        above, below: the ends of the range, which are excluded.
-        step: between two values of a slider.
-        choices: the texts that it may be.
-        group: the heading under which a form shows it; "" for the first group.
-        metavar: what a help page writes for the value.
-        in_address: whether a link may carry it; free text that opens files or servers must not travel in one.
-        shown_default: what a help page says of the default if the value itself would say too little.
-    """
-
-    help: str
-    label: str = ""
-    unit: str = ""
-    least: float | None = None
+    help: str  # one sentence, for the help page, the form and the reader of the code
+    label: str = ""  # its name on screen; by default the field's name with spaces
+    unit: str = ""  # of the value, such as "tokens"
+    least: float | None = None  # ends of the range that are included
     most: float | None = None
-    above: float | None = None
+    above: float | None = None  # ends of the range that are excluded
     below: float | None = None
-    step: float | None = None
-    choices: tuple[str, ...] = ()
-    group: str = ""
-    metavar: str | None = None
-    in_address: bool = True
-    shown_default: str = ""
+    step: float | None = None  # between two values of a slider
+    choices: tuple[str, ...] = ()  # the texts that it may be
+    group: str = ""  # the heading under which a form shows it; "" for the first group
+    metavar: str | None = None  # what a help page writes for the value
+    in_address: bool = True  # whether a link may carry it; free text that opens files or servers must not travel in one
+    shown_default: str = ""  # what a help page says of the default if the value itself would say too little
 
     @property
     def range(self) -> str:
@@ -85,19 +71,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Declared:
-    """A parameter as it stands in its class.
-
-    Attributes:
-        type: int, float, bool, str or Path; of one value where there are `many`.
-        optional: whether it may be None.
-        many: whether it is a tuple of such values, written with commas between them.
-    """
+    """A parameter as it stands in its class."""
 
     name: str
-    type: type
+    type: type  # int, float, bool, str or Path; of one value if there are `many`
     default: Any
-    optional: bool
-    many: bool
+    optional: bool  # whether it may be None
+    many: bool  # whether it is a tuple of such values, written with commas between them
     about: Parameter
 
     @property
@@ -143,13 +123,9 @@ def declared(kind: Any) -> Mapping[str, Declared]:
 
 
 def check(owner: Any, name: str = "") -> None:
-    """Check every declared parameter of a dataclass instance.
+    """Check every declared parameter of a dataclass instance; ParameterError for the first that does not fit.
 
-    Args:
-        name: whose parameters they are, in the sentence; the class attribute `name` where there is one.
-
-    Raises:
-        ParameterError: the first that is out of its range or of another type.
+    The sentence says whose parameter it is: `name`, or the class attribute `name` if there is one.
     """
     whose = name or getattr(owner, "name", "")
     for key, one in declared(type(owner)).items():

@@ -294,7 +294,7 @@ class TestInterruption:
         running.send_signal(signal.SIGINT)
         out, rest = running.communicate(timeout=60)
         assert running.returncode == 130 and not out
-        assert "What was finished is kept" in rest and "Traceback" not in said + rest
+        assert "Finished work is kept" in rest and "Traceback" not in said + rest
         assert not list(home.glob("artifacts/order/*")) and not list(home.glob("partial/*/*"))
 
     def test_a_comparison_stopped_by_hand(self, home):

@@ -28,17 +28,11 @@ Tokenizer = Any  # transformers' Tokenizer, a library that takes seconds to impo
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example as the ids that the model reads.
+    """One example as the ids that the model reads."""
 
-    Attributes:
-        ids: (n,) int32 token ids, at most `max_tokens`.
-        trained: (n,) bool; True where the token is a training target; never at position 0, which nothing predicts.
-        full_length: the number of ids before the cut.
-    """
-
-    ids: np.ndarray
-    trained: np.ndarray
-    full_length: int
+    ids: np.ndarray  # (n,) int32 token ids, at most `max_tokens`
+    trained: np.ndarray  # (n,) bool: the token is a training target; never at position 0, which nothing predicts
+    full_length: int  # the number of ids before the cut
 
     @property
     def truncated(self) -> bool:

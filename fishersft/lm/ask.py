@@ -46,20 +46,15 @@ DECLINES = re.compile(
 class Answer:
     """The outcome of one question.
 
-    Attributes:
-        number: the text's position in the call of `ask`.
-        how: `probability` (P(yes) from the first answer token), `word` (the reply's word: 1 or 0), `refused` or
-            `unparsable`; the last two are not answers, and their `yes` is 0.
-        yes: P(yes), from 0 to 1.
-        mass: p(yes) + p(no) before normalisation, if known; near 0, the model meant neither.
-        cut: the text did not fit into the context with the question, and its end was cut off.
+    `how` is `probability` (P(yes) from the first answer token), `word` (the reply's word: 1 or 0), `refused` or `unparsable`;
+    the last two are not answers, and their `yes` is 0.
     """
 
-    number: int
+    number: int  # the text's position in the call of `ask`
     how: str
-    yes: float = 0.0
-    mass: float | None = None
-    cut: bool = False
+    yes: float = 0.0  # P(yes), from 0 to 1
+    mass: float | None = None  # p(yes) + p(no) before normalisation, if known; near 0, the model meant neither
+    cut: bool = False  # the text did not fit into the context with the question, and its end was cut off
 
     @property
     def answered(self) -> bool:

@@ -38,23 +38,14 @@ class Position:
 
 @dataclass(frozen=True)
 class Reply:
-    """A server's answer.
+    """A server's answer."""
 
-    Attributes:
-        text: the message; "" if there is none.
-        refused: the model or a content filter declined, and the protocol's own field says so.
-        positions: the first tokens with probabilities; empty if the server gives none.
-        cut_off: the reply reached the limit of tokens.
-        too_long: the question exceeded the context, so there is no answer.
-        tokens_in, tokens_out: as counted by the server; 0 if it does not report them.
-    """
-
-    text: str
-    refused: bool = False
-    positions: tuple[Position, ...] = ()
-    cut_off: bool = False
-    too_long: bool = False
-    tokens_in: int = 0
+    text: str  # the message; "" if there is none
+    refused: bool = False  # the model or a content filter declined, and the protocol's own field says so
+    positions: tuple[Position, ...] = ()  # the first tokens with probabilities; empty if the server gives none
+    cut_off: bool = False  # the reply reached the limit of tokens
+    too_long: bool = False  # the question exceeded the context, so there is no answer
+    tokens_in: int = 0  # as counted by the server; 0 if it does not report them
     tokens_out: int = 0
 
 
@@ -175,12 +166,7 @@ class ChatServer:
             raise failure
 
     def reply(self, prompt: str) -> Reply:
-        """The model's reply to one user message.
-
-        Raises:
-            ServerDown: the server is unreachable, too slow, overloaded or failing, and may answer later.
-            ModelError: the server failed in another way; the message is one sentence.
-        """
+        """The model's reply to one user message; ModelError if there is none, ServerDown if the server may answer later."""
         openai = self._library
         while True:
             settings = self._settings

@@ -48,17 +48,11 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model's files, checked but not loaded.
+    """A model's files, checked but not loaded."""
 
-    Attributes:
-        name: what the user called it.
-        path: the folder that holds it.
-        revision: the hub's commit, or "" for a folder.
-    """
-
-    name: str
+    name: str  # what the user called it
     path: Path
-    revision: str = ""
+    revision: str = ""  # the hub's commit; "" for a folder
 
     @cached_property
     def config(self) -> dict[str, Any]:

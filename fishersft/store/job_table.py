@@ -47,12 +47,7 @@ LOST_SENTENCE = (
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it was when it was read; times are in seconds since the epoch and belong to the last attempt.
-
-    `what`, `done`, `total`: the current step and its progress in the step's own unit; total is 0 before the first report.
-    `eta`: seconds left of that step.  `sentence`: the last line of the log when the job ended; for a failed job, its one-line
-    error.  `stopping`: it was asked to stop and still runs.
-    """
+    """A job as it was when it was read; times are in seconds since the epoch and belong to the last attempt."""
 
     id: str
     kind: str
@@ -61,18 +56,18 @@ class Job:
     device: str
     state: str
     attempt: int
-    what: str
-    done: int
-    total: int
-    eta: float | None
+    what: str  # the current step
+    done: int  # its progress in the step's own unit
+    total: int  # 0 before the first report
+    eta: float | None  # seconds left of that step
     queued: float
     started: float | None
     finished: float | None
     heartbeat: float
-    stopping: bool
+    stopping: bool  # it was asked to stop and still runs
     pid: int | None
     exit_status: int | None
-    sentence: str
+    sentence: str  # the last line of the log when the job ended; for a failed job, its one-line error
     out: Path | None
     folder: Path
     log: Path
