@@ -243,7 +243,7 @@ def test_the_terminal_lists_shows_stops_and_resumes(jsonl):
         assert job.id in listed and "running" in listed and "embed: small" in listed
         assert fishersft_command("runs", "cancel", job.id).stdout == f"Job {job.id} is cancelled.\n"
         shown = fishersft_command("runs", "show", job.id).stdout
-        assert f"command: fishersft embed {jsonl}" in shown and "ended:   Stopped." in shown and "(exit 130)" in shown
+        assert f"command: fishersft embed {jsonl}" in shown and "ended:   Interrupted." in shown and "(exit 130)" in shown
         assert json.loads(fishersft_command("runs", "resume", job.id, "--json").stdout)["attempt"] == 2
         waited(job, "running")
         assert json.loads(fishersft_command("runs", "cancel", job.id, "--json").stdout)["state"] == "cancelled"
