@@ -214,6 +214,11 @@ def arguments(owner: Any, *, without: Iterable[str] = ()) -> list[str]:
     return out
 
 
+def flags(options: Iterable[tuple[str, str]]) -> list[str]:
+    """Options by name with their texts, as the command line takes them; an empty text is that of a switch."""
+    return [word for name, value in options for word in (f"--{name.replace('_', '-')}", value) if word]
+
+
 def call(owner: Any, prefix: str = "fishersft.") -> str:
     """The Python expression that makes this instance again, such as "fishersft.Training(epochs=5)"."""
     return f"{prefix}{type(owner).__name__}({', '.join(f'{name}={value!r}' for name, value in changed(owner).items())})"

@@ -14,7 +14,7 @@ from fishersft import embed, load_corpus, load_pool, select
 from fishersft.commands.export import NAMES
 from fishersft.errors import StoreError, UserError
 from fishersft.export import formats
-from fishersft.export.reproduce_code import command_of, python_of
+from fishersft.export.provenance import command_of, python_of
 from fishersft.export.selection_report import selection_page
 from fishersft.lm.hyperparameters import Training
 from fishersft.pipeline.selections import EXAMPLES, by_hand, kept_of, load_kept, save_selection

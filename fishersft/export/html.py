@@ -17,7 +17,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from fishersft.export.card import told
+from fishersft.export.provenance import told
 from fishersft.plots import go
 from fishersft.plots.base import script
 from fishersft.text import visible_text

@@ -13,9 +13,8 @@ from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import Curve, band_curve, grid, log_det_at, within_tokens
 from fishersft.errors import FisherSFTError
-from fishersft.export.formats import Origin, origin_of, provenance_of
 from fishersft.export.html import Block, Code, Figure, Page, Paragraph, Section, Table, table_of
-from fishersft.export.reproduce_code import command_of, python_of
+from fishersft.export.provenance import Origin, command_of, origin_of, provenance_of, python_of
 from fishersft.pipeline.selections import BY_HAND, Kept
 from fishersft.plots import go, sentence_map
 from fishersft.plots.base import gain_curves

@@ -17,9 +17,9 @@ import streamlit as st
 
 from fishersft.errors import FisherSFTError
 from fishersft.export import formats
-from fishersft.export.formats import FORMATS, Origin
+from fishersft.export.formats import FORMATS
 from fishersft.export.html import Page
-from fishersft.export.reproduce_code import is_file
+from fishersft.export.provenance import Origin, is_file, origin_of
 from fishersft.export.selection_report import selection_page
 from fishersft.pipeline.selections import Kept
 from fishersft.scoring import precomputed
@@ -139,7 +139,7 @@ def _ready(make: Callable[[], Kept], format: str, pool: Origin | None) -> Origin
     if not _wants_pool(format):
         return None
     try:
-        pool = pool or formats.origin_of(make())
+        pool = pool or origin_of(make())
     except FisherSFTError:
         if format != REPORT:
             raise

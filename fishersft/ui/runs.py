@@ -18,7 +18,7 @@ from fishersft.catalogue import CURVES, FINETUNED, JOB, SELECTION, Run
 from fishersft.errors import FisherSFTError
 from fishersft.export.curves_report import found_page
 from fishersft.export.finetune_report import finetune_page
-from fishersft.export.reproduce_code import command_of, python_of
+from fishersft.export.provenance import command_of, python_of
 from fishersft.finetuning.run import RUN
 from fishersft.pipeline import selections
 from fishersft.text import duration, moment, visible, visible_text

@@ -15,6 +15,7 @@ from typing import Any
 
 from fishersft.corpus.load import CLASSICS
 from fishersft.errors import CorpusError, ModelError
+from fishersft.fields import flags
 from fishersft.store.artifacts import Store
 
 UPLOAD = re.compile(r"upload:[0-9a-f]{16}\.(txt|csv|tsv|jsonl|json|parquet)")
@@ -88,7 +89,7 @@ class Choice:
     @property
     def flags(self) -> list[str]:
         """How the corpus is read, as the command line takes it."""
-        return [word for name, value in self.options for word in (f"--{name.replace('_', '-')}", value) if word]
+        return flags(self.options)
 
     def check_public(self) -> None:
         """On a hosted demo only the embedded, the built-in and the uploaded may be opened."""
