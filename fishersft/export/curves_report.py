@@ -1,4 +1,4 @@
-"""The report of error curves or of a timing: what was asked, the figures, the numbers with intervals, the same in Python."""
+"""The report of error curves or of a timing: what was asked, the figures, the numbers with intervals, and how to do it again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from fishersft import fields
-from fishersft.catalogue import TIMING, CurvesRun
 from fishersft.experiments.fits import Fits, fits_of
-from fishersft.experiments.result import MEASURES, Result, label_of, read_curves
+from fishersft.experiments.result import MEASURES, Result, label_of
 from fishersft.experiments.settings import MeasureSettings
 from fishersft.experiments.summaries import (
     ERRORS,
@@ -24,18 +23,10 @@ from fishersft.experiments.summaries import (
     with_interval,
     worth_sentences,
 )
-from fishersft.experiments.timing import Timing, read_timing
+from fishersft.experiments.timing import Timing
 from fishersft.experiments.worlds import Synthetic
 from fishersft.export.html import Code, Figure, Page, Paragraph, Section, Table, table_of
 from fishersft.plots import curves as curve_plots
-
-
-def found_page(found: CurvesRun) -> Page:
-    """The report of a result's folder."""
-    if found.kind == TIMING:
-        timing = read_timing(found.folder)
-        return timing_page(timing, found.id)
-    return curves_page(read_curves(found.folder), found.id)
 
 
 def curves_page(result: Result, id: str = "") -> Page:
@@ -54,14 +45,13 @@ def curves_page(result: Result, id: str = "") -> Page:
         f"{result.runs} runs, each a fresh pool, head and labels; bands and brackets are 95% intervals of the mean over runs; "
         f"compared at equal {result.equal}.{so_far}"
     )
-    figures = [_figure(draw, id or "curves", name, title) for name, title, draw in _figures(result)]
     return Page(
         result.about.title,
         id,
         summary,
         (
             Section("What was asked", (table_of("Settings", _flat(result.about.settings)),)),
-            Section("The curves", (*map(Paragraph, words), *figures)),
+            Section("The curves", (*map(Paragraph, words), *_figures(result, id or "curves"))),
             Section("In numbers", tuple(numbers)),
             Section(
                 "The same again",
@@ -77,7 +67,7 @@ def timing_page(timing: Timing, id: str) -> Page:
         (f"{n:,}", three(fast), three(slow), "measured" if measured else "extrapolated", three(slow / fast))
         for n, fast, slow, measured in zip(timing.budgets, timing.fast, timing.slow, timing.measured, strict=True)
     )
-    figure = _figure(lambda dark: curve_plots.timing_figure(timing, dark=dark), id, "seconds", "Seconds against picks")
+    figure = _figure(partial(curve_plots.timing_figure, timing), f"{id}-seconds", "Seconds against picks")
     head = ("n", "the fast greedy", "Algorithm 1", "which is", "times as long")
     return Page(
         "Fast against slow",
@@ -91,24 +81,20 @@ def timing_page(timing: Timing, id: str) -> Page:
     )
 
 
-def _figures(result: Result) -> list[tuple[str, str, Callable[[bool], go.Figure]]]:
-    def error(measure: str, dark: bool) -> go.Figure:
-        return curve_plots.error_figure(result, measure, dark=dark)
-
-    def sweep(over: str, measure: str, dark: bool) -> go.Figure:
-        return curve_plots.sweep_figure(result, over, measure, dark=dark)
-
-    if result.is_sweep:
-        moved = result.about.settings["sweep"]
-        return [(f"{m}-{o}", f"{MEASURES[m]} against {o}", partial(sweep, o, m)) for o in moved for m in ERRORS]
-    return [(m, MEASURES[m], partial(error, m)) for m in MEASURES]
+def _figures(result: Result, id: str) -> list[Figure]:
+    if not result.is_sweep:
+        return [_figure(partial(curve_plots.error_figure, result, m), f"{id}-{m}", MEASURES[m]) for m in MEASURES]
+    return [
+        _figure(partial(curve_plots.sweep_figure, result, over, m), f"{id}-{m}-{over}", f"{MEASURES[m]} against {over}")
+        for over in result.about.settings["sweep"]
+        for m in ERRORS
+    ]
 
 
-def _figure(draw: Callable[[bool], go.Figure], id: str, name: str, title: str) -> Figure:
+def _figure(draw: Callable[..., go.Figure], name: str, title: str) -> Figure:
     heading = f"{title[:1].upper()}{title[1:]}"
-    return Figure.of(
-        draw, f"{id}-{name}", f"{heading}: one line with a band per selector; the numbers are in the tables.", f"{heading}."
-    )
+    alt = f"{heading}: one line with a band per selector; the numbers are in the tables."
+    return Figure.of(draw, name, alt, f"{heading}.")
 
 
 def _slopes(result: Result, fits: dict[str, Fits]) -> Table:
@@ -164,30 +150,24 @@ def _with(row: dict[str, Any], measure: str) -> str:
 
 def _flat(settings: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
     """Settings inside settings, as one list."""
-    out: list[tuple[str, Any]] = []
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            out += _flat(value, f"{before}{name}: ")
-        else:
-            out.append((f"{before}{name}", value))
-    return out
+    return [
+        fact
+        for name, value in settings.items()
+        for fact in (_flat(value, f"{before}{name}: ") if isinstance(value, dict) else [(f"{before}{name}", value)])
+    ]
 
 
 def python_of(result: Result) -> str:
     """The Python that makes a result again where its world is drawn, else what reads its folder."""
     settings, printed = result.about.settings, f'print(result.curve({result.selectors[0]!r}, "maximum").mean)'
     if result.is_sweep or settings["world"]["name"] != Synthetic.name:
-        read = 'result = fishersft.read_curves(Path("curves"))  # the folder that the command wrote'
-        return f"from pathlib import Path\n\nimport fishersft\n\n{read}\n{printed}\n"
+        opened = 'result = fishersft.read_curves(Path("curves"))  # the folder that the command wrote'
+        return f"from pathlib import Path\n\nimport fishersft\n\n{opened}\n{printed}\n"
     world = Synthetic(**{name: settings["world"][name] for name in fields.declared(Synthetic)})
-    asked = fields.make(MeasureSettings, {name: _as_given(settings[name]) for name in fields.declared(MeasureSettings)})
+    read = {name: settings[name] for name in fields.declared(MeasureSettings)}  # JSON wrote tuples as lists
+    asked = MeasureSettings(**{name: tuple(value) if isinstance(value, list) else value for name, value in read.items()})
     given = [f"world={fields.call(world)}", *(f"{name}={value!r}" for name, value in fields.changed(asked).items())]
     if settings["parameters"]:
         given.append(f"parameters={tuple(settings['parameters'])!r}")
     made = f"experiment = fishersft.Experiment({', '.join(given)})\nresult = fishersft.measure_curves(experiment)"
     return f"import fishersft\n\n{made}\n{printed}\n"
-
-
-def _as_given(value: Any) -> Any:
-    """A setting before it was written as JSON."""
-    return tuple(value) if isinstance(value, list) else value

@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from fishersft.errors import FisherSFTError
 from fishersft.export.html import Block, Code, Figure, Page, Paragraph, Section, SideBySide, Table, table_of
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun
 from fishersft.judge.judging import judge_reports
-from fishersft.judge.report import CHANCE, Report
+from fishersft.judge.report import CHANCE
 from fishersft.plots import generations as generation_plots
 from fishersft.store.artifacts import Store
 
@@ -48,7 +47,8 @@ def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
 def _asked(run: FineTuneRun) -> list[tuple[str, Any]]:
     about = run.about
     corpus, model = about["corpus"], about["model"]
-    selectors = [f"{s['label']}{_settings(s['parameters'])}" for s in about["selectors"]]
+    settings = [", ".join(f"{k}={v}" for k, v in s["parameters"].items()) for s in about["selectors"]]
+    selectors = [s["label"] + (f" ({given})" if given else "") for s, given in zip(about["selectors"], settings, strict=True)]
     return [
         ("corpus", corpus["name"]),
         ("corpus fingerprint", corpus.get("fingerprint")),
@@ -66,10 +66,6 @@ def _asked(run: FineTuneRun) -> list[tuple[str, Any]]:
     ]
 
 
-def _settings(parameters: dict[str, Any]) -> str:
-    return f" ({', '.join(f'{k}={v}' for k, v in parameters.items())})" if parameters else ""
-
-
 def _held_out(result: FineTuneResult) -> list[Block]:
     try:
         head, rows = result.text_table()
@@ -81,18 +77,15 @@ def _held_out(result: FineTuneResult) -> list[Block]:
 
 def _curves(result: FineTuneResult) -> list[Figure]:
     """Figures of the mean, and of the paired difference to Uniform where there is one."""
-
-    def draw(kind: str, dark: bool) -> go.Figure:
-        return generation_plots.held_out_figure(result.lines, "mean", kind, dark=dark)
-
     tuned = [line for line in result.lines if line.budget is not None]
-    kinds = {"nats": bool(tuned), "minus Uniform": any(line.minus_uniform for line in tuned)}
     out = []
-    for kind in (kind for kind, there in kinds.items() if there):
-        what = "Mean nats per held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
-        alt = f"{what}, against sentences of a selection: one line with a band per selector; the numbers are in the table."
-        name = f"{result.run.id}-held-out{'' if kind == 'nats' else '-difference'}"
-        out.append(Figure.of(partial(draw, kind), name, alt, f"{what}; lower is better. Bands: 95% intervals."))
+    for kind, there in (("nats", tuned), ("minus Uniform", any(line.minus_uniform for line in tuned))):
+        if there:
+            what = "Mean nats per held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
+            alt = f"{what}, against sentences of a selection: one line with a band per selector; the numbers are in the table."
+            name = f"{result.run.id}-held-out{'' if kind == 'nats' else '-difference'}"
+            draw = partial(generation_plots.held_out_figure, result.lines, "mean", kind)
+            out.append(Figure.of(draw, name, alt, f"{what}; lower is better. Bands: 95% intervals."))
     return out
 
 
@@ -107,22 +100,16 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
         caption = f"{report.label}: how often a's text is better, ties half, with 95% intervals clustered by prompt"
         out.append(Table(caption, tuple(rows[0]), tuple(tuple(map(str, row.values())) for row in rows)))
         if len(report.matrix) > 2:
-            out.append(_matrix(report))
+            alt = f"{report.label}: how often the row's texts are better than the column's; the numbers are in the table."
+            caption = f"{report.label}: how often the row wins against the column, over all budgets, with 95% intervals."
+            draw = partial(generation_plots.matrix_figure, report.matrix, report.labels)
+            out.append(Figure.of(draw, f"{report.run}-win-rates", alt, caption))
         if report.surprise:
             out.append(Paragraph(report.surprise_note))
         out.append(Paragraph(f"{CHANCE} {report.biases} {report.power}"))
         if report.paper_note:
             out.append(Paragraph(report.paper_note))
     return out or [Paragraph(f"Nobody has judged this run yet; fishersft judge {run.id} does.")]
-
-
-def _matrix(report: Report) -> Figure:
-    def draw(dark: bool) -> go.Figure:
-        return generation_plots.matrix_figure(report.matrix, report.labels, dark=dark)
-
-    alt = f"{report.label}: how often the row's texts are better than the column's; the numbers are in the table."
-    caption = f"{report.label}: how often the row wins against the column, over all budgets, with 95% intervals."
-    return Figure.of(draw, f"{report.run}-win-rates", alt, caption)
 
 
 def _side_by_side(run: FineTuneRun) -> list[Block]:
@@ -152,14 +139,9 @@ def _side_by_side(run: FineTuneRun) -> list[Block]:
 
 
 def _again(run: FineTuneRun) -> list[Block]:
-    out: list[Block] = []
-    if command := run.about.get("command"):
-        out.append(Code("Fine-tune", shlex.join(map(str, command))))
-    out += [
+    command = run.about.get("command")
+    return [
+        *([Code("Fine-tune", shlex.join(map(str, command)))] if command else []),
         Code("Judge its texts", f"fishersft judge {shlex.quote(run.id)}"),
-        Code(
-            "Python",
-            f"import fishersft\n\nprint(fishersft.FineTuneResult.open({run.id!r}).markdown())\n",
-        ),
+        Code("Python", f"import fishersft\n\nprint(fishersft.FineTuneResult.open({run.id!r}).markdown())\n"),
     ]
-    return out

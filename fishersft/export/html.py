@@ -22,8 +22,6 @@ from fishersft.plots import go
 from fishersft.plots.base import script
 from fishersft.text import visible_text
 
-TEMPLATE, SCRIPT, STYLE = "page.html", "page.js", "page.css"
-
 
 @dataclass(frozen=True)
 class Paragraph:
@@ -61,9 +59,9 @@ class Figure:
     kind: str = "figure"
 
     @classmethod
-    def of(cls, draw: Callable[[bool], go.Figure], name: str, alt: str, caption: str) -> Figure:
-        """`draw(dark)` makes it; `name` is what its pictures are called."""
-        light, dark = (json.loads(str(draw(theme).to_json())) for theme in (False, True))
+    def of(cls, draw: Callable[..., go.Figure], name: str, alt: str, caption: str) -> Figure:
+        """`draw(dark=...)` makes it; `name` is what its pictures are called."""
+        light, dark = (json.loads(str(draw(dark=theme).to_json())) for theme in (False, True))
         return cls(light, dark, alt, caption, name)
 
 
@@ -112,14 +110,14 @@ class Page:
 
     def html(self) -> str:
         """The whole page as one text."""
-        scripts = [_script(script()), _script(_own(SCRIPT))]
-        environment = Environment(
-            loader=PackageLoader("fishersft.export", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
-        )
+        own = {name: files("fishersft.export").joinpath(name).read_text(encoding="utf-8") for name in ("page.js", "page.css")}
+        scripts = [_script(script()), _script(own["page.js"])]
+        digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
+        loader = PackageLoader("fishersft.export", ".")
+        environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
         environment.filters["seen"] = lambda text: visible_text(str(text), 20_000)
-        return environment.get_template(TEMPLATE).render(
-            page=self, scripts=scripts, hashes=[_hash(s) for s in scripts], style=_own(STYLE)
-        )
+        template = environment.get_template("page.html")
+        return template.render(page=self, scripts=scripts, hashes=[f"sha256-{d}" for d in digests], style=own["page.css"])
 
 
 def table_of(caption: str, facts: Sequence[tuple[str, Any]]) -> Table:
@@ -134,11 +132,3 @@ def _script(text: str) -> str:
     if "</script" in clean.lower() or "<!--" in clean:
         clean = clean.replace("<!--", "\\x3c!--").replace("</script", "<\\/script").replace("</SCRIPT", "<\\/SCRIPT")
     return clean
-
-
-def _hash(script: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
-
-
-def _own(name: str) -> str:
-    return files("fishersft.export").joinpath(name).read_text(encoding="utf-8")

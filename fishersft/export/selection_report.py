@@ -6,6 +6,7 @@ Where the corpus or its embeddings are gone it says so and shows what the picks 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from fishersft.errors import FisherSFTError
 from fishersft.export.html import Block, Code, Figure, Page, Paragraph, Section, Table, table_of
 from fishersft.export.provenance import Origin, command_of, origin_of, provenance_of, python_of
 from fishersft.pipeline.selections import BY_HAND, Kept
-from fishersft.plots import go, sentence_map
+from fishersft.plots import sentence_map
 from fishersft.plots.base import gain_curves
 from fishersft.scoring import precomputed
 from fishersft.selectors import DEFAULT_SELECTOR, registry
@@ -83,13 +84,10 @@ def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> li
             found.append(("longest", Curve("Longest", (long_spent if tokens else far)[inside], long_f[inside], unit)))
         return [*found, (name, Curve(label, spent[at - 1] if tokens else at, f, unit))]
 
-    def draw(unit: str, end: float, dark: bool) -> go.Figure:
-        return gain_curves(curves(unit), budget=end, dark=dark, height=360)
-
     ends = {"sentences": float(n), "trained tokens": float(spent[-1])}
     figures = [
         Figure.of(
-            partial(draw, unit, end),
+            partial(gain_curves, curves(unit), budget=end, height=360),
             f"{kept.name}-gain-by-{unit.split()[-1]}",
             f"log det gained in nats against {unit}: {label}, uniform draws as a band, and Longest.",
             f"By {unit}. Grey: mean and full range of {len(band.uniform_by_tokens)} uniform draws; dashed: the longest first; "
@@ -126,9 +124,7 @@ def _own_gains(kept: Kept, label: str) -> list[Block]:
         return []
     curve = Curve(label, np.arange(1, len(gains) + 1), np.cumsum(gains), "sentences")
 
-    def draw(dark: bool) -> go.Figure:
-        return gain_curves([(str(kept.manifest["selector"]), curve)], budget=float(len(gains)), dark=dark, height=360)
-
+    draw = partial(gain_curves, [(str(kept.manifest["selector"]), curve)], budget=float(len(gains)), height=360)
     says = "The gains that the picks were chosen for, summed, against their number."
     return [Figure.of(draw, f"{kept.name}-gain", says, says)]
 
@@ -137,13 +133,9 @@ def _map(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> Figur
     rank = np.zeros(len(rows), dtype=np.int64)
     rank[np.searchsorted(rows.index, kept.picks["index"].to_numpy())] = kept.picks["rank"]
     points = sentence_map.Points(precomputed.map_of(rows), rows.index, rank, np.zeros(len(rows), bool))
-    name = str(kept.manifest["selector"])
-
-    def draw(dark: bool) -> go.Figure:
-        return sentence_map.sentence_map(points, colour_by="selection", values=None, selector=name, dark=dark, height=560)
-
+    look = {"colour_by": "selection", "values": None, "selector": str(kept.manifest["selector"]), "height": 560}
     return Figure.of(
-        draw,
+        partial(sentence_map.sentence_map, points, **look),
         f"{kept.name}-map",
         f"Map of {len(rows):,} sentences; the {len(kept.picks):,} picks of {label} are larger and on top.",
         f"UMAP of {len(rows):,} sentence means in {rows.dimension} dimensions, for the eye: the choice is made on token rows.",
@@ -165,12 +157,9 @@ def _picks(kept: Kept) -> Table:
     return Table(f"{caption}{more}. The gain is in nats.", ("pick", "record", "gain", "tokens", "text"), rows, wide=(4,))
 
 
-def _text(example: dict[str, object]) -> str:
-    if "messages" in example:
-        turns: list[dict[str, str]] = example["messages"]  # type: ignore[assignment]
-        whole = "\n".join(f"{t['role']}: {t['content']}" for t in turns)
-    else:
-        whole = "\n".join(str(v) for v in example.values())
+def _text(example: dict[str, Any]) -> str:
+    turns = [f"{turn['role']}: {turn['content']}" for turn in example.get("messages", ())]
+    whole = "\n".join(turns or map(str, example.values()))
     return whole if len(whole) <= LONGEST_TEXT else f"{whole[:LONGEST_TEXT]}…"
 
 

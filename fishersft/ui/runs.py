@@ -16,9 +16,8 @@ import streamlit as st
 from fishersft import catalogue
 from fishersft.catalogue import CURVES, FINETUNED, JOB, SELECTION, Run
 from fishersft.errors import FisherSFTError
-from fishersft.export.curves_report import found_page
-from fishersft.export.finetune_report import finetune_page
 from fishersft.export.provenance import command_of, python_of
+from fishersft.export.report import report
 from fishersft.finetuning.run import RUN
 from fishersft.pipeline import selections
 from fishersft.text import duration, moment, visible, visible_text
@@ -134,14 +133,14 @@ manifest, picks = fishersft.load_selection({id!r})
 def _curves(run: Run) -> Any:
     row = st.container(horizontal=True, vertical_alignment="center")
     _to_curves(row, run.id)
-    downloads.report(partial(found_page, run.content), f"curves-{run.id}", row)
+    downloads.report(partial(report, run.id), f"curves-{run.id}", row)
     return row
 
 
 def _finetuned(run: Run) -> Any:
     row = st.container(horizontal=True, vertical_alignment="center")
     _to_generations(row, run.id)
-    downloads.report(partial(finetune_page, run.content), f"finetune-{run.id}", row)
+    downloads.report(partial(report, run.id), f"finetune-{run.id}", row)
     return row
 
 
