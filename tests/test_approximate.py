@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fishersft import Pool, TokenEmbeddings, make_selector
-from fishersft.design.approximate import approximately, measured_regret, projected
 from fishersft.design.greedy import greedy
 from fishersft.design.trajectory import log_det_at
 from fishersft.errors import ParameterError
+from fishersft.selectors.token_od_approximate import approximately, measured_regret, projected
 
 from .conftest import random_blocks
 

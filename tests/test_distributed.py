@@ -15,7 +15,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.design.greedy import Contender, greedy, winner_of
 from fishersft.design.reference import algorithm_1
 from fishersft.design.rows import open_mapped, where_mapped
-from fishersft.distributed import embed as readers
+from fishersft.distributed import engine as readers
 from fishersft.distributed import greedy as distributed
 from fishersft.distributed.cluster import Crew, Worker, connected, kept, seats
 from fishersft.distributed.engine import Engine

@@ -9,9 +9,9 @@ import torch
 from scipy import stats
 
 from fishersft import Pool, TokenEmbeddings, make_selector
-from fishersft.design.kernel_density import Sketch, collision, exact_densities, median_distance
 from fishersft.errors import DesignError, ModelError, ParameterError
 from fishersft.lm.losses import TokenStatistics
+from fishersft.selectors.density import Sketch, collision, exact_densities, median_distance
 from fishersft.selectors.sampling import Clusters, k_means, weighted_order
 from fishersft.selectors.stratified import standardised, stratified_order, systematic_order
 
@@ -110,7 +110,7 @@ class TestDensity:
         assert 0 <= k[-1] < 1e-7
 
     def test_exact_densities_are_those_of_a_direct_loop(self, monkeypatch):
-        monkeypatch.setattr("fishersft.design.kernel_density.PAIRS", 100)  # several batches
+        monkeypatch.setattr("fishersft.selectors.density.PAIRS", 100)  # several batches
         X = np.random.default_rng(1).normal(size=(30, 4))
         X[7] = X[3]
         X -= X.mean(0)

@@ -1,6 +1,6 @@
 """Connects to a Ray cluster or starts one, places workers on its processors, and replaces those that die.
 
-Knows neither designs nor models; `distributed/greedy.py` and `distributed/embed.py` define the workers' tasks.
+Knows neither designs nor models; `distributed/greedy.py` and `distributed/engine.py` define the workers' tasks.
 Source: Moritz et al. 2018, Ray (OSDI); actors as Ray documents them.
 """
 

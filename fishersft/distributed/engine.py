@@ -1,23 +1,35 @@
 """`Engine`: whether work is done in this process or on a Ray cluster.  It never changes the results, so no key includes it.
 
-The pipeline asks it for a greedy function and for a model that reads batches.  Knows no stage.
+Also here: embedding on a cluster.  Each actor loads the model once from the same path, so its machine needs the same folder
+(on a shared file system, or a copy), and reads batches, at most AHEAD at a time; if it dies, others read them again.
+Knows no stage, no journal and no store: `embed_into` works the same with either kind of reader.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from fishersft.corpus.encode import Encoded
 from fishersft.design.greedy import Pick, greedy
 from fishersft.distributed import cluster
-from fishersft.errors import ClusterError, MissingExtra
+from fishersft.distributed import greedy as distributed
+from fishersft.distributed.cluster import MOST_WORKERS, Crew, Worker, WorkerDied, connected
+from fishersft.errors import ClusterError, MissingExtra, ModelError
 from fishersft.lm.embed import Reader
 from fishersft.lm.folder import ModelFolder
+from fishersft.lm.model import load_model
 
 ENGINES = ("here", "ray")
+AHEAD = 2  # batches per worker: one being read, one waiting
 
 
 @dataclass(frozen=True)
@@ -52,19 +64,134 @@ class Engine:
 
     @property
     def greedy(self) -> Callable[..., Iterator[Pick]]:
-        if self.name == "here":
-            return greedy
-        from fishersft.distributed import greedy as distributed
-
-        return partial(distributed.greedy, address=self.address, workers=self.workers)
+        return greedy if self.name == "here" else partial(distributed.greedy, address=self.address, workers=self.workers)
 
     def reader(self, folder: ModelFolder, device: str) -> AbstractContextManager[Reader]:
         """The folder's model, loaded by workers of the cluster; for `ray` only."""
-        from fishersft.distributed.embed import ray_reader
-
         return ray_reader(folder, device=device, address=self.address, workers=self.workers)
 
 
 def as_engine(engine: str | Engine) -> Engine:
     """The engine with this name; an `Engine` is returned as it is."""
     return engine if isinstance(engine, Engine) else Engine(engine)
+
+
+class Loaded(NamedTuple):
+    """What the driver needs to know about the model."""
+
+    dimension: int
+    head: str
+    vocabulary: int
+
+
+class ModelWorker(Worker):
+    """The actor around a `CausalLM`."""
+
+    def load(self, path: str, name: str, fingerprint: str, device: str) -> Loaded:
+        """Load the model from a folder on this machine.
+
+        Raises:
+            ModelError: the folder is missing here or has different content, or the model cannot be loaded.
+        """
+        if not (Path(path) / "config.json").is_file():
+            raise ModelError(
+                f"The worker on {socket.gethostname()} has no model folder {path}; put it on a file system that all machines "
+                "share, or copy it to the same path on each."
+            )
+        folder = ModelFolder(name, Path(path))
+        if folder.fingerprint != fingerprint:
+            raise ModelError(f"The model folder {path} on {socket.gethostname()} differs from the one here; copy it again.")
+        self.model = load_model(folder, device=device)
+        return Loaded(self.model.dimension, self.model.head, self.model.vocabulary)
+
+    def read(self, batch: list[Encoded]) -> np.ndarray:
+        """The (sum of M, d) float32 rows of one batch."""
+        return self.model.rows_of(batch)
+
+
+class _UnderWay(NamedTuple):
+    """A batch that a worker is reading: the batch's number, the worker's seat, and the batch."""
+
+    number: int
+    seat: int
+    batch: list[Encoded]
+
+
+@dataclass
+class RayReader:
+    """A `Reader` of the model `name` whose batches are read by a crew; `arguments` are those of `ModelWorker.load`."""
+
+    name: str
+    crew: Crew
+    arguments: tuple[str, str, str, str]
+    dimension: int = field(init=False)
+    head: str = field(init=False)
+    vocabulary: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        calls = [worker.load.remote(*self.arguments) for worker in self.crew.workers]
+        loaded = [self._done(seat, call) for seat, call in enumerate(calls)]
+        self.dimension, self.head, self.vocabulary = loaded[0]
+
+    def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:
+        """As `Reader.read`; holds at most AHEAD batches per worker at once."""
+        source = enumerate(batches)
+        under_way: dict[Any, _UnderWay] = {}
+        ready: dict[int, np.ndarray] = {}
+        wanted, more = 0, True
+        while True:
+            while more and len(under_way) + len(ready) < AHEAD * len(self.crew):
+                if (following := next(source, None)) is None:
+                    more = False
+                else:
+                    self._give(under_way, *following)
+            if wanted in ready:
+                yield ready.pop(wanted)
+                wanted += 1
+            elif under_way:
+                (call,), _ = self.crew.ray.wait(list(under_way), num_returns=1)
+                number, seat, batch = under_way.pop(call)
+                try:
+                    ready[number] = self.crew.result(call)
+                    self.crew.did_well(seat)
+                except WorkerDied:
+                    lost = [c for c, u in under_way.items() if u.seat == seat]
+                    again = [(number, batch), *((u.number, u.batch) for u in map(under_way.pop, lost))]
+                    self._follow(seat)
+                    for one in again:
+                        self._give(under_way, *one)
+            else:
+                return
+
+    def _give(self, under_way: dict[Any, _UnderWay], number: int, batch: list[Encoded]) -> None:
+        """Give a batch to the worker with the fewest batches."""
+        busy = np.bincount([u.seat for u in under_way.values()], minlength=len(self.crew))
+        seat = int(busy.argmin())
+        under_way[self.crew.workers[seat].read.remote(batch)] = _UnderWay(number, seat, batch)
+
+    def _follow(self, seat: int) -> Loaded:
+        self.crew.follow(seat)
+        return self._done(seat, self.crew.workers[seat].load.remote(*self.arguments))
+
+    def _done(self, seat: int, call: Any) -> Loaded:
+        try:
+            loaded: Loaded = self.crew.result(call)
+            return loaded
+        except WorkerDied:
+            return self._follow(seat)
+
+
+@contextmanager
+def ray_reader(
+    folder: ModelFolder, *, device: str = "auto", address: str | None = None, workers: int | None = None
+) -> Iterator[RayReader]:
+    """A reader whose model runs on a cluster; `device` "auto" uses its GPUs, one per worker, if it has any.
+
+    Raises:
+        MissingExtra, ClusterError, ModelError: the reader cannot be started; the message is one sentence.
+    """
+    with connected(address) as ray:
+        gpu = device.startswith("cuda") or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
+        where = "cuda" if gpu else "cpu" if device == "auto" else device
+        with Crew(ray, ModelWorker, workers, most=workers or MOST_WORKERS, gpu=gpu) as crew:
+            yield RayReader(folder.name, crew, (str(folder.path), folder.name, folder.fingerprint, where))

@@ -23,8 +23,7 @@ guess (41 were measured for 5,000 sentences, 716 for 40,000).
     and the factor, and sorting the bounds     + 3 + 6 ms: 40 ms       + 3 + 160 ms: 0.3 s
     10,000 picks                               7 minutes               50 minutes
 
-The driver is `greedy`; the actor around a shard is `ShardWorker`, between them go the named tuples.  Knows no text and no file
-of the store.
+The driver is `greedy`; the actor around a shard is `ShardWorker`; named tuples travel between them.
 """
 
 from __future__ import annotations
@@ -47,14 +46,13 @@ INLINE = 100_000  # bytes; up to here Ray sends an argument with the call, which
 
 @dataclass
 class Traffic:
-    """What a run exchanged; filled in as it goes.  Numbers only: Ray's envelopes come on top, about 1 kB a call.
+    """What a run has exchanged so far.  Numbers only: Ray's envelopes come on top, about 1 kB a call.
 
     Attributes:
         workers: (host, process id) of each.
         shipped: bytes of rows, weights and costs sent before the first pick, and again to followers.
         rounds: round trips, one a pick.
-        sent: bytes of winners' blocks, once for each worker that got them.
-        received: bytes of contenders and bounds.
+        sent, received: bytes of winners' blocks, to each worker; bytes of contenders and bounds.
         replaced: workers that died and were followed.
     """
 
@@ -93,12 +91,12 @@ def greedy(
     Args:
         rows, sigma2, costs: as there; each worker computes on the device of `rows`, with "cuda" on a GPU of its own.
         address: of the cluster; see `connected`.
-        workers: how many shards; by default one a processor, at most 64.
-        traffic: is told what was exchanged.
+        workers: the number of shards; by default one per processor, at most 64.
+        traffic: records what is exchanged.
 
     Raises:
         DesignError: as there.
-        ParameterError: pinned or excluded blocks, which only one machine takes.
+        ParameterError: pinned or excluded records, which only one machine takes.
         MissingExtra, ClusterError: no ray, no cluster, or workers that die again and again.
     """
     if pinned or excluded:
@@ -120,7 +118,7 @@ def greedy(
 
 
 class _Shards:
-    """The driver's side: who holds what, what was picked, what everybody answered last."""
+    """The driver's side: who holds what, what was picked, what each worker answered last."""
 
     def __init__(
         self, crew: Crew, rows: TokenEmbeddings, costs: np.ndarray | None, settings: tuple[float, str], traffic: Traffic
@@ -146,6 +144,11 @@ class _Shards:
         traffic.workers = crew.where
 
     @property
+    def bounded(self) -> int:
+        """How many of its largest bounds each worker sends: as many as the proof needs."""
+        return len(self.picked) if self.proves else 0
+
+    @property
     def evaluations(self) -> int:
         return self.lost + sum(reply.evaluations for reply in self.replies)
 
@@ -158,19 +161,21 @@ class _Shards:
         return [b.most for b in begun]
 
     def accept(self, position: int) -> None:
-        """Tell everybody; collect what they propose next."""
+        """Send the pick to all workers and collect what they propose next."""
         self.picked.append(position)
         block = self._picked([position])
         here = self.crew.ray.put(block) if block.bytes > INLINE else block
-        n = len(self.picked) if self.proves else 0
-        calls = [worker.go_on.remote(here, n) for worker in self.crew.workers]
+        calls = [worker.go_on.remote(here, self.bounded) for worker in self.crew.workers]
         for k, call in enumerate(calls):
             try:
                 self.replies[k] = self.crew.result(call)
                 self.crew.did_well(k)
             except WorkerDied:
                 self.lost += self.replies[k].evaluations
-                self.replies[k] = self._followed(k)
+                begun = self._begun(k, self._follow(k))
+                self._refuse([begun])
+                assert begun.reply is not None
+                self.replies[k] = begun.reply
         self.traffic.rounds += 1
         self.traffic.sent += block.bytes * len(calls)
         self.traffic.received += sum(reply.bytes for reply in self.replies)
@@ -187,17 +192,16 @@ class _Shards:
         )
 
     def _begin(self, k: int, *, shipped: bool = False) -> Any:
-        """Ask the worker in seat k to begin where we are; its rows are sent to it where it has to be."""
+        """Ask the worker in seat k to begin at the current pick; its rows are sent if they have to be."""
         part, so_far = self.parts[k], self._picked(self.picked)
-        values = None
+        values = put = None
         if shipped or part.mapped is None:
             o = self.rows.offsets
             values = np.ascontiguousarray(self.rows.values[o[part.first] : o[part.last]])
+            put = self.crew.ray.put(values)
         arrays = (values, part.weights, part.costs)
         self.traffic.shipped += sum(a.nbytes for a in arrays if a is not None) + so_far.bytes
-        n = len(self.picked) if self.proves else 0
-        put = None if values is None else self.crew.ray.put(values)
-        return self.crew.workers[k].begin.remote(part, put, *self.settings, so_far, n)
+        return self.crew.workers[k].begin.remote(part, put, *self.settings, so_far, self.bounded)
 
     def _begun(self, k: int, call: Any) -> Begun:
         while True:
@@ -214,14 +218,8 @@ class _Shards:
         self.traffic.replaced = self.crew.replaced
         return self._begin(k)
 
-    def _followed(self, k: int) -> ShardReply:
-        begun = self._begun(k, self._follow(k))
-        self._refuse([begun])
-        assert begun.reply is not None
-        return begun.reply
-
     def _refuse(self, begun: Sequence[Begun]) -> None:
-        """DesignError in one machine's words: the first record of the whole pool that is bad."""
+        """Raise the DesignError that one machine would raise: it names the first bad record of the whole pool."""
         records = [b.record for b in begun if b.record is not None]
         if records:
             gains = np.zeros(len(self.rows))
@@ -254,10 +252,7 @@ class Picked(NamedTuple):
 
 
 class ShardReply(NamedTuple):
-    """A worker's answer.
-
-    `contenders` rise in position and in score; `largest` are its largest bounds; `evaluations` counts since its start.
-    """
+    """A worker's answer: contenders rising in position and score, its largest bounds, and its evaluations so far."""
 
     contenders: list[Contender]
     largest: np.ndarray
@@ -280,13 +275,9 @@ class Part(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """How building a shard went.
+    """How building a shard went: the first answer and the largest first gain, or why the rows were refused.
 
-    Attributes:
-        reply: the first answer; None where the rows were refused.
-        most: the largest first gain, nats.
-        refused: the sentence of the refusal, which speaks of the shard's own numbers.
-        record: the first bad block's number in the pool, where one is to blame.
+    `record` is the number in the pool of the first bad block; the sentence `refused` counts within the shard.
     """
 
     reply: ShardReply | None = None
@@ -299,7 +290,7 @@ class ShardWorker(Worker):
     """The actor around a `Shard`."""
 
     def begin(self, part: Part, values: np.ndarray | None, sigma2: float, device: str, so_far: Picked, n: int) -> Begun | None:
-        """Build the shard, accept the picks so far, propose; None where `values` is None and the file is not within reach."""
+        """Build the shard, accept the picks so far, propose; None if `values` is None and the file cannot be opened here."""
         if values is None and (part.mapped is None or (values := open_mapped(part.mapped)) is None):
             return None
         rows = TokenEmbeddings(values, part.offsets, weights=part.weights, device=device)
@@ -313,7 +304,7 @@ class ShardWorker(Worker):
             return Begun(self.go_on(so_far, n), most)
 
     def go_on(self, picked: Picked, n: int) -> ShardReply:
-        """Accept what was picked and propose; with the n largest bounds as they are then."""
+        """Accept what was picked and propose, with the n largest bounds after it."""
         with suited_to(picked.values.shape[1]):
             for position, rows in picked.blocks():
                 self.shard.accept(position, rows)
@@ -322,7 +313,7 @@ class ShardWorker(Worker):
 
 
 def rising(contenders: Sequence[Contender]) -> list[Contender]:
-    """Those that may win: whoever has a lower position and no lower score than another wins over it in every company."""
+    """Those that may win: one at a lower position whose score is no lower beats another whatever else is proposed."""
     out: list[Contender] = []
     for c in sorted(contenders, key=lambda c: c.position):
         if not out or c.score > out[-1].score:

@@ -29,7 +29,7 @@ BATCH_TOKENS = 2_048
 
 
 class Reader(Protocol):
-    """A model that turns batches into rows, in this process (a `CausalLM`) or on other machines (`distributed/embed.py`)."""
+    """A model that turns batches into rows, in this process (a `CausalLM`) or on other machines (`distributed/engine.py`)."""
 
     @property
     def name(self) -> str: ...

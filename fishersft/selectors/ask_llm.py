@@ -7,18 +7,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from fishersft.design.greedy import Pick
 from fishersft.errors import ParameterError
 from fishersft.fields import parameter
 from fishersft.lm.ask import VERSION, Answer, Asker, asker_of, quoted
 from fishersft.lm.chat import check_base_url
-from fishersft.selectors.base import Selector
-from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Doing, Note
+from fishersft.selectors import Doing, Note, Pick, Pool, Selector
 
 
 @dataclass(frozen=True)
@@ -40,15 +37,15 @@ class AskLLM(Selector):
         4_000, "Characters of a text that the model sees; the rest is cut, and the notes say how often.", least=1
     )
 
-    name: ClassVar[str] = "ask_llm"
-    label: ClassVar[str] = "Ask-LLM"
-    summary: ClassVar[str] = "Asks an instruction-tuned model whether a text is worth learning from; takes the surest yes first."
-    purpose: ClassVar[str] = "Quality as a language model judges it, one text at a time; it does not see redundancy."
-    colour: ClassVar[str] = "#6E747D"
-    marker: ClassVar[str] = "star-triangle-up"
-    reference: ClassVar[str] = "Sachdeva et al. 2024, arXiv 2402.09668, Ask-LLM; the question's wording is ours"
-    place: ClassVar[int] = 90
-    reaches_out: ClassVar[bool] = True
+    name = "ask_llm"
+    label = "Ask-LLM"
+    summary = "Asks an instruction-tuned model whether a text is worth learning from; takes the surest yes first."
+    purpose = "Quality as a language model judges it, one text at a time; it does not see redundancy."
+    colour = "#6E747D"
+    marker = "star-triangle-up"
+    reference = "Sachdeva et al. 2024, arXiv 2402.09668, Ask-LLM; the question's wording is ours"
+    place = 90
+    reaches_out = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

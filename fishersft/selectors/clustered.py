@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.greedy import Pick
 from fishersft.fields import parameter
-from fishersft.selectors.base import Selector
-from fishersft.selectors.pool import Pool, finite_losses, sentence_means
+from fishersft.selectors import Note, Pick, Pool, Selector
+from fishersft.selectors.pool import finite_losses, sentence_means
 from fishersft.selectors.sampling import k_means, weighted_order
-from fishersft.selectors.selection import Note
 
 
 @dataclass(frozen=True)
@@ -30,15 +27,15 @@ class ClusteredSampling(Selector):
     clusters: int = parameter(0, "Number of clusters; 0 means the square root of the number of sentences.", least=0)
     lam: float = parameter(1.0, "Weight of the mean squared distance.", label="lam", unit="nats", least=0)
 
-    name: ClassVar[str] = "clustered"
-    label: ClassVar[str] = "ClusteredSampling"
-    summary: ClassVar[str] = "Draws sentences from clusters where the model's loss is high or the centre is far."
-    purpose: ClassVar[str] = "For when the loss shows what is worth learning but costs too much to compute everywhere."
-    colour: ClassVar[str] = "#8C8C2E"
-    marker: ClassVar[str] = "x"
-    reference: ClassVar[str] = "Axiotis et al. 2024 (ICML), arXiv 2402.17327; form and scale are our reading"
-    place: ClassVar[int] = 41
-    random: ClassVar[bool] = True
+    name = "clustered"
+    label = "ClusteredSampling"
+    summary = "Draws sentences from clusters where the model's loss is high or the centre is far."
+    purpose = "For when the loss shows what is worth learning but costs too much to compute everywhere."
+    colour = "#8C8C2E"
+    marker = "x"
+    reference = "Axiotis et al. 2024 (ICML), arXiv 2402.17327; form and scale are our reading"
+    place = 41
+    random = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
         clusters = k_means(sentence_means(pool), self.clusters, rng)

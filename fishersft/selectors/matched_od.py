@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.greedy import Pick
 from fishersft.design.matched import matched
 from fishersft.fields import parameter
-from fishersft.selectors.base import Selector
-from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Note
+from fishersft.selectors import Note, Pick, Pool, Selector
 
 
 @dataclass(frozen=True)
@@ -30,16 +26,16 @@ class MatchedOD(Selector):
     ridge: float = parameter(1e-3, "Added to the pool's second moment, as a share of its mean eigenvalue.", above=0, most=1)
     candidates: int = parameter(0, "Random sentences considered for each pick; 0 considers all.", least=0)
 
-    name: ClassVar[str] = "matched_od"
-    label: ClassVar[str] = "MatchedOD"
-    summary: ClassVar[str] = "Takes the sentence that keeps the picks' second moment closest to the pool's, token for token."
-    purpose: ClassVar[str] = "Picks whose tokens look like the whole pool's, at equal tokens. Promising, not yet proven."
-    colour: ClassVar[str] = "#009E73"
-    marker: ClassVar[str] = "hexagon"
-    criterion: ClassVar[str] = "stein_loss"
-    reference: ClassVar[str] = "ours; Stein's loss (James and Stein 1961)"
-    place: ClassVar[int] = 3
-    gain_of: ClassVar[str] = "minus Stein's loss"
+    name = "matched_od"
+    label = "MatchedOD"
+    summary = "Takes the sentence that keeps the picks' second moment closest to the pool's, token for token."
+    purpose = "Picks whose tokens look like the whole pool's, at equal tokens. Promising, not yet proven."
+    colour = "#009E73"
+    marker = "hexagon"
+    criterion = "stein_loss"
+    reference = "ours; Stein's loss (James and Stein 1961)"
+    place = 3
+    gain_of = "minus Stein's loss"
 
     @property
     def random(self) -> bool:  # type: ignore[override]

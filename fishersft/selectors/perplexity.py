@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.greedy import Pick
 from fishersft.fields import parameter
-from fishersft.selectors.base import Selector
-from fishersft.selectors.pool import Pool, finite_losses
+from fishersft.selectors import Pick, Pool, Selector
+from fishersft.selectors.pool import finite_losses
 
 
 @dataclass(frozen=True)
@@ -28,15 +26,15 @@ class Perplexity(Selector):
         choices=("hard", "easy", "middle"),
     )
 
-    name: ClassVar[str] = "perplexity"
-    label: ClassVar[str] = "Perplexity"
-    summary: ClassVar[str] = "Takes the sentences that the model predicts worst, best, or closest to the median."
-    purpose: ClassVar[str] = "Choice by how well the model already predicts a text."
-    colour: ClassVar[str] = "#CC79A7"
-    marker: ClassVar[str] = "bowtie"
-    criterion: ClassVar[str] = "perplexity"
-    reference: ClassVar[str] = "Marion et al. 2023, When Less is More, arXiv 2309.04564"
-    place: ClassVar[int] = 51
+    name = "perplexity"
+    label = "Perplexity"
+    summary = "Takes the sentences that the model predicts worst, best, or closest to the median."
+    purpose = "Choice by how well the model already predicts a text."
+    colour = "#CC79A7"
+    marker = "bowtie"
+    criterion = "perplexity"
+    reference = "Marion et al. 2023, When Less is More, arXiv 2309.04564"
+    place = 51
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         losses = finite_losses(pool.statistics().mean_losses)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.greedy import Pick
 from fishersft.fields import parameter
-from fishersft.selectors.base import Selector
-from fishersft.selectors.pool import Pool, sentence_means
+from fishersft.selectors import Pick, Pool, Selector
+from fishersft.selectors.pool import sentence_means
 from fishersft.selectors.sampling import k_means
 
 
@@ -27,15 +25,15 @@ class Prototypes(Selector):
     )
     clusters: int = parameter(0, "Number of clusters; 0 means the square root of the number of sentences.", least=0)
 
-    name: ClassVar[str] = "prototypes"
-    label: ClassVar[str] = "Prototypes"
-    summary: ClassVar[str] = "Takes the sentences farthest from the centre of their k-means cluster, or the nearest."
-    purpose: ClassVar[str] = "The unusual (or the typical) sentences of each cluster."
-    colour: ClassVar[str] = "#CC79A7"
-    marker: ClassVar[str] = "diamond-tall"
-    reference: ClassVar[str] = "Sorscher et al. 2022, Beyond neural scaling laws (NeurIPS), arXiv 2206.14486, section 5"
-    place: ClassVar[int] = 50
-    random: ClassVar[bool] = True
+    name = "prototypes"
+    label = "Prototypes"
+    summary = "Takes the sentences farthest from the centre of their k-means cluster, or the nearest."
+    purpose = "The unusual (or the typical) sentences of each cluster."
+    colour = "#CC79A7"
+    marker = "diamond-tall"
+    reference = "Sorscher et al. 2022, Beyond neural scaling laws (NeurIPS), arXiv 2206.14486, section 5"
+    place = 50
+    random = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         squared = k_means(sentence_means(pool), self.clusters, rng).squared

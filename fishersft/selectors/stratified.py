@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from fishersft.design.greedy import Pick
 from fishersft.fields import parameter
-from fishersft.selectors.base import Selector
-from fishersft.selectors.pool import Pool, sentence_means
+from fishersft.selectors import Pick, Pool, Selector
+from fishersft.selectors.pool import sentence_means
 from fishersft.selectors.sampling import k_means
 
 
@@ -31,15 +29,15 @@ class Stratified(Selector):
 
     strata: int = parameter(0, "Number of strata; 0 means the square root of the number of sentences.", least=0)
 
-    name: ClassVar[str] = "stratified"
-    label: ClassVar[str] = "Stratified"
-    summary: ClassVar[str] = "Draws a proportional share of every cluster, spread evenly over short and long sentences."
-    purpose: ClassVar[str] = "A fair share of every cluster and length: a cheap rival of MatchedOD at equal tokens."
-    colour: ClassVar[str] = "#009E73"
-    marker: ClassVar[str] = "square-cross"
-    reference: ClassVar[str] = "ours; systematic sampling within k-means strata"
-    place: ClassVar[int] = 60
-    random: ClassVar[bool] = True
+    name = "stratified"
+    label = "Stratified"
+    summary = "Draws a proportional share of every cluster, spread evenly over short and long sentences."
+    purpose = "A fair share of every cluster and length: a cheap rival of MatchedOD at equal tokens."
+    colour = "#009E73"
+    marker = "square-cross"
+    reference = "ours; systematic sampling within k-means strata"
+    place = 60
+    random = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         labels = k_means(standardised(sentence_means(pool)), self.strata, rng).labels

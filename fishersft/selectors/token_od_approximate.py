@@ -1,19 +1,29 @@
-"""TokenOD, approximately: for pools where exact picks would take too long."""
+"""TokenOD, approximately, for pools where exact picks would take too long; and what that costs.
+
+projection   rows times a Gaussian (d, k) matrix / sqrt(k): inner products survive on average (Johnson & Lindenstrauss 1984)
+candidates   each pick is the best of a random subset: stochastic greedy (Mirzasoleiman et al. 2015)
+regret       (f_exact - f) / (f_exact - f_random), log dets of the true rows: 0 is exact greedy, 1 is a random draw
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
+import torch
 
-from fishersft.design.approximate import approximately, measured_regret
-from fishersft.design.greedy import Pick
+from fishersft.design.factor import suited_to
+from fishersft.design.greedy import Shard, check_measurable, greedy, winner_of
+from fishersft.design.information import design_matrix, log_det
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.fields import parameter
+from fishersft.selectors import Note, Pick, Pool
 from fishersft.selectors.base import DesignSelector
-from fishersft.selectors.pool import Pool
-from fishersft.selectors.selection import Note
+
+CHUNK = 65_536  # rows projected at once
+SAMPLE, SHARE, DRAWS = 400, 10, 5  # sentences, one pick in so many of them, and random draws that regret is measured on
 
 
 @dataclass(frozen=True)
@@ -23,17 +33,17 @@ class ApproximateTokenOD(DesignSelector):
     projection: int = parameter(256, "Dimensions that rows are projected to; 0 keeps all.", least=0)
     candidates: int = parameter(0, "Random sentences considered for each pick; 0 considers all.", least=0)
 
-    name: ClassVar[str] = "token_od_approximate"
-    label: ClassVar[str] = "TokenOD, approximate"
-    summary: ClassVar[str] = "TokenOD in fewer dimensions or with random candidates, for large pools; reports what it loses."
-    purpose: ClassVar[str] = "TokenOD on a pool too large for the exact rule."
-    colour: ClassVar[str] = "#0072B2"
-    marker: ClassVar[str] = "pentagon"
-    criterion: ClassVar[str] = "log_det"
-    reference: ClassVar[str] = "ours; Johnson & Lindenstrauss 1984; Mirzasoleiman et al. 2015, stochastic greedy"
-    place: ClassVar[int] = 4
-    random: ClassVar[bool] = True
-    gain_of: ClassVar[str] = "log det of the projected rows"
+    name = "token_od_approximate"
+    label = "TokenOD, approximate"
+    summary = "TokenOD in fewer dimensions or with random candidates, for large pools; reports what it loses."
+    purpose = "TokenOD on a pool too large for the exact rule."
+    colour = "#0072B2"
+    marker = "pentagon"
+    criterion = "log_det"
+    reference = "ours; Johnson & Lindenstrauss 1984; Mirzasoleiman et al. 2015, stochastic greedy"
+    place = 4
+    random = True
+    gain_of = "log det of the projected rows"
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
         rows = pool.embeddings
@@ -46,3 +56,64 @@ class ApproximateTokenOD(DesignSelector):
             yield Note("candidates", f"each pick is the best of {min(self.candidates, len(pool)):,} random sentences")
         for pick in approximately(rows, *modes, rng):
             yield pick._replace(optimum_bound=np.nan)  # it would hold for the projected rows
+
+
+def projected(rows: TokenEmbeddings, k: int, rng: np.random.Generator) -> TokenEmbeddings:
+    """The rows in k random directions, float32; the rows themselves where k is d or more."""
+    values, d = rows.values, rows.dimension
+    if k >= d:
+        return rows
+    directions = torch.from_numpy((rng.standard_normal((d, k)) / np.sqrt(k)).astype(np.float32))
+    out = np.empty((len(values), k), dtype=np.float32)
+    for start in range(0, len(values), CHUNK):
+        part = torch.from_numpy(np.array(values[start : start + CHUNK], dtype=np.float32))
+        out[start : start + CHUNK] = (part @ directions).numpy()
+    return replace(rows, values=out)
+
+
+def stochastic_greedy(rows: TokenEmbeddings, sigma2: float = 1.0, *, candidates: int, rng: np.random.Generator) -> Iterator[Pick]:
+    """Like `greedy`, but each pick is the best of `candidates` random blocks; no bound on the optimum is given."""
+    with suited_to(rows.dimension):
+        shard = Shard(rows, sigma2)
+        check_measurable(float(shard.gains.max()), sigma2)
+        left = np.ones(len(rows), dtype=bool)
+        while left.any():
+            shard.outside[:] = False
+            shard.outside[rng.choice(np.flatnonzero(left), min(candidates, int(left.sum())), replace=False)] = True
+            winner = winner_of(shard.propose())
+            left[winner.position] = False
+            shard.accept(winner.position, shard.block(winner.position))
+            yield Pick(winner.position, winner.gain, shard.evaluations)
+
+
+def approximately(
+    rows: TokenEmbeddings, sigma2: float, projection: int, candidates: int, rng: np.random.Generator
+) -> Iterator[Pick]:
+    """Both modes together, 0 turning one off.  Gains are those of the projected rows."""
+    rows = projected(rows, projection, rng) if projection else rows
+    if candidates:
+        yield from stochastic_greedy(rows, sigma2, candidates=candidates, rng=rng)
+    else:
+        yield from greedy(rows, sigma2)
+
+
+def measured_regret(rows: TokenEmbeddings, sigma2: float, projection: int, candidates: int) -> tuple[float, int, int]:
+    """The regret on a sample of the pool, its sentences, and the picks; 0 if nothing separates exact greedy from chance.
+
+    Candidates are scaled with the sample, so that each pick sees the same share of it.
+    """
+    rng = np.random.default_rng(0)
+    N = len(rows)
+    some = np.sort(rng.choice(N, min(SAMPLE, N), replace=False))
+    n = max(1, len(some) // SHARE)
+    sample = TokenEmbeddings.of([np.asarray(rows.block(int(i)), dtype=np.float64) for i in some])
+    of_sample = max(1, round(candidates * len(some) / N)) if candidates else 0
+
+    def f(picks: list[int]) -> float:
+        return log_det(design_matrix([sample.block(i) for i in picks], sample.dimension, sigma2))
+
+    exact = f([s.position for s in islice(greedy(sample, sigma2), n)])
+    ours = f([s.position for s in islice(approximately(sample, sigma2, projection, of_sample, rng), n)])
+    chance = np.mean([f(rng.permutation(len(some))[:n].tolist()) for _ in range(DRAWS)])
+    gap = float(exact - chance)
+    return (float(exact - ours) / gap if gap > 0 else 0.0), len(some), n
