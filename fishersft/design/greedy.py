@@ -35,14 +35,12 @@ NOTHING: tuple[int, Any] = (-1, None)
 
 
 class Pick(NamedTuple):
-    """One step of an order: which record comes next, and what its choice is known to bring.
+    """One step of an order: which record of the pool comes next, and what its choice is known to bring.
 
     Attributes:
-        position: of the record in the pool.
-        gain: what it adds at that moment to the criterion of whoever chose, nats; NaN where there is no criterion.
+        gain: what it adds to the selector's criterion at that moment, nats; NaN without a criterion.
         evaluations: gains computed so far, the first sweep included.
-        optimum_bound: no selection of as many records can gain more than this, nats (`information.optimum_bound`); NaN where
-            nothing is proven.
+        optimum_bound: no selection of as many records gains more, nats (`information.optimum_bound`); NaN if nothing is proven.
     """
 
     position: int
@@ -53,7 +51,7 @@ class Pick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A block that no other of its shard beats by more than a tie: its number in the pool, its score and its gain in nats."""
+    """A block that no other of its shard beats by more than a tie: its position in the pool, its score, its gain in nats."""
 
     position: int
     score: float
@@ -72,8 +70,8 @@ class Shard:
     Args:
         rows: of these blocks, with weights and device.
         prior: sigma2, or the (d, d) matrix that V starts from.
-        costs: (N,) > 0; where given, the score of a block is its gain divided by its cost.
-        first: the number in the pool of this shard's first block.
+        costs: (N,) > 0; the score of a block is then its gain divided by its cost.
+        first: the position in the pool of this shard's first block.
         score: the score of gains (k,) of blocks (k,), in place of the gain itself; must rise with the gain.
 
     Raises:
@@ -138,7 +136,7 @@ class Shard:
         ]
 
     def block(self, position: int) -> np.ndarray:
-        """(m, d) float64 rows of a block of this shard, weighted; what `accept` is given."""
+        """(m, d) float64 weighted rows of a block of this shard, for `accept`."""
         return self.rows.stacked([position - self.first], torch.float64, self._most)[0].cpu().numpy()
 
     def accept(self, position: int, rows: np.ndarray) -> None:
@@ -152,16 +150,11 @@ class Shard:
         self.fresh[:] = False
 
     def contender(self, position: int) -> Contender:
-        """A block of this shard that is taken whatever its gain, with its gain now, in float64."""
+        """A block of this shard, with its gain now in float64, that is taken whatever that is."""
         here = position - self.first
         self.gains[here] = self._evaluate(np.array([here]), exact=True)[0]
         gain = float(self.gains[here])
         return Contender(position, float(self.score(self.gains[[here]], np.array([here]))[0]), gain)
-
-    def leave_out(self, positions: Sequence[int]) -> None:
-        """These blocks of the pool are never proposed."""
-        here = np.asarray(positions, dtype=np.int64) - self.first
-        self.outside[here[(here >= 0) & (here < len(self.rows))]] = False
 
     def largest(self, n: int) -> np.ndarray:
         """(up to n,) upper bounds on the current gains outside the selection, the n largest."""
@@ -229,6 +222,19 @@ class Shard:
         return out
 
 
+def winners(shard: Shard, candidates: int = 0, rng: np.random.Generator | None = None) -> Iterator[Contender]:
+    """The picks of a shard that is the whole pool; with `candidates`, each is the best of so many random blocks."""
+    left = np.ones(len(shard.rows), dtype=bool)
+    while left.any():
+        if candidates and rng is not None:
+            shard.outside[:] = False
+            shard.outside[rng.choice(np.flatnonzero(left), min(candidates, int(left.sum())), replace=False)] = True
+        winner = winner_of(shard.propose())
+        left[winner.position] = False
+        shard.accept(winner.position, shard.block(winner.position))
+        yield winner
+
+
 def greedy(
     rows: TokenEmbeddings,
     sigma2: float = 1.0,
@@ -242,9 +248,9 @@ def greedy(
     Args:
         rows: the pool; its weights multiply the rows, and the algebra happens on its device.
         sigma2: weight of the identity in V, > 0.
-        costs: (N,) > 0; the block with the largest gain divided by its cost is taken, and nothing is proven of the optimum.
-        pinned: blocks taken first, in this order, whatever they gain; the greedy goes on from there.
-        excluded: blocks never taken; what is proven is proven of selections without them.
+        costs: (N,) > 0; the largest gain divided by cost is taken, and nothing is proven of the optimum.
+        pinned: blocks taken first, in this order, whatever they gain.
+        excluded: blocks never taken; bounds hold for selections without them.
 
     Raises:
         DesignError: rows that are not finite (which block), none that gains anything, or sigma2 not positive.
@@ -252,7 +258,7 @@ def greedy(
     with suited_to(rows.dimension):
         shard = Shard(rows, sigma2, costs=costs)
         check_measurable(float(shard.gains.max()), sigma2)
-        shard.leave_out(excluded)
+        shard.outside[np.asarray(excluded, dtype=np.int64)] = False
         f, picked, forced = 0.0, 0, iter(pinned)
         while (there := next(forced, None)) is not None or (contenders := shard.propose()):
             winner = shard.contender(int(there)) if there is not None else winner_of(contenders)

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from fishersft.design.factor import BEYOND, suited_to
-from fishersft.design.greedy import SLACK, Pick, Shard, winner_of
+from fishersft.design.greedy import SLACK, Pick, Shard, winners
 from fishersft.design.reference import TIE
 from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_dets, padded
 from fishersft.errors import DesignError
@@ -71,7 +71,6 @@ def matched(
     """Picks of the greedy rule above, one at a time, until the pool is empty; the gain of a pick is the fall of Stein's loss.
 
     Args:
-        rows: the pool.
         prior_tokens: t0 > 0.
         ridge: added to M, as a share of its mean eigenvalue; > 0.
         candidates: each pick looks at so many random blocks, drawn by `rng`; 0 looks at all, which is exact.
@@ -82,28 +81,24 @@ def matched(
     with suited_to(rows.dimension):
         M, rng = second_moment(rows, ridge), rng or np.random.default_rng(0)
         if rows.dimension <= LARGEST_D and len(rows) * M.size * 8 <= KEPT_BYTES and rows.device == "cpu":
-            yield from _small(_SmallMatching(rows, M, prior_tokens), candidates, rng)
+            small, left = _SmallMatching(rows, M, prior_tokens), np.arange(len(rows))
+            while len(left):
+                some = rng.choice(left, min(candidates, len(left)), replace=False) if candidates else left
+                position, fall = small.best(some)
+                small.accept(position)
+                left = left[left != position]
+                yield Pick(position, fall, small.evaluations)
             return
         pool = _Matching(rows, M, prior_tokens)
-        left = np.ones(len(rows), dtype=bool)
-        while left.any():
-            if candidates:
-                pool.outside[:] = False
-                pool.outside[rng.choice(np.flatnonzero(left), min(candidates, int(left.sum())), replace=False)] = True
-            winner = winner_of(pool.propose())
-            left[winner.position] = False
-            pool.accept(winner.position, pool.block(winner.position))
+        for winner in winners(pool, candidates, rng):
             yield Pick(winner.position, winner.score, pool.evaluations)
 
 
-def _small(pool: _SmallMatching, candidates: int, rng: np.random.Generator) -> Iterator[Pick]:
-    left = np.arange(len(pool.lengths))
-    while len(left):
-        some = rng.choice(left, min(candidates, len(left)), replace=False) if candidates else left
-        position, fall = pool.best(some)
-        pool.accept(position)
-        left = left[left != position]
-        yield Pick(position, fall, pool.evaluations)
+def _falls(gains: np.ndarray, tokens: np.ndarray, traces: np.ndarray, design: _Matching | _SmallMatching, d: int) -> np.ndarray:
+    """(k,) fall of the loss when blocks with these gains, tokens and traces are added, negative where it rises."""
+    after = (design.trace + traces) / (design.t + tokens)
+    out: np.ndarray = gains - d * np.log1p(tokens / design.t) - after + design.trace / design.t
+    return out
 
 
 class _Matching(Shard):
@@ -127,10 +122,7 @@ class _Matching(Shard):
         self.queue = self.batch  # bounds fall while one looks: look at few at once
 
     def _fall(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
-        """(k,) fall of the loss, negative where it rises."""
-        m = self.rows.tokens[some]
-        after = (self.trace + self.traces[some]) / (self.t + m)
-        return gains - self.rows.dimension * np.log1p(m / self.t) - after + self.trace / self.t
+        return _falls(gains, self.rows.tokens[some], self.traces[some], self, self.rows.dimension)
 
     @property
     def _most(self) -> int:
@@ -197,12 +189,7 @@ class _Matching(Shard):
 
 
 class _SmallMatching:
-    """The pool as d x d matrices, the design so far, and bounds on the gains.
-
-    Args:
-        M: (d, d) the pool's second moment.
-        prior_tokens: t0.
-    """
+    """The pool as d x d matrices, the design so far, and bounds on the gains; in the coordinates where M is the identity."""
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float) -> None:
         N, d = len(rows), rows.dimension
@@ -220,7 +207,7 @@ class _SmallMatching:
         self.gains = np.full(N, np.inf)
 
     def best(self, among: np.ndarray) -> tuple[int, float]:
-        """The block among these whose pick lowers the loss most, the lowest among ties, and by how much."""
+        """The block among these that lowers the loss most, the lowest position among ties, and by how much."""
         bounds = self._falls(self.gains[among] * (1 + SLACK), among)
         order = np.argsort(-bounds, kind="stable")
         queue, bounds, k = among[order], bounds[order], 0
@@ -249,8 +236,4 @@ class _SmallMatching:
         return out
 
     def _falls(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
-        """(k,) fall of the loss, negative where it rises."""
-        d, m = len(self.S), self.lengths[some]
-        after = (self.trace + self.traces[some]) / (self.t + m)
-        out: np.ndarray = gains - d * np.log1p(m / self.t) - after + self.trace / self.t
-        return out
+        return _falls(gains, self.lengths[some], self.traces[some], self, len(self.S))

@@ -1,5 +1,4 @@
-"""An order followed pick by pick: what it has gained after so many sentences or tokens, beside random draws, and how the
-ellipsoid of the design shrinks in a plane.
+"""An order followed pick by pick: what it gains, beside random draws, and how the design's ellipsoid shrinks in a plane.
 
 The ellipsoid {theta : theta^T V theta <= 1} is what is still unknown of a linear model (the first lesson).  Its shadow on the
 plane of two orthonormal directions U, (d, 2), is {a : a^T C^-1 a <= 1} with C = U^T V^-1 U; a pick with rows X takes
@@ -9,7 +8,7 @@ plane of two orthonormal directions U, (d, 2), is {a : a^T C^-1 a <= 1} with C =
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,14 +22,7 @@ from fishersft.design.rows import TokenEmbeddings, gains_of
 
 @dataclass(frozen=True)
 class Curve:
-    """A line with an optional band.
-
-    Attributes:
-        x: (k,) budgets, in `x_unit`.
-        mean: (k,) in `y_unit`.
-        low, high: (k,) the band, or None.
-        draws: how many random draws the mean and the band are over; 1 for a single selection.
-    """
+    """A line with an optional band from `low` to `high`; all arrays are (k,), and `draws` says how many the mean is over."""
 
     label: str
     x: np.ndarray
@@ -80,34 +72,6 @@ def draw_orders(n: int, draws: int = 20, seed: int = 0) -> np.ndarray:
     return np.stack([rng.permutation(n) for _ in range(draws)])
 
 
-def uniform_band(
-    rows: TokenEmbeddings,
-    sentences: np.ndarray,
-    tokens: np.ndarray,
-    *,
-    sigma2: float = 1.0,
-    draws: int = 20,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """f of `draws` random orders at budgets in sentences and at budgets in tokens.
-
-    Returns:
-        two arrays, (draws, len(sentences)) and (draws, len(tokens)), nats.
-    """
-    by_sentences = np.empty((draws, len(sentences)))
-    by_tokens = np.empty((draws, len(tokens)))
-    for k, order in enumerate(draw_orders(len(rows), draws, seed)):
-        fits = within_tokens(rows.tokens[order], tokens)
-        at = np.unique(np.concatenate([sentences, fits]))
-        f = log_det_at(rows, order, at, sigma2)
-        by_sentences[k] = f[np.searchsorted(at, sentences)]
-        by_tokens[k] = f[np.searchsorted(at, fits)]
-        if on_progress:
-            on_progress(k + 1, draws)
-    return by_sentences, by_tokens
-
-
 def band_curve(label: str, x: np.ndarray, draws: np.ndarray, x_unit: str) -> Curve:
     """Mean and full range over draws, (draws, k)."""
     return Curve(label, x, draws.mean(0), x_unit, low=draws.min(0), high=draws.max(0), draws=len(draws))
@@ -115,12 +79,7 @@ def band_curve(label: str, x: np.ndarray, draws: np.ndarray, x_unit: str) -> Cur
 
 @dataclass(frozen=True)
 class Walk:
-    """n picks, one after the other.
-
-    Attributes:
-        gains: (n,) nats, each at its moment.
-        shadows: (n + 1, 2, 2) C before the first pick and after each; None where no plane was asked for.
-    """
+    """The (n,) gains of n picks, nats, and on a plane, if one was given, the (n + 1, 2, 2) shadows C before and after each."""
 
     gains: np.ndarray
     shadows: np.ndarray | None = None

@@ -11,7 +11,7 @@ import torch
 from scipy.interpolate import PchipInterpolator
 
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.design.trajectory import draw_orders, grid, log_det_at, uniform_band
+from fishersft.design.trajectory import draw_orders, grid, log_det_at, within_tokens
 from fishersft.errors import MissingExtra
 from fishersft.pipeline.embed_and_select import order_key
 from fishersft.selectors import DEFAULT_SELECTOR, Order, Selector
@@ -88,15 +88,23 @@ def band(
 
     def compute() -> dict[str, np.ndarray]:
         sentences, tokens = grid(top), grid(token_top)
-        drawn = uniform_band(embeddings, sentences, tokens, sigma2=sigma2, draws=draws, on_progress=on_progress)
-        orders = draw_orders(len(embeddings), draws)[:, : min(FIRST, top)]
+        by_sentences, by_tokens = np.empty((draws, len(sentences))), np.empty((draws, len(tokens)))
+        orders = draw_orders(len(embeddings), draws)
+        for k, order in enumerate(orders):
+            fits = within_tokens(embeddings.tokens[order], tokens)
+            at = np.unique(np.concatenate([sentences, fits]))
+            f = log_det_at(embeddings, order, at, sigma2)
+            by_sentences[k], by_tokens[k] = f[np.searchsorted(at, sentences)], f[np.searchsorted(at, fits)]
+            if on_progress:
+                on_progress(k + 1, draws)
+        first = orders[:, : min(FIRST, top)]
         return {
-            "first": np.stack([log_det_at(embeddings, order, range(1, len(order) + 1), sigma2) for order in orders]),
-            "first_tokens": np.cumsum(embeddings.tokens[orders], axis=1),
+            "first": np.stack([log_det_at(embeddings, order, range(1, len(order) + 1), sigma2) for order in first]),
+            "first_tokens": np.cumsum(embeddings.tokens[first], axis=1),
             "sentences": sentences,
             "tokens": tokens,
-            "uniform_by_sentences": drawn[0],
-            "uniform_by_tokens": drawn[1],
+            "uniform_by_sentences": by_sentences,
+            "uniform_by_tokens": by_tokens,
         }
 
     parameters = {"top": top, "token_top": token_top, "sigma2": sigma2, "draws": draws, "seed": 0, "first": FIRST}

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from fishersft.design.factor import suited_to
-from fishersft.design.greedy import Shard, check_measurable, greedy, winner_of
+from fishersft.design.greedy import Shard, check_measurable, greedy, winners
 from fishersft.design.information import design_matrix, log_det
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.fields import parameter
@@ -71,30 +71,19 @@ def projected(rows: TokenEmbeddings, k: int, rng: np.random.Generator) -> TokenE
     return replace(rows, values=out)
 
 
-def stochastic_greedy(rows: TokenEmbeddings, sigma2: float = 1.0, *, candidates: int, rng: np.random.Generator) -> Iterator[Pick]:
-    """Like `greedy`, but each pick is the best of `candidates` random blocks; no bound on the optimum is given."""
-    with suited_to(rows.dimension):
-        shard = Shard(rows, sigma2)
-        check_measurable(float(shard.gains.max()), sigma2)
-        left = np.ones(len(rows), dtype=bool)
-        while left.any():
-            shard.outside[:] = False
-            shard.outside[rng.choice(np.flatnonzero(left), min(candidates, int(left.sum())), replace=False)] = True
-            winner = winner_of(shard.propose())
-            left[winner.position] = False
-            shard.accept(winner.position, shard.block(winner.position))
-            yield Pick(winner.position, winner.gain, shard.evaluations)
-
-
 def approximately(
     rows: TokenEmbeddings, sigma2: float, projection: int, candidates: int, rng: np.random.Generator
 ) -> Iterator[Pick]:
-    """Both modes together, 0 turning one off.  Gains are those of the projected rows."""
+    """Both modes together, 0 turning one off.  Gains are those of the projected rows; candidates leave the optimum unbounded."""
     rows = projected(rows, projection, rng) if projection else rows
-    if candidates:
-        yield from stochastic_greedy(rows, sigma2, candidates=candidates, rng=rng)
-    else:
+    if not candidates:
         yield from greedy(rows, sigma2)
+        return
+    with suited_to(rows.dimension):
+        shard = Shard(rows, sigma2)
+        check_measurable(float(shard.gains.max()), sigma2)
+        for winner in winners(shard, candidates, rng):
+            yield Pick(winner.position, winner.gain, shard.evaluations)
 
 
 def measured_regret(rows: TokenEmbeddings, sigma2: float, projection: int, candidates: int) -> tuple[float, int, int]:
