@@ -1,8 +1,8 @@
-"""Selectors: one file each, found by themselves.
+"""The registry of selectors.
 
-A module in this folder that defines a `Selector` subclass is registered by being there; a package of a stranger's joins
-through the entry-point group `fishersft.selectors` (the entry point names the class).  Nothing else needs an edit.  The names
-below are loaded when they are first used, so that commands can be declared without torch.
+A `Selector` subclass in a module of this folder is registered by being there; another package names its class in the
+entry-point group `fishersft.selectors`.  The names below are loaded when they are first used, so that commands can be
+declared without torch.
 """
 
 from __future__ import annotations
@@ -98,11 +98,7 @@ def criterion_of(name: str) -> str | None:
 
 
 def make_selector(name: str, parameters: Mapping[str, Any] | None = None) -> Selector:
-    """A selector with its parameters, given as values or as text (from a command line or an address).
-
-    Raises:
-        ParameterError: an unknown selector or parameter, or a value that does not fit.
-    """
+    """A selector with its parameters, given as values or as text; ParameterError if one is unknown or does not fit."""
     if not isinstance(parameters or {}, Mapping):
         raise ParameterError(f"A selector's parameters are names with values, not {parameters!r}.")
     selector: Selector = make(find_selector(name), parameters or {})
@@ -110,11 +106,7 @@ def make_selector(name: str, parameters: Mapping[str, Any] | None = None) -> Sel
 
 
 def make_selectors(names: Sequence[str], settings: Sequence[str] = ()) -> list[Selector]:
-    """Selectors by name, with parameters given as texts of the form SELECTOR.NAME=VALUE.
-
-    Raises:
-        ParameterError: as `make_selector`, or a setting of another form or of a selector that is not among the names.
-    """
+    """Selectors by name, with parameters as texts SELECTOR.NAME=VALUE; ParameterError as `make_selector`."""
     given: dict[str, dict[str, str]] = {name: {} for name in names}
     for setting in settings:
         left, equals, value = setting.partition("=")

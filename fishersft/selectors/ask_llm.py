@@ -22,8 +22,8 @@ from fishersft.selectors import Doing, Note, Pick, Pool, Selector
 class AskLLM(Selector):
     """Texts by P("yes") of an instruction-tuned model that is asked whether they contain informative signal.
 
-    Every text of the pool is asked, whatever the budget, identical ones once.  Each answer is kept in `pool.answers` as it
-    comes, so an interrupted run goes on where it was.  Texts without an answer (refused, unparsable) come last.
+    The model is asked about every text of the pool, whatever the budget; about identical ones once.  Each answer is kept in
+    `pool.answers` at once, so that an interrupted run can be resumed.  Texts without an answer come last.
     """
 
     model: str = parameter("", "A folder or a hub id; with base_url, the server's name for the model.", in_address=False)
@@ -53,12 +53,7 @@ class AskLLM(Selector):
             check_base_url(self.base_url)
 
     def asker(self, device: str) -> Asker:
-        """Who is asked.
-
-        Raises:
-            ParameterError: nobody was named.
-            ModelError, MissingExtra: one sentence each.
-        """
+        """The model to ask; ParameterError if none is named."""
         if not self.model.strip():
             raise ParameterError(
                 "Ask-LLM needs an instruction-tuned model to ask: --set model=FOLDER_OR_HUB_ID, or a server that speaks the "
@@ -70,7 +65,8 @@ class AskLLM(Selector):
         asker = self.asker(pool.device)
         originals = pool.texts()
         texts = [quoted(text, self.most_characters) for text in originals]
-        keys = [_digest(asker, text) for text in texts]
+        asked_as = ["ask_llm", VERSION, asker.identity]
+        keys = [hashlib.sha256(json.dumps([*asked_as, text], ensure_ascii=True).encode()).hexdigest() for text in texts]
         by_key, copies = dict(zip(keys, texts, strict=True)), Counter(keys)
         answers = {key: kept for key in by_key if (kept := _answer(pool.answers.get(key))) is not None}
         asked, from_cache = 0, sum(copies[key] for key in answers)
@@ -92,15 +88,14 @@ class AskLLM(Selector):
         yield Note("asked", asked)
         yield Note("from_cache", from_cache)
         yield Note("repeats_of_asked", len(keys) - asked - from_cache)
-        yield from _notes(found)
+        for how in ("refused", "unparsable"):
+            yield Note(how, sum(a.how == how for a in found))
+        yield Note("answered_by_word", sum(a.how == "word" for a in found))
+        if masses := [a.mass for a in found if a.mass is not None]:
+            yield Note("mean_probability_of_yes_or_no", float(np.mean(masses)))
         yield Note("cut", sum(a.cut or len(text) > self.most_characters for a, text in zip(found, originals, strict=True)))
         for position in sorted(range(len(found)), key=lambda p: (not found[p].answered, -found[p].yes, p)):
             yield Pick(position)
-
-
-def _digest(asker: Asker, text: str) -> str:
-    said = json.dumps(["ask_llm", VERSION, asker.identity, text], ensure_ascii=True)
-    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _batches(texts: Mapping[str, str], together: int) -> list[list[str]]:
@@ -112,18 +107,9 @@ def _batches(texts: Mapping[str, str], together: int) -> list[list[str]]:
 
 
 def _answer(kept: Any) -> Answer | None:
-    """A kept answer; None where it is not one of ours."""
+    """A kept answer; None if it is not one of ours."""
     try:
         mass = None if kept["mass"] is None else float(kept["mass"])
         return Answer(0, str(kept["how"]), float(kept["yes"]), mass, bool(kept["cut"]))
     except (TypeError, KeyError, ValueError):
         return None
-
-
-def _notes(found: list[Answer]) -> Iterator[Note]:
-    for how in ("refused", "unparsable"):
-        yield Note(how, sum(a.how == how for a in found))
-    yield Note("answered_by_word", sum(a.how == "word" for a in found))
-    masses = [a.mass for a in found if a.mass is not None]
-    if masses:
-        yield Note("mean_probability_of_yes_or_no", float(np.mean(masses)))

@@ -1,7 +1,7 @@
 """What every selector shares: it gives an order of the pool, and the base class cuts, checks and times it.
 
 A selector writes one method, `order`: a generator of picks.  Every budget is a prefix of that one order, so the base class
-takes picks until the budget is met, and checks each one: in the pool, never twice.  Knows no file and no screen.
+takes picks until the budget is met, and checks that each is in the pool and new.
 """
 
 from __future__ import annotations
@@ -148,20 +148,12 @@ class Selector(ABC):
         seed: int = 0,
         on_progress: Progress | None = None,
     ) -> Selection:
-        """Choose within a budget (an int counts sentences).
-
-        Raises:
-            BudgetError: a budget that is no whole number, below 1 or above the pool.
-        """
+        """Choose within a budget (an int counts sentences); BudgetError if the pool cannot meet it."""
         budget = budget if isinstance(budget, Budget) else Budget(sentences=budget)
         return self.cut(pool, self.take(pool, budget, seed, on_progress), budget, seed)
 
     def cut(self, pool: Pool, order: Order, budget: Budget, seed: int) -> Selection:
-        """The prefix of an order that a budget allows.
-
-        Raises:
-            BudgetError: not even the first pick fits.
-        """
+        """The prefix of an order that a budget allows; BudgetError if not even the first pick fits."""
         tokens = pool.tokens[order.positions]
         n = budget.cut(tokens)
         order = order.prefix(len(order) if n is None else n)

@@ -1,8 +1,7 @@
 """`Pool`: what a selector sees.
 
-Rows always; texts, the model and what it says of each token where a selector asks for them.  How the greedy algorithm is run
-(here, on a GPU, on many machines) and where answers of a language model are kept belong to the pool too, so that no
-selector needs to know.
+Rows always; texts, the model and its losses if a selector asks for them.  How greedy is run (here, on a GPU, on many machines)
+and where a language model's answers are kept belong to the pool too, so that no selector needs to know.
 """
 
 from __future__ import annotations
@@ -68,12 +67,10 @@ class Pool:
         return not self.pinned and not self.excluded
 
     def given(self, pinned: Sequence[int] = (), excluded: Sequence[int] = ()) -> Pool:
-        """This pool with records that are taken first, in this order, and records that are never taken; by record number.
+        """This pool with records (by number) that are taken first, in this order, and records that are never taken.
 
-        Selectors that run the pool's greedy heed it; the others refuse.
-
-        Raises:
-            ParameterError: a record outside the pool, named twice, or both pinned and excluded.
+        Selectors that run the pool's greedy heed it; the others refuse.  ParameterError if a record is named twice or not in
+        the pool.
         """
         if not pinned and not excluded:
             return self
@@ -90,11 +87,7 @@ class Pool:
         return replace(self, pinned=first, excluded=never, greedy=partial(self.greedy, pinned=first, excluded=never))
 
     def statistics(self) -> TokenStatistics:
-        """Loss and confidence of every trained token under the model.
-
-        Raises:
-            ParameterError: neither readings nor corpus and model are at hand.
-        """
+        """Loss and confidence of every trained token under the model; ParameterError without readings, or corpus and model."""
         return self._reader().statistics()
 
     def losses(self, positions: np.ndarray) -> np.ndarray:
@@ -102,11 +95,7 @@ class Pool:
         return self._reader().losses(positions)
 
     def texts(self) -> list[str]:
-        """(N,) what a person reads of each record.
-
-        Raises:
-            ParameterError: the pool was made without its corpus.
-        """
+        """(N,) what a person reads of each record; ParameterError if the pool was made without its corpus."""
         if self.corpus is None:
             raise ParameterError("This selector reads the texts; give the pool its corpus: Pool(embeddings, corpus).")
         return [self.corpus.text(int(i)) for i in self.index]

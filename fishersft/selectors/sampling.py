@@ -4,9 +4,8 @@ Weighted sampling is one order whose every prefix is a sample.  Source: Efraimid
 E_i / w_i with E_i a standard exponential; sorted by key, the next item is always i with probability w_i over the weights not
 yet drawn.
 
-k-means is scikit-learn's on one thread, because a second pool of threads beside torch's made it several times slower, and
-because several threads add their sums in any order, so that the same seed would not give the same answer.  This module knows
-no pool and no selector.
+k-means is scikit-learn's on one thread: a second pool of threads beside torch's made it several times slower, and several
+threads add their sums in any order, so that the same seed would not give the same answer.
 """
 
 from __future__ import annotations
@@ -23,11 +22,7 @@ ROUNDING = 1e-12  # squared distances below this share of the largest squared ro
 
 
 def weighted_order(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(N,) positions in the order drawn; items of weight zero come last, in random order.
-
-    Args:
-        weights: (N,) finite, >= 0; only their ratios matter.
-    """
+    """(N,) positions in the order drawn with (N,) weights >= 0; those of weight zero come last, in random order."""
     weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim != 1 or not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError("weights must be finite numbers of at least 0")
@@ -39,18 +34,13 @@ def weighted_order(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Clusters:
-    """N rows in k clusters.
-
-    Attributes:
-        labels: (N,) the cluster of each row, 0 to k - 1.
-        squared: (N,) float64, the squared distance of each row to the centre of its cluster.
-    """
+    """N rows in k clusters: the (N,) label of each, 0 to k - 1, and its (N,) squared distance to the cluster's centre."""
 
     labels: np.ndarray
     squared: np.ndarray
 
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
-        """(k,) the row nearest to each centre, the lower one where two are, and (N,) which of these each row goes with."""
+        """(k,) the row nearest to each centre, the lower of two, and (N,) which of these each row belongs to."""
         order = np.lexsort((self.squared, self.labels))  # stable: the lower index first
         _, first, member = np.unique(self.labels[order], return_index=True, return_inverse=True)
         group = np.empty(len(order), dtype=np.int64)
@@ -58,28 +48,18 @@ class Clusters:
         return order[first], group
 
 
-def number_of_clusters(k: int, N: int) -> int:
-    """k, or where it is 0 the square root of N; ParameterError where there are fewer than k rows."""
-    if k > N:
-        raise ParameterError(f"{k:,} clusters were asked for and the pool has {N:,} sentences; ask for at most {N:,}.")
-    return k or max(1, round(N**0.5))
-
-
 def k_means(rows: np.ndarray, k: int, rng: np.random.Generator) -> Clusters:
-    """Lloyd's algorithm from one k-means++ start; on batches above 20,000 rows.
+    """Lloyd's algorithm on (N, d) finite rows from one k-means++ start; on batches above 20,000 rows.
 
-    Args:
-        rows: (N, d), finite.
-        k: how many clusters; 0 means round(sqrt(N)).  Never more than there are distinct rows.
-
-    Raises:
-        ParameterError: k above N.
+    k = 0 means round(sqrt(N)); there are never more clusters than distinct rows.  ParameterError if k is above N.
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans  # takes a second to load, which few selectors need
 
     N = len(rows)
+    if k > N:
+        raise ParameterError(f"{k:,} clusters were asked for and the pool has {N:,} sentences; ask for at most {N:,}.")
     X = np.ascontiguousarray(rows - rows.mean(axis=0, dtype=np.float64), dtype=np.float32)
-    k = min(number_of_clusters(k, N), len({hash(x.tobytes()) for x in X}))
+    k = min(k or max(1, round(N**0.5)), len({hash(x.tobytes()) for x in X}))
     state = int(rng.integers(2**31))
     with threadpool_limits(limits=1):
         if N > LARGE:

@@ -24,7 +24,7 @@ def check_seed(seed: int) -> int:
 
 
 class Note(NamedTuple):
-    """A fact about how the picks were made that a reader should know (what was sampled, refused, approximated)."""
+    """A fact about how the picks were made: what was sampled, refused or approximated."""
 
     name: str
     value: Any
@@ -81,13 +81,13 @@ class Budget:
 
 @dataclass(frozen=True)
 class Order:
-    """The first picks of a selector, as far as they were asked for.  All arrays are (n,).
+    """The first n picks of a selector.  All arrays are (n,).
 
     Attributes:
         positions: in the pool, in pick order.
-        gains: nats, NaN where the selector has none.
+        gains: nats; NaN if the selector has none.
         evaluations, seconds: cumulative.
-        optimum_bounds: nats; no selection of as many sentences gains more.  NaN where the selector proves none.
+        optimum_bounds: nats; no selection of as many sentences gains more.  NaN if the selector proves none.
         notes: facts about how the picks were made, by name.
     """
 
@@ -135,22 +135,22 @@ class Selection:
 
     @property
     def gains(self) -> np.ndarray | None:
-        """(n,) nats, or None where the selector has none."""
+        """(n,) nats, or None if the selector has none."""
         return None if np.isnan(self.order.gains).all() else self.order.gains
 
     @property
     def objective(self) -> float | None:
-        """The whole selection's worth by the selector's own criterion (`gain_of`), nats, where it has one."""
+        """The sum of the gains, which `gain_of` names; None without gains."""
         return None if self.gains is None else float(self.gains.sum())
 
     @property
     def log_det(self) -> float | None:
-        """f of the whole selection in the selector's own design (TokenOD: token rows; SentenceOD: means), nats, if it has one."""
+        """f of the selection in the selector's own design (TokenOD: token rows; SentenceOD: means), nats, if it has one."""
         return self.objective if self.gain_of.startswith("log det") else None
 
     @property
     def proven_share(self) -> float | None:
-        """At least this share of the best possible log det, from 0 to 1, where the selector proves one."""
+        """At least this share of the best possible log det is reached, from 0 to 1; None if the selector proves none."""
         from fishersft.design.information import share_of_optimum
 
         if not self.log_det or not len(self) or np.isnan(self.order.optimum_bounds[-1]):
