@@ -1,12 +1,7 @@
 """What is measured: many runs of a world, each selector cut at every budget, a head fitted on each cut.
 
-    experiment = Experiment(world=Synthetic(features="clustered"), runs=3, budgets=(50, 200, 500), equal="tokens")
-    sweep = Sweep(Experiment(budgets=(1_000,)))             # the same at one budget while d or L moves
-
 A run draws a fresh problem (rows, head, labels) that all selectors of the run share.  Everything follows from the seed, run and
-selector alone.  At equal tokens every selector is cut at the tokens of the reference selector's first n sentences.
-
-A record is a plain dict for JSON:
+selector alone.  At equal tokens every selector is cut at the tokens of the reference selector's first n sentences.  A record:
 
     run, selector, d, L     which one; `key_of(record)` is this tuple
     n                       [k] the budgets asked for
@@ -63,11 +58,8 @@ class About:
 class Experiment(MeasureSettings):
     """What is measured, in which world.  All of it decides the numbers; equal experiments give equal records.
 
-    `parameters` are those of selectors, each "selector.name=value".  Budgets are sorted, each once.
-
-    Raises:
-        BudgetError: a budget below 1 or above the pool.
-        ParameterError: anything else that makes no sense.
+    `parameters` are those of selectors, each "selector.name=value".  BudgetError where a budget is below 1 or above the pool,
+    ParameterError where anything else makes no sense.
     """
 
     world: World = field(default_factory=Synthetic, kw_only=True)

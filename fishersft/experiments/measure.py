@@ -1,8 +1,5 @@
 """Measures an experiment or a sweep: in this process or in several, on disk or in memory; and estimates how long it takes.
 
-    result = measure_curves(experiment)                                   # all of it, in memory
-    result = measure_curves(sweep, out=Path("curves"), workers=2)         # kept on disk; the same call continues there
-
 Algebra is done on one thread, so that the same seed gives the same numbers whoever computes them.  Workers are processes,
 because the work is many small steps of Python between small products.
 """
@@ -49,16 +46,10 @@ Progress = Callable[[str, int, int], None]
 def measure_curves(
     asked: Experiment | Sweep, *, out: Path | None = None, workers: int = 1, on_progress: Progress | None = None
 ) -> Result:
-    """Measure everything that was asked and has not been measured yet.
+    """Measure everything that was asked and has not been measured yet; errors and the other arguments are those of `run`.
 
-    Args:
-        out: a folder in which records are kept as they are finished, and curves.csv and curves.json are written at the end;
-            records that are there already are not made again.
-        workers, on_progress: as in `run`.
-
-    Raises:
-        StoreError: the folder cannot be written, or holds another experiment.
-        UserError: as `run`.
+    In the folder `out` records are kept as they are finished, and not made again; curves.csv and curves.json are written at the
+    end.  StoreError where it cannot be written, or holds another experiment.
     """
     with Records(out, asked.about) if out else nullcontext() as kept:
         records = list(kept.all) if kept else []
@@ -180,10 +171,7 @@ def child_seed(seed: int, number: int, purpose: int) -> int:
 
 
 def in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Record]:
-    """The records of all tasks as they are finished: a worker takes a task, sends its records and asks for the next task.
-
-    Closing the iterator ends the workers.
-    """
+    """The records of all tasks: a worker takes one, sends its records and asks for the next.  Closing the iterator ends all."""
     context = get_context("spawn")  # a fork of a process with torch's threads may hang
     left = iter(tasks)
     crew = []

@@ -1,7 +1,6 @@
 """A pool whose truth is known, and how far a fitted head is from that truth.
 
-    N sentences, sentence i with M_i tokens; T tokens in all
-    x_ij in R^d    a token row
+    x_ij in R^d    a token row of sentence i of N; T rows in all
     Theta* (d, L)  the true head; y_ij is drawn from softmax(Theta*^T x_ij)
     V(S)           sigma2 I + the sum of x x^T over the tokens of the sentences S
 
@@ -44,12 +43,8 @@ REFERENCE_LEAST = 20  # sentences, at least
 class Problem:
     """One pool with its truth.
 
-    Attributes:
-        theta: (d, L) Theta*.
-        labels: (T,) int64, 0 to L - 1.
-        seed: of the uniform draw behind `reference`.
-        corpus: the texts behind the rows, where there are any.
-        facts: what is worth knowing about how it was made; numbers and short texts.
+    `theta` is (d, L) Theta*, `labels` (T,) int64 from 0 to L - 1, `seed` that of the uniform draw behind `reference`, `corpus`
+    the texts behind the rows where there are any, and `facts` numbers and short texts about how it was made.
     """
 
     embeddings: TokenEmbeddings

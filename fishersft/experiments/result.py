@@ -1,14 +1,9 @@
 """Records of an experiment: kept on disk as they are made, read back, and made into curves.
 
-    DIR/records.jsonl    {"about": ...}, then a record a line, appended and flushed to the disk as each is finished
-
-    result = Result.of(experiment.about, records)     # or read_curves(folder)
-    result.curve("token_od", "maximum")               # a Curve: mean over runs, 95% interval of that mean
-    result.table()                                    # one row per point, selector and budget: the csv
-
-A line that was cut off at the end is dropped on opening, so that a killed experiment continues where it stopped.  Runs and
-selectors may be added to a folder later, with a new "about" line, because a record depends on its own run and selector only;
-any other difference is refused.  Only runs that every selector has finished are counted.
+records.jsonl holds {"about": ...} and then a record a line, appended and flushed to the disk as each is finished.  A line that
+was cut off at the end is dropped on opening, so that a killed experiment continues where it stopped.  Runs and selectors may be
+added to a folder later, with a new "about" line, because a record depends on its own run and selector only; any other
+difference is refused.  Only runs that every selector has finished are counted.
 """
 
 from __future__ import annotations
@@ -31,6 +26,7 @@ from fishersft.selectors import registry
 
 NAME = "records.jsonl"
 NEEDED = {"world", "selectors", "budgets", "runs", "seed", "equal", "reference"}
+UNNAMED = "{} does not say which experiment it is of; it was not written by fishersft curves."
 GROWS = ("runs", "selectors")  # settings that may change between two starts
 MEASURES = {
     "maximum": "maximum prediction error",
@@ -121,7 +117,9 @@ def read_records(folder: Path) -> tuple[About, list[Record]]:
         about, records, _ = _read(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
-    return _named(path, about), records
+    if about is None:
+        raise StoreError(UNNAMED.format(path))
+    return about, records
 
 
 def read_about(folder: Path) -> About:
@@ -139,12 +137,8 @@ def read_about(folder: Path) -> About:
         raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} was not written by fishersft curves.") from error
-    return _named(path, about)
-
-
-def _named(path: Path, about: About | None) -> About:
     if about is None:
-        raise StoreError(f"{path} does not say which experiment it is of; it was not written by fishersft curves.")
+        raise StoreError(UNNAMED.format(path))
     return about
 
 

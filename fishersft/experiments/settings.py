@@ -1,9 +1,7 @@
 """What an error experiment may be told, each parameter declared once.
 
 The options of `fishersft curves`, the form of the Curves page and the worlds and experiments are made from these fields.
-Loads no numerical library.
-
-    d   numbers in a token row        L   classes of the true head        N   sentences in the pool        n   a budget
+Loads no numerical library.  Rows have d numbers, the true head L classes, the pool N sentences; n is a budget.
 """
 
 from __future__ import annotations

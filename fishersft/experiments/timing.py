@@ -10,6 +10,7 @@ Source: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2, 5,000 sentences; `test
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -108,13 +109,8 @@ def time_greedy(
 ) -> Timing:
     """Measure both on one problem of a world; by default 5,000 isotropic sentences with d = 10, and 10 to 2,000 picks.
 
-    Args:
-        box: seconds that Algorithm 1 may work.
-        out: a folder for timing.json.
-
-    Raises:
-        BudgetError: a budget below 1 or above the pool.
-        StoreError: the folder cannot be written.
+    Algorithm 1 may work for `box` seconds; `out` is a folder for timing.json.  BudgetError where a budget is below 1 or above the
+    pool, StoreError where the folder cannot be written.
     """
     world = world or Synthetic(sentences=TimingSettings.sentences)
     there = int(world.settings["sentences"])
@@ -130,14 +126,8 @@ def time_greedy(
     rows = world.problem(seed).embeddings
     n, N = ascending[-1], len(rows)
     with suited_to(rows.dimension):
-        picks, marks = [], []
-        started = time.perf_counter()
-        for step in greedy(rows):
-            picks.append(step.position)
-            marks.append(time.perf_counter() - started)
-            tell("the fast greedy", len(picks), n)
-            if len(picks) == n:
-                break
+        steps = (Progressed(step.position, k) for k, step in enumerate(greedy(rows), 1))
+        fast = boxed(steps, n, math.inf, lambda k: tell("the fast greedy", k, n))
         done = boxed(by_determinant(rows), n, box, lambda k: tell("Algorithm 1", k, n))
     made = len(done.picks)
     each = (done.seconds - done.prepared) / done.evaluations
@@ -145,11 +135,11 @@ def time_greedy(
     timing = Timing(
         pool={"world": world.name, **world.settings, "seed": seed, "tokens": int(rows.offsets[-1])},
         budgets=ascending,
-        fast=[round(marks[k - 1], 6) for k in ascending],
+        fast=[round(fast.marks[k - 1][0], 6) for k in ascending],
         slow=[round(float(s), 6) for s in slow],
-        measured=[bool(np.less_equal(k, made)) for k in ascending],
+        measured=[k <= made for k in ascending],
         picks=made,
-        same=agreeing(done.picks, picks),
+        same=agreeing(done.picks, fast.picks),
         box=box,
     )
     if out:

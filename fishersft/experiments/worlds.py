@@ -5,8 +5,7 @@ harder merely because its rows are longer:
 
     isotropic        x ~ N(0, I)
     power_law        x ~ N(0, diag(j^-power)), scaled so that E||x||^2 = d
-    clustered        sentence i belongs to cluster k with odds k^-power; x = its centre + noise, centres on the sphere of
-                     radius sqrt(d); a few clusters hold most sentences, so some directions are rare
+    clustered        sentence i belongs to cluster k with odds k^-power; x = its centre (on the sphere of radius sqrt(d)) + noise
     near_duplicates  isotropic, but a share of the sentences are copies of a few others with a little noise
 
 Source: FisherSFT, sections 5.1 and 5.2.  d = 10, L = 20 and 20 runs are the paper's; N, lengths, features, the head and how

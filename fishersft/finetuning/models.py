@@ -47,13 +47,7 @@ from fishersft.store.artifacts import Store
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the models of a run share.
-
-    Attributes:
-        encoded: all records of the corpus.
-        on_stage: called with (what, done, total).
-        say: called with a sentence for each finished model.
-    """
+    """What the models of a run share; `encoded` are all records of the corpus, `on_stage` and `say` as in `stages.finetune`."""
 
     corpus: Corpus
     folder: ModelFolder

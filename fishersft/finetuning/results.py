@@ -129,14 +129,10 @@ def _interval(value: float, draws: np.ndarray) -> Interval:
 
 @dataclass(frozen=True)
 class SelectionResult:
-    """One selector at one budget, over its seeds.
+    """One selector ("base" is the untuned model, "all" the whole pool) at one budget, over its seeds.
 
-    Attributes:
-        selector: its name; "base" for the untuned model, "all" for the whole pool.
-        budget: sentences of the reference selector; None for base and all.
-        values: each measure, in nats per token.
-        minus_uniform: the paired difference to Uniform at the same budget; empty for Uniform itself or where it is missing.
-        minus_base: likewise the difference to the untuned model.
+    `values` are nats per token by measure; `minus_uniform` and `minus_base` are the paired differences to Uniform at the same
+    budget and to the untuned model, empty where there is none.  `budget` is in sentences of the reference; None for base and all.
     """
 
     selector: str
@@ -159,12 +155,6 @@ class SelectionResult:
     def title(self) -> str:
         """In a sentence: "TokenOD at 200"."""
         return self.label if self.budget is None else f"{self.label} at {self.budget:,}"
-
-    @property
-    def heading(self) -> str:
-        """In a table: "TokenOD, 200 (no better than untuned)"."""
-        name = self.label if self.budget is None else f"{self.label}, {self.budget:,}"
-        return f"{name} (no better than untuned)" if self.worse else name
 
 
 @dataclass(frozen=True)
@@ -276,16 +266,13 @@ class FineTuneResult:
     def text_table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows for people: nats per held-out token with 95% intervals, and the difference to Uniform."""
         head = ["selection", "sentences", "tokens", *(MEASURES[m] for m in self.measures), "mean, minus Uniform"]
-        rows = [
-            [
-                line.heading,
-                f"{line.sentences:,.0f}",
-                f"{line.tokens:,.0f}",
-                *(with_interval(line.values[m]) for m in self.measures),
-                with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else "",
-            ]
-            for line in self.lines
-        ]
+        rows = []
+        for line in self.lines:
+            name = line.label if line.budget is None else f"{line.label}, {line.budget:,}"
+            measured = [with_interval(line.values[m]) for m in self.measures]
+            apart = with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else ""
+            name += " (no better than untuned)" * line.worse
+            rows.append([name, f"{line.sentences:,.0f}", f"{line.tokens:,.0f}", *measured, apart])
         return head, rows
 
     def markdown(self) -> str:

@@ -62,12 +62,9 @@ class Generated:
 
 @dataclass(frozen=True)
 class TunedModel:
-    """A finished model of a run.
+    """A finished model of a run, trained on the picks of a selector; "base" is untuned, "all" saw the whole pool.
 
-    Attributes:
-        selector: whose picks it was trained on; "base" is untuned, "all" saw the whole pool.
-        budget: in sentences of the reference selector; None for base and all.
-        facts: everything else in cell.json: steps, seconds, losses, notes.
+    `budget` is in sentences of the reference selector, None for base and all; `facts` is everything else in cell.json.
     """
 
     name: str

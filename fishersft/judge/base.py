@@ -114,11 +114,8 @@ class Verdict:
 class Judge(ABC):
     """Compares texts.  A subclass judges one order at a time; the protocol is here.
 
-    Attributes:
-        name: the kind of judge: `reference`, `llm` or `local`.
-        label: its name on screens and in tables.
-        symmetric: the order cannot matter by construction; both orders are read all the same.
-        reads_words: it reads texts as language, so it might obey one that addresses it.
+    `name` is its kind (`reference`, `llm` or `local`), `label` its name on screens.  It is `symmetric` where the order cannot
+    matter by construction (both orders are read all the same), and where it `reads_words` it might obey a text that addresses it.
     """
 
     name: ClassVar[str]
@@ -157,7 +154,7 @@ class Judge(ABC):
         """(index, verdict) of each pair, as they arrive; judgments that `kept` has by `key_of` are not asked again."""
         kept = {} if kept is None else kept
         waiting: dict[str, list[int]] = {}  # key of a judgment -> the pairs that need it
-        todo: list[tuple[str, TextPair]] = []
+        todo: dict[str, TextPair] = {}
         for number, pair in enumerate(pairs):
             verdict = settled(pair, kept, self.id, reads_words=self.reads_words)
             if verdict is not None:
@@ -165,12 +162,13 @@ class Judge(ABC):
                 continue
             for order in pair.orders:
                 key = key_of(self.id, order)
-                if Judgment.of(kept.get(key)) is None and key not in waiting:
-                    todo.append((key, order))
+                if Judgment.of(kept.get(key)) is None:
+                    todo[key] = order
                 waiting.setdefault(key, []).append(number)
         done: set[int] = set()
-        for place, judgment in self.read([order for _, order in todo]) if todo else ():
-            key = todo[place][0]
+        keys = list(todo)
+        for place, judgment in self.read(list(todo.values())) if todo else ():
+            key = keys[place]
             kept[key] = judgment.as_dict()
             for number in waiting[key]:
                 verdict = settled(pairs[number], kept, self.id, reads_words=self.reads_words)

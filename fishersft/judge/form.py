@@ -37,11 +37,7 @@ class Prices:
 
 @dataclass(frozen=True)
 class JudgeForm:
-    """Which judge compares which texts, and what that may cost.
-
-    Raises:
-        ParameterError, JudgeError: a value out of its range, or one that contradicts another.
-    """
+    """Which judge compares which texts, and what that may cost; ParameterError or JudgeError where a value does not fit."""
 
     judge: str = parameter("reference", "'reference', 'llm', 'hf:ID', or a model folder.", metavar="JUDGE", in_address=False)
     base_url: str = parameter(

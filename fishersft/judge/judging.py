@@ -67,12 +67,8 @@ def matches_of(
 ) -> list[Match]:
     """Which models meet: by default all selectors against each other, at equal budget and seed.
 
-    Args:
-        against: every other selector meets this one, which may be `base` or `all`.
-        pairs, budgets: only these pairs of selectors, only at these budgets.
-
-    Raises:
-        JudgeError: a selector or a budget is not in the run, or nothing can be compared.
+    With `against`, which may be `base` or `all`, every other selector meets that one; `pairs` and `budgets` name what to compare.
+    JudgeError where a selector or a budget is not in the run, or nothing can be compared.
     """
     cells = run.models
     there = list(dict.fromkeys(c.selector for c in cells.values()))
@@ -210,9 +206,8 @@ def judge_texts(
         on_progress: called with the number of verdicts that are there and that are asked for.
         on_wait: called with a sentence when a server is down and waiting begins.
 
-    Raises:
-        JudgeError: nothing to compare, no such judge, or a cost above the cap.
-        StoreError, ModelError: the run cannot be read; the model or server does not answer.
+    JudgeError where there is nothing to compare, no such judge, or a cost above the cap; StoreError or ModelError where the run
+    cannot be read or the model or server does not answer.
     """
     run = run if isinstance(run, FineTuneRun) else read_run(run, store)
     form = judge if isinstance(judge, JudgeForm) else JudgeForm(against=against, judge=judge if isinstance(judge, str) else "")

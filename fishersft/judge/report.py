@@ -79,14 +79,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class MatchResult:
-    """How a fares against b at one budget, or at all of them (`budget` None).
+    """How a fares against b at one budget, or at all of them (`budget` None): how often it wins, where a tie counts half.
 
-    Attributes:
-        rate: how often a wins; a tie counts half.
-        p_value: of the exact test against one half.
-        adjusted: the rate at equal length; None where it is undefined.
-        needed: prompts that would show a difference of 5 points, with verdicts as spread out as here, and without ties.
-        counts: how the verdicts came about, by `COUNTED`.
+    `p_value` is that of the exact test against one half, `adjusted` the rate at equal length (None where undefined), `needed` the
+    prompts that would show a difference of 5 points (with verdicts as spread out as here, and without ties), and `counts` says
+    how the verdicts came about, by `COUNTED`.
     """
 
     a: str
