@@ -13,7 +13,7 @@ import click
 import fishersft
 from fishersft import fields
 from fishersft.commands import shared
-from fishersft.finetuning.settings import FineTuneSettings
+from fishersft.finetuning import FineTuneSettings
 from fishersft.judge.form import JudgeForm
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Sampling, Training
 from fishersft.paths import write_whole

@@ -19,8 +19,8 @@ import numpy as np
 from fishersft.corpus.records import Corpus
 from fishersft.errors import ParameterError
 from fishersft.fields import declared, make, values
+from fishersft.finetuning import FineTuneSettings
 from fishersft.finetuning.run import ALL, BASE, model_name
-from fishersft.finetuning.settings import FineTuneSettings
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import BATCH
 from fishersft.lm.hyperparameters import RATES, Sampling, Training

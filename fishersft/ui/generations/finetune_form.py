@@ -14,8 +14,8 @@ from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.fields import arguments
+from fishersft.finetuning import FineTuneSettings
 from fishersft.finetuning.plan import Speed, TrainingCost, cost_of, make_plan
-from fishersft.finetuning.settings import FineTuneSettings
 from fishersft.lm.folder import ModelFolder, effective_max_tokens
 from fishersft.lm.generate import BATCH
 from fishersft.lm.hyperparameters import Sampling, Training
