@@ -98,22 +98,21 @@ def gather(demo: Path | None = None, curves: Path | None = None) -> Evidence:
     return Evidence(tuple(findings), costs)
 
 
-def known_truth(result: Result, measure: str = "maximum") -> list[Finding]:
-    """The error of every selector beside Uniform's, at the usual budget, or at the largest where that was not measured.
+def known_truth(result: Result) -> list[Finding]:
+    """The maximum error of every selector beside Uniform's, at the usual budget, or at the largest where that was not measured.
 
     Empty for a sweep, and for a result without Uniform.
     """
     if result.is_sweep or BASELINE not in result.selectors:
         return []
-
     budgets = [int(n) for n in result.budgets]
     at = budgets.index(USUAL) if USUAL in budgets else len(budgets) - 1
-    errors = means(result, measure, at)
+    errors = means(result, k=at)
     uniform = errors.pop(BASELINE)
     chance = (uniform.value, uniform.value) if np.isnan(uniform.low) else (uniform.low, uniform.high)
     where = f"{result.about.title}, n = {budgets[at]:,} {result.unit}, {result.runs} runs"
     return [
-        Finding(name, MEASURES[measure], where, e.value, *chance, True, result.about.command, e.low, e.high)
+        Finding(name, MEASURES["maximum"], where, e.value, *chance, True, result.about.command, e.low, e.high)
         for name, e in errors.items()
     ]
 

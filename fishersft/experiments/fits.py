@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fishersft.design.trajectory import Curve
-from fishersft.experiments.result import Point, Result, interval
+from fishersft.experiments.result import MEASURES, Point, Result, interval
 
 GUIDES = (-0.5, -0.3)
 DRAWS = 2_000
@@ -90,9 +90,7 @@ def growth(result: Result, over: str, selector: str, measure: str = "maximum") -
 def guide(result: Result, selector: str, slope: float, measure: str = "maximum") -> Curve:
     """A line with this slope on log-log axes through a selector's first point."""
     x, y = result.spent(), result.each(selector, measure).mean(0)
-    return Curve(
-        f"slope {slope:g}", result.budgets, y[0] * (x / x[0]) ** slope, result.unit, result.curve(selector, measure).y_unit
-    )
+    return Curve(f"slope {slope:g}", result.budgets, y[0] * (x / x[0]) ** slope, result.unit, MEASURES[measure])
 
 
 def bound_shape(result: Result) -> Curve:
@@ -100,9 +98,7 @@ def bound_shape(result: Result) -> Curve:
     d, L = result.point
     c, root = _constant(result), "√n" if result.equal == "sentences" else "√tokens"
     y = c * d * L / np.sqrt(result.spent())
-    return Curve(
-        f"the bound's shape, {c:.3g}·dL/{root}, {c:.3g} fitted", result.budgets, y, result.unit, "maximum prediction error"
-    )
+    return Curve(f"the bound's shape, {c:.3g}·dL/{root}, {c:.3g} fitted", result.budgets, y, result.unit, MEASURES["maximum"])
 
 
 def _constant(result: Result) -> float:

@@ -114,13 +114,12 @@ def worth_sentences(result: Result, fits: Fits, n: int | None = None) -> list[st
 
 def _needed(place: str, times: Estimate, unit: str) -> str:
     """How many times as many Uniform needs for the error at a place on another curve."""
-    base, as_many = label_of(BASELINE), f"{with_interval(times)} times as many {unit}"
-    at_its_end = abs(times.value - 1) < 5e-3
+    base, needs = label_of(BASELINE), f"{with_interval(times)} times as many {unit}"
+    if abs(times.value - 1) < 5e-3:  # at the end of its curve
+        needs = f"{'more' if times.side == 'at least' else 'no more'} {unit} than that"
     if times.side == "at least":
-        needs = f"more {unit} than that" if at_its_end else as_many
         return f"{base} never gets as low as {place} within what was measured: it needs {needs}."
     if times.side == "at most":
-        needs = f"no more {unit} than that" if at_its_end else as_many
         return f"{base} is as low as {place} from its first point on: it needs {needs}."
     return f"For the error of {place}, {base} needs {_told(times)} times as many {unit}."
 
