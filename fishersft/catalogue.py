@@ -115,8 +115,7 @@ def find_run(id: str, kind: str = "", store: Store | None = None) -> Run:
 def remove_run(run: Run, store: Store | None = None) -> None:
     """Delete a run with its files.  What a job made stays, and so do votes and judgments on the texts of a fine-tuned run.
 
-    Raises:
-        UserError: it ships with fishersft, a job is still at work on it, or it cannot be deleted.
+    UserError if it ships with fishersft, a job is still at work on it, or it cannot be deleted.
     """
     if run.shipped:
         raise StoreError(f"The run '{run.id}' ships with fishersft and stays.")

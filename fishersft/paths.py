@@ -64,11 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes, advice: str = "name another place with --out") -> None:
-    """Write a file whole or not at all; text is written as UTF-8.
-
-    Raises:
-        StoreError: the file cannot be written; the sentence ends with `advice`.
-    """
+    """Write a file, text as UTF-8, whole or not at all; the StoreError if it cannot be written ends with `advice`."""
     try:
         with replacing(path) as partial:
             partial.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -31,17 +31,8 @@ def visible(text: str) -> str:
 
 
 def _spelled(text: str) -> str:
-    shown = []
-    for c in text:
-        if c == "\n":
-            shown.append("\n")
-        elif c == "\t":
-            shown.append("    ")
-        elif unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-            shown.append(f"[U+{ord(c):04X}]")
-        else:
-            shown.append(c)
-    return "".join(shown)
+    hidden = {c for c in set(text) - {"\n", "\t"} if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")}
+    return text.translate({ord("\t"): "    ", **{ord(c): f"[U+{ord(c):04X}]" for c in hidden}})
 
 
 def in_shell(command: str) -> str:

@@ -14,6 +14,7 @@ from fishersft.paths import write_whole
 
 PRINTED = ("jsonl", "csv", "indices")
 REPORT = "report"
+ENDINGS = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet", ".txt": "indices", ".html": REPORT}
 NAMES = ("jsonl", "csv", "parquet", "indices", "dataset", "trl", "atlas", REPORT)
 
 
@@ -31,7 +32,9 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
     curves. dataset is a folder for Hugging Face datasets, trl one for trl sft, atlas a table for Embedding Atlas, and report
     one HTML page that needs no server.
     """
-    format = format_name or _by_ending(out)
+    format = format_name or (ENDINGS.get(out.suffix.lower()) if out else "jsonl")
+    if format is None:
+        raise UserError(f"The ending of {out and out.name} names no known format; give --format, one of {', '.join(NAMES)}.")
     if as_json and not out:
         raise UserError("--json describes the file that was written; name one with --out.")
     if not out and format not in PRINTED:
@@ -55,13 +58,3 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
     click.echo(f"Wrote {what} of run {facts['run']} to {out}.")
     if facts["opens_with"]:
         click.echo(f"Open it with: {facts['opens_with']}")
-
-
-def _by_ending(out: Path | None) -> str:
-    if out is None:
-        return "jsonl"
-    ending = out.suffix.lower()
-    found = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet", ".txt": "indices", ".html": REPORT}.get(ending)
-    if found is None:
-        raise UserError(f"The ending of {out.name} names no known format; give --format, one of {', '.join(NAMES)}.")
-    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -108,25 +108,15 @@ def canonical(example: Example) -> str:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Records, in the order in which they were loaded.
+    """Records, in the order in which they were loaded."""
 
-    Attributes:
-        name: its name for people (a file name, `demo`, `hf:owner/name`).
-        source: the command-line argument that loads it again.
-        examples: N examples, all of one shape.
-        fields: N rows with every column of the file as loaded.
-        held_out: (N,) bool; True for records that no selector may see.
-        bad_lines: the number of broken lines that `skip_bad` skipped.
-        options: the command-line options, besides `source`, that load it again.
-    """
-
-    name: str
-    source: str
-    examples: tuple[Example, ...]
-    fields: pd.DataFrame
-    held_out: np.ndarray
-    bad_lines: int = 0
-    options: tuple[tuple[str, str], ...] = field(default=())
+    name: str  # for people: a file name, `demo`, `hf:owner/name`
+    source: str  # the command-line argument that loads it again
+    examples: tuple[Example, ...]  # N examples, all of one shape
+    fields: pd.DataFrame  # N rows with every column of the file as loaded
+    held_out: np.ndarray  # (N,) bool: no selector may see the record
+    bad_lines: int = 0  # the number of broken lines that `skip_bad` skipped
+    options: tuple[tuple[str, str], ...] = ()  # the command-line options, besides `source`, that load it again
 
     def __post_init__(self) -> None:
         n = len(self.examples)

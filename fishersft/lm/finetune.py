@@ -55,11 +55,9 @@ def finetune(
     on_progress: Progress | None = None,
     on_loss: Callable[[int, float], None] | None = None,
 ) -> TrainingResult:
-    """Tune a model in place.
+    """Tune a freshly loaded model in place.
 
     Args:
-        model: freshly loaded; its weights are changed.
-        training: with a learning rate.
         workspace: for this training alone; a checkpoint found there is resumed from. The caller deletes it.
         seed: of the order of the examples, of dropout and of the adapters' initial values.
         what: names the training in errors.

@@ -86,8 +86,7 @@ class ModelFolder:
 def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
     """The files of `mini`, of a folder, or of a hub id (`gpt2`, `owner/name`).
 
-    Raises:
-        ModelError: there is no such model, it has no safetensors or only pickled weights, or it asks to run its own code.
+    ModelError if there is no such model, it has no safetensors or only pickled weights, or it asks to run its own code.
     """
     name = str(name)
     if not name.strip():

@@ -31,20 +31,13 @@ TOLERANCE = 1e-3  # relative to the largest logit, in float32
 
 @dataclass(frozen=True)
 class CausalLM:
-    """A causal language model, ready to embed.
+    """A causal language model, ready to embed."""
 
-    Attributes:
-        folder: the model's files, with its name, revision and fingerprint.
-        tokenizer, network: transformers' PreTrainedTokenizerBase and PreTrainedModel, a library that is loaded only when needed.
-        device: the device that holds the weights.
-        head: how the logits follow from the rows: `exact`, `scaled by c`, or `capped at c`.
-    """
-
-    folder: ModelFolder
-    tokenizer: Any = field(repr=False)
-    network: Any = field(repr=False)
-    device: torch.device
-    head: str
+    folder: ModelFolder  # its files, with its name, revision and fingerprint
+    tokenizer: Any = field(repr=False)  # a PreTrainedTokenizerBase; transformers is loaded only when needed
+    network: Any = field(repr=False)  # a PreTrainedModel
+    device: torch.device  # holds the weights
+    head: str  # how the logits follow from the rows: `exact`, `scaled by c`, or `capped at c`
 
     @property
     def name(self) -> str:
@@ -102,14 +95,11 @@ class CausalLM:
 
 
 def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str | None = None) -> CausalLM:
-    """Load a model and check its head.
+    """Load a model and check its head; ModelError if it cannot be loaded or its logits do not follow from its rows.
 
     Args:
         name: `mini`, a folder, a hub id, or a `ModelFolder`.
         device: `auto` (a GPU if torch has one), `cpu`, `cuda`, `cuda:1`, `mps`.
-
-    Raises:
-        ModelError: the model cannot be loaded, lacks weights, or its logits do not follow from its rows.
     """
     folder = name if isinstance(name, ModelFolder) else find_model(name, revision)
     tokenizer = load_tokenizer(folder)

@@ -212,9 +212,7 @@ def _run(arguments: list[str]) -> int:
         status: Any = 0
     except SystemExit as error:
         status = error.code
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
+    except Exception:
         traceback.print_exc()
         status = 1
     finally:

@@ -83,11 +83,8 @@ def job(id: str, store: Store | None = None) -> Job:
 def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
     """Stop a job: a queued one never starts; a running one gets Ctrl-C, SIGTERM after `grace` seconds, then SIGKILL.
 
-    Blocks until the job has stopped.  A job that cannot be signalled from here (Windows, another machine) is asked to stop
-    through its row and may still be `stopping` when this returns.
-
-    Raises:
-        JobError: there is no such job, or it has ended.
+    Blocks until the job has stopped; JobError if there is no such job or it has ended.  A job that cannot be signalled from here
+    (Windows, another machine) is asked to stop through its row and may still be `stopping` when this returns.
     """
     rows = _rows(store)
     row = _row(rows, id)
@@ -114,8 +111,7 @@ def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
 def resume(id: str, store: Store | None = None) -> Job:
     """Start a failed, cancelled or lost job again, at the end of the queue: same command, same folder, same log.
 
-    Raises:
-        JobError: there is no such job, it is not finished or is done, its folder is gone, or the process cannot be started.
+    JobError if there is no such job, it is not finished or is done, its folder is gone, or the process cannot be started.
     """
     rows = _rows(store)
     row = _row(rows, id)
