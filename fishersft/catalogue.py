@@ -1,4 +1,4 @@
-"""Every run of every kind in one list: background jobs, kept selections, error curves and fine-tuned runs.
+"""All runs of all kinds in one list: background jobs, saved selections, error curves and fine-tuned runs.
 
 An id is the name of a folder, a digest of what the run was made from or, for a job, a random number.  It is never a path, so
 that an address can carry it.  A run that cannot be read is listed with the reason.  Runs that ship with the package stay.
@@ -58,7 +58,7 @@ class Run:
         return self.content
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON can hold."""
+        """The run as values that JSON can hold."""
         own = self.content.as_dict() if self.kind == JOB else self.facts
         known = {"kind": self.kind, "title": self.title, "made": self.made, "shipped": self.shipped, "folder": str(self.folder)}
         return {"id": self.id, **known, "problem": self.problem, "facts": own}
@@ -139,7 +139,7 @@ def folder_for(kind: str, arguments: Sequence[str], inputs: Sequence[str] = (), 
 
 
 def complete(folder: Path) -> bool:
-    """Whether a folder of error curves holds all that was asked of it."""
+    """Whether a folder of error curves holds every run that was asked for."""
     try:
         if (folder / TIMING_FILE).exists():
             return bool(read_timing(folder).budgets)
@@ -162,7 +162,7 @@ def _jobs(store: Store) -> Iterator[Run]:
 
 
 def _folders(store: Store, kind: str) -> Iterator[tuple[Path, bool]]:
-    """The folders of a kind with whether they ship, by name; one of the user's own hides a shipped one of its name."""
+    """The folders of a kind by name, and whether each is shipped; a user's own folder hides a shipped one of the same name."""
     if kind == SELECTION:
         for _, folder in sorted(store.folders(selections.SELECTION).items()):
             yield folder, not folder.is_relative_to(store.path)
@@ -176,7 +176,7 @@ def _folders(store: Store, kind: str) -> Iterator[tuple[Path, bool]]:
 
 
 def _stored(store: Store, kind: str) -> Iterator[Run]:
-    """The runs in the folders of a kind; one that cannot be read says why."""
+    """The runs in the folders of a kind; a run that cannot be read says why."""
     for folder, shipped in _folders(store, kind):
         try:
             run = _READERS[kind](folder, shipped, store)

@@ -90,7 +90,7 @@ class Declared:
 
     @property
     def what(self) -> str:
-        """What a value must be, in words: "a whole number of at least 1"."""
+        """What a value must be, in words, such as "a whole number of at least 1"."""
         if self.about.choices:
             *most, last = self.about.choices
             return f"{', '.join(most)} or {last}" if most else last
@@ -154,7 +154,7 @@ def _refusal(one: Declared, value: Any, whose: str) -> ParameterError:
 
 
 def parse(kind: type, name: str, text: Any, whose: str = "") -> Any:
-    """The value of a parameter from its text, or ParameterError; what is no text is returned as it is."""
+    """Parse the text of a parameter, or raise ParameterError; a value that is not text is returned as it is."""
     one = declared(kind)[name]
     if not isinstance(text, str) or (one.type is str and not one.many):
         return text
@@ -183,7 +183,7 @@ def make(kind: type, given: Mapping[str, Any], whose: str = "") -> Any:
 
 
 def values(owner: Any) -> dict[str, Any]:
-    """Every declared parameter by name, as JSON can hold it: for a cache key or a manifest."""
+    """Every declared parameter by name, as values that JSON can hold, for a cache key or a manifest."""
     return {name: _plain(getattr(owner, name)) for name in declared(type(owner))}
 
 
@@ -199,7 +199,7 @@ def _plain(value: Any) -> Any:
 
 
 def arguments(owner: Any, *, without: Iterable[str] = ()) -> list[str]:
-    """The options that give this instance on the command line; those at their defaults are left out."""
+    """The command-line options that make this instance; those at their defaults are left out."""
     out: list[str] = []
     for name, value in changed(owner).items():
         option = declared(type(owner))[name].option

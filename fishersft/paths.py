@@ -1,4 +1,4 @@
-"""Paths as people write them, the user's data folder, the files that travel with the package, and writing a file whole.
+"""Paths as people write them, the user's data folder, the files that ship with the package, and atomic writes.
 
 In a checkout the screen, the demo and the mini model lie at the top of the repository; in an installed wheel, under
 `fishersft/_bundle`.
@@ -21,11 +21,11 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def user_path(name: str | Path) -> Path:
-    """A path with `~` filled in where there is such a user."""
+    """A path with `~` expanded, if there is such a user."""
     path = Path(name)
     try:
         return path.expanduser()
-    except RuntimeError:  # no such user: a path of that very name
+    except RuntimeError:  # there is no such user, so the path begins with a literal ~
         return path
 
 

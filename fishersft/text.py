@@ -1,4 +1,4 @@
-"""Texts made readable: invisible characters are spelled out, and two texts show where they differ.
+"""Makes texts readable: spells out invisible characters, and marks where two texts differ.
 
     left, right = compared("a storm is coming", "a storm was coming")
     [s.text for s in left if s.differs]                     # ["is"]
@@ -47,7 +47,7 @@ def visible_text(text: str, longest: int = 1_200) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time span for people: 12 s, 3 min, 1.5 h; a dash where it is unknown."""
+    """A time span in words: 12 s, 3 min, 1.5 h; a dash if it is unknown."""
     if seconds is None:
         return "–"
     if seconds < 90:
@@ -84,7 +84,7 @@ class Span:
 
 
 def compared(one: str, other: str) -> tuple[list[Span], list[Span]]:
-    """The spans of both texts; neighbours that are alike are one span."""
+    """The spans of both texts; neighbouring pieces that are alike form one span."""
     left, right = PIECES.findall(one), PIECES.findall(other)
     a, b = (_words(pieces) for pieces in (left, right))
     matcher = SequenceMatcher(None, [left[i] for i in a], [right[j] for j in b], autojunk=False)

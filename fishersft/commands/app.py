@@ -1,4 +1,4 @@
-"""`fishersft app`: the dashboard."""
+"""`fishersft app` opens the dashboard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fishersft.errors import MissingExtra
 def app(streamlit_options: tuple[str, ...]) -> None:
     """Open the dashboard in the browser.
 
-    Streamlit's own options are passed on, for example --server.port 8600; so do STREAMLIT_* variables.
+    Streamlit's own options are passed on, for example --server.port 8600; so are STREAMLIT_* variables.
     """
     try:
         from fishersft.ui import server

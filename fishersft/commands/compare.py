@@ -1,4 +1,4 @@
-"""`fishersft compare`: selectors side by side before anything is fine-tuned."""
+"""`fishersft compare` puts selectors side by side before anything is fine-tuned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fishersft curves`: prediction error against the budget on pools whose truth is known."""
+"""`fishersft curves` measures prediction error against the budget on pools whose truth is known."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def timing(out: Path | None, as_json: bool, **given: Any) -> None:
 
 
 def _taken(given: dict[str, Any], kind: type) -> dict[str, Any]:
-    """The parameters that a class declares, taken out of what was given."""
+    """The parameters that a class declares, removed from the given options."""
     return {name: given.pop(name) for name in fields.declared(kind)}
 
 
 def _run(world: Any, given: dict[str, Any], moved: SweepSettings | None = None) -> None:
-    """Measure what has not been measured yet in a world, and write and print the results."""
+    """Measure what is missing in a world, then write and print the results."""
     out, workers = given["out"], given["workers"] or os.cpu_count() or 1
     measured = _taken(given, MeasureSettings)
     measured["budgets"] = measured["budgets"] or default_budgets(int(world.settings["sentences"]))
@@ -130,7 +130,7 @@ def _run(world: Any, given: dict[str, Any], moved: SweepSettings | None = None) 
 
 
 def _write_report(out: Path, name: str) -> None:
-    """The report of a folder, where the libraries that draw it are installed."""
+    """Write the report of a folder if the libraries that draw it are installed."""
     try:
         from fishersft.export.report import report  # draws with an optional library
     except (ModuleNotFoundError, MissingExtra):

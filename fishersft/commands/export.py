@@ -1,4 +1,4 @@
-"""`fishersft export`: a kept selection, or any run as a page, written for others."""
+"""`fishersft export` writes a saved selection in other formats, or any run as a report page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fishersft judge`: whose texts are better, with intervals."""
+"""`fishersft judge` says whose texts are better, with intervals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def judge(run: str, yes: bool, out: Path | None, as_json: bool, **given: Any) ->
 
 
 def _confirm(cost: str, yes: bool) -> None:
-    """Say what it will cost; go on only after a yes."""
+    """Say what it will cost, and continue only after a yes."""
     _say(cost)
     if yes:
         return

@@ -1,4 +1,4 @@
-"""`fishersft runs`: everything that was kept, and background jobs, seen and steered from the terminal."""
+"""`fishersft runs` lists, shows and removes stored runs, and stops and resumes background jobs."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _state(job: Job) -> str:
 
 
 def _progress(job: Job, before: str) -> str:
-    """Where a running job is, and how long the step still takes."""
+    """The progress of a running job, and the time that its step still takes."""
     if job.state != "running" or not job.total:
         return ""
     left = "" if job.eta is None else f", {duration(job.eta)} left"

@@ -1,4 +1,4 @@
-"""Files of records: reads .txt .csv .tsv .jsonl .json .parquet into a table, and writes tables of picks as jsonl, csv or parquet.
+"""Reads files of records (.txt .csv .tsv .jsonl .json .parquet) into tables, and writes tables of picks (jsonl, csv, parquet).
 
 The parsers are pyarrow and the standard library's csv and json; this module adds the error messages for broken files.
 Does not know which column holds the text, nor how picks were chosen.
@@ -203,7 +203,7 @@ def _json_lines(text: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int
 
 
 def _loads(text: str) -> Any:
-    """json.loads, except that every failure is a ValueError whose message a person understands."""
+    """`json.loads`, except that every failure is a ValueError with a readable message."""
     try:
         value = json.loads(text)
         if text.count("[") + text.count("{") > DEEPEST:

@@ -233,7 +233,7 @@ def _string(value: Any, name: str, index: int) -> str:
 
 
 def _turns(value: Any) -> list[Any] | None:
-    """A value as a list of turns, if it is one or the JSON of one."""
+    """A value as a list of turns, if it is such a list or JSON text of one; otherwise None."""
     if isinstance(value, str) and value.lstrip().startswith("["):  # messages stored as text, as in a CSV file
         try:
             value = json.loads(value)

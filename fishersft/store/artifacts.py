@@ -112,7 +112,7 @@ class Store:
 
     @contextmanager
     def lock(self, key: ArtifactKey) -> Iterator[None]:
-        """Hold the key's lock; any other process that wants the same artifact waits here."""
+        """Holds the key's lock; any other process that wants the same artifact waits here."""
         with writing_to(self.path):
             folder = self.path / "locks"
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Runs one job in a process of its own, and `report`, with which its command reports progress.
+"""Runs one job in a process of its own; with `report`, its command reports progress.
 
 `python -m fishersft.store.job_runner ID ATTEMPT` waits until its device has no earlier job left and the device's file lock is
 free, marks the job `running`, runs `python -m fishersft ARGUMENTS` inside itself, and records how that ended.  The system
