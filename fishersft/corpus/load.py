@@ -264,10 +264,7 @@ def _chats(values: Sequence[Any], name: str) -> tuple[Example, ...]:
 def _download(name: str) -> Path:
     """The classic's file, from the cache or from its public address.
 
-    With `FISHERSFT_MIRROR=https://host` the same path is fetched from another host, for machines behind a firewall.
-
-    Raises:
-        CorpusError: there is no network, or the file is not the expected one; nothing is saved.
+    With `FISHERSFT_MIRROR=https://host` the same path is fetched from that host, for machines behind a firewall.
     """
     classic = CLASSICS[name]
     url, mirror = classic.url, os.environ.get("FISHERSFT_MIRROR")

@@ -81,17 +81,12 @@ class ChatServer:
     """A model on a server.
 
     Args:
-        base_url: the address up to and including /v1.
-        retries: attempts after a lost connection, a timeout, 408, 409, 429 or 5xx, with exponential back-off or as the
-            server asks.
+        base_url: the address up to and including /v1; ParameterError if it is not an address.
+        retries: attempts after a lost connection, a timeout, 408, 409, 429 or 5xx, with exponential back-off.
         seconds: timeout of one reply.
         parallel: the number of simultaneous requests.
         settings: of each request.
         skip_too_long: a question that exceeds the context gets a `too_long` reply instead of raising an error.
-
-    Raises:
-        MissingExtra: `openai` is not installed.
-        ParameterError: `base_url` is not an address.
     """
 
     def __init__(

@@ -67,12 +67,7 @@ def _prompt(position: int, example: Encoded, sampling: Sampling, context: int) -
 
 
 def write(
-    model: CausalLM,
-    prompts: Sequence[PromptIds],
-    sampling: Sampling,
-    *,
-    batch: int = BATCH,
-    on_progress: Progress | None = None,
+    model: CausalLM, prompts: Sequence[PromptIds], sampling: Sampling, *, on_progress: Progress | None = None
 ) -> list[Written]:
     """The model's continuation of each prompt, in order.
 
@@ -92,8 +87,8 @@ def write(
     )
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        for first in range(0, len(order), batch):
-            chosen = order[first : first + batch]
+        for first in range(0, len(order), BATCH):
+            chosen = order[first : first + BATCH]
             width = max(len(prompts[i].ids) for i in chosen)
             ids = torch.full((len(chosen), width), pad, dtype=torch.long)
             mask = torch.zeros_like(ids)
@@ -110,7 +105,7 @@ def write(
                 body = new[: new.index(tokenizer.eos_token_id)] if ended else new
                 out[i] = Written(text_of(tokenizer, body), len(body) + ended, ended)
             if on_progress:
-                on_progress(min(first + batch, len(order)), len(order))
+                on_progress(min(first + BATCH, len(order)), len(order))
     return [w for w in out if w is not None]
 
 

@@ -22,7 +22,6 @@ from fishersft.errors import StoreError, os_reason
 log = logging.getLogger(__name__)
 PATIENCE = 30.0  # seconds to wait while another process writes
 T = TypeVar("T")
-Inode = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -61,16 +60,32 @@ class Database:
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the open file; if the file turns out to be damaged, set it aside and run `work` again on an empty one."""
-        seen = inode(self.path)
+        seen = _inode(self.path)
         try:
             with self._opened() as db:
                 return work(db)
         except sqlite3.DatabaseError as error:
-            if not damaged(error):
+            # a lock, a full disk and a missing permission are subclasses; they are no fault of the file
+            outdated = "no such column" in str(error) or "no such table" in str(error)
+            if type(error) is not sqlite3.DatabaseError and not outdated:
                 raise
-            set_aside(self.path, seen, self.holds, error)
+            self._set_aside(seen, error)
             with self._opened() as db:
                 return work(db)
+
+    def _set_aside(self, seen: tuple[int, int] | None, error: Exception) -> None:
+        """Rename the damaged file that was `seen` and log it; does nothing if another process has replaced it already."""
+        with FileLock(f"{self.path}.lock"):
+            if _inode(self.path) != seen:
+                return
+            number = 1
+            while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
+                number += 1
+            self.path.rename(aside)
+            for tail in ("-wal", "-shm"):  # they belong to the damaged file and would damage the new one
+                with contextlib.suppress(FileNotFoundError):
+                    self.path.with_name(self.path.name + tail).rename(aside.with_name(aside.name + tail))
+        log.warning("%s in %s cannot be read (%s); they are set aside as %s", self.holds, self.path, error, aside.name)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -92,33 +107,13 @@ class Database:
         db.execute(f"PRAGMA user_version = {int(self.version)}")
 
 
-def set_aside(path: Path, seen: Inode | None, holds: str, error: Exception) -> None:
-    """Rename the damaged file that was `seen` at `path` and log it; does nothing if another process has replaced it already."""
-    with FileLock(f"{path}.lock"):
-        if inode(path) != seen:
-            return
-        number = 1
-        while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-            number += 1
-        path.rename(aside)
-        for tail in ("-wal", "-shm"):  # they belong to the damaged file and would damage the new one
-            with contextlib.suppress(FileNotFoundError):
-                path.with_name(path.name + tail).rename(aside.with_name(aside.name + tail))
-    log.warning("%s in %s cannot be read (%s); they are set aside as %s", holds, path, error, aside.name)
-
-
-def inode(path: Path) -> Inode | None:
+def _inode(path: Path) -> tuple[int, int] | None:
     """Identifies the file even after it is renamed; None if there is no file."""
     try:
         found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def damaged(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is at fault, and not a lock, a full disk or a missing permission (which are subclasses)."""
-    return type(error) is sqlite3.DatabaseError or "no such column" in str(error) or "no such table" in str(error)
 
 
 def _in_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
