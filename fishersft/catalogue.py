@@ -104,11 +104,9 @@ def find_run(id: str, kind: str = "", store: Store | None = None) -> Run:
         matching = [run for run in there if run.id.startswith(id) or run.other_id.startswith(id)]
     if len(matching) != 1:
         noun = NOUNS.get(kind, "run")
-        listed = "The Runs page and fishersft runs list show those there are."
-        if matching:
-            raise StoreError(f"In the store several {noun}s start with '{id[:40]}'. {listed}")
-        there_is = f"There is no {noun} '{id[:40]}' here" if kind else f"In the store no run starts with '{id[:40]}'"
-        raise StoreError(f"{there_is}. {listed}")
+        nothing = f"There is no {noun} '{id[:40]}' here" if kind else f"The store has no run whose id starts with '{id[:40]}'"
+        several = f"Several {noun}s have ids that start with '{id[:40]}'"
+        raise StoreError(f"{several if matching else nothing}. The Runs page and fishersft runs list show all runs.")
     return matching[0]
 
 
