@@ -166,7 +166,8 @@ def paired(
         p = 1.0  # where all differences are zero there is nothing to test
         if len(apart) < 2 or np.abs(apart[:, k]).max() > 0:
             p = float(wilcoxon(apart[:, k]).pvalue) if len(apart) > 1 else np.nan
-        out.append(Paired(int(n), Estimate(*map(float, ratios[:, k])), p))
+        ratio, least, most = map(float, ratios[:, k])
+        out.append(Paired(int(n), Estimate(ratio, least, most), p))
     return out
 
 
