@@ -48,19 +48,12 @@ TRL, COMMAND = "1.16", "trl sft --config sft.yaml"
 
 @dataclass(frozen=True)
 class Format:
-    """One export format.
+    """One export format."""
 
-    Attributes:
-        what: what it is, in half a sentence.
-        ending: of the one file; "" for a folder.
-        pool: whether it takes the corpus and the embeddings, not only the picks.
-        command: what opens it, with {path} for where it is; "" where anything does.
-    """
-
-    what: str
-    ending: str = ""
-    pool: bool = False
-    command: str = ""
+    what: str  # it is, in half a sentence
+    ending: str = ""  # of the one file; "" for a folder
+    pool: bool = False  # whether it takes the corpus and the embeddings, not only the picks
+    command: str = ""  # what opens it, with {path} for where it is; "" where anything does
 
 
 FORMATS = {

@@ -33,17 +33,12 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of words and numbers as they are to be read.
+    """Rows of words and numbers as they are to be read."""
 
-    Attributes:
-        caption: what the rows are, with units and intervals.
-        wide: columns of running text, by their number; the others are kept in one line.
-    """
-
-    caption: str
+    caption: str  # what the rows are, with units and intervals
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    wide: tuple[int, ...] = ()
+    wide: tuple[int, ...] = ()  # columns of running text, by their number; the others are kept in one line
     kind: str = "table"
 
 
@@ -96,16 +91,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report.
-
-    Attributes:
-        run: the id of what it is about.
-        summary: one or two sentences under the title.
-    """
+    """A whole report."""
 
     title: str
-    run: str
-    summary: str
+    run: str  # the id of what it is about
+    summary: str  # one or two sentences under the title
     parts: tuple[Section, ...]
 
     def html(self) -> str:

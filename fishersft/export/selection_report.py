@@ -102,11 +102,7 @@ def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> li
         (
             (label, f"{f[-1]:,.1f}", f"{f[-1]:,.1f}"),
             ("Uniform", _range(by_number), _range(by_tokens)),
-            (
-                "Longest",
-                f"{np.interp(n, far, long_f):,.1f}",
-                f"{np.interp(fits, far, long_f):,.1f}" if fits else "–",
-            ),
+            ("Longest", f"{np.interp(n, far, long_f):,.1f}", f"{np.interp(fits, far, long_f):,.1f}" if fits else "–"),
         ),
     )
     words = "log det of the design matrix under TokenOD's criterion. A larger one is not yet a better fine-tuned model."

@@ -79,10 +79,7 @@ class Ellipse(Lesson):
         "seen.",
         "Drag a point, or add some along one line: the ellipse becomes thin and stays long. A poor design looks like that.",
     )
-    formulas = (
-        r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top",
-        r"\{\theta : \theta^\top V \theta \le 5.99\}",
-    )
+    formulas = (r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top", r"\{\theta : \theta^\top V \theta \le 5.99\}")
     symbols = (
         "X is the matrix of rows x, V the design matrix, sigma2 the weight of the identity, w a weight. The ellipse is the 95% "
         "region of the coefficients, moved to the origin, for noise of variance 1. Logarithms are natural; their unit is the nat."

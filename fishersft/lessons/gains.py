@@ -18,19 +18,7 @@ import fishersft.lessons.drawing as drawing
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, gain, token_gains
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.lessons.lesson import (
-    OURS,
-    PAPER,
-    TEXTBOOK,
-    Lesson,
-    Number,
-    Picture,
-    Question,
-    Shown,
-    control,
-    nats,
-    short,
-)
+from fishersft.lessons.lesson import OURS, PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, short
 from fishersft.plots.base import ORANGE, faint, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR
 

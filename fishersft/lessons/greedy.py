@@ -194,17 +194,11 @@ class Subsets(Lesson):
 
 @dataclass(frozen=True)
 class Trace:
-    """The work of lazy greedy.
+    """The work of lazy greedy."""
 
-    Attributes:
-        picks: (n,) in order.
-        fresh: (n, N) bool, whether a gain was computed for a pick.
-        bounds: (n, N) each gain as it was known at the pick: exact where it is fresh, else an upper bound.
-    """
-
-    picks: np.ndarray
-    fresh: np.ndarray
-    bounds: np.ndarray
+    picks: np.ndarray  # (n,) in order
+    fresh: np.ndarray  # (n, N) bool, whether a gain was computed for a pick
+    bounds: np.ndarray  # (n, N) each gain as it was known at the pick: exact where it is fresh, else an upper bound
 
     @property
     def lazily(self) -> np.ndarray:

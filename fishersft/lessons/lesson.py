@@ -30,19 +30,12 @@ def control(default: float, low: float, high: float, step: float, label: str, he
 
 @dataclass(frozen=True)
 class Question:
-    """Predict, then reveal.
+    """Predict, then reveal."""
 
-    Attributes:
-        text: asked about the state on the screen.
-        options: the possible answers.
-        answer: index of the right one, computed.
-        because: the numbers behind it.
-    """
-
-    text: str
+    text: str  # asked about the state on the screen
     options: tuple[str, ...]
-    answer: int
-    because: str
+    answer: int  # index of the right one, computed
+    because: str  # the numbers behind it
 
 
 @dataclass(frozen=True)
@@ -57,25 +50,16 @@ class Number:
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane whose points are dragged, drawn by the browser with the ellipse {t : t^T V t <= level}, V = sigma2 I + sum w x x^T.
+    """A plane whose points are dragged, drawn by the browser with the ellipse t^T V t = level, V = sigma2 I + sum w x x^T."""
 
-    Attributes:
-        points: (x, y, weight) each.
-        reach: of the plane, in each direction.
-        weights: the least and the greatest.
-        most: the greatest number of points.
-        candidates: (x, y, text) each, places that are only shown.
-        colours: by what they paint.
-    """
-
-    points: tuple[tuple[float, float, float], ...]
+    points: tuple[tuple[float, float, float], ...]  # x, y and weight
     sigma2: float
     level: float
-    reach: float
-    weights: tuple[float, float]
-    most: int
-    candidates: tuple[tuple[float, float, str], ...]
-    colours: dict[str, str]
+    reach: float  # of the plane, in each direction
+    weights: tuple[float, float]  # the least and the greatest
+    most: int  # the greatest number of points
+    candidates: tuple[tuple[float, float, str], ...]  # x, y and text of places that are only shown
+    colours: dict[str, str]  # by what they paint
 
     def to_json(self) -> str:
         """What the browser is given."""
@@ -103,27 +87,16 @@ class Shown:
 
 @dataclass(frozen=True)
 class Lesson(ABC):
-    """One page of teaching.
+    """One page of teaching."""
 
-    Class attributes:
-        name: in addresses.
-        tab: the name in the row of lessons.
-        title: the heading.
-        terms: the words that it explains.
-        lines: three or four short sentences.
-        formulas: TeX, each short enough for a phone.
-        symbols: the meaning of the symbols in the formulas.
-        source: (PAPER, READING, OURS or TEXTBOOK, where).
-    """
-
-    name: ClassVar[str]
-    tab: ClassVar[str]
-    title: ClassVar[str]
-    terms: ClassVar[tuple[str, ...]]
-    lines: ClassVar[tuple[str, ...]]
-    formulas: ClassVar[tuple[str, ...]]
-    symbols: ClassVar[str]
-    source: ClassVar[tuple[tuple[str, str], ...]]
+    name: ClassVar[str]  # in addresses
+    tab: ClassVar[str]  # the name in the row of lessons
+    title: ClassVar[str]  # the heading
+    terms: ClassVar[tuple[str, ...]]  # the words that it explains
+    lines: ClassVar[tuple[str, ...]]  # three or four short sentences
+    formulas: ClassVar[tuple[str, ...]]  # TeX, each short enough for a phone
+    symbols: ClassVar[str]  # the meaning of the symbols in the formulas
+    source: ClassVar[tuple[tuple[str, str], ...]]  # PAPER, READING, OURS or TEXTBOOK, and where
 
     def __post_init__(self) -> None:
         fields.check(self)

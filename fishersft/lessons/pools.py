@@ -22,19 +22,7 @@ from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, leverage
 from fishersft.design.matched import matched, second_moment
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.lessons.lesson import (
-    OURS,
-    PAPER,
-    Lesson,
-    Number,
-    Picture,
-    Question,
-    Shown,
-    control,
-    percent,
-    several,
-    short,
-)
+from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, control, percent, several, short
 from fishersft.plots.base import VERMILION, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR
 

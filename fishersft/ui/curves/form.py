@@ -58,19 +58,12 @@ class CurvesState:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What the form asks for.
+    """What the form asks for."""
 
-    Attributes:
-        arguments: of the command line, without `fishersft` and without --out.
-        title: one line for people.
-        records: how many will be made; 0 for a timing.
-        seconds: about how long that takes.
-    """
-
-    arguments: tuple[str, ...]
-    title: str
-    records: int
-    seconds: float
+    arguments: tuple[str, ...]  # of the command line, without `fishersft` and without --out
+    title: str  # one line for people
+    records: int  # how many will be made; 0 for a timing
+    seconds: float  # about how long that takes
 
 
 def state() -> CurvesState:

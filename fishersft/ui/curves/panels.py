@@ -53,29 +53,21 @@ WORLDS = {  # of the shipped pair: the heading, and why it differs
         "An imbalanced world: clusters of rows",
         "A few clusters contain most sentences; covering the rare directions lowers the largest error.",
     ),
-    "isotropic": (
-        "A homogeneous world: isotropic rows",
-        "All directions are alike, so there is nothing rare to cover.",
-    ),
+    "isotropic": ("A homogeneous world: isotropic rows", "All directions are alike, so there is nothing rare to cover."),
 }
 REPORT = "one page with settings, figures and tables that needs no server"
 
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """How results are drawn.
-
-    Attributes:
-        n: the budget that the sentences are about, where n moves.
-        equal: what selectors get as much of, in the two worlds.
-    """
+    """How results are drawn."""
 
     measure: str
     log: bool
     guides: bool
     selectors: tuple[str, ...]
-    n: int = USUAL
-    equal: str = "tokens"
+    n: int = USUAL  # the budget that the sentences are about, where n moves
+    equal: str = "tokens"  # what selectors get as much of, in the two worlds
 
     @property
     def log_y(self) -> bool:

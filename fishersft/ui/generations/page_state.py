@@ -37,41 +37,26 @@ Stamp = tuple[tuple[str, int], ...]
 
 @dataclass
 class GenerationsState:
-    """What a visitor has chosen; it outlives a change of page and of section.
+    """What a visitor has chosen; it outlives a change of page and of section."""
 
-    Attributes:
-        run: the name of the open run's folder.
-        chosen: values of the page's own controls, by name.
-        job: the job of each kind that was started here.
-        cast: the vote on a run that was just locked, as the Vote section keeps it.
-        hidden: ids of jobs that the visitor has hidden.
-    """
-
-    run: str = ""
-    chosen: dict[str, Any] = field(default_factory=dict)
-    job: dict[str, str] = field(default_factory=dict)
-    cast: dict[str, Any] = field(default_factory=dict)
-    hidden: set[str] = field(default_factory=set)
+    run: str = ""  # the name of the open run's folder
+    chosen: dict[str, Any] = field(default_factory=dict)  # values of the page's own controls, by name
+    job: dict[str, str] = field(default_factory=dict)  # the job of each kind that was started here
+    cast: dict[str, Any] = field(default_factory=dict)  # the vote on a run that was just locked, as the Vote section keeps it
+    hidden: set[str] = field(default_factory=set)  # ids of jobs that the visitor has hidden
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run as it stood when it was read.
-
-    Attributes:
-        models: the finished models, in the order of the plan.
-        lines: held-out numbers; empty before the first model is finished.
-        between: comparisons between selectors, which people vote on.
-        every: those with the untuned and the whole pool's model as well.
-    """
+    """A run as it stood when it was read."""
 
     run: FineTuneRun
     stamp: Stamp
-    models: dict[str, TunedModel]
+    models: dict[str, TunedModel]  # the finished ones, in the order of the plan
     result: FineTuneResult
-    lines: tuple[SelectionResult, ...]
-    between: tuple[PairwiseComparison, ...]
-    every: tuple[PairwiseComparison, ...]
+    lines: tuple[SelectionResult, ...]  # held-out numbers; empty before the first model is finished
+    between: tuple[PairwiseComparison, ...]  # comparisons between selectors, which people vote on
+    every: tuple[PairwiseComparison, ...]  # those with the untuned and the whole pool's model as well
 
     @property
     def name(self) -> str:

@@ -35,27 +35,16 @@ _plane = st.components.v2.component(
 
 @dataclass
 class Learning:
-    """One visitor's lessons.
-
-    Attributes:
-        name: the open lesson.
-        states: each lesson as it was left.
-        revealed: the lessons whose answer is shown.
-        guess: the last answer, and the state in which it was given.
-        generation: rises when anything but the table changes the points.
-        base: the points that the table started from in this generation.
-        address: what was last read from the address or written into it.
-        written: what was last written.
-    """
+    """One visitor's lessons: the open one, and each as it was left."""
 
     name: str = FIRST
     states: dict[str, Lesson] = field(default_factory=lambda: {name: kind() for name, kind in LESSONS.items()})
-    revealed: set[str] = field(default_factory=set)
-    guess: tuple[Lesson, int] | None = None
-    generation: int = 0
-    base: ellipse.Points = ellipse.START
-    address: dict[str, str] | None = None
-    written: dict[str, str] | None = None
+    revealed: set[str] = field(default_factory=set)  # the lessons whose answer is shown
+    guess: tuple[Lesson, int] | None = None  # the last answer, and the state in which it was given
+    generation: int = 0  # rises when anything but the table changes the points
+    base: ellipse.Points = ellipse.START  # the points that the table started from in this generation
+    address: dict[str, str] | None = None  # what was last read from the address or written into it
+    written: dict[str, str] | None = None  # what was last written
 
     @property
     def lesson(self) -> Lesson:
