@@ -223,7 +223,7 @@ class TestPlaces:
         out.mkdir()
         formats.write_selection(kept, "trl", out)  # an empty one is taken
         before = sorted(p.name for p in out.iterdir())
-        with pytest.raises(UserError, match="is there already"):
+        with pytest.raises(UserError, match="already exists"):
             formats.write_selection(kept, "dataset", out)
         assert sorted(p.name for p in out.iterdir()) == before
 

@@ -347,7 +347,7 @@ class TestWinRates:
         next(g for g in at.get("button_group") if g.key == "judge-kind").set_value(LLM).run()
         at.text_input(key="judge-base_url").set_value("https://api.openai.com/v1")
         at.text_input(key="judge-model").set_value("gpt-4o").run()
-        assert "wants a key" in at.error[0].value and "OPENAI" in at.error[0].value
+        assert "needs a key" in at.error[0].value and "OPENAI" in at.error[0].value
         assert not any(b.key == "judge-run" for b in at.button)
         at.text_input(key="judge-key").set_value("sk-something").run()
         assert not at.error and button(at, "judge-run").disabled

@@ -54,7 +54,7 @@ def curves_page(result: Result, id: str = "") -> Page:
             Section("The curves", (*map(Paragraph, words), *_figures(result, id or "curves"))),
             Section("In numbers", tuple(numbers)),
             Section(
-                "The same again",
+                "How to reproduce it",
                 (Code("Command line", f"{result.about.command} --out curves"), Code("Python", python_of(result))),
             ),
         ),
@@ -68,7 +68,7 @@ def timing_page(timing: Timing, id: str) -> Page:
         for n, fast, slow, measured in zip(timing.budgets, timing.fast, timing.slow, timing.measured, strict=True)
     )
     figure = _figure(partial(curve_plots.timing_figure, timing), f"{id}-seconds", "Seconds against picks")
-    head = ("n", "the fast greedy", "Algorithm 1", "which is", "times as long")
+    head = ("n", "the fast greedy", "Algorithm 1", "Algorithm 1 was", "times as long")
     return Page(
         "Fast against slow",
         id,
@@ -76,7 +76,7 @@ def timing_page(timing: Timing, id: str) -> Page:
         (
             Section("What was asked", (table_of("The pool", _flat(timing.pool)),)),
             Section("Seconds", (figure, Table("Seconds for n picks", head, rows))),
-            Section("The same again", (Code("Command line", timing.about.command),)),
+            Section("How to reproduce it", (Code("Command line", timing.about.command),)),
         ),
     )
 

@@ -38,7 +38,7 @@ def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
         Section("Held-out texts", tuple(_held_out(result))),
         Section("Whose texts are better", tuple(_judged(run, store))),
         Section("Side by side", tuple(_side_by_side(run))),
-        Section("The same again", tuple(_again(run))),
+        Section("How to reproduce it", tuple(_again(run))),
     ]
     title = f"{run.about['model']['name']} fine-tuned on selections of {corpus['name']}"
     return Page(title, run.id, summary, tuple(part for part in parts if part.blocks))
@@ -97,7 +97,7 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
     out: list[Block] = []
     for report in reports:
         rows = report.table()
-        caption = f"{report.label}: how often a's text is better, ties half, with 95% intervals clustered by prompt"
+        caption = f"{report.label}: how often a's text is better, ties as halves, with 95% intervals clustered by prompt"
         out.append(Table(caption, tuple(rows[0]), tuple(tuple(map(str, row.values())) for row in rows)))
         if len(report.matrix) > 2:
             alt = f"{report.label}: how often the row's texts are better than the column's; the numbers are in the table."

@@ -118,7 +118,7 @@ def write_files(content: Mapping[str, bytes], path: Path, *, folder: bool) -> No
         UserError: the folder is there and not empty, or the place cannot be written.
     """
     if folder and os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
-        raise UserError(f"{path} is there already; this format is a folder of its own, so name a new one with --out.")
+        raise UserError(f"{path} already exists; this format is a folder of its own, so name a new one with --out.")
     if not folder:
         return write_whole(path, next(iter(content.values())))
     try:

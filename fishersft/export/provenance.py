@@ -138,10 +138,10 @@ def origin_of(kept: Kept, store: Store | None = None) -> Origin:
     store, came = store or Store.default(), kept.provenance
     folder = store.folders("embeddings").get(str(kept.manifest["embeddings"]))
     if folder is None:
-        raise StoreError("The embeddings that these picks came from are no longer in the store; run the same select again.")
+        raise StoreError("The embeddings that these picks came from are no longer in the store; run the same selection again.")
     corpus = load_corpus(str(came["source"]), name=str(kept.manifest["corpus"]), **load_options(kept))
     if corpus.fingerprint != kept.manifest["corpus_fingerprint"]:
-        raise UserError(f"The corpus {corpus.name} has changed since these picks were made; run the same select again.")
+        raise UserError(f"The corpus {corpus.name} has changed since these picks were made; run the same selection again.")
     found = open_artifact(folder)
     return corpus, open_embeddings(found.path, found.manifest, found.key)
 

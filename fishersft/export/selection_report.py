@@ -1,6 +1,6 @@
 """The report of a kept selection: what was asked, what it gained beside chance, where the picks are, the first of them.
 
-Where the corpus or its embeddings are gone it says so and shows what the picks themselves know.
+Where the corpus or its embeddings are gone, the report says so and shows what the picks alone tell.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ LONGEST_TEXT = 600
 
 def selection_page(kept: Kept, origin: Origin | None = None) -> Page:
     """The report; the corpus and its embeddings are looked for where they are not given."""
-    label = label_of(kept)
-    gone = ""
+    m, gone = kept.manifest, ""
+    kind = registry().get(str(m["selector"]))
+    label = kind.label if kind else "By hand" if m["selector"] == BY_HAND else str(m["selector"])
     try:
         origin = origin or origin_of(kept)
     except FisherSFTError as error:
         gone = str(error)
-    m = kept.manifest
     share = m["proven_share_of_optimum"]
     summary = (
         f"{m['tokens']:,} of {m['pool_tokens']:,} trained tokens; the log det of their rows rose by {m['log_det']:,.1f} nats"
@@ -47,18 +47,11 @@ def selection_page(kept: Kept, origin: Origin | None = None) -> Page:
     )
     if origin:
         parts.append(Section("Where the picks are", (_map(kept, label, *origin),)))
-    parts += [Section("The picks", (_picks(kept),)), Section("The same again", _again(kept))]
+    parts += [Section("The picks", (_picks(kept),)), Section("How to reproduce it", _again(kept))]
     what = f"{len(kept.picks):,} of {m['pool']:,} sentences of {m['corpus']}"
     title = f"{what}, chosen by hand" if m["selector"] == BY_HAND else f"{label} chose {what}"
     title = f"{m['name']}: {title}" if m.get("name") else title
     return Page(title, kept.id, summary, tuple(parts))
-
-
-def label_of(kept: Kept) -> str:
-    """The selector's name for people."""
-    name = str(kept.manifest["selector"])
-    kind = registry().get(name)
-    return kind.label if kind else "By hand" if name == BY_HAND else name
 
 
 def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> list[Block]:
@@ -162,5 +155,5 @@ def _text(example: dict[str, Any]) -> str:
 def _again(kept: Kept) -> tuple[Block, ...]:
     blocks: list[Block] = [Code("Command line", command_of(kept, shared=True))]
     if kept.id:
-        blocks.append(Code("The files of it", f"fishersft export {kept.id} --format dataset --out {kept.name}-dataset"))
+        blocks.append(Code("Its files", f"fishersft export {kept.id} --format dataset --out {kept.name}-dataset"))
     return (*blocks, Code("Python", python_of(kept, shared=True)))

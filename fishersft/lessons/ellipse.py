@@ -55,12 +55,6 @@ def write_points(points: Points) -> str:
     return ";".join(",".join(f"{round(n, 3):g}" for n in point) for point in points)
 
 
-def weighted_rows(points: Points) -> np.ndarray:
-    """(k, 2) rows whose X^T X is the weighted sum."""
-    table = np.array(points, dtype=np.float64).reshape(-1, 3)
-    return table[:, :2] * np.sqrt(table[:, 2:])
-
-
 @dataclass(frozen=True)
 class Ellipse(Lesson):
     """Points in the plane, to drag, weigh, add and remove."""
@@ -88,7 +82,8 @@ class Ellipse(Lesson):
 
     @property
     def matrix(self) -> np.ndarray:
-        return design_matrix([weighted_rows(self.points)], 2, self.sigma2)
+        table = np.array(self.points, dtype=np.float64).reshape(-1, 3)
+        return design_matrix([table[:, :2] * np.sqrt(table[:, 2:])], 2, self.sigma2)
 
     def candidates(self) -> np.ndarray:
         """(3, 2) places for one more point: long along what is known best, short along what is known least, and between."""

@@ -195,7 +195,7 @@ def _offer(kind: str, plan: PlannedRun, inputs: tuple[str, ...]) -> None:
     arguments = [*plan.arguments, "--out", str(folder)]
     cores = f"{_cores()} {'core' if _cores() == 1 else 'cores'} of this machine"
     if plan.records:
-        cost = f"{plan.records:,} records, roughly {duration(plan.seconds)} on {cores} (one fit was timed; expect up to "
+        cost = f"{plan.records:,} records, roughly {duration(plan.seconds)} on {cores} (one fit was timed; it may take "
         cost += "twice or half as long). It runs in the background and continues where it was stopped."
     else:
         cost = f"Roughly {duration(plan.seconds)}: the seconds that Algorithm 1 gets, and a few more. It runs in the "

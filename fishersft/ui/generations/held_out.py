@@ -135,7 +135,7 @@ def _chart(of: LoadedRun, measure: str, shown: str, against: str) -> None:
     seeds = len(of.run.about["seeds"])
     texts = f"{len(of.run.held_out['tokens']):,} held-out texts"
     few = ", too few for the band to be wide enough" if seeds < ENOUGH_SEEDS else ""
-    drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; with one seed, they leave its chance out"
+    drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; the chance of another seed is not included"
     st.caption(
         f"Bands and brackets: 95% intervals of a bootstrap {drawn}. Lower is better. No selector ever sees a held-out text. "
         + ("The bands mostly show how texts differ; minus Uniform is paired, text by text. " if shown == "nats" else "")
@@ -194,7 +194,7 @@ def _losses(of: LoadedRun) -> None:
         chart(fig, f"chart-{key}", "Training loss against the step", file=key)
         more = f", of {len(some)} models" if len(some) > generation_plots.MOST_LOSSES else ""
         shown = min(len(some), generation_plots.MOST_LOSSES)
-        st.caption(f"Loss of each step's batch, {shown}{more}. Models are trained on different texts, so do not compare losses.")
+        st.caption(f"Loss of each step's batch, {shown}{more}. Models are trained on different texts: do not compare losses.")
 
 
 def _found_rate(of: LoadedRun) -> None:

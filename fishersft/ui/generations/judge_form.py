@@ -94,14 +94,14 @@ def _widgets(of: LoadedRun, kind: str) -> dict[str, Any]:
 def _offer(of: LoadedRun, kind: str, values: dict[str, Any]) -> None:
     """What the judge will read and what that costs, and the button."""
     if kind == LOCAL and not values["judge"]:
-        st.caption("Name a model to go on.")
+        st.caption("Name a model to continue.")
         return
     if kind == LLM and not (values["base_url"] and values["model"]):
-        st.caption("Name the server and its model to go on.")
+        st.caption("Name the server and its model to continue.")
         return
     if kind == REFERENCE and of.run.reference_model is None:
         st.info(
-            "The reference judge reads with the model tuned on the whole pool, and this run came without its weights. Take a "
+            "The reference judge reads with the model tuned on the whole pool, and this run came without its weights. Use a "
             "server or a local model, or fine-tune again with the whole pool.",
             icon=":material/info:",
         )
@@ -113,7 +113,7 @@ def _offer(of: LoadedRun, kind: str, values: dict[str, Any]) -> None:
     with damage_reported(of.run):
         comparisons = judging.asked_for(of.run, form)
     if kind == LLM and needs_key(form.base_url) and not secrets:
-        raise JudgeError(f"The server at {form.base_url[:100]} wants a key: type it above, or put it into {KEY}.")
+        raise JudgeError(f"The server at {form.base_url[:100]} needs a key: type it above, or put it into {KEY}.")
     ready = _estimate(of, form, comparisons)
     arguments = ["judge", str(of.run.folder), *fields.arguments(form), *(["--yes"] if kind == LLM else [])]
     who = form.model or (form.judge if kind == LOCAL else KINDS[kind])

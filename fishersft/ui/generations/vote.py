@@ -44,7 +44,15 @@ def section(of: LoadedRun) -> None:
         st.success("You have voted on every pair of this run. Thank you.", icon=":material/done_all:")
     else:
         _ballot(of, waiting[0], voter, len(queue) - len(waiting), len(queue))
-    _agreement(of)
+    reports = {report.id: report for report in judge_reports(of)}
+    people = reports.pop(PEOPLE, None)
+    if people is None:
+        st.caption("No vote is stored for this run yet.")
+        return
+    count = len(people.judged)
+    st.caption(f"{_votes(count)} {'is' if count == 1 else 'are'} stored for this run.")
+    for judge in reports.values():
+        st.markdown(escape_markdown(agreement(people, judge)))
 
 
 def _who() -> tuple[str, int]:
@@ -115,19 +123,6 @@ def _names(of: LoadedRun, ballot: Ballot, choice: str, cast: Cast, done: int, ev
         shortcut="N",
         on_click=page_state().cast.clear,
     )
-
-
-def _agreement(of: LoadedRun) -> None:
-    """How far people and judges agree, on the pairs that both have seen."""
-    reports = {report.id: report for report in judge_reports(of)}
-    people = reports.pop(PEOPLE, None)
-    if people is None:
-        st.caption("No vote is stored for this run yet.")
-        return
-    count = len(people.judged)
-    st.caption(f"{_votes(count)} {'is' if count == 1 else 'are'} stored for this run.")
-    for judge in reports.values():
-        st.markdown(escape_markdown(agreement(people, judge)))
 
 
 def agreement(people: Report, judge: Report) -> str:

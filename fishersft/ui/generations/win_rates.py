@@ -136,7 +136,7 @@ def _table(report: Report) -> None:
     st.caption(
         escape_markdown(
             f"{CHANCE} p: exact sign test over prompts. At equal length: from a logistic regression on how much longer a is. "
-            f"Prompts for 5 points: how many would tell 55% from 50% with verdicts as spread out as here. {report.paper_note}"
+            f"Prompts for 5 points: how many it takes to tell 55% from 50% if verdicts vary as they do here. {report.paper_note}"
         )
     )
 
