@@ -123,9 +123,10 @@ class Equivalence(Lesson):
 
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         X = pool(self.points)
-        w = np.full(len(X), 1 / len(X))
-        for _ in range(self.steps):
-            w = step(X, w)
+        path = [np.full(len(X), 1 / len(X))]  # the weights after each step
+        for _ in range(MOST_SHOWN):
+            path.append(step(X, path[-1]))
+        w = path[self.steps]
         M = spread_out(X, w)
         inverse = 1 / np.linalg.eigvalsh(M)
         worst = float(leverage(M, X).max())
@@ -152,7 +153,7 @@ class Equivalence(Lesson):
             ),
             Picture(
                 "The worst leverage falls to d",
-                self._progress(X, dark),
+                self._progress([float(leverage(spread_out(X, w), X).max()) for w in path], dark),
                 "The worst leverage against the steps of the algorithm, falling towards 2.",
                 "Each step multiplies every weight by its point's leverage over d. Dotted: d. Ring: this step.",
             ),
@@ -213,11 +214,7 @@ class Equivalence(Lesson):
             fig.add_trace(drawing.points(kept, "keeps weight at the optimum", ink(dark)[0], "circle-open", 30))
         return fig
 
-    def _progress(self, X: np.ndarray, dark: bool) -> go.Figure:
-        w, worst = np.full(len(X), 1 / len(X)), []
-        for _ in range(MOST_SHOWN + 1):
-            worst.append(float(leverage(spread_out(X, w), X).max()))
-            w = step(X, w)
+    def _progress(self, worst: list[float], dark: bool) -> go.Figure:
         fig = drawing.axes(dark, "steps", "worst leverage")
         curve = np.stack([np.arange(len(worst)), worst], axis=1)
         fig.add_trace(drawing.line(np.array([[0, 2], [MOST_SHOWN, 2]]), "d = 2", ink(dark)[2], dash="dot"))

@@ -84,13 +84,11 @@ def choose_experiment(session: Session) -> str:
             st.warning(components.escape_markdown(str(error)), icon=":material/link_off:")
     if state().experiment and "experiment" not in st.query_params and "experiment" not in st.session_state:
         st.session_state["experiment"] = state().experiment  # back from another page
-    chosen = query_widgets.segmented(
-        "Experiment",
-        [TWO_WORLDS, *KINDS],
-        "experiment",
-        help="Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
-        "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing.",
+    help = (
+        "Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
+        "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing."
     )
+    chosen = query_widgets.segmented("Experiment", [TWO_WORLDS, *KINDS], "experiment", help=help)
     state().experiment = chosen
     if chosen == TWO_WORLDS:
         write_value("result", "")  # else the address would open that result's experiment

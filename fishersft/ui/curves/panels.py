@@ -120,16 +120,9 @@ def controls(result: Result, *, worlds: bool = False) -> CurveOptions:
     )
     guides = against_n and query_widgets.toggle("Guides", "guides", True, place=row, help=slopes)
     components.pictures(row)
-    names = st.pills(
-        "Selectors",
-        selectors,
-        selection_mode="multi",
-        default=selectors,
-        format_func=label_of,
-        key=f"selectors-{'-'.join(selectors)}",
-        wrap=True,
-        help="Which curves are drawn; the sentences and numbers cover all of them.",
-    )
+    look: dict[str, Any] = {"key": f"selectors-{'-'.join(selectors)}", "wrap": True, "format_func": label_of}
+    look["help"] = "Which curves are drawn; the sentences and numbers cover all of them."
+    names = st.pills("Selectors", selectors, selection_mode="multi", default=selectors, **look)
     if not names:
         st.info("Choose a selector above to see its curve.", icon=":material/show_chart:")
     return CurveOptions(SHOWN[shown], log, guides, tuple(names or ()), n, equal)

@@ -64,39 +64,21 @@ def _controls(of: LoadedRun) -> tuple[str, str, str]:
     """The measure, what is shown of it, and what it is drawn against."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key="held-out-controls")
     there = [name for name, measure in MEASURES.items() if measure in of.lines[0].values]
-    measure = query_widgets.segmented(
-        "Measure",
-        there,
-        "held_out",
-        default="mean",
-        place=row,
-        help=learn.helped(
-            "Nats per trained token of the held-out texts; lower is better. Mean: over all tokens. The others are the tail: the "
-            "95th percentile and the largest of the texts' own means, and the mean of the worst topic. The interval of the "
-            "largest cannot exceed these texts: it says how sensitive it is to single texts, not how bad others may be.",
-            "coverage",
-        ),
+    usual = "minus Uniform" if any(line.minus_uniform for line in of.lines) else "nats"
+    tail = (
+        "Nats per trained token of the held-out texts; lower is better. Mean: over all tokens. The others are the tail: the "
+        "95th percentile and the largest of the texts' own means, and the mean of the worst topic. The interval of the "
+        "largest cannot exceed these texts: it says how sensitive it is to single texts, not how bad others may be."
     )
-    shown = query_widgets.segmented(
-        "Shown",
-        list(generation_plots.MINUS),
-        "minus",
-        default="minus Uniform" if any(line.minus_uniform for line in of.lines) else "nats",
-        place=row,
-        help="Differences are paired, text by text and seed by seed, so that what every model finds hard cancels and the band "
-        "is narrower. Below 0 is better.",
+    paired = (
+        "Differences are paired, text by text and seed by seed, so that what every model finds hard cancels and the band "
+        "is narrower. Below 0 is better."
     )
-    against = query_widgets.segmented(
-        "Against",
-        AGAINST,
-        "against",
-        default="sentences",
-        place=row,
-        help=learn.helped(
-            "Sentences of the budget, or the trained tokens that each selection has, since some selectors prefer long texts.",
-            "equal tokens",
-        ),
-    )
+    length = "Sentences of the budget, or the trained tokens that each selection has, since some selectors prefer long texts."
+    explained = (learn.helped(tail, "coverage"), learn.helped(length, "equal tokens"))
+    measure = query_widgets.segmented("Measure", there, "held_out", default="mean", place=row, help=explained[0])
+    shown = query_widgets.segmented("Shown", list(generation_plots.MINUS), "minus", default=usual, place=row, help=paired)
+    against = query_widgets.segmented("Against", AGAINST, "against", default="sentences", place=row, help=explained[1])
     components.pictures(row)
     return MEASURES[measure], shown, against
 
@@ -180,14 +162,8 @@ def _losses(of: LoadedRun) -> None:
         return
     with st.expander("Losses of the training, and its learning rate", icon=":material/trending_down:"):
         _found_rate(of)
-        chosen = st.segmented_control(
-            "Models",
-            list(groups),
-            default=next(iter(groups)),
-            required=True,
-            key=f"losses-{of.name}",
-            help="Those tuned on so many sentences.",
-        )
+        look = {"required": True, "key": f"losses-{of.name}", "help": "Those tuned on so many sentences."}
+        chosen = st.segmented_control("Models", list(groups), default=next(iter(groups)), **look)
         some = groups[str(chosen)]
         fig = generation_plots.losses_figure(some, dark=dark())
         key = f"losses-{of.name}-{chosen}"

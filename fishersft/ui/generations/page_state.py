@@ -137,14 +137,11 @@ def _reports(folder: str, stamp: Stamp, verdicts_stamp: Stamp, _of: LoadedRun) -
 
 
 def choose_section() -> str:
-    return query_widgets.segmented(
-        "Section",
-        SECTIONS,
-        "section",
-        label_visibility="collapsed",
-        help="Results: held-out nats. Read: two texts side by side. Vote: blind, with keys. Win rates: what judges and people "
-        "say. Set up: fine-tune on selections of your own.",
+    help = (
+        "Results: held-out nats. Read: two texts side by side. Vote: blind, with keys. Win rates: what judges and people "
+        "say. Set up: fine-tune on selections of your own."
     )
+    return query_widgets.segmented("Section", SECTIONS, "section", label_visibility="collapsed", help=help)
 
 
 def choose_run() -> LoadedRun | None:
@@ -229,36 +226,27 @@ def empty() -> None:
     )
 
 
-def remembered(name: str, options: Sequence[Any], usual: Any, visitor: Session) -> Any:
-    """The value that a control starts with: the one chosen before, the one in the address, or the usual one.
+def choose(name: str, heading: str, options: Sequence[Any], usual: Any, visitor: Session, *, place: Any = st, **look: Any) -> Any:
+    """A box that starts with the value chosen before, the one in the address, or the usual one, and keeps it in the address.
 
     A value in the address that is not among the options is named on the page.
     """
-    key = f"generations-{name}"
-    if key in st.session_state and st.session_state[key] in options:
-        return st.session_state[key]
-    asked, mine = st.query_params.get(name), page_state().chosen
-    wanted = mine.get(name, usual)
-    if asked is not None and st.session_state.get(f"asked-{name}") != asked:
-        st.session_state[f"asked-{name}"] = asked
-        known = {str(option): option for option in options}
-        if asked in known:
-            wanted = known[asked]
-        else:
-            visitor.notices.append(f"{name}={asked[:20]} (this run has {', '.join(known)[:120]})")
-    wanted = wanted if wanted in options else usual
-    st.session_state[key] = wanted
-    return wanted
-
-
-def keep(**values: Any) -> None:
-    """Remember what was chosen and put it into the address."""
-    page_state().chosen.update(values)
-    wanted = {name: str(value) for name, value in values.items()}
-    if any(st.query_params.get(name) != value for name, value in wanted.items()):
-        st.query_params.update(wanted)
-    for name, value in wanted.items():
-        st.session_state[f"asked-{name}"] = value
+    key, seen, mine = f"generations-{name}", f"asked-{name}", page_state().chosen
+    asked = st.query_params.get(name)
+    if key not in st.session_state or st.session_state[key] not in options:
+        wanted = mine.get(name, usual)
+        if asked is not None and st.session_state.get(seen) != asked:
+            known = {str(option): option for option in options}
+            if asked not in known:
+                visitor.notices.append(f"{name}={asked[:20]} (this run has {', '.join(known)[:120]})")
+            wanted = known.get(asked, wanted)
+        st.session_state[key] = wanted if wanted in options else usual
+    value = place.selectbox(heading, options, key=key, **look)
+    mine[name] = value
+    if asked != str(value):
+        st.query_params[name] = str(value)
+    st.session_state[seen] = str(value)
+    return value
 
 
 def watched_job(kind: str, of: LoadedRun | None = None) -> Job | None:

@@ -19,7 +19,7 @@ from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Judgment, TextPair, V
 from fishersft.selectors import DEFAULT_SELECTOR
 from fishersft.text import Span, compared, share_alike, visible, visible_text
 from fishersft.ui.components import dark, escape_markdown, one_line
-from fishersft.ui.generations.page_state import LoadedRun, damage_reported, keep, label, remembered
+from fishersft.ui.generations.page_state import LoadedRun, choose, damage_reported, label
 from fishersft.ui.session import Session
 
 OWN, RECORD = "own", "The record itself"  # the record's own continuation, and what it is called
@@ -72,51 +72,38 @@ def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]
     usual: list[str] = [name for name in (DEFAULT_SELECTOR, "uniform") if name in tuned]
     usual = [*usual, *(name for name in tuned if name not in (*usual, "base")), *options][:2]
     one, two, three, four = st.columns([3, 3, 2, 2])
-    for column, name, first in ((one, "left", usual[0]), (two, "right", usual[1])):
-        remembered(name, options, first, visitor)
-        column.selectbox(
-            name.capitalize(),
-            options,
-            help="The model whose text is shown here.",
-            key=f"generations-{name}",
-            format_func=lambda option: RECORD if option == OWN else of.label(option),
-        )
+
+    def named(option: str) -> str:
+        return RECORD if option == OWN else of.label(option)
+
+    look = {"format_func": named, "help": "The model whose text is shown here."}
+    left = choose("left", "Left", options, usual[0], visitor, place=one, **look)
+    right = choose("right", "Right", options, usual[1], visitor, place=two, **look)
     budgets = sorted({c.budget for c in of.models.values() if c.budget is not None}) or [0]
     seeds = sorted({c.seed for c in of.models.values() if c.seed is not None and c.budget is not None}) or [0]
-    remembered("at", budgets, budgets[-1], visitor)
-    remembered("draw", seeds, seeds[0], visitor)
-    three.selectbox(
-        "n", budgets, key="generations-at", format_func=lambda n: f"{n:,}" if n else "–", help="Sentences it was tuned on."
-    )
-    four.selectbox("Seed", seeds, key="generations-draw", help="Seed of the draw and of the training.")
-    left, right, at, draw = (st.session_state[f"generations-{name}"] for name in ("left", "right", "at", "draw"))
-    keep(left=left, right=right, at=at, draw=draw)
+    look = {"format_func": lambda n: f"{n:,}" if n else "–", "help": "Sentences it was tuned on."}
+    at = choose("at", "n", budgets, budgets[-1], visitor, place=three, **look)
+    draw = choose("draw", "Seed", seeds, seeds[0], visitor, place=four, help="Seed of the draw and of the training.")
     return left, right, at or None, draw
 
 
 def _prompt(of: LoadedRun, prompts: Sequence[Prompt], visitor: Session) -> Prompt:
     """One prompt, reached in steps: there is no search for a flattering one."""
     numbers = [p.number for p in prompts]
-    remembered("prompt", numbers, numbers[0], visitor)
-    key = "generations-prompt"
+    texts = {p.number: one_line(visible(one_line(p.text, 70)), 70) for p in prompts}
 
     def step(by: int) -> None:
+        key = "generations-prompt"
         st.session_state[key] = numbers[(numbers.index(st.session_state[key]) + by) % len(numbers)]
 
+    def named(number: int) -> str:
+        return f"{number + 1} of {len(numbers)}: {texts[number]}"
+
     row = st.container(horizontal=True, vertical_alignment="bottom", key="prompt-steps")
-    texts = {p.number: one_line(visible(one_line(p.text, 70)), 70) for p in prompts}
     row.button("", icon=":material/chevron_left:", on_click=step, args=(-1,), key="prompt-back", help="The previous prompt")
     row.button("", icon=":material/chevron_right:", on_click=step, args=(1,), key="prompt-on", help="The next prompt")
-    row.selectbox(
-        "Prompt",
-        numbers,
-        key=key,
-        format_func=lambda n: f"{n + 1} of {len(numbers)}: {texts[n]}",
-        width="stretch",
-        help="The first words of a held-out record.",
-    )
-    number = st.session_state[key]
-    keep(prompt=number)
+    look = {"place": row, "format_func": named, "width": "stretch", "help": "The first words of a held-out record."}
+    number = choose("prompt", "Prompt", numbers, numbers[0], visitor, **look)
     return next(p for p in prompts if p.number == number)
 
 

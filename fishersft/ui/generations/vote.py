@@ -59,14 +59,8 @@ def _who() -> tuple[str, int]:
     left, right, _ = st.columns([2, 2, 4])
     chosen = page_state().chosen
     name = left.text_input("Voter", chosen.get("voter", VOTER), max_chars=40, key="voter", help="Any name.")
-    seed = right.number_input(
-        "Seed of the queue",
-        0,
-        10**6 - 1,
-        chosen.get("queue", 0),
-        key="queue",
-        help="The order of the pairs; the same seed gives the same queue.",
-    )
+    order = "The order of the pairs; the same seed gives the same queue."
+    seed = right.number_input("Seed of the queue", 0, 10**6 - 1, chosen.get("queue", 0), key="queue", help=order)
     chosen.update(voter=name, queue=int(seed))
     return (" ".join(str(name).split()) or VOTER), int(seed)
 

@@ -15,7 +15,7 @@ from fishersft.selectors import DEFAULT_SELECTOR, registry
 from fishersft.ui import components, downloads
 from fishersft.ui.components import chart, dark, escape_markdown
 from fishersft.ui.generations import judge_form
-from fishersft.ui.generations.page_state import JUDGE, PEOPLE, LoadedRun, judge_reports, keep, label, remembered, watched_job
+from fishersft.ui.generations.page_state import JUDGE, PEOPLE, LoadedRun, choose, judge_reports, label, watched_job
 from fishersft.ui.generations.vote import agreement
 from fishersft.ui.session import Session
 
@@ -39,16 +39,12 @@ def section(of: LoadedRun, visitor: Session) -> None:
 
 def _choose(every: list[Report], visitor: Session) -> Report:
     options = {report.id: report for report in every}
-    remembered("judge", list(options), every[0].id, visitor)
-    id = st.selectbox(
-        "Judge",
-        list(options),
-        key="generations-judge",
-        format_func=lambda id: f"{label(options[id].label)}, {len(options[id].judged):,} verdicts",
-        help="People are the votes on this run. A judge reads both orders; a verdict that changes with the order is a tie.",
-    )
-    keep(judge=id)
-    return options[str(id)]
+    help = "People are the votes on this run. A judge reads both orders; a verdict that changes with the order is a tie."
+
+    def named(id: str) -> str:
+        return f"{label(options[id].label)}, {len(options[id].judged):,} verdicts"
+
+    return options[choose("judge", "Judge", list(options), every[0].id, visitor, format_func=named, help=help)]
 
 
 def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:

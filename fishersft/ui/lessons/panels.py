@@ -123,17 +123,10 @@ def contents(learning: Learning) -> None:
     def opened() -> None:
         learning.name = st.session_state["lesson-tab"] or learning.name
 
-    names = list(LESSONS)
+    tabs = {name: f"{k} {kind.tab}" for k, (name, kind) in enumerate(LESSONS.items(), 1)}
+    look: dict[str, Any] = {"required": True, "key": "lesson-tab", "label_visibility": "collapsed", "on_change": opened}
     with st.container(key="lesson-contents"):
-        st.pills(
-            "Lesson",
-            names,
-            required=True,
-            key="lesson-tab",
-            format_func=lambda n: f"{names.index(n) + 1} {LESSONS[n].tab}",
-            label_visibility="collapsed",
-            on_change=opened,
-        )
+        st.pills("Lesson", list(tabs), format_func=tabs.__getitem__, **look)
 
 
 def controls(learning: Learning) -> None:
@@ -175,15 +168,12 @@ def pictures(learning: Learning) -> Shown:
 def _draw_plane(learning: Learning, picture: Picture, plane: Plane) -> None:
     """The plane, and the choice of what a click on it does."""
     with st.container(key="plane-acts", horizontal=True, vertical_alignment="bottom"):
-        act = st.segmented_control(
-            "A click on the picture will",
-            ACTS,
-            default="add",
-            required=True,
-            key="plane-act",
-            help="Add a point of weight 1, or weight to the point that is clicked; move the nearest point there; or remove it. "
-            "Points can be dragged in any case.",
+        help = (
+            "Add a point of weight 1, or weight to the point that is clicked; move the nearest point there; or remove it. "
+            "Points can be dragged in any case."
         )
+        look: dict[str, Any] = {"default": "add", "required": True, "key": "plane-act", "help": help}
+        act = st.segmented_control("A click on the picture will", ACTS, **look)
         st.button("Start again", icon=":material/restart_alt:", on_click=lambda: learning.put_points(ellipse.START))
         st.button("Clear", icon=":material/delete:", on_click=lambda: learning.put_points(()), help="Remove every point.")
     st.markdown(f"**{picture.title}**")
