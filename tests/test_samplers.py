@@ -11,9 +11,9 @@ from scipy import stats
 from fishersft import Pool, TokenEmbeddings, make_selector
 from fishersft.errors import DesignError, ModelError, ParameterError
 from fishersft.lm.losses import TokenStatistics
+from fishersft.selectors.clusters import standardised, stratified_order, systematic_order
 from fishersft.selectors.density import Sketch, collision, exact_densities, median_distance
 from fishersft.selectors.sampling import Clusters, k_means, weighted_order
-from fishersft.selectors.stratified import standardised, stratified_order, systematic_order
 
 from .conftest import random_blocks
 

@@ -1,14 +1,9 @@
 """Exact greedy for log det where every item is one row: the picks of Algorithm 1, O(N d) a pick.
 
-| symbol | shape      | what it is                                                                   |
-|--------|------------|------------------------------------------------------------------------------|
-| x_i    | (d,)       | the row of item i                                                            |
-| q_i    | scalar     | x_i^T V^-1 x_i; the gain of item i is log(1 + q_i)                           |
-| u      | (d,)       | V^-1 x / sqrt(1 + q) of the item x just picked                               |
-
-Sherman and Morrison: a pick turns V^-1 into V^-1 - u u^T and every q_i into q_i - (x_i . u)^2, which is one product of the
-(N, d) rows with u.  That product is a *screen*: it is done in float32, and every q_i carries a bound on its rounding, its
-*pad*.  Items whose interval reaches the best one are *confirmed* in float64, so the picks do not depend on the screen.
+With q_i = x_i^T V^-1 x_i the gain of row x_i is log(1 + q_i).  Sherman and Morrison: the pick of x turns V^-1 into
+V^-1 - u u^T, u = V^-1 x / sqrt(1 + q), and every q_i into q_i - (x_i . u)^2, which is one product of the (N, d) rows with u.
+That product is a *screen*: it is done in float32, and every q_i carries a bound on its rounding, its *pad*.  Items whose
+interval reaches the best one are *confirmed* in float64, so the picks do not depend on the screen.
 
     pad     grows by 2 |x_i . u| e + e^2 a pick, e = 4 (sqrt(d) + 2) 2^-24 |x_i| |u|: four times the size that the rounding of
             a sum of d terms has with high probability (Higham & Mary 2019); not the worst case, which grows with d
@@ -43,16 +38,7 @@ CHUNK = 16_384  # rows turned to float64 at once
 
 
 class RankOne:
-    """N rows, what each would gain, and the design so far.
-
-    Args:
-        rows: (N, d), float16 to float64.
-        sigma2: weight of the identity in V, > 0.
-        device: where the algebra happens.
-
-    Raises:
-        DesignError: rows that are not finite (which one), or sigma2 not positive.
-    """
+    """N rows, what each would gain, and the design so far; arguments and errors are those of `rank_one_greedy`."""
 
     def __init__(self, rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu") -> None:
         self.source, self.sigma2 = rows, check_sigma2(sigma2)
@@ -73,7 +59,7 @@ class RankOne:
         self._screen_in(torch.float32)
 
     def best(self) -> tuple[int, float] | None:
-        """The item outside the design with the largest gain, lowest index among ties, and its q; None where none is left."""
+        """The item outside the design with the largest gain, lowest index among ties, and its q; None if none is left."""
         if not bool(self.outside.any()):
             return None
         if self.crowd > CROWD * max(8, self.picks):
@@ -93,8 +79,10 @@ class RankOne:
 
     def accept(self, position: int, q: float) -> None:
         """Item `position`, whose q was just confirmed, was picked: V and every gain follow."""
-        x = self._row(position)
-        u = self._solve(x) / (1 + q) ** 0.5
+        x = self._rows(np.array([position]))[0]
+        U = self.U[: self.tail]
+        whole = x / self.sigma2 if self.L is None else torch.cholesky_solve(x[:, None], self.L)[:, 0]
+        u = (whole - U.T @ (U @ x)) / (1 + q) ** 0.5  # V^-1 x / sqrt(1 + q)
         self.outside[position] = False
         self.V.addr_(x, x)
         if self.tail == len(self.U):
@@ -119,7 +107,7 @@ class RankOne:
         out = []
         for part in some.split(CHUNK):
             X = self._rows(part)
-            start = self._at_factor(X, part)
+            start = self.squares[part] / self.sigma2 if self.L is None else whiten(self.L, X).square_().sum(0)
             q = start - (self.U[: self.tail] @ X.T).square_().sum(0)
             out.append((start, q))
         start, q = (torch.cat(parts) for parts in zip(*out, strict=True))
@@ -128,17 +116,6 @@ class RankOne:
             self._factor()
             return self._exact(some)
         return q.clamp_(min=0.0)
-
-    def _at_factor(self, X: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-        if self.L is None:
-            return self.squares[part] / self.sigma2
-        return whiten(self.L, X).square_().sum(0)
-
-    def _solve(self, x: torch.Tensor) -> torch.Tensor:
-        """V^-1 x, float64."""
-        U = self.U[: self.tail]
-        first = x / self.sigma2 if self.L is None else torch.cholesky_solve(x[:, None], self.L)[:, 0]
-        return first - U.T @ (U @ x)
 
     def _factor(self) -> None:
         L, failed = torch.linalg.cholesky_ex(self.V)
@@ -171,9 +148,6 @@ class RankOne:
         self.unit = rounding(d, dtype)
         self.norms = self.squares.sqrt()
 
-    def _row(self, position: int) -> torch.Tensor:
-        return self._rows(np.array([position]))[0]
-
     def _rows(self, some: torch.Tensor | np.ndarray) -> torch.Tensor:
         at = some if isinstance(some, np.ndarray) else some.cpu().numpy()
         return torch.from_numpy(self.source[at].astype(np.float64)).to(self.device)
@@ -187,15 +161,9 @@ class RankOne:
 
 
 def rank_one_greedy(rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu") -> Iterator[Pick]:
-    """Picks of Algorithm 1 on items of one row, one at a time, until all are taken.
+    """Picks of Algorithm 1 on items of one row each, (N, d) of float16 to float64, until all are taken.
 
-    Args:
-        rows: (N, d), float16 to float64.
-        sigma2: weight of the identity in V, > 0.
-        device: where the algebra happens.
-
-    Raises:
-        DesignError: rows that are not finite (which one), none that gains anything, or sigma2 not positive.
+    DesignError if rows are not finite (which one), if none gains anything, or if sigma2 is not positive.
     """
     with threads_for(rows):
         design = RankOne(rows, sigma2, device=device)

@@ -47,31 +47,21 @@ def kept() -> Iterator[None]:
 def connected(address: str | None = None) -> Iterator[Any]:
     """The `ray` module, connected.  An existing connection of the process is used and left open.
 
-    Args:
-        address: `local` starts a cluster on this machine; `auto`, `host:6379` and `ray://host:10001` name a running one.
-            None means $RAY_ADDRESS if that is set, otherwise `local`.
-
-    Raises:
-        MissingExtra: ray is not installed.
-        ClusterError: the cluster cannot be reached or started.
+    The address `local` starts a cluster on this machine; `auto`, `host:6379` and `ray://host:10001` name a running one; None
+    means $RAY_ADDRESS, or `local` without it.  MissingExtra or ClusterError if ray or the cluster cannot be used.
     """
     global _ours
-    ray = _ray()
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise Ray warns about a change in its next release
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtra("The Ray engine", "ray") from error
     with kept():
         with _lock:
             if not ray.is_initialized():
                 _connect(ray, address or os.environ.get("RAY_ADDRESS") or "local")
                 _ours = ray
         yield ray
-
-
-def _ray() -> Any:
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise Ray warns about a change in its next release
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtra("The Ray engine", "ray") from error
-    return ray
 
 
 def _connect(ray: Any, address: str) -> None:
@@ -126,10 +116,7 @@ class Crew:
     """Actors of one class, each in a numbered seat; a new actor takes the seat of one that dies.
 
     Args:
-        ray: the connected module.
-        kind: a subclass of `Worker`.
-        count: the number of seats; None for one per processor (or GPU, if `gpu`), at most MOST_WORKERS.
-        most: an upper limit of the number of seats.
+        count: the number of seats, at most `most`; None for one per processor (or GPU, if `gpu`), at most MOST_WORKERS.
         gpu: whether each worker occupies a GPU.
 
     Attributes:
@@ -168,12 +155,7 @@ class Crew:
                 self.ray.kill(worker)
 
     def result(self, ref: Any) -> Any:
-        """What a worker's call returned.
-
-        Raises:
-            WorkerDied: the worker's process or machine is gone.
-            FisherSFTError: the call itself raised it.
-        """
+        """What a worker's call returned; WorkerDied if its process or machine is gone, or the call's own FisherSFTError."""
         try:
             return self.ray.get(ref)
         except self.ray.exceptions.RayActorError as error:
@@ -184,11 +166,7 @@ class Crew:
             raise
 
     def follow(self, seat: int) -> None:
-        """Put a new worker in a dead one's seat.
-
-        Raises:
-            ClusterError: the seat's workers keep dying.
-        """
+        """Put a new worker in a dead one's seat; ClusterError if its workers keep dying."""
         self._deaths[seat] += 1
         if self._deaths[seat] > MOST_DEATHS:
             raise ClusterError(

@@ -54,12 +54,7 @@ class KCenter(Selector):
 class PickDistances:
     """N points, the picks so far, and what is known of every point's squared distance to the nearest of them.
 
-    Args:
-        rows: (N, d), float16 to float64.
-        device: where the algebra happens.
-
-    Raises:
-        DesignError: rows that are not finite (which one).
+    DesignError if rows are not finite (which one).
     """
 
     def __init__(self, rows: np.ndarray, *, device: str = "cpu") -> None:
@@ -132,15 +127,7 @@ class PickDistances:
 
 
 def farthest_first(rows: np.ndarray, *, device: str = "cpu") -> Iterator[tuple[int, float]]:
-    """(position, radius) a pick until all are taken; the radius is the largest distance that any point then has to a pick.
-
-    Args:
-        rows: (N, d), float16 to float64.
-        device: where the algebra happens.
-
-    Raises:
-        DesignError: rows that are not finite (which one).
-    """
+    """(position, radius) a pick until all rows, (N, d), are taken; the radius is the largest distance then left to a pick."""
     with threads_for(rows):
         points = PickDistances(rows, device=device)
         position: int | None = points.nearest_to_mean()
