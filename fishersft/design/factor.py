@@ -7,8 +7,6 @@ with A = X_tail L^-T and W = chol(I + A A^T)^-1 A,
 
 W grows by blocks, its older rows never change.  V is factored again when the tail has cost as much as that would (rent or
 buy), from sums kept in float64, so nothing drifts.  float64 solves with L; float32, for screening, multiplies by L^-1.
-
-Also here: `suited_to`, which runs small designs on one thread.
 """
 
 from __future__ import annotations
@@ -33,15 +31,9 @@ BEYOND = (
 
 
 class Factor:
-    """V and its factors.
+    """V and its factors; it starts from sigma2 I or from a (d, d) `prior`.
 
-    Args:
-        d: length of a row.
-        prior: sigma2, for sigma2 I, or a (d, d) positive definite matrix.
-        device: where the algebra happens.
-
-    Raises:
-        DesignError: sigma2 not positive, or a prior that is not positive definite in float64.
+    DesignError if sigma2 is not positive, or the prior is not positive definite in float64.
     """
 
     def __init__(self, d: int, prior: float | np.ndarray = 1.0, device: str = "cpu") -> None:

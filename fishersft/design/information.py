@@ -1,7 +1,7 @@
 """The design matrix and what is read off it: log det, gains, their split over tokens, leverage; and a proof of optimality.
 
-Source: FisherSFT (arXiv 2505.14826), Lemma 3.1 and Algorithm 1; the identities are the matrix determinant lemma and the
-chain rule.  Everything is float64.  Dense algebra is torch's throughout the package, so that one pool of threads does it.
+Source: FisherSFT (arXiv 2505.14826), Lemma 3.1 and Algorithm 1.  Everything is float64.  Dense algebra is torch's throughout
+the package, so that one pool of threads does it.
 
 How far from the best possible selection can a selection S be?  By Minoux 1978, for monotone submodular f and any n,
 
@@ -75,26 +75,16 @@ def whiten(L: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
 
 
 def optimum_bound(f: float, gains: np.ndarray, n: int) -> float:
-    """An upper bound, in nats, on f of the best n sentences.
-
-    Args:
-        f: f(S) of any selection S.
-        gains: upper bounds on the current gains of the sentences outside S; shape (N - |S|,).
-    """
+    """An upper bound, nats, on f of the best n sentences, from f(S) of any S and (k,) upper bounds on the gains outside it."""
     if n < len(gains):
         gains = np.partition(gains, len(gains) - n)[len(gains) - n :]
     return float(f + gains.clip(min=0).sum())
 
 
 def token_bound(f: float, gains: np.ndarray, tokens: np.ndarray, limit: int) -> float:
-    """An upper bound, in nats, on f of the best sentences with at most `limit` tokens in all.
+    """The same for the best sentences with at most `limit` tokens in all; `tokens` (k,) is what each costs.
 
-    The same argument with a knapsack: f(S') <= f(S) + the gains that fit, the last one in part (the linear relaxation).
-
-    Args:
-        f: f(S) of any selection S.
-        gains: (k,) upper bounds on the gains at S of the sentences outside it.
-        tokens: (k,) what each costs.
+    f(S') <= f(S) + the gains that fit, the last one in part: the linear relaxation of a knapsack.
     """
     gains = gains.clip(min=0)
     order = np.argsort(-gains / tokens, kind="stable")

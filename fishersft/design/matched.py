@@ -38,11 +38,7 @@ TRUST = 0.995  # of the float32 products that bounds are lowered by
 
 
 def second_moment(rows: TokenEmbeddings, ridge: float) -> np.ndarray:
-    """M = (1/T) sum of X^T X + ridge tr(M)/d I, (d, d) float64.
-
-    Raises:
-        DesignError: rows that are not finite (which record), or all zero.
-    """
+    """M = (1/T) sum of X^T X + ridge tr(M)/d I, (d, d) float64; DesignError if rows are not finite, or all zero."""
     M = torch.zeros(rows.dimension, rows.dimension, dtype=torch.float64, device=rows.device)
     for some in rows.batches():
         X, lengths = rows.stacked(some.tolist(), torch.float64)

@@ -1,9 +1,8 @@
 """The rows of a pool: one object for embeddings that were stored and for arrays made by hand, read a batch at a time.
 
-Rows stay where they lie, in memory or in a file mapped into it.  Another process opens the same file instead of being sent
-the rows (`where_mapped`); since a path names the same rows only on one machine or a shared file system, a digest of some
-rows goes with it.  Also here: the small algebra of one batch, with blocks padded to one size (a padding row is zero and adds
-nothing), and log det(I + G).  Knows no model and no store.
+Rows stay where they are, in memory or in a file mapped into it.  Another process opens the same file instead of being sent
+the rows (`where_mapped`); a digest of some rows tells whether a path names the same file there.  Also here: the small algebra
+of one batch, with blocks padded to one size by rows of zeros, and log det(I + G).
 """
 
 from __future__ import annotations
@@ -183,13 +182,7 @@ def log_dets(gram: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
 
 @dataclass(frozen=True)
 class MappedRows:
-    """Some rows of a file.
-
-    Attributes:
-        path: the file, absolute.
-        dtype, shape, offset: of the array in it; the offset in bytes.
-        digest: sha256 of SAMPLED of its rows.
-    """
+    """Some rows of a file: its absolute path, the array's dtype, shape and offset in bytes, and sha256 of SAMPLED rows."""
 
     path: str
     dtype: str

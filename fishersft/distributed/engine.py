@@ -37,13 +37,9 @@ class Engine:
     """Where embeddings and greedy are computed.
 
     Attributes:
-        name: `here` or `ray`.
+        name: `here` or `ray`; MissingExtra if ray is not installed.
         address: the address of the Ray cluster; see `fishersft.distributed.cluster.connected`.
         workers: the number of workers; by default one per processor of the cluster.
-
-    Raises:
-        ClusterError: the name is unknown, or an address is given without `ray`.
-        MissingExtra: `ray` is requested but not installed.
     """
 
     name: str = "here"

@@ -7,22 +7,6 @@ Rows travel only where they are not in a file that the worker can open.  A worke
 the shard, is told the picks so far and goes on.  Workers evaluate more than one process would (each proves its own best), so
 evaluations differ, and the proven bound is a little tighter; picks and gains are the same.
 
-On paper, not measured.  d = 768, M = 30 rows a sentence, float16, n up to 10,000 picks, K machines with one worker each of
-1 TFLOP/s and a link of 1.25 GB/s; a call costs the driver 0.6 ms (that was measured); E evaluations a pick and worker is a
-guess (41 were measured for 5,000 sentences, 716 for 40,000).
-
-                                               1M sentences, K = 16    100M sentences, K = 64
-    rows N M d 2, a worker                     46 GB, 2.9 GB           4.6 TB, 72 GB
-    V and factor 16 d^2; bounds 8 N / K        9.4 MB; 0.5 MB          9.4 MB; 12.5 MB
-    first sweep 2 d M^2 N / K, by Gram         0.09 TFLOP: 0.1 s       2.2 TFLOP: 2.2 s, and reading the rows once
-    sent a pick, K M d 2                       0.7 MB                  2.9 MB
-    received a pick, K (24 + 8 n)              at most 1.3 MB          at most 5.1 MB
-    a follower is sent n M d 2                 at most 0.5 GB          at most 0.5 GB
-    evaluations E (d^2 M + d M^2)              E = 1,000: 18 GFLOP     E = 5,000: 92 GFLOP
-    time a pick: calls + link + evaluations    10 + 2 + 18 ms          38 + 6 + 92 ms
-    and the factor, and sorting the bounds     + 3 + 6 ms: 40 ms       + 3 + 160 ms: 0.3 s
-    10,000 picks                               7 minutes               50 minutes
-
 The driver is `greedy`; the actor around a shard is `ShardWorker`; named tuples travel between them.
 """
 
@@ -33,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from fishersft.design.factor import suited_to
 from fishersft.design.greedy import Contender, Pick, Shard, check_measurable, winner_of
@@ -127,7 +112,6 @@ class _Shards:
         self.proves = costs is None
         self.picked: list[int] = []
         self.replies: list[ShardReply] = []
-        self.most: list[float] = []
         self.lost = 0  # evaluations of workers that died
         w, o = rows.weights, rows.offsets
         self.parts = [
@@ -323,11 +307,5 @@ def rising(contenders: Sequence[Contender]) -> list[Contender]:
 
 def _first_bad(rows: TokenEmbeddings) -> int | None:
     """The first block with a row that is not finite, or too large to square."""
-    for i in range(len(rows)):
-        block = rows.block(i).astype(np.float64)
-        if rows.weights is not None:
-            block = block * rows.weights[rows.rows_of(i), None]
-        with np.errstate(over="ignore", invalid="ignore"):
-            if not np.isfinite(np.square(block).sum()):
-                return i
-    return None
+    sizes = (float(rows.stacked([i], torch.float64)[0].square().sum()) for i in range(len(rows)))
+    return next((i for i, size in enumerate(sizes) if not np.isfinite(size)), None)

@@ -147,14 +147,13 @@ def compare(
     Args:
         budget: the reference selector's; the others get as many sentences, or with equal="tokens" as many tokens.
         reference: a selector's name; by default the first selector's.
-        draws: number of random draws, at least 20.
         sigma2: prior of the design that every selection is scored under.
         score_pool: the same corpus under another model that scores and whose tokens count; every selector then also chooses
             with that model, which shows what the first model's choice costs.
         on_progress: called with (what, done, total).
 
     Raises:
-        ParameterError: no selector, the same one twice, fewer draws, an unknown reference or `equal`, another corpus.
+        ParameterError: no selector, the same one twice, below 20 draws, an unknown reference or `equal`, another corpus.
         BudgetError: the pool cannot meet the budget.
     """
     names = [s.name for s in selectors]
@@ -232,8 +231,7 @@ def _order_under(
 ) -> Order:
     """A selector's order of `pool` as positions of `under`, as far as the budget needs it there.
 
-    Two models may cut the same texts into different tokens, and a record may have a trained token under one only.  The tokens
-    that count are those of the scoring model, since that is the one to be fine-tuned.
+    The scoring model's tokens count, since that model is to be fine-tuned; a record may have trained tokens under one only.
     """
     budget.check(under)
     n = min(len(pool), budget.sentences or int(np.ceil((budget.tokens or 1) / under.tokens.mean())))

@@ -98,11 +98,7 @@ def median_distance(X: np.ndarray, rng: np.random.Generator, sample: int = 1_000
 
 
 def exact_densities(X: np.ndarray, width: float, hashes: int) -> Iterator[np.ndarray]:
-    """The densities of a batch of points after another, O(N^2 d) in all; together (N,) float64.
-
-    Args:
-        X: (N, d), centred, so that distances lose little to rounding.
-    """
+    """The (N,) float64 densities of (N, d) centred points, a batch at a time; O(N^2 d) in all."""
     rows = torch.from_numpy(X.astype(np.float64))
     squares = rows.square().sum(1)
     size = max(1, PAIRS // len(X))
@@ -116,14 +112,7 @@ def exact_densities(X: np.ndarray, width: float, hashes: int) -> Iterator[np.nda
 
 
 class Sketch:
-    """R rows of B counts.
-
-    Args:
-        d: dimension of the points.
-        width, hashes: of the kernel.
-        repetitions: R; the error falls with its square root.
-        buckets: B, at least 2.
-    """
+    """R = `repetitions` rows of B = `buckets` counts, at least 2; the error falls with the square root of R."""
 
     def __init__(self, d: int, width: float, hashes: int, repetitions: int, buckets: int, rng: np.random.Generator) -> None:
         self.hashes, self.buckets = hashes, buckets

@@ -1,4 +1,4 @@
-"""TokenOD, the paper's selector, and two variants: per token, and weighted by what the model does not know yet."""
+"""TokenOD, the paper's selector, and its variants: per token, on sentence means, weighted by what the model does not know."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fishersft.design.rank_one import rank_one_greedy
 from fishersft.selectors import Pick, Pool
 from fishersft.selectors.base import DesignSelector
 
@@ -53,6 +54,28 @@ class TokenODPerToken(DesignSelector):
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         return pool.greedy(pool.embeddings, self.sigma2, costs=pool.tokens.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class SentenceOD(DesignSelector):
+    """Greedy log det over sentence means: every sentence counts as one row, so length cannot buy gain.
+
+    Its gains are those of its own design, on means; they are not comparable with TokenOD's.
+    """
+
+    name = "sentence_od"
+    label = "SentenceOD"
+    summary = "TokenOD with one vector per sentence, the mean of its token rows."
+    purpose = "Covers rare sentences without a preference for length."
+    colour = "#E69F00"
+    marker = "diamond"
+    criterion = "sentence_log_det"
+    reference = "Deb et al. 2025, baseline; the mean as the sentence's vector is our reading"
+    place = 10
+    gain_of = "log det of the means"
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
+        return rank_one_greedy(pool.embeddings.means, self.sigma2, device=pool.device)
 
 
 @dataclass(frozen=True)
