@@ -3,10 +3,10 @@
 import streamlit as st
 
 from fishersft.ui import page
-from fishersft.ui.compare import numbers, transfer
+from fishersft.ui.compare import numbers
 from fishersft.ui.compare import panels as compare
 from fishersft.ui.compare import view as compare_view
-from fishersft.ui.explore import kept_sets
+from fishersft.ui.explore import sets
 
 with page.page(
     "compare",
@@ -14,7 +14,7 @@ with page.page(
     "tokens, each beside 20 random draws.",
 ) as visitor:
     embedded = page.embedded(visitor)
-    kept_sets.reopen(embedded, visitor)
+    sets.reopen(embedded, visitor)
     pool = embedded.pool
     asked, equal, seed = compare_view.control_bar(visitor)
     ready = compare_view.computed(pool, asked, seed)
@@ -34,7 +34,7 @@ with page.page(
         numbers.gain_panel(view)
         numbers.spreads_panel(view)
         compare.records_panel(view, visitor)
-        transfer.panel(view, visitor)
+        numbers.transfer_panel(view, visitor)
         compare.downloads(view, visitor.score_model)
     else:
         st.info("Choose at least two selectors whose picks have been computed.", icon=":material/compare_arrows:")

@@ -5,27 +5,26 @@ import streamlit as st
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.lm.folder import effective_max_tokens
 from fishersft.ui import cached, components, page
-from fishersft.ui.corpus import embedding, panels, source_form
+from fishersft.ui import corpus as corpus_page
 
 with page.page("corpus") as visitor:
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        source_form.choose_corpus(visitor)
+        corpus_page.choose_corpus(visitor)
     with right:
-        source_form.choose_model(visitor)
+        corpus_page.choose_model(visitor)
 
-    corpus = source_form.read(visitor)
+    corpus = corpus_page.read(visitor)
     if corpus is None:
         st.stop()
     components.title(corpus)
-    source_form.reading_options(visitor, [str(c) for c in corpus.fields.columns])
+    corpus_page.reading_options(visitor, [str(c) for c in corpus.fields.columns])
 
-    folder = cached.folder(visitor.choice)
     layout = cached.layout(visitor.choice)
-    embedding.embed(visitor, layout)
-    panels.tiles(corpus, layout)
+    corpus_page.embed(visitor, layout)
+    corpus_page.tiles(corpus, layout)
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        panels.lengths(corpus, layout, effective_max_tokens(MAX_TOKENS, folder.context))
+        corpus_page.lengths(layout, effective_max_tokens(MAX_TOKENS, cached.folder(visitor.choice).context))
     with right:
-        panels.browse(corpus, layout)
+        corpus_page.browse(corpus, layout)

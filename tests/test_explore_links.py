@@ -9,7 +9,7 @@ import pytest
 from fishersft import load_corpus
 from fishersft.pipeline.selections import saved_selections
 from fishersft.ui.address import as_ranges, from_ranges
-from fishersft.ui.explore.filters import code_of
+from fishersft.ui.explore.view import code_of
 
 from .test_pages import figure, numbers, open_page, text_of
 

@@ -11,7 +11,7 @@ from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.fields import declared
 from fishersft.lessons import LESSONS, TERMS, drawing, ellipse, equivalence, gains, greedy, lemma, pools
-from fishersft.ui import learn
+from fishersft.ui import components
 
 
 def blocks_of(rows):
@@ -281,10 +281,9 @@ class TestOutlier:
 class TestTerms:
     def test_every_term_opens_a_lesson_by_its_address(self):
         for term, kind in TERMS.items():
-            assert learn.lesson_of(term) is kind
-            assert learn.address(term) == f"learn?lesson={kind.name}"
+            assert components.lesson_link(term) == f"[Lesson: {kind.title}](learn?lesson={kind.name})"
             assert LESSONS[kind.name] is kind
         assert set(TERMS.values()) == set(LESSONS.values())
 
     def test_help_ends_with_the_link(self):
-        assert learn.helped("The largest of the pool.", "leverage").endswith("](learn?lesson=criteria)")
+        assert components.helped("The largest of the pool.", "leverage").endswith("](learn?lesson=criteria)")

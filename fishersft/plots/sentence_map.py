@@ -1,10 +1,12 @@
-"""The map of sentences as a plotly figure: the pool small and pale, the picks larger and on top.
+"""The map of sentences: as a plotly figure, the pool small and pale, the picks larger and on top; and as numbers to be played.
 
-Corpus text never enters it unescaped, and only a record's number travels with a point.  Knows no Streamlit and no file.
+Corpus text never enters the figure unescaped, and only a record's number travels with a point.  Knows no Streamlit and no file.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +16,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from fishersft.design.trajectory import Walk, axes
 from fishersft.plots.base import CATEGORY_COLOURS, CATEGORY_ON_DARK, CATEGORY_SYMBOLS, edge, figure, ink, label, pale, style
 
 FEW_POINTS = 3_000  # up to here plain SVG is ready sooner than WebGL, which first compiles its shaders
 MOST_POINTS = 50_000  # beyond this, hovering freezes in a browser
+MOST_PLAYED = 20_000  # points of the pool that the player draws; picks always are
+FINE = 10_000  # places of a point of the player across and up
 SHADES = 64  # of a colour scale
 SYMBOL_NUMBERS = {
     "circle": 0,
@@ -61,12 +66,14 @@ def shown(points: Points, focus: int | None) -> np.ndarray:
     must = (points.rank > 0) | points.matched
     if focus is not None:
         must[focus] = True
-    rest = np.flatnonzero(~must)
-    room = max(0, MOST_POINTS - int(must.sum()))
-    if len(rest) > room:
-        rest = rest[np.linspace(0, len(rest) - 1, room).astype(int)] if room else rest[:0]
+    rest = _sample(np.flatnonzero(~must), max(0, MOST_POINTS - int(must.sum())))
     top = np.flatnonzero(must)
     return np.concatenate([rest, top[np.argsort(-points.rank[top], kind="stable")]])
+
+
+def _sample(positions: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the positions, evenly spread."""
+    return positions if len(positions) <= most else positions[np.linspace(0, len(positions) - 1, most).astype(int)]
 
 
 def sentence_map(
@@ -111,13 +118,10 @@ def drawn(
         order: positions to draw, from `shown`.
         window: what the axes span; the same one makes maps that can be compared.
     """
-
     fig = figure(dark, height=height)
     picked = points.rank[order] > 0
-    bar = paint.bar
-    searched = bool(points.matched.any())
     opacity = np.where(picked, 0.95, 0.7 if dark and paint.entries[3:] else 0.45)  # pale hues drown in the dark
-    if searched:
+    if points.matched.any():
         opacity = np.where(points.matched[order], 1.0, np.where(picked, 0.35, 0.12))
     size = np.where(picked, 10.0, 5.0) + np.where(points.matched[order], 2.0, 0.0)
     # plain dictionaries: plotly would check traces of its own making twice
@@ -152,7 +156,7 @@ def drawn(
         traces.append(_mark({**ring, "symbol": "circle-open"}, points.xy[focus], name=said, showlegend=True))
     for name, colour, symbol, big in paint.entries:
         traces.append(_mark({"color": colour, "symbol": symbol, "size": 10 if big else 7}, name=name))
-    if bar is not None:
+    if (bar := paint.bar) is not None:
         scale = {"color": [bar[0]], "cmin": bar[0], "cmax": bar[1], "colorscale": "Cividis", "showscale": True}
         scale["colorbar"] = {"title": {"text": bar[2], "side": "right"}, "thickness": 12, "outlinewidth": 0}
         traces.append(_mark(scale, showlegend=False))
@@ -264,3 +268,72 @@ def _numbers(column: Sequence[Any]) -> np.ndarray | None:
         return None
     out = np.array([np.nan if v is None else float(v) for v in column])
     return out if len(np.unique(out[np.isfinite(out)])) > 12 else None
+
+
+def playback(
+    xy: np.ndarray,
+    index: np.ndarray,
+    tokens: np.ndarray,
+    walk: Walk,
+    chance: np.ndarray,
+    texts: Sequence[str],
+    lit: np.ndarray | None,
+    *,
+    picks: np.ndarray,
+    directions: tuple[int, int],
+    selector: str,
+    label: str,
+    kind: str,
+    dark: bool,
+) -> dict[str, Any]:
+    """An order of n picks from a pool of N as JSON for the player, which draws it in the browser and asks the server nothing.
+
+    Its `key` names what is played, so that a search or a filter does not begin it anew.  Texts travel as plain strings, which the
+    player shows as text and never as markup.
+
+    Args:
+        xy: (N, 2) the map, whose `kind` is UMAP or PCA; of PCA one unit across is as long as one up.
+        index, tokens: (N,) record numbers and trained tokens.
+        walk: gains and shadows along the picks.
+        chance: (n,) the mean of random draws of as many sentences, nats.
+        texts: (n,) what a reader sees of each pick.
+        lit: (N,) bool, what stands out; None where nothing does.
+        picks: (n,) positions in pick order.
+        directions: which two principal directions the plane has, from 1.
+    """
+    low, high = xy.min(0), xy.max(0)
+    span = np.maximum(high - low, 1e-9)
+    if kind == "PCA":
+        low, span = low - (span.max() - span) / 2, np.full(2, span.max())
+    places = np.round((xy - low) / span * FINE).astype(int)
+
+    def at(some: np.ndarray) -> dict[str, Any]:
+        return {"x": places[some, 0].tolist(), "y": places[some, 1].tolist(), "record": index[some].tolist()}
+
+    content = {
+        "fine": FINE,
+        "rest": at(_sample(np.setdiff1d(np.arange(len(xy)), picks), MOST_PLAYED)),
+        "picks": {
+            **at(picks),
+            "tokens": tokens[picks].tolist(),
+            "gain": [float(f"{g:.5g}") for g in walk.gains],
+            "text": list(texts),
+        },
+        "chance": [float(f"{v:.6g}") for v in chance],
+        "axes": [] if walk.shadows is None else [[float(f"{v:.5g}") for v in axes(C)] for C in walk.shadows],
+        "directions": list(directions),
+        "label": label,
+        "kind": kind,
+    }
+    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    text, grid, quiet = ink(dark)
+    colours = {
+        "pick": style(selector, dark)[0],
+        "ink": text,
+        "grid": grid,
+        "quiet": quiet,
+        "pale": pale(dark),
+        "edge": edge(dark),
+    }
+    shining = None if lit is None else {**at(np.flatnonzero(lit)[:MOST_PLAYED]), "picks": lit[picks].tolist()}
+    return {"key": key, "colours": colours, "lit": shining, **content}

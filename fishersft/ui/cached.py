@@ -27,8 +27,12 @@ from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
 from fishersft.pipeline.stored_answers import StoredLosses
-from fishersft.scoring import precomputed, why
-from fishersft.selectors import Budget, Order, Pool, Selector
+from fishersft.scoring import interpolation, precomputed, why
+from fishersft.scoring.comparison import Comparison, compare, scorer_of
+from fishersft.scoring.criteria import Scorer, Scores
+from fishersft.scoring.interpolation import ScoredOrder
+from fishersft.scoring.random_baseline import whole_pool
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, make_selector
 from fishersft.store.artifacts import Store
 from fishersft.ui.session import Choice
 
@@ -39,7 +43,7 @@ KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
     ModelFolder: lambda folder: folder.fingerprint,
     CausalLM: lambda lm: lm.fingerprint,
     TokenEmbeddings: lambda embeddings: embeddings.key,
-    Pool: lambda pool: (pool.embeddings.key, pool.pinned, pool.excluded),
+    Pool: lambda pool: (pool.embeddings.key, pool.pinned, pool.excluded, pool.corpus.category_fingerprint if pool.corpus else ""),
     Order: lambda order: order.positions.tobytes(),
     np.ndarray: lambda array: array.tobytes(),  # Streamlit would look at a sample of a large one
 }
@@ -229,14 +233,9 @@ def has_losses(pool: Pool) -> bool:
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEYS)
-def median_perplexity(pool: Pool) -> float:
-    return float(np.exp(np.median(pool.losses(np.arange(len(pool))))))
-
-
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=KEYS)
-def perplexity(pool: Pool, position: int) -> float:
-    """exp of the mean loss of a record's trained tokens."""
-    return float(np.exp(pool.losses(np.array([position]))[0]))
+def perplexities(pool: Pool) -> np.ndarray:
+    """(N,) exp of the mean loss of each record's trained tokens."""
+    return np.exp(pool.losses(np.arange(len(pool))))
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing the map (UMAP, once a corpus and model) …", hash_funcs=KEYS)
@@ -261,3 +260,62 @@ def gain_of(embeddings: TokenEmbeddings, order: Order, selector: Selector, seed:
 def evidence() -> Evidence:
     """What was measured of the selectors and ships with the package."""
     return gather()
+
+
+def expected(pool: Pool, selector: Selector) -> float | None:
+    """Seconds that an order will take here, from what it took on the demo and how fast TokenOD was on this pool."""
+    costs = evidence().costs
+    if selector.name not in costs:
+        return None
+    known = order(pool, make_selector(DEFAULT_SELECTOR), 0)
+    rows = pool.embeddings
+    seconds = float(known.seconds[-1]) if known is not None else np.nan
+    return costs[selector.name].elsewhere(len(rows.values), rows.dimension, costs.get(DEFAULT_SELECTOR), seconds)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Computing the loss on each token, once per corpus and model …", hash_funcs=KEYS)
+def scorer(pool: Pool) -> Scorer:
+    """What scores selections from a pool; the model is asked only where its losses are not in the store."""
+    return scorer_of(pool)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEYS)
+def scoring_time(pool: Pool, _n: int) -> float:
+    """Seconds that one selection takes to score on this machine, measured at the first budget asked for."""
+    score, some = scorer(pool), np.arange(min(_n, len(pool)))
+    score(some)  # what is computed once for a pool is not timed
+    started = time.perf_counter()
+    score(some)
+    return time.perf_counter() - started
+
+
+@st.cache_resource(max_entries=16, show_spinner="Scoring the selections …", hash_funcs=KEYS)
+def comparison(
+    pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int, under: Pool | None = None
+) -> Comparison:
+    """`fishersft.compare`, the first selector being the reference."""
+    return compare(pool, selectors, Budget(sentences=n), equal=equal, seed=seed, score_pool=under)
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
+def draws_are_scored(pool: Pool, seed: int) -> bool:
+    """Whether the random draws' criteria along themselves are in the store."""
+    return interpolation.are_kept(scorer(pool), seed, picks=reach(pool))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=KEYS)
+def scored_draws(pool: Pool, seed: int) -> tuple[ScoredOrder, ...]:
+    """The random draws along themselves, from the store."""
+    return interpolation.draw_paths(scorer(pool), seed, picks=reach(pool))
+
+
+@st.cache_resource(max_entries=32, show_spinner="Scoring the picks at 40 budgets, once …", hash_funcs=KEYS)
+def scored_picks(pool: Pool, selector: Selector, seed: int, order: Order) -> ScoredOrder:
+    """A selector's order along itself."""
+    return interpolation.pick_path(scorer(pool), selector, seed, order)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEYS)
+def whole(pool: Pool) -> Scores:
+    """The scores of the whole pool."""
+    return whole_pool(scorer(pool))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from streamlit import config
 
 from fishersft.corpus.records import Corpus
+from fishersft.lessons import TERMS
 from fishersft.selectors import Pool
 from fishersft.text import in_shell, visible
 from fishersft.ui import query_widgets
@@ -20,8 +23,21 @@ from fishersft.ui.session import Session
 
 LONGEST_TOKEN = 80
 HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and the opacity that leaves words readable
-NARROW = {"pick": 56, "record": 68, "gain": 92, "tokens": 68, "category": 96}  # pixels of a table's columns that are not text
+MOST_ROWS = 2_000
+NARROW = {
+    "pick": 56,
+    "record": 68,
+    "gain": 92,
+    "tokens": 68,
+}  # pixels of a table's columns; `OTHER`, and for the text the rest
+OTHER = 96
 TABLE = 1_250  # pixels that a table fills on a wide screen; what is left over is dealt out evenly, so there should be little
+MEANS = {
+    "pick": "Place in the order; blank if not selected.",
+    "record": "Number in the corpus, from 0.",
+    "tokens": "Trained tokens.",
+    "part": "Held-out and skipped records are never selected.",
+}
 PICTURES = ("png", "svg")
 
 
@@ -47,10 +63,15 @@ def camera(name: str, *, always: bool = False, buttons: Sequence[str] = ("toImag
     return {"displayModeBar": True if always else "hover", "modeBarButtons": [list(buttons)], **saved_as(name)}
 
 
-def chart(fig: Any, key: str, alt: str, *, file: str = "", always: bool = True) -> None:
+def chart(fig: go.Figure, key: str, alt: str, *, file: str = "", always: bool = True) -> None:
     """A chart that can be zoomed, and saved by its camera under `file`, else under its key."""
     config = camera(file or key, always=always, buttons=("toImage", "zoom2d", "pan2d", "resetScale2d"))
     st.plotly_chart(fig, theme=None, key=key, config=config, alt=alt)
+
+
+def still_chart(fig: go.Figure, key: str, alt: str, file: str = "") -> None:
+    """A chart whose only button is its camera, seen while the pointer is on it."""
+    st.plotly_chart(fig, theme=None, key=key, config=camera(file or key), alt=alt)
 
 
 def saved_as(name: str) -> dict[str, Any]:
@@ -168,17 +189,6 @@ def touch() -> bool:
     return "Mobi" in (st.context.headers.get("User-Agent") or "")
 
 
-def open_row(session: Session, key: str, records: Sequence[int] | np.ndarray) -> None:
-    """What a click on a row of the table with this key means: its record is the one looked at.
-
-    Args:
-        records: the record number of each row.
-    """
-    rows = st.session_state[key]["selection"]["rows"]
-    if rows and rows[0] < len(records):
-        session.record = int(records[rows[0]])
-
-
 def position_of(pool: Pool, record: int | None) -> int | None:
     """The pool position of a record's number, or None where it is not in the pool."""
     if record is None:
@@ -187,25 +197,79 @@ def position_of(pool: Pool, record: int | None) -> int | None:
     return at if at < len(pool) and pool.index[at] == record else None
 
 
-def text_width(*others: str, beside: bool = False) -> int:
-    """Pixels for the text of a table with other columns, by their names in `NARROW`; `beside`: the table fills three fifths."""
-    return 240 if touch() else max(420, (3 * TABLE // 5 if beside else TABLE) - sum(NARROW[name] for name in others))
-
-
-def text_early(table: pd.DataFrame) -> pd.DataFrame:
-    """On a phone the text stands second, where it is seen without scrolling sideways."""
-    if not touch():
-        return table
-    first, *others = [column for column in table.columns if column != "text"]
-    return table[[first, "text", *others]]
-
-
-def cells(values: Any) -> list[str]:
-    """A column of the corpus as a table shows it; blanks where there is nothing."""
-    return ["" if v is None or v != v else one_line(v, 60) for v in values]
-
-
 def one_line(text: Any, longest: int = 400) -> str:
     """A record's text for a table cell."""
     flat = " ".join(str(text).split())
     return flat if len(flat) <= longest else flat[: longest - 1] + "…"
+
+
+def search(label: str, key: str, help: str, place: Any = st) -> Callable[[str], bool] | None:
+    """A field for words, and whether a text has all of them; None where nothing is searched."""
+    asked = place.text_input(label, key=key, type="search", placeholder="words in the text", help=help, max_chars=200)
+    words = asked.lower().split()
+
+    def has_all(text: str) -> bool:
+        lower = text.lower()
+        return all(word in lower for word in words)
+
+    return has_all if words else None
+
+
+def record_table(
+    corpus: Corpus,
+    columns: Mapping[str, Any],
+    alt: str,
+    *,
+    visitor: Session | None = None,
+    key: str | None = None,
+    helps: Mapping[str, str] = MEANS,
+    height: int = 380,
+    beside: bool = False,
+) -> None:
+    """A table of records, which also shows two columns of the corpus and the text.
+
+    Args:
+        columns: {name: a value each row}; `record` holds the records' numbers.
+        visitor: whose record a click on a row chooses; needs a key.
+        helps: {name: what the column means}.
+        beside: the table fills three fifths of the page.
+    """
+    table = pd.DataFrame(columns)
+    records = table["record"].to_numpy()
+    for column in corpus.categories[:2]:
+        values = corpus.fields[column].iloc[records]
+        table[f" {column}"] = ["" if v is None or v != v else one_line(v, 60) for v in values]
+    widths = {str(name): NARROW.get(str(name), OTHER) for name in table}
+    widths["text"] = 240 if touch() else max(420, (3 * TABLE // 5 if beside else TABLE) - sum(widths.values()))
+    table.insert(1 if touch() else len(table.columns), "text", [one_line(corpus.texts[r]) for r in records])
+    looks = {name: st.column_config.Column(width=width, help=helps.get(name)) for name, width in widths.items()}
+    if "gain" in table:
+        said = "log det gained when it was picked, with sigma2 = 1 as everywhere on this page."
+        looks["gain"] = st.column_config.NumberColumn("gain (nats)", width=NARROW["gain"], format="%.2f", help=said)
+    look: dict[str, Any] = {"hide_index": True, "height": height, "row_height": 34, "placeholder": ""}
+    if visitor is not None:
+        look |= {"on_select": partial(open_row, visitor, key, records), "selection_mode": "single-row"}
+    st.dataframe(table, key=key, column_config=looks, alt=alt, **look)
+
+
+def open_row(visitor: Session, key: str, records: Sequence[int] | np.ndarray) -> None:
+    """A click on a row of the table with this key: its record, of those that the rows hold, is the one looked at."""
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows and rows[0] < len(records):
+        visitor.record = int(records[rows[0]])
+
+
+def blank_zeros(numbers: np.ndarray) -> pd.Series:
+    """Whole numbers for a table; 0 is left blank."""
+    return pd.Series(numbers).where(numbers > 0).astype("Int64")
+
+
+def helped(text: str, *terms: str) -> str:
+    """A help text that ends with links to the lessons of its terms (`fishersft.lessons.TERMS`), each once."""
+    return " ".join([text, *dict.fromkeys(lesson_link(term) for term in terms)])
+
+
+def lesson_link(term: str) -> str:
+    """A Markdown link from any page to the lesson that explains a term."""
+    lesson = TERMS[term]
+    return f"[Lesson: {lesson.title}](learn?lesson={lesson.name})"

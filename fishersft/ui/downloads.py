@@ -1,8 +1,8 @@
 """Downloads: one menu and one button for the file formats of a selection, and a button for the report of any run.
 
-    downloads.selection(kept, key="run-3f2a...")                      # a stored selection
-    downloads.on_screen("token_od-120", lambda: kept_of(corpus, embeddings, picks), key="explore", pool=(corpus, embeddings))
-    downloads.report(lambda: finetune_page(run), "finetune-3f2a")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    downloads.selection(kept.name, lambda: kept, "run-3f2a", row)
+    downloads.report(lambda: finetune_page(run), "finetune-3f2a", row)
 
 A file is made when its button is pressed.  What it is made from is loaded when the format is chosen, so that a failure can
 be explained on the page.
@@ -42,70 +42,49 @@ REPORT_IS = (
 )
 
 
-def selection(kept: Kept, key: str, row: Any = None) -> None:
-    """The menu and the button for a stored selection.
+def selection(stem: str, make: Callable[[], Kept], key: str, row: Any, pool: Origin | None = None) -> None:
+    """A menu of formats and a button for a selection; the `Kept` is made when it is needed.
 
     Args:
+        stem: its `Kept.name`, which files are called by.
         key: prefix of the widgets' keys, different for each selection.
         row: a horizontal container for the two.
+        pool: the corpus and its embeddings where they are at hand; else they are opened for the formats that need them.
     """
-    _menu(kept.name, lambda: kept, key, None, row, [f for f in LABELS if not (_closed(kept, f) or _names_the_host(f))])
-
-
-def on_screen(name: str, make: Callable[[], Kept], key: str, pool: Origin, row: Any = None) -> None:
-    """The same for the selection on the screen; the `Kept` is made when it is needed.
-
-    Args:
-        name: its `Kept.name`.
-        pool: the corpus and its embeddings.
-    """
-    _menu(name, make, key, pool, row, [f for f in LABELS if not _names_the_host(f)])
-
-
-def _menu(stem: str, make: Callable[[], Kept], key: str, pool: Origin | None, row: Any, offered: list[str]) -> None:
-    place = row if row is not None else st.container(horizontal=True, vertical_alignment="bottom")
-    format = str(
-        place.selectbox(
-            "Download as",
-            offered,
-            key=f"{key}-format",
-            format_func=LABELS.__getitem__,
-            width=200,
-            help="\n".join(f"- **{LABELS[f]}**: {_what(f)}" for f in offered),
-        )
+    offered = [format for format in LABELS if not (public() and _reveals_the_host(make, format, pool))]
+    format = row.selectbox(
+        "Download as",
+        offered,
+        key=f"{key}-format",
+        format_func=LABELS.__getitem__,
+        width=200,
+        help="\n".join(f"- **{LABELS[f]}**: {_what(f)}" for f in offered),
     )
     try:
         pool = _ready(make, format, pool)
     except FisherSFTError as error:
         components.problem(str(error))
         return
+
+    def made() -> bytes:
+        if format == REPORT:
+            return selection_page(make(), pool).html().encode("utf-8", "replace")
+        return formats.packed(make(), format, pool)
+
     name = f"{stem}-report.html" if format == REPORT else formats.packed_name(stem, format)
-    place.download_button(
-        "Download",
-        data=lambda: _made(make(), format, pool),
-        file_name=name,
-        icon=":material/download:",
-        key=f"{key}-download-{format}",
-        on_click="ignore",
-    )
+    look = {"icon": ":material/download:", "key": f"{key}-download-{format}", "on_click": "ignore"}
+    row.download_button("Download", data=made, file_name=name, **look)
     st.caption(f"{name}: {_what(format)}.")
-    if format != REPORT and FORMATS[format].command:
+    if format != REPORT and (command := FORMATS[format].command):
         path = name.removesuffix(".zip")
-        opens = FORMATS[format].command.replace("{path!r}", repr(path)).replace("{path}", path)
-        st.code(opens, language="bash", wrap_lines=True)
+        st.code(command.replace("{path!r}", repr(path)).replace("{path}", path), language="bash", wrap_lines=True)
 
 
-def report(page: Callable[[], Page], name: str, row: Any = None) -> None:
+def report(page: Callable[[], Page], name: str, row: Any = st) -> None:
     """A button for the report of a run that has no other format."""
-    (row if row is not None else st).download_button(
-        "Report",
-        data=lambda: page().html(),
-        file_name=f"{name}.html",
-        icon=":material/download:",
-        key=f"report-{name}",
-        on_click="ignore",
-        help=REPORT_IS[:1].upper() + REPORT_IS[1:] + ".",
-    )
+    look = {"icon": ":material/download:", "key": f"report-{name}", "on_click": "ignore"}
+    said = REPORT_IS[:1].upper() + REPORT_IS[1:] + "."
+    row.download_button("Report", data=lambda: page().html(), file_name=f"{name}.html", help=said, **look)
 
 
 def files(stem: str, key: str, *offered: tuple[str, str, Any, str | None]) -> None:
@@ -124,14 +103,9 @@ def _wants_pool(format: str) -> bool:
     return format == REPORT or FORMATS[format].pool
 
 
-def _closed(kept: Kept, format: str) -> bool:
-    """Whether the format needs a file of the host, which a hosted demo never reads again."""
-    return public() and _wants_pool(format) and is_file(str(kept.provenance["source"]))
-
-
-def _names_the_host(format: str) -> bool:
-    """Whether the format names folders of the host: a recipe names the model's, which a hosted demo does not reveal."""
-    return public() and format == "trl"
+def _reveals_the_host(make: Callable[[], Kept], format: str, pool: Origin | None) -> bool:
+    """Whether a format names a folder of the host, as a recipe names the model's, or reads a file of it again."""
+    return format == "trl" or (pool is None and _wants_pool(format) and is_file(str(make().provenance["source"])))
 
 
 def _ready(make: Callable[[], Kept], format: str, pool: Origin | None) -> Origin | None:
@@ -147,9 +121,3 @@ def _ready(make: Callable[[], Kept], format: str, pool: Origin | None) -> Origin
     with st.spinner("Drawing the map (only once) …"):
         precomputed.map_of(pool[1])
     return pool
-
-
-def _made(kept: Kept, format: str, pool: Origin | None) -> bytes:
-    if format == REPORT:
-        return selection_page(kept, pool).html().encode("utf-8", "replace")
-    return formats.packed(kept, format, pool)

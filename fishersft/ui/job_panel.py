@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from fishersft.ui.components import escape_markdown, problem, shell
 from fishersft.ui.session import public
 
 EVERY = 2  # seconds between two checks
-LINES = 8
+LINES = 8  # of the log
 ICONS = {"queued": ":material/hourglass_empty:", "running": ":material/play_circle:", "done": ":material/check_circle:"}
 ICONS |= {"failed": ":material/error:", "cancelled": ":material/cancel:", "lost": ":material/help:"}
 
@@ -77,8 +78,7 @@ def _going_on(id: str, link: bool) -> None:
     st.caption("It keeps running if you close this tab, and if the server stops.")
     _log(job)
     row = st.container(horizontal=True, vertical_alignment="center")
-    stopping = job.stopping or public()
-    if not public() and row.button("Cancel", icon=":material/stop_circle:", key=f"cancel-{id}", disabled=stopping):
+    if not public() and row.button("Cancel", icon=":material/stop_circle:", key=f"cancel-{id}", disabled=job.stopping):
         with st.spinner("Stopping; finished work is kept …"):
             act(jobs.cancel, id)
     _link(row, job, link)
@@ -104,9 +104,8 @@ def _ended(job: Job, link: bool) -> None:
     _link(row, job, link)
 
 
-def act(what: object, id: str) -> None:
+def act(what: Callable[[str], object], id: str) -> None:
     """Do something to a job and rerun the page; if it fails, show why."""
-    assert callable(what)
     try:
         what(id)
     except JobError as error:
@@ -137,9 +136,8 @@ def _log(job: Job) -> None:
     if public():
         return
     with st.expander("Log and command"):
-        st.code(
-            "\n".join(visible_text(line) for line in jobs.log_lines(job, LINES)) or "Nothing yet.", language=None, wrap_lines=True
-        )
+        lines = [visible_text(line) for line in jobs.log_lines(job, LINES)]
+        st.code("\n".join(lines) or "Nothing yet.", language=None, wrap_lines=True)
         shell(shlex.join(["fishersft", *job.arguments]))
 
 

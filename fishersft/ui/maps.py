@@ -1,13 +1,19 @@
-"""Which map the sentences lie on: UMAP where it is drawn or soon will be; where that takes longer, PCA until it is asked for."""
+"""Maps of sentences on the screen: which one can be drawn now, and what a gesture on it means.
+
+UMAP where it is drawn or soon will be; where that takes longer, PCA until it is asked for.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
+from fishersft.plots.sentence_map import MOST_POINTS
 from fishersft.scoring.precomputed import map_key, map_of
 from fishersft.selectors import Pool
 from fishersft.store.artifacts import Store
@@ -21,11 +27,11 @@ AT_ONCE = 15.0  # seconds that nobody needs to be asked for
 
 def kind(pool: Pool, place: Any) -> str:
     """The control for it in `place`, and which map can be drawn now."""
-    asked = query_widgets.map_kind(place)
-    if asked == "PCA" or _is_drawn(pool):
-        return asked
+    said = "UMAP keeps neighbours together; PCA is the flat shadow along the two widest directions."
+    asked = query_widgets.segmented("Map", ("UMAP", "PCA"), "map", place=place, help=said)
+    is_drawn = not pool.embeddings.key or Store.default().find(map_key(pool.embeddings)) is not None
     about = EACH * len(pool) + COMPILING * ("umap" not in sys.modules)
-    if about <= AT_ONCE:
+    if asked == "PCA" or is_drawn or about <= AT_ONCE:
         return asked
     row = st.container(horizontal=True, vertical_alignment="center", key="umap-waits")
     row.caption("PCA until UMAP is drawn, once for a corpus and a model.")
@@ -36,13 +42,18 @@ def kind(pool: Pool, place: Any) -> str:
     st.rerun()
 
 
-def _is_drawn(pool: Pool) -> bool:
-    return not pool.embeddings.key or Store.default().find(map_key(pool.embeddings)) is not None
+def chart(fig: go.Figure, key: str, alt: str, name: str, on_select: Callable[[], None]) -> None:
+    """A map with all of plotly's buttons for moving and choosing, and a camera that saves it under a name."""
+    config = {"scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d"], **components.saved_as(name)}
+    modes = ("points", "lasso", "box")
+    st.plotly_chart(fig, theme=None, key=key, on_select=on_select, selection_mode=modes, config=config, alt=alt)
 
 
-def camera(name: str) -> dict[str, Any]:
-    """The configuration of a map: all of plotly's buttons for moving and choosing, and the camera."""
-    return {"scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d"], **components.saved_as(name)}
+def sampled(pool: Pool) -> str:
+    """What a caption says of a map that does not draw every point."""
+    if len(pool) <= MOST_POINTS:
+        return ""
+    return f" {MOST_POINTS:,} points are drawn: every pick and an even sample of the rest."
 
 
 def point_or_lasso(session: Session, key: str) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import StopException
 
 from fishersft.corpus.records import Corpus
-from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.selectors import Pool
 from fishersft.ui import address, cached
@@ -93,11 +93,8 @@ def _run_through_app() -> None:
 
 
 def _come_back(name: str) -> bool:
-    """Show what the visitor last saw here where the address is empty, as the Back button leaves it from another page.
-
-    Returns:
-        whether the run before was of this page too.
-    """
+    """Show what the visitor last saw here where the address is empty, as the Back button leaves it from another page; whether
+    the run before was of this page too."""
     left = st.session_state.setdefault("fishersft_left", {})
     came, st.session_state["fishersft_page"] = st.session_state.get("fishersft_page"), name
     if came not in (None, name) and not st.query_params and left.get(name):
@@ -112,29 +109,30 @@ def embedded(visitor: Session) -> Embedded:
     choice = visitor.choice
     corpus = cached.corpus(choice)
     embeddings = cached.embeddings(choice)
-    headline(corpus, choice, embeddings)
+    in_pool = len(corpus.pool_index) if embeddings is None else len(embeddings)
+    skipped = len(corpus.pool_index) - in_pool
+    without = f", {skipped:,} without a trained token" if skipped else ""
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    row.markdown(
+        f"**{escape_markdown(one_line(corpus.name, 60))}**, {len(corpus):,} records ({in_pool:,} in the pool, "
+        f"{int(corpus.held_out.sum()):,} held out{without}), read by **{escape_markdown(one_line(choice.model, 60))}**"
+    )
+    row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
     if embeddings is None:
-        st.info(
-            "This corpus has no embeddings under this model yet. The Corpus page computes them once and keeps them.",
-            icon=":material/hourglass_empty:",
-        )
+        said = "This corpus has no embeddings under this model yet. The Corpus page computes them once and keeps them."
+        st.info(said, icon=":material/hourglass_empty:")
         if st.button("Go to the Corpus page", type="primary"):
             st.switch_page("pages/corpus.py")
         st.stop()
     pool = cached.pool(choice, embeddings)
-    _drop_pins_outside(visitor, pool)
-    return Embedded(choice, corpus, pool)
-
-
-def _drop_pins_outside(visitor: Session, pool: Pool) -> None:
-    """Forget pins that are not in the pool, and name them."""
-    for key, name in address.PINS.items():
+    for key, name in address.PINS.items():  # those that are not in the pool are forgotten, and named
         asked: tuple[int, ...] = getattr(visitor, name)
         there = tuple(record for record in asked if position_of(pool, record) is not None)
         if there != asked:
             outside = ", ".join(str(record) for record in asked if record not in there)
             visitor.notices.append(f"{key} {outside[:40]} (not in the pool: held-out and blank records cannot be chosen)")
             setattr(visitor, name, there)
+    return Embedded(choice, corpus, pool)
 
 
 def notices(visitor: Session, name: str, *, drawn: bool = True) -> None:
@@ -164,21 +162,7 @@ def on_screen(choice: Choice, error: FisherSFTError) -> str:
 def way_back(*, elsewhere: bool = True) -> None:
     """Where to go from a corpus or model that cannot be opened; `elsewhere`: from another page than Corpus."""
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.button(
-        "Back to the demo", icon=":material/home:", on_click=lambda: address.choose(corpus="demo", model="mini", options=())
-    )
+    back = partial(address.choose, corpus="demo", model="mini", options=())
+    row.button("Back to the demo", icon=":material/home:", on_click=back)
     if elsewhere:
         row.page_link("pages/corpus.py", label="Choose another corpus or model", icon=":material/swap_horiz:")
-
-
-def headline(corpus: Corpus, choice: Choice, embeddings: TokenEmbeddings | None) -> None:
-    """Which corpus under which model, and where to change that."""
-    pool = len(corpus.pool_index) if embeddings is None else len(embeddings)
-    skipped = len(corpus.pool_index) - pool
-    without = f", {skipped:,} without a trained token" if skipped else ""
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    row.markdown(
-        f"**{escape_markdown(one_line(corpus.name, 60))}**, {len(corpus):,} records ({pool:,} in the pool, "
-        f"{int(corpus.held_out.sum()):,} held out{without}), read by **{escape_markdown(one_line(choice.model, 60))}**"
-    )
-    row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")

@@ -1,4 +1,4 @@
-"""Widgets for declared parameters (`fields.py`): one at a time, a group in columns, or all parameters of a selector.
+"""Widgets for declared parameters (`fields.py`): one at a time, or all parameters of a selector.
 
 A selector's numbers and choices live in the address too.  Free text (a model, a server) does not: a link must not send a
 corpus anywhere.
@@ -6,7 +6,7 @@ corpus anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -15,8 +15,9 @@ from fishersft.errors import ParameterError
 from fishersft.fields import Declared, declared, parse
 from fishersft.lessons import TERMS
 from fishersft.selectors import Selector, registry
-from fishersft.ui import learn, query_widgets
+from fishersft.ui import query_widgets
 from fishersft.ui.address import check_address, current
+from fishersft.ui.components import helped
 
 MOST_SEGMENTS = 5  # choices that stand side by side; more make a list
 
@@ -38,33 +39,9 @@ def selector_form(kind: type[Selector], title: str = "Parameters") -> dict[str, 
         }
 
 
-def group(
-    kind: type,
-    heading: str = "",
-    place: Any = st,
-    *,
-    columns: int | Sequence[float] = 4,
-    key: str = "",
-    **overrides: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Draw all parameters of one group (their `group` metadata) in rows of columns.
-
-    Args:
-        heading: which group; "" is the first.
-        columns: as `st.columns` takes them, for every row.
-        key: what the widgets' keys begin with; a hyphen and the parameter's name follow.  No keys without it.
-        overrides: {parameter: arguments of `widget`}.
-
-    Returns:
-        The values by name, as `widget` returns them; `fields.make` makes the instance.
-    """
-    names = [name for name, one in declared(kind).items() if one.about.group == heading]
-    found: dict[str, Any] = {}
-    width = columns if isinstance(columns, int) else len(columns)
-    for start in range(0, len(names), width):
-        for name, column in zip(names[start : start + width], place.columns(columns), strict=False):
-            found[name] = widget(kind, name, column, key=f"{key}-{name}" if key else None, **overrides.get(name, {}))
-    return found
+def selector_help(kind: type[Selector]) -> str:
+    """A selector and what it is, in Markdown, with its lesson where it has one."""
+    return helped(f"**{kind.label}**: {kind.summary}", *(kind.label,) if kind.label in TERMS else ())
 
 
 def widget(kind: type, name: str, place: Any = st, *, key: str | None = None, linked: bool = False, **overrides: Any) -> Any:
@@ -85,7 +62,7 @@ def widget(kind: type, name: str, place: Any = st, *, key: str | None = None, li
     value = overrides.pop("value", one.default)
     choices = overrides.pop("choices", one.about.choices)
     label = overrides.pop("label", f"{one.label} ({one.about.unit})" if one.about.unit else one.label)
-    look: dict[str, Any] = {"key": key, "help": _help(one), **overrides}
+    look: dict[str, Any] = {"key": key, "help": helped(one.about.help, *(one.name,) if one.name in TERMS else ()), **overrides}
     if linked:
         _check_link(kind, one, str(key), choices)
         look["bind"] = "query-params"
@@ -113,10 +90,6 @@ def selector_settings(place: Any) -> list[str]:
     help = "SELECTOR.NAME=VALUE, separated by spaces."
     example = "token_od.sigma2=2 matched_od.ridge=0.01"
     return str(place.text_input("Selector settings", "", placeholder=example, max_chars=300, help=help)).split()
-
-
-def _help(one: Declared) -> str:
-    return learn.helped(one.about.help, one.name) if one.name in TERMS else one.about.help
 
 
 def _range(one: Declared) -> dict[str, Any]:

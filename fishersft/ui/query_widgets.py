@@ -74,12 +74,6 @@ def seed(place: Any, help: str, disabled: bool = False) -> int:
     return int(asked)
 
 
-def map_kind(place: Any) -> str:
-    """Which map of the sentences."""
-    said = "UMAP keeps neighbours together; PCA is the flat shadow along the two widest directions."
-    return segmented("Map", ("UMAP", "PCA"), "map", place=place, help=said)
-
-
 def offered() -> list[str]:
     """Names of the selectors that this visitor may use."""
     return [name for name, kind in registry().items() if not (public() and kind.reaches_out)]

@@ -41,7 +41,6 @@ class RunSection:
         page: where such runs are made; "" where no page makes them.
         deleted: what Delete deletes.
         below: draws the chosen run below the list and returns the row of its buttons.
-        link: the name of that page.
     """
 
     kind: str
@@ -49,7 +48,6 @@ class RunSection:
     made: str
     empty: str
     page: str
-    link: str
     deleted: str
     below: Callable[[Run], Any]
 
@@ -76,7 +74,8 @@ def show(name: str) -> None:
         _asked(section.parameter, [])
         st.info(section.empty, icon=":material/inbox:")
         if section.page:
-            st.page_link(section.page, label=f"Go to {section.link}", icon=":material/arrow_forward:")
+            label = f"Go to {section.page.capitalize()}"
+            st.page_link(f"pages/{section.page}.py", label=label, icon=":material/arrow_forward:")
         return
     usual = there[0]
     if section.kind == JOB:
@@ -103,9 +102,9 @@ def _job(run: Run) -> Any:
         return None
     row = st.container(horizontal=True, vertical_alignment="center")
     if job.kind == "curves" and job.out and job.state == "done":
-        _to_curves(row, job.out.name)
+        _open_in(row, "curves", job.out.name)
     if job.kind in ("finetune", "judge") and job.out and (job.out / RUN).exists():
-        _to_generations(row, job.out.name)
+        _open_in(row, "generations", job.out.name)
     return row
 
 
@@ -119,64 +118,64 @@ def _selection(run: Run) -> Any:
     shown = picks.head(MOST_ROWS).map(lambda value: one_line(value) if isinstance(value, str) else value)
     st.dataframe(shown, hide_index=True, height=280, placeholder="", alt="The picks of the run, in order")
     files = st.container(horizontal=True, vertical_alignment="bottom")
-    downloads.selection(found, f"run-{run.id}", row=files)
+    downloads.selection(found.name, lambda: found, f"run-{run.id}", files)
     again = f"{command_of(found, shared=public())}\nfishersft export {run.id} --out picks.jsonl"
-    components.footer(again, f"{python_of(found, shared=public())}\n{_PYTHON.format(id=run.id)}")
+    kept = f"# or the kept one\nmanifest, picks = fishersft.load_selection({run.id!r})"
+    components.footer(again, f"{python_of(found, shared=public())}\n{kept}\n")
     return files
 
 
-_PYTHON = """# or the kept one
-manifest, picks = fishersft.load_selection({id!r})
-"""
-
-
-def _curves(run: Run) -> Any:
+def _reported(run: Run, page: str, stem: str) -> Any:
+    """A link to the run on its own page, and its report."""
     row = st.container(horizontal=True, vertical_alignment="center")
-    _to_curves(row, run.id)
-    downloads.report(partial(report, run.id), f"curves-{run.id}", row)
+    _open_in(row, page, run.id)
+    downloads.report(partial(report, run.id), f"{stem}-{run.id}", row)
     return row
 
 
-def _finetuned(run: Run) -> Any:
-    row = st.container(horizontal=True, vertical_alignment="center")
-    _to_generations(row, run.id)
-    downloads.report(partial(report, run.id), f"finetune-{run.id}", row)
-    return row
+def _open_in(row: Any, page: str, id: str) -> None:
+    parameter, icon = OPENS[page]
+    label = f"Open in {page.capitalize()}"
+    row.page_link(f"pages/{page}.py", label=label, icon=f":material/{icon}:", query_params={parameter: id})
 
 
+OPENS = {"curves": ("result", "show_chart"), "generations": ("run", "forum")}  # the page's parameter for a run, and its icon
 SECTIONS = {
     "jobs": RunSection(
-        JOB,
-        "job",
-        "since",
-        "No job yet. Long work, such as error curves, runs as one and is listed here.",
-        "pages/curves.py",
-        "Curves",
-        "its row and its log; what it made stays",
-        _job,
+        kind=JOB,
+        parameter="job",
+        made="since",
+        empty="No job yet. Long work, such as error curves, runs as one and is listed here.",
+        page="curves",
+        deleted="its row and its log; what it made stays",
+        below=_job,
     ),
     "selections": RunSection(
-        SELECTION,
-        "run",
-        "made",
-        "No selection is kept yet. This keeps one: `fishersft select demo --budget 120 --out picks.jsonl`",
-        "",
-        "",
-        "this selection",
-        _selection,
+        kind=SELECTION,
+        parameter="run",
+        made="made",
+        empty="No selection is kept yet. This keeps one: `fishersft select demo --budget 120 --out picks.jsonl`",
+        page="",
+        deleted="this selection",
+        below=_selection,
     ),
     "curves": RunSection(
-        CURVES, "result", "made", "No error curves yet.", "pages/curves.py", "Curves", "this result and its records", _curves
+        CURVES,
+        "result",
+        "made",
+        "No error curves yet.",
+        "curves",
+        "this result and its records",
+        partial(_reported, page="curves", stem="curves"),
     ),
     "generations": RunSection(
-        FINETUNED,
-        "finetuned",
-        "made",
-        "No fine-tuned run yet.",
-        "pages/generations.py",
-        "Generations",
-        "this run with its models and texts; votes and judgments on them stay",
-        _finetuned,
+        kind=FINETUNED,
+        parameter="finetuned",
+        made="made",
+        empty="No fine-tuned run yet.",
+        page="generations",
+        deleted="this run with its models and texts; votes and judgments on them stay",
+        below=partial(_reported, page="generations", stem="finetune"),
     ),
 }
 
@@ -236,14 +235,6 @@ def _cell(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return visible_text(one_line(value, 160)) if name in LONG else visible(one_line(value, 60))
-
-
-def _to_curves(row: Any, id: str) -> None:
-    row.page_link("pages/curves.py", label="Open in Curves", icon=":material/show_chart:", query_params={"result": id})
-
-
-def _to_generations(row: Any, name: str) -> None:
-    row.page_link("pages/generations.py", label="Open in Generations", icon=":material/forum:", query_params={"run": name})
 
 
 def _delete(row: Any, run: Run, section: RunSection) -> None:

@@ -18,7 +18,7 @@ from fishersft.errors import CorpusError, ModelError
 from fishersft.fields import flags
 from fishersft.store.artifacts import Store
 
-UPLOAD = re.compile(r"upload:[0-9a-f]{16}\.(txt|csv|tsv|jsonl|json|parquet)")
+UPLOAD = re.compile(r"upload:([0-9a-f]{16})\.(txt|csv|tsv|jsonl|json|parquet)")
 
 
 def public() -> bool:
@@ -41,26 +41,26 @@ class Choice:
     options: tuple[tuple[str, str], ...] = ()
 
     @property
+    def upload(self) -> Path | None:
+        """Where the store keeps an upload; None for everything else."""
+        found = UPLOAD.fullmatch(self.corpus)
+        return Store.default().upload_path(found[1], f".{found[2]}") if found else None
+
+    @property
     def title(self) -> str:
         """What the visitor called an upload; "" for everything else."""
-        if not UPLOAD.fullmatch(self.corpus):
-            return ""
-        digest, _, suffix = self.corpus.removeprefix("upload:").partition(".")
-        store = Store.default()
-        return store.upload_title(store.upload_path(digest, f".{suffix}"))
+        return Store.default().upload_title(self.upload) if self.upload else ""
 
     @property
     def source(self) -> str:
         """What `load_corpus` takes."""
-        if self.corpus.startswith("upload:"):
-            if not UPLOAD.fullmatch(self.corpus):
-                raise CorpusError("This link names an upload in a way we do not know; upload the file again.")
-            digest, _, suffix = self.corpus.removeprefix("upload:").partition(".")
-            path = Store.default().upload_path(digest, f".{suffix}")
-            if not path.exists():
-                raise CorpusError("This link opens an upload that is not on this machine; upload the file again.")
-            return str(path)
-        return self.corpus
+        if not self.corpus.startswith("upload:"):
+            return self.corpus
+        if not self.upload:
+            raise CorpusError("This link names an upload in a way we do not know; upload the file again.")
+        if not self.upload.exists():
+            raise CorpusError("This link opens an upload that is not on this machine; upload the file again.")
+        return str(self.upload)
 
     def plainly(self, sentence: str) -> str:
         """A sentence about the corpus' file, with an upload called as its visitor called it and not as the store does."""
@@ -100,10 +100,15 @@ class Choice:
         if self.model != "mini":
             raise ModelError("This hosted demo has one model, mini; install fishersft to use others.")
 
+    @property
+    def python(self) -> str:
+        """The call that loads the same corpus."""
+        keywords = "".join(f", {k}={v!r}" for k, v in self.load_options.items())
+        return f"fishersft.load_corpus({self.title or self.corpus!r}{keywords})"
+
     def command(self, *arguments: str, verb: str = "select") -> str:
         """The command line that does the same."""
-        corpus = self.title if self.corpus.startswith("upload:") and self.title else self.corpus
-        return shlex.join(["fishersft", verb, corpus, *self.flags, "--model", self.model, *arguments])
+        return shlex.join(["fishersft", verb, self.title or self.corpus, *self.flags, "--model", self.model, *arguments])
 
 
 @dataclass

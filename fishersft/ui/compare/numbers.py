@@ -1,6 +1,8 @@
-"""The Compare page in numbers: every criterion, gain against length, what the picks are like, and the evidence that ships."""
+"""The Compare page in numbers: criteria, gain, the picks, transfer to another model, and the evidence that ships."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,17 +10,22 @@ import streamlit as st
 
 from fishersft.design.trajectory import Curve, band_curve
 from fishersft.experiments.evidence import Evidence, Finding
+from fishersft.pipeline import embed_and_select
 from fishersft.plots import base as plots
 from fishersft.plots import compare as compare_plots
-from fishersft.plots.compare import Spread, spread_of
-from fishersft.scoring.comparison import Row
+from fishersft.plots.compare import spread_of
+from fishersft.scoring.comparison import Comparison, short
 from fishersft.scoring.criteria import BETTER, CRITERIA, HIGHER
 from fishersft.scoring.random_baseline import drawn
-from fishersft.scoring.summaries import number, span, standing
-from fishersft.selectors import criterion_of, registry
-from fishersft.ui import cached, components, learn, query_widgets
-from fishersft.ui.compare.view import CompareView, scorer
-from fishersft.ui.components import dark
+from fishersft.scoring.summaries import comparison_sentences, number, span, standing
+from fishersft.selectors import Budget, Pool, Selector, criterion_of, registry
+from fishersft.text import duration
+from fishersft.ui import cached, components, query_widgets
+from fishersft.ui.address import write_value
+from fishersft.ui.compare.view import AT_ONCE, CompareView
+from fishersft.ui.components import dark, escape_markdown, helped, one_line
+from fishersft.ui.corpus import compute
+from fishersft.ui.session import Session, public
 
 COMPARED = "demo, equal tokens"
 WORLDS = {"imbalanced world": "imbalanced clusters", "homogeneous world": "isotropic rows", "demo": "demo under mini"}
@@ -29,10 +36,9 @@ MARKS = {"better than": " ▲", "worse than": " ▼"}
 def gain_panel(view: CompareView) -> None:
     """log det against length for every selector, with the band of random draws."""
     said = "What each selection adds to the design matrix, beside a band of random draws."
-    st.subheader("Gain against length", anchor="gain", help=learn.helped(said, "log det", "random draws"))
-    tokens = view.equal == "tokens"
+    st.subheader("Gain against length", anchor="gain", help=helped(said, "log det", "random draws"))
+    tokens, rows = view.equal == "tokens", view.pool.embeddings
     unit = "trained tokens" if tokens else "sentences"
-    rows = view.pool.embeddings
     orders = [cached.order_now(view.pool, s, view.seed if s.random else 0) for s in view.selectors]
     most = max(int(rows.tokens[o.positions].sum()) for o in orders)
     band = cached.band(rows, max(map(len, orders)), most)
@@ -44,13 +50,9 @@ def gain_panel(view: CompareView) -> None:
         curves.append((selector.name, Curve(row.label, along, f, unit)))
     log = query_widgets.toggle("Log axes", "log", help="Shows the first picks, where selectors differ most.")
     budget = view.found.row().scores[0].tokens if tokens else view.n
-    st.plotly_chart(
-        plots.gain_curves(curves, budget=budget, log=log, dark=dark(), height=330),
-        theme=None,
-        config=components.camera("compare-gain"),
-        key="gain-chart",
-        alt=f"log det gained in nats against {unit}: {', '.join(s.label for s in view.rows)}, and random draws as a band.",
-    )
+    fig = plots.gain_curves(curves, budget=budget, log=log, dark=dark(), height=330)
+    said = f"log det gained in nats against {unit}: {', '.join(s.label for s in view.rows)}, and random draws as a band."
+    components.still_chart(fig, "gain-chart", said, "compare-gain")
     st.caption(
         f"log det of the design matrix over the empty selection, by TokenOD's criterion for every selector, against {unit}; "
         f"switch Equal for the other axis. Grey: mean and full range of {len(band.first)} random draws; dotted: the budget."
@@ -61,7 +63,7 @@ def criteria_panel(view: CompareView) -> None:
     """Each selection under every criterion, each selector's own among them."""
     said = "The text below the table explains what each line measures."
     terms = ("worst leverage", "certificate", "Stein's loss", "log det")
-    st.subheader("Each selection under every criterion", anchor="criteria", help=learn.helped(said, *terms))
+    st.subheader("Each selection under every criterion", anchor="criteria", help=helped(said, *terms))
     found = view.found
     same = found.baseline()
     column, total = found.topic
@@ -70,14 +72,15 @@ def criteria_panel(view: CompareView) -> None:
         if all(np.isnan(row.span(criterion)[0]) for row in found.chosen.values()):
             continue
         goal = {HIGHER: "higher"}.get(BETTER[criterion], "lower") if criterion in BETTER else ""
-        title = f"{said} of {total} ({components.one_line(column, 24)})" if criterion == "topics" else said
+        title = f"{said} of {total} ({one_line(column, 24)})" if criterion == "topics" else said
         line = {"criterion": title, "better": goal}
         for row in found.chosen.values():
-            value = row.value(criterion)
-            own = " ◆" if criterion_of(row.name) == criterion else ""
+            value, own = row.value(criterion), " ◆" if criterion_of(row.name) == criterion else ""
             line[row.label] = f"{_shown(criterion, value)}{MARKS.get(standing(value, same, criterion), '')}{own}"
         for row in found.baselines.values():
-            line[row.label] = _range(criterion, row)
+            low, high = (_shown(criterion, v) for v in row.span(criterion)[1:])
+            between = f"{low} to {high}" if criterion == "share_of_optimum" else span(row, criterion)
+            line[row.label] = low if low == high else between
         line["whole pool"] = _shown(criterion, float(getattr(found.pool, criterion)))
         lines.append(line)
     st.dataframe(
@@ -107,57 +110,44 @@ def _shown(criterion: str, value: float) -> str:
     return f"{np.floor(value * 1000) / 10:.1f}%" if criterion == "share_of_optimum" else number(value)
 
 
-def _range(criterion: str, row: Row) -> str:
-    low, high = (_shown(criterion, v) for v in row.span(criterion)[1:])
-    return low if low == high else (f"{low} to {high}" if criterion == "share_of_optimum" else span(row, criterion))
-
-
 def spreads_panel(view: CompareView) -> None:
     """Lengths, perplexity and topics of the picks against the pool's."""
     said = "Lengths, perplexity and topics, beside the pool and random draws."
-    st.subheader("What the picks are like", anchor="picks", help=learn.helped(said, "length", "coverage"))
+    st.subheader("What the picks are like", anchor="picks", help=helped(said, "length", "coverage"))
     amount = view.n if view.equal == "sentences" else view.found.row().scores[0].tokens
     draws = drawn(view.pool.tokens, view.equal, amount, view.found.draws, view.seed)
+    scorer = cached.scorer(view.pool)
     left, right = st.columns(2, gap="medium")
     with left:
-        _spread(view, "Length", "trained tokens a sentence", view.pool.tokens.astype(float), draws, log=False)
-        statistics = scorer(view.pool).statistics
-        if statistics is not None:
-            _spread(
-                view, "Perplexity before any tuning", "perplexity of a sentence", np.exp(statistics.mean_losses), draws, log=True
-            )
+        _spread(view, "Length", "trained tokens a sentence", view.pool.tokens.astype(float), draws)
+        if scorer.statistics is not None:
+            perplexities = np.exp(scorer.statistics.mean_losses)
+            _spread(view, "Perplexity before any tuning", "perplexity of a sentence", perplexities, draws, log=True)
         st.caption(
             "The thin line runs from the 5th to the 95th percentile, the thick one over the middle half; the mark is the median. "
             f"Grey: the range of the medians of {len(draws)} random draws at equal {view.equal}."
         )
     with right:
-        _topics(view, draws)
+        _topics(view, draws, scorer.topics)
 
 
-def _spread(view: CompareView, title: str, unit: str, values: np.ndarray, draws: list[np.ndarray], *, log: bool) -> None:
-    rows: list[Spread] = [spread_of(s.name, s.label, values[s.positions]) for s in view.rows]
-    rows.append(spread_of("", "the pool", values))
+def _spread(view: CompareView, title: str, unit: str, values: np.ndarray, draws: list[np.ndarray], *, log: bool = False) -> None:
+    rows = [*(spread_of(s.name, s.label, values[s.positions]) for s in view.rows), spread_of("", "the pool", values)]
     medians = [float(np.median(values[d])) for d in draws]
     st.markdown(f"**{title}**")
+    fig = compare_plots.spreads(rows, (min(medians), max(medians)), unit, log=log, dark=dark())
     said = "; ".join(f"{r.label} {components.number(float(r.quantiles[2]))}" for r in rows)
-    st.plotly_chart(
-        compare_plots.spreads(rows, (min(medians), max(medians)), unit, log=log, dark=dark()),
-        theme=None,
-        config=components.camera("compare-spread"),
-        key=f"spread-{title}",
-        alt=f"{title}, medians of {unit}: {said}; random draws {components.spread(medians)}.",
-    )
+    alt = f"{title}, medians of {unit}: {said}; random draws {components.spread(medians)}."
+    components.still_chart(fig, f"spread-{title}", alt, "compare-spread")
 
 
-def _topics(view: CompareView, draws: list[np.ndarray]) -> None:
-    topics = scorer(view.pool).topics
-    column, _ = view.found.topic
+def _topics(view: CompareView, draws: list[np.ndarray], topics: np.ndarray | None) -> None:
     if topics is None:
         st.markdown("**Topics**")
         st.info("This corpus has no column of topics; one named topic, language, source or the like would be counted here.")
         return
-    names, codes = np.unique(topics, return_inverse=True)
-    counts = np.bincount(codes)
+    column, _ = view.found.topic
+    names, codes, counts = np.unique(topics, return_inverse=True, return_counts=True)
     places = np.argsort(-counts, kind="stable")
 
     def shares(some: np.ndarray) -> np.ndarray:
@@ -165,28 +155,115 @@ def _topics(view: CompareView, draws: list[np.ndarray]) -> None:
 
     picked = [(s, shares(s.positions)) for s in view.rows]
     everything = shares(np.arange(len(view.pool)))
-    st.markdown(f"**Values of {components.escape_markdown(components.one_line(column, 24))}**")
+    st.markdown(f"**Values of {escape_markdown(one_line(column, 24))}**")
+    chance = np.stack([shares(d) for d in draws])
+    fig = compare_plots.topic_shares([str(names[p]) for p in places], everything, chance, picked, dark=dark())
     far = [f"{s.label} differs most from the pool in {names[places[np.abs(share - everything).argmax()]]}" for s, share in picked]
-    st.plotly_chart(
-        compare_plots.topic_shares(
-            [str(names[p]) for p in places], everything, np.stack([shares(d) for d in draws]), picked, dark=dark()
-        ),
-        theme=None,
-        config=components.camera("compare-topics"),
-        key="topics-chart",
-        alt=components.one_line(f"Share of the picks by {column}. {'; '.join(far)}.", 400),
-    )
+    alt = one_line(f"Share of the picks by {column}. {'; '.join(far)}.", 400)
+    components.still_chart(fig, "topics-chart", alt, "compare-topics")
     st.caption("Most frequent in the pool first. The upright tick is the pool, the grey bar the range of the random draws.")
+
+
+def transfer_panel(view: CompareView, session: Session) -> None:
+    """Choose with one model, score under another: what the choice is worth to the model that will be fine-tuned."""
+    st.subheader("Transfer", anchor="transfer")
+    st.caption(
+        f"The picks above were chosen with {escape_markdown(short(view.choice.model))}. Does a choice made with one "
+        "model serve another, say a small model's choice a large model? Name the model to score under; its tokens are counted."
+    )
+    if public():
+        st.info("This hosted demo has one model, mini; install fishersft to score under another.", icon=":material/lock:")
+        return
+    wanted = _scoring_model(session)
+    if not wanted:
+        return
+    choice = replace(view.choice, model=wanted)
+    embeddings = cached.embeddings(choice)
+    if embeddings is None:
+        st.markdown(f"{escape_markdown(short(wanted))} has not read this corpus yet.")
+        if compute(choice, cached.layout(choice)):
+            st.rerun()
+        return
+    if (found := _scored_under(view, cached.pool(choice, embeddings))) is not None:
+        _transfer_table(found)
+
+
+def _scoring_model(session: Session) -> str:
+    """The model that scores, "" for none; kept in the session and in the address, as the other model is."""
+    if "score" in st.query_params and "compare-score" not in st.session_state:
+        session.score_model = st.query_params["score"][:300]
+    wanted = st.text_input(
+        "Model that scores",
+        value=session.score_model,
+        key="compare-score",
+        placeholder="gpt2, or a folder",
+        max_chars=300,
+        help="mini, a folder with config.json and safetensors, or a hub id such as gpt2.",
+    ).strip()
+    session.score_model = wanted
+    write_value("score", wanted)
+    if wanted == session.choice.model:
+        st.info("That is the model that chose; name another one to see the difference.", icon=":material/info:")
+        return ""
+    return wanted
+
+
+def _scored_under(view: CompareView, under: Pool) -> Comparison | None:
+    """The comparison under the other model; where that takes long, first a button that says how long."""
+    budget = Budget(sentences=min(view.n, len(under)))
+
+    def stored(selector: Selector) -> bool:
+        return embed_and_select.stored_order(under, selector, budget, view.seed if selector.random else 0) is not None
+
+    missing = [s for s in view.selectors if not stored(s)]
+    times = [cached.expected(under, s) for s in missing]
+    about = sum(t or 0 for t in times)
+    if about > AT_ONCE or None in times:
+        labels = ", ".join(s.label for s in missing)
+        how_long = f"at most about {duration(about)}" if None not in times else "which takes an unknown time"
+        row = st.container(horizontal=True, vertical_alignment="center")
+        go = row.button("Score under it", type="primary", icon=":material/play_arrow:")
+        row.caption(f"{labels} must also choose with that model once, {how_long}; the transfer is measured against those picks.")
+        if not go:
+            return None
+    return cached.comparison(view.pool, view.selectors, view.n, view.equal, view.seed, under)
+
+
+def _transfer_table(found: Comparison) -> None:
+    """One line a selector: chosen by the one, by the other, by chance."""
+    under = short(found.score_model)
+    lines = []
+    for name, away in found.chosen.items():
+        home = found.home[name]
+        a, h = away.scores[0], home.scores[0]
+        shared = np.intersect1d(away.positions, home.positions)
+        lines.append(
+            {
+                "selector": away.label,
+                f"log det, chosen by {short(found.model)}": number(a.log_det),
+                f"log det, chosen by {under}": number(h.log_det),
+                "random draws": span(found.baseline(), "log_det"),
+                "shared picks": f"{len(shared):,} of {a.sentences:,}",
+                "worst leverage": f"{number(a.worst_leverage)} ({number(h.worst_leverage)})",
+                f"tokens of {under}": f"{a.tokens:,} ({h.tokens:,})",
+            }
+        )
+    look = {"hide_index": True, "row_height": 34, "height": 40 + 34 * len(lines)}
+    st.dataframe(pd.DataFrame(lines), key="transfer-table", alt=f"What the picks are worth under {under}", **look)
+    st.markdown(escape_markdown(comparison_sentences(found)[-2]))
+    st.caption(
+        f"All scored under {escape_markdown(under)} at equal {found.equal}; log det in nats over the empty selection; "
+        f"in brackets: chosen by {escape_markdown(under)} itself. Random draws: {found.draws} at the same budget."
+    )
 
 
 def advice_panel() -> None:
     """The table; numbers come from the evidence that ships, and are named as missing where there is none."""
     said = "These lessons explain optimal design, coverage, and matching the pool."
-    st.subheader("Which selector should I use?", anchor="which", help=learn.helped(said, "log det", "coverage", "MatchedOD"))
+    st.subheader("Which selector should I use?", anchor="which", help=helped(said, "log det", "coverage", "MatchedOD"))
     known = cached.evidence()
-    table = _advice(known)
     with st.container(key="advice"):
-        st.table(table, border="horizontal", alt="What each selector is for, what it costs, and its evidence")
+        st.table(_advice(known), border="horizontal", alt="What each selector is for, what it costs, and its evidence")
     places = "; ".join(dict.fromkeys(f.where for f in known.findings if f.where.startswith(COMPARED)))
     st.caption(
         "▲ better and ▼ worse than chance; no mark: like chance. Time: to order the whole demo, on the machine that made the "
@@ -202,27 +279,27 @@ def advice_panel() -> None:
 
 @st.cache_data(max_entries=1, show_spinner=False)
 def _advice(_known: Evidence) -> pd.DataFrame:
-    measured = list(dict.fromkeys((f.what, f.chance_low, f.chance_high) for f in _known.findings if f.where.startswith(COMPARED)))
-    truths = {
-        world: (f.where, f.chance_low, f.chance_high)
-        for f in _known.findings
-        for world, sign in WORLDS.items()
-        if sign in f.where and EQUAL in f.where
-    }
+    columns: dict[str, tuple[str, str]] = {}  # {heading: what was measured and where}; several places may show one number
+    for f in _known.findings:
+        if f.where.startswith(COMPARED):
+            columns.setdefault(f"{f.what}; chance {number(f.chance_low)} to {number(f.chance_high)}", (f.what, COMPARED))
+    for world, sign in WORLDS.items():
+        for f in _known.findings:
+            if sign in f.where and EQUAL in f.where:
+                heading = f"error, {world}; Uniform {number(f.chance_low)} to {number(f.chance_high)}"
+                columns[heading] = (f.what, f.where)
+                break
     rows = []
     for name, kind in registry().items():
-        cost, findings = _known.costs.get(name), _known.of(name)
+        cost = _known.costs.get(name)
         row = {
-            "Selector": f"**{components.escape_markdown(kind.label)}**",
-            "What it is for": components.escape_markdown(kind.purpose or kind.summary),
+            "Selector": f"**{escape_markdown(kind.label)}**",
+            "What it is for": escape_markdown(kind.purpose or kind.summary),
+            "Time": f"{number(cost.seconds)} s" if cost else "not measured",
         }
-        row["Time"] = f"{number(cost.seconds)} s" if cost else "not measured"
-        for what, low, high in measured:
-            here = [f for f in findings if f.what == what and f.where.startswith(COMPARED)]
-            row[f"{what}; chance {number(low)} to {number(high)}"] = _finding(here[0]) if here else "not measured"
-        for world, (where, low, high) in truths.items():
-            here = [f for f in findings if f.where == where]
-            row[f"error, {world}; Uniform {number(low)} to {number(high)}"] = _finding(here[0]) if here else "not measured"
+        for heading, (what, where) in columns.items():
+            here = [f for f in _known.of(name) if f.what == what and f.where.startswith(where)]
+            row[heading] = _finding(here[0]) if here else "not measured"
         rows.append(row)
     return pd.DataFrame(rows).set_index("Selector")
 

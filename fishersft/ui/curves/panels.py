@@ -33,7 +33,7 @@ from fishersft.experiments.summaries import (
 from fishersft.experiments.timing import TIMING_FILE, Timing, read_timing
 from fishersft.export.curves_report import curves_page, python_of, timing_page
 from fishersft.plots import curves as curve_plots
-from fishersft.ui import components, downloads, learn, query_widgets
+from fishersft.ui import components, downloads, query_widgets
 from fishersft.ui.address import current
 from fishersft.ui.components import dark, escape_markdown
 from fishersft.ui.curves.form import opened
@@ -105,12 +105,12 @@ def controls(result: Result, *, worlds: bool = False) -> CurveOptions:
     equal = "tokens"
     if worlds:
         meaning = "Tokens: every selector gets as many as TokenOD's first n sentences have. Sentences: every selector gets n."
-        equal = query_widgets.segmented("At equal", EQUAL, "equal", place=row, help=learn.helped(meaning, "equal tokens"))
+        equal = query_widgets.segmented("At equal", EQUAL, "equal", place=row, help=components.helped(meaning, "equal tokens"))
     meaning = (
         "Error of a sentence: how far the fitted head's predictions are from the truth, summed over its tokens; the largest "
         "or the mean over all sentences. G-criterion: the worst leverage, lower is better. log det: of the design matrix."
     )
-    explained = learn.helped(meaning, "worst leverage", "log det")
+    explained = components.helped(meaning, "worst leverage", "log det")
     shown = query_widgets.segmented("Shown", list(SHOWN), "measure", place=row, help=explained)
     n = _budget(result.budgets.tolist(), row) if against_n else USUAL
     log = log_switch(row)
@@ -146,7 +146,7 @@ def two_worlds() -> None:
     drawn = _figures(results, how, 460)
     for k, (column, (heading, why)) in enumerate(zip(st.columns(2, gap="medium"), WORLDS.values(), strict=True)):
         with column:
-            st.subheader(heading, anchor=False, help=learn.helped(why, "coverage"))
+            st.subheader(heading, anchor=False, help=components.helped(why, "coverage"))
             _said(results[k], how)
             if drawn:
                 _chart(drawn[k], results[k], how, found[k].id)

@@ -1,4 +1,4 @@
-// The pick player: draws what `fishersft/playback.py` packed.  A step redraws three small pictures and asks the server nothing;
+// The pick player: draws what `plots/sentence_map.playback` made.  A step redraws three small pictures and asks the server nothing;
 // only when it rests on a pick is the server told (`at`), and when a point is clicked (`record`).
 const REST = 250; // milliseconds on one pick before the server is told
 const players = new WeakMap();

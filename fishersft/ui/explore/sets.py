@@ -1,4 +1,4 @@
-"""Sets of records on the Explore page: the table shows one, which can be downloaded and kept under a name."""
+"""Sets of records on the Explore page: the table shows one, which is downloaded, or kept under a name and shown again."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from fishersft.errors import FisherSFTError
 from fishersft.pipeline import selections
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection
-from fishersft.ui import cached, components
+from fishersft.ui import address, cached, components
 from fishersft.ui import downloads as files
-from fishersft.ui.components import escape_markdown
-from fishersft.ui.explore import kept_sets
+from fishersft.ui.components import MOST_ROWS, blank_zeros, escape_markdown, one_line
 from fishersft.ui.explore.view import ExploreView
-from fishersft.ui.session import Session
+from fishersft.ui.page import Embedded
+from fishersft.ui.session import Session, public
 
-MOST_ROWS = 2_000
-TEXT_WIDTH = 400
-_LASSO = "the lasso's"
+LONGEST_NAME = 60
+COUNTS = ("records", "tokens", "also picked")
 
 
 @dataclass(frozen=True)
@@ -46,171 +46,220 @@ class RecordSet:
         return int(pool.tokens[self.positions].sum())
 
 
-def chosen_set(view: ExploreView, session: Session, matched: np.ndarray | None) -> list[RecordSet]:
-    """The lasso, narrowed by search and filters, or what these found; none where nothing is chosen."""
-    inside = np.isin(view.pool.index, session.lasso) if session.lasso else np.ones(len(view.pool), dtype=bool)
-    if matched is None and not session.lasso:
-        return []
-    positions = np.flatnonzero(inside if matched is None else inside & matched)
+def chosen_set(view: ExploreView, session: Session, matched: np.ndarray | None) -> RecordSet | None:
+    """The lasso, narrowed by search and filters, or what these found; None where nothing is chosen."""
+    inside = view.lit(session.lasso, matched)
+    if inside is None or not inside.any():
+        return None
     label = (session.lasso_name or "the lasso's set") if session.lasso else "the search results"
-    return [RecordSet(label, positions)] if len(positions) else []
+    return RecordSet(label, np.flatnonzero(inside))
 
 
-def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None, *, beside: bool = False) -> RecordSet | None:
+def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None, *, beside: bool) -> RecordSet | None:
     """Picks in order, or the lasso's set, or what search and filters found; a row opens its reasons.
 
     Args:
         beside: the table stands in a column beside something else.
     """
+    everything = np.ones(len(view.pool), dtype=bool)
     inside = np.isin(view.pool.index, session.lasso)
-    options = ["picks", "all"] + (["lasso"] if session.lasso else [])
+    lasso = escape_markdown(session.lasso_name) or "the lasso's"
+    # by option: how the control says it, how a sentence says it, which records
+    options = {
+        "picks": (f"the {view.n:,} picks", f"the {view.n:,} picks", view.rank > 0),
+        "all": (f"all {len(view.pool):,}", "the whole pool", everything),
+    }
+    if session.lasso:
+        options["lasso"] = (f"{lasso} {int(inside.sum()):,}", session.lasso_name or "the lasso's set", inside)
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     show = left.segmented_control(
         "Table of",
-        options,
+        list(options),
         default="lasso" if session.lasso else "picks",
         required=True,
         key=f"show-{session.lasso}",
         help="Which records are listed and downloaded.",
-        format_func=lambda o: {
-            "picks": f"the {view.n:,} picks",
-            "all": f"all {len(view.pool):,}",
-            "lasso": f"{escape_markdown(session.lasso_name) or _LASSO} {int(inside.sum()):,}",
-        }[o],
+        format_func=lambda option: options[option][0],
     )
     if session.lasso and right.button("Clear the lasso", icon=":material/deselect:"):
         session.clear_set()
         st.rerun()
-    keep = {"picks": view.rank > 0, "all": np.ones(len(view.pool), bool), "lasso": inside}[str(show)]
-    if matched is not None:
-        keep = keep & matched
-    positions = np.flatnonzero(keep)
+    _, label, keep = options[str(show)]
+    positions = np.flatnonzero(keep if matched is None else keep & matched)
     positions = positions[np.argsort(np.where(view.rank[positions] > 0, view.rank[positions], len(view.pool) + 1), kind="stable")]
     if not len(positions):
         where = f" among the {view.n:,} picks" if show == "picks" else ""
         st.info(f"No record matches{where}; clear the search, the filters or the lasso.", icon=":material/search_off:")
         return None
     cut = positions[:MOST_ROWS]
-    names = {"picks": f"the {view.n:,} picks", "all": "the whole pool", "lasso": session.lasso_name or "the lasso's set"}
-    label = names[str(show)] + (", as searched and filtered" if matched is not None else "")
-    held = RecordSet(label, positions, picks=show == "picks" and matched is None)
-    table = components.text_early(_table(view, cut))
-    key = f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}"
-
-    st.dataframe(
-        table,
-        hide_index=True,
-        height=380,
-        key=key,
-        on_select=partial(components.open_row, session, key, view.pool.index[cut]),
-        selection_mode="single-row",
-        row_height=34,
-        placeholder="",
-        alt="The selected sentences in the order they were picked" if show == "picks" else "Sentences of the pool",
-        column_config=_columns(view, beside),
+    rank = view.rank[cut]
+    columns: dict[str, Any] = {"pick": blank_zeros(rank), "record": view.pool.index[cut]}
+    if view.selector.name == DEFAULT_SELECTOR:
+        columns["gain"] = np.where(rank > 0, view.gains[rank - 1], np.nan)
+    components.record_table(
+        view.corpus,
+        {**columns, "tokens": view.pool.tokens[cut]},
+        "The selected sentences in the order they were picked" if show == "picks" else "Sentences of the pool",
+        visitor=session,
+        key=f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}",
+        beside=beside,
     )
-    picked = int((view.rank[positions] > 0).sum())
     st.caption(
-        f"{len(positions):,} rows, {picked:,} of them selected. Click the box before a row to see why."
-        + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
+        f"{len(positions):,} rows, {int((view.rank[positions] > 0).sum()):,} of them selected. "
+        "Click the box before a row to see why." + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
     )
-    return held
-
-
-def _columns(view: ExploreView, beside: bool) -> dict[str, Any]:
-    """Numbers as narrow as they are, the rest for the text."""
-    narrow = components.NARROW
-    categories = [f" {column}" for column in view.corpus.categories[:2]]
-    others = [
-        "pick",
-        "record",
-        "tokens",
-        *(["gain"] if view.selector.name == DEFAULT_SELECTOR else []),
-        *["category"] * len(categories),
-    ]
-    number = st.column_config.NumberColumn
-    return {
-        "pick": number("pick", width=narrow["pick"], help="Place in the order; blank if not selected."),
-        "record": number("record", width=narrow["record"], help="Number in the corpus, from 0."),
-        "gain": number(
-            "gain (nats)",
-            width=narrow["gain"],
-            format="%.2f",
-            help="log det gained when it was picked, with sigma2 = 1 as everywhere on this page.",
-        ),
-        "tokens": number("tokens", width=narrow["tokens"], help="Trained tokens."),
-        **{name: st.column_config.TextColumn(width=narrow["category"]) for name in categories},
-        "text": st.column_config.TextColumn("text", width=components.text_width(*others, beside=beside)),
-    }
-
-
-def _table(view: ExploreView, positions: np.ndarray) -> pd.DataFrame:
-    rank = view.rank[positions]
-    gains = np.full(len(positions), np.nan)
-    if view.selector.name == DEFAULT_SELECTOR:
-        gains[rank > 0] = view.gains[rank[rank > 0] - 1]
-    records = view.pool.index[positions]
-    table = pd.DataFrame({"pick": pd.array([int(r) if r else None for r in rank], dtype="Int64"), "record": records})
-    if view.selector.name == DEFAULT_SELECTOR:
-        table["gain"] = gains
-    table["tokens"] = view.pool.tokens[positions]
-    for column in view.corpus.categories[:2]:
-        table[f" {column}"] = components.cells(view.corpus.fields[column].iloc[records])
-    table["text"] = [components.one_line(view.corpus.texts[r], TEXT_WIDTH) for r in records]
-    return table
+    narrowed = "" if matched is None else ", as searched and filtered"
+    return RecordSet(label + narrowed, positions, picks=show == "picks" and matched is None)
 
 
 def downloads(view: ExploreView, session: Session, held: RecordSet | None) -> None:
     """Offer what the table shows as files and under a name, and show the calls that make the picks."""
     if held is not None:
-        selection = _selection(view, held)
         rows = view.pool.embeddings
+        if held.picks:
+            selection = view.selector.cut(view.pool, view.order, Budget(sentences=view.n), view.seed)
+        else:
+            selection = selections.by_hand(view.pool, held.positions)
         row = st.container(horizontal=True, vertical_alignment="bottom")
-        row.markdown(f"{escape_markdown(_capital(held.label))}, {len(held.positions):,} records:", width="content")
+        label = escape_markdown(held.label[:1].upper() + held.label[1:])
+        row.markdown(f"{label}, {len(held.positions):,} records:", width="content")
         make = partial(selections.kept_of, view.corpus, rows, selection)
-        files.on_screen(f"{selection.selector}-{len(selection)}", make, "explore", (view.corpus, rows), row)
+        files.selection(f"{selection.selector}-{len(selection)}", make, "explore", row, (view.corpus, rows))
     if "sigma2" in view.selector.changed:
         st.caption("Gains in the files use the selector's own sigma2; this page measures every selector with sigma2 = 1.")
     for name, value in view.order.notes.items():
         st.caption(escape_markdown(f"{view.selector.label}, {name}: {value}."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if held is not None:
-            kept_sets.keep(view, session, held.label, selection)
+        if held is not None and not public():
+            _keep(view, session, held.label, selection)
         components.footer(*_calls(view))
         components.pictures(st)
 
 
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
-def _selection(view: ExploreView, held: RecordSet) -> Selection:
-    if held.picks:
-        return view.selector.cut(view.pool, view.order, Budget(sentences=view.n), view.seed)
-    return selections.by_hand(view.pool, held.positions)
-
-
 def _calls(view: ExploreView) -> tuple[str, str]:
     """The command line and the Python that make the picks."""
-    amount = ("--token-budget", str(view.picked_tokens)) if view.unit == "tokens" else ("--budget", str(view.n))
-    seed = ("--seed", str(view.seed)) if view.seed else ()
-    changed = view.selector.changed
-    settings = [word for name, value in changed.items() for word in ("--set", f"{name}={value}")]
-    pins = {"pinned": view.pool.pinned, "excluded": view.pool.excluded}
-    records = {name: view.pool.index[list(at)].tolist() for name, at in pins.items() if at}
-    forced = [
-        w for name, r in records.items() for w in (f"--{name.removesuffix('ned').removesuffix('d')}", ",".join(map(str, r)))
-    ]
-    command = view.choice.command("--selector", view.selector.name, *settings, *amount, *seed, *forced, "--out", "picks.jsonl")
-    source = view.choice.title if view.choice.corpus.startswith("upload:") and view.choice.title else view.choice.corpus
-    keywords = "".join(f", {k}={v!r}" for k, v in view.choice.load_options.items())
-    what = f"{amount[0].removeprefix('--').replace('-', '_')}={amount[1]}"
-    more = f", parameters={changed!r}" if changed else ""
-    more += "".join(f", {name}={r!r}" for name, r in records.items())
-    return command, (
+    option, amount = ("token-budget", view.picked_tokens) if view.unit == "tokens" else ("budget", view.n)
+    words = ["--selector", view.selector.name]
+    words += [word for name, value in view.selector.changed.items() for word in ("--set", f"{name}={value}")]
+    words += [f"--{option}", str(amount), *(["--seed", str(view.seed)] if view.seed else [])]
+    more = f", parameters={view.selector.changed!r}" if view.selector.changed else ""
+    for flag, name in address.PINS.items():
+        if at := getattr(view.pool, name):
+            records = view.pool.index[list(at)].tolist()
+            words += [f"--{flag}", ",".join(map(str, records))]
+            more += f", {name}={records!r}"
+    return view.choice.command(*words, "--out", "picks.jsonl"), (
         "import fishersft\n\n"
-        f"corpus = fishersft.load_corpus({source!r}{keywords})\n"
-        f"picks = fishersft.select(corpus, {view.choice.model!r}, selector={view.selector.name!r}, {what}, "
-        f"seed={view.seed}{more})\n"
+        f"corpus = {view.choice.python}\n"
+        f"picks = fishersft.select(corpus, {view.choice.model!r}, selector={view.selector.name!r}, "
+        f"{option.replace('-', '_')}={amount}, seed={view.seed}{more})\n"
         "print(picks.indices, picks.gains)"
     )
+
+
+def _keep(view: ExploreView, session: Session, label: str, selection: Selection) -> None:
+    """A name for the set, and a place in the store."""
+    said = "The set is stored under a name; the Runs page lists it too."
+    with (
+        st.popover("Keep this set", icon=":material/bookmark_add:", help=said),
+        st.form("keep", border=False, clear_on_submit=True),
+    ):
+        placeholder = f"{len(selection):,} records"
+        said = "Its name here and on the Runs page."
+        name = st.text_input("Name", max_chars=LONGEST_NAME, placeholder=placeholder, help=said)
+        if st.form_submit_button("Keep", type="primary"):
+            called = one_line(name, LONGEST_NAME) or one_line(label, LONGEST_NAME)
+            run = selections.save_selection(view.corpus, view.pool.embeddings, selection, name=called)
+            if set(selection.indices.tolist()) == set(session.lasso):
+                session.show_set(session.lasso, called, run)  # from now on the address carries the run
+            st.success(escape_markdown(f"Kept {called} as run {run}."), icon=":material/bookmark_added:")
+
+
+def left_out(session: Session) -> None:
+    """Say what a link to this screen leaves out."""
+    said = []
+    if st.session_state.get("q"):
+        said.append("the search words, since they may be private")
+    if session.lasso and not session.lasso_run and not address.as_ranges(session.lasso):
+        keep_it = "" if public() else "; keep the set to include it in the link"
+        said.append(f"the {len(session.lasso):,} records of the lasso, which are too many for an address{keep_it}")
+    if said:
+        st.caption(f":material/link_off: A link to this page leaves out {' and '.join(said)}.")
+
+
+def kept_panel(view: ExploreView, session: Session) -> None:
+    """Sets kept under this corpus and model, beside the picks; one can be shown on the map."""
+    if not st.toggle("Kept sets", key="kept", help="Sets kept from this corpus under this model, compared with the picks."):
+        return
+    here = [m for m in selections.saved_selections() if m.get("embeddings") == view.pool.embeddings.key]
+    if not here:
+        st.info("You have kept no set from this corpus yet: use Keep this set, below the table.", icon=":material/inbox:")
+        return
+    sets = [(m, at) for m in here if (at := _positions(view.pool, m["key"])) is not None]
+    rows = []
+    for manifest, positions in sets:
+        spent = int(view.pool.tokens[positions].sum())
+        rows.append(
+            {
+                "name": one_line(manifest.get("name") or f"{manifest['selector']}, {manifest['sentences']}", LONGEST_NAME),
+                "records": len(positions),
+                "tokens": spent,
+                "log det (nats)": round(float(manifest["log_det"]), 1),
+                "uniform, same number": round(float(view.band.at(len(positions)).mean()), 1),
+                "uniform, same tokens": round(float(view.band.at(spent, tokens=True).mean()), 1),
+                "also picked": int((view.rank[positions] > 0).sum()),
+                "run": manifest["key"][:12],
+            }
+        )
+    shown = st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        key=f"kept-{len(rows)}",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={name: st.column_config.NumberColumn(format="localized") for name in COUNTS},
+        alt="Kept sets: size, log det, the log det of uniform draws of the same size, and how many are among the picks",
+    )
+    marked = shown["selection"]["rows"]
+    if not marked or marked[0] >= len(sets):
+        st.caption("Click the box before a set to highlight and list it. Delete and export sets on the Runs page.")
+        return
+    manifest, positions = sets[marked[0]]
+    chosen = tuple(view.pool.index[positions].tolist())
+    if session.lasso != chosen and st.button(f"Show {len(chosen):,} records", icon=":material/visibility:", key="show-kept"):
+        session.generation += 1
+        _show(session, chosen, manifest)
+        st.rerun()
+
+
+def reopen(embedded: Embedded, session: Session) -> None:
+    """The set that a link carries: one that is not there, or not of this corpus, is named on the page."""
+    pool, run = embedded.pool, session.lasso_run
+    if run and not session.lasso:
+        session.show_set()
+        try:
+            manifest = selections.load_selection(run)[0]
+        except FisherSFTError:
+            session.notices.append(f"set {run[:24]} (no such set is kept on this machine)")
+            return
+        positions = _positions(pool, manifest["key"])
+        if positions is None or manifest["corpus_fingerprint"] != embedded.corpus.fingerprint:
+            session.notices.append(f"set {run[:24]} (kept from another corpus)")
+        else:
+            _show(session, tuple(pool.index[positions].tolist()), manifest)
+    elif session.lasso and not (there := np.isin(session.lasso, pool.index)).all():
+        outside = np.array(session.lasso)[~there]
+        session.notices.append(f"lasso {outside[0]} ({len(outside):,} of its records are not in the pool)")
+        session.show_set(np.array(session.lasso)[there].tolist(), session.lasso_name, session.lasso_run)
+
+
+def _show(session: Session, records: tuple[int, ...], manifest: dict[str, Any]) -> None:
+    name = one_line(manifest.get("name") or manifest["selector"], LONGEST_NAME)
+    session.show_set(records, name, manifest["key"][:12])
+
+
+def _positions(pool: Pool, key: str) -> np.ndarray | None:
+    """Where a kept set's records are in the pool; None where some are not."""
+    records = np.array(cached.kept_records(key))
+    at = np.searchsorted(pool.index, records).clip(max=len(pool) - 1)
+    return at if len(at) and bool((pool.index[at] == records).all()) else None

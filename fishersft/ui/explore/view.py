@@ -1,7 +1,8 @@
-"""The state of the Explore page: a pool and its picks, and the controls that decide which picks these are."""
+"""The state of the Explore page: a pool and its picks, the controls that decide them, and what search and filters light up."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,14 +13,19 @@ from fishersft.corpus.records import Corpus
 from fishersft.design.trajectory import within_tokens
 from fishersft.scoring.precomputed import Band
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector
-from fishersft.ui import cached, learn, query_widgets
-from fishersft.ui.address import check_address
+from fishersft.text import visible_text
+from fishersft.ui import cached, components, maps, query_widgets
+from fishersft.ui.address import check_address, write_value
+from fishersft.ui.components import escape_markdown, helped, one_line
 from fishersft.ui.page import Embedded
-from fishersft.ui.parameters import selector_form
+from fishersft.ui.parameters import selector_form, selector_help
 from fishersft.ui.session import Choice, Session
 
 UNITS = ("sentences", "percent", "tokens")
+SHOWN = ("map", "player")
+COLOURS = ("selection", "pick order", "tokens")  # a column of the corpus is the other choice
 WHAT_IF_STEP = 40
+MOST_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,11 @@ class ExploreView:
             return np.arange(1, len(self.order) + 1), np.cumsum(walked.gains)
         return cached.gain_of(self.pool.embeddings, self.order, self.selector, self.seed)
 
+    @property
+    def f(self) -> float:
+        """log det gained by the selection, nats."""
+        return float(np.interp(self.n, *self.gain))
+
     @cached_property
     def gains(self) -> np.ndarray:
         """(n,) what each pick gained when it was picked, nats, by the page's one criterion: TokenOD's with sigma2 = 1."""
@@ -85,18 +96,12 @@ class ExploreView:
 
     @cached_property
     def band(self) -> Band:
-        top = len(self.plain)
         most = max(int(self.pool.tokens[o.positions].sum()) for o in (self.plain, self.reference))
-        return cached.band(self.pool.embeddings, top, most)
+        return cached.band(self.pool.embeddings, len(self.plain), most)
 
     def pieces(self, record: int) -> tuple[list[str], np.ndarray]:
         """The text of every token of a record, and which of them are trained."""
         return cached.pieces(self.corpus, cached.folder(self.choice), record)
-
-    @property
-    def f(self) -> float:
-        """log det gained by the selection, nats."""
-        return float(np.interp(self.n, *self.gain))
 
     def lit(self, lasso: tuple[int, ...], matched: np.ndarray | None) -> np.ndarray | None:
         """(N,) bool: what search and filters found, narrowed to a set where there is one; None where nothing narrows."""
@@ -121,24 +126,17 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
         key="selector",
         bind="query-params",
         format_func=lambda s: find_selector(s).label,
-        help="The rule that chooses sentences.\n\n" + "\n".join(f"- {learn.selector(find_selector(n))}" for n in names),
+        help="The rule that chooses sentences.\n\n" + "\n".join(f"- {selector_help(find_selector(n))}" for n in names),
     )
     with form:
         selector = make_selector(str(name), selector_form(find_selector(str(name))))
-    unit = query_widgets.segmented(
-        "Budget in",
-        UNITS,
-        "unit",
-        place=middle,
-        help=learn.helped(
-            "Sentences as in the paper, percent of the pool, or trained tokens. TokenOD prefers long sentences, so compare "
-            "selectors at equal tokens too: the chart's axis follows this switch.",
-            "equal tokens",
-        ),
+    said = (
+        "Sentences as in the paper, percent of the pool, or trained tokens. TokenOD prefers long sentences, so compare "
+        "selectors at equal tokens too: the chart's axis follows this switch."
     )
-    seed = query_widgets.seed(
-        right, "Seed for selectors that draw at random; the same seed gives the same picks.", disabled=not selector.random
-    )
+    unit = query_widgets.segmented("Budget in", UNITS, "unit", place=middle, help=helped(said, "equal tokens"))
+    said = "Seed for selectors that draw at random; the same seed gives the same picks."
+    seed = query_widgets.seed(right, said, disabled=not selector.random)
     return selector, seed if selector.random else 0, unit
 
 
@@ -153,26 +151,21 @@ def view_of(embedded: Embedded, session: Session) -> ExploreView:
     given, order = pool, plain
     if selector.heeds_pins and (session.pinned or session.excluded):
         given = pool.given(session.pinned, session.excluded)
-        order = cached.what_if(given, selector, seed, _in_steps(budget, given), plain)
+        wanted = budget
+        if budget.sentences is not None:  # a little more, so that a nudge of the budget computes nothing
+            steps = -(-max(budget.sentences, len(given.pinned)) // WHAT_IF_STEP) * WHAT_IF_STEP
+            wanted = Budget(sentences=min(len(given) - len(given.excluded), steps))
+        order = cached.what_if(given, selector, seed, wanted, plain)
     n = max(1, min(len(order), budget.cut(pool.tokens[order.positions]) or len(order)))
     if budget.tokens is not None:
         n = max(1, int(within_tokens(pool.tokens[order.positions], np.array([budget.tokens]))[0]))
     return ExploreView(embedded.choice, embedded.corpus, given, selector, seed, plain, order, n, unit, reference, longest)
 
 
-def _in_steps(budget: Budget, pool: Pool) -> Budget:
-    """A little more than the budget, so that a nudge of it computes nothing."""
-    if budget.sentences is None:
-        return budget
-    steps = -(-max(budget.sentences, len(pool.pinned)) // WHAT_IF_STEP) * WHAT_IF_STEP
-    return Budget(sentences=min(len(pool) - len(pool.excluded), steps))
-
-
 def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budget:
     """The budget; its range is what `order` was computed to."""
     N, most = len(pool), len(order)
     usual = max(1, min(120, most, N // 8))
-    tokens = pool.tokens[order.positions]
     note = "" if most == N else f" The first {most:,} picks of {N:,} are computed."
     if unit == "sentences":
         said = "How many sentences to select." + note
@@ -180,19 +173,111 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
     if unit == "percent":
         top = max(1.0, round(100 * most / N, 1))
         check_address(session, "percent", lambda v: query_widgets.is_number(v) and 0 < float(v) <= top, f"up to {top:g}")
-        share = st.slider(
-            "Budget: percent of the pool",
-            0.1,
-            float(top),
-            float(min(10.0, top)),
-            0.1,
-            key="percent",
-            format="%.1f%%",
-            bind="query-params",
-            help="Share of the pool's sentences." + note,
-        )
+        look = {"key": "percent", "format": "%.1f%%", "bind": "query-params", "help": "Share of the pool's sentences." + note}
+        share = st.slider("Budget: percent of the pool", 0.1, top, min(10.0, top), 0.1, **look)
         return Budget(sentences=min(most, max(1, round(share / 100 * N))))
+    tokens = pool.tokens[order.positions]
     least, total = int(tokens[0]), int(tokens.sum())
     said = "The longest prefix of the picks with at most this many trained tokens." + note
     start = max(least, int(tokens[:usual].sum()))
     return Budget(tokens=query_widgets.slide("Budget: trained tokens", least, total, start, "tokens", said))
+
+
+def choose_view() -> str:
+    """The map, or the player, where a phone begins."""
+    return query_widgets.segmented(
+        "Show",
+        SHOWN,
+        "view",
+        default="player" if components.touch() else "map",  # plotly's points take no taps
+        help="The map is for exploring; the player shows the picks one by one, with their gains and the ellipse.",
+    )
+
+
+def map_controls(view: ExploreView, session: Session, playing: bool) -> tuple[str, str, np.ndarray | None]:
+    """Which map, coloured by what (the player has colours of its own), and which records search and filters leave.
+
+    These are (N,) bool; None where nothing is searched or filtered.
+    """
+    left, form, middle, right = st.columns([3, 2, 3, 2], vertical_alignment="bottom")
+    said = "Finds records that contain all the words, in any order and case; they are highlighted on the map."
+    found = components.search("Search", "q", said, left)
+    with form:
+        matched = _filters(view, session)
+    colour = "selection"
+    if not playing:
+        colour = query_widgets.select(
+            "Colour by",
+            [*COLOURS, *(c for c in view.corpus.colourable if c not in COLOURS)],
+            "colour",
+            place=middle,
+            says="selection, pick order, tokens or a column",
+            help="Picks stay larger and on top, whatever the colours show.",
+        )
+    kind = maps.kind(view.pool, middle if playing else right)
+    if found:
+        hits = np.array([found(view.corpus.texts[i]) for i in view.pool.index])
+        matched = hits if matched is None else hits & matched
+    if matched is not None:
+        picked = int((matched & (view.rank > 0)).sum())
+        st.caption(f"{int(matched.sum()):,} of {len(view.pool):,} sentences, {picked:,} of them selected")
+    return kind, str(colour), matched
+
+
+def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
+    """(N,) bool: the records of some values of a column and of some lengths; None where nothing is filtered."""
+    tokens = view.pool.tokens
+    span = (int(tokens.min()), int(tokens.max()))
+    columns = {c: view.corpus.fields[c].map(str).to_numpy()[view.pool.index] for c in view.corpus.categories[:MOST_COLUMNS]}
+    offered = {column: sorted(set(values)) for column, values in columns.items()}
+    start = _from_address(session, offered, span)
+    mask, codes, written = np.ones(len(view.pool), dtype=bool), [], {"length": ""}
+    with st.popover("Filter", icon=":material/filter_alt:", help="Filter by a column's values and by length.", width="stretch"):
+        for column, values in columns.items():
+            chosen = st.multiselect(
+                escape_markdown(one_line(column, 24)),
+                offered[column],
+                key=f"filter {column}",
+                format_func=lambda v: visible_text(one_line(v, 60)),
+                placeholder="any",
+                help="Only records with one of these values.",
+            )
+            if chosen:
+                mask &= np.isin(values, chosen)
+                codes += [code_of(column, value) for value in chosen]
+        if span[0] < span[1]:
+            key = f"filter tokens {span[0]} {span[1]} {start}"
+            low, high = st.slider("Trained tokens", *span, start, key=key, help="Only records whose length is in this range.")
+            mask &= (tokens >= low) & (tokens <= high)
+            if (low, high) != span:
+                written["length"] = f"{low}-{high}"
+    written["filter"] = ",".join(sorted(codes))
+    for name, value in written.items():
+        write_value(name, value)
+    st.session_state["filters_written"] = written
+    return None if mask.all() else mask
+
+
+def code_of(column: str, value: str) -> str:
+    """What stands for a column's value in an address, where no text of a corpus may be."""
+    return hashlib.sha256(f"{column}\0{value}".encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def _from_address(session: Session, offered: dict[str, list[str]], span: tuple[int, int]) -> tuple[int, int]:
+    """Apply the filters of a link, name those that cannot be met, and return where the slider of lengths begins."""
+    asked = {key: st.query_params.get(key, "") for key in ("filter", "length")}
+    if asked != st.session_state.get("filters_written", {"filter": "", "length": ""}):
+        unknown = dict.fromkeys(code for code in asked["filter"].split(",") if code)
+        codes = set(unknown)
+        for column, values in offered.items():
+            found = {value: code for value in values if (code := code_of(column, value)) in codes}
+            st.session_state[f"filter {column}"] = list(found)
+            unknown = {code: None for code in unknown if code not in found.values()}
+        session.notices += [f"filter {code[:24]} (matches no value of this corpus)" for code in unknown]
+        low, _, high = asked["length"].partition("-")
+        fits = low.isdigit() and high.isdigit() and span[0] <= int(low) <= int(high) <= span[1]
+        st.session_state["lengths_start"] = (int(low), int(high)) if fits else span
+        if asked["length"] and not fits:
+            session.notices.append(f"length {asked['length'][:24]} ({span[0]:,} to {span[1]:,} trained tokens)")
+    start: tuple[int, int] = st.session_state.get("lengths_start", span)
+    return start if span[0] <= start[0] <= start[1] <= span[1] else span  # another corpus has other lengths

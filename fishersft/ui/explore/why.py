@@ -1,24 +1,28 @@
-"""Why this sentence?  One record explained: token by token, by direction, at any budget, under every selector, by neighbours."""
+"""Why this sentence, and what if?  One record explained; records pinned in or out; a sentence of the visitor's own.
+
+A record is explained token by token, by direction, at any budget, under every selector, and by its neighbours.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from fishersft.design.information import design_matrix, token_gains
 from fishersft.design.trajectory import Curve, grid
 from fishersft.errors import FisherSFTError
 from fishersft.plots import base as plots
 from fishersft.scoring import why
 from fishersft.selectors import Selector, make_selector, registry
 from fishersft.text import duration, visible, visible_text
-from fishersft.ui import cached, components, learn
-from fishersft.ui.compare import view as compare_view
-from fishersft.ui.components import dark, escape_markdown, number, tile
-from fishersft.ui.explore import what_if
+from fishersft.ui import cached, components
+from fishersft.ui.address import MOST_PINS
+from fishersft.ui.components import dark, escape_markdown, helped, number, tile
 from fishersft.ui.explore.view import ExploreView
 from fishersft.ui.session import Session, public
 
@@ -26,72 +30,76 @@ AT_ONCE = 1.0  # seconds that an order may take without being asked for
 NEIGHBOURS = 8
 ALONG = 3  # records named that lie along a direction
 POINTS = 14  # budgets at which a gain is weighed
-PARTS = ("direction", "budgets", "ranks", "neighbours")
+LONGEST_TEXT = 2_000
 
 
 def why_panel(view: ExploreView, session: Session) -> None:
     """Why this sentence: its gain, split over its tokens."""
     row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
-    row.subheader(
-        "Why this sentence?",
-        anchor="why",
-        help=learn.helped("How much each of its tokens adds to its gain, in nats.", "token gain", "gain"),
-    )
-    if session.record is not None and row.button("Clear", icon=":material/close:", help="Deselect the sentence."):
+    said = "How much each of its tokens adds to its gain, in nats."
+    row.subheader("Why this sentence?", anchor="why", help=helped(said, "token gain", "gain"))
+    record = session.record
+    if record is not None and row.button("Clear", icon=":material/close:", help="Deselect the sentence."):
         session.record = None
         session.generation += 1
         st.rerun()
     _goto(view, session)
-    if session.record is None:
-        st.info(
-            "Click a point on the map or a row of the table to see its gain here, token by token.", icon=":material/ads_click:"
-        )
+    if record is None:
+        said = "Click a point on the map or a row of the table to see its gain here, token by token."
+        st.info(said, icon=":material/ads_click:")
         return
-    position = components.position_of(view.pool, session.record)
+    position = components.position_of(view.pool, record)
     if position is None:
-        there = 0 <= session.record < len(view.corpus)
+        there = 0 <= record < len(view.corpus)
         reason = "is held out or has no trained token, so no selector sees it" if there else "is not in this corpus"
-        st.warning(f"Record {session.record:,} {reason}.", icon=":material/visibility_off:")
+        st.warning(f"Record {record:,} {reason}.", icon=":material/visibility_off:")
         return
     found = why.why(view.pool.embeddings, view.order.positions, view.n, position)
     label = view.selector.label
-    what_if.pin_buttons(view, session, session.record)
+    _pin_buttons(view, session, record)
     if found.picked:
-        st.markdown(f"Record {session.record:,} is **pick {found.rank:,}** of {label}. Its gain when it was picked:")
+        st.markdown(f"Record {record:,} is **pick {found.rank:,}** of {label}. Its gain when it was picked:")
     elif found.rank:
-        st.markdown(f"Record {session.record:,} is not selected; {label} would take it as **pick {found.rank:,}**. Its gain now:")
+        st.markdown(f"Record {record:,} is not selected; {label} would take it as **pick {found.rank:,}**. Its gain now:")
     else:
-        st.markdown(f"Record {session.record:,} is not among the first {len(view.order):,} picks of {label}. Its gain now:")
-    texts, trained = view.pieces(session.record)
+        st.markdown(f"Record {record:,} is not among the first {len(view.order):,} picks of {label}. Its gain now:")
+    texts, trained = view.pieces(record)
     components.heat_map(texts, trained, found.token_gains)
     with st.container(horizontal=True):
-        tile(
-            "Gain",
-            f"{number(found.gain)} nats",
-            learn.helped(f"With {found.before:,} sentences in the design before it.", "gain"),
-            f"{number(found.gain / len(found.token_gains))} per token",
-        )
-        tile(
-            "Length",
-            f"{view.pool.tokens[position]:,} tokens",
-            learn.helped("Trained tokens of this record.", "length"),
-            f"pool median {int(np.median(view.pool.tokens)):,}",
-        )
-        _perplexity_tile(view, position)
-    _strongest(texts, trained, found.token_gains)
+        _gain_tile(found.token_gains, f"With {found.before:,} sentences in the design before it.")
+        _length_tile(view, len(found.token_gains), "Trained tokens of this record.")
+        if cached.has_losses(view.pool):
+            said = (
+                "exp of the mean loss of its trained tokens under the model, before any tuning. Selection by log det ignores it."
+            )
+            all_of_pool = cached.perplexities(view.pool)
+            usual = f"pool median {number(float(np.median(all_of_pool)))}"
+            tile("Perplexity", number(float(all_of_pool[position])), said, usual)
+    # the heat map in words, for those who do not see colours or cannot hover
+    listed = _largest(texts, trained, found.token_gains, number)
+    st.caption(escape_markdown(f"Largest: {listed} nats. All {int(trained.sum()):,} tokens together give the gain exactly."))
     if found.nearest is not None:
-        record = int(view.pool.index[found.nearest])
+        near = int(view.pool.index[found.nearest])
         st.markdown(
-            f"**Nearest selected sentence**: record {record:,}, pick {int(view.rank[found.nearest]):,} "
+            f"**Nearest selected sentence**: record {near:,}, pick {int(view.rank[found.nearest]):,} "
             f"(cosine {found.similarity:.2f} of centred means)"
         )
-        st.text(visible_text(view.corpus.texts[record], 600))
-    _more(view, session, position, found)
+        st.text(visible_text(view.corpus.texts[near], 600))
+    # one further view at a time, so that only what is looked at is computed
+    further = {
+        "direction": ("Direction added", partial(_direction, view, position, found)),
+        "budgets": ("At any budget", partial(_budgets, view, record, position, found)),
+        "ranks": ("Under every selector", partial(_ranks, view, position)),
+        "neighbours": ("Neighbours", partial(_neighbours, view, session, position)),
+    }
+    part = st.pills("More about this record", list(further), key="why-more", format_func=lambda part: further[part][0])
+    if part:
+        further[part][1]()
 
 
 def _goto(view: ExploreView, session: Session) -> None:
     """Go to a record by its number, for those who use the keyboard or know the number."""
-    key = f"goto-{session.record}"
+    key, last = f"goto-{session.record}", len(view.corpus) - 1
 
     def gone() -> None:
         asked = st.session_state[key]
@@ -100,8 +108,8 @@ def _goto(view: ExploreView, session: Session) -> None:
     st.number_input(
         "Record number",
         0,
-        max(0, len(view.corpus) - 1),
-        session.record if session.record is not None and session.record < len(view.corpus) else None,
+        max(0, last),
+        session.record if session.record is not None and session.record <= last else None,
         key=key,
         on_change=gone,
         placeholder="click the map or a table row, or type a number",
@@ -109,123 +117,97 @@ def _goto(view: ExploreView, session: Session) -> None:
     )
 
 
-def _strongest(texts: list[str], trained: np.ndarray, gains: np.ndarray) -> None:
-    """The heat-map's message in words, for those who do not see colours or cannot hover."""
-    names = [t for t, is_trained in zip(texts, trained, strict=True) if is_trained]
-    top = np.argsort(-gains, kind="stable")[:5]
-    listed = ", ".join(f"“{visible(names[i])}” {number(float(gains[i]))}" for i in top)
-    st.caption(components.escape_markdown(f"Largest: {listed} nats. All {len(names):,} tokens together give the gain exactly."))
-
-
-def _perplexity_tile(view: ExploreView, position: int) -> None:
-    """How surprising the model finds the record, where its losses are stored."""
-    if not cached.has_losses(view.pool):
+def _pin_buttons(view: ExploreView, session: Session, record: int) -> None:
+    """Buttons that take this record first, never, or as the selector would."""
+    if not view.selector.heeds_pins:
         return
-    tile(
-        "Perplexity",
-        number(cached.perplexity(view.pool, position)),
-        "exp of the mean loss of its trained tokens under the model, before any tuning. Selection by log det ignores it.",
-        f"pool median {number(cached.median_perplexity(view.pool))}",
+    row = st.container(horizontal=True)
+    pinned, out = record in session.pinned, record in session.excluded
+    full = len(session.pinned) + len(session.excluded) >= MOST_PINS and not pinned and not out
+    row.button(
+        "Unpin" if pinned else "Pin in",
+        icon=":material/push_pin:",
+        key="pin-in",
+        disabled=full,
+        on_click=partial(session.pin, record, pinned=not pinned),
+        help="A pinned record is taken first; the rest are chosen after it.",
+    )
+    row.button(
+        "Allow again" if out else "Pin out",
+        icon=":material/block:",
+        key="pin-out",
+        disabled=full or len(view.pool) - len(session.excluded) < 3,
+        on_click=partial(session.pin, record, excluded=not out),
+        help="An excluded record is never taken; the picks are chosen without it.",
     )
 
 
-def _more(view: ExploreView, session: Session, position: int, found: why.Why) -> None:
-    """One further view of the record at a time, so that only what is looked at is computed."""
-    names = {
-        "direction": "Direction added",
-        "budgets": "At any budget",
-        "ranks": "Under every selector",
-        "neighbours": "Neighbours",
-    }
-    part = st.pills("More about this record", PARTS, key="why-more", format_func=names.__getitem__)
-    if part == "direction":
-        _direction(view, position, found)
-    elif part == "budgets":
-        _budgets(view, session, position, found)
-    elif part == "ranks":
-        _ranks(view, position)
-    elif part == "neighbours":
-        _neighbours(view, session, position)
+def _gain_tile(gains: np.ndarray, said: str) -> None:
+    gain = float(gains.sum())
+    tile("Gain", f"{number(gain)} nats", helped(said, "gain"), f"{number(gain / len(gains))} per token")
+
+
+def _length_tile(view: ExploreView, tokens: int, said: str) -> None:
+    tile("Length", f"{tokens:,} tokens", helped(said, "length"), f"pool median {int(np.median(view.pool.tokens)):,}")
+
+
+def _largest(texts: list[str], trained: np.ndarray, shares: np.ndarray, shown: Callable[[float], str]) -> str:
+    """The five trained tokens with the largest shares, in words."""
+    names = [text for text, is_trained in zip(texts, trained, strict=True) if is_trained]
+    return ", ".join(f"“{visible(names[i])}” {shown(float(shares[i]))}" for i in np.argsort(-shares, kind="stable")[:5])
 
 
 def _direction(view: ExploreView, position: int, found: why.Why) -> None:
     """Say how much of the gain lies in one direction, which tokens carry it, and which records lie along it."""
     added = cached.direction(view.pool.embeddings, view.order.positions[: found.before], position)
     with st.container(horizontal=True):
-        tile(
-            "Along one direction",
-            f"{added.share:.0%} of the gain",
-            learn.helped("The direction in which this record adds most to the design.", "ellipse"),
-        )
-        tile(
-            "Standard error along it",
-            f"× {number(added.narrowed)}",
-            learn.helped(
-                "A linear model's standard error along this direction after adding the record, relative to before.",
-                "leverage",
-            ),
-        )
-        tile(
-            "Half of the gain",
-            f"{added.half} direction{'s' if added.half > 1 else ''}",
-            learn.helped("How many of the largest directions together carry half of the gain.", "ellipse"),
-        )
+        said = "The direction in which this record adds most to the design."
+        tile("Along one direction", f"{added.share:.0%} of the gain", helped(said, "ellipse"))
+        said = "A linear model's standard error along this direction after adding the record, relative to before."
+        tile("Standard error along it", f"× {number(added.narrowed)}", helped(said, "leverage"))
+        said = "How many of the largest directions together carry half of the gain."
+        tile("Half of the gain", f"{added.half} direction{'s' if added.half > 1 else ''}", helped(said, "ellipse"))
     if added.share < 0.1:
         st.caption("The first picks open many directions at once, so no single direction carries much of the gain.")
-    top = np.argsort(-added.tokens, kind="stable")[:5]
-    record = int(view.pool.index[position])
-    texts, trained = view.pieces(record)
-    names = [t for t, is_trained in zip(texts, trained, strict=True) if is_trained]
-    listed = ", ".join(f"“{visible(names[i])}” {added.tokens[i]:.0%}" for i in top)
+    listed = _largest(*view.pieces(int(view.pool.index[position])), added.tokens, "{:.0%}".format)
     st.caption(escape_markdown(f"Tokens that carry it: {listed}."))
-    along = [p for p in np.argsort(-added.along, kind="stable") if p != position][:ALONG]
     st.markdown("**Other records along this direction**, by the mean square of their rows:")
-    for p in along:
+    for p in [p for p in np.argsort(-added.along, kind="stable") if p != position][:ALONG]:
+        record = int(view.pool.index[p])
         pick = f", pick {int(view.rank[p]):,}" if view.rank[p] else ""
         ratio = number(float(added.along[p] / max(added.along[position], 1e-12)))
-        st.caption(f"Record {int(view.pool.index[p]):,}{pick}: {ratio} times as much as this one")
-        st.text(visible_text(view.corpus.texts[int(view.pool.index[p])], 160))
+        st.caption(f"Record {record:,}{pick}: {ratio} times as much as this one")
+        st.text(visible_text(view.corpus.texts[record], 160))
 
 
-def _budgets(view: ExploreView, session: Session, position: int, found: why.Why) -> None:
-    """What the record would gain after any number of picks: a curve, and the heat-map at a chosen one."""
+def _budgets(view: ExploreView, record: int, position: int, found: why.Why) -> None:
+    """What the record would gain after any number of picks: a curve, and the heat map at a chosen one."""
     top = len(view.order)
     at = tuple(int(k) for k in np.unique(np.concatenate([[0], grid(top, POINTS) if top > POINTS else np.arange(1, top + 1)])))
     f = cached.gain_by_budget(view.pool.embeddings, view.order.positions, at, position)
-    curve = Curve(f"gain of record {session.record:,}", np.array(at), f, "sentences")
+    curve = Curve(f"gain of record {record:,}", np.array(at), f, "sentences")
     drawn = plots.gain_curves([(view.selector.name, curve)], budget=view.n, dark=dark(), height=200)
     drawn.update_layout(yaxis_title_text="gain (nats)", xaxis_title_text="picks already in the design")
-    st.plotly_chart(
-        drawn,
-        theme=None,
-        key="gain-by-budget",
-        config=components.camera("explore-why"),
-        alt="What the record would gain, in nats, against the number of picks before it, with the record itself left out.",
-    )
-    k = st.slider(
-        "Show its gain after this many picks",
-        0,
-        top,
-        min(found.before, top),
-        key=f"weigh-{session.record}-{top}",
-        help="Gains shrink as the design grows.",
-    )
+    said = "What the record would gain, in nats, against the number of picks before it, with the record itself left out."
+    components.still_chart(drawn, "gain-by-budget", said, "explore-why")
+    key, said = f"weigh-{record}-{top}", "Gains shrink as the design grows."
+    k = st.slider("Show its gain after this many picks", 0, top, min(found.before, top), key=key, help=said)
     there = why.why(view.pool.embeddings, view.order.positions, view.n, position, before=k)
     st.markdown(f"After {k:,} picks it gains **{number(there.gain)} nats** (above: {number(found.gain)} after {found.before:,}).")
-    texts, trained = view.pieces(int(session.record or 0))
-    components.heat_map(texts, trained, there.token_gains)
+    components.heat_map(*view.pieces(record), there.token_gains)
 
 
 def _ranks(view: ExploreView, position: int) -> None:
     """Its place under every selector with default parameters; slow selectors run only when asked for."""
-    rows, waiting = [], []
+    rows: list[dict[str, object]] = []
+    waiting: list[tuple[Selector, float | None]] = []
     for name, kind in registry().items():
         if kind.reaches_out:
             continue
         selector = make_selector(name)
         order = cached.order(view.pool, selector, 0)
-        about = None if order is not None else compare_view.expected(view.pool, selector)
-        if order is None and about is not None and about <= AT_ONCE and not public():
+        about = None if order is not None else cached.expected(view.pool, selector)
+        if about is not None and about <= AT_ONCE and not public():
             order = cached.order_now(view.pool, selector, 0)
         if order is None:
             waiting.append((selector, about))
@@ -236,10 +218,6 @@ def _ranks(view: ExploreView, position: int) -> None:
     table = pd.DataFrame(rows).astype({"rank": "Int64"}).sort_values("rank", na_position="last")
     st.dataframe(table, hide_index=True, key="ranks", alt="The record's place in the order of each selector")
     st.caption(f"Its place in each order of {len(view.pool):,} records; blank if it comes after the computed picks.")
-    _wait(view, waiting)
-
-
-def _wait(view: ExploreView, waiting: list[tuple[Selector, float | None]]) -> None:
     if not waiting or public():
         return
     known = [about for _, about in waiting if about is not None]
@@ -258,21 +236,17 @@ def _wait(view: ExploreView, waiting: list[tuple[Selector, float | None]]) -> No
 
 def _neighbours(view: ExploreView, session: Session, position: int) -> None:
     """The most similar records of the whole pool; a row opens one."""
-    means = view.pool.embeddings.means
-    near, cosines = why.neighbours_of(means, position, np.arange(len(view.pool)), NEIGHBOURS)
+    near, cosines = why.neighbours_of(view.pool.embeddings.means, position, np.arange(len(view.pool)), NEIGHBOURS)
     records = view.pool.index[near]
-    table = pd.DataFrame(
-        {
-            "record": records,
-            "cosine": np.round(cosines, 2),
-            "pick": pd.array([int(r) if r else None for r in view.rank[near]], dtype="Int64"),
-            "text": [components.one_line(view.corpus.texts[r]) for r in records],
-        }
-    )
+    table = {
+        "record": records,
+        "cosine": np.round(cosines, 2),
+        "pick": components.blank_zeros(view.rank[near]),
+        "text": [components.one_line(view.corpus.texts[r]) for r in records],
+    }
     key = f"neighbours-{session.record}"
-
     st.dataframe(
-        table,
+        pd.DataFrame(table),
         hide_index=True,
         key=key,
         on_select=partial(components.open_row, session, key, records),
@@ -281,3 +255,72 @@ def _neighbours(view: ExploreView, session: Session, position: int) -> None:
         alt="The most similar records by the cosine of centred sentence means",
     )
     st.caption("Ranked by the cosine of centred sentence means. Click the box before a row to open that record.")
+
+
+def what_if_banner(view: ExploreView, session: Session) -> None:
+    """What is pinned and excluded, while anything is."""
+    if not session.pinned and not session.excluded:
+        return
+    label = view.selector.label
+    if not view.selector.heeds_pins:
+        said = f"{label} ignores pinned and excluded records, so its own picks are shown; TokenOD respects them."
+        st.warning(said, icon=":material/push_pin:")
+        return
+    parts = []
+    for what, records in (("pinned", session.pinned), ("excluded", session.excluded)):
+        if records:
+            shown = ", ".join(f"{r:,}" for r in records[:8]) + (" …" if len(records) > 8 else "")
+            parts.append(f"{what} record{'s' if len(records) > 1 else ''} {shown}")
+    if "sigma2" in view.selector.changed:
+        parts.append(f"sigma2 = {view.selector.changed['sigma2']:g}")
+    changed = len(np.setdiff1d(view.picks, view.plain.positions[: view.n]))
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.info(
+        f"What if: {'; '.join(parts)}. The rest are chosen after them: {changed:,} of {view.n:,} picks "
+        f"{'differs' if changed == 1 else 'differ'} from {label}'s own.",
+        icon=":material/push_pin:",
+    )
+    row.button("Clear the what-if", icon=":material/close:", on_click=session.clear_pins)
+
+
+def what_if_panel(view: ExploreView) -> None:
+    """A sentence of the visitor's own under the design as it is."""
+    with st.expander("What if? Your own sentence, pins and sigma2", icon=":material/science:"):
+        said = (
+            "Pin a record in or out under “Why this sentence?”. sigma2, how much is taken as known before any pick, is among the "
+            "selector's Parameters. Both update the picks at once. Below, try a text of your own."
+        )
+        st.caption(helped(said, "sigma2"))
+        with st.form("own-sentence", border=False):
+            text = st.text_area(
+                "Your own sentence",
+                help="Its gain is what it would add to the current picks.",
+                max_chars=LONGEST_TEXT,
+                placeholder="Paste or write a text; it is processed here and never stored.",
+            )
+            asked = st.form_submit_button("What would it gain?", icon=":material/calculate:")
+        if asked and not text.strip():
+            st.caption("Write a sentence first.")
+        elif asked:
+            _own_sentence(view, text)
+
+
+def _own_sentence(view: ExploreView, text: str) -> None:
+    texts, trained, rows = cached.pasted(text, cached.folder(view.choice), view.choice)
+    if not len(rows):
+        st.warning("This text has no trained token under this model; write a longer one.", icon=":material/short_text:")
+        return
+    embeddings = view.pool.embeddings
+    V = design_matrix((embeddings.block(p) for p in view.picks), embeddings.dimension)
+    gains = token_gains(V, rows)
+    gain = float(gains.sum())
+    outside = np.setdiff1d(np.arange(len(view.pool)), [*view.picks, *view.pool.excluded])
+    others = cached.gains_now(embeddings, view.picks)[outside]
+    place = 1 + int((others > gain).sum())
+    per_token = 1 + int((others / view.pool.tokens[outside] > gain / len(gains)).sum())
+    with st.container(horizontal=True):
+        _gain_tile(gains, f"What it adds to the design of the {view.n:,} picks.")
+        said = helped("Its rank by gain among the sentences not picked; TokenOD takes the first one next.", "greedy")
+        tile("Place", f"{place:,} of {len(outside) + 1:,}", said, f"by gain per token: {per_token:,}")
+        _length_tile(view, len(gains), "How many tokens of your text would be trained.")
+    components.heat_map(texts, trained, gains)

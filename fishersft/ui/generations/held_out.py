@@ -20,7 +20,7 @@ from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
 from fishersft.finetuning.stages import edge_warning
 from fishersft.plots import generations as generation_plots
 from fishersft.text import visible
-from fishersft.ui import components, downloads, learn, query_widgets
+from fishersft.ui import components, downloads, query_widgets
 from fishersft.ui.components import chart, dark
 from fishersft.ui.generations.page_state import FINETUNE, LoadedRun, watched_job
 from fishersft.ui.job_panel import EVERY
@@ -75,7 +75,7 @@ def _controls(of: LoadedRun) -> tuple[str, str, str]:
         "is narrower. Below 0 is better."
     )
     length = "Sentences of the budget, or the trained tokens that each selection has, since some selectors prefer long texts."
-    explained = (learn.helped(tail, "coverage"), learn.helped(length, "equal tokens"))
+    explained = (components.helped(tail, "coverage"), learn.helped(length, "equal tokens"))
     measure = query_widgets.segmented("Measure", there, "held_out", default="mean", place=row, help=explained[0])
     shown = query_widgets.segmented("Shown", list(generation_plots.MINUS), "minus", default=usual, place=row, help=paired)
     against = query_widgets.segmented("Against", AGAINST, "against", default="sentences", place=row, help=explained[1])

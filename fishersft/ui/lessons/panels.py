@@ -19,7 +19,6 @@ from fishersft.fields import changed, declared, make
 from fishersft.lessons import LESSONS, ellipse
 from fishersft.lessons.lesson import Lesson, Picture, Plane, Question, Shown, several
 from fishersft.ui.components import camera, dark, tile
-from fishersft.ui.learn import PAGE
 from fishersft.ui.session import Session
 
 FIRST = next(iter(LESSONS))
@@ -283,5 +282,5 @@ def neighbours(learning: Learning) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", key="lesson-neighbours"):
         for k, icon in ((at - 1, ":material/arrow_back:"), (at + 1, ":material/arrow_forward:")):
             if 0 <= k < len(names):
-                st.page_link(PAGE, label=LESSONS[names[k]].title, icon=icon, query_params={"lesson": names[k]})
+                st.page_link("pages/learn.py", label=LESSONS[names[k]].title, icon=icon, query_params={"lesson": names[k]})
     st.caption("The address bar holds this lesson in this state, as a link to share. On paper the page has no controls.")

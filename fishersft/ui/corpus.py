@@ -1,0 +1,313 @@
+"""The Corpus page: which texts, how they are read, which model, the embeddings, and the corpus in numbers and records.
+
+Uploads are checked before they are read, and embedding says how long it takes before it starts.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import PurePath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import streamlit as st
+
+from fishersft.corpus.files import READ_FORMATS, not_read
+from fishersft.corpus.load import CLASSICS
+from fishersft.corpus.records import Corpus
+from fishersft.errors import ColumnError, CorpusError, FisherSFTError
+from fishersft.lm.embed import Plan
+from fishersft.pipeline import embed_and_select
+from fishersft.plots import base as plots
+from fishersft.store.artifacts import Store
+from fishersft.text import duration
+from fishersft.ui import cached, components, page
+from fishersft.ui.address import choose
+from fishersft.ui.components import dark, escape_markdown, helped, one_line, tile
+from fishersft.ui.session import Choice, Session, public
+
+SOURCES = ("Demo", "Upload", "Classics", "Path", "Hub")
+HIDDEN_IN_PUBLIC = ("Path", "Hub")
+MOST_BYTES, MOST_PUBLIC_BYTES = 200_000_000, 10_000_000
+MOST_LINES = 1_000_000
+LONGEST_LINE = 5_000_000
+HELD_OUT = 0.1
+
+
+def choose_corpus(session: Session) -> None:
+    """Demo, a file of the visitor's, a classic, a path, or the hub."""
+    now = session.choice.corpus
+    kind = {"demo": "Demo", **dict.fromkeys(CLASSICS, "Classics")}.get(
+        now, "Upload" if now.startswith("upload:") else "Hub" if now.startswith("hf:") else "Path"
+    )
+    options = [s for s in SOURCES if not (public() and s in HIDDEN_IN_PUBLIC)]
+    source = st.segmented_control(
+        "Corpus",
+        options,
+        default=kind if kind in options else "Demo",
+        required=True,
+        key="source",
+        persist_state="session",
+        help="The texts to choose from. Demo: 1,389 short original texts on 16 topics.",
+    )
+    if source == "Demo":
+        if kind != "Demo":
+            choose(corpus="demo", options=())
+    elif source == "Upload":
+        _upload()
+    elif source == "Classics":
+        names = list(CLASSICS)
+        name = st.selectbox(
+            "Classic",
+            names,
+            index=names.index(now) if now in names else None,
+            format_func=lambda name: CLASSICS[name].title,
+            placeholder="choose one; it is about 1 MB and downloaded once",
+            help="Public-domain texts.",
+        )
+        if name and name != now:
+            choose(corpus=name, options=())
+    else:
+        hub = source == "Hub"
+        known = now.removeprefix("hf:") if kind == source else ""
+        text = st.text_input(
+            "Data set on the hub" if hub else "Path of a file on this machine",
+            value=known,
+            key=f"corpus-{source}",
+            placeholder="owner/name" if hub else "/data/texts.jsonl",
+            help="Needs the network and the extra 'hub'." if hub else f"One of {', '.join(READ_FORMATS)}.",
+        ).strip()
+        if text and text != known:
+            choose(corpus=f"hf:{text}" if hub else text, options=())
+
+
+def _upload() -> None:
+    file = st.file_uploader(
+        "Your file",
+        type=[f.removeprefix(".") for f in READ_FORMATS],
+        key="upload",
+        help="Text: one example per line. Tables and JSON: a column named text, or prompt and completion, instruction and "
+        "output, or messages; metadata columns are kept.",
+    )
+    if file is None or st.session_state.get("upload_seen") == file.file_id:
+        return
+    st.session_state["upload_seen"] = file.file_id
+    try:
+        data = file.getvalue()
+        kept = Store.default().keep_upload(data, check_upload(file.name, data), one_line(file.name, 60))
+    except FisherSFTError as error:
+        components.problem(str(error))
+        return
+    choose(corpus=f"upload:{kept.name}", options=())
+
+
+def check_upload(name: str, data: bytes) -> str:
+    """The file's ending; raises CorpusError for a wrong type, too many bytes or lines, or a line that is too long."""
+    suffix = PurePath(name).suffix.lower()
+    shown = PurePath(name).name[:80]
+    if suffix not in READ_FORMATS:
+        raise not_read(shown, suffix[:12])
+    most = MOST_PUBLIC_BYTES if public() else MOST_BYTES
+    if len(data) > most:
+        raise CorpusError(f"{shown} has {len(data) / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are accepted here.")
+    if suffix == ".parquet":
+        try:
+            about = pq.ParquetFile(io.BytesIO(data)).metadata
+        except (pa.ArrowException, OSError) as error:
+            raise CorpusError(f"{shown} is not a readable parquet file.") from error
+        unpacked = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+        if about.num_rows > MOST_LINES or unpacked > 4 * most:
+            size = f"{about.num_rows:,} records and {unpacked / 1e6:,.0f} MB"
+            raise CorpusError(f"{shown} unpacks to {size}; that is too much here.")
+    elif suffix != ".json":
+        lines = data.split(b"\n")
+        if len(lines) - 1 > MOST_LINES:
+            raise CorpusError(f"{shown} has {len(lines) - 1:,} lines; at most {MOST_LINES:,} are accepted here.")
+        if (longest := max(map(len, lines))) > LONGEST_LINE:
+            raise CorpusError(f"{shown} has a line of {longest:,} bytes; at most {LONGEST_LINE:,} are accepted here.")
+    return suffix
+
+
+def choose_model(session: Session) -> None:
+    """The embedded model, a folder, or a hub id."""
+    if public():
+        st.text_input("Model", "mini", disabled=True, help="This hosted demo has one model.")
+        return
+    text = st.text_input(
+        "Model",
+        value=session.choice.model,
+        key="model-name",
+        placeholder="mini",
+        help="mini (embedded: a GPT-2 of 4.3 M parameters), a folder with config.json and safetensors, or a hub id such as "
+        "gpt2. Pickled weights and code from a repository are never loaded.",
+    ).strip()
+    choose(model=text or "mini")
+
+
+def read(session: Session) -> Corpus | None:
+    """The corpus, or a box that says why not, with a way to name the column where that is what is missing."""
+    try:
+        return cached.corpus(session.choice)
+    except ColumnError as error:
+        components.problem("The text column could not be identified. Choose it below and read again.")
+        st.caption(escape_markdown(page.on_screen(session.choice, error)))
+        reading_options(session, error.columns, wanted=True)
+    except FisherSFTError as error:
+        components.problem(page.on_screen(session.choice, error))
+        page.way_back(elsewhere=False)
+        reading_options(session, [], wanted="skip-bad" in str(error))
+    return None
+
+
+def reading_options(session: Session, columns: list[str], *, wanted: bool = False) -> None:
+    """How the corpus is read: a form, since a change reads it again; open where the visitor must say something."""
+    now = dict(session.choice.options)
+    try:
+        share = min(0.9, max(0.0, float(now.get("holdout", HELD_OUT))))
+    except ValueError:
+        share = HELD_OUT
+    with st.expander("How it is read", expanded=wanted, icon=":material/tune:"), st.form("reading", border=False):
+        left, middle, right = st.columns(3)
+        names = ["found automatically", *columns]
+        chosen = left.selectbox(
+            "Text column",
+            names,
+            index=names.index(now["text_column"]) if now.get("text_column") in names else 0,
+            help="The column that holds the text. Columns named text, prompt and completion, instruction and output, "
+            "or messages are found automatically.",
+        )
+        split = middle.selectbox(
+            "A .txt file's examples end at",
+            ["line", "blank-line"],
+            index=int(now.get("split_on") == "blank-line"),
+            format_func={"line": "the end of a line", "blank-line": "a blank line"}.__getitem__,
+            help="For .txt files only.",
+        )
+        said = (
+            "Records reserved for measuring, which no selector sees: at least 50 if there are that many, at most half. "
+            "A split column in the corpus takes precedence."
+        )
+        held = right.number_input("Held-out share", 0.0, 0.9, share, 0.05, help=said)
+        skip = st.checkbox(
+            "Skip broken lines, and count them",
+            value="skip_bad" in now,
+            help="Lines that cannot be read are left out; their number is shown above.",
+        )
+        if st.form_submit_button("Read again"):
+            options = {
+                "text_column": None if chosen == names[0] else chosen,
+                "split_on": split if split != "line" else None,
+                "holdout": f"{held:g}" if held != HELD_OUT else None,
+                "skip_bad": "" if skip else None,
+            }
+            choose(options=tuple((k, v) for k, v in options.items() if v is not None))
+            st.rerun()
+
+
+def embed(session: Session, layout: Plan) -> None:
+    """The one action of the page: compute the embeddings, or go and explore them."""
+    known = cached.embeddings(session.choice)
+    if known is None:
+        if compute(session.choice, layout):
+            st.switch_page("pages/explore.py")
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    rows = f"{len(known.values):,} rows of {known.dimension} numbers ({known.facts['dtype']})"
+    row.markdown(f":material/check_circle: Embedded: {rows}.")
+    if row.button("Explore", type="primary", icon=":material/scatter_plot:"):
+        st.switch_page("pages/explore.py")
+
+
+def compute(choice: Choice, layout: Plan) -> bool:
+    """A button that embeds, with the time it takes before it starts; True once it is done."""
+    model = cached.model(choice)
+    total = sum(len(e.ids) for e in layout.encoded)
+    row = st.container(horizontal=True, vertical_alignment="center")
+    go = row.button(f"Embed {len(layout.index):,} records", type="primary", icon=":material/memory:")
+    head = "" if model.head == "exact" else f" This model's logits are its head's output {model.head}."
+    row.caption(
+        f"{total:,} tokens, about {duration(total / cached.tokens_a_second(choice))} here. "
+        f"If it is stopped or interrupted, it resumes where it left off.{head}"
+    )
+    if not go:
+        return False
+    bar = st.progress(0.0, "Embedding …")
+    st.button("Stop", icon=":material/stop:", help="What has been computed so far is saved.")
+    started, first = time.perf_counter(), None
+
+    def report(done: int, total: int) -> None:
+        nonlocal first
+        first = done if first is None else first
+        rest = (time.perf_counter() - started) / max(done - first, 1) * (total - done)
+        left = f", about {duration(rest)} left" if done > first else ""
+        bar.progress(min(1.0, done / max(total, 1)), f"Embedding: {done:,} of {total:,} tokens{left}")
+
+    embed_and_select.embed(cached.corpus(choice), model, on_progress=report)
+    return True
+
+
+def tiles(corpus: Corpus, layout: Plan) -> None:
+    """The corpus in numbers."""
+    repeated, broken = corpus.duplicates, corpus.bad_lines
+    with st.container(horizontal=True, key="tiles"):
+        tile(
+            "Records",
+            f"{len(corpus):,}",
+            "Records of the corpus as loaded. Held-out records are never selected; models are measured on them.",
+            f"{int(corpus.held_out.sum()):,} held out",
+        )
+        tile(
+            "Trained tokens",
+            f"{layout.rows:,}",
+            helped("Rows of the design: positions whose next token is trained, in the pool.", "design matrix"),
+            f"median {int(np.median(np.diff(layout.offsets))):,} per record",
+        )
+        tile(
+            "Truncated",
+            f"{layout.truncated:,}",
+            "Records that are longer than the model can read at once; each is cut off there.",
+            f"{len(layout.skipped):,} without a trained token",
+        )
+        tile(
+            "Exact duplicates",
+            f"{repeated:,}",
+            "Records that repeat an earlier record exactly.",
+            f"{broken:,} broken lines skipped" if broken else f"{repeated / len(corpus):.1%} of all",
+        )
+        for column in corpus.categories[:2]:
+            counts = corpus.fields[column].dropna().map(str).value_counts()
+            tile(
+                escape_markdown(one_line(column, 24)),
+                f"{len(counts)} values",
+                "How many different values this column has; it can colour the map.",
+                escape_markdown(f"largest: {one_line(counts.index[0], 18)}, {counts.iloc[0]:,}"),
+            )
+
+
+def lengths(layout: Plan, cut: int) -> None:
+    """How long the records are."""
+    st.markdown("**Length of the records in the pool**", help=helped("A long record has more rows and so gains more.", "length"))
+    drawn = plots.length_histogram(np.diff(layout.offsets), cut, dark=dark())
+    components.still_chart(drawn, "lengths", "Histogram of trained tokens per record")
+    st.caption(
+        f"{len(layout.index):,} records, cut at {cut} tokens. TokenOD prefers long records; Longest is the control for this."
+    )
+
+
+def browse(corpus: Corpus, layout: Plan) -> None:
+    """Every record, searchable."""
+    found = components.search("Search the records", "find", "Finds records that contain all the words, in any order and case.")
+    counts = np.zeros(len(corpus), dtype=int)
+    counts[layout.index] = np.diff(layout.offsets)
+    keep = np.arange(len(corpus)) if found is None else np.flatnonzero([found(text) for text in corpus.texts])
+    if not len(keep):
+        st.info("No record contains all these words.", icon=":material/search_off:")
+        return
+    shown = keep[: components.MOST_ROWS]
+    part = np.where(corpus.held_out, "held out", np.where(counts > 0, "pool", "skipped"))[shown]
+    columns = {"record": shown, "part": part, "tokens": components.blank_zeros(counts[shown])}
+    components.record_table(corpus, columns, "The records of the corpus", beside=True)
+    more = f"; the first {len(shown):,} are shown." if len(keep) > len(shown) else "."
+    st.caption(f"{len(keep):,} of {len(corpus):,} records{more}")
