@@ -75,7 +75,7 @@ def _controls(of: LoadedRun) -> tuple[str, str, str]:
         "is narrower. Below 0 is better."
     )
     length = "Sentences of the budget, or the trained tokens that each selection has, since some selectors prefer long texts."
-    explained = (components.helped(tail, "coverage"), learn.helped(length, "equal tokens"))
+    explained = (components.helped(tail, "coverage"), components.helped(length, "equal tokens"))
     measure = query_widgets.segmented("Measure", there, "held_out", default="mean", place=row, help=explained[0])
     shown = query_widgets.segmented("Shown", list(generation_plots.MINUS), "minus", default=usual, place=row, help=paired)
     against = query_widgets.segmented("Against", AGAINST, "against", default="sentences", place=row, help=explained[1])
