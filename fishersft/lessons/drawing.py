@@ -28,12 +28,9 @@ def plane(dark: bool, box: tuple[float, ...], *, height: int = TALL, **layout: A
 
 def axes(dark: bool, x: str, y: str, *, height: int = LOW, **layout: Any) -> go.Figure:
     """An empty figure with named axes that nobody zooms by accident."""
-    axis = figure(dark, height=height).layout.xaxis.to_plotly_json()
-
-    def named(text: str) -> dict[str, Any]:
-        return {**axis, "title": {**axis["title"], "text": text}, "fixedrange": True}
-
-    return figure(dark, height=height, xaxis=named(x), yaxis=named(y), dragmode=False, **layout)
+    fig = figure(dark, height=height, dragmode=False, **layout)
+    fig.update_xaxes(title_text=x, fixedrange=True)
+    return fig.update_yaxes(title_text=y, fixedrange=True)
 
 
 def ellipse_of(A: np.ndarray, level: float = 1.0, steps: int = 181) -> np.ndarray:
@@ -41,11 +38,6 @@ def ellipse_of(A: np.ndarray, level: float = 1.0, steps: int = 181) -> np.ndarra
     angle = np.linspace(0, 2 * np.pi, steps)
     circle = np.stack([np.cos(angle), np.sin(angle)])
     return np.sqrt(level) * np.linalg.solve(np.linalg.cholesky(A).T, circle).T
-
-
-def ellipse_of_moment(S: np.ndarray) -> np.ndarray:
-    """(181, 2) the ellipse x^T S^-1 x = 2 of a second moment: the smaller, the less its rows spread."""
-    return ellipse_of(np.linalg.inv(S), 2.0)
 
 
 def semi_axes(A: np.ndarray, level: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -118,9 +118,7 @@ class Lemma(Lesson):
         all_free = f"all classes free: {'0' if free < 1e-12 else f'{free:.1e}'}"
         rows_alone, most = log_det(design_matrix([X], DIMENSION)), float(p.max(1).mean())
         numbers = (
-            Number(
-                "True log det", nats(true), "Information about the whole head from all ten sentences.", f"bound {nats(bound)}"
-            ),
+            Number("True log det", nats(true), "Information about the head from all ten sentences.", f"bound {nats(bound)}"),
             Number("log det V", nats(rows_alone), "From the rows alone; no control here changes it.", "the same for every model"),
             Number("Constant c", f"{c:.2g}", "The smallest eigenvalue over all rows, one class pinned.", all_free),
             Number("Average top probability", percent(most), "Over the thirty tokens.", f"guessing: {percent(1 / self.classes)}"),

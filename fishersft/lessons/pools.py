@@ -278,15 +278,14 @@ class Outlier(Lesson):
         green, hexagon = style("matched_od", dark)
         fig.add_trace(drawing.points(means[:OUTLIER], "sentences", ink(dark)[2], "circle", 5, opacity=0.45))
         fig.add_trace(drawing.points(means[OUTLIER:], "outlier", VERMILION, "star", 15))
-        fig.add_trace(drawing.line(drawing.ellipse_of_moment(self.pool_moment), "pool", ink(dark)[2], dash="dot"))
+        fig.add_trace(drawing.line(drawing.ellipse_of(np.linalg.inv(self.pool_moment), 2.0), "pool", ink(dark)[2], dash="dot"))
         series = [("TokenOD", token_od, blue, circle, 9)]
         series += [("MatchedOD", matched_od, green, f"{hexagon}-open", 15)] if revealed else []
         for name, order, colour, symbol, size in series:
             some = order[: self.picks]
             fig.add_trace(drawing.points(means[some], name, colour, symbol, size, legendgroup=name))
-            fig.add_trace(
-                drawing.line(drawing.ellipse_of_moment(self.moment(some)), name, colour, showlegend=False, legendgroup=name)
-            )
+            ellipse = drawing.ellipse_of(np.linalg.inv(self.moment(some)), 2.0)  # the smaller, the less the rows spread
+            fig.add_trace(drawing.line(ellipse, name, colour, showlegend=False, legendgroup=name))
         return fig
 
     def _losses(self, dark: bool) -> go.Figure:
