@@ -9,6 +9,7 @@ and spaces never differ by themselves.  Knows no screen and escapes nothing for 
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -88,11 +89,9 @@ def compared(one: str, other: str) -> tuple[list[Span], list[Span]]:
     left, right = PIECES.findall(one), PIECES.findall(other)
     a, b = (_words(pieces) for pieces in (left, right))
     matcher = SequenceMatcher(None, [left[i] for i in a], [right[j] for j in b], autojunk=False)
-    same_left: set[int] = set()
-    same_right: set[int] = set()
-    for block in matcher.get_matching_blocks():
-        same_left.update(a[block.a : block.a + block.size])
-        same_right.update(b[block.b : block.b + block.size])
+    blocks = matcher.get_matching_blocks()
+    same_left = {k for block in blocks for k in a[block.a : block.a + block.size]}
+    same_right = {k for block in blocks for k in b[block.b : block.b + block.size]}
     return _spans(left, set(a) - same_left), _spans(right, set(b) - same_right)
 
 
@@ -111,11 +110,6 @@ def _words(pieces: Sequence[str]) -> list[int]:
 
 def _spans(pieces: Sequence[str], marked: set[int]) -> list[Span]:
     """Spaces between two marked words are marked with them, so that a changed passage is one span."""
-    out: list[Span] = []
-    for k, piece in enumerate(pieces):
-        differs = k in marked or (piece.isspace() and k - 1 in marked and k + 1 in marked)
-        if out and out[-1].differs == differs:
-            out[-1] = Span(out[-1].text + piece, differs)
-        else:
-            out.append(Span(piece, differs))
-    return out
+    differs = [k in marked or (piece.isspace() and k - 1 in marked and k + 1 in marked) for k, piece in enumerate(pieces)]
+    groups = itertools.groupby(zip(differs, pieces, strict=True), key=lambda pair: pair[0])
+    return [Span("".join(piece for _, piece in group), changed) for changed, group in groups]

@@ -41,8 +41,7 @@ def not_read(name: str, suffix: str) -> CorpusError:
 def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) -> tuple[pd.DataFrame, int]:
     """The fields of every record of a file, and the number of broken lines that were skipped.
 
-    Raises:
-        CorpusError: the file is missing, a folder, empty, binary, wrongly encoded or broken; the message says where.
+    CorpusError if the file is missing, a folder, empty, binary, wrongly encoded or broken; its message says where.
     """
     suffix = path.suffix.lower()
     if not os.path.exists(path):  # unlike Path.exists, answers for names too long to exist

@@ -85,7 +85,7 @@ def load_corpus(
     skip_bad: bool = False,
     name: str | None = None,
 ) -> Corpus:
-    """Load a corpus.
+    """Load a corpus; CorpusError says in one sentence what is wrong, where, and what to do.
 
     Args:
         source: a path (.txt .csv .tsv .jsonl .json .parquet), `demo`, `shakespeare`, `sherlock`, or `hf:owner/name`.
@@ -95,9 +95,6 @@ def load_corpus(
         holdout: share of records that no selector sees; 0 for none.  A `split` column of the corpus takes precedence.
         skip_bad: skip and count broken lines instead of raising.
         name: the corpus's name; by default the file's name.
-
-    Raises:
-        CorpusError: one sentence says what is wrong, where, and what to do.
     """
     if not isinstance(source, str | Path):
         raise CorpusError(f"A corpus must be named by a path or a word, not by a {type(source).__name__}.")

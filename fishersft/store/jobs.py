@@ -51,7 +51,6 @@ def start(
 
     Raises:
         JobError: there is nothing to run, or the process cannot be started.
-        StoreError: the store cannot be written.
     """
     if not arguments or not device:
         raise JobError("A job needs a command, such as ['embed', 'demo'], and a device, such as 'cpu'.")
