@@ -72,7 +72,7 @@ def selection(stem: str, make: Callable[[], Kept], key: str, row: Any, pool: Ori
         return formats.packed(make(), format, pool)
 
     name = f"{stem}-report.html" if format == REPORT else formats.packed_name(stem, format)
-    look = {"icon": ":material/download:", "key": f"{key}-download-{format}", "on_click": "ignore"}
+    look: dict[str, Any] = {"icon": ":material/download:", "key": f"{key}-download-{format}", "on_click": "ignore"}
     row.download_button("Download", data=made, file_name=name, **look)
     st.caption(f"{name}: {_what(format)}.")
     if format != REPORT and (command := FORMATS[format].command):
@@ -82,7 +82,7 @@ def selection(stem: str, make: Callable[[], Kept], key: str, row: Any, pool: Ori
 
 def report(page: Callable[[], Page], name: str, row: Any = st) -> None:
     """A button for the report of a run that has no other format."""
-    look = {"icon": ":material/download:", "key": f"report-{name}", "on_click": "ignore"}
+    look: dict[str, Any] = {"icon": ":material/download:", "key": f"report-{name}", "on_click": "ignore"}
     said = REPORT_IS[:1].upper() + REPORT_IS[1:] + "."
     row.download_button("Report", data=lambda: page().html(), file_name=f"{name}.html", help=said, **look)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -248,7 +249,7 @@ def _transfer_table(found: Comparison) -> None:
                 f"tokens of {under}": f"{a.tokens:,} ({h.tokens:,})",
             }
         )
-    look = {"hide_index": True, "row_height": 34, "height": 40 + 34 * len(lines)}
+    look: dict[str, Any] = {"hide_index": True, "row_height": 34, "height": 40 + 34 * len(lines)}
     st.dataframe(pd.DataFrame(lines), key="transfer-table", alt=f"What the picks are worth under {under}", **look)
     st.markdown(escape_markdown(comparison_sentences(found)[-2]))
     st.caption(

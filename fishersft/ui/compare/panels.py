@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -56,7 +57,7 @@ def maps_panel(view: CompareView, session: Session) -> None:
             zoom = st.toggle("Zoom to the lasso", key="zoom", help="All maps show only the neighbourhood of the set.")
             st.button("Clear the lasso", icon=":material/deselect:", on_click=session.clear_set)
     focus, window = components.position_of(view.pool, session.record), window_of(xy[lit] if zoom else xy)
-    look = {"focus": focus, "window": window, "equal_axes": kind == "PCA", "dark": dark()}
+    look: dict[str, Any] = {"focus": focus, "window": window, "equal_axes": kind == "PCA", "dark": dark()}
     # marked on a selector's map: the first one's picks, on that one's own map the second's
     pairs = [(row, view.rows[0 if k else 1]) for k, row in enumerate(view.rows)]
     shown = [view.rows[:2]] if together else pairs

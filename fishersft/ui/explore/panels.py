@@ -221,7 +221,8 @@ def gain_panel(view: ExploreView, chosen: RecordSet | None) -> None:
     said = "What a selection adds to the design matrix, in nats, beside a band of random draws."
     left.markdown(f"**log det gained, by {unit}**", help=helped(said, "log det", "random draws"))
     log = query_widgets.toggle("Log axes", "log", place=right, help="Log scales on both axes, to see small budgets.")
-    marks, starred = [], ""
+    marks: list[tuple[str, int, float]] = []
+    starred = ""
     if chosen:
         size, gained = chosen.tokens(pool), chosen.log_det(pool)
         marks.append((chosen.label, size if tokens else len(chosen.positions), gained))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -173,8 +174,9 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
     if unit == "percent":
         top = max(1.0, round(100 * most / N, 1))
         check_address(session, "percent", lambda v: query_widgets.is_number(v) and 0 < float(v) <= top, f"up to {top:g}")
-        look = {"key": "percent", "format": "%.1f%%", "bind": "query-params", "help": "Share of the pool's sentences." + note}
-        share = st.slider("Budget: percent of the pool", 0.1, top, min(10.0, top), 0.1, **look)
+        look: dict[str, Any] = {"key": "percent", "format": "%.1f%%", "bind": "query-params"}
+        said = "Share of the pool's sentences." + note
+        share = st.slider("Budget: percent of the pool", 0.1, top, min(10.0, top), 0.1, help=said, **look)
         return Budget(sentences=min(most, max(1, round(share / 100 * N))))
     tokens = pool.tokens[order.positions]
     least, total = int(tokens[0]), int(tokens.sum())
