@@ -10,7 +10,7 @@ with page.page(
     "What is a selection worth? Labels are drawn from a known head, a head is fitted on each selection, and the two are "
     "compared on every sentence of the pool.",
 ) as visitor:
-    experiment = form.choose_experiment(visitor)
+    experiment = form.choose_experiment()
     if experiment == form.TWO_WORLDS:
         panels.two_worlds()
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from fishersft.experiments.settings import (
     SELECTORS,
     SWEEP_BUDGET,
     MeasureSettings,
-    PoolSettings,
     SweepSettings,
     SyntheticSettings,
     TeacherSettings,
@@ -43,8 +41,7 @@ from fishersft.ui.session import Session, public
 TWO_WORLDS = "Two worlds"
 KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
 Values = dict[str, Any]
-SHAPE = ("dimension", "classes", "sentences", "median_length")
-BUDGETS_LOOK: dict[str, Any] = {"value": (), "max_chars": 200}
+CORES = os.cpu_count() or 1
 
 
 @dataclass
@@ -64,6 +61,7 @@ class PlannedRun:
     title: str  # one line for people
     records: int  # how many will be made; 0 for a timing
     seconds: float  # about how long that takes
+    inputs: tuple[str, ...] = ()  # fingerprints of what it reads
 
 
 def state() -> CurvesState:
@@ -71,7 +69,7 @@ def state() -> CurvesState:
     return mine
 
 
-def choose_experiment(session: Session) -> str:
+def choose_experiment() -> str:
     """The experiment; a link to a result opens its kind."""
     asked = st.query_params.get("result", "")
     if asked and st.session_state.get("curves_asked") != asked:
@@ -177,21 +175,18 @@ def run_panel(kind: str, visitor: Session, *, empty: bool) -> None:
         return
     with st.expander("Run it with parameters of your own", icon=":material/tune:", expanded=empty):
         with st.form(f"form-{kind}", border=False):
-            form, planned = FORMS[kind]
-            values, inputs = form(visitor)
+            values = _form(kind, visitor)
             st.form_submit_button("Check and estimate", icon=":material/timer:")
         try:
-            plan = planned(values, visitor)
+            _offer(kind, _plan(kind, values, visitor))
         except FisherSFTError as error:
             components.problem(str(error))
-            return
-        _offer(kind, plan, inputs)
 
 
-def _offer(kind: str, plan: PlannedRun, inputs: tuple[str, ...]) -> None:
-    folder = catalogue.folder_for(catalogue.CURVES, plan.arguments, inputs)
+def _offer(kind: str, plan: PlannedRun) -> None:
+    folder = catalogue.folder_for(catalogue.CURVES, plan.arguments, plan.inputs)
     arguments = [*plan.arguments, "--out", str(folder)]
-    cores = f"{_cores()} {'core' if _cores() == 1 else 'cores'} of this machine"
+    cores = f"{CORES} {'core' if CORES == 1 else 'cores'} of this machine"
     if plan.records:
         cost = f"{plan.records:,} records, roughly {duration(plan.seconds)} on {cores} (one fit was timed; it may take "
         cost += "twice or half as long). It runs in the background and continues where it was stopped."
@@ -212,84 +207,59 @@ def _offer(kind: str, plan: PlannedRun, inputs: tuple[str, ...]) -> None:
         st.rerun()
 
 
-def _cores() -> int:
-    return os.cpu_count() or 1
+# -- the forms: rows of parameters and their widths
+
+Row = dict[str, float]
+SELECTED: Row = {"selectors": 1}
+MEASURED: Row = {"budgets": 3, "runs": 1, "seed": 1, "equal": 2}
+MORE: Row = {"ridge": 1, "sigma2": 1, "settings": 3}
+SHAPE: Row = dict.fromkeys(("dimension", "classes", "sentences", "median_length"), 1)
+DRAWN: Row = dict.fromkeys(("length_spread", "scale", "clusters", "power", "noise", "duplicates"), 1)
+FORMS: dict[str, tuple[tuple[type, ...], tuple[Row, ...]]] = {  # the classes that declare the parameters, and the rows
+    "synthetic": (
+        (SyntheticSettings, SweepSettings, MeasureSettings),
+        ({"features": 1, "sweep": 1}, SHAPE, SELECTED, MEASURED, DRAWN, MORE),
+    ),
+    "words": (
+        (WordSource, WordSettings, MeasureSettings),
+        ({"vectors": 3, "words": 1, "zipf": 1}, SHAPE, SELECTED, MEASURED, MORE),
+    ),
+    "teacher": (
+        (TeacherSettings, MeasureSettings),
+        (dict.fromkeys(("dimension", "classes", "sentences", "scale"), 1), SELECTED, MEASURED, MORE),
+    ),
+    "timing": ((TimingSettings,), ({"features": 2, "sentences": 1, "dimension": 1}, {"box": 1, "budgets": 3})),
+}
+DIFFERS: dict[tuple[type, str], Values] = {  # from what is declared
+    (SyntheticSettings, "features"): {"value": "clustered"},
+    (SweepSettings, "sweep"): {"choices": ("none", "dimension", "classes", "both"), "value": "none"},
+    (MeasureSettings, "budgets"): {"value": (), "max_chars": 200, "placeholder": "50,100,200 … up to the pool"},
+    (TimingSettings, "budgets"): {"value": (), "max_chars": 200, "placeholder": "10,50,100 … up to the pool"},
+    (WordSource, "vectors"): {"placeholder": "a path on this machine", "max_chars": 500},
+}
 
 
-# -- the forms: widgets and the values they hold
-
-
-def _row(kind: type, names: Sequence[str], columns: int | Sequence[float] = 0) -> Values:
-    """The widgets of some parameters side by side."""
-    places = st.columns(columns or len(names))
-    return {name: widget(kind, name, place) for name, place in zip(names, places, strict=False)}
-
-
-def _measured() -> Values:
-    chosen = choose_selectors(SELECTORS, "Uniform is the baseline.")
-    budgets, *others = st.columns([3, 1, 1, 2])
-    return {
-        "selectors": tuple(chosen),
-        "budgets": widget(MeasureSettings, "budgets", budgets, placeholder="50,100,200 … up to the pool", **BUDGETS_LOOK),
-        **{name: widget(MeasureSettings, name, at) for name, at in zip(("runs", "seed", "equal"), others, strict=True)},
-    }
-
-
-def _more() -> Values:
-    *places, settings = st.columns([1, 1, 3])
-    values = {name: widget(MeasureSettings, name, place) for name, place in zip(("ridge", "sigma2"), places, strict=True)}
-    return {**values, "settings": selector_settings(settings)}
-
-
-def _synthetic(visitor: Session) -> tuple[Values, tuple[str, ...]]:
-    a, b = st.columns(2)
-    values = {
-        "features": widget(SyntheticSettings, "features", a, value="clustered"),
-        "sweep": widget(SweepSettings, "sweep", b, choices=("none", "dimension", "classes", "both"), value="none"),
-        **_row(PoolSettings, SHAPE),
-        **_measured(),
-        **_row(SyntheticSettings, ("length_spread", "scale", "clusters", "power", "noise", "duplicates")),
-        **_more(),
-    }
-    return values, ()
-
-
-def _words(visitor: Session) -> tuple[Values, tuple[str, ...]]:
-    a, b, c = st.columns([3, 1, 1])
-    values = {
-        "vectors": widget(WordSource, "vectors", a, placeholder="a path on this machine", max_chars=500),
-        "words": widget(WordSource, "words", b),
-        "zipf": widget(WordSettings, "zipf", c),
-        **_row(PoolSettings, SHAPE),
-        **_measured(),
-        **_more(),
-    }
-    return values, () if values["vectors"] else (cached.folder(visitor.choice).fingerprint,)
-
-
-def _teacher(visitor: Session) -> tuple[Values, tuple[str, ...]]:
-    corpus, folder = cached.corpus(visitor.choice), cached.folder(visitor.choice)
-    name, model = (components.escape_markdown(components.one_line(x, 60)) for x in (corpus.name, visitor.choice.model))
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.markdown(f"**{name}**, {len(corpus.pool_index):,} records to choose from, read by **{model}**")
-    row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
-    layout = cached.layout(visitor.choice)
-    values = {
-        "pool": len(layout.index),
-        "tokens": layout.rows / max(1, len(layout.index)),
-        **_row(TeacherSettings, ("dimension", "classes", "sentences", "scale")),
-        **_measured(),
-        **_more(),
-    }
-    return values, (corpus.fingerprint, folder.fingerprint)
-
-
-def _timing(visitor: Session) -> tuple[Values, tuple[str, ...]]:
-    values = _row(TimingSettings, ("features", "sentences", "dimension"), [2, 1, 1])
-    a, b = st.columns([1, 3])
-    values["box"] = widget(TimingSettings, "box", a)
-    values["budgets"] = widget(TimingSettings, "budgets", b, placeholder="10,50,100 … up to the pool", **BUDGETS_LOOK)
-    return values, ()
+def _form(kind: str, visitor: Session) -> Values:
+    """Draw the widgets; the values by the names of the parameters."""
+    if kind == "teacher":
+        corpus = cached.corpus(visitor.choice)
+        name, model = (components.escape_markdown(components.one_line(x, 60)) for x in (corpus.name, visitor.choice.model))
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.markdown(f"**{name}**, {len(corpus.pool_index):,} records to choose from, read by **{model}**")
+        row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
+    classes, rows = FORMS[kind]
+    values: Values = {}
+    for widths in rows:
+        for place, name in zip(st.columns(list(widths.values())), widths, strict=True):
+            if name == "selectors":
+                with place:
+                    values[name] = tuple(choose_selectors(SELECTORS, "Uniform is the baseline."))
+            elif name == "settings":
+                values[name] = selector_settings(place)
+            else:
+                of = next(one for one in classes if name in fields.declared(one))
+                values[name] = widget(of, name, place, **DIFFERS.get((of, name), {}))
+    return values
 
 
 # -- from values to a planned run
@@ -306,65 +276,51 @@ def _numbers(kind: type, text: str) -> tuple[int, ...]:
         ) from error
 
 
-def _experiment(values: Values, world: Synthetic, budgets: tuple[int, ...] = ()) -> Experiment:
-    """What is measured; `budgets` are those that are taken where none are given."""
-    measured = {name: values[name] for name in fields.declared(MeasureSettings) if name in values}
-    asked = _numbers(MeasureSettings, values["budgets"]) or budgets or default_budgets(world.sentences)
-    return Experiment(world=world, parameters=tuple(values["settings"]), **{**measured, "budgets": asked})
+def _plan(kind: str, values: Values, visitor: Session) -> PlannedRun:
+    """What the values ask for; other worlds than the synthetic one are estimated by a synthetic one of the same size."""
+    choice = visitor.choice
+    if kind == "timing":
+        usual = default_picks(values["sentences"])
+        at = _numbers(TimingSettings, values["budgets"]) or usual
+        if not at or min(at) < 1 or max(at) > values["sentences"]:
+            raise BudgetError(
+                f"Picks must be from 1 to {values['sentences']:,}, the sentences in the pool, and separated by commas."
+            )
+        timed = TimingSettings(**{**values, "budgets": () if at == usual else at})
+        return PlannedRun(("curves", "timing", *fields.arguments(timed)), "Fast against slow", 0, timed.box + 10)
 
+    budgets = _numbers(MeasureSettings, values["budgets"])
+    measured = {name: values[name] for name in fields.declared(MeasureSettings) if name in values and name != "budgets"}
 
-def _planned(asked: Experiment | Sweep, arguments: Sequence[str] = (), title: str = "") -> PlannedRun:
-    """The run of an experiment, or of another world's command of the same size."""
+    def measuring(world: Synthetic, usual: tuple[int, ...] = ()) -> Experiment:
+        at = budgets or usual or default_budgets(world.sentences)
+        return Experiment(world=world, parameters=tuple(values["settings"]), budgets=at, **measured)
+
+    inputs: tuple[str, ...] = ()
+    if kind == "synthetic":
+        world = Synthetic(**{name: values[name] for name in fields.declared(SyntheticSettings)})
+        asked: Experiment | Sweep = measuring(world)
+        if values["sweep"] != "none":
+            moved = SweepSettings(sweep=values["sweep"]).moved
+            asked = Sweep(measuring(world, (SWEEP_BUDGET,)), moved.get("dimension", ()), moved.get("classes", ()))
+        arguments, title = asked.about.arguments, asked.about.title
+    elif kind == "words":
+        shape, source = {name: values[name] for name in SHAPE}, values["vectors"] or choice.model
+        asked = measuring(Synthetic(**shape))
+        options = ["--vectors" if values["vectors"] else "--model", source, *fields.arguments(WordSource(words=values["words"]))]
+        options += fields.arguments(WordSettings(**shape, zipf=values["zipf"]))
+        arguments = ("curves", "words", *options, *asked.measured())
+        title = f"Word vectors of {components.one_line(source, 60)}"
+        inputs = () if values["vectors"] else (cached.folder(choice).fingerprint,)
+    else:
+        settings = TeacherSettings(**{name: values[name] for name in fields.declared(TeacherSettings)})
+        layout = cached.layout(choice)
+        N, tokens = settings.sentences or min(SENTENCES, len(layout.index)), layout.rows / max(1, len(layout.index))
+        lengths = {"median_length": min(256.0, max(1.0, tokens)), "length_spread": 0.0}
+        asked = measuring(Synthetic(dimension=settings.dimension or DIMENSION, classes=settings.classes, sentences=N, **lengths))
+        options = [choice.source, "--model", choice.model, *choice.flags, *fields.arguments(settings)]
+        arguments = ("curves", "teacher", *options, *asked.measured(without=() if budgets else ("budgets",)))
+        title = f"{components.one_line(choice.name, 60)}, the model's own head"
+        inputs = (cached.corpus(choice).fingerprint, cached.folder(choice).fingerprint)
     records = sum(len(one.keys) for one in asked.experiments)
-    return PlannedRun(
-        tuple(arguments or asked.about.arguments), title or asked.about.title, records, expected_seconds(asked, _cores())
-    )
-
-
-def _plan_synthetic(values: Values, visitor: Session) -> PlannedRun:
-    world = Synthetic(**{name: values[name] for name in fields.declared(SyntheticSettings)})
-    if values["sweep"] == "none":
-        return _planned(_experiment(values, world))
-    moved = SweepSettings(sweep=values["sweep"]).moved
-    asked = _experiment(values, world, (SWEEP_BUDGET,))
-    return _planned(Sweep(asked, moved.get("dimension", ()), moved.get("classes", ())))
-
-
-def _plan_words(values: Values, visitor: Session) -> PlannedRun:
-    shape = {name: values[name] for name in SHAPE}
-    like = _experiment(values, Synthetic(**shape))
-    source = values["vectors"] or visitor.choice.model
-    options = ["--vectors" if values["vectors"] else "--model", source, *fields.arguments(WordSource(words=values["words"]))]
-    options += fields.arguments(WordSettings(**shape, zipf=values["zipf"]))
-    title = f"Word vectors of {components.one_line(source, 60)}"
-    return _planned(like, ["curves", "words", *options, *like.measured()], title)
-
-
-def _plan_teacher(values: Values, visitor: Session) -> PlannedRun:
-    asked = TeacherSettings(**{name: values[name] for name in fields.declared(TeacherSettings)})
-    N = asked.sentences or min(SENTENCES, values["pool"])
-    lengths = {"median_length": min(256.0, max(1.0, values["tokens"])), "length_spread": 0.0}
-    like = _experiment(values, Synthetic(dimension=asked.dimension or DIMENSION, classes=asked.classes, sentences=N, **lengths))
-    options = [visitor.choice.source, "--model", visitor.choice.model, *visitor.choice.flags]
-    measured = like.measured(without=() if values["budgets"] else ("budgets",))
-    title = f"{components.one_line(visitor.choice.name, 60)}, the model's own head"
-    return _planned(like, ["curves", "teacher", *options, *fields.arguments(asked), *measured], title)
-
-
-def _plan_timing(values: Values, visitor: Session) -> PlannedRun:
-    usual = default_picks(values["sentences"])
-    at = _numbers(TimingSettings, values["budgets"]) or usual
-    if not at or min(at) < 1 or max(at) > values["sentences"]:
-        raise BudgetError(f"Picks must be from 1 to {values['sentences']:,}, the sentences in the pool, and separated by commas.")
-    asked = TimingSettings(**{**values, "budgets": () if at == usual else at})
-    return PlannedRun(("curves", "timing", *fields.arguments(asked)), "Fast against slow", 0, asked.box + 10)
-
-
-Form = Callable[[Session], tuple[Values, tuple[str, ...]]]
-Plan = Callable[[Values, Session], PlannedRun]
-FORMS: dict[str, tuple[Form, Plan]] = {
-    "synthetic": (_synthetic, _plan_synthetic),
-    "words": (_words, _plan_words),
-    "teacher": (_teacher, _plan_teacher),
-    "timing": (_timing, _plan_timing),
-}
+    return PlannedRun(tuple(arguments), title, records, expected_seconds(asked, CORES), inputs)
