@@ -18,7 +18,7 @@ from typing import Any
 from fishersft import paths
 from fishersft.errors import FisherSFTError, StoreError
 from fishersft.experiments.experiment import About
-from fishersft.experiments.result import NAME, read_about, read_curves
+from fishersft.experiments.result import NAME, read_curves, read_records
 from fishersft.experiments.timing import TIMING_FILE, read_timing
 from fishersft.finetuning.run import RUN, read_run
 from fishersft.pipeline import selections
@@ -201,7 +201,7 @@ def _curves(folder: Path, shipped: bool, store: Store) -> Run | None:
     file = folder / (TIMING_FILE if timing else NAME)
     if not file.exists():  # its job has only just begun
         return None
-    about = read_timing(folder).about if timing else read_about(folder)
+    about = read_timing(folder).about if timing else read_records(folder, only_about=True)[0]
     found = CurvesRun(folder.name, folder, about, shipped, 0.0 if shipped else file.stat().st_mtime)
     facts: dict[str, Any] = {"kind": found.kind, "what": about.title}
     facts |= {"equal": found.settings.get("equal", ""), "runs": found.settings.get("runs")}

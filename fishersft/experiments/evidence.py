@@ -26,14 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Finding:
-    """One measured number of one selector.
+    """One measured number of one selector: `what` with its unit, and `where`, which is the corpus or world and the budget.
 
-    Attributes:
-        what: the measure, with its unit.
-        where: the corpus or the world it was measured in, and at what budget.
-        chance_low, chance_high: the range of random draws, or the interval of Uniform's mean.
-        lower: whether lower is better.
-        low, high: the interval of the value where there are several runs.
+    `chance_low` to `chance_high` is the range of random draws, or the interval of Uniform's mean; `low` to `high` is the interval
+    of the value where there are several runs; `lower` says that lower is better.
     """
 
     selector: str
@@ -132,13 +128,10 @@ def _demo(path: Path) -> tuple[list[Finding], dict[str, OrderCost]]:
         for row in (row for row in found["rows"] if row["selector"]):
             for criterion in ("log_det", "worst_leverage", "stein_loss"):
                 draws = [s[criterion] for s in chance]
-                value, lower = float(row["scores"][0][criterion]), BETTER[criterion] == LOWER
-                findings.append(
-                    Finding(row["selector"], CRITERIA[criterion], where, value, min(draws), max(draws), lower, command)
-                )
-        costs = {
-            name: OrderCost(float(s), int(held["rows"]), int(held["dimension"])) for name, s in held["order_seconds"].items()
-        }
+                measured = CRITERIA[criterion], where, float(row["scores"][0][criterion]), min(draws), max(draws)
+                findings.append(Finding(row["selector"], *measured, BETTER[criterion] == LOWER, command))
+        rows, dimension = int(held["rows"]), int(held["dimension"])
+        costs = {name: OrderCost(float(s), rows, dimension) for name, s in held["order_seconds"].items()}
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
         log.warning("no evidence in %s: %s", path, error)
         return [], {}

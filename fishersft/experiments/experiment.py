@@ -40,8 +40,8 @@ Key = tuple[int, str, int, int]
 class About:
     """What a result says about itself: enough to read it where the world itself is not at hand.
 
-    `settings` are the experiment's; those of a sweep have also "sweep", the values of each setting that is moved.  `arguments`
-    are the command line that makes the result, after `fishersft` and without --out.
+    The `settings` of a sweep have also "sweep", the values of each setting that is moved.  `arguments` are the command line that
+    makes the result, after `fishersft` and without --out.
     """
 
     settings: dict[str, Any]
@@ -86,13 +86,11 @@ class Experiment(MeasureSettings):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything, for JSON."""
         world = {"name": self.world.name, **self.world.settings}
         return {"version": VERSION, "world": world, "parameters": list(self.parameters), **fields.values(self)}
 
     @property
     def about(self) -> About:
-        """What a record file and a result say about themselves."""
         return About(self.settings, self.world.title, self.arguments())
 
     @property
@@ -128,10 +126,7 @@ def key_of(record: Record) -> Key:
 
 @dataclass(frozen=True)
 class Sweep:
-    """An experiment for every value of d at the experiment's own L, and for every value of L at its own d.
-
-    The experiment has one budget.  Either kind of values may be empty, not both.
-    """
+    """An experiment with one budget for every value of d at its own L and every value of L at its own d; one may be empty."""
 
     experiment: Experiment
     dimensions: tuple[int, ...] = SweepSettings.sweep_dimensions
@@ -153,7 +148,6 @@ class Sweep:
 
     @property
     def about(self) -> About:
-        """What a record file and a result say about themselves."""
         both = {"dimension": list(self.dimensions), "classes": list(self.classes)}
         moved = {name: values for name, values in both.items() if values}
         usual = ("budgets",) if self.experiment.budgets == (SWEEP_BUDGET,) else ()
@@ -162,9 +156,7 @@ class Sweep:
             sweep_dimensions=self.dimensions or SweepSettings.sweep_dimensions,
             sweep_classes=self.classes or SweepSettings.sweep_classes,
         )
-        title = f"{self.experiment.world.title}, {' and '.join(MOVED[name] for name in moved)} moved"
-        return About(
-            {**self.experiment.settings, "sweep": moved},
-            f"{title} at n = {self.experiment.budgets[0]:,}",
-            [*self.experiment.arguments(without=usual), *fields.arguments(asked)],
-        )
+        names = " and ".join(MOVED[name] for name in moved)
+        title = f"{self.experiment.world.title}, {names} moved at n = {self.experiment.budgets[0]:,}"
+        command = [*self.experiment.arguments(without=usual), *fields.arguments(asked)]
+        return About({**self.experiment.settings, "sweep": moved}, title, command)

@@ -30,14 +30,12 @@ SAME = 1e-4  # of an error: two fits on the same sentences may differ by as much
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with a 95% interval; NaN where there is none.
-
-    Where the curve ends before the answer, `low` is 0 or `high` infinite, and `side` is "at least" or "at most".
-    """
+    """A number with a 95% interval, NaN where there is none.  Where the curve ends before the answer, `low` is 0 or `high`
+    infinite, and `side` is "at least" or "at most"."""
 
     value: float
-    low: float
-    high: float
+    low: float = np.nan
+    high: float = np.nan
     side: str = ""
 
 
@@ -55,8 +53,8 @@ class Paired:
 class Fits:
     """What is read off the curves of one measure, by selector; `constant` is c of the bound's shape.
 
-    Slopes are NaN with a single budget.  `ratios` and `paired` have a value a budget, and are empty where Uniform was not
-    measured and for Uniform itself.
+    Slopes are NaN with a single budget.  `ratios` and `paired` have a value for each budget of each selector but Uniform, and
+    are empty where Uniform was not measured.
     """
 
     measure: str
@@ -115,7 +113,7 @@ def _resampled(runs: int, seed: int) -> np.ndarray:
 
 def _slope(x: np.ndarray, each: np.ndarray, draws: np.ndarray) -> Estimate:
     if len(x) < 2:
-        return Estimate(np.nan, np.nan, np.nan)
+        return Estimate(np.nan)
     t = np.log(x) - np.log(x).mean()
     slopes = np.log(np.concatenate([each.mean(0)[None], each[draws].mean(1)])) @ t / (t @ t)
     return Estimate(float(slopes[0]), *_percentiles(slopes[1:]))
@@ -123,8 +121,7 @@ def _slope(x: np.ndarray, each: np.ndarray, draws: np.ndarray) -> Estimate:
 
 def _ratios(x: np.ndarray, each: np.ndarray, uniform: np.ndarray, draws: np.ndarray) -> list[Estimate]:
     """For each x, the place where Uniform's curve has this error, over x."""
-    curve, error = uniform.mean(0), each.mean(0)
-    value = _read_off(x, curve[None], error[None])[0]
+    value = _read_off(x, uniform.mean(0)[None], each.mean(0)[None])[0]
     drawn = _read_off(x, uniform[draws].mean(1), each[draws].mean(1))
     out = []
     for k in range(len(x)):
@@ -136,15 +133,12 @@ def _ratios(x: np.ndarray, each: np.ndarray, uniform: np.ndarray, draws: np.ndar
 
 
 def _read_off(x: np.ndarray, curves: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(draws, k) the x at which each curve (draws, k) falls to the wanted values (draws, k).
-
-    Infinite where it never does, 0 where it was there before its first point.  A curve over few runs need not fall
-    everywhere, so its running minimum is read: the first x that is good enough.
-    """
+    """(draws, k) the x at which each curve (draws, k) falls to the wanted values (draws, k): infinite where it never does, 0
+    where it was there before its first point."""
     out = np.empty_like(wanted)
     log_x = np.log(x)
     for i, (curve, values) in enumerate(zip(np.log(curves), np.log(wanted), strict=True)):
-        falling = np.minimum.accumulate(curve)
+        falling = np.minimum.accumulate(curve)  # over few runs it may rise in places: the first x that is good enough counts
         found = np.exp(np.interp(-values, -falling, log_x))
         out[i] = np.where(values < falling[-1] - SAME, np.inf, np.where(values > curve[0] + SAME, 0.0, found))
     return out

@@ -5,7 +5,7 @@
     H[V]     = X^T (P * (X V - <P, X V>)) + ridge V
 
 Sums over tokens, not means: `ridge` is 1 / C of scikit-learn, and there is no intercept.  Newton's method with a line search;
-each step is solved by conjugate gradients with a preconditioner of one (d, d) block a class.  f is strongly convex, so
+each step is solved by conjugate gradients with one (d, d) preconditioning block per class.  f is strongly convex, so
 ||Theta - minimum||_F <= ||G||_F / ridge: the fit stops when that is below `NEAR`, and reports what it reached.  The ridge also
 decides classes that were never drawn and directions that no row has, and picks the Theta whose columns sum to zero.
 

@@ -46,7 +46,7 @@ Progress = Callable[[str, int, int], None]
 def measure_curves(
     asked: Experiment | Sweep, *, out: Path | None = None, workers: int = 1, on_progress: Progress | None = None
 ) -> Result:
-    """Measure everything that was asked and has not been measured yet; errors and the other arguments are those of `run`.
+    """Measure everything that was asked; errors and the other arguments are those of `run`.
 
     In the folder `out` records are kept as they are finished, and not made again; curves.csv and curves.json are written at the
     end.  StoreError where it cannot be written, or holds another experiment.
@@ -65,21 +65,13 @@ def measure_curves(
 
 
 def run(
-    asked: Experiment | Sweep,
-    on_progress: Progress | None = None,
-    *,
-    done: Collection[Key] = (),
-    workers: int = 1,
+    asked: Experiment | Sweep, on_progress: Progress | None = None, *, done: Collection[Key] = (), workers: int = 1
 ) -> Iterator[Record]:
     """The records that are not `done` yet, each as soon as it is finished.
 
-    Args:
-        on_progress: called with (what, records finished, records in all) before the first and after each; may raise `Cancelled`.
-        workers: processes; with 1, the work is done in this one.  The numbers are the same, their order is not.
-
-    Raises:
-        UserError: a selector that cannot work on this pool, or too little memory.
-        FisherSFTError: a worker process died, perhaps because memory ran out.
+    `on_progress` is called with (what, records finished, records in all) before the first and after each, and may raise
+    `Cancelled`.  With one worker, the work is done in this process; more change the order of the records but no number.
+    UserError where a selector cannot work on this pool or memory is too small, FisherSFTError where a worker process died.
     """
     there, tasks, total = set(done), [], 0
     for experiment in asked.experiments:

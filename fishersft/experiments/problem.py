@@ -41,10 +41,9 @@ REFERENCE_LEAST = 20  # sentences, at least
 
 @dataclass(frozen=True)
 class Problem:
-    """One pool with its truth.
+    """One pool with its truth: `theta` (d, L) is Theta*, `labels` (T,) int64 from 0 to L - 1.
 
-    `theta` is (d, L) Theta*, `labels` (T,) int64 from 0 to L - 1, `seed` that of the uniform draw behind `reference`, `corpus`
-    the texts behind the rows where there are any, and `facts` numbers and short texts about how it was made.
+    `seed` is that of the uniform draw behind `reference`, and `corpus` the texts behind the rows where there are any.
     """
 
     embeddings: TokenEmbeddings
@@ -109,25 +108,25 @@ class Problem:
 
 
 class World(Protocol):
-    """Makes problems.  A frozen dataclass; equal settings and seeds make equal problems."""
+    """Makes problems.  A frozen dataclass; equal settings and seeds make equal problems.
+
+    `name` is the subcommand (`synthetic`, `words` or `teacher`), `title` tells people what pool this is, and `settings` are
+    everything but the seed that decides the problems, for JSON, with `dimension`, `classes` and `sentences` among them.
+    """
 
     @property
-    def name(self) -> str:
-        """The subcommand: `synthetic`, `words` or `teacher`."""
+    def name(self) -> str: ...
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Everything but the seed that decides the problems, for JSON; includes `dimension`, `classes` and `sentences`."""
+    def settings(self) -> dict[str, Any]: ...
 
     @property
-    def title(self) -> str:
-        """One line that tells people what pool this is."""
+    def title(self) -> str: ...
 
     def arguments(self) -> list[str]:
         """The command-line options that make this world, without those at their defaults."""
 
-    def problem(self, seed: int) -> Problem:
-        """A problem of this world."""
+    def problem(self, seed: int) -> Problem: ...
 
 
 def prediction_errors(problem: Problem, theta: np.ndarray) -> np.ndarray:

@@ -26,7 +26,6 @@ from fishersft.selectors import registry
 
 NAME = "records.jsonl"
 NEEDED = {"world", "selectors", "budgets", "runs", "seed", "equal", "reference"}
-UNNAMED = "{} does not say which experiment it is of; it was not written by fishersft curves."
 GROWS = ("runs", "selectors")  # settings that may change between two starts
 MEASURES = {
     "maximum": "maximum prediction error",
@@ -110,36 +109,19 @@ def make_folder(folder: Path) -> None:
         raise StoreError(f"{folder} cannot be made ({os_reason(error)}); name another folder with --out.") from error
 
 
-def read_records(folder: Path) -> tuple[About, list[Record]]:
-    """The experiment that a folder holds, and its records; StoreError where there is no such file, or one that is not ours."""
+def read_records(folder: Path, *, only_about: bool = False) -> tuple[About, list[Record]]:
+    """The experiment that a folder holds, and its records; StoreError where there is no such file, or one that is not ours.
+
+    `only_about` parses no records, so it is quick and returns none.
+    """
     path = folder / NAME
     try:
-        about, records, _ = _read(path)
+        about, records, _ = _read(path, only_about=only_about)
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
     if about is None:
-        raise StoreError(UNNAMED.format(path))
+        raise StoreError(f"{path} does not say which experiment it is of; it was not written by fishersft curves.")
     return about, records
-
-
-def read_about(folder: Path) -> About:
-    """The experiment that a folder holds, from its last "about" line; records are not parsed.  StoreError as `read_records`."""
-    path = folder / NAME
-    about: About | None = None
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if line.startswith(b'{"about"') and line.endswith(b"\n"):
-                    about = About(**json.loads(line)["about"])
-                    if not _sound(about):
-                        raise ValueError("settings or the command are missing")
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} was not written by fishersft curves.") from error
-    if about is None:
-        raise StoreError(UNNAMED.format(path))
-    return about
 
 
 def _sound(about: About) -> bool:
@@ -157,7 +139,7 @@ def _sound(about: About) -> bool:
     )
 
 
-def _read(path: Path) -> tuple[About | None, list[Record], int]:
+def _read(path: Path, *, only_about: bool = False) -> tuple[About | None, list[Record], int]:
     """The last "about" line, the records, and how many bytes are whole lines."""
     about: About | None = None
     records: list[Record] = []
@@ -165,10 +147,15 @@ def _read(path: Path) -> tuple[About | None, list[Record], int]:
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
         if not line.endswith(b"\n"):  # cut off while it was written
             break
+        whole += len(line)
+        if only_about and not line.startswith(b'{"about"'):
+            continue
         try:
             value = json.loads(line)
             if "about" in value:
                 about = About(**value["about"])
+                if not _sound(about):
+                    raise ValueError("settings or the command are missing")
             else:
                 key_of(value)
                 records.append(value)
@@ -176,7 +163,6 @@ def _read(path: Path) -> tuple[About | None, list[Record], int]:
             raise StoreError(
                 f"Line {number + 1:,} of {path} is not a record of an experiment; delete the file or name another folder."
             ) from error
-        whole += len(line)
     return about, records, whole
 
 
@@ -198,10 +184,9 @@ def _difference(there: dict[str, Any], now: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Result:
-    """What an experiment or a sweep has measured so far.
+    """What an experiment or a sweep has measured so far, in as many `runs` of every selector at every point.
 
-    `runs` are those counted, the same ones for every selector and point.  `values` are {point: {selector: {column: (runs, k)}}};
-    the columns are MEASURES, `n`, `sentences`, `tokens`.
+    `values` are {point: {selector: {column: (runs, k)}}}; the columns are MEASURES, `n`, `sentences`, `tokens`.
     """
 
     about: About

@@ -25,13 +25,10 @@ NEAR = 1.05  # lines that never differ by more than this factor hide one another
 
 @dataclass(frozen=True)
 class Standing:
-    """How the selectors stand in one measure at the budget n.
+    """How the selectors stand in one measure at the budget n: their `errors`, means over runs, and the `best` of them.
 
-    Attributes:
-        errors: by selector, mean over runs with its interval (NaN with a single run).
-        best: the selector with the lowest mean (of log det, the highest).
-        level: others that cannot be told apart from it.
-        against: the reference's error over Uniform's; None where either was not measured, or the reference is Uniform.
+    `level` are others that cannot be told apart from the best.  `against` is the reference's error over Uniform's; None where
+    either was not measured, or the reference is Uniform.
     """
 
     n: int
@@ -161,9 +158,8 @@ def means(result: Result, measure: str = "maximum", k: int = 0, point: Point | N
     """{selector: mean over runs at the k-th budget with its interval, NaN with a single run}; of a sweep, at a point."""
     out = {}
     for name in result.selectors:
-        mean, low, high = interval(result.each(name, measure, point))
-        ends = (np.nan, np.nan) if low is None or high is None else (float(low[k]), float(high[k]))
-        out[name] = Estimate(float(mean[k]), *ends)
+        ends = interval(result.each(name, measure, point))
+        out[name] = Estimate(*(float(end[k]) for end in ends if end is not None))
     return out
 
 

@@ -41,14 +41,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds against n.
+    """Seconds of the fast greedy and of Algorithm 1 (`slow`) for each n of `budgets`, which ascend.
 
-    Attributes:
-        pool: the world's settings, the seed and the pool's tokens.
-        budgets: n, ascending.
-        fast, slow: seconds of the fast greedy and of Algorithm 1.
-        measured: for each n, whether Algorithm 1's seconds were measured; otherwise they are extrapolated.
-        picks: that Algorithm 1 made within its box, in seconds; `same` of them, the first ones, are the fast one's.
+    Seconds of Algorithm 1 that were not `measured` are extrapolated.  It made `picks` within its box of seconds; the first
+    `same` of them are the fast one's.  `pool` has the world's settings, the seed and the pool's tokens.
     """
 
     pool: dict[str, Any]

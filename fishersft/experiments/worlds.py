@@ -26,14 +26,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.experiments.problem import Problem, check_memory, draw_labels, offsets_of, row_batches, token_index
-from fishersft.experiments.settings import (
-    FEATURES,
-    PoolSettings,
-    SyntheticSettings,
-    TeacherSettings,
-    WordSettings,
-    WordSource,
-)
+from fishersft.experiments.settings import FEATURES, PoolSettings, SyntheticSettings, TeacherSettings, WordSettings, WordSource
 from fishersft.experiments.word_vectors import fingerprint, input_embeddings, read_vectors
 from fishersft.lm.folder import find_model
 from fishersft.lm.model import CausalLM, load_model

@@ -282,11 +282,7 @@ class Report:
         """Tables and sentences: what `fishersft judge` prints."""
         strength = "Bradley-Terry strength, log odds (95%)"
         ranking = [
-            {
-                "rank": k,
-                "selector": self.labels.get(s.name, s.name),
-                strength: f"{s.value:+.2f} ({s.low:+.2f} to {s.high:+.2f})",
-            }
+            {"rank": k, "selector": self.labels.get(s.name, s.name), strength: f"{s.value:+.2f} ({s.low:+.2f} to {s.high:+.2f})"}
             for k, s in enumerate(self.ranking, 1)
         ]
         parts = [_table(self.table()), self.paper_note, _table(ranking), self.biases, self.surprise_note, CHANCE, self.power]

@@ -28,13 +28,7 @@ def classes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def pair_map(
-    points: Points,
-    kinds: np.ndarray,
-    pair: tuple[Row, Row],
-    *,
-    dark: bool = False,
-    height: int = 560,
-    **look: Any,
+    points: Points, kinds: np.ndarray, pair: tuple[Row, Row], *, dark: bool = False, height: int = 560, **look: Any
 ) -> go.Figure:
     """Two selections on one map.
 
@@ -57,14 +51,7 @@ def pair_map(
 
 
 def selection_map(
-    points: Points,
-    shared: np.ndarray,
-    selector: Row,
-    other: Row,
-    *,
-    dark: bool = False,
-    height: int = 420,
-    **look: Any,
+    points: Points, shared: np.ndarray, selector: Row, other: Row, *, dark: bool = False, height: int = 420, **look: Any
 ) -> go.Figure:
     """One selection on its map: its own picks in its colour and marker, those that `other` picked too as dark stars.
 
