@@ -53,13 +53,11 @@ def line(xy: np.ndarray, name: str, colour: str, *, dash: str = "solid", width: 
 
 
 def points(xy: np.ndarray, name: str, colour: str, symbol: str, size: Any = 9.0, **more: Any) -> go.Scatter:
-    """Points in the plane."""
     options: dict[str, Any] = {"hoverinfo": "skip", "mode": "markers", **more}
-    outline = options.pop("outline", None)
-    marker: dict[str, Any] = {"color": colour, "symbol": symbol, "size": size, "line": {"width": 0}}
-    if outline:
-        marker["line"] = {"width": 1.5, "color": outline}
-    return go.Scatter(x=xy[:, 0], y=xy[:, 1], name=name, marker={**marker, "opacity": options.pop("opacity", 1.0)}, **options)
+    outline, opacity = options.pop("outline", None), options.pop("opacity", 1.0)
+    edge = {"width": 1.5, "color": outline} if outline else {"width": 0}
+    marker = {"color": colour, "symbol": symbol, "size": size, "line": edge, "opacity": opacity}
+    return go.Scatter(x=xy[:, 0], y=xy[:, 1], name=name, marker=marker, **options)
 
 
 def curve(

@@ -167,7 +167,6 @@ class Sentences(Lesson):
         return TokenEmbeddings.of(np.split(values, np.cumsum(lengths)[:-1]))
 
     def order(self, *, per_token: bool = False) -> list[int]:
-        """The picks, by gain or by gain per token."""
         costs = self.rows.tokens.astype(np.float64) if per_token else None
         return [s.position for s in islice(greedy(self.rows, costs=costs), self.picks)]
 

@@ -89,7 +89,6 @@ class Subsets(Lesson):
 
     @cached_property
     def rows(self) -> TokenEmbeddings:
-        """One or two tokens a sentence, all rows of length 3."""
         rng = np.random.default_rng(self.pool)
         lengths = rng.integers(1, 3, SENTENCES)
         rows = rng.normal(size=(lengths.sum(), DIMENSION))
@@ -98,7 +97,6 @@ class Subsets(Lesson):
 
     @cached_property
     def run(self) -> list[Pick]:
-        """Greedy's first six picks."""
         return list(islice(greedy(self.rows), MOST))
 
     @property
@@ -194,8 +192,6 @@ class Subsets(Lesson):
 
 @dataclass(frozen=True)
 class Trace:
-    """The work of lazy greedy."""
-
     picks: np.ndarray  # (n,) in order
     fresh: np.ndarray  # (n, N) bool, whether a gain was computed for a pick
     bounds: np.ndarray  # (n, N) each gain as it was known at the pick: exact where it is fresh, else an upper bound

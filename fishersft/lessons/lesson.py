@@ -78,8 +78,6 @@ class Picture:
 
 @dataclass(frozen=True)
 class Shown:
-    """A lesson in its state."""
-
     pictures: tuple[Picture, ...]
     numbers: tuple[Number, ...]
     question: Question
@@ -87,8 +85,6 @@ class Shown:
 
 @dataclass(frozen=True)
 class Lesson(ABC):
-    """One page of teaching."""
-
     name: ClassVar[str]  # in addresses
     tab: ClassVar[str]  # the name in the row of lessons
     title: ClassVar[str]  # the heading

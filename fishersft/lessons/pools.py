@@ -78,7 +78,6 @@ class Imbalance(Lesson):
 
     @cached_property
     def design(self) -> list[int]:
-        """TokenOD's first picks."""
         return [s.position for s in islice(greedy(self.rows), MOST)]
 
     @cached_property
@@ -92,13 +91,8 @@ class Imbalance(Lesson):
         designs = [design_matrix([self.rows.block(i) for i in order[:n]], 2) for n in range(1, len(order) + 1)]
         return np.array([leverage(V, self.rows.values).max() for V in designs])
 
-    @property
-    def curves(self) -> tuple[np.ndarray, np.ndarray]:
-        """Worst leverage of the design (30,) and of the draws (20, 30)."""
-        return curves_of(self.rare)
-
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
-        ours, chance = self.curves
+        ours, chance = curves_of(self.rare)
         n = self.picks
         first_rare = SENTENCES - self.rare
         covered = int(sum(i >= first_rare for i in self.design[:n]))
@@ -152,7 +146,7 @@ class Imbalance(Lesson):
         return fig
 
     def _curves(self, dark: bool) -> go.Figure:
-        ours, chance = self.curves
+        ours, chance = curves_of(self.rare)
         fig = drawing.axes(dark, "picks (six tokens each)", "worst leverage", height=drawing.TALL)
         x = np.arange(1, MOST + 1)
         grey, _ = style("uniform", dark)
@@ -168,7 +162,7 @@ class Imbalance(Lesson):
 
 @lru_cache(maxsize=16)
 def curves_of(rare: int) -> tuple[np.ndarray, np.ndarray]:
-    """`Imbalance.curves`, which no budget changes."""
+    """Worst leverage of the design (30,) and of the draws (20, 30), which no budget changes."""
     lesson = Imbalance(rare=rare)
     return lesson.worst(np.array(lesson.design)), np.stack([lesson.worst(d) for d in lesson.draws])
 
@@ -228,7 +222,6 @@ class Outlier(Lesson):
         return (PRIOR * self.pool_moment + rows.T @ rows) / (PRIOR + len(rows))
 
     def loss(self, some: list[int]) -> float:
-        """Stein's loss of some picks."""
         A = np.linalg.solve(self.pool_moment, self.moment(some))
         return float(np.trace(A) - np.linalg.slogdet(A)[1] - 2)
 

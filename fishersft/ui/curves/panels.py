@@ -83,14 +83,14 @@ def _left_out(*drawn: str) -> None:
             del st.query_params[key]
 
 
+def _known(result: Result) -> tuple[str, int]:
+    return json.dumps(result.about.settings, sort_keys=True), result.runs
+
+
+@st.cache_resource(max_entries=32, show_spinner="Fitting slopes …", hash_funcs={Result: _known})
 def fits_at(result: Result, measure: str) -> Fits:
     """What is read off the curves of one measure, kept between reruns."""
-    return _fits_of(json.dumps(result.about.settings, sort_keys=True), result.runs, measure, result)
-
-
-@st.cache_resource(max_entries=32, show_spinner="Fitting slopes …")
-def _fits_of(settings: str, runs: int, measure: str, _result: Result) -> Fits:
-    return fits_of(_result, measure)
+    return fits_of(result, measure)
 
 
 def log_switch(row: Any) -> bool:
@@ -101,8 +101,8 @@ def log_switch(row: Any) -> bool:
 def controls(result: Result, *, worlds: bool = False) -> CurveOptions:
     """How a result is drawn, or both of the two worlds."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
-    selectors, against_n = result.selectors, not result.is_sweep
-    equal = "tokens"
+    selectors, against_n, equal = result.selectors, not result.is_sweep, "tokens"
+    look: dict[str, Any]
     if worlds:
         meaning = "Tokens: every selector gets as many as TokenOD's first n sentences have. Sentences: every selector gets n."
         equal = query_widgets.segmented("At equal", EQUAL, "equal", place=row, help=components.helped(meaning, "equal tokens"))
@@ -112,7 +112,14 @@ def controls(result: Result, *, worlds: bool = False) -> CurveOptions:
     )
     explained = components.helped(meaning, "worst leverage", "log det")
     shown = query_widgets.segmented("Shown", list(SHOWN), "measure", place=row, help=explained)
-    n = _budget(result.budgets.tolist(), row) if against_n else USUAL
+    n = USUAL
+    if against_n:
+        there, asked = result.budgets.tolist(), st.session_state.get("n", USUAL)
+        near = min(there, key=lambda b: abs(math.log(b / asked)))  # after a change of result, the nearest one
+        if asked not in there and "n" in st.session_state:
+            st.session_state["n"] = near
+        look = {"index": there.index(near), "width": 150, "help": "The sentences and the upright line are at this budget."}
+        n = int(query_widgets.select("Put into words at n", there, "n", place=row, **look))
     log = log_switch(row)
     slopes = (
         "Thin lines beside errors: how TokenOD's error would fall from its first point with the power -1/2 of theory and with "
@@ -120,22 +127,12 @@ def controls(result: Result, *, worlds: bool = False) -> CurveOptions:
     )
     guides = against_n and query_widgets.toggle("Guides", "guides", True, place=row, help=slopes)
     components.pictures(row)
-    look: dict[str, Any] = {"key": f"selectors-{'-'.join(selectors)}", "wrap": True, "format_func": label_of}
+    look = {"key": f"selectors-{'-'.join(selectors)}", "wrap": True, "format_func": label_of}
     look["help"] = "Which curves are drawn; the sentences and numbers cover all of them."
     names = st.pills("Selectors", selectors, selection_mode="multi", default=selectors, **look)
     if not names:
         st.info("Choose a selector above to see its curve.", icon=":material/show_chart:")
     return CurveOptions(SHOWN[shown], log, guides, tuple(names or ()), n, equal)
-
-
-def _budget(there: list[int], row: Any) -> int:
-    """The budget that the sentences are about; after a change of result, the nearest one."""
-    asked = st.session_state.get("n", USUAL)
-    near = min(there, key=lambda n: abs(math.log(n / asked)))
-    if asked not in there and "n" in st.session_state:
-        st.session_state["n"] = near
-    look = {"index": there.index(near), "width": 150, "help": "The sentences and the upright line are at this budget."}
-    return int(query_widgets.select("Put into words at n", there, "n", place=row, **look))
 
 
 def two_worlds() -> None:
@@ -204,32 +201,27 @@ def _plot(fig: Any, key: str, what: str, log: bool) -> None:
 
 def _figures(results: Sequence[Result], how: CurveOptions, height: int) -> list[Any]:
     """Charts of one measure against n, one per result; on log axes they share the y axis. None where no selector is chosen."""
-    if not how.selectors:
-        return []
     look = {"log": how.log, "guides": how.guides, "dark": dark(), "height": height, "selectors": how.selectors}
-    every = [curve_plots.error_figure(result, how.measure, **look) for result in results]
-    if how.log_y:  # else the higher chart presses the other one flat
+    every = [curve_plots.error_figure(result, how.measure, **look) for result in results if how.selectors]
+    if every and how.log_y:  # else the higher chart presses the other one flat
         curve_plots.share_y(every)
     return every
 
 
 def _said(result: Result, how: CurveOptions) -> None:
-    """Who stands where at n, and what that is worth."""
     fits = fits_at(result, how.measure)
     told = [standing_of(result, how.n, how.measure).sentence(), *worth_sentences(result, fits, how.n)]
-    told = [escape_markdown(sentence) for sentence in told]
-    st.markdown("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
+    before = "- " if len(told) > 1 else ""
+    st.markdown("\n".join(before + escape_markdown(sentence) for sentence in told))
 
 
 def _chart(fig: Any, result: Result, how: CurveOptions, key: str) -> None:
-    """A chart of `_figures`, and which of its lines hide one another."""
     _plot(fig, f"{key}-{how.measure}", MEASURES[how.measure], how.log)
     if hidden := alike_sentence(result, how.measure, how.selectors):
         st.caption(escape_markdown(hidden))
 
 
 def _sweep(result: Result, how: CurveOptions, found: CurvesRun) -> None:
-    """One measure against d and against L."""
     moved = list(result.about.settings["sweep"])
     for column, over in zip(st.columns(len(moved), gap="medium"), moved, strict=True):
         with column:
@@ -238,15 +230,14 @@ def _sweep(result: Result, how: CurveOptions, found: CurvesRun) -> None:
                 look = {"log": how.log, "dark": dark(), "height": 460, "selectors": how.selectors}
                 fig = curve_plots.sweep_figure(result, over, how.measure, **look)
                 _plot(fig, f"{found.id}-{over}-{how.measure}", f"{MEASURES[how.measure]} against {over}", how.log)
-    rows = []
-    for d, L in result.values:
-        told = {label_of(name): with_interval(e) for name, e in means(result, how.measure, point=(d, L)).items()}
-        rows.append({"d": d, "L": L, **told})
+    rows = [
+        {"d": d, "L": L, **{label_of(s): with_interval(e) for s, e in means(result, how.measure, point=(d, L)).items()}}
+        for d, L in result.values
+    ]
     st.dataframe(rows, hide_index=True, alt=f"{MEASURES[how.measure]} at every d and L, by selector")
 
 
 def _timing(told: Timing, log: bool, found: CurvesRun) -> None:
-    """Seconds of both ways against the number of picks."""
     n, fast, slow, measured = (each[-1] for each in (told.budgets, told.fast, told.slow, told.measured))
     st.markdown(
         "Algorithm 1 of the paper computes the gain of every sentence at every pick; the fast greedy computes few of them and "
@@ -297,7 +288,6 @@ def _numbers(result: Result, how: CurveOptions) -> None:
 
 
 def _guides(results: Sequence[Result], how: CurveOptions) -> None:
-    """Explain the guide lines, where there are any."""
     fits = [fits_at(result, how.measure) for result in results] if how.guides else []
     if told := constant_sentence(results[0], *fits) if fits else "":
         st.caption(escape_markdown(told))
@@ -311,14 +301,11 @@ def _how_drawn(result: Result) -> str:
 
 
 def _downloads(result: Result, found: CurvesRun) -> None:
-    name = f"curves-{found.id}"
-    table = (
-        "csv",
-        "csv",
-        lambda: pd.DataFrame(result.table()).to_csv(index=False),
-        "one row per selector and budget, with intervals",
-    )
-    summary = ("json", "json", lambda: json.dumps(curves_summary(result), indent=1), "settings, command, table and fits")
+    name, rows = f"curves-{found.id}", "one row per selector and budget, with intervals"
     downloads.files(
-        name, name, table, summary, ("report.html", "report.html", lambda: curves_page(result, found.id).html(), REPORT)
+        name,
+        name,
+        ("csv", "csv", lambda: pd.DataFrame(result.table()).to_csv(index=False), rows),
+        ("json", "json", lambda: json.dumps(curves_summary(result), indent=1), "settings, command, table and fits"),
+        ("report.html", "report.html", lambda: curves_page(result, found.id).html(), REPORT),
     )

@@ -15,7 +15,7 @@ from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.fields import arguments
 from fishersft.finetuning import FineTuneSettings
-from fishersft.finetuning.plan import Speed, TrainingCost, cost_of, make_plan
+from fishersft.finetuning.plan import Speed, cost_of, make_plan
 from fishersft.lm.folder import ModelFolder, effective_max_tokens
 from fishersft.lm.generate import BATCH
 from fishersft.lm.hyperparameters import Sampling, Training
@@ -64,7 +64,14 @@ def section(visitor: Session) -> None:
     row.markdown(f"**{name}**, {len(corpus.pool_index):,} records to choose from, {held_out:,} held out; **{read_by}** is tuned")
     row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
     with st.form("form-finetune", border=True):
-        values = _form()
+        help = "Uniform is the baseline. At equal tokens, every selector gets as many tokens as the first one."
+        values: Values = {"selectors": choose_selectors(SELECTORS, help)}
+        for kind, widths in ROWS:
+            for column, name in zip(st.columns(list(widths.values()), vertical_alignment="bottom"), widths, strict=True):
+                values[name] = widget(kind, name, column, **DIFFERS.get(name, {}))
+        a, b, c = st.columns([3, 1, 1], vertical_alignment="bottom")
+        values["settings"] = selector_settings(a)
+        values["all"], values["keep_models"] = widget(FineTuneSettings, "all", b), widget(FineTuneSettings, "keep_models", c)
         if st.form_submit_button("Check and estimate", icon=":material/timer:"):
             mine.chosen["asked"] = values
     if "asked" not in mine.chosen:
@@ -76,21 +83,7 @@ def section(visitor: Session) -> None:
         components.problem(str(error))
 
 
-def _form() -> Values:
-    """Draw the widgets; values by the names of the parameters, with `selectors` and their `settings`."""
-    help = "Uniform is the baseline. At equal tokens, every selector gets as many tokens as the first one."
-    values: Values = {"selectors": choose_selectors(SELECTORS, help)}
-    for kind, widths in ROWS:
-        for column, name in zip(st.columns(list(widths.values()), vertical_alignment="bottom"), widths, strict=True):
-            values[name] = widget(kind, name, column, **DIFFERS.get(name, {}))
-    a, b, c = st.columns([3, 1, 1], vertical_alignment="bottom")
-    values["settings"] = selector_settings(a)
-    values["all"], values["keep_models"] = widget(FineTuneSettings, "all", b), widget(FineTuneSettings, "keep_models", c)
-    return values
-
-
 def _offer(visitor: Session, values: Values) -> None:
-    """The estimate, the command and the button."""
     choice, settings = visitor.choice, values.pop("settings")
     plan = make_plan(make_selectors(values.pop("selectors"), settings), **values)
     corpus, folder = cached.corpus(choice), cached.folder(choice)
@@ -102,11 +95,18 @@ def _offer(visitor: Session, values: Values) -> None:
         raise ParameterError(f"{corpus.name} holds nothing out, so nothing can be measured; raise the held-out share.")
     speed = _speed(lm.fingerprint, max(8, int(pool.mean())), lm)
     cost = cost_of(plan, pool, _held_out(corpus.fingerprint, folder.fingerprint, corpus, folder), speed)
-    st.markdown(_in_words(cost, speed))
-    budgets = ",".join(map(str, plan.budgets))
+    low, high = (duration(s) for s in cost.seconds)
+    st.markdown(
+        f"{cost.models:,} models, {cost.least:,} to {cost.most:,} trained tokens over all epochs: roughly "
+        f"**{low if low == high else f'{low} to {high}'}**. This is estimated from tokens: this machine reads "
+        f"{speed.tokens:,.0f} per second (timed just now), a training step is counted as three readings, and writing as "
+        f"{speed.step * 1000:.0f} ms per token and batch; the range is from random draws to the longest sentences. It takes "
+        "longer when the machine is busy, and embedding and choosing are added where they are not stored. The job runs in the "
+        "background and resumes where it was stopped."
+    )
     words = [  # they name the run's folder, so equal plans have to give equal words
         *("finetune", choice.source, "--model", choice.model, *choice.flags),
-        *("--selectors", ",".join(s.name for s in plan.selectors), "--budgets", budgets),
+        *("--selectors", ",".join(s.name for s in plan.selectors), "--budgets", ",".join(map(str, plan.budgets))),
         *(part for setting in settings for part in ("--set", setting)),
         *("--equal", plan.equal, "--seeds", str(plan.seeds), *arguments(plan.training), *arguments(plan.sampling)),
         *arguments(plan, without=("budgets", "equal", "seeds")),
@@ -122,18 +122,6 @@ def _offer(visitor: Session, values: Values) -> None:
         mine.job[FINETUNE], mine.run = job.id, out.name
         mine.hidden.discard(job.id)
         st.rerun()
-
-
-def _in_words(cost: TrainingCost, speed: Speed) -> str:
-    low, high = (duration(s) for s in cost.seconds)
-    took = low if low == high else f"{low} to {high}"
-    return (
-        f"{cost.models:,} models, {cost.least:,} to {cost.most:,} trained tokens over all epochs: roughly **{took}**. This is "
-        f"estimated from tokens: this machine reads {speed.tokens:,.0f} per second (timed just now), a training step is counted "
-        f"as three readings, and writing as {speed.step * 1000:.0f} ms per token and batch; the range is from random draws to "
-        "the longest sentences. It takes longer when the machine is busy, and embedding and choosing are added where they are "
-        "not stored. The job runs in the background and resumes where it was stopped."
-    )
 
 
 @st.cache_data(max_entries=4, show_spinner="Counting tokens …")

@@ -75,10 +75,10 @@ def _controls(of: LoadedRun) -> tuple[str, str, str]:
         "is narrower. Below 0 is better."
     )
     length = "Sentences of the budget, or the trained tokens that each selection has, since some selectors prefer long texts."
-    explained = (components.helped(tail, "coverage"), components.helped(length, "equal tokens"))
-    measure = query_widgets.segmented("Measure", there, "held_out", default="mean", place=row, help=explained[0])
+    tail, length = components.helped(tail, "coverage"), components.helped(length, "equal tokens")
+    measure = query_widgets.segmented("Measure", there, "held_out", default="mean", place=row, help=tail)
     shown = query_widgets.segmented("Shown", list(generation_plots.MINUS), "minus", default=usual, place=row, help=paired)
-    against = query_widgets.segmented("Against", AGAINST, "against", default="sentences", place=row, help=explained[1])
+    against = query_widgets.segmented("Against", AGAINST, "against", default="sentences", place=row, help=length)
     components.pictures(row)
     return MEASURES[measure], shown, against
 
@@ -126,7 +126,6 @@ def _chart(of: LoadedRun, measure: str, shown: str, against: str) -> None:
 
 
 def _table(of: LoadedRun, measure: str) -> None:
-    """All measures of all models."""
     rows = []
     for line in of.lines:
         row: dict[str, Any] = {"selection": visible(line.label), "verdict": WORSE if line.worse else ""}
@@ -134,8 +133,7 @@ def _table(of: LoadedRun, measure: str) -> None:
         row |= {"sentences": round(line.sentences), "tokens": round(line.tokens)}
         row |= {NAMES[m]: with_interval(e) for m, e in line.values.items()}
         for name, found in (("Uniform", line.minus_uniform), ("untuned", line.minus_base)):
-            difference = with_interval(found[measure], signed=True) if measure in found else "–"
-            row[f"{NAMES[measure]}, minus {name}"] = difference
+            row[f"{NAMES[measure]}, minus {name}"] = with_interval(found[measure], signed=True) if measure in found else "–"
         row["seconds"] = None if np.isnan(line.seconds) else round(line.seconds)
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -152,7 +150,6 @@ def _table(of: LoadedRun, measure: str) -> None:
 
 
 def _losses(of: LoadedRun) -> None:
-    """The losses of finished models, and how the learning rate was found."""
     groups: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for name, model in of.models.items():
         if losses := model.facts.get("losses"):
@@ -166,24 +163,20 @@ def _losses(of: LoadedRun) -> None:
         chosen = st.segmented_control("Models", list(groups), default=next(iter(groups)), **look)
         some = groups[str(chosen)]
         fig = generation_plots.losses_figure(some, dark=dark())
-        key = f"losses-{of.name}-{chosen}"
+        key, shown = f"losses-{of.name}-{chosen}", min(len(some), generation_plots.MOST_LOSSES)
         chart(fig, f"chart-{key}", "Training loss against the step", file=key)
-        more = f", of {len(some)} models" if len(some) > generation_plots.MOST_LOSSES else ""
-        shown = min(len(some), generation_plots.MOST_LOSSES)
+        more = f", of {len(some)} models" if len(some) > shown else ""
         st.caption(f"Loss of each step's batch, {shown}{more}. Models are trained on different texts: do not compare losses.")
 
 
 def _found_rate(of: LoadedRun) -> None:
     try:
         told = json.loads((of.run.folder / RATE).read_text(encoding="utf-8"))
-        tried = ", ".join(
-            f"{float(r):g}: {v:.3f}" if v is not None else f"{float(r):g}: diverged" for r, v in told["nats"].items()
-        )
+        tried = ", ".join(f"{float(r):g}: {'diverged' if v is None else f'{v:.3f}'}" for r, v in told["nats"].items())
         sentence = (
             f"Learning rate {told['chosen']:g}, the best of those tried on {told['trained_on']:,} sentences of a uniform draw "
             f"and measured on {told['measured_on']:,} others of the pool, in nats per token: {tried}; untuned: "
-            f"{told['base']:.3f}."
-            f"{edge_warning(float(told['chosen']), told['nats'])}"
+            f"{told['base']:.3f}.{edge_warning(float(told['chosen']), told['nats'])}"
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
@@ -198,8 +191,7 @@ def _going_on(of: LoadedRun) -> None:
         st.session_state[f"drawn-{of.name}"] = (of.stamp, time.monotonic())
     elif of.run.stamp != of.stamp and time.monotonic() - drawn[1] > PAUSE:
         st.rerun()
-    live = live_losses(of.run.folder)
-    if not live:
+    if not (live := live_losses(of.run.folder)):
         return
     fig = generation_plots.losses_figure(live, dark=dark())
     st.plotly_chart(fig, theme=None, key=f"live-{of.name}", config={"displayModeBar": False}, alt="Training loss so far")

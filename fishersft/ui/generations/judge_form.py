@@ -30,7 +30,6 @@ EVERYONE = ""  # `against` nobody in particular
 
 
 def panel(of: LoadedRun, *, empty: bool) -> None:
-    """Ask a judge; a hosted demo asks none."""
     if public():
         st.caption("This hosted demo shows verdicts and asks no judge; install fishersft to judge on your own machine.")
         return
@@ -55,7 +54,6 @@ def panel(of: LoadedRun, *, empty: bool) -> None:
 
 
 def _widgets(of: LoadedRun, kind: str) -> dict[str, Any]:
-    """The values that the visitor chose, by the names of `JudgeForm`."""
     values: dict[str, Any] = {"judge": kind}
 
     def draw(name: str, place: Any = st, **overrides: Any) -> None:
@@ -92,7 +90,6 @@ def _widgets(of: LoadedRun, kind: str) -> dict[str, Any]:
 
 
 def _offer(of: LoadedRun, kind: str, values: dict[str, Any]) -> None:
-    """What the judge will read and what that costs, and the button."""
     if kind == LOCAL and not values["judge"]:
         st.caption("Name a model to continue.")
         return
@@ -157,8 +154,7 @@ def secrets_for(form: JudgeForm) -> Mapping[str, str]:
     """
     if form.judge != LLM:
         return {}
-    typed = str(st.session_state.get("judge-key") or "").strip()
-    if typed:
+    if typed := str(st.session_state.get("judge-key") or "").strip():
         return {KEY: typed, BASE_URL: form.base_url}
     if os.environ.get(KEY):
         return {}

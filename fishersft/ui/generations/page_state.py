@@ -182,8 +182,7 @@ def choose_run() -> LoadedRun | None:
         return f"{visible_text(components.one_line(run.title, 160))} ({origin})"
 
     help = "Your own runs of fine-tuning and the shipped ones."
-    name = str(st.selectbox("Run", list(there), key="run-choice", format_func=named, on_change=another, help=help))
-    mine.run = name
+    mine.run = name = str(st.selectbox("Run", list(there), key="run-choice", format_func=named, on_change=another, help=help))
     if st.query_params.get("run") != name:
         st.query_params["run"] = name
     st.session_state["generations_asked"] = name
@@ -201,20 +200,17 @@ def headline(of: LoadedRun) -> None:
     names = [components.escape_markdown(label(part.get("name", "?"))) for part in (corpus, model)]
     trained, rate = "", about.get("training", {}).get("learning_rate")
     if rate is not None:
+        used = next((c.facts["learning_rate"] for c in of.models.values() if c.facts.get("learning_rate")), None)
+        if rate == "auto":
+            rate = f"{used:g} (found on a uniform draw)" if used else "being found on a uniform draw"
+        else:
+            rate = f"{rate:g} (given)" if isinstance(rate, int | float) else components.escape_markdown(str(rate)[:20])
         epochs = about["training"].get("epochs")
-        trained = f", {components.escape_markdown(str(epochs)[:12])} epoch{'s' * (epochs != 1)}, learning rate {_rate(of, rate)}"
+        trained = f", {components.escape_markdown(str(epochs)[:12])} epoch{'s' * (epochs != 1)}, learning rate {rate}"
     equal = components.escape_markdown(str(about["equal"]))
     st.markdown(f"**{names[0]}**{size}, **{names[1]}** tuned on each selection, at equal {equal}{trained}")
     if 0 < len(of.models) < of.planned:
         st.info(f"{len(of.models)} of {of.planned} models are finished; this page shows these.", icon=":material/hourglass_top:")
-
-
-def _rate(of: LoadedRun, asked: Any) -> str:
-    """The learning rate of the models, and where it is from."""
-    used = next((c.facts["learning_rate"] for c in of.models.values() if c.facts.get("learning_rate")), None)
-    if asked == "auto":
-        return f"{used:g} (found on a uniform draw)" if used else "being found on a uniform draw"
-    return f"{asked:g} (given)" if isinstance(asked, int | float) else components.escape_markdown(str(asked)[:20])
 
 
 def empty() -> None:
@@ -252,11 +248,10 @@ def choose(name: str, heading: str, options: Sequence[Any], usual: Any, visitor:
 def watched_job(kind: str, of: LoadedRun | None = None) -> Job | None:
     """Show and return the job of this kind: that of the open run, else the one started here, else one that is going on."""
     there = [job for job in jobs.jobs() if job.kind == kind and job.id not in page_state().hidden]
+    started = page_state().job.get(kind)
     if of is not None:
-        there = [job for job in there if job.out == of.run.folder]
-        there = [job for job in there if not job.ended or job.id == page_state().job.get(kind) or job.state != "done"]
-    mine = [job for job in there if job.id == page_state().job.get(kind)]
-    going = [job for job in there if not job.ended]
+        there = [job for job in there if job.out == of.run.folder and (job.state != "done" or job.id == started)]
+    mine, going = [job for job in there if job.id == started], [job for job in there if not job.ended]
     chosen = next(iter([*mine, *going, *(there[:1] if of is not None and len(of.models) < of.planned else [])]), None)
     if chosen is None:
         return None

@@ -30,8 +30,6 @@ SHORT = 40  # characters of a reply that a table's cell shows well
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two texts, and who wrote it."""
-
     who: str
     label: str
     text: str
@@ -73,10 +71,8 @@ def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]
     usual = [*usual, *(name for name in tuned if name not in (*usual, "base")), *options][:2]
     one, two, three, four = st.columns([3, 3, 2, 2])
 
-    def named(option: str) -> str:
-        return RECORD if option == OWN else of.label(option)
-
-    look = {"format_func": named, "help": "The model whose text is shown here."}
+    look: dict[str, Any] = {"format_func": lambda option: RECORD if option == OWN else of.label(option)}
+    look["help"] = "The model whose text is shown here."
     left = choose("left", "Left", options, usual[0], visitor, place=one, **look)
     right = choose("right", "Right", options, usual[1], visitor, place=two, **look)
     budgets = sorted({c.budget for c in of.models.values() if c.budget is not None}) or [0]
@@ -90,19 +86,16 @@ def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]
 def _prompt(of: LoadedRun, prompts: Sequence[Prompt], visitor: Session) -> Prompt:
     """One prompt, reached in steps: there is no search for a flattering one."""
     numbers = [p.number for p in prompts]
-    texts = {p.number: one_line(visible(one_line(p.text, 70)), 70) for p in prompts}
+    names = {p.number: f"{p.number + 1} of {len(prompts)}: {one_line(visible(one_line(p.text, 70)), 70)}" for p in prompts}
 
     def step(by: int) -> None:
         key = "generations-prompt"
         st.session_state[key] = numbers[(numbers.index(st.session_state[key]) + by) % len(numbers)]
 
-    def named(number: int) -> str:
-        return f"{number + 1} of {len(numbers)}: {texts[number]}"
-
     row = st.container(horizontal=True, vertical_alignment="bottom", key="prompt-steps")
     row.button("", icon=":material/chevron_left:", on_click=step, args=(-1,), key="prompt-back", help="The previous prompt")
     row.button("", icon=":material/chevron_right:", on_click=step, args=(1,), key="prompt-on", help="The next prompt")
-    look = {"place": row, "format_func": named, "width": "stretch", "help": "The first words of a held-out record."}
+    look = {"place": row, "format_func": names.__getitem__, "width": "stretch", "help": "The first words of a held-out record."}
     number = choose("prompt", "Prompt", numbers, numbers[0], visitor, **look)
     return next(p for p in prompts if p.number == number)
 
@@ -172,10 +165,8 @@ def _escaped(text: str) -> str:
 
 
 def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
-    """What every judge that read this pair said, in both orders."""
     pair = TextPair(prompt.text, left.text, right.text)
-    alone = without_asking(pair)
-    if alone is not None:
+    if alone := without_asking(pair):
         why = "The texts are identical: a tie" if alone.how == "identical" else "One text is empty and loses"
         st.caption(f"{why}; no judge is asked.")
         return
@@ -183,8 +174,7 @@ def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
     with damage_reported(of.run):
         for about in verdicts.judges_of(of.run):
             kept = verdicts.StoredJudgments(of.run, str(about["id"]))
-            verdict = settled(pair, kept, str(about["id"]), reads_words=bool(about["reads_words"]))
-            if verdict is not None:
+            if verdict := settled(pair, kept, str(about["id"]), reads_words=bool(about["reads_words"])):
                 told.append((str(about["label"]), verdict))
     if not told:
         st.caption("No judge has read this pair; Win rates has a form that asks one.")
@@ -257,7 +247,6 @@ def _nats(value: Any) -> str:
 
 
 def _everyone(of: LoadedRun, written: Mapping[str, Mapping[int, Generated]], prompt: Prompt) -> None:
-    """What every model wrote after this prompt."""
     with st.expander("What every model wrote", icon=":material/list:"):
         rows: list[dict[str, Any]] = []
         for name, texts in written.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from fishersft.errors import FisherSFTError
@@ -95,12 +97,10 @@ def _sides(ballot: Ballot, *headings: str) -> None:
 
 
 def _names(of: LoadedRun, ballot: Ballot, choice: str, cast: Cast, done: int, every: int) -> None:
-    """Who wrote what, after the vote."""
     st.progress(done / every, text=f"{done:,} of {every:,} pairs have your vote")
     st.success(f"Your vote is stored: {CHOICES[choice]}.", icon=":material/lock:")
-    names = (("Left", cast.left, "1"), ("Right", cast.right, "2"))
-    marks = {choice: " :material/check:"}
-    _sides(ballot, *(f"**{place}: {escape_markdown(of.label(name))}**{marks.get(key, '')}" for place, name, key in names))
+    names, mark = (("Left", cast.left, "1"), ("Right", cast.right, "2")), " :material/check:"
+    _sides(ballot, *(f"**{at}: {escape_markdown(of.label(name))}**{mark if key == choice else ''}" for at, name, key in names))
     one, told = cast.judged, []
     for report in (report for report in judge_reports(of) if report.id != PEOPLE):
         if same := next((j for j in report.judged if j.subject == one.subject), None):
@@ -109,14 +109,8 @@ def _names(of: LoadedRun, ballot: Ballot, choice: str, cast: Cast, done: int, ev
     n = f"n = {one.budget:,}, " if one.budget is not None else ""
     st.caption(escape_markdown(f"{n}seed {one.seed}. " + (f"Judges of the same pair: {'; '.join(told)}." if told else "")))
     row = st.container(horizontal=True, horizontal_alignment="center", key="vote-next")
-    row.button(
-        "Next pair",
-        icon=":material/arrow_forward:",
-        type="primary",
-        key="vote-on",
-        shortcut="N",
-        on_click=page_state().cast.clear,
-    )
+    look: dict[str, Any] = {"icon": ":material/arrow_forward:", "type": "primary", "key": "vote-on", "shortcut": "N"}
+    row.button("Next pair", on_click=page_state().cast.clear, **look)
 
 
 def agreement(people: Report, judge: Report) -> str:

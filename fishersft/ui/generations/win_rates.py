@@ -32,19 +32,12 @@ def section(of: LoadedRun, visitor: Session) -> None:
     if not every:
         st.info("No judge has read this run yet, and nobody has voted. The form below asks a judge.", icon=":material/balance:")
     else:
-        _report(of, _choose(every, visitor), every)
+        names = {report.id: f"{label(report.label)}, {len(report.judged):,} verdicts" for report in every}
+        help = "People are the votes on this run. A judge reads both orders; a verdict that changes with the order is a tie."
+        id = choose("judge", "Judge", list(names), every[0].id, visitor, format_func=names.__getitem__, help=help)
+        _report(of, next(report for report in every if report.id == id), every)
     _paper(of)
     judge_form.panel(of, empty=not every)
-
-
-def _choose(every: list[Report], visitor: Session) -> Report:
-    options = {report.id: report for report in every}
-    help = "People are the votes on this run. A judge reads both orders; a verdict that changes with the order is a tie."
-
-    def named(id: str) -> str:
-        return f"{label(options[id].label)}, {len(options[id].judged):,} verdicts"
-
-    return options[choose("judge", "Judge", list(options), every[0].id, visitor, format_func=named, help=help)]
 
 
 def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
@@ -93,21 +86,13 @@ def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
 
 
 def _against(report: Report, name: str) -> None:
-    """One selector against the others, by budget."""
     players = list(report.matrix)
     if not any(line.budget is not None for line in report.lines):
         return
     with st.expander("Win rate by budget", icon=":material/show_chart:"):
-        who = str(
-            st.selectbox(
-                "Of",
-                players,
-                players.index(DEFAULT_SELECTOR) if DEFAULT_SELECTOR in players else 0,
-                key=f"against-{name}",
-                help="The selector whose wins are drawn.",
-                format_func=lambda p: label(report.labels.get(p, p)),
-            )
-        )
+        usual = players.index(DEFAULT_SELECTOR) if DEFAULT_SELECTOR in players else 0
+        look = {"key": f"against-{name}", "help": "The selector whose wins are drawn."}
+        who = str(st.selectbox("Of", players, usual, format_func=lambda p: label(report.labels.get(p, p)), **look))
         paper = report.paper if who == DEFAULT_SELECTOR else {}
         fig = generation_plots.win_figure(report.lines, who, _selectors() | dict(report.labels), paper, dark=dark())
         chart(fig, f"wins-{name}-{who}", "Win rate against the budget")
@@ -138,20 +123,15 @@ def _table(report: Report) -> None:
 
 
 def _paper(of: LoadedRun) -> None:
-    """The paper's own table, on the corpora that it has."""
     rates_of = PAPER_RATES.get(of.run.source.lower())
     if not rates_of:
         return
     names = _selectors()
     with st.expander("The paper's table (not ours)", icon=":material/menu_book:"):
-        rows = [
-            {
-                "TokenOD against": names.get(other, other),
-                **{f"n = {n:,}": f"{100 * v:.0f}%" for n, v in zip(PAPER_BUDGETS, rates, strict=True)},
-            }
-            for other, rates in rates_of.items()
-        ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="The paper's win rates of TokenOD")
+        told = {names.get(other, other): [f"{100 * v:.0f}%" for v in rates] for other, rates in rates_of.items()}
+        columns = [f"n = {n:,}" for n in PAPER_BUDGETS]
+        table = pd.DataFrame.from_dict(told, orient="index", columns=columns).rename_axis("TokenOD against").reset_index()
+        st.dataframe(table, hide_index=True, alt="The paper's win rates of TokenOD")
         st.caption(
             escape_markdown(
                 f"Source: {PAPER_SOURCE}: GPT-2, GPT-4o as the judge. It gives no intervals, seeds or number of comparisons; "
