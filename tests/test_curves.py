@@ -19,7 +19,7 @@ from fishersft.experiments.timing import evaluations, time_greedy
 from fishersft.experiments.worlds import Synthetic
 from fishersft.export.curves_report import curves_page
 from fishersft.export.html import Table
-from fishersft.plots.curves import error_figure, share_y, sweep_figure, timing_figure
+from fishersft.plots.curves import error_figure, share_y, timing_figure
 
 TINY = [
     "--dimension",
@@ -146,7 +146,7 @@ def test_a_sweep_is_written_drawn_and_told(tmp_path):
     result = read_curves(tmp_path)
     assert result.along("dimension", "uniform").x.tolist() == [2, 3]
     assert result.along("classes", "uniform").x.tolist() == [3, 4]
-    figure = sweep_figure(result, "classes")
+    figure = error_figure(result, over="classes", log=False)
     assert figure.layout.xaxis.title.text == "classes L"
     assert "classes L" in curves_page(result).html()
 

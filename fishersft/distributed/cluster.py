@@ -115,14 +115,8 @@ class Worker:
 class Crew:
     """Actors of one class, each in a numbered seat; a new actor takes the seat of one that dies.
 
-    Args:
-        count: the number of seats, at most `most`; None for one per processor (or GPU, if `gpu`), at most MOST_WORKERS.
-        gpu: whether each worker occupies a GPU.
-
-    Attributes:
-        workers: the actors' handles, by seat.
-        where: (host, process id) by seat.
-        replaced: the number of workers that died and were replaced.
+    There are `count` seats, at most `most`; None means one per processor, or one per GPU if each worker occupies a GPU (`gpu`),
+    at most MOST_WORKERS.  `workers` are the actors' handles and `where` their (host, process id), by seat.
     """
 
     def __init__(self, ray: Any, kind: type[Worker], count: int | None, *, most: int, gpu: bool = False) -> None:

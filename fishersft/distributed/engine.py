@@ -34,13 +34,8 @@ AHEAD = 2  # batches per worker: one being read, one waiting
 
 @dataclass(frozen=True)
 class Engine:
-    """Where embeddings and greedy are computed.
-
-    Attributes:
-        name: `here` or `ray`; MissingExtra if ray is not installed.
-        address: the address of the Ray cluster; see `fishersft.distributed.cluster.connected`.
-        workers: the number of workers; by default one per processor of the cluster.
-    """
+    """Where embeddings and greedy are computed: `here`, or by `ray` on the cluster at `address` (see `cluster.connected`) with so
+    many `workers`, by default one per processor; MissingExtra if ray is not installed."""
 
     name: str = "here"
     address: str | None = None
@@ -84,11 +79,7 @@ class ModelWorker(Worker):
     """The actor around a `CausalLM`."""
 
     def load(self, path: str, name: str, fingerprint: str, device: str) -> Loaded:
-        """Load the model from a folder on this machine.
-
-        Raises:
-            ModelError: the folder is missing here or has different content, or the model cannot be loaded.
-        """
+        """Load the model from a folder here; ModelError if it is missing, has different content or cannot be loaded."""
         if not (Path(path) / "config.json").is_file():
             raise ModelError(
                 f"The worker on {socket.gethostname()} has no model folder {path}; put it on a file system that all machines "
@@ -171,8 +162,7 @@ class RayReader:
 
     def _done(self, seat: int, call: Any) -> Loaded:
         try:
-            loaded: Loaded = self.crew.result(call)
-            return loaded
+            return Loaded(*self.crew.result(call))
         except WorkerDied:
             return self._follow(seat)
 
@@ -183,8 +173,7 @@ def ray_reader(
 ) -> Iterator[RayReader]:
     """A reader whose model runs on a cluster; `device` "auto" uses its GPUs, one per worker, if it has any.
 
-    Raises:
-        MissingExtra, ClusterError, ModelError: the reader cannot be started; the message is one sentence.
+    MissingExtra, ClusterError or ModelError where the reader cannot be started.
     """
     with connected(address) as ray:
         gpu = device.startswith("cuda") or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)

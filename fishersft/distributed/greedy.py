@@ -31,22 +31,14 @@ INLINE = 100_000  # bytes; up to here Ray sends an argument with the call, which
 
 @dataclass
 class Traffic:
-    """What a run has exchanged so far.  Numbers only: Ray's envelopes come on top, about 1 kB a call.
+    """What a run has exchanged so far, in bytes; Ray's envelopes come on top, about 1 kB a call."""
 
-    Attributes:
-        workers: (host, process id) of each.
-        shipped: bytes of rows, weights and costs sent before the first pick, and again to followers.
-        rounds: round trips, one a pick.
-        sent, received: bytes of winners' blocks, to each worker; bytes of contenders and bounds.
-        replaced: workers that died and were followed.
-    """
-
-    workers: list[tuple[str, int]] = field(default_factory=list)
-    shipped: int = 0
-    rounds: int = 0
-    sent: int = 0
-    received: int = 0
-    replaced: int = 0
+    workers: list[tuple[str, int]] = field(default_factory=list)  # (host, process id) of each
+    shipped: int = 0  # rows, weights and costs sent before the first pick, and again to followers
+    rounds: int = 0  # round trips, one per pick
+    sent: int = 0  # winners' blocks, to each worker
+    received: int = 0  # contenders and bounds
+    replaced: int = 0  # workers that died and were followed
 
 
 def cut(offsets: np.ndarray, parts: int) -> list[tuple[int, int]]:
@@ -73,16 +65,10 @@ def greedy(
 ) -> Iterator[Pick]:
     """Picks of Algorithm 1, one at a time, until the pool is empty; the same picks as `fishersft.design.greedy.greedy`.
 
-    Args:
-        rows, sigma2, costs: as there; each worker computes on the device of `rows`, with "cuda" on a GPU of its own.
-        address: of the cluster; see `connected`.
-        workers: the number of shards; by default one per processor, at most 64.
-        traffic: records what is exchanged.
-
-    Raises:
-        DesignError: as there.
-        ParameterError: pinned or excluded records, which only one machine takes.
-        MissingExtra, ClusterError: no ray, no cluster, or workers that die again and again.
+    Each worker computes on the device of `rows`, with "cuda" on a GPU of its own.  `address` is the cluster's (see `connected`),
+    `workers` the number of shards, by default one per processor, at most 64; `traffic` records what is exchanged.
+    DesignError as there, ParameterError for pinned or excluded records, which only one machine takes, MissingExtra or
+    ClusterError where there is no ray or no cluster, or workers die again and again.
     """
     if pinned or excluded:
         raise ParameterError("Pinned and excluded records are chosen around on one machine only; leave out --engine ray.")
@@ -259,10 +245,8 @@ class Part(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """How building a shard went: the first answer and the largest first gain, or why the rows were refused.
-
-    `record` is the number in the pool of the first bad block; the sentence `refused` counts within the shard.
-    """
+    """How building a shard went: the first answer and the largest first gain, or why the rows were refused (a sentence that counts
+    within the shard) and the number in the pool of the first bad block."""
 
     reply: ShardReply | None = None
     most: float = 0.0

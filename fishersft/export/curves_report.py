@@ -85,7 +85,11 @@ def _figures(result: Result, id: str) -> list[Figure]:
     if not result.is_sweep:
         return [_figure(partial(curve_plots.error_figure, result, m), f"{id}-{m}", MEASURES[m]) for m in MEASURES]
     return [
-        _figure(partial(curve_plots.sweep_figure, result, over, m), f"{id}-{m}-{over}", f"{MEASURES[m]} against {over}")
+        _figure(
+            partial(curve_plots.error_figure, result, m, over=over, log=False),
+            f"{id}-{m}-{over}",
+            f"{MEASURES[m]} against {over}",
+        )
         for over in result.about.settings["sweep"]
         for m in ERRORS
     ]

@@ -80,10 +80,8 @@ class Judgment:
 class Verdict:
     """Which text of a pair is better: a, its first one, or b; or a `tie`.
 
-    Attributes:
-        how: `asked`, `voted`, or why no judge was asked: `identical`, `empty`.
-        forward, backward: the judgments with a first and with b first; None where no judge was asked.
-        addressed: which texts address the judge: "", "a", "b" or "ab".
+    `how` is `asked`, `voted`, or why no judge was asked: `identical`, `empty`.  The judgments `forward`, with a first, and
+    `backward` are None where no judge was asked; `addressed` ("", "a", "b" or "ab") are the texts that address the judge.
     """
 
     winner: str

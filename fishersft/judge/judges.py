@@ -56,10 +56,8 @@ class ReferenceJudge(Judge):
     alone, so position and flip rates say nothing about this judge.  It measures likeness to the corpus as one model sees it, not
     fluency as people do; compare it with people's votes.
 
-    Attributes:
-        own: prompts and the corpus' own continuations of them.
-        most_tokens: how many tokens of a text count, 0 for all; as many as the models could write, since early tokens surprise
-            more than later ones and the corpus' own continuations may be longer.
+    `own` are prompts and the corpus' own continuations of them.  `most_tokens` of a text count, 0 for all: as many as the models
+    could write, since early tokens surprise more than later ones and the corpus' own continuations may be longer.
     """
 
     folder: ModelFolder
@@ -147,14 +145,10 @@ class LLMJudge(Judge):
     """Asks a server which of two texts is more fluent.
 
     The verdict is read where it stands in the reply (`replies`); a reply that was cut off has none.  A server that is down is
-    waited for, and spending is counted in the server's own token counts.
+    waited for up to `patience` seconds each time, and `on_wait` is called with a sentence when waiting begins.
 
-    Attributes:
-        domain: what kind of text it judges, such as "Shakespeare".
-        patience: seconds to wait for a server that is down, each time it is.
-        on_wait: called with a sentence when waiting begins.
-        spent: readings, tokens in and tokens out so far, in this process.
-        under_way: estimated tokens of the questions that are not answered yet.
+    `domain` is the kind of text it judges, such as "Shakespeare".  `spent` counts readings, tokens in and tokens out in this
+    process, by the server's own counts; `under_way` has the estimated tokens of the questions that are not answered yet.
     """
 
     server: ChatServer
@@ -199,7 +193,9 @@ class LLMJudge(Judge):
                     number = todo[place]
                     left.discard(number)
                     down_since, pause = None, FIRST_WAIT
-                    self._count(number, reply)
+                    guess = self.under_way.pop(number, 0)  # counts where the server counts nothing
+                    counted = {"tokens_in": reply.tokens_in or guess, "tokens_out": reply.tokens_out or TOKENS_OUT}
+                    self.spent.update({"readings": 1, **counted})
                     one = shown[number]
                     cut = any(len(one.prompt + text) > MOST_CHARACTERS for text in (one.first, one.second))
                     yield number, judgment_of(reply, cut=cut)
@@ -228,8 +224,8 @@ class LLMJudge(Judge):
     def estimate(self, shown: Sequence[TextPair]) -> JudgingCost:
         """The cost of reading these, by their characters."""
         characters = sum(len(question(one, self.domain, "0" * 16)) for one in shown)
-        tokens_in, tokens_out = characters // CHARACTERS_A_TOKEN, TOKENS_OUT * len(shown)
-        return JudgingCost(len(shown), tokens_in, tokens_out, self.prices.dollars(tokens_in, tokens_out))
+        tokens = characters // CHARACTERS_A_TOKEN, TOKENS_OUT * len(shown)
+        return JudgingCost(len(shown), *tokens, self.prices.dollars(*tokens))
 
     def in_words(self, cost: JudgingCost) -> str:
         """A sentence without its full stop, for people who are about to pay."""
@@ -243,8 +239,8 @@ class LLMJudge(Judge):
     @property
     def cost(self) -> JudgingCost:
         """What was used so far."""
-        readings, tokens_in, tokens_out = (self.spent[name] for name in ("readings", "tokens_in", "tokens_out"))
-        return JudgingCost(readings, tokens_in, tokens_out, self.prices.dollars(tokens_in, tokens_out))
+        tokens = self.spent["tokens_in"], self.spent["tokens_out"]
+        return JudgingCost(self.spent["readings"], *tokens, self.prices.dollars(*tokens))
 
     def _asked(self, shown: Sequence[TextPair], numbers: Sequence[int]) -> Iterator[str]:
         """Prompts, for as long as the next one and those under way stay below the cap."""
@@ -258,16 +254,8 @@ class LLMJudge(Judge):
                     return
             yield prompt
 
-    def _count(self, number: int, reply: Reply) -> None:
-        """Add the tokens that the server counted; where it counts none, the estimate."""
-        guess = self.under_way.pop(number, 0)
-        counted = {"readings": 1, "tokens_in": reply.tokens_in or guess, "tokens_out": reply.tokens_out or TOKENS_OUT}
-        self.spent.update(counted)
-
 
 class OneOrTwo(FirstWord):
-    """Says 1 or 2."""
-
     choices: ClassVar[tuple[str, str]] = ("1", "2")
 
 

@@ -76,10 +76,8 @@ def matches_of(
         if name not in there:
             raise JudgeError(f"The run {run.id} has no finished model of '{name[:80]}'; it has {', '.join(there) or 'none'}.")
     tuned = [name for name in there if name not in (BASE, ALL)]
-    wanted = list(pairs or ())
-    if against:
-        wanted += [(name, against) for name in tuned if name != against]
-    elif not pairs:
+    wanted = [*(pairs or ()), *((name, against) for name in tuned if against and name != against)]
+    if not (pairs or against):
         wanted = list(itertools.combinations(tuned, 2))
     known = {c.budget for c in cells.values() if c.budget is not None}
     if unknown := set(budgets or ()) - known:
@@ -104,9 +102,8 @@ def every_comparison(run: FineTuneRun) -> list[PairwiseComparison]:
 def _met(cells: dict[str, TunedModel], a: str, b: str, budgets: Sequence[int] | None) -> Iterator[Match]:
     """Models of a and b at equal budget and seed; base and all, which have no budget, meet everyone."""
     free = BASE in (a, b) or ALL in (a, b)
-    for one, other in itertools.product(cells.values(), cells.values()):
-        if (one.selector, other.selector) != (a, b):
-            continue
+    sides = ([cell for cell in cells.values() if cell.selector == name] for name in (a, b))
+    for one, other in itertools.product(*sides):
         budget = other.budget if one.budget is None else one.budget
         seed = other.seed if one.seed is None else one.seed
         equal = free or (one.budget, one.seed) == (other.budget, other.seed)
@@ -203,8 +200,7 @@ def judge_texts(
         against: compare with this selector only, or with `base` or `all`.
         out: a file for every judgment and vote on the run, as JSON lines.
         confirm: called with a sentence on the cost before a paid server is asked; it raises in order to stop.
-        on_progress: called with the number of verdicts that are there and that are asked for.
-        on_wait: called with a sentence when a server is down and waiting begins.
+        on_progress, on_wait: called with the number of verdicts and of those asked for; with a sentence when waiting begins.
 
     JudgeError where there is nothing to compare, no such judge, or a cost above the cap; StoreError or ModelError where the run
     cannot be read or the model or server does not answer.
@@ -291,11 +287,7 @@ def report_of(run: FineTuneRun, about: dict[str, Any], every: Comparisons, store
 
 
 def judge_reports(run: FineTuneRun | str | Path, store: Store | None = None) -> list[Report]:
-    """What each judge that looked at a run said, the latest first; empty where nobody has judged it.
-
-    Raises:
-        JudgeError, StoreError: the run or its texts cannot be read.
-    """
+    """What each judge that looked at a run said, the latest first; JudgeError or StoreError where it cannot be read."""
     run = run if isinstance(run, FineTuneRun) else read_run(run, store)
     judges = judges_of(run, store)
     every = every_comparison(run) if judges else []

@@ -81,9 +81,8 @@ class Judged:
 class MatchResult:
     """How a fares against b at one budget, or at all of them (`budget` None): how often it wins, where a tie counts half.
 
-    `p_value` is that of the exact test against one half, `adjusted` the rate at equal length (None where undefined), `needed` the
-    prompts that would show a difference of 5 points (with verdicts as spread out as here, and without ties), and `counts` says
-    how the verdicts came about, by `COUNTED`.
+    `p_value` is that of the exact test against one half, `adjusted` the rate at equal length, if defined, `needed` the prompts
+    that would show a difference of 5 points (at this spread of verdicts, and without ties); `counts` has the keys of `COUNTED`.
     """
 
     a: str
@@ -114,11 +113,9 @@ class MatchResult:
 class Report:
     """What the verdicts of a judge, or of people, come to.
 
-    Attributes:
-        judge: what is stored of the judge (`Judge.about`); `spent` too, where it was paid for just now.
-        labels: what people call the selectors, by name.
-        corpus: the name by which the paper's win rates are looked up.
-        planned: comparisons that the judge was asked for; more than there are verdicts where it was stopped.
+    `judge` is what is stored of the judge (`Judge.about`), with `spent` where it was paid for just now, and `labels` what people
+    call the selectors.  `corpus` is the name by which the paper's win rates are looked up.  Where the judge was stopped, there
+    are fewer verdicts than the comparisons that were `planned`.
     """
 
     judged: tuple[Judged, ...]
@@ -209,10 +206,8 @@ class Report:
         )
 
     def table(self, *, needed: bool = False) -> list[dict[str, Any]]:
-        """A row for each of `lines`, as people read it, with the paper's rate where it has one for any of them.
-
-        `needed` adds the prompts that would show a difference of 5 points.
-        """
+        """A row for each of `lines`, as people read it, with the paper's rate where it has one for any of them; `needed` adds the
+        prompts that would show a difference of 5 points."""
         paper = [paper_rate(self.corpus, line) for line in self.lines]
         several = {(line.a, line.b) for line in self.lines if line.budget is not None}
         rows = []
@@ -235,7 +230,6 @@ class Report:
 
     @property
     def paper(self) -> dict[str, dict[int, float]]:
-        """The paper's win rates of TokenOD on this corpus."""
         return paper_rates(self.corpus)
 
     @property
@@ -290,21 +284,18 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
-        rows = [
-            {
-                **{k: getattr(line, k) for k in ("a", "b", "budget", "won", "tied", "lost", "p_value", "prompts", "counts")},
-                "win_rate": asdict(line.rate),
-                "length_adjusted": line.adjusted and asdict(line.adjusted),
-                "prompts_for_5_points": {"as_here": line.needed[0], "without_ties": line.needed[1]},
-            }
-            for line in self.lines
-        ]
+        rows = []
+        for line in self.lines:
+            row = asdict(line)
+            as_here, without_ties = row.pop("needed")
+            row |= {"win_rate": row.pop("rate"), "length_adjusted": row.pop("adjusted")}
+            rows.append({**row, "prompts_for_5_points": {"as_here": as_here, "without_ties": without_ties}})
+        names = ("texts_below_the_corpus", "more_surprising_won")
         return {
             "lines": rows,
             "position_rate": _none(self.position),
             "flip_rate": _none(self.flips),
-            "surprise": self.surprise
-            and {"texts_below_the_corpus": _none(self.surprise[0]), "more_surprising_won": _none(self.surprise[1])},
+            "surprise": self.surprise and {name: _none(rate) for name, rate in zip(names, self.surprise, strict=True)},
             "counts": self.counts,
             "matrix": {a: {b: asdict(rate) for b, rate in row.items()} for a, row in self.matrix.items()},
             "ranking": [asdict(s) for s in self.ranking],

@@ -134,9 +134,7 @@ def length_adjusted(scores: np.ndarray, longer: np.ndarray, prompts: np.ndarray)
         rate = win_rate(scores, prompts)
         return rate if longer[0] == 0 else None  # always longer by the same: length and text cannot be told apart
     x = np.column_stack([np.ones(len(scores)), np.asarray(longer, float) / spread])
-    fit = LogisticRegression(C=10.0, fit_intercept=False, tol=1e-8, max_iter=1000)
-    fit.fit(np.vstack([x, x]), np.r_[np.ones(len(x)), np.zeros(len(x))], sample_weight=np.r_[scores, 1 - scores])
-    b = fit.coef_[0]
+    b = _coefficients(np.vstack([x, x]), np.r_[scores, 1 - scores])
     p = 1 / (1 + np.exp(-x @ b))
     bread = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x + 0.1 * np.eye(2))
     _, cluster = np.unique(prompts, return_inverse=True)
@@ -183,10 +181,8 @@ def bradley_terry(
         return []
     i, j = (np.array([names.index(x) for x in side]) for side in (a, b))
     value = _strengths(i, j, scores, np.ones(len(scores)), len(names))
-    drawn = []
-    for rows in _resampled(prompts, draws, seed):
-        weight = np.bincount(rows, minlength=len(scores)).astype(float)
-        drawn.append(_strengths(i, j, scores, weight, len(names)))
+    weights = (np.bincount(rows, minlength=len(scores)).astype(float) for rows in _resampled(prompts, draws, seed))
+    drawn = [_strengths(i, j, scores, weight, len(names)) for weight in weights]
     low, high = np.quantile(drawn, ENDS, axis=0) if drawn else (value, value)
     found = [Strength(n, float(v), float(x), float(y)) for n, v, x, y in zip(names, value, low, high, strict=True)]
     return sorted(found, key=lambda s: (-s.value, s.name))
@@ -199,12 +195,16 @@ def _strengths(i: np.ndarray, j: np.ndarray, scores: np.ndarray, weight: np.ndar
     winner, loser = np.divmod(np.flatnonzero(wins), k)
     x = np.zeros((len(winner), k))
     x[np.arange(len(winner)), winner], x[np.arange(len(winner)), loser] = 1.0, -1.0
-    fit = LogisticRegression(C=1 / RIDGE, fit_intercept=False, tol=1e-8, max_iter=1000)
     # Every win is also a loss turned around: the fit wants both classes.
-    count = np.tile(wins[np.flatnonzero(wins)], 2) / 2
-    fit.fit(np.vstack([x, -x]), np.r_[np.ones(len(x)), np.zeros(len(x))], sample_weight=count)
-    strengths = np.asarray(fit.coef_[0])
+    strengths = _coefficients(np.vstack([x, -x]), np.tile(wins[np.flatnonzero(wins)], 2) / 2)
     return strengths - strengths.mean()
+
+
+def _coefficients(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Those of a logistic regression on rows whose first half was won and whose second half was lost."""
+    fit = LogisticRegression(C=1 / RIDGE, fit_intercept=False, tol=1e-8, max_iter=1000)
+    fit.fit(x, np.repeat([1.0, 0.0], len(x) // 2), sample_weight=weights)
+    return np.asarray(fit.coef_[0])
 
 
 def _resampled(prompts: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:

@@ -105,8 +105,8 @@ def exported(run: FineTuneRun, kind: str) -> list[dict[str, Any]]:
     sound = [line for line in lines if isinstance(line, dict) and isinstance(line.get("kind"), str) and "value" in line]
     if len(sound) < len(lines):
         log.warning("%s has %d lines that cannot be read", path, len(lines) - len(sound))
-    keyed = [line for line in sound if line["kind"] != "reading" or isinstance(line.get("key"), str)]
-    return [line for line in keyed if line["kind"] == kind and (kind != "reading" or Judgment.of(line["value"]))]
+    found = [line for line in sound if line["kind"] == kind]
+    return [line for line in found if kind != "reading" or (isinstance(line.get("key"), str) and Judgment.of(line["value"]))]
 
 
 def _rows(statement: str, value: str, store: Store | None) -> list[sqlite3.Row]:

@@ -25,10 +25,10 @@ VOTER = "you"  # the name where nobody gives one
 
 @dataclass(frozen=True)
 class Ballot:
-    """One pair to vote on, without names; `swapped` if b stands on the left.
+    """One pair to vote on, without names; `swapped` if b stands on the left.  `place` counts in the queue from 0.
 
     `id` is a digest of the prompt and the texts, whichever sides they are on, so a text that was generated anew makes a new
-    ballot.  `place` counts in the queue from 0; `comparison` is the index of its comparison, never for the screen.
+    ballot.  `comparison` is the index of its comparison, never for the screen.
     """
 
     id: str

@@ -70,6 +70,7 @@ def edge(dark: bool) -> str:
 def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
     """An empty figure in the house style."""
     text, _, quiet = ink(dark)
+    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": {"size": 12}}
     base: dict[str, Any] = {
         "template": None,
         "font": {"family": FONT, "size": 13, "color": text},
@@ -80,16 +81,7 @@ def figure(dark: bool, *, height: int, **layout: Any) -> go.Figure:
         "xaxis": axis_style(dark),
         "yaxis": axis_style(dark),
         "hoverlabel": {"bgcolor": "#22262B" if dark else "#FFFFFF", "font": {"color": text, "family": FONT}},
-        "legend": {
-            "orientation": "h",
-            "y": 1.02,
-            "yanchor": "bottom",
-            "x": 0,
-            "xanchor": "left",
-            "itemclick": False,
-            "itemdoubleclick": False,
-            "font": {"size": 12},
-        },
+        "legend": {**legend, "itemclick": False, "itemdoubleclick": False},
         "separators": ".,",
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": quiet, "activecolor": text},
     }
@@ -143,16 +135,11 @@ def gain_curves(
 ) -> go.Figure:
     """Log det against the budget: lines (selector's name, curve) with bands, a mark at the current budget, and `marks`: sets of
     records as points (label, budget, log det)."""
-    unit = curves[0][1].x_unit
     height += 22 * max(0, len(curves) + len(marks) - 3)  # the legend's further lines
     kind = {"type": "log"} if log else {"rangemode": "tozero", "tickformat": ",.4~r"}
-    fig = figure(
-        dark,
-        height=height,
-        xaxis=axis_style(dark, f"{unit} selected", **kind),
-        yaxis=axis_style(dark, "log det gained (nats)", **kind),
-        hovermode="x unified",
-    )
+    titles = f"{curves[0][1].x_unit} selected", "log det gained (nats)"
+    x_axis, y_axis = (axis_style(dark, title, **kind) for title in titles)
+    fig = figure(dark, height=height, xaxis=x_axis, yaxis=y_axis, hovermode="x unified")
     for name, curve in curves:
         colour, _ = style(name, dark)
         if curve.low is not None and curve.high is not None:
@@ -191,11 +178,8 @@ def length_histogram(lengths: np.ndarray, cut: int, *, dark: bool = False) -> go
         showlegend=False,
     )
     if lengths.max() >= cut - 2:
-        fig.add_vline(
-            x=cut,
-            line={"color": VERMILION, "width": 1.5, "dash": "dot"},
-            annotation={"text": f"cut at {cut}", "font": {"color": VERMILION}},
-        )
+        note = {"text": f"cut at {cut}", "font": {"color": VERMILION}}
+        fig.add_vline(x=cut, line={"color": VERMILION, "width": 1.5, "dash": "dot"}, annotation=note)
     return fig
 
 

@@ -7,7 +7,6 @@ shape.  Corpus text never enters unescaped, and only a record's number travels w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,18 +29,12 @@ def classes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def pair_map(
     points: Points, kinds: np.ndarray, pair: tuple[Row, Row], *, dark: bool = False, height: int = 560, **look: Any
 ) -> go.Figure:
-    """Two selections on one map.
-
-    Args:
-        points: `rank` above 0 for what either picked.
-        kinds: (N,) from `classes`.
-        look: `focus`, `window` and `equal_axes` as `sentence_map.drawn` takes them.
-    """
-    text = ink(dark)[0]
+    """Two selections on one map: `points` have a `rank` above 0 where either picked, `kinds` are (N,) from `classes`, and `look`
+    is `focus`, `window` and `equal_axes` as `sentence_map.drawn` takes them."""
     (one, one_mark), (two, two_mark) = (style(s.name, dark) for s in pair)
     if one == two:  # relatives share a colour: the second is hollow
         two_mark += "-open"
-    palette, marks = [pale(dark), one, two, text], [FAINT, one_mark, two_mark, "star"]
+    palette, marks = [pale(dark), one, two, ink(dark)[0]], [FAINT, one_mark, two_mark, "star"]
     names = ("neither", f"only {pair[0].label}", f"only {pair[1].label}", "both")
     counts = np.bincount(kinds, minlength=4)
     entries: list[Entry] = [
@@ -53,13 +46,8 @@ def pair_map(
 def selection_map(
     points: Points, shared: np.ndarray, selector: Row, other: Row, *, dark: bool = False, height: int = 420, **look: Any
 ) -> go.Figure:
-    """One selection on its map: its own picks in its colour and marker, those that `other` picked too as dark stars.
-
-    Args:
-        points: `rank` above 0 for its picks.
-        shared: (N,) bool, also picked by `other`.
-        look: as in `pair_map`.
-    """
+    """One selection on its map: its own picks (`rank` above 0) in its colour and marker, and as dark stars the `shared` (N,)
+    ones, which `other` picked too; `look` as in `pair_map`."""
     text = ink(dark)[0]
     colour, mark = style(selector.name, dark)
     kinds = np.where(points.rank > 0, np.where(shared, 2, 1), 0)
@@ -99,109 +87,64 @@ def overlap_matrix(
     labels = [label(s.label, 20) for s in selectors]
     ends = ("#1F2429", "#56B4E9") if dark else ("#F3F5F8", "#0072B2")
     fig = figure(dark, height=height)
-    words = [[f"{shared[i, j]:,}<br>{jaccard[i, j]:.2f}" for j in range(len(labels))] for i in range(len(labels))]
-    fig.add_trace(
-        go.Heatmap(
-            z=jaccard,
-            x=labels,
-            y=labels,
-            zmin=0,
-            zmax=1,
-            colorscale=[[0, ends[0]], [1, ends[1]]],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-            hoverinfo="skip",
-        )
-    )
-    dark_ink, light_ink = "#14171A", "#FFFFFF"
+    scale = {"zmin": 0, "zmax": 1, "colorscale": [[0, ends[0]], [1, ends[1]]], "showscale": False}
+    fig.add_heatmap(z=jaccard, x=labels, y=labels, xgap=2, ygap=2, hoverinfo="skip", **scale)
     cells = []
-    for i, line in enumerate(words):
-        for j, text in enumerate(line):
-            strong = jaccard[i, j] > 0.5
-            colour = (dark_ink if dark else light_ink) if strong else ink(dark)[0]
-            cells.append({"x": j, "y": i, "text": text, "showarrow": False, "font": {"color": colour, "size": 13}})
+    for i, j in np.ndindex(jaccard.shape):
+        font = {"color": edge(dark) if jaccard[i, j] > 0.5 else ink(dark)[0], "size": 13}
+        text = f"{shared[i, j]:,}<br>{jaccard[i, j]:.2f}"
+        cells.append({"x": j, "y": i, "text": text, "showarrow": False, "font": font})
     plain = axis_style(dark, ticks="", showgrid=False, fixedrange=True)
     fig.update_layout(xaxis={**plain, "side": "bottom"}, yaxis={**plain, "autorange": "reversed"}, annotations=cells)
     return fig
 
 
-@dataclass(frozen=True)
-class Spread:
-    """How a number is spread over some records.
+def spreads(
+    rows: Sequence[tuple[str, str, np.ndarray]],
+    band: tuple[float, float],
+    unit: str,
+    *,
+    log: bool = False,
+    dark: bool = False,
+) -> go.Figure:
+    """A line for each of `rows`: thin from the 5th to the 95th percentile, thick over the middle half, a mark at the median.
 
-    Attributes:
-        name: the selector's, or "" for the pool.
-        quantiles: (5,) at `QUANTILES`.
+    A row has the selector's name ("" for the pool), its label and its values; `band` is shaded, from the least median of the
+    random draws to the greatest.
     """
-
-    name: str
-    label: str
-    quantiles: np.ndarray
-
-
-def spread_of(name: str, said: str, values: np.ndarray) -> Spread:
-    """The quantiles of some values."""
-    return Spread(name, said, np.quantile(values, QUANTILES))
-
-
-def spreads(rows: Sequence[Spread], band: tuple[float, float], unit: str, *, log: bool = False, dark: bool = False) -> go.Figure:
-    """A line a selection: thin from the 5th to the 95th percentile, thick over the middle half, a mark at the median.
-
-    Args:
-        band: least and greatest median of the random draws, shaded.
-    """
-    height = 74 + 34 * len(rows)
-    fig = figure(dark, height=height)
+    fig = figure(dark, height=74 + 34 * len(rows))
     shade = {"type": "rect", "xref": "x", "yref": "y domain", "x0": band[0], "x1": band[1], "y0": 0, "y1": 1}
     shade |= {"fillcolor": style("uniform", dark)[0], "opacity": 0.35, "line": {"width": 0}, "layer": "below"}
-    labels = [label(r.label, 24) for r in rows]
-    traces: list[dict[str, Any]] = []
-    for row, said in zip(rows, labels, strict=True):
-        colour, mark = style(row.name, dark) if row.name else (ink(dark)[0], "line-ns-open")
-        low, left, middle, right, high = row.quantiles.tolist()
-        for ends, width in (((low, high), 1.5), ((left, right), 6)):
-            traces.append(
-                {
-                    "type": "scatter",
-                    "x": ends,
-                    "y": [said, said],
-                    "mode": "lines",
-                    "line": {"color": colour, "width": width},
-                    "opacity": 0.55 if width > 2 else 1,
-                    "hoverinfo": "skip",
-                    "showlegend": False,
-                }
-            )
-        traces.append(
-            {
-                "type": "scatter",
-                "x": [middle],
-                "y": [said],
-                "mode": "markers",
-                "marker": {"color": colour, "symbol": mark, "size": 11, "line": {"width": 2 if not row.name else 0}},
-                "customdata": [[low, left, right, high]],
-                "hovertemplate": "median %{x:,.3~r}; half of them %{customdata[1]:,.3~r} to %{customdata[2]:,.3~r}; "
-                "90% %{customdata[0]:,.3~r} to %{customdata[3]:,.3~r}<extra></extra>",
-                "showlegend": False,
-            }
+    quantiles = [np.quantile(values, QUANTILES).tolist() for _, _, values in rows]
+    for (name, text, _), (low, left, middle, right, high) in zip(rows, quantiles, strict=True):
+        colour, mark = style(name, dark) if name else (ink(dark)[0], "line-ns-open")
+        said = label(text, 24)
+        for ends, width, opacity in (((low, high), 1.5, 1), ((left, right), 6, 0.55)):
+            line = {"color": colour, "width": width}
+            fig.add_scatter(x=ends, y=[said, said], mode="lines", line=line, opacity=opacity, hoverinfo="skip", showlegend=False)
+        fig.add_scatter(
+            x=[middle],
+            y=[said],
+            mode="markers",
+            marker={"color": colour, "symbol": mark, "size": 11, "line": {"width": 0 if name else 2}},
+            customdata=[[low, left, right, high]],
+            hovertemplate="median %{x:,.3~r}; half of them %{customdata[1]:,.3~r} to %{customdata[2]:,.3~r}; "
+            "90% %{customdata[0]:,.3~r} to %{customdata[3]:,.3~r}<extra></extra>",
+            showlegend=False,
         )
-    fig.add_traces(traces)
-    least, most = min(r.quantiles[0] for r in rows), max(r.quantiles[-1] for r in rows)
-    kind = _log_axis(0.9 * least, 1.1 * most) if log else {"range": [0, 1.04 * most]}
+    least, most = min(q[0] for q in quantiles), max(q[-1] for q in quantiles)
+    kind: dict[str, Any] = {"range": [0, 1.04 * most]}
+    if log:
+        low, high = 0.9 * least, 1.1 * most
+        ticks = [t for e in range(-3, 9) for m in (1, 2, 5) if low <= (t := m * 10.0**e) <= high]
+        kind = {"type": "log", "range": np.log10([low, high]).tolist()}
+        kind |= {"tickvals": ticks, "ticktext": [f"{t:,.4g}" for t in ticks]}
     fig.update_layout(
         xaxis=axis_style(dark, unit, fixedrange=True, **kind),
         yaxis=axis_style(dark, ticks="", autorange="reversed", showgrid=False, fixedrange=True),
         shapes=[shade],
     )
     return fig
-
-
-def _log_axis(low: float, high: float) -> dict[str, Any]:
-    """A logarithmic axis with a few round ticks."""
-    ticks = [m * 10.0**e for e in range(-3, 9) for m in (1, 2, 5)]
-    inside = [t for t in ticks if low <= t <= high]
-    return {"type": "log", "range": np.log10([low, high]).tolist(), "tickvals": inside, "ticktext": [f"{t:,.4g}" for t in inside]}
 
 
 def topic_shares(
@@ -212,50 +155,29 @@ def topic_shares(
     *,
     dark: bool = False,
 ) -> go.Figure:
-    """What share of the picks each topic has: the pool as a tick, random draws as a bar, selectors as their markers.
-
-    Args:
-        pool: (k,) shares, 0 to 1.
-        draws: (draws, k) of random selections.
-        selections: each with its (k,) shares.
-    """
+    """What share of the picks each of k topics has: the `pool` (k,) as a tick, random `draws` (draws, k) as a bar, and selectors,
+    each with its (k,) shares, as their markers.  Shares are from 0 to 1."""
     said = [label(t, 22) for t in topics]
     fig = figure(dark, height=96 + 22 * len(said))
     low, high = draws.min(0), draws.max(0)
-    fig.add_trace(
-        go.Bar(
-            y=said,
-            x=100 * (high - low),
-            base=100 * low,
-            orientation="h",
-            width=0.6,
-            marker={"color": style("uniform", dark)[0], "opacity": 0.4},
-            name=f"{len(draws)} random draws",
-            hovertemplate="random draws %{base:.1f} to %{x:.1f}%<extra></extra>",
-        )
+    fig.add_bar(
+        y=said,
+        x=100 * (high - low),
+        base=100 * low,
+        orientation="h",
+        width=0.6,
+        marker={"color": style("uniform", dark)[0], "opacity": 0.4},
+        name=f"{len(draws)} random draws",
+        hovertemplate="random draws %{base:.1f} to %{x:.1f}%<extra></extra>",
     )
-    fig.add_trace(
-        go.Scatter(
-            x=100 * pool,
-            y=said,
-            mode="markers",
-            name="the pool",
-            marker={"symbol": "line-ns-open", "size": 13, "color": ink(dark)[0], "line": {"width": 2}},
-            hovertemplate="pool %{x:.1f}%<extra></extra>",
-        )
-    )
+    tick = {"symbol": "line-ns-open", "size": 13, "color": ink(dark)[0], "line": {"width": 2}}
+    points = [("the pool", pool, tick, "pool %{x:.1f}%<extra></extra>")]
     for selector, shares in selections:
         colour, mark = style(selector.name, dark)
-        fig.add_trace(
-            go.Scatter(
-                x=100 * shares,
-                y=said,
-                mode="markers",
-                name=label(selector.label, 24),
-                marker={"symbol": mark, "size": 9, "color": colour, "line": {"width": 0.8, "color": edge(dark)}},
-                hovertemplate="%{x:.1f}%",
-            )
-        )
+        marker = {"symbol": mark, "size": 9, "color": colour, "line": {"width": 0.8, "color": edge(dark)}}
+        points.append((label(selector.label, 24), shares, marker, "%{x:.1f}%"))
+    for name, shares, marker, hover in points:
+        fig.add_scatter(x=100 * shares, y=said, mode="markers", name=name, marker=marker, hovertemplate=hover)
     fig.update_layout(
         xaxis=axis_style(dark, "share of the picks (%)", rangemode="tozero", fixedrange=True),
         yaxis=axis_style(dark, ticks="", autorange="reversed", fixedrange=True),

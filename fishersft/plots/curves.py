@@ -34,10 +34,8 @@ def error_figure(
 ) -> go.Figure:
     """One measure against n, with one line per selector (all by default) and its 95% band over runs.
 
-    Args:
-        over: of a sweep, `dimension` or `classes` instead of n.
-        log: both axes logarithmic; straight lines are power laws there.
-        guides: lines of slope -1/2 and -0.3 through the reference's first point, and the fitted shape of the bound.
+    `over` is for a sweep: `dimension` or `classes` instead of n.  With `log` both axes are logarithmic, and straight lines are
+    power laws.  `guides` have slope -1/2 and -0.3 through the reference's first point, or the fitted shape of the bound.
     """
     shown = [s for s in result.selectors if selectors is None or s in selectors]
     curves = [(name, result.along(over, name, measure) if over else result.curve(name, measure)) for name in shown]
@@ -51,11 +49,6 @@ def error_figure(
             fig.add_scatter(x=curve.x, y=curve.mean, name=curve.label, mode="lines", line=line, hoverinfo="skip")
     share_y([fig])
     return fig
-
-
-def sweep_figure(result: Result, over: str, measure: str = "maximum", *, log: bool = False, **options: Any) -> go.Figure:
-    """A sweep: one measure against `dimension` or `classes`; the options of `error_figure`."""
-    return error_figure(result, measure, over=over, log=log, **options)
 
 
 def share_y(figures: Sequence[go.Figure]) -> None:

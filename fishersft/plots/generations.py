@@ -35,9 +35,8 @@ def held_out_figure(
 ) -> go.Figure:
     """A measure against the budget: one line with a 95% band per selector, and a level line for each model without a budget.
 
-    Args:
-        shown: `nats`, or a paired difference, `minus Uniform` or `minus untuned`.
-        against: `sentences` of the reference, or the `tokens` that each selection has.
+    `shown` is `nats`, or a paired difference, `minus Uniform` or `minus untuned`; the budget that it is drawn `against` are the
+    `sentences` of the reference, or the `tokens` that each selection has.
     """
     group = MINUS[shown]
     known = [one for one in lines if measure in getattr(one, group)]
@@ -81,12 +80,9 @@ def held_out_figure(
                 hovertemplate="%{y:.3f}",
             )
     if shown != "nats":
-        fig.add_hline(
-            y=0,
-            line={"color": ink(dark)[2], "width": 1},
-            annotation={"text": shown.removeprefix("minus "), "font": {"color": ink(dark)[2], "size": 11}},
-            annotation_position="bottom right",
-        )
+        quiet = ink(dark)[2]
+        note = {"text": shown.removeprefix("minus "), "font": {"color": quiet, "size": 11}}
+        fig.add_hline(y=0, line={"color": quiet, "width": 1}, annotation=note, annotation_position="bottom right")
     return fig
 
 
@@ -112,14 +108,11 @@ def matrix_figure(matrix: Mapping[str, Mapping[str, Rate]], labels: Mapping[str,
     """How often the row wins against the column: colour, number and 95% interval."""
     names = list(dict.fromkeys([*matrix, *(b for row in matrix.values() for b in row)]))
     shown = [_unique(labels.get(name, name), name, labels) for name in names]
-    z: list[list[float | None]] = []
-    text: list[list[str]] = []
-    for row in names:
-        rates = [matrix.get(row, {}).get(column) for column in names]
-        z.append([None if rate is None else 100 * rate.value for rate in rates])
-        text.append(
-            ["" if r is None else f"<b>{100 * r.value:.0f}%</b><br>{100 * r.low:.0f} to {100 * r.high:.0f}" for r in rates]
-        )
+    z, text = (np.full((len(names), len(names)), empty, dtype=object) for empty in (None, ""))
+    for i, j in np.ndindex(z.shape):
+        if rate := matrix.get(names[i], {}).get(names[j]):
+            value, low, high = (100 * v for v in (rate.value, rate.low, rate.high))
+            z[i, j], text[i, j] = value, f"<b>{value:.0f}%</b><br>{low:.0f} to {high:.0f}"
     fig = figure(dark, height=120 + 62 * len(names))
     fig.add_heatmap(
         z=z,

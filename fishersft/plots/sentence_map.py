@@ -46,13 +46,9 @@ SYMBOL_NUMBERS = {
 
 @dataclass(frozen=True)
 class Points:
-    """What the map draws: N records.
+    """What the map draws: N records at `xy` (N, 2), with their numbers (`index`) and their pick numbers from 1, or 0 (`rank`).
 
-    Attributes:
-        xy: (N, 2).
-        index: (N,) record numbers, the only thing that travels with a point.
-        rank: (N,) pick number from 1, or 0 where not picked.
-        matched: (N,) bool, found by the search; all False where nothing is searched.
+    `matched` (N,) bool are those that the search found; all are False where nothing is searched.
     """
 
     xy: np.ndarray
@@ -90,10 +86,9 @@ def sentence_map(
 ) -> go.Figure:
     """The map: pool small and pale, picks larger and on top.
 
-    Args:
-        colour_by: `selection`, `pick order`, or the name of the column that `values` (N,) holds.
-        focus, neighbour: positions to ring: the record looked at, and its nearest pick.
-        equal_axes: one unit is as long across as up, for maps whose distances mean something (PCA).
+    `colour_by` is `selection`, `pick order`, or the name of the column that `values` (N,) holds.  The positions `focus`, the
+    record looked at, and `neighbour`, its nearest pick, are ringed.  `equal_axes` is for maps whose distances mean something
+    (PCA): one unit is as long across as up.
     """
     order = shown(points, focus)
     paint = _paint(points, order, colour_by, values, selector, dark)
@@ -112,12 +107,7 @@ def drawn(
     dark: bool = False,
     height: int = 620,
 ) -> go.Figure:
-    """The figure of points that are painted already.
-
-    Args:
-        order: positions to draw, from `shown`.
-        window: what the axes span; the same one makes maps that can be compared.
-    """
+    """The figure of painted points, drawn in `order` (from `shown`); maps whose axes span the same `window` can be compared."""
     fig = figure(dark, height=height)
     picked = points.rank[order] > 0
     opacity = np.where(picked, 0.95, 0.7 if dark and paint.entries[3:] else 0.45)  # pale hues drown in the dark
@@ -204,10 +194,7 @@ Entry = tuple[str, str, str, bool]  # name, colour, symbol, large
 class Paint:
     """How the points look.  Codes into a palette, since plotly checks a list of colours one by one (0.2 s at 6,500 points).
 
-    Attributes:
-        codes: (k,) float32, which colour of the palette.
-        symbols: one symbol for all, or one a point.
-        bar: low, high and title of a colour bar, or None.
+    There is one symbol for all points or one for each; `bar` has the low end, the high end and the title of a colour bar.
     """
 
     codes: np.ndarray
@@ -291,15 +278,9 @@ def playback(
     Its `key` names what is played, so that a search or a filter does not begin it anew.  Texts travel as plain strings, which the
     player shows as text and never as markup.
 
-    Args:
-        xy: (N, 2) the map, whose `kind` is UMAP or PCA; of PCA one unit across is as long as one up.
-        index, tokens: (N,) record numbers and trained tokens.
-        walk: gains and shadows along the picks.
-        chance: (n,) the mean of random draws of as many sentences, nats.
-        texts: (n,) what a reader sees of each pick.
-        lit: (N,) bool, what stands out; None where nothing does.
-        picks: (n,) positions in pick order.
-        directions: which two principal directions the plane has, from 1.
+    `xy` is (N, 2), `index` and `tokens` (trained ones) are (N,), and `lit` (N,) bool is what stands out, if anything does;
+    `picks` (n,) are positions in pick order, `texts` (n,) what a reader sees of each, and `chance` (n,) the mean nats of random
+    draws.  `kind` is UMAP or PCA; of PCA one unit across is as long as one up.  `directions` are the plane's two, from 1.
     """
     low, high = xy.min(0), xy.max(0)
     span = np.maximum(high - low, 1e-9)
@@ -310,15 +291,11 @@ def playback(
     def at(some: np.ndarray) -> dict[str, Any]:
         return {"x": places[some, 0].tolist(), "y": places[some, 1].tolist(), "record": index[some].tolist()}
 
+    gains = [float(f"{g:.5g}") for g in walk.gains]
     content = {
         "fine": FINE,
         "rest": at(_sample(np.setdiff1d(np.arange(len(xy)), picks), MOST_PLAYED)),
-        "picks": {
-            **at(picks),
-            "tokens": tokens[picks].tolist(),
-            "gain": [float(f"{g:.5g}") for g in walk.gains],
-            "text": list(texts),
-        },
+        "picks": {**at(picks), "tokens": tokens[picks].tolist(), "gain": gains, "text": list(texts)},
         "chance": [float(f"{v:.6g}") for v in chance],
         "axes": [] if walk.shadows is None else [[float(f"{v:.5g}") for v in axes(C)] for C in walk.shadows],
         "directions": list(directions),
@@ -327,13 +304,7 @@ def playback(
     }
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     text, grid, quiet = ink(dark)
-    colours = {
-        "pick": style(selector, dark)[0],
-        "ink": text,
-        "grid": grid,
-        "quiet": quiet,
-        "pale": pale(dark),
-        "edge": edge(dark),
-    }
+    colours = {"pick": style(selector, dark)[0], "ink": text, "grid": grid, "quiet": quiet}
+    colours |= {"pale": pale(dark), "edge": edge(dark)}
     shining = None if lit is None else {**at(np.flatnonzero(lit)[:MOST_PLAYED]), "picks": lit[picks].tolist()}
     return {"key": key, "colours": colours, "lit": shining, **content}

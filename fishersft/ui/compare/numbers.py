@@ -14,7 +14,6 @@ from fishersft.experiments.evidence import Evidence, Finding
 from fishersft.pipeline import embed_and_select
 from fishersft.plots import base as plots
 from fishersft.plots import compare as compare_plots
-from fishersft.plots.compare import spread_of
 from fishersft.scoring.comparison import Comparison, short
 from fishersft.scoring.criteria import BETTER, CRITERIA, HIGHER
 from fishersft.scoring.random_baseline import drawn
@@ -133,11 +132,11 @@ def spreads_panel(view: CompareView) -> None:
 
 
 def _spread(view: CompareView, title: str, unit: str, values: np.ndarray, draws: list[np.ndarray], *, log: bool = False) -> None:
-    rows = [*(spread_of(s.name, s.label, values[s.positions]) for s in view.rows), spread_of("", "the pool", values)]
+    rows = [*((s.name, s.label, values[s.positions]) for s in view.rows), ("", "the pool", values)]
     medians = [float(np.median(values[d])) for d in draws]
     st.markdown(f"**{title}**")
     fig = compare_plots.spreads(rows, (min(medians), max(medians)), unit, log=log, dark=dark())
-    said = "; ".join(f"{r.label} {components.number(float(r.quantiles[2]))}" for r in rows)
+    said = "; ".join(f"{label} {components.number(float(np.median(some)))}" for _, label, some in rows)
     alt = f"{title}, medians of {unit}: {said}; random draws {components.spread(medians)}."
     components.still_chart(fig, f"spread-{title}", alt, "compare-spread")
 

@@ -228,7 +228,7 @@ def _sweep(result: Result, how: CurveOptions, found: CurvesRun) -> None:
             st.markdown(escape_markdown(sweep_sentence(result, over, how.measure)))
             if how.selectors:
                 look = {"log": how.log, "dark": dark(), "height": 460, "selectors": how.selectors}
-                fig = curve_plots.sweep_figure(result, over, how.measure, **look)
+                fig = curve_plots.error_figure(result, how.measure, over=over, **look)
                 _plot(fig, f"{found.id}-{over}-{how.measure}", f"{MEASURES[how.measure]} against {over}", how.log)
     rows = [
         {"d": d, "L": L, **{label_of(s): with_interval(e) for s, e in means(result, how.measure, point=(d, L)).items()}}
