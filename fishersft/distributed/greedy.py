@@ -245,8 +245,8 @@ class Part(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """How building a shard went: the first answer and the largest first gain, or why the rows were refused (a sentence that counts
-    within the shard) and the number in the pool of the first bad block."""
+    """How building a shard went: the first answer and the largest first gain, or why the rows were refused (a sentence that
+    counts within the shard) and the number in the pool of the first bad block."""
 
     reply: ShardReply | None = None
     most: float = 0.0
