@@ -114,7 +114,6 @@ def _taken(given: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def _run(world: Any, given: dict[str, Any], moved: SweepSettings | None = None) -> None:
-    """Measure what is missing in a world, then write and print the results."""
     out, workers = given["out"], given["workers"] or os.cpu_count() or 1
     measured = _taken(given, MeasureSettings)
     measured["budgets"] = measured["budgets"] or default_budgets(int(world.settings["sentences"]))

@@ -39,7 +39,13 @@ def curves_page(result: Result, id: str = "") -> Page:
         fits = {m: fits_of(result, m) for m in ERRORS}
         words = [" ".join([standing_of(result, measure=m).sentence(), *worth_sentences(result, fits[m])]) for m in ERRORS]
         words += [sentence for sentence in (constant_sentence(result, fits["maximum"]), alike_sentence(result)) if sentence]
-        numbers = [_slopes(result, fits), *([_rivals(result, fits["maximum"])] if fits["maximum"].ratios else []), _table(result)]
+        slopes = Table(
+            "Slope of log error on log n, with 95% intervals by a bootstrap over runs; theory says -1/2, the paper saw about "
+            "-0.3",
+            ("selector", *(MEASURES[m] for m in ERRORS)),
+            tuple((label_of(name), *(with_interval(fits[m].slopes[name]) for m in ERRORS)) for name in result.selectors),
+        )
+        numbers = [slopes, *([_rivals(result, fits["maximum"])] if fits["maximum"].ratios else []), _table(result)]
     so_far = f" {result.runs} of {asked} runs are finished." if result.runs < asked else ""
     summary = (
         f"{result.runs} runs, each a fresh pool, head and labels; bands and brackets are 95% intervals of the mean over runs; "
@@ -101,31 +107,15 @@ def _figure(draw: Callable[..., go.Figure], name: str, title: str) -> Figure:
     return Figure.of(draw, name, alt, f"{heading}.")
 
 
-def _slopes(result: Result, fits: dict[str, Fits]) -> Table:
-    rows = tuple((label_of(name), *(with_interval(fits[m].slopes[name]) for m in ERRORS)) for name in result.selectors)
-    return Table(
-        "Slope of log error on log n, with 95% intervals by a bootstrap over runs; theory says -1/2, the paper saw about -0.3",
-        ("selector", *(MEASURES[m] for m in ERRORS)),
-        rows,
-    )
-
-
 def _rivals(result: Result, fits: Fits) -> Table:
     rows = tuple(
-        (
-            label_of(name),
-            f"{n:,}",
-            f"{with_interval(ratios[k])} times",
-            with_interval(fits.paired[name][k].ratio),
-            odds(fits.paired[name][k].p),
-        )
+        (label_of(name), f"{n:,}", f"{with_interval(ratio)} times", with_interval(paired.ratio), odds(paired.p))
         for name, ratios in fits.ratios.items()
-        for k, n in enumerate(result.budgets)
+        for n, ratio, paired in zip(result.budgets, ratios, fits.paired[name], strict=True)
     )
-    what = MEASURES[fits.measure]
     return Table(
-        f"Against Uniform, in the {what}: how many times as many {result.equal} Uniform needs for the same, read off its curve "
-        "with a bootstrap interval, and the error over Uniform's run by run with Wilcoxon's signed-rank test (p not corrected)",
+        f"Against Uniform, in the {MEASURES[fits.measure]}: how many times as many {result.equal} Uniform needs for the "
+        "same, read off its curve with a bootstrap interval, and the error over Uniform's run by run with Wilcoxon's signed-rank test (p not corrected)",
         ("selector", "n", f"Uniform's {result.equal} for the same", "error over Uniform's", "p"),
         rows,
     )

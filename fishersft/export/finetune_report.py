@@ -33,12 +33,15 @@ def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
             f" {len(result.unsound)} tuned selections are no better than the untuned model: comparisons at such a learning rate "
             "mislead."
         )
+    command, judge = run.about.get("command"), f"fishersft judge {shlex.quote(run.id)}"
+    again = [Code("Fine-tune", shlex.join(map(str, command)))] if command else []
+    python = f"import fishersft\n\nprint(fishersft.FineTuneResult.open({run.id!r}).markdown())\n"
     parts = [
         Section("What was asked", (table_of("Settings", _asked(run)), table_of("Versions", [*run.versions.items()]))),
         Section("Held-out texts", tuple(_held_out(result))),
         Section("Whose texts are better", tuple(_judged(run, store))),
         Section("Side by side", tuple(_side_by_side(run))),
-        Section("How to reproduce it", tuple(_again(run))),
+        Section("How to reproduce it", (*again, Code("Judge its texts", judge), Code("Python", python))),
     ]
     title = f"{run.about['model']['name']} fine-tuned on selections of {corpus['name']}"
     return Page(title, run.id, summary, tuple(part for part in parts if part.blocks))
@@ -67,18 +70,13 @@ def _asked(run: FineTuneRun) -> list[tuple[str, Any]]:
 
 
 def _held_out(result: FineTuneResult) -> list[Block]:
+    """Figures of the mean, and of the paired difference to Uniform where there is one, and the table."""
     try:
         head, rows = result.text_table()
     except FisherSFTError as error:
         return [Paragraph(str(error))]
-    caption = "Nats per held-out token, lower is better, with 95% intervals over texts and seeds"
-    return [*_curves(result), Table(caption, tuple(head), tuple(map(tuple, rows)))]
-
-
-def _curves(result: FineTuneResult) -> list[Figure]:
-    """Figures of the mean, and of the paired difference to Uniform where there is one."""
     tuned = [line for line in result.lines if line.budget is not None]
-    out = []
+    out: list[Block] = []
     for kind, there in (("nats", tuned), ("minus Uniform", any(line.minus_uniform for line in tuned))):
         if there:
             what = "Mean nats per held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
@@ -86,7 +84,8 @@ def _curves(result: FineTuneResult) -> list[Figure]:
             name = f"{result.run.id}-held-out{'' if kind == 'nats' else '-difference'}"
             draw = partial(generation_plots.held_out_figure, result.lines, "mean", kind)
             out.append(Figure.of(draw, name, alt, f"{what}; lower is better. Bands: 95% intervals."))
-    return out
+    caption = "Nats per held-out token, lower is better, with 95% intervals over texts and seeds"
+    return [*out, Table(caption, tuple(head), tuple(map(tuple, rows)))]
 
 
 def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
@@ -136,12 +135,3 @@ def _side_by_side(run: FineTuneRun) -> list[Block]:
     where = f" of {max(budgets):,} sentences" if budgets else ""
     words = f"{len(sides)} of {len(prompts):,} prompts, drawn with seed {SEED}; models{where}, training seed {least}."
     return [Paragraph(words), *sides]
-
-
-def _again(run: FineTuneRun) -> list[Block]:
-    command = run.about.get("command")
-    return [
-        *([Code("Fine-tune", shlex.join(map(str, command)))] if command else []),
-        Code("Judge its texts", f"fishersft judge {shlex.quote(run.id)}"),
-        Code("Python", f"import fishersft\n\nprint(fishersft.FineTuneResult.open({run.id!r}).markdown())\n"),
-    ]

@@ -48,8 +48,6 @@ TRL, COMMAND = "1.16", "trl sft --config sft.yaml"
 
 @dataclass(frozen=True)
 class Format:
-    """One export format."""
-
     what: str  # it is, in half a sentence
     ending: str = ""  # of the one file; "" for a folder
     pool: bool = False  # whether it takes the corpus and the embeddings, not only the picks
@@ -76,13 +74,9 @@ FORMATS = {
 
 
 def selection_files(kept: Kept, format: str, origin: Origin | None = None) -> Files:
-    """The files of a format.
+    """The files of a format; UserError where there is none of this name, or the corpus or its embeddings are gone.
 
-    Args:
-        origin: the corpus and its embeddings where they are at hand; looked for otherwise.
-
-    Raises:
-        UserError: no such format, or the corpus or its embeddings are gone.
+    `origin` is the corpus and its embeddings where they are at hand; they are looked for otherwise.
     """
     if format in WRITE_FORMATS:
         return {f"{kept.name}.{format}": to_bytes(kept.picks, format)}
@@ -99,35 +93,27 @@ def selection_files(kept: Kept, format: str, origin: Origin | None = None) -> Fi
 
 
 def write_selection(kept: Kept, format: str, path: Path, origin: Origin | None = None) -> str:
-    """Write a format to `path`: a file, or a new folder.  Returns the command that opens it; "" where anything does.
+    """Write a format to `path`, a file or a new folder, whole or not at all; the command that opens it, "" where anything does.
 
-    Raises:
-        UserError: it is the corpus itself, a folder that holds something, or a place that cannot be written.
+    UserError where it is the corpus itself, a folder that holds something, or a place that cannot be written.
     """
     source = str(kept.provenance["source"])
     if is_file(source) and os.path.exists(path) and os.path.exists(source) and path.samefile(source):
         raise UserError(f"--out would overwrite the corpus {path} itself; name another file.")
-    write_files(selection_files(kept, format, origin), path, folder=not FORMATS[format].ending)
-    return FORMATS[format].command.replace("{path!r}", repr(str(path))).replace("{path}", shlex.quote(str(path)))
-
-
-def write_files(content: Mapping[str, bytes], path: Path, *, folder: bool) -> None:
-    """Files as one folder that was not there, or the only one as a file: whole or not at all.
-
-    Raises:
-        UserError: the folder is there and not empty, or the place cannot be written.
-    """
+    content, folder = selection_files(kept, format, origin), not FORMATS[format].ending
     if folder and os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"{path} already exists; this format is a folder of its own, so name a new one with --out.")
     if not folder:
-        return write_whole(path, next(iter(content.values())))
-    try:
-        with replacing(path) as partial:
-            for name, data in content.items():
-                (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                (partial / name).write_bytes(data)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another place with --out.") from error
+        write_whole(path, next(iter(content.values())))
+    else:
+        try:
+            with replacing(path) as partial:
+                for name, data in content.items():
+                    (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                    (partial / name).write_bytes(data)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another place with --out.") from error
+    return FORMATS[format].command.replace("{path!r}", repr(str(path))).replace("{path}", shlex.quote(str(path)))
 
 
 def packed(kept: Kept, format: str, origin: Origin | None = None) -> bytes:
@@ -156,17 +142,10 @@ def atlas_table(kept: Kept, corpus: Corpus, embeddings: TokenEmbeddings) -> pd.D
     rank, gain = np.full(len(embeddings), np.nan), np.full(len(embeddings), np.nan)
     rank[place], gain[place] = kept.picks["rank"], kept.picks["gain"]
     table = pd.DataFrame(
-        {
-            "text": [corpus.texts[i] for i in embeddings.index],
-            "x": xy[:, 0].astype(float),
-            "y": xy[:, 1].astype(float),
-            "picked": ~np.isnan(rank),
-            "rank": pd.array([None if np.isnan(r) else int(r) for r in rank], dtype="Int64"),
-            "gain": gain,
-            "tokens": embeddings.tokens,
-            "index": embeddings.index,
-        }
+        {"text": [corpus.texts[i] for i in embeddings.index], **dict(zip("xy", xy.T.astype(float), strict=True))}
     )
+    table["picked"], table["rank"], table["gain"] = ~np.isnan(rank), pd.array(rank, dtype="Int64"), gain
+    table["tokens"], table["index"] = embeddings.tokens, embeddings.index
     for column in corpus.categories:
         name = column
         while name in table.columns:
@@ -272,6 +251,5 @@ def markdown(text: str, longest: int = 500) -> str:
 
 def fenced(text: str, language: str) -> str:
     """A block of code that its own content cannot close."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`+", text))])
     return f"{fence}{language}\n{text}\n{fence}"

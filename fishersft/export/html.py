@@ -25,8 +25,6 @@ from fishersft.text import visible_text
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph."""
-
     text: str
     kind: str = "text"
 
@@ -62,8 +60,6 @@ class Figure:
 
 @dataclass(frozen=True)
 class Code:
-    """What to type, and where."""
-
     label: str
     code: str
     kind: str = "code"
@@ -71,8 +67,6 @@ class Code:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Texts that answer the same prompt."""
-
     prompt: str
     texts: tuple[tuple[str, str], ...]
     kind: str = "side"
@@ -83,16 +77,12 @@ Block = Paragraph | Table | Figure | Code | SideBySide
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
-
     title: str
     blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report."""
-
     title: str
     run: str  # the id of what it is about
     summary: str  # one or two sentences under the title

@@ -47,7 +47,9 @@ def selection_page(kept: Kept, origin: Origin | None = None) -> Page:
     )
     if origin:
         parts.append(Section("Where the picks are", (_map(kept, label, *origin),)))
-    parts += [Section("The picks", (_picks(kept),)), Section("How to reproduce it", _again(kept))]
+    files = [Code("Its files", f"fishersft export {kept.id} --format dataset --out {kept.name}-dataset")] if kept.id else []
+    again = (Code("Command line", command_of(kept, shared=True)), *files, Code("Python", python_of(kept, shared=True)))
+    parts += [Section("The picks", (_picks(kept),)), Section("How to reproduce it", again)]
     what = f"{len(kept.picks):,} of {m['pool']:,} sentences of {m['corpus']}"
     title = f"{what}, chosen by hand" if m["selector"] == BY_HAND else f"{label} chose {what}"
     title = f"{m['name']}: {title}" if m.get("name") else title
@@ -112,7 +114,6 @@ def _own_gains(kept: Kept, label: str) -> list[Block]:
     if np.isnan(gains).all():
         return []
     curve = Curve(label, np.arange(1, len(gains) + 1), np.cumsum(gains), "sentences")
-
     draw = partial(gain_curves, [(str(kept.manifest["selector"]), curve)], budget=float(len(gains)), height=360)
     says = "The gains that the picks were chosen for, summed, against their number."
     return [Figure.of(draw, f"{kept.name}-gain", says, says)]
@@ -133,12 +134,10 @@ def _map(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> Figur
 
 def _picks(kept: Kept) -> Table:
     first = kept.picks.head(FIRST)
-    texts = [_text(e) for e in kept.examples[:FIRST]]
+    numbers = zip(first["rank"], first["index"], first["gain"].astype(float), first["tokens"], strict=True)
     rows = tuple(
-        (f"{rank:,}", f"{index:,}", "–" if np.isnan(gain) else f"{gain:,.2f}", f"{tokens:,}", text)
-        for rank, index, gain, tokens, text in zip(
-            first["rank"], first["index"], first["gain"].astype(float), first["tokens"], texts, strict=True
-        )
+        (f"{rank:,}", f"{index:,}", "–" if np.isnan(gain) else f"{gain:,.2f}", f"{tokens:,}", _text(example))
+        for (rank, index, gain, tokens), example in zip(numbers, kept.examples[:FIRST], strict=True)
     )
     left_out = len(kept.picks) - len(first)
     caption = f"The first {len(first):,} picks in order" if left_out else f"All {len(first):,} picks in order"
@@ -150,10 +149,3 @@ def _text(example: dict[str, Any]) -> str:
     turns = [f"{turn['role']}: {turn['content']}" for turn in example.get("messages", ())]
     whole = "\n".join(turns or map(str, example.values()))
     return whole if len(whole) <= LONGEST_TEXT else f"{whole[:LONGEST_TEXT]}…"
-
-
-def _again(kept: Kept) -> tuple[Block, ...]:
-    blocks: list[Block] = [Code("Command line", command_of(kept, shared=True))]
-    if kept.id:
-        blocks.append(Code("Its files", f"fishersft export {kept.id} --format dataset --out {kept.name}-dataset"))
-    return (*blocks, Code("Python", python_of(kept, shared=True)))

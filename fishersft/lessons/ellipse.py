@@ -51,14 +51,11 @@ def read_points(text: str) -> Points:
 
 
 def write_points(points: Points) -> str:
-    """The inverse of `read_points`."""
     return ";".join(",".join(f"{round(n, 3):g}" for n in point) for point in points)
 
 
 @dataclass(frozen=True)
 class Ellipse(Lesson):
-    """Points in the plane, to drag, weigh, add and remove."""
-
     points: Points = field(default=START)
     sigma2: float = control(1.0, 0.1, 5.0, 0.1, "sigma2", "Weight of the identity in V: how much is known before any point.")
 

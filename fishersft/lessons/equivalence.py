@@ -77,7 +77,6 @@ POOLS = ("a cloud", "three directions", "two clusters", "a ring")
 
 
 def pool(name: str) -> np.ndarray:
-    """(k, 2) rows of a named set."""
     rng = np.random.default_rng(7)
     if name == "three directions":
         return np.array([[2.0, 0.0], [0.0, 1.0], [1.2, 0.7]])
@@ -92,8 +91,6 @@ def pool(name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Equivalence(Lesson):
-    """Weights that make the leverages equal."""
-
     points: str = parameter(POOLS[0], "The rows that may be given weight.", choices=POOLS)
     steps: int = control(0, 0, MOST_SHOWN, 1, "Steps", "Each step multiplies a point's weight by its leverage over d.")
 

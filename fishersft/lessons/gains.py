@@ -42,8 +42,6 @@ def gains_beside(copies: int, angle: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Returns(Lesson):
-    """The same row again and again."""
-
     copies: int = control(2, 0, MOST, 1, "Copies of A in the design", "How often row A has been seen.")
     angle: int = control(60, 0, 90, 5, "Angle of B to A (degrees)", "0: B points where A points; 90: in a new direction.")
 
@@ -128,8 +126,6 @@ class Returns(Lesson):
 
 @dataclass(frozen=True)
 class Sentences(Lesson):
-    """Sixty sentences of 1 to 30 tokens."""
-
     picks: int = control(6, 1, 20, 1, "Picks", "The budget: how many sentences are taken.")
     alike: int = control(30, 0, 95, 5, "Tokens alike (percent)", "The share of each token that is common to its sentence.")
 

@@ -57,8 +57,6 @@ def sentences(positions: Iterable[int]) -> str:
 
 @dataclass(frozen=True)
 class Subsets(Lesson):
-    """Twelve sentences, every subset."""
-
     picks: int = control(3, 1, MOST, 1, "Picks", "Number of the twelve sentences that are chosen.")
     pool: int = control(1, 1, 30, 1, "Pool", "Another twelve sentences, drawn at random with this seed.")
 
@@ -224,8 +222,6 @@ def trace(pool: TokenEmbeddings, n: int) -> Trace:
 
 @dataclass(frozen=True)
 class Lazy(Lesson):
-    """Forty sentences on some topics."""
-
     picks: int = control(4, 1, LAZY_MOST - 1, 1, "Picks so far", "Number of picks that are shown.")
     topics: int = control(6, 1, 8, 1, "Topics", "The tokens of one topic point in nearly one direction.")
 

@@ -50,8 +50,6 @@ def head_information(X: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lemma(Lesson):
-    """Ten sentences under a model that becomes more confident."""
-
     sure: float = control(2.0, 0.0, 4.0, 0.5, "How sure the model is", "Its logits are multiplied by this; 0 is guessing.")
     classes: int = control(4, 2, 8, 1, "Classes L", "The size of the vocabulary.")
 
@@ -82,7 +80,6 @@ class Lemma(Lesson):
 
     @cached_property
     def world(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (10, 3, 2) and the head (2, L)."""
         rng = np.random.default_rng(13)
         centres = rng.normal(size=(SENTENCES, 1, DIMENSION))
         centres /= np.linalg.norm(centres, axis=2, keepdims=True)

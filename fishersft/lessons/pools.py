@@ -39,8 +39,6 @@ def miss(pool: int, rare: int, n: int) -> float:
 
 @dataclass(frozen=True)
 class Imbalance(Lesson):
-    """A common and a rare topic."""
-
     picks: int = control(8, 1, MOST, 1, "Picks", "The budget, in sentences; all have six tokens.")
     rare: int = control(8, 1, 60, 1, "Rare sentences", "Number of the two hundred sentences on the rare topic.")
 
@@ -82,7 +80,6 @@ class Imbalance(Lesson):
 
     @cached_property
     def draws(self) -> np.ndarray:
-        """(20, 30) uniform draws, in order."""
         rng = np.random.default_rng(0)
         return np.stack([rng.permutation(SENTENCES)[:MOST] for _ in range(DRAWS)])
 
@@ -169,8 +166,6 @@ def curves_of(rare: int) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Outlier(Lesson):
-    """Sixty sentences, one of them far away."""
-
     distance: float = control(4.0, 0.5, 10.0, 0.5, "Distance of the outlier", "From the origin; the others lie within 2.5.")
     picks: int = control(8, 1, PICKS, 1, "Picks", "The budget, in sentences; all have four tokens.")
 
@@ -217,7 +212,6 @@ class Outlier(Lesson):
         return second_moment(self.rows, RIDGE)
 
     def moment(self, some: list[int]) -> np.ndarray:
-        """S / t of some picks, prior included."""
         rows = self.sentences[some].reshape(-1, 2)
         return (PRIOR * self.pool_moment + rows.T @ rows) / (PRIOR + len(rows))
 

@@ -164,7 +164,6 @@ def sweep(rows: JobTable) -> list[dict[str, Any]]:
 
 
 def _spawn(rows: JobTable, id: str, secrets_for_it: Mapping[str, str] | None = None) -> Job:
-    """Start the process of a job that has just been queued."""
     row = rows.one(id)
     log = rows.log(id)
     environment = {
@@ -214,7 +213,6 @@ def _ends(ended: Callable[[], bool], patience: float) -> bool:
 
 
 def _row(rows: JobTable, id: str) -> dict[str, Any]:
-    """The row of a job after all lost ones have been marked."""
     sweep(rows)
     return rows.one(id)
 
@@ -229,7 +227,6 @@ def _rows(store: Store | None) -> JobTable:
 
 
 def _tail(log: Path, start: int = 0) -> list[str]:
-    """The last lines that are not empty."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -55,8 +55,6 @@ class CurvesState:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What the form asks for."""
-
     arguments: tuple[str, ...]  # of the command line, without `fishersft` and without --out
     title: str  # one line for people
     records: int  # how many will be made; 0 for a timing
@@ -169,7 +167,6 @@ def watched(kind: str) -> None:
 
 
 def run_panel(kind: str, visitor: Session, *, empty: bool) -> None:
-    """Parameters, an estimate, and one button."""
     if public():
         st.caption("This hosted demo shows results and runs nothing; install fishersft to run your own.")
         return

@@ -60,8 +60,6 @@ REPORT = "one page with settings, figures and tables that needs no server"
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """How results are drawn."""
-
     measure: str
     log: bool
     guides: bool
@@ -161,7 +159,6 @@ def two_worlds() -> None:
 
 
 def show(found: CurvesRun) -> None:
-    """One result, whatever its kind."""
     if found.kind == catalogue.TIMING:
         _left_out("picture")
         row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")

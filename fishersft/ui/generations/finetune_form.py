@@ -44,7 +44,6 @@ Values = dict[str, Any]
 
 
 def section(visitor: Session) -> None:
-    """Parameters, an estimate, and one button."""
     if public():
         st.caption("This hosted demo shows results and trains nothing; install fishersft to run your own.")
         return

@@ -48,8 +48,6 @@ class GenerationsState:
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run as it stood when it was read."""
-
     run: FineTuneRun
     stamp: Stamp
     models: dict[str, TunedModel]  # the finished ones, in the order of the plan
@@ -214,7 +212,6 @@ def headline(of: LoadedRun) -> None:
 
 
 def empty() -> None:
-    """What to do where there is no run."""
     st.info(
         "There is no run of fine-tuning yet. Set up tunes a model on each selection, measures it and lets it continue prompts; "
         "Results, Read, Vote and Win rates then show the outcome.",

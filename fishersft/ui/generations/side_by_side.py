@@ -134,7 +134,6 @@ _BOX = "border:1px solid rgba(128,128,128,.35);border-radius:.5rem;padding:.6rem
 
 
 def boxed(text: str) -> None:
-    """A whole text in a frame, as it is."""
     st.html(f'<div style="{_BOX};unicode-bidi:isolate">{_escaped(text)}</div>')
 
 

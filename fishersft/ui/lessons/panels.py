@@ -51,11 +51,9 @@ class Learning:
 
     @property
     def points(self) -> ellipse.Points:
-        """The points of the first lesson, as they are now."""
         return cast(ellipse.Ellipse, self.states["ellipse"]).points
 
     def change(self, **values: Any) -> None:
-        """Put the open lesson into another state."""
         self.states[self.name] = replace(self.lesson, **values)
 
     def put_points(self, points: ellipse.Points) -> None:
@@ -116,7 +114,6 @@ def _read(learning: Learning, said: dict[str, str], visitor: Session) -> None:
 
 
 def contents(learning: Learning) -> None:
-    """All lessons in a row; one of them is open."""
     st.session_state["lesson-tab"] = learning.name
 
     def opened() -> None:
@@ -129,7 +126,6 @@ def contents(learning: Learning) -> None:
 
 
 def controls(learning: Learning) -> None:
-    """The one or two controls of the open lesson."""
     found = declared(type(learning.lesson))
     with st.container(key="lesson-controls"):
         for column, (name, one) in zip(st.columns(len(found)), found.items(), strict=True):
@@ -276,7 +272,6 @@ def words(learning: Learning, shown: Shown) -> None:
 
 
 def neighbours(learning: Learning) -> None:
-    """Links to the lessons before and after."""
     names = list(LESSONS)
     at = names.index(learning.name)
     with st.container(horizontal=True, horizontal_alignment="distribute", key="lesson-neighbours"):
