@@ -43,7 +43,6 @@ def judge(run: str, yes: bool, out: Path | None, as_json: bool, **given: Any) ->
 
 
 def _confirm(cost: str, yes: bool) -> None:
-    """Say what it will cost, and continue only after a yes."""
     _say(cost)
     if yes:
         return

@@ -33,8 +33,7 @@ def list_(kind: str | None, as_json: bool) -> None:
     """List all runs, newest first and those that ship with fishersft last: id, kind, state, date, title."""
     found = fishersft.runs(kind or "")
     if as_json:
-        click.echo(json.dumps({"runs": [run.as_dict() for run in found]}, ensure_ascii=False))
-        return
+        return click.echo(json.dumps({"runs": [run.as_dict() for run in found]}, ensure_ascii=False))
     if not found:
         click.echo(f"No {kind}s." if kind == "job" else "No runs.")
     width = max((len(run.id) for run in found), default=0)
@@ -67,8 +66,7 @@ def show(id: str, lines: int, as_json: bool) -> None:
 def _show_job(job: Job, lines: int, as_json: bool) -> None:
     log = jobs.log_lines(job, lines)
     if as_json:
-        click.echo(json.dumps({**job.as_dict(), "log_lines": log}, ensure_ascii=False))
-        return
+        return click.echo(json.dumps({**job.as_dict(), "log_lines": log}, ensure_ascii=False))
     click.echo(f"{job.id}  {job.kind}: {job.title}")
     click.echo(f"{_state(job)} on {job.device}{_progress(job, ', ')}")
     click.echo(f"command: fishersft {shlex.join(job.arguments)}\nfolder:  {job.folder}")

@@ -101,13 +101,12 @@ def _cut(ids: np.ndarray, trained: np.ndarray, max_tokens: int) -> Encoded:
 
 
 def _plain_chats(chats: Sequence[Chat], tokenizer: Tokenizer) -> list[list[Part]]:
-    eos = tokenizer.eos_token_id
+    eos, breaks = tokenizer.eos_token_id, _ids(tokenizer, ["\n"])[0]
     out = []
     for chat in chats:
         parts: list[Part] = []
         roles = _ids(tokenizer, [f"{m.role[:1].upper()}{m.role[1:]}: " for m in chat.messages]) if chat.messages else []
         contents = _ids(tokenizer, [m.content for m in chat.messages]) if chat.messages else []
-        breaks = _ids(tokenizer, ["\n"])[0]
         for message, role, content in zip(chat.messages, roles, contents, strict=True):
             ours = message.role == "assistant" and bool(message.content.strip())
             parts += [(role, False), (content, ours)]

@@ -262,14 +262,8 @@ def picks_table(
         while other in table.columns:
             other += "_"
         table = table.rename(columns={name: other})
-    head = pd.DataFrame(
-        {
-            "rank": np.arange(1, len(indices) + 1),
-            "index": np.asarray(indices, dtype=np.int64),
-            "gain": gains if gains is not None else np.full(len(indices), np.nan),
-            "tokens": np.asarray(tokens, dtype=np.int64),
-        }
-    )
+    head = pd.DataFrame({"rank": np.arange(1, len(indices) + 1), "index": np.asarray(indices, dtype=np.int64)})
+    head["gain"], head["tokens"] = np.nan if gains is None else gains, np.asarray(tokens, dtype=np.int64)
     return pd.concat([head, table], axis=1)
 
 

@@ -48,11 +48,9 @@ _GITHUB = "https://raw.githubusercontent.com"
 
 @dataclass(frozen=True)
 class Classic:
-    """A file on the web: its title, its URL, its size in bytes, and its sha256."""
-
     title: str
     url: str
-    size: int
+    size: int  # in bytes
     sha256: str
 
 
@@ -146,18 +144,14 @@ def _from_hub(dataset_id: str) -> pd.DataFrame:
             f"The dataset {dataset_id} could not be loaded from the hub ({reason}); "
             "check its name and the network, or download it and give the file's path."
         ) from error
-    frames = []
-    for split, data in splits.items():
-        frame = data.to_pandas()
-        if len(splits) > 1 and "split" not in frame.columns:
-            frame["split"] = str(split)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    frames = {str(split): data.to_pandas() for split, data in splits.items()}
+    if len(frames) > 1:
+        frames = {split: frame if "split" in frame else frame.assign(split=split) for split, frame in frames.items()}
+    return pd.concat(frames.values(), ignore_index=True)
 
 
 def _examples(fields: pd.DataFrame, name: str, options: ReadOptions) -> tuple[Example, ...]:
-    columns = list(fields.columns)
-    text_column, messages_column = options.text_column, options.messages_column
+    columns, text_column, messages_column = list(fields.columns), options.text_column, options.messages_column
     prompt_column, completion_column = options.prompt_column, options.completion_column
 
     def values(column: str) -> list[Any]:

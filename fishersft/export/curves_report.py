@@ -115,7 +115,8 @@ def _rivals(result: Result, fits: Fits) -> Table:
     )
     return Table(
         f"Against Uniform, in the {MEASURES[fits.measure]}: how many times as many {result.equal} Uniform needs for the "
-        "same, read off its curve with a bootstrap interval, and the error over Uniform's run by run with Wilcoxon's signed-rank test (p not corrected)",
+        "same, read off its curve with a bootstrap interval, and the error over Uniform's run by run with "
+        "Wilcoxon's signed-rank test (p not corrected)",
         ("selector", "n", f"Uniform's {result.equal} for the same", "error over Uniform's", "p"),
         rows,
     )

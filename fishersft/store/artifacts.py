@@ -39,8 +39,6 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ArtifactKey:
-    """Everything an artifact is made from; equal keys name the same artifact."""
-
     stage: str
     version: int
     parameters: Mapping[str, Any]
@@ -51,8 +49,7 @@ class ArtifactKey:
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
-        given = {"parameters": dict(self.parameters), "inputs": dict(self.inputs)}
-        return {"stage": self.stage, "version": self.version, **given}
+        return {**vars(self), "parameters": dict(self.parameters), "inputs": dict(self.inputs)}
 
 
 @dataclass(frozen=True)

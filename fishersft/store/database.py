@@ -96,15 +96,11 @@ class Database:
             if found < self.version:
                 with FileLock(f"{self.path}.lock"):  # two processes that change the journal mode at once would fail
                     db.execute("PRAGMA journal_mode = WAL")
-                    _in_transaction(db, self._create)
+                    statements = (*self.schema.split(";"), f"PRAGMA user_version = {int(self.version)}")
+                    _in_transaction(db, lambda db: [db.execute(statement) for statement in statements])
             elif found > self.version:
                 raise StoreError(f"{self.path} was written by a later version of fishersft; update this one to use it.")
             yield db
-
-    def _create(self, db: sqlite3.Connection) -> None:
-        for statement in self.schema.split(";"):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {int(self.version)}")
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -92,13 +92,11 @@ class Reporter:
             self._new = True
 
     def _work(self) -> None:
-        written = 0.0
-        over = False
+        written, over = 0.0, False
         while not over:
             over = self._over.wait(EVERY)
             with self._guard:
-                facts = dict(self._step) if self._new else None
-                self._new = False
+                facts, self._new = dict(self._step) if self._new else None, False
             if facts or (self._owner and (over or time.monotonic() - written >= BEAT)):
                 written = time.monotonic()
                 try:
@@ -167,9 +165,7 @@ def main(id: str, attempt: int) -> int:
 
 def _turn(rows: JobTable, id: str, attempt: int) -> dict[str, Any] | None:
     """Wait for the device; returns the row once the job runs, or None if the job is no longer wanted."""
-    said = -BEAT
-    pause = 0.05
-    me = Process.of(os.getpid())
+    said, pause, me = -BEAT, 0.05, Process.of(os.getpid())
     while True:
         if time.monotonic() - said >= BEAT:  # this is also the heartbeat of a waiting job
             if not rows.has_process(id, attempt, me):

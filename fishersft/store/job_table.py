@@ -89,8 +89,6 @@ class Job:
 
 @dataclass(frozen=True)
 class JobTable:
-    """The jobs of the store at `path`."""
-
     path: Path
 
     @property
@@ -119,8 +117,7 @@ class JobTable:
 
     def again(self, row: dict[str, Any]) -> bool:
         """Put a job back into the queue for another attempt; False if another process did so first."""
-        attempt = {"attempt": row["attempt"] + 1}
-        return self.database.write(lambda db: _update(db, row, RESUMABLE, {**_fresh(db), **attempt}))
+        return self.database.write(lambda db: _update(db, row, RESUMABLE, {**_fresh(db), "attempt": row["attempt"] + 1}))
 
     def put_back(self, row: dict[str, Any]) -> None:
         """Insert a running job's own row again after the file that held it was lost."""
@@ -181,8 +178,7 @@ class JobTable:
 
     def stop(self, row: dict[str, Any], how: int) -> bool:
         """Cancel a queued job (True); ask a running one to stop (False)."""
-        cancelled = {"state": CANCELLED, "finished": time.time(), "sentence": NEVER_STARTED}
-        if self._change(row, (QUEUED,), cancelled):
+        if self._change(row, (QUEUED,), {"state": CANCELLED, "finished": time.time(), "sentence": NEVER_STARTED}):
             return True
         self._change(row, (RUNNING,), {"stopping": how})
         return False
@@ -277,10 +273,7 @@ class Process:
     @classmethod
     def read(cls, text: str | None) -> Process | None:
         """The process that `written` describes."""
-        if not text:
-            return None
-        pid, born, machine = json.loads(text)
-        return cls(int(pid), str(born), str(machine))
+        return cls(*json.loads(text)) if text else None
 
     @property
     def written(self) -> str:

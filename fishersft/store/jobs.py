@@ -75,8 +75,8 @@ def jobs(store: Store | None = None) -> list[Job]:
 
 def job(id: str, store: Store | None = None) -> Job:
     """The job whose id is or begins with `id`; JobError if there is not exactly one."""
-    rows = _rows(store)
-    return rows.job(_row(rows, id))
+    rows, row = _found(store, id)
+    return rows.job(row)
 
 
 def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
@@ -85,8 +85,7 @@ def cancel(id: str, store: Store | None = None, *, grace: float = GRACE) -> Job:
     Blocks until the job has stopped; JobError if there is no such job or it has ended.  A job that cannot be signalled from here
     (Windows, another machine) is asked to stop through its row and may still be `stopping` when this returns.
     """
-    rows = _rows(store)
-    row = _row(rows, id)
+    rows, row = _found(store, id)
     if row["state"] in job_table.ENDED:
         raise JobError(f"Job {row['id']} has already ended ({row['state']}); there is nothing to cancel.")
     process = Process.read(row["process"])
@@ -112,8 +111,7 @@ def resume(id: str, store: Store | None = None) -> Job:
 
     JobError if there is no such job, it is not finished or is done, its folder is gone, or the process cannot be started.
     """
-    rows = _rows(store)
-    row = _row(rows, id)
+    rows, row = _found(store, id)
     if row["state"] not in job_table.RESUMABLE:
         raise JobError(f"Job {row['id']} is {row['state']}; only a job that failed, was cancelled or was lost can be resumed.")
     if not rows.job(row).folder.is_dir():
@@ -126,8 +124,7 @@ def resume(id: str, store: Store | None = None) -> Job:
 
 def remove(id: str, store: Store | None = None) -> None:
     """Delete the row and the log of a job, but not its results; JobError if there is no such job or it has not ended."""
-    rows = _rows(store)
-    row = _row(rows, id)
+    rows, row = _found(store, id)
     if row["state"] not in job_table.ENDED:
         raise JobError(f"Job {row['id']} is {row['state']}; cancel it before you remove it.")
     if not rows.remove(row):
@@ -184,16 +181,9 @@ def _spawn(rows: JobTable, id: str, secrets_for_it: Mapping[str, str] | None = N
             file.write(f"\n--- attempt {row['attempt']}, {datetime.now():%Y-%m-%d %H:%M:%S} ---\n".encode())
             file.flush()
         command = [sys.executable, "-m", "fishersft.store.job_runner", id, str(row["attempt"])]
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": subprocess.STDOUT}
         try:
-            child = subprocess.Popen(
-                command,
-                cwd=rows.job(row).folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                **apart,
-            )
+            child = subprocess.Popen(command, cwd=rows.job(row).folder, env=environment, **streams, **apart)
         except OSError as error:
             sentence = f"The job's process cannot be started ({os_reason(error)})."
             rows.end(row, job_table.FAILED, sentence)
@@ -212,9 +202,11 @@ def _ends(ended: Callable[[], bool], patience: float) -> bool:
     return True
 
 
-def _row(rows: JobTable, id: str) -> dict[str, Any]:
+def _found(store: Store | None, id: str) -> tuple[JobTable, dict[str, Any]]:
+    """The table and the row of a job, after all lost ones have been marked."""
+    rows = _rows(store)
     sweep(rows)
-    return rows.one(id)
+    return rows, rows.one(id)
 
 
 def _environment(row: dict[str, Any]) -> dict[str, str]:
