@@ -175,6 +175,8 @@ class Equivalence(Lesson):
         grid = np.stack([g.ravel() for g in np.meshgrid(across, upwards)], axis=1)
         blue, symbol = style(DEFAULT_SELECTOR, dark)
         ground = "#14171A" if dark else "#FFFFFF"
+        bar = {"title": {"text": "leverage", "side": "top"}, "orientation": "h", "y": -0.22, "yanchor": "top", "len": 0.7}
+        bar |= {"thickness": 10, "outlinewidth": 0, "tickvals": [0, 2, 4, 6, 8], "ticktext": ["0", "d = 2", "4", "6", "8+"]}
         fig.add_trace(
             go.Heatmap(
                 x=across,
@@ -185,17 +187,7 @@ class Equivalence(Lesson):
                 zsmooth="best",
                 colorscale=[[0, ground], [1, "#7A5C00" if dark else "#F2C879"]],
                 name="leverage",
-                colorbar={
-                    "title": {"text": "leverage", "side": "top"},
-                    "orientation": "h",
-                    "y": -0.22,
-                    "yanchor": "top",
-                    "len": 0.7,
-                    "thickness": 10,
-                    "tickvals": [0, 2, 4, 6, 8],
-                    "ticktext": ["0", "d = 2", "4", "6", "8+"],
-                    "outlinewidth": 0,
-                },
+                colorbar=bar,
                 hovertemplate="leverage %{z:.2f}<extra></extra>",
             )
         )

@@ -157,20 +157,13 @@ class Subsets(Lesson):
         edges = np.linspace(f.min(), f.max() * (1 + 1e-9), 31) if len(f) > 30 else np.linspace(f.min() - 0.05, f.max() + 0.05, 31)
         counts, _ = np.histogram(f, edges)
         keep = (edges[1:] < reached) | revealed
-        fig.add_trace(
-            go.Bar(
-                x=((edges[:-1] + edges[1:]) / 2)[keep],
-                y=counts[keep],
-                width=(edges[1] - edges[0]) * 0.92,
-                marker={"color": ink(dark)[2], "opacity": 0.6},
-                name="subsets",
-                hovertemplate="%{y} subsets about %{x:.2f} nats<extra></extra>",
-            )
-        )
+        x, hover = ((edges[:-1] + edges[1:]) / 2)[keep], "%{y} subsets about %{x:.2f} nats<extra></extra>"
+        look = {"width": (edges[1] - edges[0]) * 0.92, "marker": {"color": ink(dark)[2], "opacity": 0.6}, "name": "subsets"}
+        fig.add_trace(go.Bar(x=x, y=counts[keep], hovertemplate=hover, **look))
         lines = [("greedy", reached, blue, "solid", symbol), ("certificate", bound, GREEN, "dash", "square")]
         lines += [("best subset", float(f.max()), VERMILION, "dot", "star")] if revealed else []
-        for name, x, colour, dash, shape in lines:
-            trace = drawing.line(np.array([[x, 0], [x, counts.max() * 1.05]]), name, colour, dash=dash)
+        for name, at, colour, dash, shape in lines:
+            trace = drawing.line(np.array([[at, 0], [at, counts.max() * 1.05]]), name, colour, dash=dash)
             fig.add_trace(trace.update(mode="lines+markers", marker={"symbol": shape, "size": [0, 11], "color": colour}))
         return fig
 
@@ -303,22 +296,11 @@ class Lazy(Lesson):
         quiet, ground = ink(dark)[1], "rgba(0,0,0,0)"
         scale = [[0, ground], [1 / 3, ground], [1 / 3, quiet], [2 / 3, quiet], [2 / 3, blue], [1, blue]]
         names = np.array(["already picked", "bound was low enough", "gain computed"])[cells.astype(int)]
-        fig.add_trace(
-            go.Heatmap(
-                x=np.arange(1, until + 1),
-                y=np.arange(1, LAZY_SENTENCES + 1),
-                z=cells,
-                zmin=0,
-                zmax=2,
-                colorscale=scale,
-                showscale=False,
-                xgap=2,
-                ygap=1,
-                customdata=names,
-                hovertemplate="pick %{x}, sentence %{y}: %{customdata}<extra></extra>",
-            )
-        )
-        stars = np.stack([np.arange(1, until + 1), done.picks[:until] + 1], axis=1)
+        look = {"zmin": 0, "zmax": 2, "colorscale": scale, "showscale": False, "xgap": 2, "ygap": 1}
+        hover = "pick %{x}, sentence %{y}: %{customdata}<extra></extra>"
+        x, y = np.arange(1, until + 1), np.arange(1, LAZY_SENTENCES + 1)
+        fig.add_trace(go.Heatmap(x=x, y=y, z=cells, customdata=names, hovertemplate=hover, **look))
+        stars = np.stack([x, done.picks[:until] + 1], axis=1)
         fig.add_trace(drawing.points(stars, "picked", VERMILION, "star", 11, showlegend=True, outline=ink(dark)[0]))
         for name, colour in (("gain computed", blue), ("bound was low enough", quiet)):
             fig.add_trace(drawing.points(np.array([[np.nan, np.nan]]), name, colour, "square", 11, showlegend=True))

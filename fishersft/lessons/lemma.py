@@ -139,17 +139,14 @@ class Lemma(Lesson):
             ),
         )
         a, b = (winner_of([Contender(i, float(g), float(g)) for i, g in enumerate(of)]).position for of in (by_rows, true_gains))
+        lost = f"{percent(1 - true_gains[a] / true_gains[b])} is lost."
         question = Question(
             "TokenOD's first pick sees only the rows. Is it also the sentence with the most true information?",
             ("yes, the same sentence", "no, another one"),
             int(a != b),
             f"TokenOD takes sentence {a + 1} ({nats(true_gains[a])} in truth); sentence {b + 1} has the most "
             f"({nats(true_gains[b])}). "
-            + (
-                f"{percent(1 - true_gains[a] / true_gains[b])} is lost."
-                if a != b
-                else "Make the model surer, or change the classes."
-            ),
+            f"{lost if a != b else 'Make the model surer, or change the classes.'}",
         )
         return Shown(pictures, numbers, question)
 
@@ -173,11 +170,9 @@ class Lemma(Lesson):
     def _bars(self, by_rows: np.ndarray, true: np.ndarray | None, dark: bool) -> go.Figure:
         fig = drawing.axes(dark, "sentence", "first gain (nats)", height=drawing.LOW + 40, barmode="group")
         blue, _ = style(DEFAULT_SELECTOR, dark)
-        x = np.arange(1, SENTENCES + 1)
+        look = {"x": np.arange(1, SENTENCES + 1), "hovertemplate": "%{y:.2f} nats"}
         pattern = {"shape": "/", "fgcolor": ink(dark)[0], "solidity": 0.12, "bgcolor": PURPLE}
-        fig.add_trace(go.Bar(x=x, y=by_rows, name="rows alone", marker={"color": blue}, hovertemplate="%{y:.2f} nats"))
+        fig.add_trace(go.Bar(y=by_rows, name="rows alone", marker={"color": blue}, **look))
         if true is not None:
-            look = {"color": PURPLE, "pattern": pattern}
-            fig.add_trace(go.Bar(x=x, y=true, name="true information", marker=look, hovertemplate="%{y:.2f} nats"))
-        fig.update_xaxes(dtick=1)
-        return fig
+            fig.add_trace(go.Bar(y=true, name="true information", marker={"color": PURPLE, "pattern": pattern}, **look))
+        return fig.update_xaxes(dtick=1)

@@ -139,14 +139,9 @@ def _table(of: LoadedRun, measure: str) -> None:
     frame = pd.DataFrame(rows)
     if not any(line.worse for line in of.lines):
         frame = frame.drop(columns="verdict")
-    st.dataframe(
-        frame,
-        hide_index=True,
-        height="content" if len(rows) < 16 else 560,
-        placeholder="–",
-        alt="Held-out nats of every selection",
-        column_config={name: st.column_config.NumberColumn(name, format="localized") for name in ("n", "sentences", "tokens")},
-    )
+    numbers = {name: st.column_config.NumberColumn(name, format="localized") for name in ("n", "sentences", "tokens")}
+    look: dict[str, Any] = {"placeholder": "–", "height": "content" if len(rows) < 16 else 560}
+    st.dataframe(frame, hide_index=True, alt="Held-out nats of every selection", column_config=numbers, **look)
 
 
 def _losses(of: LoadedRun) -> None:

@@ -36,19 +36,15 @@ def panel(of: LoadedRun, *, empty: bool) -> None:
     if not of.every:
         return
     with st.expander("Ask a judge", icon=":material/gavel:", expanded=empty):
-        kind = st.segmented_control(
-            "Judge",
-            list(KINDS),
-            default=REFERENCE,
-            required=True,
-            key="judge-kind",
-            format_func=KINDS.__getitem__,
-            help="Reference: the model tuned on the whole pool, ours, no key. A server: any OpenAI-compatible one. A local "
-            "model: an instruction-tuned one from a folder or the hub.",
+        help = (
+            "Reference: the model tuned on the whole pool, ours, no key. A server: any OpenAI-compatible one. A local model: an "
+            "instruction-tuned one from a folder or the hub."
         )
-        values = _widgets(of, str(kind))
+        look: dict[str, Any] = {"required": True, "key": "judge-kind", "format_func": KINDS.__getitem__, "help": help}
+        kind = str(st.segmented_control("Judge", list(KINDS), default=REFERENCE, **look))
+        values = _widgets(of, kind)
         try:
-            _offer(of, str(kind), values)
+            _offer(of, kind, values)
         except FisherSFTError as error:
             components.problem(str(error))
 
@@ -60,13 +56,10 @@ def _widgets(of: LoadedRun, kind: str) -> dict[str, Any]:
         values[name] = widget(JudgeForm, name, place, key=f"judge-{name}", **overrides)
 
     a, b = st.columns(2)
-    values["against"] = a.selectbox(
-        "Compare",
-        [EVERYONE, *dict.fromkeys(c.selector for c in of.models.values())],
-        key="judge-against",
-        help=fields.declared(JudgeForm)["against"].about.help,
-        format_func=lambda x: f"all against {of.label(x)}" if x else "every pair",
-    )
+    there = [EVERYONE, *dict.fromkeys(c.selector for c in of.models.values())]
+    look: dict[str, Any] = {"key": "judge-against", "help": fields.declared(JudgeForm)["against"].about.help}
+    look["format_func"] = lambda x: f"all against {of.label(x)}" if x else "every pair"
+    values["against"] = a.selectbox("Compare", there, **look)
     draw("prompts", b, placeholder="all")
     if kind == LOCAL:
         draw("judge", label="Model", value="", placeholder="hf:owner/name, or a folder with safetensors")
@@ -74,14 +67,8 @@ def _widgets(of: LoadedRun, kind: str) -> dict[str, Any]:
         a, b = st.columns(2)
         draw("base_url", a, value=judging.usual_server())
         draw("model", b, placeholder="the server's name for it")
-        st.text_input(
-            "Key",
-            type="password",
-            key="judge-key",
-            max_chars=400,
-            autocomplete="off",
-            help=f"Only for this server and this job; held in memory. Empty: {KEY} of the environment or the app's secrets.",
-        )
+        help = f"Only for this server and this job; held in memory. Empty: {KEY} of the environment or the app's secrets."
+        st.text_input("Key", type="password", key="judge-key", max_chars=400, autocomplete="off", help=help)
         for name, place in zip(("price_in", "price_out", "max_cost"), st.columns(3), strict=True):
             draw(name, place)
     if kind in (LLM, LOCAL):

@@ -254,10 +254,6 @@ def _everyone(of: LoadedRun, written: Mapping[str, Mapping[int, Generated]], pro
                 numbers = {"n": model.budget, "seed": model.seed, "tokens": mine.tokens}
                 rows.append({"model": of.label(model.selector), **numbers, "text": visible_text(one_line(mine.text, 600))})
         rows.append({"model": RECORD, "text": visible_text(one_line(prompt.continuation, 600))})
-        st.dataframe(
-            pd.DataFrame(rows),
-            hide_index=True,
-            placeholder="–",
-            alt="The text of each model",
-            column_config={"text": st.column_config.TextColumn("text", width="large")},
-        )
+        wide = {"text": st.column_config.TextColumn("text", width="large")}
+        look: dict[str, Any] = {"hide_index": True, "placeholder": "–", "alt": "The text of each model"}
+        st.dataframe(pd.DataFrame(rows), column_config=wide, **look)

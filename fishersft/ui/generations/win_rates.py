@@ -107,13 +107,8 @@ def _selectors() -> dict[str, str]:
 
 def _table(report: Report) -> None:
     rows = [row | {name: label(row[name]) for name in ("a", "b")} for row in report.table(needed=True)]
-    st.dataframe(
-        pd.DataFrame(rows),
-        hide_index=True,
-        placeholder="–",
-        alt="Every comparison at every budget",
-        height="content" if len(rows) < 16 else 480,
-    )
+    look: dict[str, Any] = {"placeholder": "–", "height": "content" if len(rows) < 16 else 480}
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Every comparison at every budget", **look)
     st.caption(
         escape_markdown(
             f"{CHANCE} p: exact sign test over prompts. At equal length: from a logistic regression on how much longer a is. "

@@ -190,25 +190,17 @@ def _table(learning: Learning) -> None:
     """The points as numbers; rows are added at the end and removed with the box before them."""
     if f"points-{learning.generation}" not in st.session_state and learning.base != learning.points:
         learning.put_points(learning.points)  # the table's own memory ends with a visit to another lesson
-    reach = ellipse.REACH
-    number, look = st.column_config.NumberColumn, {"step": 0.001}
+    reach, number = ellipse.REACH, st.column_config.NumberColumn
+    inside: dict[str, Any] = {"min_value": -reach, "max_value": reach, "required": True, "step": 0.001}
+    weight: dict[str, Any] = {"min_value": ellipse.LEAST_WEIGHT, "max_value": ellipse.MOST_WEIGHT, "step": 0.001, "default": 1.0}
+    weight["help"] = "How often the row is seen."
     edited = st.data_editor(
         pd.DataFrame(learning.base, columns=["x", "y", "weight"], dtype=float),
         num_rows="dynamic",
         hide_index=True,
         key=f"points-{learning.generation}",
         alt="The points: coordinates and weight",
-        column_config={
-            **{name: number(name, min_value=-reach, max_value=reach, required=True, **look) for name in ("x", "y")},
-            "weight": number(
-                "weight",
-                min_value=ellipse.LEAST_WEIGHT,
-                max_value=ellipse.MOST_WEIGHT,
-                default=1.0,
-                help="How often the row is seen.",
-                **look,
-            ),
-        },
+        column_config={"x": number("x", **inside), "y": number("y", **inside), "weight": number("weight", **weight)},
     )
     points, left_out = clean(edited)
     learning.change(points=points)
