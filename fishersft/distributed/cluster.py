@@ -107,9 +107,9 @@ class Worker:
 
     def hello(self) -> tuple[str, int, str]:
         """The host, the process id and the version of fishersft."""
-        import fishersft
+        from fishersft import __version__
 
-        return socket.gethostname(), os.getpid(), fishersft.__version__
+        return socket.gethostname(), os.getpid(), __version__
 
 
 class Crew:
@@ -177,9 +177,8 @@ class Crew:
         self._deaths[seat] = 0
 
     def _seated(self, worker: Any) -> tuple[str, int]:
-        import fishersft
+        from fishersft import __version__ as ours
 
-        ours = fishersft.__version__
         try:
             host, process, version = self.ray.get(worker.hello.remote(), timeout=SEATED_WITHIN)
         except self.ray.exceptions.GetTimeoutError as error:

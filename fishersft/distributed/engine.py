@@ -171,10 +171,8 @@ class RayReader:
 def ray_reader(
     folder: ModelFolder, *, device: str = "auto", address: str | None = None, workers: int | None = None
 ) -> Iterator[RayReader]:
-    """A reader whose model runs on a cluster; `device` "auto" uses its GPUs, one per worker, if it has any.
-
-    MissingExtra, ClusterError or ModelError where the reader cannot be started.
-    """
+    """A reader whose model runs on a cluster; `device` "auto" uses its GPUs, one per worker, if it has any.  MissingExtra,
+    ClusterError or ModelError where the reader cannot be started."""
     with connected(address) as ray:
         gpu = device.startswith("cuda") or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
         where = "cuda" if gpu else "cpu" if device == "auto" else device

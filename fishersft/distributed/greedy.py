@@ -266,8 +266,10 @@ class ShardWorker(Worker):
             try:
                 self.shard = Shard(rows, sigma2, costs=part.costs, first=part.first)
             except DesignError as error:
-                bad = _first_bad(rows)
-                return Begun(refused=str(error), record=None if bad is None else part.first + bad)
+                # the first block with a row that is not finite, or too large to square
+                sizes = (float(rows.stacked([i], torch.float64)[0].square().sum()) for i in range(len(rows)))
+                record = next((part.first + i for i, size in enumerate(sizes) if not np.isfinite(size)), None)
+                return Begun(refused=str(error), record=record)
             most = float(self.shard.bounds.max())
             return Begun(self.go_on(so_far, n), most)
 
@@ -287,9 +289,3 @@ def rising(contenders: Sequence[Contender]) -> list[Contender]:
         if not out or c.score > out[-1].score:
             out.append(c)
     return out
-
-
-def _first_bad(rows: TokenEmbeddings) -> int | None:
-    """The first block with a row that is not finite, or too large to square."""
-    sizes = (float(rows.stacked([i], torch.float64)[0].square().sum()) for i in range(len(rows)))
-    return next((i for i, size in enumerate(sizes) if not np.isfinite(size)), None)

@@ -95,10 +95,8 @@ def gather(demo: Path | None = None, curves: Path | None = None) -> Evidence:
 
 
 def known_truth(result: Result) -> list[Finding]:
-    """The maximum error of every selector beside Uniform's, at the usual budget, or at the largest where that was not measured.
-
-    Empty for a sweep, and for a result without Uniform.
-    """
+    """The maximum error of every selector beside Uniform's, at the usual budget, or at the largest where that was not
+    measured.  Empty for a sweep, and for a result without Uniform."""
     if result.is_sweep or BASELINE not in result.selectors:
         return []
     budgets = [int(n) for n in result.budgets]

@@ -49,9 +49,8 @@ def log_probabilities(X: np.ndarray, theta: np.ndarray) -> np.ndarray:
 def fit(X: np.ndarray, y: np.ndarray, classes: int, *, ridge: float = RIDGE, start: np.ndarray | None = None) -> Fit:
     """Minimise f on (t, d) float64 rows and (t,) labels, 0 to classes - 1, from `start` (d, classes) or from zero.
 
-    Raises:
-        DesignError: rows that are not finite, or so large that float64 cannot reach the minimum.
-        ParameterError: a ridge that float64 cannot work with.
+    DesignError where rows are not finite, or so large that float64 cannot reach the minimum; ParameterError where float64 cannot
+    work with the ridge.
     """
     if not RIDGE_LEAST <= ridge <= RIDGE_MOST:
         raise ParameterError(f"The ridge must be from {RIDGE_LEAST:g} to {RIDGE_MOST:g}, not {ridge!r}.")

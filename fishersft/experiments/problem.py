@@ -78,11 +78,8 @@ class Problem:
 
     @cached_property
     def reference(self) -> TokenStatistics:
-        """Losses and confidences of every token under a head fitted on a small uniform draw.
-
-        There is no language model here, so a selector that asks "the model" gets the answers of that head; this is our reading.
-        The sentences of the draw count towards nobody's budget, and nobody's Theta_hat starts from that head.
-        """
+        """Losses and confidences of every token under a head fitted on a small uniform draw: what "the model" answers here, where
+        there is no language model.  The draw counts towards nobody's budget, and nobody's Theta_hat starts from that head."""
         N = len(self.embeddings)
         count = min(N, max(REFERENCE_LEAST, round(REFERENCE_SHARE * N)))
         drawn = np.sort(np.random.default_rng(self.seed).permutation(N)[:count])

@@ -111,9 +111,7 @@ def make_folder(folder: Path) -> None:
 
 def read_records(folder: Path, *, only_about: bool = False) -> tuple[About, list[Record]]:
     """The experiment that a folder holds, and its records; StoreError where there is no such file, or one that is not ours.
-
-    `only_about` parses no records, so it is quick and returns none.
-    """
+    `only_about` parses no records, so it is quick and returns none."""
     path = folder / NAME
     try:
         about, records, _ = _read(path, only_about=only_about)

@@ -207,9 +207,7 @@ def agreeing(picks: Sequence[int], exact: Sequence[int]) -> int:
 
 def by_determinant(rows: TokenEmbeddings, sigma2: float = 1.0) -> Iterator[Progressed]:
     """Algorithm 1 as written: log det(V + X_i^T X_i) of every sentence outside the selection, at every pick; O(N d^3) each.
-
-    Decides in float64 and breaks ties as `design/reference.py` does.
-    """
+    Decides in float64 and breaks ties as `design/reference.py` does."""
     V = torch.eye(rows.dimension, dtype=torch.float64, device=rows.device) * sigma2
     outside = np.ones(len(rows), dtype=bool)
     evaluations = 0

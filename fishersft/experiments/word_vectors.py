@@ -18,10 +18,8 @@ LONGEST_WORD = 10_000  # bytes; a binary file with a longer word is something el
 
 
 def input_embeddings(model: CausalLM, words: int = WordSource.words) -> np.ndarray:
-    """(W, D) float32 rows of the model's input embedding matrix, by token number.
-
-    Our reading: merges of a byte-pair vocabulary are numbered in the order they were found, roughly by falling frequency.
-    """
+    """(W, D) float32 rows of the model's input embedding matrix, by token number.  Our reading: merges of a byte-pair
+    vocabulary are numbered in the order they were found, roughly by falling frequency."""
     weight: Any = model.network.get_input_embeddings()
     return np.array(weight.weight[:words].detach().float().cpu().numpy())
 

@@ -42,25 +42,30 @@ def lengths(pool: PoolSettings, rng: np.random.Generator, most: int = 256) -> np
     return np.clip(np.rint(drawn), 1, most).astype(np.int64)
 
 
-def _with_drawn_head(pool: PoolSettings, X: np.ndarray, M: np.ndarray, rng: np.random.Generator, seed: int) -> Problem:
-    theta = rng.normal(size=(pool.dimension, pool.classes)) * (pool.scale / np.sqrt(pool.dimension))
-    embeddings = TokenEmbeddings(X, offsets_of(M), np.arange(len(M)), {})
-    return Problem(embeddings, theta, draw_labels(X, theta, rng), seed)
-
-
-def _check_drawn(pool: PoolSettings) -> None:
-    check_memory(pool.sentences * pool.median_length * np.exp(pool.length_spread**2 / 2), pool.dimension, pool.classes)
-
-
-@dataclass(frozen=True)
-class Synthetic(SyntheticSettings):
-    """A world of drawn rows."""
-
-    name: ClassVar[str] = "synthetic"
+class DrawnWorld(PoolSettings):
+    """A world whose sentence lengths and whose head are drawn anew in each run; a subclass draws the rows."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_drawn(self)
+        check_memory(self.sentences * self.median_length * np.exp(self.length_spread**2 / 2), self.dimension, self.classes)
+
+    def problem(self, seed: int) -> Problem:
+        rng = np.random.default_rng(seed)
+        X, M = self._rows(lengths(self, rng), rng)
+        theta = rng.normal(size=(self.dimension, self.classes)) * (self.scale / np.sqrt(self.dimension))
+        embeddings = TokenEmbeddings(X, offsets_of(M), np.arange(len(M)), {})
+        return Problem(embeddings, theta, draw_labels(X, theta, rng), seed)
+
+    def _rows(self, M: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(T, d) rows for sentences of M tokens, and the lengths, which differ from M where there are copies."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Synthetic(DrawnWorld, SyntheticSettings):
+    """A world of drawn rows."""
+
+    name: ClassVar[str] = "synthetic"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -75,14 +80,7 @@ class Synthetic(SyntheticSettings):
         first = [] if self.features == SyntheticSettings.features else ["--features", self.features]
         return [*first, *fields.arguments(self, without=("features",))]
 
-    def problem(self, seed: int) -> Problem:
-        rng = np.random.default_rng(seed)
-        M = lengths(self, rng)
-        X, M = self._rows(M, rng)
-        return _with_drawn_head(self, X, M, rng, seed)
-
     def _rows(self, M: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(T, d) rows for sentences of M tokens, and the lengths, which differ from M where there are copies."""
         d = self.dimension
         if self.features == "clustered":
             odds = np.arange(1, self.clusters + 1) ** -self.power
@@ -113,11 +111,10 @@ class Synthetic(SyntheticSettings):
 
 
 @dataclass(frozen=True)
-class Words(WordSettings):
+class Words(DrawnWorld, WordSettings):
     """A world of word vectors: a sentence is a draw of words by Zipf's law over their rank, a row is the word's vector.
 
-    `vectors` are (W, any) rows by falling frequency, `source` the path or model they came from, and `options` the command-line
-    options that name it.
+    `vectors` are (W, any) rows by falling frequency; `options` are the command line's that name their `source`.
     """
 
     vectors: np.ndarray = field(kw_only=True, repr=False, compare=False)
@@ -133,7 +130,6 @@ class Words(WordSettings):
                 f"--dimension {self.dimension} is above what {self.source} has ({self.vectors.shape[0]:,} vectors of "
                 f"{self.vectors.shape[1]:,} numbers); lower it."
             )
-        _check_drawn(self)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -156,12 +152,9 @@ class Words(WordSettings):
         mean = float((rows**2).sum(1).mean())
         return rows * np.sqrt(self.dimension / mean) if mean > 0 else rows
 
-    def problem(self, seed: int) -> Problem:
-        rng = np.random.default_rng(seed)
+    def _rows(self, M: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         odds = np.arange(1, len(self.rows) + 1) ** -float(self.zipf)
-        M = lengths(self, rng)
-        X = self.rows[rng.choice(len(self.rows), size=int(M.sum()), p=odds / odds.sum())]
-        return _with_drawn_head(self, X, M, rng, seed)
+        return self.rows[rng.choice(len(self.rows), size=int(M.sum()), p=odds / odds.sum())], M
 
 
 def word_world(source: WordSource, **settings: Any) -> Words:
@@ -189,8 +182,7 @@ class Teacher(TeacherSettings):
     second moment (not centred, so that logits stay Theta^T x).  Rows are scaled so that E||x||^2 = d' and the head by the
     inverse: no logit changes, and the ridge means what it means in the other worlds.
 
-    `embeddings` are those of the corpus' pool, `head` the (d, C) columns of the most frequent targets, `texts` the corpus for
-    selectors that read it, and `options` the command-line options that name corpus and model.
+    `head` (d, C) has the columns of the most frequent targets; `options` are the command line's that name corpus and model.
     """
 
     embeddings: TokenEmbeddings = field(kw_only=True, repr=False, compare=False)
@@ -268,10 +260,8 @@ def teacher_world(
     settings: TeacherSettings | None = None,
     options: tuple[str, ...] = (),
 ) -> Teacher:
-    """The world of a corpus, whose pool has these embeddings under the model; `options` as in `Teacher`.
-
-    ParameterError where the corpus or the model cannot meet the settings.
-    """
+    """The world of a corpus, whose pool has these embeddings under the model; `options` as in `Teacher`.  ParameterError where
+    the corpus or the model cannot meet the settings."""
     most = int(embeddings.facts.get("parameters", {}).get("max_tokens", MAX_TOKENS))
     encoded = encode([corpus.examples[int(i)] for i in embeddings.index], model.tokenizer, most)
     targets = np.concatenate([e.ids[e.rows + 1] for e in encoded]).astype(np.int64)

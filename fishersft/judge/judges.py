@@ -102,10 +102,8 @@ class ReferenceJudge(Judge):
             yield number, Judgment(said, {"nats_first": nats[0], "nats_second": nats[1], "target": target})
 
     def surprise(self, prompt: str, text: str) -> float | None:
-        """s(text) after its prompt, nats per token; None where it has no token.
-
-        Beyond the model's context the prompt is cut at its beginning, then the text at its end.
-        """
+        """s(text) after its prompt, nats per token; None where it has no token.  Beyond the model's context the prompt is cut
+        at its beginning, then the text at its end."""
         before, body = self._ids(prompt), self._ids(text)[: self.most_tokens or None]
         if not body:
             return None

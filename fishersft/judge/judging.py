@@ -121,10 +121,8 @@ def _doubled(cells: dict[str, TunedModel], one: TunedModel, other: TunedModel) -
 
 
 def comparisons_of(run: FineTuneRun, matches: Sequence[Match], prompts: int | None = None) -> list[PairwiseComparison]:
-    """The texts to compare, prompt after prompt; `prompts` takes only the first so many.
-
-    JudgeError where the run has no prompts or no texts, StoreError where its files are damaged.
-    """
+    """The texts to compare, prompt after prompt; `prompts` takes only the first so many.  JudgeError where the run has no
+    prompts or no texts, StoreError where its files are damaged."""
     try:
         asked = run.prompts[:prompts] if prompts else run.prompts
         texts = {c: {g.prompt: g for g in run.texts(c)} for m in matches for c in (m.cell_a, m.cell_b)}

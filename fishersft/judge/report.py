@@ -310,13 +310,11 @@ def paper_rates(corpus: str) -> dict[str, dict[int, float]]:
 
 def paper_rate(corpus: str, line: MatchResult) -> float | None:
     """The paper's win rate of a over b at this budget; turned around where TokenOD is b."""
-    rates = paper_rates(corpus)
-    if line.budget is None:
-        return None
-    if line.a == DEFAULT_SELECTOR:
-        return rates.get(line.b, {}).get(line.budget)
-    theirs = rates.get(line.a, {}).get(line.budget) if line.b == DEFAULT_SELECTOR else None
-    return None if theirs is None else 1 - theirs
+    other = line.b if line.a == DEFAULT_SELECTOR else line.a
+    theirs = paper_rates(corpus).get(other, {}).get(line.budget or 0)
+    if theirs is None or line.a == DEFAULT_SELECTOR:
+        return theirs
+    return 1 - theirs if line.b == DEFAULT_SELECTOR else None
 
 
 def in_percent(rate: Rate) -> str:

@@ -82,17 +82,13 @@ def win_rate(scores: np.ndarray, prompts: np.ndarray) -> Rate:
 
 
 def effective_number(scores: np.ndarray, prompts: np.ndarray) -> float:
-    """The number of independent verdicts that n clustered ones are worth: never more than n.
-
-    With one prompt, or where all verdicts agree, the spread between prompts is unknown; then it is the number of prompts.
-    """
+    """The number of independent verdicts that n clustered ones are worth: never more than n.  With one prompt, or where all
+    verdicts agree, the spread between prompts is unknown; then it is the number of prompts."""
     scores, prompts = _checked(scores, prompts)
     _, cluster = np.unique(prompts, return_inverse=True)
     n, k = len(scores), int(cluster.max()) + 1
     p = float(scores.mean())
-    if k == n:
-        return float(n)
-    if k < 2 or np.all(scores == scores[0]) or p in (0.0, 1.0):
+    if k == n or k < 2 or np.all(scores == scores[0]):
         return float(k)
     sums = np.bincount(cluster, weights=scores - p)
     clustered = k / (k - 1) * float((sums**2).sum()) / n**2
@@ -122,10 +118,8 @@ def prompts_needed(scores: np.ndarray, prompts: np.ndarray, points: float = 0.05
 
 
 def length_adjusted(scores: np.ndarray, longer: np.ndarray, prompts: np.ndarray) -> Rate | None:
-    """The win rate at equal length, from a logistic regression on `longer`, (n,) tokens of a minus tokens of b.
-
-    The interval is that of the sandwich estimate, clustered by prompt; None where the rate is undefined.
-    """
+    """The win rate at equal length, from a logistic regression on `longer`, (n,) tokens of a minus tokens of b.  The interval
+    is that of the sandwich estimate, clustered by prompt; None where the rate is undefined."""
     scores, prompts = _checked(scores, prompts)
     spread = float(np.std(longer)) if len(scores) else 0.0
     if len(scores) < 3 or len(np.unique(prompts)) < 3 or np.all(scores == scores[0]):
@@ -171,10 +165,8 @@ def _kappa(i: np.ndarray, j: np.ndarray, k: int) -> float:
 def bradley_terry(
     a: Sequence[str], b: Sequence[str], scores: np.ndarray, prompts: np.ndarray, draws: int = DRAWS, seed: int = 0
 ) -> list[Strength]:
-    """Strengths of all players, the strongest first; a beats b with log odds strength(a) - strength(b).
-
-    A light ridge keeps the strength of an unbeaten player finite, and puts players without comparisons at the mean.
-    """
+    """Strengths of all players, the strongest first; a beats b with log odds strength(a) - strength(b).  A light ridge keeps
+    the strength of an unbeaten player finite, and puts players without comparisons at the mean."""
     scores, prompts = _checked(scores, prompts)
     names = sorted({*a, *b})
     if len(names) < 2:

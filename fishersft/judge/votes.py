@@ -55,10 +55,8 @@ def vote_queue(run: FineTuneRun, seed: int = 0, comparisons: Comparisons | None 
 
 
 def queue(pairs: Sequence[TextPair], seed: int) -> list[Ballot]:
-    """Ballots in the order in which they are shown; the same pairs and seed give the same queue, sides included.
-
-    Identical and empty texts are left out, because there is nothing to vote on.  Equal pairs of texts appear once.
-    """
+    """Ballots in the order in which they are shown; the same pairs and seed give the same queue, sides included.  Identical
+    and empty texts are left out, because there is nothing to vote on.  Equal pairs of texts appear once."""
     rng = np.random.default_rng(seed)
     order, sides = rng.permutation(len(pairs)), rng.random(len(pairs)) < 0.5
     out: dict[str, Ballot] = {}
@@ -82,10 +80,8 @@ def open_ballots(run: FineTuneRun, queue: Sequence[Ballot], voter: str = VOTER) 
 
 
 def cast(run: FineTuneRun, ballot: Ballot, choice: str, *, voter: str = VOTER, comparisons: Comparisons | None = None) -> Cast:
-    """Lock a vote: `1` left, `2` right, `0` neither.  `comparisons` are those that the queue was made of.
-
-    JudgeError where there is no such choice, or this voter has voted on this ballot; StoreError where it cannot be stored.
-    """
+    """Lock a vote: `1` left, `2` right, `0` neither.  `comparisons` are those that the queue was made of.  JudgeError where
+    there is no such choice, or this voter has voted on this ballot; StoreError where it cannot be stored."""
     verdict = verdict_of(choice, swapped=ballot.swapped)
     every = _all(run, comparisons)
     if not 0 <= ballot.comparison < len(every) or ballot_id(every[ballot.comparison].pair) != ballot.id:

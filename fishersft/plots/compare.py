@@ -16,7 +16,7 @@ from fishersft.plots.base import axis_style, edge, figure, ink, label, pale, sty
 from fishersft.plots.sentence_map import Entry, Paint, Points, drawn, shown
 from fishersft.scoring.comparison import Row
 
-NEITHER, ONLY_FIRST, ONLY_SECOND, BOTH = 0, 1, 2, 3
+NEITHER, ONLY_FIRST, ONLY_SECOND, BOTH = 0, 1, 2, 3  # a record's class
 FAINT = "circle-open"  # what no one picked
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -34,13 +34,9 @@ def pair_map(
     (one, one_mark), (two, two_mark) = (style(s.name, dark) for s in pair)
     if one == two:  # relatives share a colour: the second is hollow
         two_mark += "-open"
-    palette, marks = [pale(dark), one, two, ink(dark)[0]], [FAINT, one_mark, two_mark, "star"]
     names = ("neither", f"only {pair[0].label}", f"only {pair[1].label}", "both")
-    counts = np.bincount(kinds, minlength=4)
-    entries: list[Entry] = [
-        (f"{names[k]}: {counts[k]:,}", palette[k], marks[k], k > 0) for k in (ONLY_FIRST, ONLY_SECOND, BOTH, NEITHER)
-    ]
-    return _painted(points, kinds, palette, marks, entries, dark=dark, height=height, **look)
+    palette, marks = [pale(dark), one, two, ink(dark)[0]], [FAINT, one_mark, two_mark, "star"]
+    return _painted(points, kinds, names, palette, marks, dark=dark, height=height, **look)
 
 
 def selection_map(
@@ -48,31 +44,28 @@ def selection_map(
 ) -> go.Figure:
     """One selection on its map: its own picks (`rank` above 0) in its colour and marker, and as dark stars the `shared` (N,)
     ones, which `other` picked too; `look` as in `pair_map`."""
-    text = ink(dark)[0]
     colour, mark = style(selector.name, dark)
     kinds = np.where(points.rank > 0, np.where(shared, 2, 1), 0)
-    counts = np.bincount(kinds, minlength=3)
-    entries: list[Entry] = [
-        (f"not {other.label}'s: {counts[1]:,}", colour, mark, True),
-        (f"{other.label}'s too: {counts[2]:,}", text, "star", True),
-        (f"not picked: {counts[0]:,}", pale(dark), FAINT, False),
-    ]
-    palette, marks = [pale(dark), colour, text], [FAINT, mark, "star"]
-    return _painted(points, kinds, palette, marks, entries, dark=dark, height=height, **look)
+    names = ("not picked", f"not {other.label}'s", f"{other.label}'s too")
+    palette, marks = [pale(dark), colour, ink(dark)[0]], [FAINT, mark, "star"]
+    return _painted(points, kinds, names, palette, marks, dark=dark, height=height, **look)
 
 
 def _painted(
     points: Points,
     kinds: np.ndarray,
+    names: Sequence[str],
     palette: list[str],
     marks: list[str],
-    entries: list[Entry],
     *,
     focus: int | None = None,
     **look: Any,
 ) -> go.Figure:
-    """A map whose records have one of a few kinds, each with its colour and its shape."""
+    """A map whose records have one of a few kinds, each with its name, colour and shape; kind 0 is what nobody picked."""
     order = shown(points, focus)
+    counts = np.bincount(kinds, minlength=len(names)).tolist()
+    said = [f"{name}: {count:,}" for name, count in zip(names, counts, strict=True)]
+    entries: list[Entry] = [(said[k], palette[k], marks[k], k > 0) for k in (*range(1, len(names)), 0)]
     paint = Paint(kinds[order], palette, [marks[k] for k in kinds[order]], entries)
     fig = drawn(points, order, paint, focus=focus, **look)
     # maps side by side are equally large, however many lines their legends take
@@ -100,12 +93,7 @@ def overlap_matrix(
 
 
 def spreads(
-    rows: Sequence[tuple[str, str, np.ndarray]],
-    band: tuple[float, float],
-    unit: str,
-    *,
-    log: bool = False,
-    dark: bool = False,
+    rows: Sequence[tuple[str, str, np.ndarray]], band: tuple[float, float], unit: str, *, log: bool = False, dark: bool = False
 ) -> go.Figure:
     """A line for each of `rows`: thin from the 5th to the 95th percentile, thick over the middle half, a mark at the median.
 

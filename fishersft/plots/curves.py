@@ -52,10 +52,8 @@ def error_figure(
 
 
 def share_y(figures: Sequence[go.Figure]) -> None:
-    """Give charts that stand side by side one y axis, as high as what they draw, so that heights can be compared.
-
-    Bands over very few runs may be wider than everything else; they are cut off.
-    """
+    """Give charts that stand side by side one y axis, as high as what they draw, so that heights can be compared.  Bands over
+    very few runs may be wider than everything else; they are cut off."""
     traces = [trace for fig in figures for trace in fig.data]
     every = np.concatenate([np.asarray(trace.y, dtype=float) for trace in traces])
     lines = np.concatenate([np.asarray(trace.y, dtype=float) for trace in traces if not trace.fill])

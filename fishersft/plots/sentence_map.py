@@ -24,24 +24,9 @@ MOST_POINTS = 50_000  # beyond this, hovering freezes in a browser
 MOST_PLAYED = 20_000  # points of the pool that the player draws; picks always are
 FINE = 10_000  # places of a point of the player across and up
 SHADES = 64  # of a colour scale
-SYMBOL_NUMBERS = {
-    "circle": 0,
-    "square": 1,
-    "diamond": 2,
-    "cross": 3,
-    "x": 4,
-    "triangle-up": 5,
-    "triangle-down": 6,
-    "pentagon": 13,
-    "hexagon": 14,
-    "octagon": 16,
-    "star": 17,
-    "star-triangle-up": 19,
-    "diamond-tall": 23,
-    "hourglass": 25,
-    "bowtie": 26,
-    "square-cross": 29,
-}
+SYMBOL_NUMBERS = {name: k for k, name in enumerate(("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down"))}
+SYMBOL_NUMBERS |= {"pentagon": 13, "hexagon": 14, "octagon": 16, "star": 17, "star-triangle-up": 19, "diamond-tall": 23}
+SYMBOL_NUMBERS |= {"hourglass": 25, "bowtie": 26, "square-cross": 29}
 
 
 @dataclass(frozen=True)

@@ -31,15 +31,10 @@ def comparison_summary(found: Comparison) -> dict[str, Any]:
             line |= {"parameters": row.selection.parameters, "notes": order.notes, "criterion": criterion_of(row.name)}
             line["seconds"] = round(float(order.seconds[-1]), 3)
         rows.append({**line, "scores": [_plain(s) for s in row.scores]})
+    names = ("corpus", "model", "score_model", "equal", "reference", "seed", "draws", "sigma2")
     return {
-        "corpus": found.corpus,
-        "model": found.model,
+        **{name: getattr(found, name) for name in names},
         "score_model": found.score_model or None,
-        "equal": found.equal,
-        "reference": found.reference,
-        "seed": found.seed,
-        "draws": found.draws,
-        "sigma2": found.sigma2,
         "topic_column": found.topic[0] or None,
         "topics_in_pool": found.topic[1] or None,
         "rows": rows,
@@ -116,11 +111,9 @@ def _shared(found: Comparison) -> str:
 
 def _log_det(found: Comparison) -> str:
     against = {"better than": "above all draws", "worse than": "below all draws"}
-    each = [
-        f"{_called(r)} {number(r.value('log_det'))} "
-        f"({against.get(standing(r.value('log_det'), found.baseline(), 'log_det'), 'within the draws')})"
-        for r in sorted(found.chosen.values(), key=lambda r: -r.value("log_det"))
-    ]
+    values = sorted(((r.value("log_det"), _called(r)) for r in found.chosen.values()), key=lambda v: -v[0])
+    stands = [against.get(standing(value, found.baseline(), "log_det"), "within the draws") for value, _ in values]
+    each = [f"{called} {number(value)} ({words})" for (value, called), words in zip(values, stands, strict=True)]
     out = f"log det gained, in nats, at equal {found.equal}: {listed(each)}; random draws {span(found.baseline(), 'log_det')}."
     if found.equal == "sentences":
         row = found.row()
