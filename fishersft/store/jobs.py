@@ -210,7 +210,6 @@ def _found(store: Store | None, id: str) -> tuple[JobTable, dict[str, Any]]:
 
 
 def _environment(row: dict[str, Any]) -> dict[str, str]:
-    """The environment variables that name an attempt in its processes."""
     return {job_table.JOB: row["id"], job_table.ATTEMPT: str(row["attempt"])}
 
 

@@ -190,7 +190,6 @@ def choose_run() -> LoadedRun | None:
 
 
 def headline(of: LoadedRun) -> None:
-    """What the run is, in one line, and whether it is complete."""
     about = of.run.about
     corpus, model = (part if isinstance(part := about.get(name), dict) else {} for name in ("corpus", "model"))
     records, held_out = corpus.get("records", 0), corpus.get("held_out", 0)

@@ -87,7 +87,6 @@ def _ballot(of: LoadedRun, ballot: Ballot, voter: str, done: int, every: int) ->
 
 
 def _sides(ballot: Ballot, *headings: str) -> None:
-    """The prompt, and under their headings the two texts."""
     st.caption("Prompt")
     boxed(ballot.prompt)
     for column, heading, text in zip(st.columns(2, gap="medium"), headings, (ballot.left, ballot.right), strict=True):

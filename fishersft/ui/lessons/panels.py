@@ -161,7 +161,6 @@ def pictures(learning: Learning) -> Shown:
 
 
 def _draw_plane(learning: Learning, picture: Picture, plane: Plane) -> None:
-    """The plane, and the choice of what a click on it does."""
     with st.container(key="plane-acts", horizontal=True, vertical_alignment="bottom"):
         help = (
             "Add a point of weight 1, or weight to the point that is clicked; move the nearest point there; or remove it. "
@@ -248,7 +247,6 @@ def question(learning: Learning, asked: Question) -> None:
 
 
 def words(learning: Learning, shown: Shown) -> None:
-    """The sentences of the lesson, its question, its numbers, and the formula with its symbols and sources."""
     lesson = learning.lesson
     for line in lesson.lines:
         st.markdown(line)
