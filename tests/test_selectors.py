@@ -11,6 +11,7 @@ from fishersft import Budget, Corpus, Pick, Pool, Selector, Text, TokenEmbedding
 from fishersft.design.reference import algorithm_1
 from fishersft.errors import BudgetError, ParameterError
 from fishersft.lm.losses import TokenStatistics
+from fishersft.selectors.target import Target
 
 from .conftest import random_blocks
 
@@ -26,7 +27,20 @@ def made_by_hand(blocks):
     loss, confidence = np.random.default_rng(0).random((2, len(embeddings.values))).astype(np.float32)
     texts = [f"{n} plus {n} is {2 * n}." for n in range(len(blocks))]
     corpus = Corpus("sums", "sums", tuple(map(Text, texts)), pd.DataFrame({"text": texts}), np.zeros(len(texts), bool))
-    return Pool(embeddings, corpus, readings=TokenStatistics(loss, confidence, embeddings.offsets), answers=ANSWERS)
+    readings = TokenStatistics(loss, confidence, embeddings.offsets)
+    some = np.unique([0, len(blocks) // 2])
+    target = Target("some sums", corpus, embeddings.subset(some), None)
+    return Pool(embeddings, corpus, readings=readings, costly=Costly(), answers=ANSWERS, target=target)
+
+
+class Costly:
+    """Losses made by hand, in place of a pass over the texts."""
+
+    def without_prompts(self, index):
+        return 0.5 + 0.01 * index
+
+    def after_tuning(self, index, target, training):
+        return 1 / (1.0 + index)
 
 
 def made(name):

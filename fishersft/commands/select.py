@@ -26,6 +26,7 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.command(epilog=shared.CORPUS_HELP)
 @shared.corpus_and_model
+@shared.target_options
 @click.option("--selector", "selector_name", default=DEFAULT_SELECTOR, show_default=True, help="The selector; see --list.")
 @click.option(
     "--list",
@@ -49,6 +50,8 @@ def select(
     budget: int | None,
     token_budget: int | None,
     seed: int,
+    target: str | None,
+    target_seed: int,
     settings: tuple[str, ...],
     pin: str,
     exclude: str,
@@ -78,7 +81,7 @@ def select(
     with shared.engine_of(options) as engine:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
         with shared.progress("embedding", "tokens") as on_progress:
-            pool = fishersft.load_pool(corpus, folder, **where, on_progress=on_progress)
+            pool = fishersft.load_pool(corpus, folder, target=target, target_seed=target_seed, **where, on_progress=on_progress)
         pool = pool.given(pinned, excluded)
         with shared.stages() as on_stage, shared.progress("selecting", "sentences" if budget else "tokens") as on_progress:
             selection = fishersft.select_from(pool, selector, wanted, seed, on_progress=on_progress, on_stage=on_stage)
@@ -89,8 +92,12 @@ def select(
         click.echo(to_bytes(picks, "jsonl").decode(), nl=False)
     run = fishersft.save_selection(corpus, pool.embeddings, selection)
     facts = {"run": run, **fishersft.selection_summary(corpus, pool.embeddings, selection), "out": str(out) if out else None}
+    if pool.target:
+        facts["target"] = pool.target.said
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
+    if pool.target:
+        click.echo(pool.target.sentence, err=True)
     share = facts["proven_share_of_optimum"]
     proven = f", provably at least {share:.1%} of the optimum" if share else ""
     click.echo(

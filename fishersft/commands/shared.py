@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 import fishersft
 from fishersft import fields
-from fishersft.corpus.records import ReadOptions
+from fishersft.corpus.records import ReadOptions, TargetOptions
 from fishersft.errors import UserError
 from fishersft.lm.folder import ModelFolder, ModelOptions, effective_max_tokens, find_model
 from fishersft.store import job_runner
@@ -31,6 +31,7 @@ def corpus_and_model(command: F) -> F:
     return click.argument("corpus")(fields.options(ReadOptions)(fields.options(ModelOptions)(command)))
 
 
+target_options = fields.options(TargetOptions)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output.")
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="SELECTOR.NAME=VALUE", help="A parameter of one selector."

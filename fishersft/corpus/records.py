@@ -43,6 +43,19 @@ class ReadOptions:
     skip_bad: bool = parameter(False, "Skip broken lines and report their number.")
 
 
+@dataclass(frozen=True)
+class TargetOptions:
+    """What the model should get good at: keywords of `load_pool`."""
+
+    target: str | None = parameter(
+        None,
+        "Texts that the model should get good at: a file, COLUMN=VALUE or records=3-9,12. Half of them choose, the other half "
+        "only measures; none of them can be picked.",
+        metavar="FILE|COLUMN=VALUE",
+    )
+    target_seed: int = parameter(0, "Which half of the target chooses.", least=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A plain text: every token is trained."""

@@ -76,6 +76,19 @@ class TokenEmbeddings:
         """The same rows, for algebra on another device."""
         return self if device == self.device else replace(self, device=device)
 
+    def subset(self, positions: np.ndarray) -> TokenEmbeddings:
+        """Some records, in this order; their rows are copied, and the key names what was taken."""
+        rows = np.concatenate([np.arange(self.offsets[p], self.offsets[p + 1]) for p in positions])
+        key = self.key and hashlib.sha256(f"{self.key} {positions.tolist()}".encode()).hexdigest()
+        return replace(
+            self,
+            values=self.values[rows],
+            offsets=np.concatenate([[0], np.cumsum(self.tokens[positions])]).astype(np.int64),
+            index=self.index[positions],
+            key=key,
+            weights=None if self.weights is None else self.weights[rows],
+        )
+
     def __len__(self) -> int:
         return len(self.index)
 

@@ -27,7 +27,9 @@ from fishersft.lm.embed import (
 )
 from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
 from fishersft.lm.model import CausalLM, device_of, load_model, load_tokenizer
+from fishersft.pipeline.costly_losses import StoredCostlyLosses
 from fishersft.pipeline.stored_answers import ANSWERS_FILE, KeptAnswers, StoredLosses
+from fishersft.pipeline.targets import aim
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector, make_selector
 from fishersft.selectors.selection import check_seed
 from fishersft.store.artifacts import Artifact, ArtifactKey, Store, commit_arrays, made, read_arrays
@@ -127,6 +129,8 @@ def select(
     parameters: Mapping[str, Any] | None = None,
     pinned: Sequence[int] = (),
     excluded: Sequence[int] = (),
+    target: str | None = None,
+    target_seed: int = 0,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
     engine: str | Engine = "here",
@@ -140,13 +144,15 @@ def select(
         budget, token_budget: how many sentences, or how many trained tokens at most.
         parameters: of the selector if it is given by name, e.g. {"sigma2": 1.0}.
         pinned, excluded: as in `Pool.given`.
+        target, target_seed: as in `load_pool`.
 
     Raises:
         UserError: one sentence; see `errors.py`.
     """
     chosen, wanted, run = as_selector(selector, parameters), Budget(budget, token_budget), as_engine(engine)
     with run.kept():
-        pool = load_pool(corpus, model, max_tokens=max_tokens, device=device, engine=run, store=store, on_progress=on_progress)
+        where: dict[str, Any] = {"max_tokens": max_tokens, "device": device, "engine": run, "store": store}
+        pool = load_pool(corpus, model, target=target, target_seed=target_seed, **where, on_progress=on_progress)
         return select_from(pool.given(pinned, excluded), chosen, wanted, seed, store=store, on_progress=on_progress)
 
 
@@ -169,6 +175,8 @@ def load_pool(
     corpus: str | Path | Corpus,
     model: Model = "mini",
     *,
+    target: str | None = None,
+    target_seed: int = 0,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
     engine: str | Engine = "here",
@@ -177,12 +185,20 @@ def load_pool(
 ) -> Pool:
     """What selectors see of a corpus under a model: rows now, losses and answers when a selector asks; all kept in the store.
 
-    Arguments and errors are those of `embed`.
+    Args:
+        target: texts that the model should get good at: a file, "COLUMN=VALUE" or "records=3-9,12" (`pipeline/targets.py`).
+        target_seed: which half of them chooses and which only measures.
+
+    The other arguments and the errors are those of `embed`.
     """
     corpus = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
-    model = model if isinstance(model, CausalLM) else _folder(model)
-    embeddings = embed(corpus, model, max_tokens=max_tokens, device=device, engine=engine, store=store, on_progress=on_progress)
-    return pool_of(embeddings, corpus, model, device=device, engine=engine, store=store)
+    lm = model if isinstance(model, CausalLM) else _folder(model)
+
+    def embedded(texts: Corpus) -> TokenEmbeddings:
+        return embed(texts, lm, max_tokens=max_tokens, device=device, engine=engine, store=store, on_progress=on_progress)
+
+    pool = pool_of(embedded(corpus), corpus, lm, device=device, engine=engine, store=store)
+    return pool if target is None else aim(pool, target, embedded, target_seed)
 
 
 def pool_of(
@@ -202,9 +218,17 @@ def pool_of(
         corpus,
         model if isinstance(model, CausalLM) else None,
         readings=StoredLosses(embeddings, corpus, model, store, device),
+        costly=StoredCostlyLosses(
+            corpus, model.folder if isinstance(model, CausalLM) else model, cut_at(embeddings), store, device
+        ),
         answers=KeptAnswers(store.path / ANSWERS_FILE),
         greedy=as_engine(engine).greedy,
     )
+
+
+def cut_at(embeddings: TokenEmbeddings) -> int:
+    """The `max_tokens` that the records were embedded with."""
+    return int(embeddings.facts.get("parameters", {}).get("max_tokens", MAX_TOKENS))
 
 
 def as_selector(selector: str | Selector, parameters: Mapping[str, Any] | None = None) -> Selector:

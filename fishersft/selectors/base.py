@@ -17,8 +17,9 @@ import numpy as np
 from fishersft import fields
 from fishersft.design.greedy import Pick
 from fishersft.design.information import LEAST, MOST
+from fishersft.design.targeted import nearest_in_turn
 from fishersft.errors import BudgetError, ParameterError
-from fishersft.selectors.pool import Pool
+from fishersft.selectors.pool import Pool, target_similarity
 from fishersft.selectors.selection import Budget, Doing, Note, Order, Selection, check_seed
 
 Progress = Callable[[int, int], None]
@@ -40,6 +41,7 @@ class Selector(ABC):
         place: where it stands in lists; small first.
         random: whether the seed changes the picks.
         reaches_out: whether it opens models or servers that its parameters name; a hosted demo does not offer it.
+        needs_target: whether it chooses for the pool's `target`.
         heeds_pins: whether it runs the pool's greedy, and so can take some records first and others never.
         gain_of: what `Pick.gain` is the increase of, as a reader would say it; "" where picks carry no gain.
     """
@@ -55,6 +57,7 @@ class Selector(ABC):
     place: ClassVar[int] = 100
     random: ClassVar[bool] = False
     reaches_out: ClassVar[bool] = False
+    needs_target: ClassVar[bool] = False
     heeds_pins: ClassVar[bool] = False
     gain_of: ClassVar[str] = ""
 
@@ -91,6 +94,11 @@ class Selector(ABC):
         """
         budget.check(pool)
         self._check_pins(pool, budget)
+        if self.needs_target and pool.target is None:
+            raise ParameterError(
+                f"{self.label} chooses for a target and there is none; name texts that the model should get good at: "
+                "--target FILE or --target COLUMN=VALUE."
+            )
         rng = np.random.default_rng(check_seed(seed))
         total = budget.sentences if budget.sentences is not None else int(budget.tokens or 0)
         seen = np.zeros(len(pool), dtype=bool)
@@ -164,7 +172,7 @@ class Selector(ABC):
             )
         return Selection(
             selector=self.name,
-            parameters={**self.parameters, **_pins(pool)},
+            parameters={**self.parameters, **_pins(pool), **_target(pool)},
             seed=seed,
             indices=pool.index[order.positions],
             tokens=pool.tokens[order.positions],
@@ -184,6 +192,35 @@ class DesignSelector(Selector):
         least=LEAST,
         most=MOST,
     )
+
+
+@dataclass(frozen=True)
+class TargetSelector(Selector):
+    """A selector that chooses for the pool's target, among the records nearest to it or among all."""
+
+    reach: float = fields.parameter(
+        3.0,
+        "Each pick is chosen among the records nearest to the target that hold this many times the tokens spent so far; 0 looks "
+        "at the whole pool, which is slower.",
+        least=0,
+        most=1e6,
+    )
+
+    needs_target: ClassVar[bool] = True
+
+    def nearest(self, pool: Pool) -> np.ndarray | None:
+        """(N,) positions, the nearest to the target first; None where the reach is the whole pool."""
+        if not self.reach:
+            return None
+        return np.fromiter(nearest_in_turn(target_similarity(pool)), dtype=np.int64, count=len(pool))
+
+
+def _target(pool: Pool) -> dict[str, Any]:
+    """How the pool's target was named, where there is one that was named."""
+    if pool.target is None or not pool.target.option:
+        return {}
+    seed = {"target_seed": pool.target.seed} if pool.target.seed else {}
+    return {"target": pool.target.option, **seed}
 
 
 def _pins(pool: Pool) -> dict[str, list[int]]:

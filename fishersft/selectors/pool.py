@@ -9,16 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fishersft.corpus.records import Corpus
 from fishersft.design.greedy import Pick, greedy
 from fishersft.design.rows import TokenEmbeddings, check_finite
+from fishersft.design.targeted import position_weighted_means
 from fishersft.errors import ModelError, ParameterError
+from fishersft.lm.hyperparameters import Training
 from fishersft.lm.losses import ModelReadings, Readings, TokenStatistics
 from fishersft.lm.model import CausalLM
+from fishersft.selectors.target import Target
+
+
+class CostlyLosses(Protocol):
+    """Losses that take more than a reading of the stored rows; `index` are numbers of records in the corpus."""
+
+    def without_prompts(self, index: np.ndarray) -> np.ndarray:
+        """(k,) mean loss a token of each answer without what comes before it, nats."""
+
+    def after_tuning(self, index: np.ndarray, target: Target, training: Training) -> np.ndarray:
+        """(k,) mean loss a trained token under the model tuned on the target's choosing half, nats."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +45,10 @@ class Pool:
         corpus: the texts, for selectors that read them.
         model: the model that made the rows; with the corpus it gives the losses, where `readings` are not given.
         readings: losses and confidences of the pool's tokens, from a store or made by hand.
+        costly: losses that take a pass over the texts or a tuning, where a selector asks.
         answers: what language models answered, by the digest of the question; kept between runs where it is a kept mapping.
         greedy: how greedy is run; `fishersft.design.greedy.greedy` or one that takes the same arguments.
+        target: texts that the model should get good at, for selectors that choose for one.
         pinned, excluded: positions that are taken first, and that are never taken (`given`).
     """
 
@@ -41,8 +56,10 @@ class Pool:
     corpus: Corpus | None = None
     model: CausalLM | None = None
     readings: Readings | None = None
+    costly: CostlyLosses | None = field(default=None, repr=False)
     answers: MutableMapping[str, Any] = field(default_factory=dict, repr=False)
     greedy: Callable[..., Iterator[Pick]] = greedy
+    target: Target | None = None
     pinned: tuple[int, ...] = ()
     excluded: tuple[int, ...] = ()
 
@@ -86,6 +103,14 @@ class Pool:
         first, never = tuple(there[r] for r in pinned), tuple(there[r] for r in excluded)
         return replace(self, pinned=first, excluded=never, greedy=partial(self.greedy, pinned=first, excluded=never))
 
+    def keeping(self, positions: np.ndarray) -> Pool:
+        """This pool with some of its records only, ascending."""
+        if len(positions) == len(self):
+            return self
+        rows = self.embeddings.subset(positions)
+        readings = None if self.readings is None else SomeReadings(self.readings, self.embeddings, positions)
+        return replace(self, embeddings=rows, readings=readings)
+
     def statistics(self) -> TokenStatistics:
         """Loss and confidence of every trained token under the model; ParameterError without readings, or corpus and model."""
         return self._reader().statistics()
@@ -93,6 +118,20 @@ class Pool:
     def losses(self, positions: np.ndarray) -> np.ndarray:
         """(k,) mean loss a trained token of some records, nats; only these are asked for."""
         return self._reader().losses(positions)
+
+    def losses_without_prompts(self) -> np.ndarray:
+        """(N,) mean loss a token of each record's answer, read without its prompt, nats."""
+        return self._costly().without_prompts(self.index)
+
+    def losses_after_tuning(self, training: Training) -> np.ndarray:
+        """(N,) mean loss a trained token under the model tuned on the target's choosing half, nats."""
+        assert self.target is not None
+        return self._costly().after_tuning(self.index, self.target, training)
+
+    def _costly(self) -> CostlyLosses:
+        if self.costly is None:
+            raise ParameterError("This selector runs the model on the texts; load the pool with fishersft.load_pool.")
+        return self.costly
 
     def texts(self) -> list[str]:
         """(N,) what a person reads of each record; ParameterError if the pool was made without its corpus."""
@@ -110,11 +149,36 @@ class Pool:
         return ModelReadings(self.embeddings, self.corpus, self.model)
 
 
+@dataclass(frozen=True)
+class SomeReadings:
+    """Readings of some records of a larger pool."""
+
+    whole: Readings
+    rows: TokenEmbeddings
+    positions: np.ndarray
+
+    def statistics(self) -> TokenStatistics:
+        every = self.whole.statistics()
+        some = np.concatenate([np.arange(*self.rows.offsets[p : p + 2]) for p in self.positions])
+        offsets = np.concatenate([[0], np.cumsum(self.rows.tokens[self.positions])])
+        return TokenStatistics(every.loss[some], every.confidence[some], offsets)
+
+    def losses(self, positions: np.ndarray) -> np.ndarray:
+        return self.whole.losses(self.positions[positions])
+
+
 def sentence_means(pool: Pool) -> np.ndarray:
     """(N, d) float32: the mean token row of each sentence; DesignError names the first that is not finite."""
     means = pool.embeddings.means
     check_finite(np.einsum("ij,ij->i", means, means, dtype=np.float64))
     return means
+
+
+def target_similarity(pool: Pool) -> np.ndarray:
+    """(N, A) float32 cosine of the position-weighted means of the pool's records and of the target's choosing texts."""
+    assert pool.target is not None
+    out: np.ndarray = position_weighted_means(pool.embeddings) @ position_weighted_means(pool.target.choosing).T
+    return out
 
 
 def finite_losses(losses: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:

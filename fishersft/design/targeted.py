@@ -1,0 +1,296 @@
+"""Designs for a target: greedy rules that ask what the picks say about given rows A, not about the pool.
+
+    matched to the target   smallest Stein's loss of S/t against the target's second moment M_A (ours; see `matched.py`)
+    V-optimal               largest fall of tr(M_A V^-1), the mean prediction variance on the target; VTL in SIFT (Huebotter
+                            et al. 2025, arXiv 2410.08020), I- or V-optimality in the literature on designs
+    information about it    largest log det(I + X V^-1 X^T) - log det(I + X (V + A^T A)^-1 X^T), nats: what the pick tells
+                            about noisy observations at A; ITL (Huebotter et al. 2024, arXiv 2402.15898)
+
+M_A is the mean over target texts of X^T X / m, so that each text weighs the same, long or short, as in a mean over texts of
+nats a token.  The last two are not submodular, so an old score bounds nothing: each pick evaluates every candidate.  Hence
+the *reach*: a rule may look only at the records nearest to the target, as far as `reach` times the tokens spent so far (and
+HEAD_START more).  It depends on no budget, so budgets stay prefixes of one order.
+
+Nearness is that of RDS+ (Ivison et al. 2025, arXiv 2503.01807): the cosine of position-weighted means of rows, each target
+text in turn taking its nearest free record.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fishersft.design.factor import BEYOND, suited_to
+from fishersft.design.greedy import Pick
+from fishersft.design.reference import TIE
+from fishersft.design.rows import TokenEmbeddings, check_finite, log_dets, padded
+from fishersft.errors import DesignError
+
+HEAD_START = 2_000  # tokens that count as spent before the first pick, so that it has something to choose from
+AHEAD = 2_048  # tokens of records that are loaded before they are candidates, so that groups are not tiny
+RANKED = 1_024  # nearest records put in order at first
+RIDGE = 1e-3
+
+
+def target_moment(rows: TokenEmbeddings, ridge: float = RIDGE) -> np.ndarray:
+    """M_A (d, d) float64: the mean over texts of X^T X / m, plus ridge tr(M_A)/d I.
+
+    Raises:
+        DesignError: rows that are not finite, or all zero.
+    """
+    M = np.zeros((rows.dimension, rows.dimension))
+    for i in range(len(rows)):
+        X = rows.block(i).astype(np.float64)
+        check_finite(np.array([np.vdot(X, X)]), i)
+        M += X.T @ X / len(X)
+    M /= len(rows)
+    mean = float(np.trace(M)) / rows.dimension
+    if not mean > 0:
+        raise DesignError("Every row of the target is zero, so there is nothing to aim at; choose another model.")
+    return M + ridge * mean * np.eye(rows.dimension)
+
+
+def position_weighted_means(rows: TokenEmbeddings) -> np.ndarray:
+    """(N, d) float32 of length 1: the mean of each record's rows with weights 1 to m, later tokens having read more.
+
+    Raises:
+        DesignError: rows that are not finite.
+    """
+    out = np.empty((len(rows), rows.dimension), dtype=np.float32)
+    for i in range(len(rows)):
+        X = rows.block(i)
+        weights = np.arange(1, len(X) + 1, dtype=np.float32)
+        out[i] = weights @ X.astype(np.float32, copy=False) / weights.sum()
+    norms = np.linalg.norm(out.astype(np.float64), axis=1)
+    check_finite(norms)
+    return (out / np.where(norms > 0, norms, 1.0)[:, None]).astype(np.float32)
+
+
+def nearest_in_turn(similarity: np.ndarray) -> Iterator[int]:
+    """Positions of N records, all of them: each of A target texts in turn takes its most similar free one.
+
+    Args:
+        similarity: (N, A); ties go to the lower position.
+    """
+    queues = [_ranked(column) for column in similarity.T]
+    taken = np.zeros(len(similarity), dtype=bool)
+    for turn in range(len(similarity)):
+        position = next(p for p in queues[turn % len(queues)] if not taken[p])
+        taken[position] = True
+        yield position
+
+
+def _ranked(column: np.ndarray) -> Iterator[int]:
+    """Positions from the largest value to the smallest, put in order only as far as they are asked for."""
+    done, size = 0, RANKED
+    while done < len(column):
+        if size < len(column):
+            least = np.partition(column, len(column) - size)[len(column) - size]
+            some = np.flatnonzero(column >= least)
+        else:
+            some = np.arange(len(column))
+        order = some[np.argsort(-column[some], kind="stable")]
+        yield from map(int, order[done:])
+        done, size = len(order), size * 4
+
+
+class Candidates:
+    """Blocks of the pool under a design V: the Gram matrix X V^-1 X^T of each, kept as V grows.
+
+    A pick X_p turns V^-1 into V^-1 - Y Y^T, hence X V^-1 X^T loses (X Y)(X Y)^T: a few columns instead of d.
+
+    Args:
+        V: (d, d) what the design starts from.
+        root: (d, d) R with M_A = R R^T; then X V^-1 R is kept too.
+    """
+
+    def __init__(self, rows: TokenEmbeddings, V: np.ndarray, root: torch.Tensor | None = None) -> None:
+        self.rows, self.root = rows, root
+        self.V = torch.from_numpy(np.array(V, dtype=np.float64)).to(rows.device)
+        self.L = _cholesky(self.V)
+        self.groups: list[Group] = []
+
+    def load(self, positions: np.ndarray) -> None:
+        """Take some records among the candidates."""
+        for some in self.rows.batches(positions):
+            X, lengths = self.block(some)
+            Z = torch.linalg.solve_triangular(self.L, X.T, upper=False).T
+            seen = (
+                None if self.root is None else padded(Z @ torch.linalg.solve_triangular(self.L, self.root, upper=False), lengths)
+            )
+            Z = padded(Z, lengths)
+            self.groups.append(Group(some, padded(X, lengths), Z @ Z.mT, seen))
+
+    def accept(self, position: int) -> None:
+        """A record was picked."""
+        X, _ = self.block(np.array([position]))
+        solved = torch.cholesky_solve(X.T, self.L)
+        gram = X @ solved
+        gram.diagonal().add_(1.0)
+        Y = torch.linalg.solve_triangular(_cholesky(gram), solved.T, upper=False).T
+        for group in self.groups:
+            change = group.X @ Y
+            group.gram.baddbmm_(change, change.mT, alpha=-1)
+            if group.seen is not None:
+                group.seen -= change @ (Y.T @ self.root)
+        self.V.addmm_(X.T, X)
+        self.L = _cholesky(self.V)
+
+    def block(self, some: np.ndarray) -> tuple[torch.Tensor, list[int]]:
+        """Rows of some records, at most d of each: no rule here depends on more than X^T X."""
+        return self.rows.stacked(some.tolist(), torch.float64, self.rows.dimension)
+
+
+@dataclass
+class Group:
+    """k candidates of like length m.
+
+    Attributes:
+        positions: (k,) in the pool.
+        X: (k, m, d) their rows.
+        gram: (k, m, m) X V^-1 X^T.
+        seen: (k, m, d) X V^-1 R, where it is kept.
+    """
+
+    positions: np.ndarray
+    X: torch.Tensor
+    gram: torch.Tensor
+    seen: torch.Tensor | None
+
+    def log_dets(self) -> tuple[np.ndarray, torch.Tensor]:
+        """(k,) log det(I + X V^-1 X^T), and the Cholesky factors."""
+        whole = self.gram.clone()
+        whole.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        return log_dets(whole)
+
+
+class Rule(ABC):
+    """What a pick is worth, given the picks before it."""
+
+    def __init__(self, rows: TokenEmbeddings, *designs: Candidates) -> None:
+        self.rows, self.designs, self.evaluations = rows, designs, 0
+
+    @abstractmethod
+    def scores(self, *groups: Group) -> np.ndarray:
+        """(k,) the worth of a group of candidates, which is given under each design."""
+
+    def accept(self, position: int) -> None:
+        """A record was picked."""
+        for design in self.designs:
+            design.accept(position)
+
+    def load(self, positions: np.ndarray) -> None:
+        """Take some records among the candidates."""
+        for design in self.designs:
+            design.load(positions)
+
+    def now(self) -> np.ndarray:
+        """(N,) the worth of every candidate, -inf of the other records."""
+        out = np.full(len(self.rows), -np.inf)
+        for groups in zip(*(design.groups for design in self.designs), strict=True):
+            out[groups[0].positions] = self.scores(*groups)
+            self.evaluations += len(groups[0].positions)
+        check_finite(np.where(np.isneginf(out), 0.0, out))
+        return out
+
+
+class Matched(Rule):
+    """The fall of Stein's loss of S/t against M, (d, d), with S from `prior_tokens` of M."""
+
+    def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float = 20.0) -> None:
+        super().__init__(rows, Candidates(rows, prior_tokens * M))
+        self.t, self.trace = prior_tokens, prior_tokens * rows.dimension
+        self._root = _cholesky(torch.from_numpy(M).to(rows.device))
+        self._traces = np.zeros(len(rows))
+
+    def load(self, positions: np.ndarray) -> None:
+        super().load(positions)
+        for some in self.rows.batches(positions):
+            X, lengths = self.designs[0].block(some)
+            norms = torch.linalg.solve_triangular(self._root, X.T, upper=False).square_().sum(0).cpu().numpy()
+            self._traces[some] = np.add.reduceat(norms, np.cumsum([0, *lengths[:-1]]))
+
+    def scores(self, *groups: Group) -> np.ndarray:
+        some = groups[0].positions
+        m = self.rows.tokens[some]
+        after = (self.trace + self._traces[some]) / (self.t + m)
+        out: np.ndarray = groups[0].log_dets()[0] - self.rows.dimension * np.log1p(m / self.t) - after + self.trace / self.t
+        return out
+
+    def accept(self, position: int) -> None:
+        super().accept(position)
+        self.t += float(self.rows.tokens[position])
+        self.trace += float(self._traces[position])
+
+
+class VOptimal(Rule):
+    """The fall of tr(M_A V^-1), a token or a record, with V from sigma2 I."""
+
+    def __init__(self, rows: TokenEmbeddings, M: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
+        root = _cholesky(torch.from_numpy(M).to(rows.device))
+        super().__init__(rows, Candidates(rows, sigma2 * np.eye(rows.dimension), root))
+        self.per_token = per_token
+
+    def scores(self, *groups: Group) -> np.ndarray:
+        group = groups[0]
+        assert group.seen is not None
+        fall = torch.linalg.solve_triangular(group.log_dets()[1], group.seen, upper=False).square_().sum((1, 2)).cpu().numpy()
+        return fall / self.rows.tokens[group.positions] if self.per_token else fall
+
+
+class Informative(Rule):
+    """Nats of information about noisy observations at the target's rows A, a token or a record, with V from sigma2 I."""
+
+    def __init__(self, rows: TokenEmbeddings, A: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
+        prior, A = sigma2 * np.eye(rows.dimension), A.astype(np.float64)
+        super().__init__(rows, Candidates(rows, prior), Candidates(rows, prior + A.T @ A))
+        self.per_token = per_token
+
+    def scores(self, *groups: Group) -> np.ndarray:
+        unknown, known = groups
+        out: np.ndarray = unknown.log_dets()[0] - known.log_dets()[0]
+        return out / self.rows.tokens[unknown.positions] if self.per_token else out
+
+
+def aimed(rule: Rule, nearest: np.ndarray | None = None, reach: float = 0.0) -> Iterator[Pick]:
+    """Picks of a rule, one at a time, until the pool is empty; the lowest position among ties (relative 1e-9).
+
+    Args:
+        nearest: (N,) positions, the nearest to the target first; only with `reach`.
+        reach: candidates hold at most so many times the tokens spent so far (and HEAD_START); 0 looks at all.
+
+    Raises:
+        DesignError: rows that are not finite, or too uneven for float64.
+    """
+    rows = rule.rows
+    order = np.arange(len(rows)) if nearest is None or not reach else nearest
+    ends = np.cumsum(rows.tokens[order])
+    left, loaded, spent = np.ones(len(rows), dtype=bool), 0, 0
+    with suited_to(rows.dimension):
+        for _ in range(len(rows)):
+            within = int(np.searchsorted(ends, reach * (HEAD_START + spent), side="right")) if reach else len(rows)
+            within = max(within, int(np.flatnonzero(left[order])[0]) + 1)  # never nothing to choose from
+            if within > loaded:
+                ahead = int(np.searchsorted(ends, ends[within - 1] + AHEAD, side="right"))
+                rule.load(order[loaded:ahead])
+                loaded = ahead
+            scores = rule.now()
+            scores[order[within:]] = -np.inf
+            scores[~left] = -np.inf
+            best = float(scores.max())
+            position = int(np.flatnonzero(scores >= best - TIE * abs(best))[0])
+            left[position] = False
+            spent += int(rows.tokens[position])
+            rule.accept(position)
+            yield Pick(position, best, rule.evaluations)
+
+
+def _cholesky(S: torch.Tensor) -> torch.Tensor:
+    factor, failed = torch.linalg.cholesky_ex(S)
+    if failed:
+        raise DesignError(BEYOND)
+    return factor

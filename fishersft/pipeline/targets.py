@@ -1,0 +1,162 @@
+"""From words to a target: `FILE`, `COLUMN=VALUE` or `records=3-9,12`; what it takes from the pool is counted.
+
+    FILE           any file that may be a corpus; all its records are target texts
+    COLUMN=VALUE   the pool's records with that value are the target texts, and none of them can be picked
+    records=...    half of these records of the pool are target texts; the other half stays in the pool
+
+At most 200 texts, drawn by the seed.  Records that are near-duplicates of a measuring text leave the pool, since a text whose
+twin was trained on measures nothing; among the target texts the first of several near-duplicates stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from fishersft.corpus.load import load_corpus
+from fishersft.corpus.near_duplicates import near_duplicates_of, without_repeats
+from fishersft.corpus.records import Corpus
+from fishersft.design.rows import TokenEmbeddings
+from fishersft.errors import ParameterError
+from fishersft.paths import user_path
+from fishersft.selectors.pool import Pool
+from fishersft.selectors.target import MOST_TEXTS, Target, halves
+
+RECORDS = "records"
+SHOWN = 8  # values named in a sentence
+
+
+def aim(pool: Pool, target: str, embed: Callable[[Corpus], TokenEmbeddings], seed: int = 0) -> Pool:
+    """The pool with a target, without the records that must not be picked then.
+
+    Args:
+        target: FILE, COLUMN=VALUE or records=NUMBERS.
+        embed: the rows of another corpus under the pool's model.
+        seed: of the halves, and of the sample where there are more than 200 texts.
+
+    Raises:
+        ParameterError: neither a file nor a column of the pool, a value that no record has, nothing trained, nothing left.
+        CorpusError: the file cannot be read.
+    """
+    if pool.corpus is None:
+        raise ParameterError("A target is read beside the texts; give the pool its corpus: Pool(embeddings, corpus).")
+    name, equals, value = target.partition("=")
+    if not target.strip():
+        raise ParameterError("A target is a file, COLUMN=VALUE or records=NUMBERS, not an empty text.")
+    if equals and not os.path.exists(user_path(target)):
+        aimed = _from_pool(pool, pool.corpus, name.strip(), value.strip(), seed)
+    else:
+        aimed = _from_file(pool, pool.corpus, target, embed, seed)
+    assert aimed.target is not None
+    return replace(aimed, target=replace(aimed.target, option=target, seed=seed))
+
+
+def _from_file(pool: Pool, corpus: Corpus, source: str, embed: Callable[[Corpus], TokenEmbeddings], seed: int) -> Pool:
+    theirs = load_corpus(source, holdout=0)
+    theirs = replace(theirs, held_out=np.zeros(len(theirs), dtype=bool))
+    rows = embed(theirs)
+    column, values = "", ()
+    for shared in (c for c in corpus.categories if c in theirs.fields.columns):
+        found = tuple(sorted(set(theirs.fields[shared].dropna().map(str))))
+        if found and len(found) < corpus.fields[shared].nunique() and set(found) <= set(corpus.fields[shared].map(str)):
+            column, values = shared, found
+            break
+    return _aimed(pool, theirs, rows, np.arange(len(rows)), np.arange(len(pool)), theirs.name, seed, column, values)
+
+
+def _from_pool(pool: Pool, corpus: Corpus, column: str, value: str, seed: int) -> Pool:
+    positions = np.arange(len(pool))
+    if column == RECORDS and RECORDS not in corpus.fields.columns:
+        members = np.flatnonzero(np.isin(pool.index, record_numbers(value)))
+        if not len(members):
+            raise ParameterError(f"None of the records {value[:60]} is in the pool (held-out and blank records are not).")
+        drawn, _ = halves(len(members), seed, most=len(members))
+        name, named = f"{len(members):,} records of the map", ("", ())
+        members = members[drawn]
+    else:
+        if column not in corpus.fields.columns:
+            there = ", ".join(map(str, corpus.fields.columns[:SHOWN]))
+            raise ParameterError(
+                f"There is no file '{column}={value}' and {corpus.name} has no column '{column}' (it has: {there}); a target is "
+                "FILE or COLUMN=VALUE."
+            )
+        values = corpus.fields[column].map(str).to_numpy()[pool.index]
+        members = np.flatnonzero(values == value)
+        if not len(members):
+            known, counts = np.unique(values, return_counts=True)
+            some = ", ".join(v[:40] for v in known[np.argsort(-counts, kind="stable")][:SHOWN])
+            raise ParameterError(f"No record of the pool has {column} = {value[:60]}; there are: {some}.")
+        name, named = f"{column} = {value}", (column, (value,))
+    drawn = members[np.sort(np.random.default_rng(seed).permutation(len(members))[:MOST_TEXTS])]
+    rest = np.setdiff1d(positions, drawn)
+    return _aimed(pool, corpus, pool.embeddings, drawn, rest, name, seed, *named)
+
+
+def _aimed(
+    pool: Pool,
+    theirs: Corpus,
+    rows: TokenEmbeddings,
+    members: np.ndarray,
+    rest: np.ndarray,
+    name: str,
+    seed: int,
+    column: str,
+    values: tuple[str, ...],
+) -> Pool:
+    """The pool's records at `rest`, aimed at the records of `theirs` whose rows are at `members`."""
+    assert pool.corpus is not None
+    given = len(members)
+    members = members[np.sort(np.random.default_rng(seed).permutation(given)[:MOST_TEXTS])]
+    unlike = without_repeats([theirs.text(int(i)) for i in rows.index[members]])
+    choosing, measuring = halves(len(unlike), seed)
+    members = members[unlike]
+    measured = [theirs.text(int(i)) for i in rows.index[members[measuring]]]
+    near = near_duplicates_of(measured, [pool.corpus.text(int(i)) for i in pool.index[rest]])
+    kept = rest[~near]
+    if not len(kept):
+        raise ParameterError(f"The target {name} leaves nothing in the pool to choose from; name fewer texts.")
+    target = Target(
+        name,
+        theirs,
+        rows.subset(members[choosing]),
+        rows.subset(members[measuring]) if len(measuring) else None,
+        column=column,
+        values=values,
+        facts={
+            "given": given,
+            "choosing": len(choosing),
+            "measuring": len(measuring),
+            "repeated": min(given, MOST_TEXTS) - len(unlike),
+            "left_the_pool": int(len(pool) - len(rest)),
+            "near_duplicates": int(near.sum()),
+        },
+    )
+    smaller = pool.keeping(kept)
+    # what is computed for this pool is computed for this target
+    key = smaller.embeddings.key and hashlib.sha256(f"{smaller.embeddings.key} {target.key}".encode()).hexdigest()
+    return replace(smaller, embeddings=replace(smaller.embeddings, key=key), target=target)
+
+
+def record_numbers(text: str) -> np.ndarray:
+    """The numbers in "3-9,12", ascending; ParameterError where there are none."""
+    found: set[int] = set()
+    try:
+        for part in text.replace(" ", "").split(","):
+            first, dash, last = part.partition("-")
+            low, high = int(first), int(last) if dash else int(first)
+            if high - low > 10_000_000:
+                raise ValueError
+            found.update(range(low, high + 1))
+    except ValueError as error:
+        raise ParameterError(f"records= takes numbers and ranges, for example records=3-9,12, not '{text[:60]}'.") from error
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def written(records: np.ndarray) -> str:
+    """Record numbers as `record_numbers` reads them: "3-9,12"."""
+    runs = np.split(np.sort(records), np.flatnonzero(np.diff(np.sort(records)) != 1) + 1)
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs if len(run))

@@ -1,0 +1,60 @@
+"""DSIR: importance resampling by hashed words and pairs of words; needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from fishersft.design.greedy import Pick
+from fishersft.fields import parameter
+from fishersft.selectors.base import Selector
+from fishersft.selectors.pool import Pool
+
+WORD = r"\w+|[^\w\s]+"  # a word, or a run of punctuation
+
+
+@dataclass(frozen=True)
+class DSIR(Selector):
+    """Gumbel top-k on the log importance weight: how much likelier a text is as a bag of the target's words than of the pool's.
+
+    Words and pairs of neighbouring words are hashed into buckets; both bags are smoothed by one count a bucket, which matters
+    for a target of few texts and is our reading.
+    """
+
+    buckets: int = parameter(10_000, "Number of hash buckets for words and pairs of words.", least=2, most=2**24)
+
+    name: ClassVar[str] = "dsir"
+    label: ClassVar[str] = "DSIR"
+    summary: ClassVar[str] = "Draws sentences whose words are likelier in the target than in the pool."
+    purpose: ClassVar[str] = "A target without a model: word statistics only, at almost no cost."
+    colour: ClassVar[str] = "#117733"
+    marker: ClassVar[str] = "asterisk"
+    reference: ClassVar[str] = "Xie et al. 2023 (NeurIPS), arXiv 2302.03169; smoothing: our reading"
+    place: ClassVar[int] = 15
+    random: ClassVar[bool] = True
+    needs_target: ClassVar[bool] = True
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
+        assert pool.target is not None
+        words = HashingVectorizer(
+            norm=None, alternate_sign=False, ngram_range=(1, 2), token_pattern=WORD, n_features=self.buckets
+        )
+        ours, theirs = (words.transform([_clean(t) for t in texts]) for texts in (pool.texts(), pool.target.texts))
+        weights = ours @ (_log_shares(theirs) - _log_shares(ours))
+        for position in np.argsort(-(weights + rng.gumbel(size=len(pool))), kind="stable"):
+            yield Pick(int(position))
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _log_shares(counts: object) -> np.ndarray:
+    """(buckets,) log of each bucket's share, smoothed by one count."""
+    total = np.asarray(counts.sum(0)).ravel() + 1.0  # type: ignore[attr-defined]
+    out: np.ndarray = np.log(total / total.sum())
+    return out

@@ -1,0 +1,42 @@
+"""TargetMatchedOD: a design that looks like the target, token for token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fishersft.design.greedy import Pick
+from fishersft.design.targeted import Matched, aimed
+from fishersft.fields import parameter
+from fishersft.selectors.base import TargetSelector
+from fishersft.selectors.pool import Pool
+
+
+@dataclass(frozen=True)
+class TargetMatchedOD(TargetSelector):
+    """Greedy for Stein's loss between the second moment of the picks' token rows and that of the target's texts.
+
+    The rule of MatchedOD with the target in the pool's place; see `design/targeted.py`.
+    """
+
+    prior_tokens: float = parameter(
+        20.0, "Weight, in tokens, of the target's own second moment, from which the design starts.", above=0, most=1e9
+    )
+
+    name: ClassVar[str] = "target_matched"
+    label: ClassVar[str] = "TargetMatched"
+    summary: ClassVar[str] = "Takes the sentence that keeps the picks' second moment closest to the target's, token for token."
+    purpose: ClassVar[str] = "For a target, at equal tokens: picks whose tokens, taken together, look like the target's."
+    colour: ClassVar[str] = "#0072B2"
+    marker: ClassVar[str] = "star"
+    criterion: ClassVar[str] = "target_stein_loss"
+    reference: ClassVar[str] = "ours; Stein's loss (James and Stein 1961) to the target's moment"
+    place: ClassVar[int] = 10
+    gain_of: ClassVar[str] = "minus Stein's loss to the target"
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
+        assert pool.target is not None
+        yield from aimed(Matched(pool.embeddings, pool.target.moment, self.prior_tokens), self.nearest(pool), self.reach)

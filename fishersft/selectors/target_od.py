@@ -1,0 +1,44 @@
+"""TargetOD: the paper's criterion, aimed: what the picks tell about the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fishersft.design.greedy import Pick
+from fishersft.design.information import LEAST, MOST
+from fishersft.design.targeted import Informative, aimed
+from fishersft.fields import parameter
+from fishersft.selectors.base import TargetSelector
+from fishersft.selectors.pool import Pool
+
+
+@dataclass(frozen=True)
+class TargetOD(TargetSelector):
+    """Greedy for the information about noisy observations at the target's rows A.
+
+    The gain is log det(I + X V^-1 X^T) - log det(I + X (V + A^T A)^-1 X^T) in nats: TokenOD's gain, less what it would be if
+    the target were known.  A stacks the rows of the choosing texts; dividing by the pick's tokens is our reading.
+    """
+
+    sigma2: float = parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
+    per_token: bool = parameter(True, "Divide what a sentence brings by its trained tokens.")
+
+    name: ClassVar[str] = "target_od"
+    label: ClassVar[str] = "TargetOD"
+    summary: ClassVar[str] = "Takes the sentence that tells most about the target, in nats a token."
+    purpose: ClassVar[str] = "TokenOD aimed at a target: information about it rather than about everything."
+    colour: ClassVar[str] = "#56B4E9"
+    marker: ClassVar[str] = "star-triangle-up"
+    criterion: ClassVar[str] = "target_variance"
+    reference: ClassVar[str] = "Huebotter et al. 2024, ITL, arXiv 2402.15898; on last-layer token rows: our reading"
+    place: ClassVar[int] = 11
+    gain_of: ClassVar[str] = "information about the target (nats)"
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
+        assert pool.target is not None
+        rule = Informative(pool.embeddings, pool.target.choosing.values, self.sigma2, per_token=self.per_token)
+        yield from aimed(rule, self.nearest(pool), self.reach)

@@ -1,0 +1,41 @@
+"""VOptimal: the smallest mean prediction variance on the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fishersft.design.greedy import Pick
+from fishersft.design.information import LEAST, MOST
+from fishersft.design.targeted import VOptimal as Rule
+from fishersft.design.targeted import aimed
+from fishersft.fields import parameter
+from fishersft.selectors.base import TargetSelector
+from fishersft.selectors.pool import Pool
+
+
+@dataclass(frozen=True)
+class VOptimal(TargetSelector):
+    """Greedy for tr(M_A V^-1), the variance of predictions averaged over the target's texts; see `design/targeted.py`."""
+
+    sigma2: float = parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
+    per_token: bool = parameter(True, "Divide what a sentence brings by its trained tokens.")
+
+    name: ClassVar[str] = "v_optimal"
+    label: ClassVar[str] = "VOptimal"
+    summary: ClassVar[str] = "Takes the sentence that lowers the mean prediction variance on the target most, a token."
+    purpose: ClassVar[str] = "For a target, the textbook's answer: predictions about it vary least after the picks."
+    colour: ClassVar[str] = "#882255"
+    marker: ClassVar[str] = "star-diamond"
+    criterion: ClassVar[str] = "target_variance"
+    reference: ClassVar[str] = "Huebotter et al. 2025, VTL in SIFT, arXiv 2410.08020; V-optimality; on token rows: our reading"
+    place: ClassVar[int] = 12
+    gain_of: ClassVar[str] = "fall of the mean variance on the target"
+
+    def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
+        assert pool.target is not None
+        rule = Rule(pool.embeddings, pool.target.moment, self.sigma2, per_token=self.per_token)
+        yield from aimed(rule, self.nearest(pool), self.reach)

@@ -1,0 +1,173 @@
+"""A target in words: what it takes from the pool, which half chooses, and what is said of one that cannot be used."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fishersft
+from fishersft import Budget
+from fishersft.errors import CorpusError, ParameterError, UserError
+from fishersft.pipeline.targets import record_numbers, written
+
+from .conftest import command_line
+
+SUMS = [f"Add {a} to {b} and you have {a + b}." for a, b in ((3, 9), (14, 5), (21, 30), (8, 77), (65, 4), (12, 12))]
+
+
+@pytest.fixture(scope="module")
+def sums(tmp_path_factory):
+    path = tmp_path_factory.mktemp("target") / "sums.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in SUMS))
+    return path
+
+
+def write(path, *lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_half_chooses_and_half_measures_and_none_does_both(sums):
+    pool = fishersft.load_pool("demo", "mini", target=str(sums))
+    target = pool.target
+    assert (len(target.choosing), len(target.measuring)) == (3, 3)
+    assert sorted([*target.choosing.index, *target.measuring.index]) == list(range(6))
+    other = fishersft.load_pool("demo", "mini", target=str(sums), target_seed=1).target
+    assert other.choosing.index.tolist() != target.choosing.index.tolist()
+    assert other.key != target.key
+
+
+def test_a_value_of_a_column_leaves_the_pool_with_its_records():
+    whole = fishersft.load_pool("demo", "mini")
+    pool = fishersft.load_pool("demo", "mini", target="topic=law")
+    topics = pool.corpus.fields["topic"]
+    assert not (topics[pool.index] == "law").any()
+    target = pool.target
+    assert (topics[target.choosing.index] == "law").all() and (topics[target.measuring.index] == "law").all()
+    assert not set(target.choosing.index) & set(target.measuring.index)
+    assert target.facts["left_the_pool"] == (topics[whole.index] == "law").sum()
+    assert target.facts["choosing"] + target.facts["measuring"] + target.facts["repeated"] == target.facts["given"]
+
+
+def test_half_of_the_records_of_a_region_stay_in_the_pool():
+    whole = fishersft.load_pool("demo", "mini")
+    region = whole.index[:40]
+    pool = fishersft.load_pool("demo", "mini", target=f"records={written(region)}")
+    aimed = {*pool.target.choosing.index, *pool.target.measuring.index}
+    assert aimed <= set(region) and not aimed & set(pool.index)
+    assert len(set(region) & set(pool.index)) >= 20 - pool.target.facts["near_duplicates"]
+
+
+def test_rows_and_losses_of_the_smaller_pool_are_those_of_the_whole():
+    whole, pool = fishersft.load_pool("demo", "mini"), fishersft.load_pool("demo", "mini", target="topic=law")
+    place = {int(record): position for position, record in enumerate(whole.index)}
+    for position in (0, 17, len(pool) - 1):
+        there = place[int(pool.index[position])]
+        assert np.array_equal(pool.embeddings.block(position), whole.embeddings.block(there))
+        assert np.allclose(pool.statistics().mean_losses[position], whole.statistics().mean_losses[there])
+        assert np.allclose(pool.losses(np.array([position])), whole.losses(np.array([there])))
+    assert pool.embeddings.key != whole.embeddings.key
+
+
+def test_twins_of_measuring_texts_leave_the_pool_and_are_counted(tmp_path, sums):
+    others = [f"A note of no great length about the weather on day {i}, with rain and wind {i * 7}." for i in range(80)]
+    corpus = tmp_path / "pool.jsonl"
+    write(corpus, *({"text": t} for t in [*others, *(s.upper() for s in SUMS)]))
+    pool = fishersft.load_pool(fishersft.load_corpus(corpus, holdout=0), "mini", target=str(sums))
+    measured = set(pool.target.measuring.index.tolist())
+    left = {i - len(others) for i in range(len(others), len(others) + 6)} - {i - len(others) for i in pool.index.tolist()}
+    assert left == measured and pool.target.facts["near_duplicates"] == len(measured)
+
+
+def test_the_same_target_twice_is_not_computed_twice(sums):
+    first = fishersft.select("demo", "mini", selector="target_matched", budget=5, target=str(sums))
+    again = fishersft.select("demo", "mini", selector="target_matched", budget=5, target=str(sums))
+    assert first.order.seconds.tolist() == again.order.seconds.tolist()  # read from the store
+    law = fishersft.select("demo", "mini", selector="target_matched", budget=5, target="topic=law")
+    assert law.indices.tolist() != first.indices.tolist()
+
+
+def test_one_text_only_chooses_and_nothing_measures(tmp_path):
+    pool = fishersft.load_pool("demo", "mini", target=str(write(tmp_path / "one.jsonl", {"text": SUMS[0]})))
+    assert (len(pool.target.choosing), pool.target.measuring) == (1, None)
+    assert len(fishersft.make_selector("target_matched").select(pool, 4)) == 4
+
+
+def test_a_target_in_another_language_works(tmp_path):
+    path = write(
+        tmp_path / "other.jsonl",
+        *({"text": t} for t in ("Der Hund läuft über die Straße.", "猫は窓辺で眠る。", "Где библиотека?")),
+    )
+    pool = fishersft.load_pool("demo", "mini", target=str(path))
+    assert len(fishersft.make_selector("v_optimal").select(pool, Budget(tokens=200)))
+
+
+def test_a_target_longer_than_the_pool_works_and_is_sampled(tmp_path):
+    rng = np.random.default_rng(0)
+    words = np.array([f"word{i}" for i in range(500)])
+    path = write(tmp_path / "long.jsonl", *({"text": " ".join(rng.choice(words, 8))} for _ in range(400)))
+    small = write(tmp_path / "small.jsonl", *({"text": f"A short note {i} about {words[i]}."} for i in range(20)))
+    pool = fishersft.load_pool(fishersft.load_corpus(small, holdout=0), "mini", target=str(path))
+    assert len(pool.target.choosing) + len(pool.target.measuring) == 200 and pool.target.facts["given"] == 400
+    assert len(fishersft.make_selector("rds_plus").select(pool, 20)) == 20
+
+
+def test_the_column_that_says_what_is_on_target_is_found(tmp_path):
+    path = write(tmp_path / "law.jsonl", *({"text": s, "topic": "law"} for s in SUMS))
+    pool = fishersft.load_pool("demo", "mini", target=str(path))
+    assert (pool.target.column, pool.target.values) == ("topic", ("law",))
+    on = pool.target.is_on(pool.corpus, pool.index)
+    assert on.sum() == (pool.corpus.fields["topic"][pool.index] == "law").sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("topic=lawn", "No record of the pool has topic = lawn; there are: recipes"),
+        ("colour=red", "no column 'colour'"),
+        ("records=3-x", "numbers and ranges"),
+        ("records=9999999", "is in the pool"),
+        ("", "not an empty text"),
+    ],
+)
+def test_a_target_that_is_not_there_gets_a_sentence(target, said):
+    with pytest.raises(ParameterError, match=said):
+        fishersft.load_pool("demo", "mini", target=target)
+
+
+def test_files_that_cannot_be_a_target_get_a_sentence(tmp_path):
+    for name, text in (("empty.jsonl", ""), ("blank.jsonl", json.dumps({"text": "  "}) + "\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(UserError):
+            fishersft.load_pool("demo", "mini", target=str(tmp_path / name))
+    with pytest.raises(CorpusError, match="missing"):
+        fishersft.load_pool("demo", "mini", target=str(tmp_path / "missing.jsonl"))
+
+
+def test_numbers_are_written_as_they_are_read():
+    for records in ([3], [1, 2, 3, 9], [0, 5, 6, 7, 8, 20]):
+        assert record_numbers(written(np.array(records))).tolist() == records
+    assert written(np.array([9, 3, 2, 1])) == "1-3,9"
+
+
+def test_losses_after_tuning_fall_on_what_is_like_the_target(tmp_path):
+    law = fishersft.load_pool("demo", "mini", target="topic=chess")
+    picks = fishersft.make_selector("cross_entropy_difference", {"epochs": 2, "learning_rate": 5e-4}).select(law, 20)
+    assert len(picks) == 20
+
+
+def test_ifd_asks_for_prompts(tmp_path):
+    with pytest.raises(ParameterError, match="demo has no prompts"):
+        fishersft.select("demo", "mini", selector="ifd", budget=3)
+    pairs = [{"prompt": f"What is {i} plus {i}?", "completion": f"It is {2 * i}."} for i in range(80)]
+    chosen = fishersft.select(str(write(tmp_path / "pairs.jsonl", *pairs)), "mini", selector="ifd", budget=5)
+    assert len(chosen) == 5 and "gain nothing from their prompt" in chosen.order.notes["ifd"]
+
+
+def test_the_command_takes_a_target_and_says_what_it_took(sums):
+    done = command_line("select", "demo", "--target", str(sums), "--selector", "target_matched", "--budget", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["target"]["choosing"] == 3 and facts["target"]["measuring"] == 3
+    refused = command_line("select", "demo", "--selector", "rds_plus", "--budget", "5")
+    assert refused.returncode == 2 and "chooses for a target and there is none" in refused.stderr
