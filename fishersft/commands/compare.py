@@ -30,11 +30,16 @@ HEADS = {
     "sentence_log_det": "of means",
     "fisher_log_det": "weighted",
     "stein_loss": "Stein",
+    "target_variance": "target var.",
+    "target_stein_loss": "target Stein",
+    "near_target": "near target",
+    "on_target": "on target",
 }
 
 
 @click.command(epilog=shared.CORPUS_HELP)
 @shared.corpus_and_model
+@shared.target_options
 @shared.selectors_option(DEFAULT, "Names separated by commas, or 'all'.")
 @click.option("--budget", type=int, help="Sentences of the reference selector.")
 @click.option("--token-budget", type=int, help="Trained tokens of the reference selector, instead of --budget.")
@@ -73,14 +78,18 @@ def compare(
 
     log det: nats gained over the empty selection. of optimum: the share of the best possible log det at this budget that is
     reached at least. leverage: over all token rows of the pool. radius: distance of the farthest sentence mean from its nearest
-    pick. perplexity: of the picks under the model. topics: how many the picks cover, if a column names them. Criteria that the
+    pick. perplexity: of the picks under the model. topics: how many the picks cover, if a column names them. With a target:
+    the mean variance on its measuring half, Stein's loss to it, and the shares of picks near it and on it. Criteria that the
     compared selectors are greedy for are added. Beside them stand random draws of as many sentences, and of as many tokens, as
     the reference selector spends. A summary in words comes last.
     """
     wanted = fishersft.Budget(budget, token_budget)
     names = list(fishersft.registry()) if selectors == "all" else [n.strip() for n in selectors.split(",") if n.strip()]
     if selectors == "all":
+        kinds = fishersft.registry()
         names.remove("ask_llm")  # needs a model of its own: name it to have it
+        names.remove("ifd")  # needs prompts
+        names = [name for name in names if options["target"] is not None or not kinds[name].needs_target]
     chosen = make_selectors(names, settings)
     if out and (out.suffix not in (".csv", ".json") or not out.absolute().parent.is_dir()):
         raise UserError(f"--out must be a .csv or .json file in an existing folder, not {out}.")
@@ -88,6 +97,7 @@ def compare(
     corpus, folder = shared.load(options)
     with shared.engine_of(options) as engine, shared.stages() as on_stage:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
+        where |= {name: options[name] for name in ("target", "target_seed")}
         pool = fishersft.load_pool(corpus, folder, **where, on_progress=lambda done, total: on_stage("embedding", done, total))
         under = None
         if score_model:
@@ -114,6 +124,7 @@ def _text(found: fishersft.Comparison) -> str:
     lines = [[row.label, *(_span(c, *row.span(c)[1:]) for c in columns)] for row in found.rows]
     scored = f", scored under {found.score_model}" if found.score_model else ""
     title = f"{found.corpus} under {found.model}{scored}, equal {found.equal} as {found.reference}"
+    title += f", target {found.target}" if found.target else ""
     out = [title + (f"; topics in column '{topic}'" if topic else "") + ".", "", *_aligned([heads, *lines])]
     names = list(found.overlap.columns)
     if len(names) > 1:
@@ -130,6 +141,8 @@ def _span(criterion: str, least: float, most: float) -> str:
     def number(value: float) -> str:
         if np.isnan(value):
             return "-"
+        if criterion in ("near_target", "on_target"):
+            return f"{value:.0%}"
         if criterion == "share_of_optimum":
             return f"{np.floor(value * 1000) / 10:.1f}%"
         return f"{value:,.0f}" if abs(value) >= 100 or criterion in ("sentences", "tokens", "topics") else f"{value:.3g}"

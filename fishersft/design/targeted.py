@@ -198,7 +198,7 @@ class Rule(ABC):
         return out
 
 
-class Matched(Rule):
+class SteinRule(Rule):
     """The fall of Stein's loss of S/t against M, (d, d), with S from `prior_tokens` of M."""
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float = 20.0) -> None:
@@ -227,7 +227,7 @@ class Matched(Rule):
         self.trace += float(self._traces[position])
 
 
-class VOptimal(Rule):
+class VarianceRule(Rule):
     """The fall of tr(M_A V^-1), a token or a record, with V from sigma2 I."""
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
@@ -242,7 +242,7 @@ class VOptimal(Rule):
         return fall / self.rows.tokens[group.positions] if self.per_token else fall
 
 
-class Informative(Rule):
+class InformationRule(Rule):
     """Nats of information about noisy observations at the target's rows A, a token or a record, with V from sigma2 I."""
 
     def __init__(self, rows: TokenEmbeddings, A: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:

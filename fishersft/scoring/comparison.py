@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fishersft.design.targeted import position_weighted_means
 from fishersft.errors import ParameterError
 from fishersft.pipeline import embed_and_select
-from fishersft.scoring.criteria import CRITERIA, Scorer, Scores, bound_at, jaccard
+from fishersft.scoring.criteria import CRITERIA, Aim, Scorer, Scores, bound_at, jaccard
 from fishersft.scoring.random_baseline import chance, shared_by, whole_pool
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector
+from fishersft.selectors.pool import target_similarity
 from fishersft.store.artifacts import Store
 
 LEAST_DRAWS = 20
@@ -65,6 +67,7 @@ class Comparison:
         pool: everything selected.
         shared_by_chance: by selector name, how many of its picks each random draw holds too, at the budget that is equal.
         topic: the column that topics are counted in, and how many values the pool has; ("", 0) without one.
+        target: the name of what the selectors were asked to choose for; "" without a target.
         read_off: 0 if this budget was scored; else the number of scored budgets that it is interpolated between.
     """
 
@@ -83,6 +86,7 @@ class Comparison:
     shared_by_chance: dict[str, tuple[int, ...]]
     topic: tuple[str, int]
     read_off: int = 0
+    target: str = ""
 
     def row(self, name: str = "") -> Row:
         """A selector's row; without a name, the reference's."""
@@ -289,6 +293,7 @@ def found_between(
         shared_by_chance=shared_by(under.tokens, picks, equal, amount, draws, seed),
         topic=(column, 0 if topics is None else len(set(topics.tolist()))),
         read_off=read_off,
+        target=pool.target.name if pool.target else "",
     )
 
 
@@ -300,7 +305,20 @@ def random_row(kind: str, amount: int, scores: tuple[Scores, ...]) -> Row:
 def scorer_of(pool: Pool, sigma2: float = 1.0) -> Scorer:
     """What scores selections from a pool, with losses and topics if the pool has them."""
     statistics = pool.statistics() if pool.readings or pool.model else None
-    return Scorer(pool.embeddings, sigma2, statistics, topics_of(pool)[1])
+    return Scorer(pool.embeddings, sigma2, statistics, topics_of(pool)[1], aim_of(pool))
+
+
+def aim_of(pool: Pool) -> Aim | None:
+    """What selections from an aimed pool are measured against; None without a target, or where none of its texts measures.
+
+    Near the target is a record whose cosine with its nearest choosing text is at least that of half of the measuring texts.
+    """
+    target = pool.target
+    if target is None or target.measured_moment is None or target.measuring is None:
+        return None
+    own = position_weighted_means(target.measuring) @ position_weighted_means(target.choosing).T
+    near = target_similarity(pool).max(1) >= np.median(own.max(1))
+    return Aim(target.measured_moment, near, None if pool.corpus is None else target.is_on(pool.corpus, pool.index))
 
 
 def topics_of(pool: Pool) -> tuple[str, np.ndarray | None]:

@@ -7,6 +7,8 @@
     k-center radius  the largest distance of a sentence mean of the pool to the nearest selected one
     perplexity       exp of the mean loss of the selected tokens under the model, before any tuning
     topics           how many values of a column the picks cover
+    with a target    tr(M_A V^-1), the mean prediction variance on it, and Stein's loss to it, M_A being the second moment of
+                     its measuring half; the share of picks near it, and of picks on it where a column says so
 
 Knows no selector: it takes positions.
 """
@@ -39,11 +41,18 @@ CRITERIA = {
     "sentence_log_det": "log det of the means (nats)",
     "fisher_log_det": "log det of the weighted rows (nats)",
     "stein_loss": "Stein's loss",
+    "target_variance": "mean variance on the target",
+    "target_stein_loss": "Stein's loss to the target",
+    "near_target": "share of picks near the target",
+    "on_target": "share of picks on target",
 }
+TARGET_CRITERIA = ("target_variance", "target_stein_loss", "near_target", "on_target")
 HIGHER, LOWER = 1, -1  # which way is better; the others are facts, not goals
 BETTER = {
-    **dict.fromkeys(("log_det", "share_of_optimum", "topics", "sentence_log_det", "fisher_log_det"), HIGHER),
-    **dict.fromkeys(("worst_leverage", "mean_leverage", "radius", "stein_loss"), LOWER),
+    **dict.fromkeys(
+        ("log_det", "share_of_optimum", "topics", "sentence_log_det", "fisher_log_det", "near_target", "on_target"), HIGHER
+    ),
+    **dict.fromkeys(("worst_leverage", "mean_leverage", "radius", "stein_loss", "target_variance", "target_stein_loss"), LOWER),
 }
 PRIOR_TOKENS, RIDGE = 20.0, 1e-3  # of Stein's loss
 
@@ -64,6 +73,30 @@ class Scores:
     sentence_log_det: float = np.nan
     fisher_log_det: float = np.nan
     stein_loss: float = np.nan
+    target_variance: float = np.nan
+    target_stein_loss: float = np.nan
+    near_target: float = np.nan
+    on_target: float = np.nan
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a selection is measured against where the pool has a target.
+
+    Attributes:
+        moment: (d, d) M_A, the second moment of the target's measuring half, with its ridge.
+        near: (N,) bool, whether a record of the pool is near the target.
+        on: (N,) bool, whether it has the target's value in its column; None where no column says so.
+    """
+
+    moment: np.ndarray
+    near: np.ndarray
+    on: np.ndarray | None = None
+
+    def shares(self, positions: np.ndarray) -> dict[str, float]:
+        """The shares of some picks that are near the target and on it."""
+        on = np.nan if self.on is None else float(self.on[positions].mean())
+        return {"near_target": float(self.near[positions].mean()), "on_target": on}
 
 
 @dataclass(frozen=True)
@@ -77,6 +110,7 @@ class Scorer:
     sigma2: float = 1.0
     statistics: TokenStatistics | None = None
     topics: np.ndarray | None = None
+    aim: Aim | None = None
 
     @cached_property
     def moment(self) -> np.ndarray:
@@ -123,7 +157,18 @@ class Scorer:
             sentence_log_det=log_det(design_matrix([rows.means[positions]], d, self.sigma2)) - empty,
             fisher_log_det=fisher,
             stein_loss=stein_loss(V, self.moment, len(X), self.sigma2),
+            **self._aimed(V, positions),
         )
+
+    def _aimed(self, V: np.ndarray, positions: np.ndarray) -> dict[str, float]:
+        """What is measured on the target, where there is one."""
+        if self.aim is None:
+            return {}
+        return {
+            "target_variance": float(np.trace(np.linalg.solve(V, self.aim.moment))),
+            "target_stein_loss": stein_loss(V, self.aim.moment, int(self.embeddings.tokens[positions].sum()), self.sigma2),
+            **self.aim.shares(positions),
+        }
 
 
 def stein_loss(V: np.ndarray, moment: np.ndarray, tokens: int, sigma2: float = 1.0) -> float:

@@ -28,7 +28,14 @@ from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 ALONG = "along"
 POINTS = 40  # budgets that are scored; a pool of as many records has no budget in between
 READ_OFF = ("log_det", "worst_leverage", "mean_leverage", "radius", "sentence_log_det", "fisher_log_det", "stein_loss")
-FALLING = ("worst_leverage", "mean_leverage", "stein_loss")  # over orders of magnitude: their logarithms are read off
+READ_OFF_AIMED = (*READ_OFF, "target_variance", "target_stein_loss")  # with a target
+FALLING = (
+    "worst_leverage",
+    "mean_leverage",
+    "stein_loss",
+    "target_variance",
+    "target_stein_loss",
+)  # over orders of magnitude: their logarithms are read off
 FIRST_ROWS = 1_024  # looked at first, where the worst leverage is likely; then twice as many, and so on
 CHUNK = 2_048  # rows a product, so that it stays in the processor's cache
 ROUNDING = 1e-5  # relative, of the float32 products
@@ -63,7 +70,8 @@ class ScoredOrder:
 
     @cached_property
     def _curve(self) -> Any:
-        lines = [np.log(np.maximum(self.scored[n], 1e-300)) if n in FALLING else self.scored[n] for n in READ_OFF]
+        names = read_off_of(self.scorer)
+        lines = [np.log(np.maximum(self.scored[n], 1e-300)) if n in FALLING else self.scored[n] for n in names]
         known = np.stack([np.where(np.isfinite(line), line, 0.0) for line in lines], axis=1)
         return PchipInterpolator(np.log(self.at), known) if len(self.at) > 1 else lambda _: known[0]
 
@@ -73,9 +81,8 @@ class ScoredOrder:
 
     def read(self, n: int, bound: float = np.nan) -> Scores:
         """The scores of the first n picks; `bound` as for `Scorer`."""
-        read = dict(zip(READ_OFF, np.atleast_1d(self._curve(np.log(n))).tolist(), strict=True))
-        for name in FALLING:
-            read[name] = float(np.exp(read[name]))
+        read = dict(zip(read_off_of(self.scorer), np.atleast_1d(self._curve(np.log(n))).tolist(), strict=True))
+        read = {name: float(np.exp(value)) if name in FALLING else value for name, value in read.items()}
         read = {name: value if np.isfinite(self.scored[name]).all() else np.nan for name, value in read.items()}
         tokens = int(self.tokens[n - 1])
         return Scores(
@@ -85,7 +92,13 @@ class ScoredOrder:
             perplexity=np.nan if self._losses is None else float(np.exp(self._losses[n - 1] / tokens)),
             topics=np.nan if self.scorer.topics is None else float(np.searchsorted(self.new_topics, n)),
             **read,
+            **({} if self.scorer.aim is None else self.scorer.aim.shares(self.order[:n])),
         )
+
+
+def read_off_of(scorer: Scorer) -> tuple[str, ...]:
+    """The criteria that are read off a curve."""
+    return READ_OFF if scorer.aim is None else READ_OFF_AIMED
 
 
 def pick_path(scorer: Scorer, selector: Selector, seed: int, order: Order, *, store: Store | None = None) -> ScoredOrder:
@@ -188,7 +201,7 @@ def _path(scorer: Scorer, order: np.ndarray, top: int, key: ArtifactKey, store: 
 
     def compute() -> dict[str, np.ndarray]:
         found = list(scores_along(scorer, order, at))
-        return {name: np.array([getattr(s, name) for s in found], dtype=np.float64) for name in READ_OFF}
+        return {name: np.array([getattr(s, name) for s in found], dtype=np.float64) for name in read_off_of(scorer)}
 
     scored = cached_arrays(store or Store.default(), key, compute) if scorer.embeddings.key else compute()
     return ScoredOrder(scorer, order, at, scored)
@@ -214,20 +227,15 @@ def scores_along(scorer: Scorer, order: np.ndarray, at: Sequence[int] | np.ndarr
     V, means, unsure = (torch.eye(d, dtype=torch.float64) * check_sigma2(scorer.sigma2) for _ in range(3))
     empty = d * float(np.log(scorer.sigma2))
     moment, ridged = scorer.pool_moment, torch.from_numpy(scorer.moment)
-    root = torch.linalg.cholesky(ridged)
-    ridged_inverse, ridged_log_det = torch.cholesky_inverse(root), _log_det(root)
+    stein_loss = _stein_to(ridged, scorer.sigma2)
+    aim = None if scorer.aim is None else torch.from_numpy(scorer.aim.moment)
+    aimed_loss = stein_loss if aim is None else _stein_to(aim, scorer.sigma2)
     centred = torch.from_numpy(rows.means - rows.means.mean(0))
     nearest = torch.full((len(rows),), float("inf"))
     bounds = scorer.squared_norms * np.float32((1 + ROUNDING) / scorer.sigma2)
     tokens = np.cumsum(rows.tokens[order])
     losses = None if statistics is None else np.cumsum(statistics.mean_losses[order].astype(np.float64) * rows.tokens[order])
     done = 0
-
-    def stein_loss(n: int) -> float:  # as `criteria.stein_loss`, with M's part done once
-        S = V + PRIOR_TOKENS * ridged
-        S.diagonal().sub_(scorer.sigma2)
-        S /= PRIOR_TOKENS + int(tokens[n - 1])
-        return float((ridged_inverse * S).sum()) - _log_det(torch.linalg.cholesky(S)) + ridged_log_det - d
 
     for n in map(int, at):
         new = order[done:n]
@@ -254,8 +262,25 @@ def scores_along(scorer: Scorer, order: np.ndarray, at: Sequence[int] | np.ndarr
             topics=np.nan if scorer.topics is None else float(len(set(scorer.topics[order[:n]].tolist()))),
             sentence_log_det=_log_det(torch.linalg.cholesky(means)) - empty,
             fisher_log_det=np.nan if statistics is None else _log_det(torch.linalg.cholesky(unsure)) - empty,
-            stein_loss=stein_loss(n),
+            stein_loss=stein_loss(V, int(tokens[n - 1])),
+            target_variance=np.nan if aim is None else float((torch.cholesky_inverse(L) * aim).sum()),
+            target_stein_loss=np.nan if aim is None else aimed_loss(V, int(tokens[n - 1])),
+            **({} if scorer.aim is None else scorer.aim.shares(order[:n])),
         )
+
+
+def _stein_to(M: torch.Tensor, sigma2: float) -> Callable[[torch.Tensor, int], float]:
+    """`criteria.stein_loss` of V and its tokens, with the part of M done once."""
+    root = torch.linalg.cholesky(M)
+    inverse, log_det = torch.cholesky_inverse(root), _log_det(root)
+
+    def loss(V: torch.Tensor, tokens: int) -> float:
+        S = V + PRIOR_TOKENS * M
+        S.diagonal().sub_(sigma2)
+        S /= PRIOR_TOKENS + tokens
+        return float((inverse * S).sum()) - _log_det(torch.linalg.cholesky(S)) + log_det - len(M)
+
+    return loss
 
 
 def _log_det(L: torch.Tensor) -> float:

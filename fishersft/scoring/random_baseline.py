@@ -9,11 +9,12 @@ from dataclasses import fields, replace
 import numpy as np
 
 from fishersft.design.trajectory import draw_orders, within_tokens
-from fishersft.scoring.criteria import Scorer, Scores
+from fishersft.scoring.criteria import TARGET_CRITERIA, Scorer, Scores
 from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
 CHANCE = "chance"
-KEPT = tuple(f.name for f in fields(Scores) if f.name != "share_of_optimum")  # that one depends on the bound
+DEPENDS = ("share_of_optimum", *TARGET_CRITERIA)  # on the bound, and on whether there is a target
+KEPT = tuple(f.name for f in fields(Scores) if f.name not in DEPENDS)
 Tell = Callable[[int, int], None]
 
 
@@ -72,7 +73,12 @@ def _scored(scorer: Scorer, sets: list[np.ndarray], tell: Tell | None) -> dict[s
         found.append(scorer(positions))
         if tell:
             tell(len(found), len(sets))
-    return {name: np.array([getattr(s, name) for s in found], dtype=np.float64) for name in KEPT}
+    return {name: np.array([getattr(s, name) for s in found], dtype=np.float64) for name in kept_of(scorer)}
+
+
+def kept_of(scorer: Scorer) -> tuple[str, ...]:
+    """The criteria that are kept of a draw."""
+    return KEPT if scorer.aim is None else (*KEPT, *TARGET_CRITERIA)
 
 
 def _kept(
@@ -85,8 +91,9 @@ def _kept(
     named = scorer.embeddings.key  # rows made by hand have no name to keep the scores under
     arrays = cached_arrays(store or Store.default(), _key(scorer, about), compute) if named else compute()
     found = []
-    for values in zip(*(arrays[name] for name in KEPT), strict=True):
-        line = dict(zip(KEPT, map(float, values), strict=True))
+    names = kept_of(scorer)
+    for values in zip(*(arrays[name] for name in names), strict=True):
+        line = dict(zip(names, map(float, values), strict=True))
         share = min(1.0, line["log_det"] / bound) if bound > 0 else np.nan
         counts = {name: int(line.pop(name)) for name in ("sentences", "tokens")}
         found.append(Scores(**counts, **line, share_of_optimum=share))
@@ -95,5 +102,10 @@ def _kept(
 
 def _key(scorer: Scorer, about: dict[str, object]) -> ArtifactKey:
     topics = "" if scorer.topics is None else hashlib.sha256("\x00".join(map(str, scorer.topics)).encode()).hexdigest()
-    parameters = {**about, "sigma2": scorer.sigma2, "criteria": list(KEPT), "statistics": scorer.statistics is not None}
+    parameters = {
+        **about,
+        "sigma2": scorer.sigma2,
+        "criteria": list(kept_of(scorer)),
+        "statistics": scorer.statistics is not None,
+    }
     return ArtifactKey(CHANCE, 1, parameters, {"embeddings": scorer.embeddings.key, "topics": topics})

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from fishersft.design.greedy import Pick
-from fishersft.design.targeted import Matched, aimed
+from fishersft.design.targeted import SteinRule, aimed
 from fishersft.fields import parameter
 from fishersft.selectors.base import TargetSelector
 from fishersft.selectors.pool import Pool
@@ -39,4 +39,4 @@ class TargetMatchedOD(TargetSelector):
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         assert pool.target is not None
-        yield from aimed(Matched(pool.embeddings, pool.target.moment, self.prior_tokens), self.nearest(pool), self.reach)
+        yield from aimed(SteinRule(pool.embeddings, pool.target.moment, self.prior_tokens), self.nearest(pool), self.reach)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fishersft.design.greedy import Pick
 from fishersft.design.information import LEAST, MOST
-from fishersft.design.targeted import Informative, aimed
+from fishersft.design.targeted import InformationRule, aimed
 from fishersft.fields import parameter
 from fishersft.selectors.base import TargetSelector
 from fishersft.selectors.pool import Pool
@@ -40,5 +40,5 @@ class TargetOD(TargetSelector):
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         assert pool.target is not None
-        rule = Informative(pool.embeddings, pool.target.choosing.values, self.sigma2, per_token=self.per_token)
+        rule = InformationRule(pool.embeddings, pool.target.choosing.values, self.sigma2, per_token=self.per_token)
         yield from aimed(rule, self.nearest(pool), self.reach)

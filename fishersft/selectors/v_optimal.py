@@ -10,8 +10,7 @@ import numpy as np
 
 from fishersft.design.greedy import Pick
 from fishersft.design.information import LEAST, MOST
-from fishersft.design.targeted import VOptimal as Rule
-from fishersft.design.targeted import aimed
+from fishersft.design.targeted import VarianceRule, aimed
 from fishersft.fields import parameter
 from fishersft.selectors.base import TargetSelector
 from fishersft.selectors.pool import Pool
@@ -37,5 +36,5 @@ class VOptimal(TargetSelector):
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         assert pool.target is not None
-        rule = Rule(pool.embeddings, pool.target.moment, self.sigma2, per_token=self.per_token)
+        rule = VarianceRule(pool.embeddings, pool.target.moment, self.sigma2, per_token=self.per_token)
         yield from aimed(rule, self.nearest(pool), self.reach)
