@@ -11,7 +11,16 @@ from fishersft.design.trajectory import draw_orders, grid
 from fishersft.lm.losses import TokenStatistics
 from fishersft.scoring.comparison import scorer_of
 from fishersft.scoring.criteria import Scorer
-from fishersft.scoring.interpolation import FALLING, POINTS, READ_OFF, draw_paths, pick_path, read_off, scores_along
+from fishersft.scoring.interpolation import (
+    FALLING,
+    POINTS,
+    READ_OFF,
+    READ_OFF_AIMED,
+    draw_paths,
+    pick_path,
+    read_off,
+    scores_along,
+)
 
 from .conftest import command_line, random_blocks
 from .test_compare_page import plain, shown_in
@@ -85,7 +94,7 @@ def test_between_the_budgets_of_the_demo_the_bands_are_within_three_percent():
             assert near == pytest.approx(true, rel=0.03), name
     assert [s.perplexity for s in read] == pytest.approx([s.perplexity for s in exact], rel=1e-5)
     assert [s.topics for s in read] == [s.topics for s in exact]
-    assert set(FALLING) < set(READ_OFF)
+    assert set(FALLING) < set(READ_OFF_AIMED)
 
 
 def test_the_page_says_what_is_read_off_and_scores_it_exactly_when_asked(tmp_path, monkeypatch):

@@ -8,7 +8,11 @@ import pytest
 import fishersft
 from fishersft import Budget
 from fishersft.errors import CorpusError, ParameterError, UserError
+from fishersft.export.provenance import command_of, python_of
+from fishersft.pipeline.selections import load_kept
 from fishersft.pipeline.targets import record_numbers, written
+from fishersft.scoring.comparison import scorer_of
+from fishersft.scoring.interpolation import pick_path
 
 from .conftest import command_line
 
@@ -171,3 +175,65 @@ def test_the_command_takes_a_target_and_says_what_it_took(sums):
     assert facts["target"]["choosing"] == 3 and facts["target"]["measuring"] == 3
     refused = command_line("select", "demo", "--selector", "rds_plus", "--budget", "5")
     assert refused.returncode == 2 and "chooses for a target and there is none" in refused.stderr
+
+
+def test_criteria_are_measured_on_the_half_that_only_measures():
+    pool = fishersft.load_pool("demo", "mini", target="topic=law")
+    picks = fishersft.make_selector("rds_plus").select(pool, 30)
+    scores = fishersft.compare(pool, [fishersft.make_selector("rds_plus")], Budget(30)).row().scores[0]
+    V = np.eye(pool.embeddings.dimension)
+    for position in picks.order.positions:
+        X = pool.embeddings.block(position).astype(float)
+        V += X.T @ X
+    texts = [pool.target.measuring.block(i).astype(float) for i in range(len(pool.target.measuring))]
+    M = sum(X.T @ X / len(X) for X in texts)
+    M /= len(pool.target.measuring)
+    M += 1e-3 * np.trace(M) / len(M) * np.eye(len(M))
+    assert scores.target_variance == pytest.approx(np.trace(M @ np.linalg.inv(V)), rel=1e-6)
+    assert 0 < scores.near_target <= 1 and np.isnan(scores.on_target)  # no record of that topic is left to be picked
+
+
+def test_the_curve_of_a_budget_goes_through_the_scores_of_the_comparison():
+    pool = fishersft.load_pool("demo", "mini", target="topic=law")
+    selector = fishersft.make_selector("rds_plus")
+    scorer = scorer_of(pool)
+    order = selector.take(pool, Budget(60))
+    path = pick_path(scorer, selector, 0, order)
+    n = int(path.at[len(path.at) // 2])
+    read, exact = path.read(n), scorer(order.positions[:n])
+    for name in ("target_variance", "target_stein_loss", "near_target"):
+        assert getattr(read, name) == pytest.approx(getattr(exact, name), rel=1e-4)
+
+
+def test_the_comparison_says_who_is_closest_to_the_target(sums):
+    done = command_line(
+        "compare",
+        "demo",
+        "--target",
+        str(sums),
+        "--selectors",
+        "target_matched,longest",
+        "--token-budget",
+        "600",
+        "--equal",
+        "tokens",
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        "target var." in done.stdout
+        and "On the measuring half of sums.jsonl: mean variance on the target is least with" in done.stdout
+    )
+
+
+def test_an_export_and_its_code_name_the_target(tmp_path, sums):
+    pool = fishersft.load_pool("demo", "mini", target="topic=law", target_seed=3)
+    picks = fishersft.make_selector("rds_plus").select(pool, 4)
+    run = fishersft.save_selection(pool.corpus, pool.embeddings, picks)
+    kept = load_kept(run)
+    assert "--target topic=law --target-seed 3" in command_of(kept)
+    assert "target='topic=law', target_seed=3" in python_of(kept)
+    named = fishersft.load_pool("demo", "mini", target=str(sums))
+    kept = load_kept(
+        fishersft.save_selection(named.corpus, named.embeddings, fishersft.make_selector("rds_plus").select(named, 4))
+    )
+    assert "--target sums.jsonl" in command_of(kept, shared=True) and str(sums) in command_of(kept)

@@ -22,6 +22,7 @@ from fishersft.store.artifacts import Store, open_artifact
 
 Origin = tuple[Corpus, TokenEmbeddings]  # what the picks were chosen from
 PINS = {"pinned": "pin", "excluded": "exclude"}  # records that a selection was told to take first, and never
+TARGET = ("target", "target_seed")  # what a selection was made for
 NO_COMMAND = "# chosen by hand on the screen: no command chooses these records again"
 
 
@@ -54,6 +55,7 @@ def command_of(kept: Kept, *, shared: bool = False, out: str = "picks.jsonl") ->
         ("selector", m["selector"]),
         *(("set", f"{name}={value}") for name, value in _changed(kept).items()),
         *((option, ",".join(map(str, m["selector_parameters"].get(name) or ()))) for name, option in PINS.items()),
+        *_aim_of(kept, shared=shared).items(),
         ("budget", len(kept.picks)),
         ("seed", m["seed"]),
         ("out", out),
@@ -73,10 +75,21 @@ def python_of(kept: Kept, *, shared: bool = False) -> str:
     if came["revision"]:
         model = f"fishersft.load_model({model}, revision={came['revision']!r})"
     pins = {name: m["selector_parameters"].get(name) for name in PINS}
+    aim = _aim_of(kept, shared=shared)
     max_tokens = came["max_tokens"] if came["max_tokens"] != MAX_TOKENS else None
-    more = {name: value for name, value in {"parameters": _changed(kept), **pins, "max_tokens": max_tokens}.items() if value}
+    more = {
+        name: value for name, value in {"parameters": _changed(kept), **pins, **aim, "max_tokens": max_tokens}.items() if value
+    }
     given = _keywords({"selector": m["selector"], "budget": len(kept.picks), "seed": m["seed"], **more})
     return f"{corpus}picks = fishersft.select(corpus, {model}{given})\nprint(picks.indices, picks.gains)\n"
+
+
+def _aim_of(kept: Kept, *, shared: bool = False) -> dict[str, Any]:
+    """The target that the picks were chosen for, as `load_pool` takes it; `shared` leaves out where a file lies."""
+    given = {name: kept.manifest["selector_parameters"].get(name) for name in TARGET}
+    if shared and given["target"] and "=" not in given["target"]:
+        given["target"] = PurePath(given["target"]).name
+    return given
 
 
 def _keywords(values: dict[str, Any]) -> str:
@@ -94,7 +107,7 @@ def _changed(kept: Kept) -> dict[str, Any]:
     kind = registry().get(str(kept.manifest["selector"]))
     usual = {name: one.default for name, one in declared(kind).items()} if kind else {}
     given: dict[str, Any] = kept.manifest["selector_parameters"]
-    return {n: v for n, v in given.items() if n not in PINS and (n not in usual or v != usual[n])}
+    return {n: v for n, v in given.items() if n not in (*PINS, *TARGET) and (n not in usual or v != usual[n])}
 
 
 def title_of(kept: Kept) -> str:

@@ -318,7 +318,8 @@ def aim_of(pool: Pool) -> Aim | None:
         return None
     own = position_weighted_means(target.measuring) @ position_weighted_means(target.choosing).T
     near = target_similarity(pool).max(1) >= np.median(own.max(1))
-    return Aim(target.measured_moment, near, None if pool.corpus is None else target.is_on(pool.corpus, pool.index))
+    on = None if pool.corpus is None else target.is_on(pool.corpus, pool.index)
+    return Aim(target.measured_moment, near, on if on is not None and on.any() else None)
 
 
 def topics_of(pool: Pool) -> tuple[str, np.ndarray | None]:

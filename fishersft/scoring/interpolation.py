@@ -29,13 +29,14 @@ ALONG = "along"
 POINTS = 40  # budgets that are scored; a pool of as many records has no budget in between
 READ_OFF = ("log_det", "worst_leverage", "mean_leverage", "radius", "sentence_log_det", "fisher_log_det", "stein_loss")
 READ_OFF_AIMED = (*READ_OFF, "target_variance", "target_stein_loss")  # with a target
+# over orders of magnitude: their logarithms are read off
 FALLING = (
     "worst_leverage",
     "mean_leverage",
     "stein_loss",
     "target_variance",
     "target_stein_loss",
-)  # over orders of magnitude: their logarithms are read off
+)
 FIRST_ROWS = 1_024  # looked at first, where the worst leverage is likely; then twice as many, and so on
 CHUNK = 2_048  # rows a product, so that it stays in the processor's cache
 ROUNDING = 1e-5  # relative, of the float32 products

@@ -17,7 +17,7 @@ from fishersft.text import listed
 
 def comparison_sentences(found: Comparison) -> tuple[str, ...]:
     """Sentences for people, most telling first; every number is one of the comparison's own."""
-    said = [part(found) for part in (_spent, _shared, _log_det, _length, _worst, _cover, _transfer)]
+    said = [part(found) for part in (_spent, _shared, _log_det, _length, _worst, _aimed, _cover, _transfer)]
     return (*filter(None, said), "None of these numbers is yet a better fine-tuned model.")
 
 
@@ -35,6 +35,7 @@ def comparison_summary(found: Comparison) -> dict[str, Any]:
     return {
         **{name: getattr(found, name) for name in names},
         "score_model": found.score_model or None,
+        "target": found.target or None,
         "topic_column": found.topic[0] or None,
         "topics_in_pool": found.topic[1] or None,
         "rows": rows,
@@ -140,15 +141,31 @@ def _length(found: Comparison) -> str:
 
 def _worst(found: Comparison) -> str:
     """Who does best in the worst case, and whether chance does as well."""
+    return f"In the worst case: {_least(found, 'worst_leverage', 'radius')}."
+
+
+def _aimed(found: Comparison) -> str:
+    """Who is closest to the target, on its half that only measures, and whether chance is as close."""
+    if not np.isfinite(found.row().value("target_variance")):
+        return ""
+    near = [f"{_called(r)} {r.value('near_target'):.0%}" for r in found.chosen.values()]
+    _, low, high = found.baseline().span("near_target")
+    return (
+        f"On the measuring half of {found.target}: {_least(found, 'target_variance', 'target_stein_loss')}. Near the target lie "
+        f"{listed(near)} of the picks; of random draws {low:.0%} to {high:.0%}."
+    )
+
+
+def _least(found: Comparison, *criteria: str) -> str:
     parts = []
-    for criterion in ("worst_leverage", "radius"):
+    for criterion in criteria:
         best = min(found.chosen.values(), key=lambda r, c=criterion: r.value(c))  # type: ignore[misc]
         words = standing(best.value(criterion), found.baseline(), criterion)
         parts.append(
             f"{CRITERIA[criterion]} is least with {_called(best)}, {number(best.value(criterion))}, {words} "
             f"{'the' if words == 'within' else 'all'} random draws ({span(found.baseline(), criterion)})"
         )
-    return f"In the worst case: {'; '.join(parts)}."
+    return "; ".join(parts)
 
 
 def _cover(found: Comparison) -> str:
