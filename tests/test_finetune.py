@@ -11,7 +11,7 @@ from fishersft.corpus.encode import IGNORED, encode
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import PromptCompletion, Text
 from fishersft.errors import ParameterError, TrainingError
-from fishersft.lm.finetune import Collator, finetune, item, save_model
+from fishersft.lm.finetune import Collator, EqualParts, finetune, item, save_model
 from fishersft.lm.generate import draw_prompts, write
 from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.losses import nats_of
@@ -192,3 +192,57 @@ def test_real_checkpoints_learn_a_real_corpus_and_go_on_from_its_prompts(shared,
     sampling = Sampling(prompts=3, prompt_tokens=4, new_tokens=8)
     written = write(tuned, draw_prompts(held_out, sampling, tuned.context), sampling)
     assert len(written) == 3 and all(0 < w.tokens <= 8 for w in written)
+
+
+class TestEqualParts:
+    def test_every_example_is_in_one_part_and_parts_have_about_equal_tokens(self):
+        tokens = np.random.default_rng(0).integers(1, 80, 300)
+        sampler = EqualParts(tokens, 20, 0)
+        parts = list(sampler)
+        assert len(parts) == len(sampler) == 20
+        assert sorted(i for part in parts for i in part) == list(range(300))
+        share = [tokens[part].sum() for part in parts]
+        assert max(share) - min(share) <= 2 * tokens.max() and min(share) > 0.6 * tokens.sum() / 20
+
+    @pytest.mark.parametrize("tokens", [[5], [1, 1000, 1], [1] * 4 + [500], [500] + [1] * 30])
+    @pytest.mark.parametrize("parts", [1, 2, 3, 7])
+    def test_no_part_is_empty_whatever_the_lengths(self, tokens, parts):
+        for epoch in range(5):
+            sampler = EqualParts(np.array(tokens), parts, 1)
+            sampler.set_epoch(epoch)
+            found = list(sampler)
+            assert len(found) == min(parts, len(tokens)) and all(found)
+            assert sorted(i for part in found for i in part) == list(range(len(tokens)))
+
+    def test_each_epoch_has_an_order_of_its_own_which_the_seed_fixes(self):
+        def order(seed, epoch):
+            sampler = EqualParts(np.ones(50, dtype=int), 5, seed)
+            sampler.set_epoch(epoch)
+            return list(sampler)
+
+        assert order(0, 0) == order(0, 0) != order(0, 1)
+        assert order(0, 0) != order(1, 0)
+
+    def test_short_and_long_selections_take_the_same_steps_and_a_killed_one_resumes(self, folder, examples, tmp_path):
+        training = replace(QUICK, parts=3)
+        few = finetune(load_model(str(folder), device="cpu"), examples[:4], training, workspace=tmp_path / "few")
+        many = finetune(load_model(str(folder), device="cpu"), examples, training, workspace=tmp_path / "many")
+        assert few.steps == many.steps == 3 * training.epochs == training.steps(len(examples))
+
+        def killed(done, total):
+            if done == 4:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            finetune(
+                load_model(str(folder), device="cpu"),
+                examples,
+                training,
+                workspace=tmp_path / "killed",
+                checkpoint_seconds=0,
+                on_progress=killed,
+            )
+        again = finetune(load_model(str(folder), device="cpu"), examples, training, workspace=tmp_path / "killed")
+        assert again.resumed_at > 0
+        for name, weight in many.model.network.state_dict().items():
+            assert torch.equal(weight, again.model.network.state_dict()[name]), name

@@ -1,8 +1,7 @@
 """The models of a run: what they share while they are made, and how each is tuned, measured, sampled from and kept.
 
 At equal tokens every selector is cut at the tokens of the reference's first n sentences and takes as many steps as the
-reference: its batches hold more or fewer sentences.  A batch is a whole number of sentences, so it may take a few steps fewer:
-at eight sentences per step, at most a ninth of them.
+reference: each pass over its sentences is cut into the same number of parts of about equal tokens.
 
 A model is kept completely or not at all.  It is claimed by a lock that ends with its process, so any number of processes may work
 on one folder, and has a key of everything that it is made from, so that a run can take over the very same model from another.
@@ -108,13 +107,12 @@ class RunContext:
         ).positions
 
     def training_for(self, name: str, training: Training) -> Training:
-        """The hyperparameters of one model: at equal tokens, with the batch that makes the reference's number of steps."""
+        """The hyperparameters of one model: at equal tokens, with as many parts per pass as the reference has batches."""
         _, budget, seed = self.plan.models[name]
         if self.plan.equal != "tokens" or budget is None:
             return training
         reference = self.chosen[model_name(self.plan.anchor.name, budget, seed)]
-        steps = math.ceil(len(reference) / training.batch)
-        return replace(training, batch=math.ceil(len(self.chosen[name]) / steps))
+        return replace(training, parts=math.ceil(len(reference) / training.batch))
 
     def model(self) -> CausalLM:
         """The untuned model, freshly loaded."""
@@ -180,6 +178,7 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
             "indices": [int(i) for i in context.pool.index[positions]] if selector != ALL else None,
             "steps": tuned.steps,
             "batch": training.batch,
+            "parts": training.parts or None,
             "learning_rate": training.learning_rate,
             "losses": [list(x) for x in tuned.losses],
             "notes": list(tuned.notes),
@@ -218,7 +217,7 @@ def model_key(context: RunContext, name: str, training: Training) -> str:
         records = context.pool.index[context.chosen[name]].astype("<i8")
         tuned = {
             "records": hashlib.sha256(records.tobytes()).hexdigest(),
-            "training": values(training),
+            "training": {**values(training), **({"parts": training.parts} if training.parts else {})},
             "seed": context.plan.models[name][2],
         }
     content = {

@@ -10,11 +10,12 @@ Knows no selector, no corpus file and no run.
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def finetune(
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "out of memory" not in str(error).lower():
                 raise
-            if parts >= training.batch:
+            if parts >= training.batch or training.parts:
                 raise TrainingError(
                     f"{what or 'Fine-tuning'}: out of memory on {model.device} even with one example at a time; "
                     "lower --max-tokens, use --lora, or take a smaller model."
@@ -153,7 +154,7 @@ def _attempt(
         report_to="none",
     )
     with quiet():
-        trainer = transformers.Trainer(
+        trainer = _trainer(transformers, training.parts)(
             model=network,
             args=settings,
             train_dataset=[item(e) for e in examples],
@@ -212,6 +213,53 @@ def _watcher(what: str, most: float, checkpoint_seconds: float, on_progress: Pro
                 on_loss(int(state.global_step), float(loss))
 
     return Watcher()
+
+
+def _trainer(transformers: Any, parts: int) -> Any:
+    """The Trainer; with `parts`, one whose steps are parts of about equal tokens."""
+    if not parts:
+        return transformers.Trainer
+
+    class PartsTrainer(transformers.Trainer):
+        def get_train_dataloader(self) -> Any:
+            lengths = np.array([int((item["labels"] != IGNORED).sum()) for item in self.train_dataset])
+            sampler = EqualParts(lengths, parts, self.args.data_seed)
+            loader = torch.utils.data.DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator)
+            return self.accelerator.prepare(loader)
+
+    return PartsTrainer
+
+
+class EqualParts:
+    """Batches for the Trainer: each epoch's examples, in an order drawn by seed and epoch, cut into parts of equal tokens.
+
+    A part ends with the example whose middle token is the last one before the part's share of the tokens; every part has at
+    least one example.
+
+    Args:
+        tokens: (n,) trained tokens of the examples.
+        parts: the number of batches; fewer where there are fewer examples.
+    """
+
+    def __init__(self, tokens: np.ndarray, parts: int, seed: int) -> None:
+        self.tokens, self.parts, self.seed, self.epoch = tokens, min(parts, len(tokens)), seed, 0
+        self.batch_size = math.ceil(len(tokens) / self.parts)  # what the Trainer counts examples by
+
+    def __len__(self) -> int:
+        return self.parts
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.tokens))
+        ends = np.cumsum(self.tokens[order])
+        share = np.searchsorted((ends - self.tokens[order] / 2) * self.parts, ends[-1] * np.arange(1, self.parts))
+        cuts = [0]
+        for k, cut in enumerate(share, 1):
+            cuts.append(min(max(int(cut), cuts[-1] + 1), len(order) - self.parts + k))
+        for start, end in itertools.pairwise([*cuts, len(order)]):
+            yield order[start:end].tolist()
 
 
 def item(example: Encoded) -> dict[str, Any]:

@@ -17,7 +17,11 @@ CHECKPOINT_SECONDS = 60.0  # between two checkpoints of a training
 
 @dataclass(frozen=True)
 class Training:
-    """Hyperparameters of one fine-tuning."""
+    """Hyperparameters of one fine-tuning.
+
+    `parts` is no setting: a comparison at equal tokens sets it.  Each pass over the sentences is then cut into so many steps of
+    about equal tokens, whatever the number of sentences; with 0, a step takes `batch` sentences.
+    """
 
     learning_rate: float | None = parameter(
         None,
@@ -40,12 +44,13 @@ class Training:
         "Number format of the forward pass; auto takes bfloat16 where the processor multiplies it faster. Weights stay float32.",
         choices=("auto", "float32", "bfloat16"),
     )
+    parts: int = 0
 
     def __post_init__(self) -> None:
         check(self)
 
     def steps(self, examples: int) -> int:
-        return self.epochs * math.ceil(examples / self.batch)
+        return self.epochs * (min(self.parts, examples) or math.ceil(examples / self.batch))
 
 
 @dataclass(frozen=True)
