@@ -10,6 +10,7 @@ from fishersft.corpus.load import load_corpus
 from fishersft.errors import ParameterError
 from fishersft.finetuning.plan import PASSES, STARTING, Speed, cost_of, make_plan, manifest_of
 from fishersft.lm.folder import find_model
+from fishersft.pipeline.embed_and_select import load_pool
 from fishersft.selectors import make_selector, make_selectors
 
 
@@ -24,7 +25,7 @@ def test_a_plan_is_written_down_as_the_version_that_made_the_shipped_run_wrote_i
         seeds=2,
         prompts=30,
     )
-    assert manifest_of(corpus, folder, plan, 256, corpus.pool_index, about["command"]) == about
+    assert manifest_of(corpus, folder, plan, 256, load_pool(corpus, folder), about["command"]) == about
 
 
 def test_values_and_texts_make_the_same_plan_and_an_unknown_name_is_refused():

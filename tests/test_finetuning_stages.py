@@ -10,10 +10,14 @@ import time
 import numpy as np
 import pytest
 
+from fishersft.corpus.encode import encode
+from fishersft.corpus.records import Text
 from fishersft.errors import StoreError
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import read_run
 from fishersft.finetuning.stages import edge_warning
+from fishersft.lm.losses import nats_of
+from fishersft.lm.model import load_model
 from tests.conftest import ROOT, command_line
 from tests.tiny_model import make_model
 
@@ -301,3 +305,61 @@ def test_an_id_is_never_a_way_out_of_the_store(home):
     for id in ("../x", "..", "", "a/b", "*"):
         with pytest.raises(StoreError, match="no run"):
             read_run(id)
+
+
+@pytest.fixture(scope="module")
+def aimed(corpus, model, tmp_path_factory):
+    """A run that chose for a target, measured on its other half."""
+    place = tmp_path_factory.mktemp("aimed")
+    wishes = place / "wishes.jsonl"
+    wishes.write_text(
+        "".join(json.dumps({"text": f"The bell by the {word} rang for the {word} again."}) + "\n" for word in WORDS)
+    )
+    answer = command_line(
+        "finetune", corpus, "--model", model, "--target", wishes, "--budgets", "6", "--seeds", "2", *COMMON,
+        "--learning-rate", "0.01", "--out", place / "run", "--json",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    return FineTuneResult.open(place / "run"), json.loads(answer.stdout)
+
+
+class TestTarget:
+    def test_selectors_for_a_target_are_compared_at_equal_tokens_and_equal_steps(self, aimed):
+        result, _ = aimed
+        assert result.run.about["equal"] == "tokens"
+        assert [s["name"] for s in result.run.about["selectors"]] == ["target_matched", "rds_plus", "uniform"]
+        tuned = [m for m in result.run.models.values() if m.budget == 6]
+        assert len(tuned) == 6 and len({m.facts["steps"] for m in tuned}) == 1
+        least = min(m.tokens for m in tuned)
+        assert max(m.tokens for m in tuned) - least < 40  # a sentence's worth
+
+    def test_what_is_measured_is_the_half_that_chose_nothing(self, aimed):
+        result, _ = aimed
+        about = result.run.about["target"]
+        assert about["choosing"] == 8 and about["measuring"] == 7 == len(result.run.target["index"])
+        assert result.on_target and not result.elsewhere.on_target
+        assert result.held["base", None].nats.shape == (1, 7)
+        assert result.elsewhere.held["base", None].nats.shape[1] == len(result.run.held_out["index"])
+
+    def test_numbers_are_the_models_own_on_those_texts(self, aimed, model):
+        result, _ = aimed
+        texts = [Text(f"The bell by the {WORDS[i]} rang for the {WORDS[i]} again.") for i in result.run.target["index"]]
+        untuned = load_model(str(model), device="cpu")
+        nats = nats_of(untuned, encode(texts, untuned.tokenizer, result.run.about["max_tokens"]))
+        assert np.allclose(result.run.nats("base", target=True), nats, rtol=1e-5)
+        base = next(line for line in result.lines if line.selector == "base")
+        assert base.values["mean"].value == pytest.approx(nats.sum() / sum(result.run.target["tokens"]))
+
+    def test_one_sentence_says_who_is_best_and_what_was_lost_elsewhere(self, aimed):
+        result, summary = aimed
+        (sentence,) = result.verdict
+        best = min((line for line in result.lines if line.budget == 6), key=lambda line: line.values["mean"].value)
+        assert sentence.startswith(best.title) and "On the corpus' held-out texts it is" in sentence
+        assert summary["verdict"] == [sentence] and "elsewhere, minus untuned" in result.markdown()
+
+    def test_one_target_text_cannot_be_measured_on(self, corpus, model, tmp_path):
+        (tmp_path / "one.jsonl").write_text('{"text": "A bell."}\n')
+        answer = command_line(
+            "finetune", corpus, "--model", model, "--target", tmp_path / "one.jsonl", "--out", tmp_path / "run", *COMMON
+        )
+        assert answer.returncode == 2 and "none is left to measure on" in answer.stderr

@@ -19,6 +19,7 @@ from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Sampling, Training
 from fishersft.paths import write_whole
 from fishersft.selectors import make_selectors
 
+AIMED = "target_matched,rds_plus,uniform"  # at equal tokens
 EQUAL = ("sentences", "tokens")
 PARAMETERS = [name for kind in (FineTuneSettings, Training, Sampling) for name in fields.declared(kind)]
 WHERE = ("out", "as_json", "threads", "device", "checkpoint_seconds")  # where and how, which does not change the numbers
@@ -39,7 +40,8 @@ def tuning_options(command: Any) -> Any:
 
 @click.command(epilog=shared.CORPUS_HELP)
 @shared.corpus_and_model
-@shared.selectors_option("token_od,uniform,longest")
+@shared.target_options
+@shared.selectors_option("token_od,uniform,longest", "Names, separated by commas; with a target by default " + AIMED + ".")
 @shared.settings_option
 @fields.options(FineTuneSettings)
 @tuning_options
@@ -53,6 +55,10 @@ def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
     and one tuned on the whole pool. The same command resumes where it was stopped; several processes or machines may run it
     with the same --out and share the work.
     """
+    source = click.get_current_context().get_parameter_source
+    if options["target"] is not None:
+        usual = {"selectors": AIMED, "equal": "tokens"}
+        options |= {name: value for name, value in usual.items() if source(name) == click.core.ParameterSource.DEFAULT}
     corpus, folder = shared.load(options)
     result = _tune_and_save(corpus, folder, out, options)
     for line in result.unsound:
@@ -66,7 +72,10 @@ def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
     if as_json:
         return click.echo(json.dumps({**result.as_dict(), "out": str(run.folder)}))
     click.echo(result.markdown())
-    click.echo(f"\nNats per held-out token. Run {run.id} in {run.folder}; fishersft judge {out or run.id} compares its texts.")
+    for sentence in result.verdict if result.on_target else []:
+        click.echo(f"\n{sentence}")
+    texts = "token of the target's measuring texts" if result.on_target else "held-out token"
+    click.echo(f"\nNats per {texts}. Run {run.id} in {run.folder}; fishersft judge {out or run.id} compares its texts.")
 
 
 def _tune_and_save(
@@ -80,6 +89,8 @@ def _tune_and_save(
             folder,
             selectors=make_selectors(names, options["settings"]),
             out=out,
+            target=options.get("target"),
+            target_seed=options.get("target_seed", 0),
             max_tokens=options["max_tokens"],
             device=options["device"],
             command=["fishersft", str(click.get_current_context().info_name), *shared.given_options(without=WHERE)],

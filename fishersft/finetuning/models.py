@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from fishersft.corpus.encode import Encoded
+from fishersft.corpus.encode import Encoded, encode
 from fishersft.corpus.records import Corpus
 from fishersft.design.trajectory import within_tokens
 from fishersft.errors import TrainingError
@@ -69,6 +69,14 @@ class RunContext:
     def held_out_tokens(self) -> list[int]:
         """Trained tokens of each held-out text."""
         return [len(self.encoded[i].rows) for i in self.held_out]
+
+    @cached_property
+    def measuring(self) -> list[Encoded]:
+        """The texts of the target's measuring half; none without a target."""
+        if not (target := self.pool.target) or target.measuring is None:
+            return []
+        examples = [target.corpus.examples[int(i)] for i in target.measuring.index]
+        return encode(examples, load_tokenizer(self.folder), self.run.about["max_tokens"])
 
     @cached_property
     def prompts(self) -> list[PromptIds]:
@@ -120,7 +128,10 @@ class RunContext:
 
     def write_held_out(self) -> None:
         """Write what every model will be measured on, and the prompts, unless they are there."""
-        corpus, folder = self.corpus, self.run.folder
+        corpus, folder, target = self.corpus, self.run.folder, self.pool.target
+        if target and target.measuring is not None and not (folder / run_files.TARGET).exists():
+            tokens, index = [len(e.rows) for e in self.measuring], [int(i) for i in target.measuring.index]
+            write_text(folder / run_files.TARGET, json.dumps({"name": target.name, "index": index, "tokens": tokens}))
         if (folder / run_files.HELD_OUT).exists() and (folder / run_files.PROMPTS).exists():
             return
         column = corpus.categories[0] if corpus.categories else None
@@ -184,16 +195,20 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
             "notes": list(tuned.notes),
             "resumed_at": tuned.resumed_at,
         }
-    nats = nats_of(model, [context.encoded[i] for i in context.held_out])
-    if not np.isfinite(nats).all():
+    nats, aimed = nats_of(model, [context.encoded[i] for i in context.held_out]), nats_of(model, context.measuring)
+    if not np.isfinite(nats).all() or not np.isfinite(aimed).all():
         raise TrainingError(f"{name}: the tuned model's numbers are not finite; lower --learning-rate.")
     written = write(model, context.prompts, plan.sampling)
     with new_model_folder(context.run, name) as folder:
         np.save(folder / run_files.NATS, nats)
+        if context.measuring:
+            np.save(folder / run_files.TARGET_NATS, aimed)
         write_lines(folder / run_files.TEXTS, [{"prompt": k, **asdict(w)} for k, w in enumerate(written)])
         if selector == ALL or (plan.keep_models and name in context.chosen):
             save_model(model, folder / run_files.MODEL)
         mean = float(nats.sum() / sum(context.held_out_tokens))
+        if context.measuring:
+            facts["target_mean"] = float(aimed.sum() / sum(len(e.rows) for e in context.measuring))
         facts |= {"seconds": round(time.perf_counter() - started, 2), "mean": mean}
         write_text(folder / CELL, json.dumps(facts))
     shutil.rmtree(workspace, ignore_errors=True)
@@ -226,6 +241,7 @@ def model_key(context: RunContext, name: str, training: Training) -> str:
         "max_tokens": about["max_tokens"],
         "prompts": about["prompts"],
         "tuned": tuned,
+        **({"target": about["target"]["key"]} if "target" in about else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -85,6 +85,7 @@ def manifest_of(
 ) -> dict[str, Any]:
     """What run.json says was asked."""
     sampling = values(plan.sampling)
+    target = {"target": {**pool.target.said, "key": pool.target.key}} if pool.target else {}
     sampling["seed"] = sampling.pop("sampling_seed")  # its name in run.json since the first version
     return {
         "corpus": {
@@ -97,6 +98,7 @@ def manifest_of(
             "pool": len(pool),
         },
         "model": {"name": folder.name, "revision": folder.revision, "fingerprint": folder.fingerprint},
+        **target,
         "selectors": [{"name": s.name, "label": s.label, "parameters": s.parameters} for s in plan.selectors],
         "budgets": list(plan.budgets),
         "equal": plan.equal,

@@ -11,7 +11,7 @@ Differences are taken within the same draw, text by text and seed by seed, so th
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from fishersft.text import markdown_table
 BASELINE = "uniform"
 MEASURES = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}
 DRAWS = 2_000
+HELD_OUT = "held_out"
+Key = tuple[str, int | None]  # selector and budget
 KEPT = 2_000  # the draws of more texts would fill the memory
 
 
@@ -159,29 +161,51 @@ class SelectionResult:
 
 @dataclass(frozen=True)
 class FineTuneResult:
-    """A run's finished models, summarised."""
+    """A run's finished models, summarised: on the target's measuring texts where it has a target, or `on` the held-out ones."""
 
     run: FineTuneRun
+    on: str = ""
 
     @classmethod
     def open(cls, run: str | Path) -> FineTuneResult:
         """The results of a run by its folder, its id or the beginning of its id; StoreError where it cannot be read."""
         return cls(read_run(run))
 
+    @property
+    def on_target(self) -> bool:
+        """Whether the numbers are of the target's measuring texts."""
+        return self.on != HELD_OUT and self.run.target is not None
+
+    @property
+    def elsewhere(self) -> FineTuneResult:
+        """The same models on the corpus' held-out texts."""
+        return replace(self, on=HELD_OUT)
+
+    @cached_property
+    def groups(self) -> dict[Key, list[TunedModel]]:
+        """Models that differ in their seed only, by selector and budget."""
+        found: dict[Key, list[TunedModel]] = {}
+        for model in sorted(self.run.models.values(), key=lambda model: model.seed or 0):
+            found.setdefault((model.selector, model.budget), []).append(model)
+        return found
+
+    @cached_property
+    def held(self) -> dict[Key, HeldOut]:
+        """Nats of the texts that are measured on, by selector and budget."""
+        if not self.groups:
+            return {}
+        texts = (self.run.target or {}) if self.on_target else self.run.held_out
+        topics = np.array(texts["topic"]) if texts.get("topic") else None
+        tokens = np.array(texts["tokens"])
+        nats = {key: [self.run.nats(m.name, target=self.on_target) for m in found] for key, found in self.groups.items()}
+        return {key: HeldOut(np.stack(found), tokens, topics) for key, found in nats.items()}
+
     @cached_property
     def lines(self) -> list[SelectionResult]:
         """The finished ones: base first, then by budget and selector, the whole pool last."""
-        groups: dict[tuple[str, int | None], list[TunedModel]] = {}
-        for model in sorted(self.run.models.values(), key=lambda model: model.seed or 0):
-            groups.setdefault((model.selector, model.budget), []).append(model)
-        texts = self.run.held_out if groups else {}
-        topics = np.array(texts["topic"]) if groups and texts["topic"] else None
-        held = {
-            key: HeldOut(np.stack([self.run.nats(m.name) for m in found]), np.array(texts["tokens"]), topics)
-            for key, found in groups.items()
-        }
+        groups, held = self.groups, self.held
 
-        def minus(key: Any, other: Any) -> dict[str, Interval]:
+        def minus(key: Key, other: Key) -> dict[str, Interval]:
             if key == other or other not in held or key[0] == BASE:
                 return {}
             return {m: difference(held[key], held[other], m) for m in self.measures}
@@ -210,7 +234,8 @@ class FineTuneResult:
     @property
     def measures(self) -> tuple[str, ...]:
         """Those that the run has; without topics there is no worst one."""
-        return tuple(m for m in MEASURES if m != "worst" or self.run.held_out["topic"])
+        topics = not self.on_target and self.run.held_out["topic"]
+        return tuple(m for m in MEASURES if m != "worst" or topics)
 
     @property
     def unsound(self) -> list[SelectionResult]:
@@ -238,6 +263,7 @@ class FineTuneResult:
             "versions": self.run.versions,
             "finished": len(self.run.models),
             "cells": len(self.run.about["cells"]),
+            **({"verdict": self.verdict, "elsewhere": self.elsewhere.as_dict()["lines"]} if self.on_target else {}),
             "lines": [asdict(line) | {"worse": line.worse} for line in self.lines],
         }
         return dict(plain(content))
@@ -265,7 +291,9 @@ class FineTuneResult:
 
     def text_table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows for people: nats per held-out token with 95% intervals, and the difference to Uniform."""
+        lost = {(line.selector, line.budget): line for line in self.elsewhere.lines} if self.on_target else {}
         head = ["selection", "sentences", "tokens", *(MEASURES[m] for m in self.measures), "mean, minus Uniform"]
+        head += ["elsewhere, minus untuned"] if lost else []
         rows = []
         for line in self.lines:
             name = line.label if line.budget is None else f"{line.label}, {line.budget:,}"
@@ -275,9 +303,39 @@ class FineTuneResult:
             rows.append([name, f"{line.sentences:,.0f}", f"{line.tokens:,.0f}", *measured, apart])
         return head, rows
 
+    @property
+    def verdict(self) -> list[str]:
+        """A sentence per budget: who is best on the target and by how much, and what it lost elsewhere."""
+        out = []
+        chosen = {s["name"] for s in self.run.about["selectors"]}
+        for budget in sorted({line.budget for line in self.lines if line.budget is not None}):
+            ranked = sorted(
+                (line for line in self.lines if line.budget == budget and line.selector in chosen),
+                key=lambda line: line.values["mean"].value,
+            )
+            first = ranked[0]
+            against = []
+            if first.minus_uniform:
+                against.append(f"{with_interval(first.minus_uniform['mean'], signed=True)} against Uniform")
+            if len(ranked) > 1 and ranked[1].selector != BASELINE:
+                gap = difference(self.held[first.selector, budget], self.held[ranked[1].selector, budget], "mean")
+                against.append(f"{with_interval(gap, signed=True)} against {ranked[1].label}")
+            lost = next(line for line in self.elsewhere.lines if (line.selector, line.budget) == (first.selector, budget))
+            there = _signed(lost.minus_base)
+            elsewhere = f" On the corpus' held-out texts it is {there} against the untuned model." if there else ""
+            out.append(
+                f"{first.title}, with {first.tokens:,.0f} tokens, predicts the target best: "
+                f"{with_interval(first.values['mean'])} nats a token{', ' if against else ''}{' and '.join(against)}.{elsewhere}"
+            )
+        return out
+
     def markdown(self) -> str:
         """`text_table` in Markdown."""
         return markdown_table(*self.text_table())
+
+
+def _signed(minus: dict[str, Interval]) -> str:
+    return with_interval(minus["mean"], signed=True) if minus else ""
 
 
 def with_interval(e: Interval, *, signed: bool = False) -> str:

@@ -3,8 +3,10 @@
     run.json                 what was asked: corpus, model, selectors, budgets, seeds, training, sampling; versions and sizes
     prompts.jsonl            one line per prompt: the first tokens of a held-out record, and the record's continuation
     held_out.json            the held-out records: their numbers, trained tokens, and topics where there is such a column
+    target.json              with a target, the same of the texts of its measuring half
     cells/NAME/cell.json     one tuned model: what it was trained on, for how long, its losses; written last
     cells/NAME/held_out.npy  (H,) nats of each held-out record under it, summed over trained tokens
+    cells/NAME/target.npy    with a target, the same of its measuring texts
     cells/NAME/texts.jsonl   one line per prompt: what it wrote
     cells/all-s0/model/      the model tuned on the whole pool, which the reference judge reads with
     rate.json                the learning rates that were tried on a uniform draw, and the one that was taken
@@ -35,6 +37,7 @@ from fishersft.store.artifacts import Store, made
 VERSION = 1
 RUN, PROMPTS, HELD_OUT = "run.json", "prompts.jsonl", "held_out.json"
 CELLS, CELL, NATS, TEXTS, MODEL = "cells", "cell.json", "held_out.npy", "texts.jsonl", "model"
+TARGET, TARGET_NATS = "target.json", "target.npy"
 RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
 BASE, ALL = "base", "all"
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # what may be added to a run later
@@ -149,9 +152,9 @@ class FineTuneRun:
         path = self.folder / CELLS / model / TEXTS
         return [Generated(t["prompt"], t["text"], t["tokens"], t["ended"]) for t in _lines(path)]
 
-    def nats(self, model: str) -> np.ndarray:
-        """(H,) nats of each held-out record, summed over its trained tokens."""
-        path = self.folder / CELLS / model / NATS
+    def nats(self, model: str, *, target: bool = False) -> np.ndarray:
+        """(H,) nats of each held-out record, or of each measuring text of the target, summed over its trained tokens."""
+        path = self.folder / CELLS / model / (TARGET_NATS if target else NATS)
         try:
             return np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
@@ -164,6 +167,11 @@ class FineTuneRun:
         if not found:
             raise StoreError(f"{self.folder} has no {HELD_OUT} yet; resume the run.")
         return found
+
+    @cached_property
+    def target(self) -> dict[str, Any] | None:
+        """`name`, `index` and `tokens` of the measuring half of what the selections were made for; None without a target."""
+        return _json(self.folder / TARGET) or None
 
     @property
     def reference_model(self) -> Path | None:

@@ -49,6 +49,8 @@ def finetune(
     model: str | Path | ModelFolder = "mini",
     *,
     selectors: Sequence[str | Selector] = (DEFAULT_SELECTOR, "uniform", "longest"),
+    target: str | None = None,
+    target_seed: int = 0,
     out: str | Path | None = None,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
@@ -63,6 +65,8 @@ def finetune(
     """Tune the model on every selection and measure it on the held-out texts, as `fishersft finetune` does.
 
     Args:
+        target, target_seed: as in `load_pool`; models are then measured on its measuring half, and on the held-out texts to see
+            what was lost elsewhere.
         out: the run's folder; by default in the store, under an id made of its settings. The same call resumes there.
         command: the command line, kept in run.json.
         donors: folders of runs from which identical models are taken over: runs at equal sentences and at equal tokens share
@@ -83,17 +87,26 @@ def finetune(
     if not corpus.held_out.any():
         raise ParameterError(f"{corpus.name} holds nothing out, so nothing can be measured; raise --holdout.")
     pool = embed_and_select.load_pool(
-        corpus, folder, max_tokens=max_tokens, device=device, store=store, on_progress=partial(tell, "embedding")
+        corpus,
+        folder,
+        target=target,
+        target_seed=target_seed,
+        max_tokens=max_tokens,
+        device=device,
+        store=store,
+        on_progress=partial(tell, "embedding"),
     )
+    if pool.target and pool.target.measuring is None:
+        raise ParameterError(f"The target {pool.target.name} has one text, so none is left to measure on; name at least two.")
     cut = effective_max_tokens(max_tokens, folder.context)
     for n in plan.budgets:
         Budget(n).check(pool)
     about = manifest_of(corpus, folder, plan, cut, pool, command)
     id = hashlib.sha256(json.dumps({k: v for k, v in about.items() if k != "command"}, sort_keys=True).encode()).hexdigest()[:12]
-    target = Path(out) if out else store.path / "runs" / id
-    target.mkdir(parents=True, exist_ok=True)
-    with FileLock(target / ".begin.lock"):
-        run = begin(target, id, about)
+    place = Path(out) if out else store.path / "runs" / id
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / ".begin.lock"):
+        run = begin(place, id, about)
         encoded = encode(corpus.examples, load_tokenizer(folder), cut)
         context = RunContext(
             corpus, folder, device, pool, encoded, plan, run, store, checkpoint_seconds, tell, say or (lambda _: None)

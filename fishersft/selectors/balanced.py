@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,15 +21,15 @@ class Balanced(Selector):
 
     column: str = parameter("", "Column to balance by.", metavar="NAME", shown_default="the first column of categories")
 
-    name: ClassVar[str] = "balanced"
-    label: ClassVar[str] = "Balanced"
-    summary: ClassVar[str] = "Draws the same number of sentences for every value of a column."
-    purpose: ClassVar[str] = "A random draw in which no topic crowds out another; needs no target and no model."
-    colour: ClassVar[str] = "#666666"
-    marker: ClassVar[str] = "diamond-tall"
-    reference: ClassVar[str] = "balanced random draw, a standard control"
-    place: ClassVar[int] = 61
-    random: ClassVar[bool] = True
+    name = "balanced"
+    label = "Balanced"
+    summary = "Draws the same number of sentences for every value of a column."
+    purpose = "A random draw in which no topic crowds out another; needs no target and no model."
+    colour = "#666666"
+    marker = "diamond-tall"
+    reference = "balanced random draw, a standard control"
+    place = 61
+    random = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
         values, column = self._values(pool)

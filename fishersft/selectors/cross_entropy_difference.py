@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -27,15 +26,15 @@ class CrossEntropyDifference(Selector):
     epochs: int = parameter(3, "Passes over the choosing half.", least=1)
     learning_rate: float = parameter(USUAL_RATE, "Peak learning rate of the tuning on the choosing half.", above=0, most=1)
 
-    name: ClassVar[str] = "cross_entropy_difference"
-    label: ClassVar[str] = "CrossEntropyDifference"
-    summary: ClassVar[str] = "Takes the sentences whose loss falls most when the model is tuned on the target's texts."
-    purpose: ClassVar[str] = "For a target: asks the model itself what is like it; costs a small tuning and a pass over the pool."
-    colour: ClassVar[str] = "#AA4499"
-    marker: ClassVar[str] = "star-triangle-down"
-    reference: ClassVar[str] = "Moore and Lewis 2010 (ACL), Intelligent Selection of Language Model Training Data"
-    place: ClassVar[int] = 14
-    needs_target: ClassVar[bool] = True
+    name = "cross_entropy_difference"
+    label = "CrossEntropyDifference"
+    summary = "Takes the sentences whose loss falls most when the model is tuned on the target's texts."
+    purpose = "For a target: asks the model itself what is like it; costs a small tuning and a pass over the pool."
+    colour = "#AA4499"
+    marker = "star-triangle-down"
+    reference = "Moore and Lewis 2010 (ACL), Intelligent Selection of Language Model Training Data"
+    place = 14
+    needs_target = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Doing]:
         yield Doing("tuning on the target", 0, 1)

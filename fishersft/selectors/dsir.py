@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer
@@ -27,16 +26,16 @@ class DSIR(Selector):
 
     buckets: int = parameter(10_000, "Number of hash buckets for words and pairs of words.", least=2, most=2**24)
 
-    name: ClassVar[str] = "dsir"
-    label: ClassVar[str] = "DSIR"
-    summary: ClassVar[str] = "Draws sentences whose words are likelier in the target than in the pool."
-    purpose: ClassVar[str] = "A target without a model: word statistics only, at almost no cost."
-    colour: ClassVar[str] = "#117733"
-    marker: ClassVar[str] = "asterisk"
-    reference: ClassVar[str] = "Xie et al. 2023 (NeurIPS), arXiv 2302.03169; smoothing: our reading"
-    place: ClassVar[int] = 15
-    random: ClassVar[bool] = True
-    needs_target: ClassVar[bool] = True
+    name = "dsir"
+    label = "DSIR"
+    summary = "Draws sentences whose words are likelier in the target than in the pool."
+    purpose = "A target without a model: word statistics only, at almost no cost."
+    colour = "#117733"
+    marker = "asterisk"
+    reference = "Xie et al. 2023 (NeurIPS), arXiv 2302.03169; smoothing: our reading"
+    place = 15
+    random = True
+    needs_target = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         assert pool.target is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -23,15 +22,15 @@ class FacilityLocation(Selector):
     Exact: the gain of a sentence only shrinks, so an old one is a bound (Minoux 1978).  The first pick looks at all pairs.
     """
 
-    name: ClassVar[str] = "facility_location"
-    label: ClassVar[str] = "FacilityLocation"
-    summary: ClassVar[str] = "Takes the sentence that brings the pool closest to its nearest picks, on average."
-    purpose: ClassVar[str] = "Typical sentences of every region: covers the middle of the pool where KCenter covers its edge."
-    colour: ClassVar[str] = "#44AA99"
-    marker: ClassVar[str] = "pentagon"
-    reference: ClassVar[str] = "facility location (Cornuejols et al. 1977); Wei et al. 2015 (ICML) for subsets of data"
-    place: ClassVar[int] = 53
-    gain_of: ClassVar[str] = "similarity of the pool to its nearest picks"
+    name = "facility_location"
+    label = "FacilityLocation"
+    summary = "Takes the sentence that brings the pool closest to its nearest picks, on average."
+    purpose = "Typical sentences of every region: covers the middle of the pool where KCenter covers its edge."
+    colour = "#44AA99"
+    marker = "pentagon"
+    reference = "facility location (Cornuejols et al. 1977); Wei et al. 2015 (ICML) for subsets of data"
+    place = 53
+    gain_of = "similarity of the pool to its nearest picks"
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         means = sentence_means(pool).astype(np.float64)

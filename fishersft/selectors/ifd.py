@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,14 +21,14 @@ class IFD(Selector):
     model on a few pairs; we ask the untuned one: our reading.
     """
 
-    name: ClassVar[str] = "ifd"
-    label: ClassVar[str] = "IFD"
-    summary: ClassVar[str] = "Takes the answers that their prompt helps least to predict; needs prompts."
-    purpose: ClassVar[str] = "Instruction data by difficulty: pairs whose instruction the model does not yet follow."
-    colour: ClassVar[str] = "#DDCC77"
-    marker: ClassVar[str] = "arrow-up"
-    reference: ClassVar[str] = "Li et al. 2024 (NAACL), From Quantity to Quality, arXiv 2308.12032; untuned model: our reading"
-    place: ClassVar[int] = 54
+    name = "ifd"
+    label = "IFD"
+    summary = "Takes the answers that their prompt helps least to predict; needs prompts."
+    purpose = "Instruction data by difficulty: pairs whose instruction the model does not yet follow."
+    colour = "#DDCC77"
+    marker = "arrow-up"
+    reference = "Li et al. 2024 (NAACL), From Quantity to Quality, arXiv 2308.12032; untuned model: our reading"
+    place = 54
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
         alone = finite_losses(pool.losses_without_prompts())

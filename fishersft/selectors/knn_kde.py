@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -29,16 +28,16 @@ class KnnKde(Selector):
     neighbours: int = parameter(100, "Records that each target text spreads its weight over.", least=1)
     bandwidth: float = parameter(0.3, "Distance within which records count as saying the same.", above=0, most=2)
 
-    name: ClassVar[str] = "knn_kde"
-    label: ClassVar[str] = "KNN-KDE"
-    summary: ClassVar[str] = "Draws sentences near the target's texts, less often where many say the same."
-    purpose: ClassVar[str] = "A cheap control for a target that repeated records cannot flood."
-    colour: ClassVar[str] = "#999933"
-    marker: ClassVar[str] = "hexagram"
-    reference: ClassVar[str] = "Liu et al. 2024, TSDS (NeurIPS), arXiv 2410.11303; without replacement: our reading"
-    place: ClassVar[int] = 16
-    random: ClassVar[bool] = True
-    needs_target: ClassVar[bool] = True
+    name = "knn_kde"
+    label = "KNN-KDE"
+    summary = "Draws sentences near the target's texts, less often where many say the same."
+    purpose = "A cheap control for a target that repeated records cannot flood."
+    colour = "#999933"
+    marker = "hexagram"
+    reference = "Liu et al. 2024, TSDS (NeurIPS), arXiv 2410.11303; without replacement: our reading"
+    place = 16
+    random = True
+    needs_target = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         near = target_similarity(pool)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -21,15 +20,15 @@ class RDSPlus(Selector):
     The paper takes the mean over all tokens of a text; here over its trained tokens, whose rows are stored: our reading.
     """
 
-    name: ClassVar[str] = "rds_plus"
-    label: ClassVar[str] = "RDS+"
-    summary: ClassVar[str] = "Lets each target text in turn take the sentence nearest to it."
-    purpose: ClassVar[str] = "The baseline to beat for a target: nearest neighbours, quick and strong."
-    colour: ClassVar[str] = "#D55E00"
-    marker: ClassVar[str] = "star-square"
-    reference: ClassVar[str] = "Ivison et al. 2025, arXiv 2503.01807; over trained tokens: our reading"
-    place: ClassVar[int] = 13
-    needs_target: ClassVar[bool] = True
+    name = "rds_plus"
+    label = "RDS+"
+    summary = "Lets each target text in turn take the sentence nearest to it."
+    purpose = "The baseline to beat for a target: nearest neighbours, quick and strong."
+    colour = "#D55E00"
+    marker = "star-square"
+    reference = "Ivison et al. 2025, arXiv 2503.01807; over trained tokens: our reading"
+    place = 13
+    needs_target = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         for position in nearest_in_turn(target_similarity(pool)):

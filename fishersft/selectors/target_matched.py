@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -26,16 +25,16 @@ class TargetMatchedOD(TargetSelector):
         20.0, "Weight, in tokens, of the target's own second moment, from which the design starts.", above=0, most=1e9
     )
 
-    name: ClassVar[str] = "target_matched"
-    label: ClassVar[str] = "TargetMatched"
-    summary: ClassVar[str] = "Takes the sentence that keeps the picks' second moment closest to the target's, token for token."
-    purpose: ClassVar[str] = "For a target, at equal tokens: picks whose tokens, taken together, look like the target's."
-    colour: ClassVar[str] = "#0072B2"
-    marker: ClassVar[str] = "star"
-    criterion: ClassVar[str] = "target_stein_loss"
-    reference: ClassVar[str] = "ours; Stein's loss (James and Stein 1961) to the target's moment"
-    place: ClassVar[int] = 10
-    gain_of: ClassVar[str] = "minus Stein's loss to the target"
+    name = "target_matched"
+    label = "TargetMatched"
+    summary = "Takes the sentence that keeps the picks' second moment closest to the target's, token for token."
+    purpose = "For a target, at equal tokens: picks whose tokens, taken together, look like the target's."
+    colour = "#0072B2"
+    marker = "star"
+    criterion = "target_stein_loss"
+    reference = "ours; Stein's loss (James and Stein 1961) to the target's moment"
+    place = 10
+    gain_of = "minus Stein's loss to the target"
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         assert pool.target is not None

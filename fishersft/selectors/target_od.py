@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -27,16 +26,16 @@ class TargetOD(TargetSelector):
     sigma2: float = parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
     per_token: bool = parameter(True, "Divide what a sentence brings by its trained tokens.")
 
-    name: ClassVar[str] = "target_od"
-    label: ClassVar[str] = "TargetOD"
-    summary: ClassVar[str] = "Takes the sentence that tells most about the target, in nats a token."
-    purpose: ClassVar[str] = "TokenOD aimed at a target: information about it rather than about everything."
-    colour: ClassVar[str] = "#56B4E9"
-    marker: ClassVar[str] = "star-triangle-up"
-    criterion: ClassVar[str] = "target_variance"
-    reference: ClassVar[str] = "Huebotter et al. 2024, ITL, arXiv 2402.15898; on last-layer token rows: our reading"
-    place: ClassVar[int] = 11
-    gain_of: ClassVar[str] = "information about the target (nats)"
+    name = "target_od"
+    label = "TargetOD"
+    summary = "Takes the sentence that tells most about the target, in nats a token."
+    purpose = "TokenOD aimed at a target: information about it rather than about everything."
+    colour = "#56B4E9"
+    marker = "star-triangle-up"
+    criterion = "target_variance"
+    reference = "Huebotter et al. 2024, ITL, arXiv 2402.15898; on last-layer token rows: our reading"
+    place = 11
+    gain_of = "information about the target (nats)"
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         assert pool.target is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -23,16 +22,16 @@ class VOptimal(TargetSelector):
     sigma2: float = parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
     per_token: bool = parameter(True, "Divide what a sentence brings by its trained tokens.")
 
-    name: ClassVar[str] = "v_optimal"
-    label: ClassVar[str] = "VOptimal"
-    summary: ClassVar[str] = "Takes the sentence that lowers the mean prediction variance on the target most, a token."
-    purpose: ClassVar[str] = "For a target, the textbook's answer: predictions about it vary least after the picks."
-    colour: ClassVar[str] = "#882255"
-    marker: ClassVar[str] = "star-diamond"
-    criterion: ClassVar[str] = "target_variance"
-    reference: ClassVar[str] = "Huebotter et al. 2025, VTL in SIFT, arXiv 2410.08020; V-optimality; on token rows: our reading"
-    place: ClassVar[int] = 12
-    gain_of: ClassVar[str] = "fall of the mean variance on the target"
+    name = "v_optimal"
+    label = "VOptimal"
+    summary = "Takes the sentence that lowers the mean prediction variance on the target most, a token."
+    purpose = "For a target, the textbook's answer: predictions about it vary least after the picks."
+    colour = "#882255"
+    marker = "star-diamond"
+    criterion = "target_variance"
+    reference = "Huebotter et al. 2025, VTL in SIFT, arXiv 2410.08020; V-optimality; on token rows: our reading"
+    place = 12
+    gain_of = "fall of the mean variance on the target"
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         assert pool.target is not None
