@@ -25,8 +25,11 @@ TARGETS = {
     "shakespeare": ("shakespeare",),
     "sherlock and instructions": ("sherlock", "instructions"),
 }
-SELECTORS = "uniform,target_matched,target_od,v_optimal,rds_plus,cross_entropy_difference,dsir,knn_kde,on_target,balanced,token_od,longest"
+SELECTORS = (
+    "uniform,target_matched,target_od,v_optimal,rds_plus,cross_entropy_difference,dsir,knn_kde,on_target,balanced,token_od"
+)
 POOL, TEXTS = 4_000, 200
+Lines = list[dict[str, str]]
 
 
 def main() -> None:
@@ -59,12 +62,9 @@ def main() -> None:
                 out=Path(asked.work) / name.replace(" ", "-") if asked.work else place / f"run-{name}",
                 say=print,
             )
-            chosen = {model.name: model.facts.get("indices") for model in result.run.models.values()}
-            share = {
-                key: float(np.mean([corpus.fields["domain"][i] in domains for i in picks]))
-                for key, picks in chosen.items()
-                if picks
-            }
+            on = corpus.fields["domain"].isin(domains)
+            picks = {model.name: model.facts.get("indices") for model in result.run.models.values()}
+            share = {key: float(on[some].mean()) for key, some in picks.items() if some}
             found[name] = {**result.as_dict(), "on_target": share}
             print(f"\n{name}\n{result.markdown()}\n" + "\n".join(result.verdict), flush=True)
     for one in found.values():
@@ -81,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--name", default="mini", help="of the file that is written")
     parser.add_argument("--selectors", default=SELECTORS)
     parser.add_argument("--targets", default="")
-    parser.add_argument("--budgets", default="50,150", help="sentences of the random draw, whose tokens all get")
+    parser.add_argument("--budgets", default="30,85", help="sentences of the random draw, whose tokens all get")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--lora", action="store_true")
@@ -99,9 +99,7 @@ def _domains(asked: argparse.Namespace) -> dict[str, list[str]]:
     return {name: [t for t in dict.fromkeys(corpus.texts) if len(t.split()) >= 5] for name, corpus in read.items()}
 
 
-def _mixed(
-    domains: dict[str, list[str]], rng: np.random.Generator
-) -> tuple[list[dict[str, str]], dict[str, list[dict[str, str]]]]:
+def _mixed(domains: dict[str, list[str]], rng: np.random.Generator) -> tuple[Lines, dict[str, Lines]]:
     """The pool, and the texts of each domain that are kept out of it for a target."""
     pool, wishes = [], {}
     for name, texts in domains.items():

@@ -26,10 +26,11 @@ def made_by_hand(blocks):
     embeddings = TokenEmbeddings.of(blocks)
     loss, confidence = np.random.default_rng(0).random((2, len(embeddings.values))).astype(np.float32)
     texts = [f"{n} plus {n} is {2 * n}." for n in range(len(blocks))]
-    corpus = Corpus("sums", "sums", tuple(map(Text, texts)), pd.DataFrame({"text": texts}), np.zeros(len(texts), bool))
+    columns = pd.DataFrame({"text": texts, "parity": [("even", "odd")[n % 2] for n in range(len(texts))]})
+    corpus = Corpus("sums", "sums", tuple(map(Text, texts)), columns, np.zeros(len(texts), bool))
     readings = TokenStatistics(loss, confidence, embeddings.offsets)
     some = np.unique([0, len(blocks) // 2])
-    target = Target("some sums", corpus, embeddings.subset(some), None)
+    target = Target("some sums", corpus, embeddings.subset(some), None, column="parity", values=("even",))
     return Pool(embeddings, corpus, readings=readings, costly=Costly(), answers=ANSWERS, target=target)
 
 

@@ -300,7 +300,8 @@ class FineTuneResult:
             measured = [with_interval(line.values[m]) for m in self.measures]
             apart = with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else ""
             name += " (no better than untuned)" * line.worse
-            rows.append([name, f"{line.sentences:,.0f}", f"{line.tokens:,.0f}", *measured, apart])
+            there = [_signed(lost[line.selector, line.budget].minus_base)] if lost else []
+            rows.append([name, f"{line.sentences:,.0f}", f"{line.tokens:,.0f}", *measured, apart, *there])
         return head, rows
 
     @property
