@@ -1,7 +1,9 @@
 """The models of a run: what they share while they are made, and how each is tuned, measured, sampled from and kept.
 
 At equal tokens every selector is cut at the tokens of the reference's first n sentences and takes as many steps as the
-reference: each pass over its sentences is cut into the same number of parts of about equal tokens.
+reference: its batches hold more or fewer sentences.  A batch is a whole number of sentences, so it may take a few steps fewer:
+at eight sentences per step, at most a ninth of them.  With a target, where selections differ more in length, each pass is cut
+into exactly as many parts of about equal tokens.
 
 A model is kept completely or not at all.  It is claimed by a lock that ends with its process, so any number of processes may work
 on one folder, and has a key of everything that it is made from, so that a run can take over the very same model from another.
@@ -115,12 +117,15 @@ class RunContext:
         ).positions
 
     def training_for(self, name: str, training: Training) -> Training:
-        """The hyperparameters of one model: at equal tokens, with as many parts per pass as the reference has batches."""
+        """The hyperparameters of one model: at equal tokens, with the batch, or the parts, that make the reference's steps."""
         _, budget, seed = self.plan.models[name]
         if self.plan.equal != "tokens" or budget is None:
             return training
         reference = self.chosen[model_name(self.plan.anchor.name, budget, seed)]
-        return replace(training, parts=math.ceil(len(reference) / training.batch))
+        steps = math.ceil(len(reference) / training.batch)
+        if self.pool.target:
+            return replace(training, parts=steps)
+        return replace(training, batch=math.ceil(len(self.chosen[name]) / steps))
 
     def model(self) -> CausalLM:
         """The untuned model, freshly loaded."""
