@@ -83,7 +83,8 @@ class HeldOut:
 
 def _drawn(of: HeldOut, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each text (B, H) and each seed (B, S) is drawn; a single seed is always drawn."""
-    return (_kept_counts if of.nats.shape[1] <= KEPT else _counts)(*of.nats.shape, seed)
+    S, H = of.nats.shape
+    return (_kept_counts if H <= KEPT else _counts)(S, H, seed)
 
 
 def _counts(S: int, H: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,7 @@ class StoredCostlyLosses:
 
     def without_prompts(self, index: np.ndarray) -> np.ndarray:
         """Raises ParameterError where the corpus has no prompts."""
-        answers = [_answer(self.corpus.examples[int(i)], self.corpus.name) for i in index]
+        answers: list[Example] = [_answer(self.corpus.examples[int(i)], self.corpus.name) for i in index]
         return self._kept({"of": "answers"}, index, lambda: self._losses(self._loaded(), answers))
 
     def after_tuning(self, index: np.ndarray, target: Target, training: Training) -> np.ndarray:

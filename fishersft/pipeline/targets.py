@@ -59,7 +59,7 @@ def _from_file(pool: Pool, corpus: Corpus, source: str, embed: Callable[[Corpus]
     theirs = load_corpus(source, holdout=0)
     theirs = replace(theirs, held_out=np.zeros(len(theirs), dtype=bool))
     rows = embed(theirs)
-    column, values = "", ()
+    column, values = "", tuple[str, ...]()
     for shared in (c for c in corpus.categories if c in theirs.fields.columns):
         found = tuple(sorted(set(theirs.fields[shared].dropna().map(str))))
         if found and len(found) < corpus.fields[shared].nunique() and set(found) <= set(corpus.fields[shared].map(str)):
@@ -75,7 +75,7 @@ def _from_pool(pool: Pool, corpus: Corpus, column: str, value: str, seed: int) -
         if not len(members):
             raise ParameterError(f"None of the records {value[:60]} is in the pool (held-out and blank records are not).")
         drawn, _ = halves(len(members), seed, most=len(members))
-        name, named = f"{len(members):,} records of the map", ("", ())
+        name, column, values_on = f"{len(members):,} records of the map", "", tuple[str, ...]()
         members = members[drawn]
     else:
         if column not in corpus.fields.columns:
@@ -90,10 +90,10 @@ def _from_pool(pool: Pool, corpus: Corpus, column: str, value: str, seed: int) -
             known, counts = np.unique(values, return_counts=True)
             some = ", ".join(v[:40] for v in known[np.argsort(-counts, kind="stable")][:SHOWN])
             raise ParameterError(f"No record of the pool has {column} = {value[:60]}; there are: {some}.")
-        name, named = f"{column} = {value}", (column, (value,))
+        name, values_on = f"{column} = {value}", (value,)
     drawn = members[np.sort(np.random.default_rng(seed).permutation(len(members))[:MOST_TEXTS])]
     rest = np.setdiff1d(positions, drawn)
-    return _aimed(pool, corpus, pool.embeddings, drawn, rest, name, seed, *named)
+    return _aimed(pool, corpus, pool.embeddings, drawn, rest, name, seed, column, values_on)
 
 
 def _aimed(

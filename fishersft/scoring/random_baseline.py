@@ -95,8 +95,8 @@ def _kept(
     for values in zip(*(arrays[name] for name in names), strict=True):
         line = dict(zip(names, map(float, values), strict=True))
         share = min(1.0, line["log_det"] / bound) if bound > 0 else np.nan
-        counts = {name: int(line.pop(name)) for name in ("sentences", "tokens")}
-        found.append(Scores(**counts, **line, share_of_optimum=share))
+        sentences, tokens = (int(line.pop(name)) for name in ("sentences", "tokens"))
+        found.append(Scores(sentences, tokens, **line, share_of_optimum=share))
     return tuple(found)
 
 

@@ -162,7 +162,8 @@ def rechosen(
 
     `plain` is its order with nothing pinned or excluded, if that is at hand: the picks before the first excluded one stand.
     """
-    hit = [] if plain is None else np.flatnonzero(np.isin(plain.positions, pool.excluded))
+    out = () if plain is None else plain.positions
+    hit = np.flatnonzero(np.isin(out, pool.excluded))
     stands = 0 if plain is None or pool.pinned else int(hit[0]) if len(hit) else len(plain)
     if plain is None or not stands:
         return selector.take(pool, budget, seed, on_progress)

@@ -248,7 +248,7 @@ def record_table(
         looks["gain"] = st.column_config.NumberColumn("gain (nats)", width=NARROW["gain"], format="%.2f", help=said)
     look: dict[str, Any] = {"hide_index": True, "height": height, "row_height": 34, "placeholder": ""}
     if visitor is not None:
-        look |= {"on_select": partial(open_row, visitor, key, records), "selection_mode": "single-row"}
+        look |= {"on_select": partial(open_row, visitor, key or "", records), "selection_mode": "single-row"}
     st.dataframe(table, key=key, column_config=looks, alt=alt, **look)
 
 

@@ -45,7 +45,7 @@ def kind(pool: Pool, place: Any) -> str:
 def chart(fig: go.Figure, key: str, alt: str, name: str, on_select: Callable[[], None]) -> None:
     """A map with all of plotly's buttons for moving and choosing, and a camera that saves it under a name."""
     config = {"scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d"], **components.saved_as(name)}
-    modes = ("points", "lasso", "box")
+    modes: Any = ("points", "lasso", "box")
     st.plotly_chart(fig, theme=None, key=key, on_select=on_select, selection_mode=modes, config=config, alt=alt)
 
 

@@ -30,7 +30,9 @@ COOKIE = "fishersft_guide"
 _REMEMBER = f"<script>document.cookie = '{COOKIE}=read; max-age=31536000; path=/; samesite=lax'</script>"
 DIRECTIONS = 10  # principal directions to choose from
 TEXT = 320  # characters of a pick's text that are shown while it plays
-_FILES = {kind: (Path(__file__).parent / f"player.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
+_FILES: dict[str, Any] = {
+    kind: (Path(__file__).parent / f"player.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+}
 _player = st.components.v2.component("fishersft_pick_player", **_FILES)
 
 
