@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,7 +45,8 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
     if out and format == REPORT:
         page = fishersft.report(run)
         write_whole(out, page.html().encode("utf-8", "replace"))
-        what, facts = "the report", {"run": page.run, "out": str(out), "format": format, "opens_with": None}
+        what = "the report"
+        facts: dict[str, Any] = {"run": page.run, "out": str(out), "format": format, "opens_with": None}
     else:
         kept = fishersft.load_kept(run)
         if not out:

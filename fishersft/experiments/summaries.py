@@ -158,8 +158,8 @@ def means(result: Result, measure: str = "maximum", k: int = 0, point: Point | N
     """{selector: mean over runs at the k-th budget with its interval, NaN with a single run}; of a sweep, at a point."""
     out = {}
     for name in result.selectors:
-        ends = interval(result.each(name, measure, point))
-        out[name] = Estimate(*(float(end[k]) for end in ends if end is not None))
+        ends: Any = (float(end[k]) for end in interval(result.each(name, measure, point)) if end is not None)
+        out[name] = Estimate(*ends)
     return out
 
 

@@ -159,8 +159,9 @@ def python_of(result: Result) -> str:
         opened = 'result = fishersft.read_curves(Path("curves"))  # the folder that the command wrote'
         return f"from pathlib import Path\n\nimport fishersft\n\n{opened}\n{printed}\n"
     world = Synthetic(**{name: settings["world"][name] for name in fields.declared(Synthetic)})
-    read = {name: settings[name] for name in fields.declared(MeasureSettings)}  # JSON wrote tuples as lists
-    asked = MeasureSettings(**{name: tuple(value) if isinstance(value, list) else value for name, value in read.items()})
+    read: dict[str, Any] = {name: settings[name] for name in fields.declared(MeasureSettings)}
+    read |= {name: tuple(value) for name, value in read.items() if isinstance(value, list)}  # JSON wrote tuples as lists
+    asked = MeasureSettings(**read)
     given = [f"world={fields.call(world)}", *(f"{name}={value!r}" for name, value in fields.changed(asked).items())]
     if settings["parameters"]:
         given.append(f"parameters={tuple(settings['parameters'])!r}")

@@ -123,7 +123,7 @@ def _map(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> Figur
     rank = np.zeros(len(rows), dtype=np.int64)
     rank[np.searchsorted(rows.index, kept.picks["index"].to_numpy())] = kept.picks["rank"]
     points = sentence_map.Points(precomputed.map_of(rows), rows.index, rank, np.zeros(len(rows), bool))
-    look = {"colour_by": "selection", "values": None, "selector": str(kept.manifest["selector"]), "height": 560}
+    look: dict[str, Any] = {"colour_by": "selection", "values": None, "selector": str(kept.manifest["selector"]), "height": 560}
     return Figure.of(
         partial(sentence_map.sentence_map, points, **look),
         f"{kept.name}-map",

@@ -72,7 +72,7 @@ class Imbalance(Lesson):
         is_rare = np.arange(SENTENCES) >= SENTENCES - self.rare
         centres = np.where(is_rare[:, None], rare, common)
         values = np.repeat(centres, TOKENS, axis=0) + 0.15 * rng.normal(size=(SENTENCES * TOKENS, 2))
-        return TokenEmbeddings.of(values.reshape(SENTENCES, TOKENS, 2))
+        return TokenEmbeddings.of(list(values.reshape(SENTENCES, TOKENS, 2)))
 
     @cached_property
     def design(self) -> list[int]:
@@ -193,7 +193,7 @@ class Outlier(Lesson):
         centres = rng.normal(size=(OUTLIER + 1, 2)) * [0.9, 0.5]
         centres[OUTLIER] = self.distance * np.array([-0.6, 0.8])
         values = np.repeat(centres, FOUR, axis=0) + 0.15 * rng.normal(size=(len(centres) * FOUR, 2))
-        return TokenEmbeddings.of(values.reshape(-1, FOUR, 2))
+        return TokenEmbeddings.of(list(values.reshape(-1, FOUR, 2)))
 
     @property
     def sentences(self) -> np.ndarray:

@@ -306,17 +306,17 @@ def _plan(kind: str, values: Values, visitor: Session) -> PlannedRun:
         asked = measuring(Synthetic(**shape))
         options = ["--vectors" if values["vectors"] else "--model", source, *fields.arguments(WordSource(words=values["words"]))]
         options += fields.arguments(WordSettings(**shape, zipf=values["zipf"]))
-        arguments = ("curves", "words", *options, *asked.measured())
+        arguments = ["curves", "words", *options, *asked.measured()]
         title = f"Word vectors of {components.one_line(source, 60)}"
         inputs = () if values["vectors"] else (cached.folder(choice).fingerprint,)
     else:
         settings = TeacherSettings(**{name: values[name] for name in fields.declared(TeacherSettings)})
         layout = cached.layout(choice)
         N, tokens = settings.sentences or min(SENTENCES, len(layout.index)), layout.rows / max(1, len(layout.index))
-        lengths = {"median_length": min(256.0, max(1.0, tokens)), "length_spread": 0.0}
+        lengths: dict[str, Any] = {"median_length": min(256.0, max(1.0, tokens)), "length_spread": 0.0}
         asked = measuring(Synthetic(dimension=settings.dimension or DIMENSION, classes=settings.classes, sentences=N, **lengths))
         options = [choice.source, "--model", choice.model, *choice.flags, *fields.arguments(settings)]
-        arguments = ("curves", "teacher", *options, *asked.measured(without=() if budgets else ("budgets",)))
+        arguments = ["curves", "teacher", *options, *asked.measured(without=() if budgets else ("budgets",))]
         title = f"{components.one_line(choice.name, 60)}, the model's own head"
         inputs = (cached.corpus(choice).fingerprint, cached.folder(choice).fingerprint)
     records = sum(len(one.keys) for one in asked.experiments)

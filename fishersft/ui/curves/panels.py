@@ -198,7 +198,7 @@ def _plot(fig: Any, key: str, what: str, log: bool) -> None:
 
 def _figures(results: Sequence[Result], how: CurveOptions, height: int) -> list[Any]:
     """Charts of one measure against n, one per result; on log axes they share the y axis. None where no selector is chosen."""
-    look = {"log": how.log, "guides": how.guides, "dark": dark(), "height": height, "selectors": how.selectors}
+    look: dict[str, Any] = {"log": how.log, "guides": how.guides, "dark": dark(), "height": height, "selectors": how.selectors}
     every = [curve_plots.error_figure(result, how.measure, **look) for result in results if how.selectors]
     if every and how.log_y:  # else the higher chart presses the other one flat
         curve_plots.share_y(every)
@@ -224,7 +224,7 @@ def _sweep(result: Result, how: CurveOptions, found: CurvesRun) -> None:
         with column:
             st.markdown(escape_markdown(sweep_sentence(result, over, how.measure)))
             if how.selectors:
-                look = {"log": how.log, "dark": dark(), "height": 460, "selectors": how.selectors}
+                look: dict[str, Any] = {"log": how.log, "dark": dark(), "height": 460, "selectors": how.selectors}
                 fig = curve_plots.error_figure(result, how.measure, over=over, **look)
                 _plot(fig, f"{found.id}-{over}-{how.measure}", f"{MEASURES[how.measure]} against {over}", how.log)
     rows = [

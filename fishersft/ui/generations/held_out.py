@@ -154,7 +154,7 @@ def _losses(of: LoadedRun) -> None:
         return
     with st.expander("Losses of the training, and its learning rate", icon=":material/trending_down:"):
         _found_rate(of)
-        look = {"required": True, "key": f"losses-{of.name}", "help": "Those tuned on so many sentences."}
+        look: dict[str, Any] = {"required": True, "key": f"losses-{of.name}", "help": "Those tuned on so many sentences."}
         chosen = st.segmented_control("Models", list(groups), default=next(iter(groups)), **look)
         some = groups[str(chosen)]
         fig = generation_plots.losses_figure(some, dark=dark())

@@ -41,7 +41,8 @@ def section(of: LoadedRun) -> None:
         queue = votes.vote_queue(of.run, seed, of.between)
         waiting = votes.open_ballots(of.run, queue, voter)
     if locked := page_state().cast.get(of.run.id):
-        _names(of, *locked, len(queue) - len(waiting), len(queue))
+        ballot, choice, cast = locked
+        _names(of, ballot, choice, cast, len(queue) - len(waiting), len(queue))
     elif not waiting:
         st.success("You have voted on every pair of this run. Thank you.", icon=":material/done_all:")
     else:

@@ -91,7 +91,7 @@ def _against(report: Report, name: str) -> None:
         return
     with st.expander("Win rate by budget", icon=":material/show_chart:"):
         usual = players.index(DEFAULT_SELECTOR) if DEFAULT_SELECTOR in players else 0
-        look = {"key": f"against-{name}", "help": "The selector whose wins are drawn."}
+        look: dict[str, Any] = {"key": f"against-{name}", "help": "The selector whose wins are drawn."}
         who = str(st.selectbox("Of", players, usual, format_func=lambda p: label(report.labels.get(p, p)), **look))
         paper = report.paper if who == DEFAULT_SELECTOR else {}
         fig = generation_plots.win_figure(report.lines, who, _selectors() | dict(report.labels), paper, dark=dark())

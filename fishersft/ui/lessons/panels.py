@@ -26,10 +26,10 @@ KNOWN = {"lesson", "points", *(name for kind in LESSONS.values() for name in dec
 ACTS = ("add", "move the nearest", "remove the nearest")
 KEY = "plane"
 
-_plane = st.components.v2.component(
-    "fishersft_plane",
-    **{kind: Path(__file__).with_name(f"plane.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")},
-)
+_PLANE: dict[str, Any] = {
+    kind: Path(__file__).with_name(f"plane.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+}
+_plane = st.components.v2.component("fishersft_plane", **_PLANE)
 
 
 @dataclass
@@ -231,7 +231,7 @@ def question(learning: Learning, asked: Question) -> None:
     with st.container(border=True, key="lesson-question"):
         st.markdown(f"**Predict:** {asked.text}")
         if name not in learning.revealed:
-            look = {"label_visibility": "collapsed", "help": "Guess, then reveal."}
+            look: dict[str, Any] = {"label_visibility": "collapsed", "help": "Guess, then reveal."}
             st.radio("Your answer", asked.options, index=None, key=key, **look)
             st.button("Reveal", type="primary", on_click=reveal, key="reveal", icon=":material/visibility:")
             return
