@@ -3,7 +3,8 @@
     python assets/build_evidence.py
 
 `comparison` is what `fishersft compare demo --budget 120 --equal tokens --json` prints for these selectors; `order_seconds` is
-the time of each whole order on the machine it ran on, computed afresh.  Without Ask-LLM, which needs a model of its own.
+the time of each whole order on the machine it ran on, computed afresh.  Without those that need a
+target, Ask-LLM, which needs a model of its own, and IFD, which needs prompts.
 """
 
 import json
@@ -15,11 +16,12 @@ from fishersft.pipeline import embed_and_select
 from fishersft.scoring.comparison import compare
 from fishersft.scoring.summaries import comparison_summary
 
+NEEDY = ("ask_llm", "ifd")
 TARGET = Path(__file__).resolve().parent / "evidence" / "demo.json"
 
 
 def main() -> None:
-    selectors = [make_selector(name) for name in registry() if name != "ask_llm"]
+    selectors = [make_selector(name) for name, kind in registry().items() if not kind.needs_target and name not in NEEDY]
     with tempfile.TemporaryDirectory() as folder:
         pool = load_pool("demo", store=Store(Path(folder), (paths.asset("store"),)))
         pool.statistics()  # the model's reading, which some selectors ask for, is not the selector's time

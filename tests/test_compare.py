@@ -289,7 +289,8 @@ class TestEvidence:
 
     def test_findings_stand_to_chance_and_carry_their_command(self):
         known = gather()
-        assert {f.selector for f in known.findings} == set(registry()) - {"ask_llm"}
+        unaimed = {name for name, kind in registry().items() if not kind.needs_target}
+        assert {f.selector for f in known.findings} == unaimed - {"ask_llm", "ifd"}  # a model, and prompts
         assert all(f.command.startswith("fishersft ") for f in known.findings)
         best = next(f for f in known.of("matched_od") if f.what == "Stein's loss")
         assert best.lower and best.stands == "better" and best.value < best.chance_low

@@ -25,8 +25,8 @@ class Balanced(Selector):
     label = "Balanced"
     summary = "Draws the same number of sentences for every value of a column."
     purpose = "A random draw in which no topic crowds out another; needs no target and no model."
-    colour = "#666666"
-    marker = "diamond-tall"
+    colour = "#6E747D"
+    marker = "square-x"
     reference = "balanced random draw, a standard control"
     place = 61
     random = True

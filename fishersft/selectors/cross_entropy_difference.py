@@ -30,8 +30,8 @@ class CrossEntropyDifference(Selector):
     label = "CrossEntropyDifference"
     summary = "Takes the sentences whose loss falls most when the model is tuned on the target's texts."
     purpose = "For a target: asks the model itself what is like it; costs a small tuning and a pass over the pool."
-    colour = "#AA4499"
-    marker = "star-triangle-down"
+    colour = "#8C8C2E"
+    marker = "diamond-wide"
     reference = "Moore and Lewis 2010 (ACL), Intelligent Selection of Language Model Training Data"
     place = 14
     needs_target = True

@@ -30,8 +30,8 @@ class DSIR(Selector):
     label = "DSIR"
     summary = "Draws sentences whose words are likelier in the target than in the pool."
     purpose = "A target without a model: word statistics only, at almost no cost."
-    colour = "#117733"
-    marker = "asterisk"
+    colour = "#8C8C2E"
+    marker = "arrow-down"
     reference = "Xie et al. 2023 (NeurIPS), arXiv 2302.03169; smoothing: our reading"
     place = 15
     random = True

@@ -26,8 +26,8 @@ class FacilityLocation(Selector):
     label = "FacilityLocation"
     summary = "Takes the sentence that brings the pool closest to its nearest picks, on average."
     purpose = "Typical sentences of every region: covers the middle of the pool where KCenter covers its edge."
-    colour = "#44AA99"
-    marker = "pentagon"
+    colour = "#E69F00"
+    marker = "circle-cross"
     reference = "facility location (Cornuejols et al. 1977); Wei et al. 2015 (ICML) for subsets of data"
     place = 53
     gain_of = "similarity of the pool to its nearest picks"

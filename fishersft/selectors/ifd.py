@@ -25,7 +25,7 @@ class IFD(Selector):
     label = "IFD"
     summary = "Takes the answers that their prompt helps least to predict; needs prompts."
     purpose = "Instruction data by difficulty: pairs whose instruction the model does not yet follow."
-    colour = "#DDCC77"
+    colour = "#CC79A7"
     marker = "arrow-up"
     reference = "Li et al. 2024 (NAACL), From Quantity to Quality, arXiv 2308.12032; untuned model: our reading"
     place = 54

@@ -32,8 +32,8 @@ class KnnKde(Selector):
     label = "KNN-KDE"
     summary = "Draws sentences near the target's texts, less often where many say the same."
     purpose = "A cheap control for a target that repeated records cannot flood."
-    colour = "#999933"
-    marker = "hexagram"
+    colour = "#E69F00"
+    marker = "diamond-cross"
     reference = "Liu et al. 2024, TSDS (NeurIPS), arXiv 2410.11303; without replacement: our reading"
     place = 16
     random = True

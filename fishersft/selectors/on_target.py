@@ -19,8 +19,8 @@ class OnTarget(Selector):
     label = "OnTarget"
     summary = "Draws among the sentences that have the target's value in its column; needs such a column."
     purpose = "The oracle of a target: chance with the right labels, which a selector does not see."
-    colour = "#000000"
-    marker = "star-open"
+    colour = "#6E747D"
+    marker = "circle-x"
     reference = "random draw from the target's own domain, a standard control"
     place = 17
     random = True

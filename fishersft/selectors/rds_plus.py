@@ -24,8 +24,8 @@ class RDSPlus(Selector):
     label = "RDS+"
     summary = "Lets each target text in turn take the sentence nearest to it."
     purpose = "The baseline to beat for a target: nearest neighbours, quick and strong."
-    colour = "#D55E00"
-    marker = "star-square"
+    colour = "#E69F00"
+    marker = "hexagon2"
     reference = "Ivison et al. 2025, arXiv 2503.01807; over trained tokens: our reading"
     place = 13
     needs_target = True

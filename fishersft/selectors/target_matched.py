@@ -29,8 +29,8 @@ class TargetMatchedOD(TargetSelector):
     label = "TargetMatched"
     summary = "Takes the sentence that keeps the picks' second moment closest to the target's, token for token."
     purpose = "For a target, at equal tokens: picks whose tokens, taken together, look like the target's."
-    colour = "#0072B2"
-    marker = "star"
+    colour = "#009E73"
+    marker = "star-diamond"
     criterion = "target_stein_loss"
     reference = "ours; Stein's loss (James and Stein 1961) to the target's moment"
     place = 10

@@ -30,8 +30,8 @@ class TargetOD(TargetSelector):
     label = "TargetOD"
     summary = "Takes the sentence that tells most about the target, in nats a token."
     purpose = "TokenOD aimed at a target: information about it rather than about everything."
-    colour = "#56B4E9"
-    marker = "star-triangle-up"
+    colour = "#0072B2"
+    marker = "star-triangle-down"
     criterion = "target_variance"
     reference = "Huebotter et al. 2024, ITL, arXiv 2402.15898; on last-layer token rows: our reading"
     place = 11

@@ -26,8 +26,8 @@ class VOptimal(TargetSelector):
     label = "VOptimal"
     summary = "Takes the sentence that lowers the mean prediction variance on the target most, a token."
     purpose = "For a target, the textbook's answer: predictions about it vary least after the picks."
-    colour = "#882255"
-    marker = "star-diamond"
+    colour = "#CC79A7"
+    marker = "star-square"
     criterion = "target_variance"
     reference = "Huebotter et al. 2025, VTL in SIFT, arXiv 2410.08020; V-optimality; on token rows: our reading"
     place = 12
