@@ -169,7 +169,8 @@ def test_every_selector_has_a_purpose_a_cost_and_evidence_with_its_command():
     at = open_page("compare", selectors="token_od,longest")
     table = at.table[-1].value
     assert len(table) == len(registry())
-    assert (table["Time"] != "not measured").sum() == len(registry()) - 1  # Ask-LLM asks a model of the visitor's
+    measured = [kind for name, kind in registry().items() if not kind.needs_target and name not in ("ask_llm", "ifd")]
+    assert (table["Time"] != "not measured").sum() == len(measured)  # the others need a target, a chat model or prompts
     assert any("fishersft compare demo --budget 120 --equal tokens" in c.value for c in at.code)
     for name, column in (("teacher-tokens", "error, demo"), ("imbalanced-tokens", "error, imbalanced")):
         error = standing_of(read_curves(paths.asset("curves", name)), 200).errors["density"]

@@ -45,6 +45,7 @@ class AskLLM(Selector):
     marker = "star-triangle-up"
     reference = "Sachdeva et al. 2024, arXiv 2402.09668, Ask-LLM; the question's wording is ours"
     place = 90
+    reads_texts = True
     reaches_out = True
 
     def __post_init__(self) -> None:

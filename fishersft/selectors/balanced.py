@@ -29,6 +29,7 @@ class Balanced(Selector):
     marker = "square-x"
     reference = "balanced random draw, a standard control"
     place = 61
+    reads_texts = True
     random = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:

@@ -41,6 +41,7 @@ class Selector(ABC):
         place: where it stands in lists; small first.
         random: whether the seed changes the picks.
         reaches_out: whether it opens models or servers that its parameters name; a hosted demo does not offer it.
+        reads_texts: whether rows alone are not enough, since it reads texts, prompts or columns.
         needs_target: whether it chooses for the pool's `target`.
         heeds_pins: whether it runs the pool's greedy, and so can take some records first and others never.
         gain_of: what `Pick.gain` is the increase of, as a reader would say it; "" where picks carry no gain.
@@ -57,6 +58,7 @@ class Selector(ABC):
     place: ClassVar[int] = 100
     random: ClassVar[bool] = False
     reaches_out: ClassVar[bool] = False
+    reads_texts: ClassVar[bool] = False
     needs_target: ClassVar[bool] = False
     heeds_pins: ClassVar[bool] = False
     gain_of: ClassVar[str] = ""

@@ -34,6 +34,7 @@ class CrossEntropyDifference(Selector):
     marker = "diamond-wide"
     reference = "Moore and Lewis 2010 (ACL), Intelligent Selection of Language Model Training Data"
     place = 14
+    reads_texts = True
     needs_target = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Doing]:

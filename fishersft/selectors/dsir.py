@@ -34,6 +34,7 @@ class DSIR(Selector):
     marker = "arrow-down"
     reference = "Xie et al. 2023 (NeurIPS), arXiv 2302.03169; smoothing: our reading"
     place = 15
+    reads_texts = True
     random = True
     needs_target = True
 

@@ -29,6 +29,7 @@ class IFD(Selector):
     marker = "arrow-up"
     reference = "Li et al. 2024 (NAACL), From Quantity to Quality, arXiv 2308.12032; untuned model: our reading"
     place = 54
+    reads_texts = True
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick | Note]:
         alone = finite_losses(pool.losses_without_prompts())

@@ -23,6 +23,7 @@ class OnTarget(Selector):
     marker = "circle-x"
     reference = "random draw from the target's own domain, a standard control"
     place = 17
+    reads_texts = True
     random = True
     needs_target = True
 

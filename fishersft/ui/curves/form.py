@@ -250,7 +250,7 @@ def _form(kind: str, visitor: Session) -> Values:
         for place, name in zip(st.columns(list(widths.values())), widths, strict=True):
             if name == "selectors":
                 with place:
-                    values[name] = tuple(choose_selectors(SELECTORS, "Uniform is the baseline."))
+                    values[name] = tuple(choose_selectors(SELECTORS, "Uniform is the baseline.", rows_only=True))
             elif name == "settings":
                 values[name] = selector_settings(place)
             else:
