@@ -218,8 +218,4 @@ def _finetuned(folder: Path, shipped: bool, store: Store) -> Run | None:
     return Run(folder.name, FINETUNED, run.title, made, shipped, folder, facts, run, other_id=run.id)
 
 
-_READERS: dict[str, Callable[[Path, bool, Store], Run | None]] = {
-    SELECTION: _selection,
-    CURVES: _curves,
-    FINETUNED: _finetuned,
-}
+_READERS: dict[str, Callable[[Path, bool, Store], Run | None]] = {SELECTION: _selection, CURVES: _curves, FINETUNED: _finetuned}

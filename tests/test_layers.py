@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -137,9 +138,13 @@ def test_the_public_names_are_those_exported():
     assert fishersft.__all__ == sorted(fishersft.__all__)
     for name in fishersft.__all__:
         assert hasattr(fishersft, name)
-    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {alias.asname or alias.name for node in block.body for alias in node.names}
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    imported = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    for node in imported:
+        for alias in node.names:
+            assert alias.asname == alias.name, "without `as` it is private to the stub"
+            assert getattr(fishersft, alias.name) is getattr(import_module(f"fishersft.{node.module}"), alias.name)
+    seen = {alias.asname for node in imported for alias in node.names}
     assert {*seen, "__version__"} == set(fishersft.__all__), "what type checkers see is what there is"
 
 

@@ -113,13 +113,7 @@ def save_model(model: CausalLM, folder: Path) -> None:
 
 
 def _attempt(
-    model: CausalLM,
-    examples: list[Encoded],
-    training: Training,
-    parts: int,
-    workspace: Path,
-    seed: int,
-    watcher: Any,
+    model: CausalLM, examples: list[Encoded], training: Training, parts: int, workspace: Path, seed: int, watcher: Any
 ) -> TrainingResult:
     """One training, resumed from its newest complete checkpoint, with each batch computed in `parts`."""
     if training.learning_rate is None:
