@@ -1,22 +1,5 @@
 """Every error that fishersft raises on purpose.
 
-    FisherSFTError                    any failure; the command line exits with 1
-    ├── Cancelled                     the caller asked to stop; finished work is kept
-    └── UserError                     a user's mistake or a limit of their machine; exit with 2
-        ├── CorpusError               a corpus file or a record that cannot be read
-        │   └── ColumnError           the column with the text was not found; carries the file's columns
-        ├── ModelError                a model that cannot be loaded, or whose head is unsupported
-        │   └── ServerDown            a model's server that does not answer now but may later
-        ├── BudgetError               a budget that no selection can meet
-        ├── ParameterError            an unknown selector, or a parameter out of range
-        ├── TrainingError             a fine-tuning run that cannot continue
-        ├── DesignError               rows for which the design is not defined
-        ├── StoreError                the store or an output file cannot be written
-        ├── JudgeError                a judge, comparison or vote that is not available
-        ├── JobError                  an unknown job, or one whose state does not allow the request
-        ├── ClusterError              a Ray cluster that is unreachable, full or loses its workers
-        └── MissingExtra              an optional dependency is not installed
-
 Each message is one or two plain sentences: what happened, where, and what to do.
 """
 
@@ -24,23 +7,23 @@ from __future__ import annotations
 
 
 class FisherSFTError(Exception):
-    """A failure inside fishersft."""
+    """Any failure; the command line exits with 1."""
 
 
 class Cancelled(FisherSFTError):
-    """The caller asked to stop."""
+    """The caller asked to stop; finished work is kept."""
 
 
 class UserError(FisherSFTError):
-    """Something that the user can correct."""
+    """A user's mistake or a limit of their machine; the command line exits with 2."""
 
 
 class CorpusError(UserError):
-    """The corpus cannot be read, or is empty."""
+    """A corpus file or one of its records cannot be read, or the corpus is empty."""
 
 
 class ColumnError(CorpusError):
-    """The column with the text was not found."""
+    """The column with the text was not found; `columns` are the file's."""
 
     def __init__(self, sentence: str, columns: list[str]) -> None:
         super().__init__(sentence)

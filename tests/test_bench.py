@@ -11,7 +11,6 @@ import torch
 from click.testing import CliRunner
 
 from fishersft.corpus.load import load_corpus
-from fishersft.design.reference import algorithm_1
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import BudgetError, ParameterError, UserError
 from fishersft.experiments.timing import Boxed, Progressed, agreeing, boxed
@@ -20,6 +19,7 @@ from fishersft.selectors import Pool
 from tests.bench import embedding, machine, operations, peers, pools, rivals, selection
 from tests.bench.__main__ import bench
 from tests.bench.report import MEASURED, Row
+from tests.reference import algorithm_1
 
 from .conftest import ROOT
 

@@ -13,7 +13,6 @@ import pytest
 from fishersft import Store, TokenEmbeddings, embed, load_corpus, make_selector, select
 from fishersft.corpus.records import Corpus
 from fishersft.design.greedy import Contender, greedy, winner_of
-from fishersft.design.reference import algorithm_1
 from fishersft.design.rows import open_mapped, where_mapped
 from fishersft.distributed import engine as readers
 from fishersft.distributed import greedy as distributed
@@ -23,6 +22,7 @@ from fishersft.distributed.greedy import Traffic, cut, rising
 from fishersft.errors import Cancelled, ClusterError, DesignError, MissingExtra, ModelError, UserError
 from fishersft.lm.folder import find_model
 from fishersft.pipeline import embed_and_select
+from tests.reference import algorithm_1
 
 from .conftest import random_blocks
 
@@ -252,7 +252,7 @@ def test_a_model_that_a_worker_does_not_see_gets_a_sentence(ray):
     folder = find_model("mini")
     moved = type(folder)("mini", folder.path)
     moved.__dict__["fingerprint"] = "0" * 64
-    with pytest.raises(ModelError, match="differs from the one here"), readers.ray_reader(moved, workers=1):
+    with pytest.raises(ModelError, match="differs from the one here"), Engine("ray", workers=1).reader(moved):
         pass
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from fishersft import Budget, Pool, Store, embed, load_corpus, load_model, make_selector, select
 from fishersft.corpus.records import Corpus
-from fishersft.design.reference import algorithm_1
 from fishersft.design.trajectory import log_det_at
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection, save_selection
 from fishersft.scoring import precomputed
+from tests.reference import algorithm_1
 
 from .test_embed import independent_rows
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fishersft import TokenEmbeddings
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, log_det
-from fishersft.design.reference import algorithm_1, best_subset
 from fishersft.errors import DesignError
+from tests.reference import algorithm_1, best_subset
 
 from .conftest import random_blocks
 

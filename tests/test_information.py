@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fishersft.design.information import design_matrix, gain, leverage, log_det, optimum_bound, share_of_optimum, token_gains
-from fishersft.design.reference import best_subset
 from fishersft.errors import DesignError
+from tests.reference import best_subset
 
 from .conftest import random_blocks
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from fishersft.design.information import leverage, log_det
-from fishersft.design.reference import algorithm_1, best_subset, stein_greedy
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.fields import declared
 from fishersft.lessons import LESSONS, TERMS, drawing, ellipse, equivalence, gains, greedy, lemma, pools
 from fishersft.ui import components
+from tests.reference import algorithm_1, best_subset, stein_greedy
 
 
 def blocks_of(rows):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fishersft import TokenEmbeddings
 from fishersft.design.matched import matched, second_moment
-from fishersft.design.reference import stein_greedy
 from fishersft.errors import DesignError
+from tests.reference import stein_greedy
 
 from .conftest import random_blocks
 

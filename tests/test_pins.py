@@ -9,11 +9,11 @@ import pytest
 
 from fishersft import Budget, Pool, TokenEmbeddings, make_selector, registry, select
 from fishersft.design.greedy import greedy
-from fishersft.design.information import gain, optimum_bound
-from fishersft.design.reference import TIE, best_subset
+from fishersft.design.information import TIE, gain, optimum_bound
 from fishersft.distributed import greedy as distributed
 from fishersft.errors import BudgetError, ParameterError
 from fishersft.pipeline.selections import load_selection
+from tests.reference import best_subset
 
 from .conftest import command_line, random_blocks
 

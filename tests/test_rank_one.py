@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fishersft import Pool, TokenEmbeddings, make_selector
+from fishersft.design.information import TIE
 from fishersft.design.rank_one import RankOne, rank_one_greedy
-from fishersft.design.reference import TIE, algorithm_1, best_subset
 from fishersft.errors import DesignError
 from fishersft.selectors.k_center import PickDistances, farthest_first
+from tests.reference import algorithm_1, best_subset
 
 
 def random_rows(n, d, seed, scale=1.0):

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from fishersft import Budget, Corpus, Pick, Pool, Selector, Text, TokenEmbeddings, make_selector, registry
-from fishersft.design.reference import algorithm_1
 from fishersft.errors import BudgetError, ParameterError
 from fishersft.lm.losses import TokenStatistics
 from fishersft.selectors.target import Target
+from tests.reference import algorithm_1
 
 from .conftest import random_blocks
 

@@ -8,7 +8,7 @@ import pytest
 
 from fishersft import Budget, Corpus, Pool, Text, TokenEmbeddings, make_selector, registry
 from fishersft.design import targeted
-from fishersft.design.reference import TIE
+from fishersft.design.information import TIE
 from fishersft.design.targeted import nearest_in_turn, position_weighted_means, target_moment
 from fishersft.errors import DesignError, ParameterError
 from fishersft.lm.losses import TokenStatistics

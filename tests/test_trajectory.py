@@ -5,9 +5,9 @@ import pytest
 
 from fishersft import TokenEmbeddings
 from fishersft.design.information import design_matrix, gain
-from fishersft.design.reference import algorithm_1
 from fishersft.design.trajectory import axes, principal_directions, walk
 from fishersft.scoring.why import direction_added, gain_along, gains_now, neighbours_of, why
+from tests.reference import algorithm_1
 
 from .conftest import random_blocks
 

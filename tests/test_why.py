@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fishersft.design.reference import algorithm_1
 from fishersft.scoring.why import nearest_of, why
+from tests.reference import algorithm_1
 
 
 def test_a_picks_gain_is_the_one_it_was_picked_for(pool_of):

@@ -20,8 +20,7 @@ import numpy as np
 import torch
 
 from fishersft.design.factor import BEYOND, SMALL, Factor, suited_to
-from fishersft.design.information import optimum_bound
-from fishersft.design.reference import TIE
+from fishersft.design.information import TIE, optimum_bound
 from fishersft.design.rows import TokenEmbeddings, check_finite, gains_of
 from fishersft.errors import DesignError
 

@@ -19,6 +19,7 @@ import torch
 
 from fishersft.errors import DesignError
 
+TIE = 1e-9  # gains this close, relatively, are equal; the lowest index wins
 LEAST, MOST = 1e-12, 1e12  # of sigma2: beyond, rounding decides
 
 

@@ -27,7 +27,7 @@ import torch
 
 from fishersft.design.factor import BEYOND, suited_to
 from fishersft.design.greedy import SLACK, Pick, Shard, winners
-from fishersft.design.reference import TIE
+from fishersft.design.information import TIE
 from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_dets, padded
 from fishersft.errors import DesignError
 

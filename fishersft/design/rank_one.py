@@ -24,8 +24,7 @@ import torch
 
 from fishersft.design.factor import suited_to
 from fishersft.design.greedy import SLACK, Pick, check_measurable
-from fishersft.design.information import check_sigma2, optimum_bound, whiten
-from fishersft.design.reference import TIE
+from fishersft.design.information import TIE, check_sigma2, optimum_bound, whiten
 from fishersft.design.rows import check_finite
 from fishersft.errors import DesignError
 
@@ -97,10 +96,6 @@ class RankOne:
         self.q.clamp_(min=0.0)
         self.evaluations += len(self.q)
         self.picks += 1
-
-    def upper_gains(self) -> np.ndarray:
-        """Upper bounds, in nats, on the current gains of the items outside the design."""
-        return (self.q + self.pad)[self.outside].log1p().cpu().numpy()
 
     def _exact(self, some: torch.Tensor) -> torch.Tensor:
         """(k,) q of some items in float64, from a factor of V that is fresh enough for it."""
@@ -174,7 +169,8 @@ def rank_one_greedy(rows: np.ndarray, sigma2: float = 1.0, *, device: str = "cpu
             design.accept(position, q)
             gain = float(np.log1p(q))
             f, picked = f + gain, picked + 1
-            yield Pick(position, gain, design.evaluations, optimum_bound(f, design.upper_gains(), picked))
+            upper = (design.q + design.pad)[design.outside].log1p().cpu().numpy()
+            yield Pick(position, gain, design.evaluations, optimum_bound(f, upper, picked))
 
 
 def threads_for(rows: np.ndarray) -> AbstractContextManager[None]:

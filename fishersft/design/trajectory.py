@@ -111,10 +111,15 @@ def principal_directions(rows: TokenEmbeddings, k: int) -> np.ndarray:
 
     Eigenvectors of the second moment about zero, as the design matrix counts it.
     """
-    _, vectors = torch.linalg.eigh(torch.as_tensor(second_moment(rows, 0.0)).double())
-    found = vectors.flip(1)[:, :k]
-    biggest = found.abs().argmax(0)
-    return (found * found[biggest, range(found.shape[1])].sign()).numpy()
+    return leading(second_moment(rows, 0.0), k)
+
+
+def leading(moment: np.ndarray, k: int) -> np.ndarray:
+    """(d, up to k) the leading eigenvectors of X^T X, signs fixed so that the same rows give the same answer everywhere."""
+    _, vectors = np.linalg.eigh(moment)
+    top = vectors[:, ::-1][:, :k]
+    largest = np.abs(top).argmax(0)
+    return np.asarray(top * np.sign(top[largest, np.arange(top.shape[1])]))
 
 
 def axes(shadow: np.ndarray) -> tuple[float, float, float]:

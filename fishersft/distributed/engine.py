@@ -57,9 +57,15 @@ class Engine:
     def greedy(self) -> Callable[..., Iterator[Pick]]:
         return greedy if self.name == "here" else partial(distributed.greedy, address=self.address, workers=self.workers)
 
-    def reader(self, folder: ModelFolder, device: str) -> AbstractContextManager[Reader]:
-        """The folder's model, loaded by workers of the cluster; for `ray` only."""
-        return ray_reader(folder, device=device, address=self.address, workers=self.workers)
+    @contextmanager
+    def reader(self, folder: ModelFolder, device: str = "auto") -> Iterator[Reader]:
+        """The folder's model, loaded by workers of the cluster; for `ray` only.  The device "auto" uses its GPUs, one per worker,
+        if it has any.  MissingExtra, ClusterError or ModelError where the reader cannot be started."""
+        with connected(self.address) as ray:
+            gpu = device.startswith("cuda") or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
+            where = "cuda" if gpu else "cpu" if device == "auto" else device
+            with Crew(ray, ModelWorker, self.workers, most=self.workers or MOST_WORKERS, gpu=gpu) as crew:
+                yield RayReader(folder.name, crew, (str(folder.path), folder.name, folder.fingerprint, where))
 
 
 def as_engine(engine: str | Engine) -> Engine:
@@ -165,16 +171,3 @@ class RayReader:
             return Loaded(*self.crew.result(call))
         except WorkerDied:
             return self._follow(seat)
-
-
-@contextmanager
-def ray_reader(
-    folder: ModelFolder, *, device: str = "auto", address: str | None = None, workers: int | None = None
-) -> Iterator[RayReader]:
-    """A reader whose model runs on a cluster; `device` "auto" uses its GPUs, one per worker, if it has any.  MissingExtra,
-    ClusterError or ModelError where the reader cannot be started."""
-    with connected(address) as ray:
-        gpu = device.startswith("cuda") or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
-        where = "cuda" if gpu else "cpu" if device == "auto" else device
-        with Crew(ray, ModelWorker, workers, most=workers or MOST_WORKERS, gpu=gpu) as crew:
-            yield RayReader(folder.name, crew, (str(folder.path), folder.name, folder.fingerprint, where))

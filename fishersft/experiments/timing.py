@@ -23,7 +23,7 @@ import torch
 from fishersft import fields
 from fishersft.design.factor import suited_to
 from fishersft.design.greedy import greedy
-from fishersft.design.reference import TIE
+from fishersft.design.information import TIE
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import BudgetError, StoreError, os_reason
 from fishersft.experiments.experiment import About
@@ -207,7 +207,7 @@ def agreeing(picks: Sequence[int], exact: Sequence[int]) -> int:
 
 def by_determinant(rows: TokenEmbeddings, sigma2: float = 1.0) -> Iterator[Progressed]:
     """Algorithm 1 as written: log det(V + X_i^T X_i) of every sentence outside the selection, at every pick; O(N d^3) each.
-    Decides in float64 and breaks ties as `design/reference.py` does."""
+    Decides in float64 and breaks ties as `design/greedy.py` does."""
     V = torch.eye(rows.dimension, dtype=torch.float64, device=rows.device) * sigma2
     outside = np.ones(len(rows), dtype=bool)
     evaluations = 0

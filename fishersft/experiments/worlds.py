@@ -24,6 +24,7 @@ from fishersft import fields
 from fishersft.corpus.encode import MAX_TOKENS, encode
 from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
+from fishersft.design.trajectory import leading
 from fishersft.errors import ParameterError
 from fishersft.experiments.problem import Problem, check_memory, draw_labels, offsets_of, row_batches, token_index
 from fishersft.experiments.settings import FEATURES, PoolSettings, SyntheticSettings, TeacherSettings, WordSettings, WordSource
@@ -148,7 +149,7 @@ class Words(DrawnWorld, WordSettings):
         """(W, d) float64: the vectors centred, on their leading principal directions, E||x||^2 = d over the words."""
         X = np.asarray(self.vectors, dtype=np.float64)
         X = X - X.mean(0)
-        rows = X @ principal(X.T @ X, self.dimension)
+        rows = X @ leading(X.T @ X, self.dimension)
         mean = float((rows**2).sum(1).mean())
         return rows * np.sqrt(self.dimension / mean) if mean > 0 else rows
 
@@ -238,7 +239,7 @@ class Teacher(TeacherSettings):
         moment = np.zeros((d, d))
         for part in row_batches(values):
             moment += part.T @ part
-        P = np.eye(d) if self.dimension == d else principal(moment, self.directions_kept)
+        P = np.eye(d) if self.dimension == d else leading(moment, self.directions_kept)
         kept = float(np.trace(P.T @ moment @ P))
         return P, float(np.sqrt(self.directions_kept * len(values) / kept)), kept / float(np.trace(moment))
 
@@ -279,11 +280,3 @@ def teacher_world(
     return Teacher(
         embeddings=embeddings, head=columns, corpus=corpus.name, model=model.name, texts=corpus, options=options, **asked
     )
-
-
-def principal(moment: np.ndarray, dimension: int) -> np.ndarray:
-    """(D, d) the leading eigenvectors of X^T X, signs fixed so that the same rows give the same answer everywhere."""
-    _, vectors = np.linalg.eigh(moment)
-    top = vectors[:, ::-1][:, :dimension]
-    largest = np.abs(top).argmax(0)
-    return np.asarray(top * np.sign(top[largest, np.arange(dimension)]))

@@ -195,9 +195,8 @@ class FirstWord:
         """(P(one) of the two, p(one) + p(other)) after each of B prompts."""
         import torch
 
-        ids = torch.zeros((len(batch), max(map(len, batch))), dtype=torch.long)
-        for row, prompt in zip(ids, batch, strict=True):
-            row[: len(prompt)] = torch.tensor(prompt)  # padded on the right, which does not affect what precedes it
+        # padded on the right, which does not affect what precedes it
+        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(prompt) for prompt in batch], batch_first=True)
         last = torch.tensor([len(prompt) - 1 for prompt in batch], device=self.model.device)
         rows = self.model.rows(ids)[torch.arange(len(batch), device=self.model.device), last]
         log_p = torch.log_softmax(self.model.logits(rows).cpu().double(), dim=-1)

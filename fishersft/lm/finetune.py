@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from fishersft.corpus.encode import IGNORED, Encoded
 from fishersft.errors import MissingExtra, ModelError, TrainingError
@@ -267,15 +268,9 @@ class Collator:
     pad: int
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
-        longest = max(len(item["input_ids"]) for item in items)
-        fill = {"input_ids": self.pad, "labels": IGNORED, "attention_mask": 0}
-        batch = {name: torch.full((len(items), longest), value, dtype=torch.long) for name, value in fill.items()}
-        for row, item in enumerate(items):
-            n = len(item["input_ids"])
-            batch["input_ids"][row, :n] = torch.from_numpy(item["input_ids"])
-            batch["labels"][row, :n] = torch.from_numpy(item["labels"])
-            batch["attention_mask"][row, :n] = 1
-        return batch
+        ids, labels = ([torch.from_numpy(item[name]) for item in items] for name in ("input_ids", "labels"))
+        columns = {"input_ids": (ids, self.pad), "labels": (labels, IGNORED), "attention_mask": (map(torch.ones_like, ids), 0)}
+        return {name: pad_sequence(list(rows), batch_first=True, padding_value=x) for name, (rows, x) in columns.items()}
 
 
 def _with_adapters(network: Any, training: Training) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from fishersft.corpus.encode import Encoded
 from fishersft.lm.hyperparameters import Sampling
@@ -89,18 +90,15 @@ def write(
     with torch.random.fork_rng(devices=devices):
         for first in range(0, len(order), BATCH):
             chosen = order[first : first + BATCH]
-            width = max(len(prompts[i].ids) for i in chosen)
-            ids = torch.full((len(chosen), width), pad, dtype=torch.long)
-            mask = torch.zeros_like(ids)
-            for row, i in enumerate(chosen):
-                ids[row, width - len(prompts[i].ids) :] = torch.tensor(prompts[i].ids)
-                mask[row, width - len(prompts[i].ids) :] = 1
+            found = [torch.tensor(prompts[i].ids) for i in chosen]
+            ids = pad_sequence(found, batch_first=True, padding_value=pad, padding_side="left")
+            mask = pad_sequence([torch.ones_like(one) for one in found], batch_first=True, padding_side="left")
             torch.manual_seed(sampling.sampling_seed + first)
             with torch.inference_mode():
                 whole = model.network.generate(
                     input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
                 )
-            for i, new in zip(chosen, whole[:, width:].cpu().tolist(), strict=True):
+            for i, new in zip(chosen, whole[:, ids.shape[1] :].cpu().tolist(), strict=True):
                 ended = tokenizer.eos_token_id in new
                 body = new[: new.index(tokenizer.eos_token_id)] if ended else new
                 out[i] = Written(text_of(tokenizer, body), len(body) + ended, ended)

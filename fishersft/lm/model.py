@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from fishersft.corpus.encode import Encoded
 from fishersft.errors import ModelError
@@ -73,10 +74,8 @@ class CausalLM:
 
     def rows_of(self, batch: list[Encoded]) -> np.ndarray:
         """(sum of M, d) float32 rows of one batch, example after example."""
-        ids = np.zeros((len(batch), max(len(e.ids) for e in batch)), dtype=np.int64)
-        for row, e in zip(ids, batch, strict=True):
-            row[: len(e.ids)] = e.ids
-        hidden = self.rows(torch.from_numpy(ids)).float().cpu().numpy()
+        ids = pad_sequence([torch.from_numpy(e.ids.astype(np.int64)) for e in batch], batch_first=True)
+        hidden = self.rows(ids).float().cpu().numpy()
         return np.concatenate([h[e.rows] for h, e in zip(hidden, batch, strict=True)])
 
     def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:

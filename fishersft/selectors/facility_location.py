@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fishersft.design.greedy import SLACK, Pick
-from fishersft.design.reference import TIE
+from fishersft.design.information import TIE
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool, sentence_means
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from fishersft.design.information import TIE
 from fishersft.design.rank_one import rounding, threads_for
-from fishersft.design.reference import TIE
 from fishersft.design.rows import check_finite
 from fishersft.selectors import Pick, Pool, Selector
 

@@ -1,7 +1,7 @@
 """Other ways to the picks of Algorithm 1, each as quick as its idea allows; what ours is measured against.
 
 Each is a generator that reports its work as it goes, so that a time box can stop it anywhere (`experiments/timing.py`, which has
-Algorithm 1 itself).  All decide in float64 and break ties as `design/reference.py` does, so their picks must be ours.
+Algorithm 1 itself).  All decide in float64 and break ties as `design/greedy.py` does, so their picks must be ours.
 
 Sources: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2; Chen, Zhang and Zhou 2018 (NeurIPS), Algorithm 1.
 Our reading of Algorithm 2, whose listing was not at hand: mini-batches in index order, a batch recomputed only where its
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from fishersft.design.reference import TIE
+from fishersft.design.information import TIE
 from fishersft.design.rows import TokenEmbeddings, log_dets, padded
 from fishersft.experiments.timing import Boxed, Progressed, first_best
 

@@ -1,6 +1,6 @@
-"""Algorithm 1 of the paper as it is written, for tests and lessons: every sentence, every pick, one determinant each.
+"""Algorithm 1 of the paper as it is written: every sentence, every pick, one determinant each, O(n N d^3).
 
-O(n N d^3).  The fast form in `greedy.py` must return exactly these picks.
+The fast form in `fishersft/design/greedy.py` must return exactly these picks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-TIE = 1e-9  # gains this close, relatively, are equal; the lowest index wins
+from fishersft.design.information import TIE
 
 
 def algorithm_1(blocks: Sequence[np.ndarray], n: int, sigma2: float = 1.0) -> tuple[list[int], list[float]]:
