@@ -84,12 +84,11 @@ def compare(
     the reference selector spends. A summary in words comes last.
     """
     wanted = fishersft.Budget(budget, token_budget)
-    names = list(fishersft.registry()) if selectors == "all" else [n.strip() for n in selectors.split(",") if n.strip()]
+    names = [n.strip() for n in selectors.split(",") if n.strip()]
     if selectors == "all":
-        kinds = fishersft.registry()
-        names.remove("ask_llm")  # needs a model of its own: name it to have it
-        names.remove("ifd")  # needs prompts
-        names = [name for name in names if options["target"] is not None or not kinds[name].needs_target]
+        apart = ("ask_llm", "ifd")  # the one needs a model of its own, the other prompts: name them to have them
+        fits = {name: options["target"] is not None or not kind.needs_target for name, kind in fishersft.registry().items()}
+        names = [name for name, fit in fits.items() if fit and name not in apart]
     chosen = make_selectors(names, settings)
     if out and (out.suffix not in (".csv", ".json") or not out.absolute().parent.is_dir()):
         raise UserError(f"--out must be a .csv or .json file in an existing folder, not {out}.")

@@ -65,9 +65,9 @@ def leverage(V: np.ndarray, X: np.ndarray) -> np.ndarray:
     return (whiten(torch.linalg.cholesky(torch.from_numpy(V)), as_rows(X)) ** 2).sum(0).numpy()
 
 
-def as_rows(X: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+def as_rows(X: np.ndarray) -> torch.Tensor:
     """A block as a float64 tensor."""
-    return torch.from_numpy(np.array(X, dtype=np.float64, order="C")).to(device)
+    return torch.from_numpy(np.array(X, dtype=np.float64, order="C"))
 
 
 def whiten(L: torch.Tensor, X: torch.Tensor) -> torch.Tensor:

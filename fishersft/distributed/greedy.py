@@ -6,8 +6,6 @@ with the contenders of its shard and its n largest bounds.  The driver takes the
 Rows travel only where they are not in a file that the worker can open.  A worker that dies is followed by another, which gets
 the shard, is told the picks so far and goes on.  Workers evaluate more than one process would (each proves its own best), so
 evaluations differ, and the proven bound is a little tighter; picks and gains are the same.
-
-The driver is `greedy`; the actor around a shard is `ShardWorker`; named tuples travel between them.
 """
 
 from __future__ import annotations

@@ -113,13 +113,10 @@ class World(Protocol):
 
     @property
     def name(self) -> str: ...
-
     @property
     def settings(self) -> dict[str, Any]: ...
-
     @property
     def title(self) -> str: ...
-
     def arguments(self) -> list[str]:
         """The command-line options that make this world, without those at their defaults."""
 

@@ -125,15 +125,11 @@ def read_records(folder: Path, *, only_about: bool = False) -> tuple[About, list
 def _sound(about: About) -> bool:
     """Whether it is what `fishersft curves` writes."""
     settings, arguments = about.settings, about.arguments
+    kinds = (settings, dict), (about.title, str), (arguments, list)
+    if not all(isinstance(value, kind) for value, kind in kinds) or not all(isinstance(part, str) for part in arguments):
+        return False
     return (
-        isinstance(settings, dict)
-        and not NEEDED - set(settings)
-        and isinstance(settings["world"], dict)
-        and isinstance(about.title, str)
-        and isinstance(arguments, list)
-        and all(isinstance(part, str) for part in arguments)
-        and len(arguments) > 1
-        and arguments[0] == "curves"
+        settings.keys() >= NEEDED and isinstance(settings["world"], dict) and arguments[:1] == ["curves"] and len(arguments) > 1
     )
 
 
