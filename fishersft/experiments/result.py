@@ -128,9 +128,8 @@ def _sound(about: About) -> bool:
     kinds = (settings, dict), (about.title, str), (arguments, list)
     if not all(isinstance(value, kind) for value, kind in kinds) or not all(isinstance(part, str) for part in arguments):
         return False
-    return (
-        settings.keys() >= NEEDED and isinstance(settings["world"], dict) and arguments[:1] == ["curves"] and len(arguments) > 1
-    )
+    named = settings.keys() >= NEEDED and isinstance(settings["world"], dict)
+    return named and len(arguments) > 1 and arguments[0] == "curves"
 
 
 def _read(path: Path, *, only_about: bool = False) -> tuple[About | None, list[Record], int]:
