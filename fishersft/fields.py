@@ -104,9 +104,13 @@ def parameter(default: Any, help: str, **about: Any) -> Any:
     return dataclasses.field(default=default, metadata={"parameter": Parameter(help, **about)})
 
 
-@cache
-def declared(kind: Any) -> Mapping[str, Declared]:
+def declared(kind: type) -> Mapping[str, Declared]:
     """The parameters of a dataclass by name, in order; fields that declare nothing are left out."""
+    return _declared(kind)
+
+
+@cache
+def _declared(kind: Any) -> Mapping[str, Declared]:
     hints = get_type_hints(kind)
     found = {}
     for field in dataclasses.fields(kind):
