@@ -1,4 +1,4 @@
-"""Learn: optimal design in nine lessons, hands on."""
+"""Learn: optimal design in ten lessons, hands on."""
 
 import streamlit as st
 

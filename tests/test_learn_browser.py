@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fishersft.lessons import ellipse
+from fishersft.lessons import ellipse, target
 
 from . import test_browser
 from .test_browser import settle
@@ -58,6 +58,29 @@ def test_a_point_is_dragged_and_the_ellipse_follows_before_the_server_is_asked(d
     opened(again, page.url)
     assert again.locator(".plane .point").count() == 1 and said(again).split(";")[0] == said(page).split(";")[0]
     again.close()
+
+
+def test_a_target_is_dragged_and_the_designs_are_made_anew_where_it_rests(dashboard, page):
+    opened(page, f"{dashboard}/learn?lesson=target")
+    lesson = target.TargetLesson()
+    assert said(page) == f"mean variance on the target with these picks: {lesson.variance('VOptimal', 8):.3g}"
+    before, wanted = said(page), page.locator(".plane .wanted").get_attribute("points")
+    picks = page.locator(".plane .pick").evaluate_all("all => all.map(p => p.getAttribute('d'))")
+    page.mouse.move(*place(page, 0.8, 1.1))
+    page.mouse.down()
+    page.mouse.move(*place(page, -1.0, 1.5), steps=4)
+    assert said(page) != before and page.locator(".plane .wanted").get_attribute("points") != wanted
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"points=-1%2C1.5%2C1"))
+    settle(page)
+    moved = target.TargetLesson(points=((-1.0, 1.5, 1.0),))
+    assert said(page) == f"mean variance on the target with these picks: {moved.variance('VOptimal', 8):.3g}"
+    assert page.locator(".plane .pick").evaluate_all("all => all.map(p => p.getAttribute('d'))") != picks
+    page.locator(".plane .point").focus()
+    for key in ("ArrowRight", "Delete", "+"):  # it is moved by keys, and never removed or weighed
+        page.keyboard.press(key)
+    page.wait_for_url(re.compile(r"points=-0.95%2C1.5%2C1"))
+    assert page.locator(".plane .point").count() == 1
 
 
 def test_a_click_adds_weighs_and_removes(dashboard, page):

@@ -97,6 +97,7 @@ def test_a_link_opens_a_lesson_in_its_state():
         ({"lesson": "criteria", "points": "a spiral"}, "a spiral"),
         ({"lesson": "lemma", "sure": "nan"}, "sure nan"),
         ({"lesson": "ellipse", "points": "1,2"}, "1,2"),
+        ({"lesson": "target", "points": "1,0,1;0,2,1"}, "one target"),
         ({"lesson": "ellipse", "sigma2": "<b>"}, "sigma2"),
     ],
 )
@@ -131,6 +132,17 @@ def test_what_a_browser_says_of_the_points_is_taken_as_far_as_they_are_points():
         (3.0, 3.0, 100.0),
     )
     assert panels.told("points") == panels.told(None) == panels.told([]) == ()
+
+
+def test_a_target_keeps_its_place_beside_the_points_of_the_first_lesson():
+    at = open_lesson(lesson="target", points="1.9,0.5,1")
+    assert "2 of 8 picks near" not in [m.delta for m in at.metric]
+    at.pills(key="lesson-tab").set_value("ellipse").run()
+    assert address(at) == {"lesson": "ellipse"}
+    at.pills(key="lesson-tab").set_value("target").run()
+    assert address(at) == {"lesson": "target", "points": "1.9,0.5,1"}
+    next(b for b in at.button if b.label == "Start again").click().run()
+    assert address(at) == {"lesson": "target"}
 
 
 def test_starting_again_and_clearing():

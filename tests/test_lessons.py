@@ -9,7 +9,7 @@ from fishersft.design.information import leverage, log_det
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.fields import declared
-from fishersft.lessons import LESSONS, TERMS, drawing, ellipse, equivalence, gains, greedy, lemma, pools
+from fishersft.lessons import LESSONS, TERMS, drawing, ellipse, equivalence, gains, greedy, lemma, pools, target
 from fishersft.ui import components
 from tests.reference import algorithm_1, best_subset, stein_greedy
 
@@ -276,6 +276,65 @@ class TestOutlier:
     def test_a_selection_of_the_whole_pool_matches_it(self):
         lesson = pools.Outlier()
         assert lesson.loss(list(range(60))) == pytest.approx(0, abs=1e-5)
+
+
+class TestTarget:
+    def test_the_variances_and_the_picks_near_are_those_of_numpy_by_hand(self):
+        lesson = target.TargetLesson(points=((0.5, -1.9, 1.0),), picks=5)
+        blocks, A = blocks_of(target.pool()), target.cloud() + np.array([0.5, -1.9])
+        M = np.mean([X.T @ X / len(X) for X in A], axis=0)
+        M += 1e-3 * np.trace(M) / 2 * np.eye(2)
+        for name in target.DESIGNS:
+            picked = target.orders(0.5, -1.9)[name][:5]
+            V = np.eye(2) + sum(blocks[i].T @ blocks[i] for i in picked)
+            assert lesson.variance(name, 5) == pytest.approx(np.trace(M @ np.linalg.inv(V)), rel=1e-6)
+            assert lesson.near(name, 5) == sum(np.linalg.norm(blocks[i].mean(0) - [0.5, -1.9]) <= 0.75 for i in picked)
+        shown = lesson.show(revealed=True)
+        said = {n.label.split(", ")[1]: (n.value, n.beside) for n in shown.numbers}
+        for name in target.DESIGNS:
+            assert said[name] == (f"{lesson.variance(name, 5):.3g}", f"{lesson.near(name, 5)} of 5 picks near")
+        assert shown.pictures[0].figure.design == pytest.approx(
+            tuple((np.eye(2) + lesson.taken("VOptimal", 5).T @ lesson.taken("VOptimal", 5))[[0, 0, 1], [0, 1, 1]])
+        )
+
+    def test_each_design_is_greedy_for_its_own_rule(self):
+        blocks, order = blocks_of(target.pool()), target.orders(0.8, 1.1)
+        M = target.TargetLesson().moment
+        assert order["TokenOD"][:6] == algorithm_1(blocks, 6)[0]
+        V, S, t, left = np.eye(2), 20 * M, 20, list(range(len(blocks)))
+        for pick in order["VOptimal"][:6]:
+            after = {i: np.trace(M @ np.linalg.inv(V + blocks[i].T @ blocks[i])) for i in left}
+            assert pick == min(after, key=after.get)
+            V += blocks[pick].T @ blocks[pick]
+            left.remove(pick)
+        left = list(range(len(blocks)))
+        for pick in order["TargetMatched"][:6]:
+            A = {i: np.linalg.solve(M, S + blocks[i].T @ blocks[i]) / (t + 4) for i in left}
+            after = {i: np.trace(a) - np.linalg.slogdet(a)[1] for i, a in A.items()}
+            assert pick == min(after, key=after.get)
+            S, t = S + blocks[pick].T @ blocks[pick], t + 4
+            left.remove(pick)
+
+    def test_the_answer_is_the_largest_variance_and_follows_the_target(self):
+        answers = set()
+        for place, picks in (((0.8, 1.1), 8), ((0.5, -1.9), 30), ((1.9, 0.5), 3)):
+            lesson = target.TargetLesson(points=((*place, 1.0),), picks=picks)
+            variances = [lesson.variance(name, picks) for name in target.DESIGNS]
+            assert lesson.show().question.answer == int(np.argmax(variances))
+            answers.add(int(np.argmax(variances)))
+        assert answers == {0, 2}
+
+    def test_matched_picks_are_like_the_target_and_those_of_token_od_are_not(self):
+        lesson = target.TargetLesson()
+        assert lesson.near("TargetMatched", 8) >= 6 > 1 >= lesson.near("TokenOD", 8)
+
+    @pytest.mark.parametrize("points", [(), ((0.0, 0.0, 1.0), (1.0, 1.0, 1.0))])
+    def test_it_has_one_target(self, points):
+        with pytest.raises(ParameterError, match="one target"):
+            target.TargetLesson(points=points)
+
+    def test_a_target_at_the_origin_has_a_spread_of_its_own(self):
+        assert all(np.isfinite(target.TargetLesson(points=((0.0, 0.0, 1.0),)).variance(name, 3)) for name in target.DESIGNS)
 
 
 class TestTerms:

@@ -9,8 +9,9 @@ from fishersft.lessons.greedy import Lazy, Subsets
 from fishersft.lessons.lemma import Lemma
 from fishersft.lessons.lesson import Lesson
 from fishersft.lessons.pools import Imbalance, Outlier
+from fishersft.lessons.target import TargetLesson
 
 LESSONS: dict[str, type[Lesson]] = {
-    kind.name: kind for kind in (Ellipse, Equivalence, Returns, Sentences, Subsets, Lazy, Imbalance, Lemma, Outlier)
+    kind.name: kind for kind in (Ellipse, Equivalence, Returns, Sentences, Subsets, Lazy, Imbalance, Lemma, Outlier, TargetLesson)
 }
 TERMS: dict[str, type[Lesson]] = {term: kind for kind in LESSONS.values() for term in kind.terms}

@@ -9,22 +9,34 @@ E its largest eigenvalue, G the largest x^T V^-1 x over the points.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 import fishersft.lessons.drawing as drawing
 from fishersft.design.information import design_matrix, gain, leverage, log_det
 from fishersft.errors import ParameterError
-from fishersft.lessons.lesson import TEXTBOOK, Lesson, Number, Picture, Plane, Question, Shown, control, nats, several, short
+from fishersft.lessons.lesson import (
+    TEXTBOOK,
+    Dragged,
+    Number,
+    Picture,
+    Plane,
+    Points,
+    Question,
+    Shown,
+    control,
+    nats,
+    several,
+    short,
+)
 from fishersft.plots.base import ORANGE, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR
 
 REACH = 3.0  # of the plane, in each direction
 MOST_POINTS, LEAST_WEIGHT, MOST_WEIGHT = 40, 0.001, 100.0
 LEVEL = -2 * np.log(0.05)  # of a chi-squared with two degrees of freedom
-START = ((1.5, 0.5, 1.0), (1.0, -0.25, 1.0), (-2.0, 0.25, 1.0))
-Points = tuple[tuple[float, float, float], ...]
+START: Points = ((1.5, 0.5, 1.0), (1.0, -0.25, 1.0), (-2.0, 0.25, 1.0))
 
 
 def read_points(text: str) -> Points:
@@ -55,8 +67,10 @@ def write_points(points: Points) -> str:
 
 
 @dataclass(frozen=True)
-class Ellipse(Lesson):
-    points: Points = field(default=START)
+class Ellipse(Dragged):
+    """Points in the plane, to drag, weigh, add and remove."""
+
+    points: Points = START
     sigma2: float = control(1.0, 0.1, 5.0, 0.1, "sigma2", "Weight of the identity in V: how much is known before any point.")
 
     name = "ellipse"

@@ -21,6 +21,7 @@ PAPER = "In the paper"
 READING = "Our reading"
 OURS = "Ours, not in the paper"
 TEXTBOOK = "Textbook"
+Points = tuple[tuple[float, float, float], ...]  # x, y and weight
 
 
 def control(default: float, low: float, high: float, step: float, label: str, help: str) -> Any:
@@ -52,7 +53,7 @@ class Number:
 class Plane:
     """A plane whose points are dragged, drawn by the browser with the ellipse t^T V t = level, V = sigma2 I + sum w x x^T."""
 
-    points: tuple[tuple[float, float, float], ...]  # x, y and weight
+    points: Points
     sigma2: float
     level: float
     reach: float  # of the plane, in each direction
@@ -64,6 +65,23 @@ class Plane:
     def to_json(self) -> str:
         """What the browser is given."""
         return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class TargetPlane(Plane):
+    """A plane whose one point is a target that is dragged; V is given, and the target's second moment is drawn as it moves.
+
+    A symmetric matrix [[a, b], [b, c]] is (a, b, c).
+    """
+
+    cloud: tuple[tuple[float, float], ...] = ()  # the target's rows, from its point
+    ridge: float = 0.0  # of its second moment
+    design: tuple[float, float, float] = (1.0, 0.0, 1.0)  # V of the picks
+    moment: tuple[float, float, float] = (1.0, 0.0, 1.0)  # their rows' second moment
+    sentences: tuple[tuple[float, float], ...] = ()
+    picks: tuple[tuple[float, float], ...] = ()
+    marker: str = ""  # of the picks
+    told: bool = True  # whether the variance on the target is said
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,13 @@ class Lesson(ABC):
     @abstractmethod
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         """The lesson in this state; what answers the question is drawn once it is revealed."""
+
+
+@dataclass(frozen=True)
+class Dragged(Lesson):
+    """A lesson whose first picture is a `Plane`; the default of `points` is where it starts."""
+
+    points: Points = ()
 
 
 def several(n: float, noun: str) -> str:

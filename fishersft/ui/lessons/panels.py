@@ -1,8 +1,9 @@
 """The Learn page around a lesson: which one, in which state, its controls, pictures, question and words.
 
 A lesson's state lives in one typed object of the session and in the address; whichever changed last is right.  The points of
-the first lesson are dragged, weighted, added and removed on a picture, by pointer and keyboard, and in a table; one small
-component (plane.html, .css, .js beside this file) draws them, gets the whole state and sends back the points.
+the first lesson are dragged, weighted, added and removed on a picture, by pointer and keyboard, and in a table, and the target
+of the last one is dragged; one small component (plane.html, .css, .js beside this file) draws them, gets the whole state and
+sends back the points.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import streamlit as st
 from fishersft.errors import ParameterError
 from fishersft.fields import changed, declared, make
 from fishersft.lessons import LESSONS, ellipse
-from fishersft.lessons.lesson import Lesson, Picture, Plane, Question, Shown, several
+from fishersft.lessons.lesson import Dragged, Lesson, Picture, Plane, Question, Shown, TargetPlane, several
 from fishersft.ui.components import camera, dark, tile
 from fishersft.ui.session import Session
 
 FIRST = next(iter(LESSONS))
 KNOWN = {"lesson", "points", *(name for kind in LESSONS.values() for name in declared(kind))}  # in the address
 ACTS = ("add", "move the nearest", "remove the nearest")
-KEY = "plane"
+KEY = "plane"  # of the component, with the lesson's name
 
 _PLANE: dict[str, Any] = {
     kind: Path(__file__).with_name(f"plane.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
@@ -51,14 +52,15 @@ class Learning:
 
     @property
     def points(self) -> ellipse.Points:
-        return cast(ellipse.Ellipse, self.states["ellipse"]).points
+        """The points of the open lesson, as they are now."""
+        return cast(Dragged, self.lesson).points
 
     def change(self, **values: Any) -> None:
         self.states[self.name] = replace(self.lesson, **values)
 
     def put_points(self, points: ellipse.Points) -> None:
         """Take points that did not come from the table, which starts again from them."""
-        self.states["ellipse"] = replace(cast(ellipse.Ellipse, self.states["ellipse"]), points=points)
+        self.change(points=points)
         self.base = points
         self.generation += 1
 
@@ -78,7 +80,7 @@ def write_address(learning: Learning) -> None:
     lesson = learning.lesson
     wanted = {"lesson": learning.name}
     wanted |= {name: value if isinstance(value, str) else f"{value:g}" for name, value in changed(lesson).items()}
-    if isinstance(lesson, ellipse.Ellipse) and lesson.points != ellipse.START:
+    if isinstance(lesson, Dragged) and lesson.points != type(lesson).points:
         wanted["points"] = ellipse.write_points(lesson.points)
     for key in KNOWN - set(wanted):
         if key in st.query_params:
@@ -103,14 +105,14 @@ def _read(learning: Learning, said: dict[str, str], visitor: Session) -> None:
             except ParameterError:
                 visitor.notices.append(f"{key} {said[key][:24]} ({one.what})")
         st.session_state[f"{name}.{key}"] = values[key]
-    if kind is ellipse.Ellipse:
-        values["points"] = ellipse.START
+    learning.states[name] = kind(**values)
+    if issubclass(kind, Dragged):
+        points = kind.points
         try:
-            values["points"] = ellipse.read_points(said["points"]) if "points" in said else ellipse.START
+            points = kind(points=ellipse.read_points(said["points"])).points if "points" in said else points
         except ParameterError as error:
             visitor.notices.append(str(error))
-        learning.put_points(values["points"])
-    learning.states[name] = kind(**values)
+        learning.put_points(points)
 
 
 def contents(learning: Learning) -> None:
@@ -143,7 +145,7 @@ def controls(learning: Learning) -> None:
 
 
 def pictures(learning: Learning) -> Shown:
-    """Compute the open lesson and draw its pictures; the first lesson has its plane and a table of the points under it."""
+    """Compute the open lesson and draw its pictures; the first lesson has a table of its points under its plane."""
     place = st.container()
     if learning.name == "ellipse":
         _table(learning)
@@ -161,21 +163,27 @@ def pictures(learning: Learning) -> Shown:
 
 
 def _draw_plane(learning: Learning, picture: Picture, plane: Plane) -> None:
+    """The plane, and the choice of what a click on it does; a click moves a target there."""
+    act, key, start = ACTS[1], f"{KEY}-{learning.name}", type(cast(Dragged, learning.lesson)).points
+    aimed = isinstance(plane, TargetPlane)
     with st.container(key="plane-acts", horizontal=True, vertical_alignment="bottom"):
-        help = (
-            "Add a point of weight 1, or weight to the point that is clicked; move the nearest point there; or remove it. "
-            "Points can be dragged in any case."
-        )
-        look: dict[str, Any] = {"default": "add", "required": True, "key": "plane-act", "help": help}
-        act = st.segmented_control("A click on the picture will", ACTS, **look)
-        st.button("Start again", icon=":material/restart_alt:", on_click=lambda: learning.put_points(ellipse.START))
-        st.button("Clear", icon=":material/delete:", on_click=lambda: learning.put_points(()), help="Remove every point.")
+        if not aimed:
+            help = (
+                "Add a point of weight 1, or weight to the point that is clicked; move the nearest point there; or remove it. "
+                "Points can be dragged in any case."
+            )
+            look: dict[str, Any] = {"default": "add", "required": True, "key": "plane-act", "help": help}
+            act = str(st.segmented_control("A click on the picture will", ACTS, **look))
+        st.button("Start again", icon=":material/restart_alt:", on_click=lambda: learning.put_points(start))
+        if not aimed:
+            st.button("Clear", icon=":material/delete:", on_click=lambda: learning.put_points(()), help="Remove every point.")
+
+    def moved() -> None:
+        points = told(st.session_state[key]["points"])
+        learning.put_points((points[:1] or learning.points) if aimed else points)
+
     st.markdown(f"**{picture.title}**")
-    _plane(
-        key=KEY,
-        data={**asdict(plane), "act": act, "alt": picture.alt},
-        on_points_change=lambda: learning.put_points(told(st.session_state[KEY]["points"])),
-    )
+    _plane(key=key, data={**asdict(plane), "act": act, "alt": picture.alt}, on_points_change=moved)
     st.caption(picture.caption)
 
 

@@ -1,9 +1,12 @@
 // Points in the plane to drag, weight, add and remove.  While a point is held, the ellipse and the two numbers under it follow
-// here; when it rests, the server gets the `points` and computes everything else.
+// here; when it rests, the server gets the `points` and computes everything else.  With a `cloud` the one point is a target: its
+// rows and their second moment move with it, and V is that of the picks.
 const SVG = "http://www.w3.org/2000/svg";
 const STEP = 0.05, GREAT = 0.25; // of the plane: what a drag snaps to, and an arrow key with Shift
 const CLICK = 4; // pixels within which a press is a click
 const REST = 350; // milliseconds from the last key until the server gets the points
+const SPIKES = { star: 5, "star-diamond": 4 }; // of a marker
+const TARGET_HINT = "Drag the target, click where it should be, or Tab to it and press the arrow keys.";
 const planes = new WeakMap();
 
 export default function (component) {
@@ -46,12 +49,20 @@ function make(root) {
   // V = sigma2 I + sum of w x x^T, as [a, b, c] of [[a, b], [b, c]]
   const design = (points) => points.reduce(
     ([a, b, c], [x, y, w]) => [a + w * x * x, b + w * x * y, c + w * y * y], [plane.data.sigma2, 0, plane.data.sigma2]);
-  const halfAxes = ([a, b, c]) => {
-    const middle = (a + c) / 2, spread = Math.hypot((a - c) / 2, b);
-    return [middle - spread, middle + spread].map((value) => Math.sqrt(plane.data.level / value));
+  const current = () => plane.data.cloud ? plane.data.design : design(plane.points);
+  const inverse = ([a, b, c]) => [c, -b, a].map((value) => value / (a * c - b * b));
+  const aim = () => { // the target's second moment
+    const { cloud, ridge } = plane.data, [x, y] = plane.points[0];
+    const rows = cloud.map(([u, v]) => [x + u, y + v]);
+    const [a, b, c] = rows.reduce(([a, b, c], [u, v]) => [a + u * u, b + u * v, c + v * v], [0, 0, 0]).map((sum) => sum / rows.length);
+    return [a + (ridge * (a + c)) / 2, b, c + (ridge * (a + c)) / 2];
   };
-  const ellipse = ([a, b, c]) => { // {t : t^T V t = level}, the long axis turned by `angle`
-    const [long, short] = halfAxes([a, b, c]), angle = 0.5 * Math.atan2(2 * b, a - c) + Math.PI / 2;
+  const halfAxes = ([a, b, c], level = plane.data.level) => {
+    const middle = (a + c) / 2, spread = Math.hypot((a - c) / 2, b);
+    return [middle - spread, middle + spread].map((value) => Math.sqrt(level / value));
+  };
+  const ellipse = ([a, b, c], level = plane.data.level) => { // {t : t^T V t = level}, the long axis turned by `angle`
+    const [long, short] = halfAxes([a, b, c], level), angle = 0.5 * Math.atan2(2 * b, a - c) + Math.PI / 2;
     const path = [];
     for (let k = 0; k <= 120; k++) {
       const t = (2 * Math.PI * k) / 120, u = long * Math.cos(t), v = short * Math.sin(t);
@@ -59,12 +70,26 @@ function make(root) {
     }
     return path.join(" ");
   };
+  const shape = (x, y, marker) => { // plotly's circle, star and star-diamond
+    if (!(marker in SPIKES)) return `M${x - 5} ${y}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0`;
+    const n = 2 * SPIKES[marker], corner = (k) => {
+      const r = k % 2 ? 3.5 : 8, angle = (2 * Math.PI * k) / n - Math.PI / 2;
+      return `${x + r * Math.cos(angle)} ${y + r * Math.sin(angle)}`;
+    };
+    return `M${Array.from({ length: n }, (_, k) => corner(k)).join("L")}Z`;
+  };
   const leverage = (x, y) => {
-    const [a, b, c] = design(plane.points);
+    const [a, b, c] = current();
     return (c * x * x - 2 * b * x * y + a * y * y) / (a * c - b * b);
   };
   const tellNumbers = (place) => {
-    const V = design(plane.points), [long, short] = halfAxes(V);
+    const V = current(), [long, short] = halfAxes(V);
+    if (plane.data.cloud) {
+      const M = aim(), [a, b, c] = inverse(V), mean = three(M[0] * a + 2 * M[1] * b + M[2] * c);
+      const here = place && plane.data.told ? `; at (${three(round(place[0]))}, ${three(round(place[1]))}) ${three(leverage(...place))}` : "";
+      said.textContent = `mean variance on the target with these picks: ${plane.data.told ? mean : "with the answer"}${here}`;
+      return;
+    }
     const f = Math.log(V[0] * V[2] - V[1] * V[1]) - 2 * Math.log(plane.data.sigma2);
     const at = place ? `; at (${three(round(place[0]))}, ${three(round(place[1]))}) leverage ${three(leverage(...place))}` : "";
     said.textContent = `log det gained ${three(f)} nats, half axes ${three(long)} and ${three(short)}${at}`;
@@ -74,11 +99,12 @@ function make(root) {
     plane.data = data;
     if (!held) plane.points = data.points.map((p) => [...p]);
     svg.setAttribute("aria-label", data.alt);
+    if (data.cloud) root.querySelector(".hint").textContent = TARGET_HINT;
     draw();
   }
 
   const draw = () => {
-    const d = plane.data, c = d.colours, V = design(plane.points);
+    const d = plane.data, c = d.colours, V = current();
     const at = focused; // redrawing takes the focus away
     side = Math.max(160, Math.min(svg.clientWidth || 480, 544));
     svg.setAttribute("viewBox", `0 0 ${side} ${side}`);
@@ -97,8 +123,17 @@ function make(root) {
     put(svg, "text", { class: "quiet", x: side - 8, y: side - 9, "text-anchor": "end" }, "first coordinate of a row →");
     put(svg, "text", { class: "quiet", x: px(0) + 6, y: 14 }, "↑ second coordinate");
     const inside = put(svg, "g", { "clip-path": "url(#inside)" });
-    put(inside, "polyline", { points: ellipse([d.sigma2, 0, d.sigma2]), fill: "none", stroke: c.quiet, "stroke-width": 1.5, "stroke-dasharray": "2 4" });
+    for (const [x, y] of d.sentences || []) put(inside, "circle", { cx: px(x), cy: py(y), r: 2.5, fill: c.quiet, "fill-opacity": 0.6 });
+    if (d.cloud) {
+      put(inside, "polyline", { class: "wanted", points: ellipse(inverse(aim()), 1), fill: "none", stroke: c.target, "stroke-width": 2, "stroke-dasharray": "6 4" });
+      put(inside, "polyline", { points: ellipse(inverse(d.moment), 1), fill: "none", stroke: c.point, "stroke-width": 2 });
+    } else put(inside, "polyline", { points: ellipse([d.sigma2, 0, d.sigma2]), fill: "none", stroke: c.quiet, "stroke-width": 1.5, "stroke-dasharray": "2 4" });
     put(inside, "polyline", { class: "region", points: ellipse(V), fill: c.point, "fill-opacity": 0.12, stroke: c.point, "stroke-width": 2 });
+    for (const [x, y] of d.picks || []) put(svg, "path", { class: "pick", d: shape(px(x), py(y), d.marker), fill: c.point, stroke: c.edge });
+    for (const [u, v] of d.cloud || []) {
+      const [x, y] = [px(plane.points[0][0] + u), py(plane.points[0][1] + v)];
+      put(svg, "path", { d: `M${x - 3} ${y}h6M${x} ${y - 3}v6`, stroke: c.target, "stroke-width": 1.5 });
+    }
     for (const [x, y, text] of d.candidates) {
       const [u, v] = [px(x), py(y)];
       put(svg, "path", { d: `M${u} ${v - 8}L${u + 8} ${v}L${u} ${v + 8}L${u - 8} ${v}Z`, fill: "none", stroke: c.candidate, "stroke-width": 2.5 });
@@ -106,11 +141,12 @@ function make(root) {
     }
     plane.points.forEach(([x, y, w], k) => {
       const node = put(svg, "g", { class: "point", tabindex: 0, role: "button", transform: `translate(${px(x)} ${py(y)})` });
-      node.setAttribute("aria-label", `Point ${k + 1} of ${plane.points.length}: ${three(x)}, ${three(y)}, weight ${three(w)}. Arrow keys move it, plus and minus change its weight, Delete removes it.`);
+      node.setAttribute("aria-label", d.cloud ? `The target: ${three(x)}, ${three(y)}. Arrow keys move it.` : `Point ${k + 1} of ${plane.points.length}: ${three(x)}, ${three(y)}, weight ${three(w)}. Arrow keys move it, plus and minus change its weight, Delete removes it.`);
       const r = 3.5 + 2.5 * Math.sqrt(Math.min(w, 16));
       put(node, "circle", { r: Math.max(16, r + 6), fill: "transparent" }); // room for a finger
       put(node, "circle", { class: "ring", r: r + 5, fill: "none", stroke: c.ink, "stroke-width": 2 });
-      put(node, "circle", { r, fill: c.point, "fill-opacity": 0.9, stroke: c.ink, "stroke-width": 1.5 });
+      put(node, "circle", { r, fill: d.cloud ? c.target : c.point, "fill-opacity": 0.9, stroke: c.ink, "stroke-width": 1.5 });
+      if (d.cloud) put(node, "circle", { r: r + 5, fill: "none", stroke: c.target, "stroke-width": 2 });
       node.addEventListener("pointerdown", (event) => hold(event, k));
       node.addEventListener("keydown", (event) => keyed(event, k));
       node.addEventListener("focus", () => { focused = k; });
@@ -181,6 +217,7 @@ function make(root) {
     const step = event.shiftKey ? GREAT : STEP, p = plane.points[k];
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     if (way) [p[0], p[1]] = [snap(p[0] + way[0] * step), snap(p[1] + way[1] * step)];
+    else if (plane.data.cloud) return;
     else if (event.key === "+" || event.key === "=") weigh(k, p[2] + 1);
     else if (event.key === "-") weigh(k, p[2] > 1 ? p[2] - 1 : p[2] / 2);
     else if (event.key === "Delete" || event.key === "Backspace") plane.points.splice(k, 1);
