@@ -54,7 +54,7 @@ def pool() -> TokenEmbeddings:
     """Ninety-six sentences of four tokens in five topics."""
     rng = np.random.default_rng(5)
     means = np.concatenate([np.array([x, y]) + 0.28 * rng.normal(size=(n, 2)) for x, y, n in TOPICS])
-    return TokenEmbeddings.of(means[:, None] + 0.15 * rng.normal(size=(len(means), TOKENS, 2)))
+    return TokenEmbeddings.of(list(means[:, None] + 0.15 * rng.normal(size=(len(means), TOKENS, 2))))
 
 
 @lru_cache(maxsize=1)
@@ -219,7 +219,7 @@ class TargetLesson(Dragged):
         x = np.arange(1, MOST + 1)
         fig = drawing.axes(dark, "picks (four tokens each)", "mean variance on the target")
         series: list[drawing.Series] = [
-            (name, [self.variance(name, n) for n in x], *style(selector, dark))
+            (name, [self.variance(name, n) for n in range(1, MOST + 1)], *style(selector, dark))
             for name, selector in DESIGNS.items()
             if revealed or name == "VOptimal"
         ]

@@ -18,7 +18,7 @@ import streamlit as st
 from fishersft.errors import ParameterError
 from fishersft.fields import changed, declared, make
 from fishersft.lessons import LESSONS, ellipse
-from fishersft.lessons.lesson import Dragged, Lesson, Picture, Plane, Question, Shown, TargetPlane, several
+from fishersft.lessons.lesson import Dragged, Lesson, Picture, Plane, Points, Question, Shown, TargetPlane, several
 from fishersft.ui.components import camera, dark, tile
 from fishersft.ui.session import Session
 
@@ -42,7 +42,7 @@ class Learning:
     revealed: set[str] = field(default_factory=set)  # the lessons whose answer is shown
     guess: tuple[Lesson, int] | None = None  # the last answer, and the state in which it was given
     generation: int = 0  # rises when anything but the table changes the points
-    base: ellipse.Points = ellipse.START  # the points that the table started from in this generation
+    base: Points = ellipse.START  # the points that the table started from in this generation
     address: dict[str, str] | None = None  # what was last read from the address or written into it
     written: dict[str, str] | None = None  # what was last written
 
@@ -51,14 +51,14 @@ class Learning:
         return self.states[self.name]
 
     @property
-    def points(self) -> ellipse.Points:
+    def points(self) -> Points:
         """The points of the open lesson, as they are now."""
         return cast(Dragged, self.lesson).points
 
     def change(self, **values: Any) -> None:
         self.states[self.name] = replace(self.lesson, **values)
 
-    def put_points(self, points: ellipse.Points) -> None:
+    def put_points(self, points: Points) -> None:
         """Take points that did not come from the table, which starts again from them."""
         self.change(points=points)
         self.base = points
@@ -187,7 +187,7 @@ def _draw_plane(learning: Learning, picture: Picture, plane: Plane) -> None:
     st.caption(picture.caption)
 
 
-def told(points: Any) -> ellipse.Points:
+def told(points: Any) -> Points:
     """The points that a browser sent, as far as they are points."""
     rows = [row for row in points if isinstance(row, list) and len(row) == 3] if isinstance(points, list) else []
     return clean(pd.DataFrame(rows, columns=["x", "y", "weight"]))[0]
@@ -216,7 +216,7 @@ def _table(learning: Learning) -> None:
         st.caption(f"{several(left_out, 'row')} left out: {why}.")
 
 
-def clean(table: pd.DataFrame) -> tuple[ellipse.Points, int]:
+def clean(table: pd.DataFrame) -> tuple[Points, int]:
     """The rows that are points, and how many are not."""
     numbers = table[["x", "y", "weight"]].apply(pd.to_numeric, errors="coerce").round(3)
     inside = (numbers[["x", "y"]].abs() <= ellipse.REACH).all(axis=1)
