@@ -5,9 +5,11 @@ import re
 import types
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import fishersft
 from fishersft import catalogue, paths
 from fishersft.finetuning.results import FineTuneResult, with_interval
 from fishersft.judge import judging, verdicts, votes
@@ -405,7 +407,7 @@ class TestJobs:
 
         monkeypatch.setattr(jobs, "start", start)
         at = section("Set up")
-        at.text_input[0].set_value("20,50")
+        named_input(at, "Budgets n").set_value("20,50")
         button_named(at, "Check and estimate").click().run()
         assert re.search(r"18 models, [\d,]+ to [\d,]+ trained tokens .* roughly", words_of(at))
         shown = at.code[0].value
@@ -418,16 +420,127 @@ class TestJobs:
 
     def test_a_mistake_in_the_form_is_one_sentence(self):
         at = section("Set up")
-        at.text_input[0].set_value("20,many")
+        named_input(at, "Budgets n").set_value("20,many")
         button_named(at, "Check and estimate").click().run()
         assert "whole numbers separated by commas" in at.error[0].value
-        at.text_input[0].set_value("20,999999")
+        named_input(at, "Budgets n").set_value("20,999999")
         button_named(at, "Check and estimate").click().run()
         assert "more than the" in at.error[0].value
+
+    def test_a_target_proposes_its_selectors_and_goes_into_the_command(self, monkeypatch, home):
+        started = {}
+
+        def start(arguments, **more):
+            started.update(more, arguments=arguments)
+            return types.SimpleNamespace(id="x")
+
+        monkeypatch.setattr(jobs, "start", start)
+        at = section("Set up")
+        at.text_input(key="finetune-target").set_value("topic=chess").run()
+        assert at.multiselect[0].value == ["target_matched", "rds_plus", "uniform"]
+        at.number_input(key="finetune-target-seed").set_value(3).run()
+        named_input(at, "Budgets n").set_value("10,20")
+        button_named(at, "Check and estimate").click().run()
+        assert not at.exception and not at.error
+        pool = fishersft.load_pool("demo", "mini", target="topic=chess", target_seed=3)
+        assert pool.target.sentence in words_of(at) and f"{len(pool):,} records are left to choose from" in words_of(at)
+        shown = at.code[0].value
+        assert (
+            "finetune demo --model mini --target topic=chess --target-seed 3 --selectors target_matched,rds_plus,uniform" in shown
+        )
+        assert "--equal tokens" in shown
+        button(at, "run-finetune").click().run()
+        assert started["arguments"][4:8] == ["--target", "topic=chess", "--target-seed", "3"]
+        at.text_input(key="finetune-target").set_value("").run()
+        assert "Nothing runs yet" in words_of(at) and "token_od" in at.multiselect[0].value
+
+    @pytest.mark.parametrize(
+        ("target", "said"),
+        [("topic=cooking", "No record of the pool has topic = cooking"), ("topik=law", "no column 'topik'"), ("nowhere.jsonl", "nowhere")],
+    )  # fmt: skip
+    def test_a_target_that_is_not_there_is_one_sentence(self, target, said):
+        at = section("Set up")
+        at.text_input(key="finetune-target").set_value(target).run()
+        button_named(at, "Check and estimate").click().run()
+        assert not at.exception and said in at.error[0].value.replace("\\", "")
+
+    def test_one_target_text_and_selectors_without_one_are_refused(self, tmp_path):
+        (tmp_path / "one.jsonl").write_text('{"text": "A bell by the river."}\n')
+        at = section("Set up")
+        at.text_input(key="finetune-target").set_value(str(tmp_path / "one.jsonl")).run()
+        button_named(at, "Check and estimate").click().run()
+        assert "name at least two" in at.error[0].value
+        at.text_input(key="finetune-target").set_value("").run()
+        at.multiselect[0].set_value(["rds_plus", "uniform"])
+        button_named(at, "Check and estimate").click().run()
+        assert "can only choose for a target" in at.error[0].value
+
+    def test_a_hosted_demo_takes_no_target(self, monkeypatch):
+        monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
+        assert not [t for t in section("Set up").text_input if t.key == "finetune-target"]
+
+
+def named_input(at, label):
+    return next(t for t in at.text_input if t.label == label)
 
 
 def button_named(at, label):
     return next(b for b in at.button if b.label == label)
+
+
+class TestTarget:
+    """A run that chose for a target is shown as it was measured there, and elsewhere when it is asked for."""
+
+    @pytest.fixture
+    def aimed(self, home):
+        names = ("target_matched", "rds_plus", "uniform")
+        return FineTuneResult.open(tuned_run(home / "runs" / "aimed", target=True, selectors=names, seeds=(0, 1)))
+
+    def test_it_opens_with_the_verdict_and_says_whose_numbers_they_are(self, aimed):
+        at = section("Results", run="aimed")
+        (sentence,) = aimed.verdict
+        said = words_of(at)
+        assert sentence.startswith("Target Matched at 50") and sentence in said
+        assert said.index(sentence) < said.index("The numbers below are of the 7 measuring texts of the target topic = law")
+        assert "Target: **topic = law**; 8 of its texts chose, the other 7 only measure" in said
+        assert at.dataframe[0].value["mean"].tolist() == [with_interval(line.values["mean"]) for line in aimed.lines]
+        assert "nats per target token minus Uniform" in figure(at)["layout"]["yaxis"]["title"]["text"]
+
+    def test_no_caption_speaks_of_held_out_texts_where_target_texts_are_meant(self, aimed):
+        at = section("Results", run="aimed")
+        own = [str(e.value).replace("\\", "") for kind in ("caption", "markdown", "error") for e in at.get(kind)]
+        assert not [said for said in own if "held-out texts" in said and said.strip("*") not in aimed.verdict]
+        assert not [c for c in at.get("plotly_chart") if "held-out" in c.proto.spec or "held-out" in c.proto.alt]
+        assert not [g for g in at.get("button_group") if "held-out" in g.proto.help and g.label != "Measured on"]
+
+    def test_what_was_lost_elsewhere_is_one_switch_away_and_in_the_address(self, aimed):
+        at = section("Results", run="aimed")
+        next(g for g in at.get("button_group") if g.label == "Measured on").set_value("elsewhere").run()
+        assert not at.exception
+        lines = aimed.elsewhere.lines
+        assert at.dataframe[0].value["mean"].tolist() == [with_interval(line.values["mean"]) for line in lines]
+        lost = [with_interval(line.minus_base["mean"], signed=True) if line.minus_base else "–" for line in lines]
+        assert at.dataframe[0].value["mean, minus untuned"].tolist() == lost
+        assert "minus untuned" in figure(at)["layout"]["yaxis"]["title"]["text"]
+        assert "The numbers below are of the 12 held-out texts of demo" in words_of(at)
+        assert aimed.verdict[0] in words_of(at)
+        next(g for g in at.get("button_group") if g.label == "Measure").set_value("worst topic").run()  # the target has no topics
+        next(g for g in at.get("button_group") if g.label == "Measured on").set_value("the target").run()
+        assert not at.exception and "nats per target token" in figure(at)["layout"]["yaxis"]["title"]["text"]
+        again = section("Results", run="aimed", measured="elsewhere", lost="nats")
+        assert "nats per held-out token" in figure(again)["layout"]["yaxis"]["title"]["text"]
+
+    def test_a_run_without_a_target_has_no_such_switch(self, run):
+        at = section("Results", run="abc123", measured="elsewhere")
+        assert not [g for g in at.get("button_group") if g.label == "Measured on"]
+        assert "12 held-out texts" in words_of(at)
+
+    def test_models_that_do_not_learn_the_target_are_named_with_its_texts(self, home):
+        folder = tuned_run(home / "runs" / "bad", target=True)
+        for cell in (folder / "cells").glob("token_od*"):
+            np.save(cell / "target.npy", np.load(cell / "target.npy") * 2)
+        error = section("Results", run="bad").error[0].value.replace("\\", "")
+        assert "no better than the untuned one on the 7 measuring texts of the target topic = law" in error
 
 
 def test_hostile_texts_labels_and_judges_are_shown_and_never_obeyed(home):

@@ -25,6 +25,7 @@ from fishersft.pipeline.selections import kept_of, load_kept, save_selection
 from .conftest import command_line
 from .judged_run import make_run, words
 from .test_pages import HOSTILE
+from .tuned_run import tuned_run
 
 OUTSIDE = re.compile(r"""(?:src|href|action|srcset|poster)\s*=|url\(|@import""", re.I)
 
@@ -170,6 +171,26 @@ class TestFineTune:
         page = finetune_page(measured(tmp_path / "run", budgets=(50, 200)))
         names = [b.name for part in page.parts if part.title == "Held-out texts" for b in part.blocks if isinstance(b, Figure)]
         assert names == ["abc123-held-out", "abc123-held-out-difference"]
+
+    def test_a_run_with_a_target_says_who_wins_there_and_what_was_lost_elsewhere(self, tmp_path):
+        names = ("target_matched", "rds_plus", "uniform")
+        run = read_run(tuned_run(tmp_path / "run", target=True, selectors=names, seeds=(0, 1)))
+        result, page = FineTuneResult(run), finetune_page(run)
+        text = Tags(page.html()).text
+        assert page.summary.startswith(result.verdict[0])
+        assert "measured on the 7 measuring texts of the target topic = law" in page.summary
+        assert [p.title for p in page.parts][1:3] == ["On the target", "What was lost elsewhere"]
+        there, elsewhere = page.parts[1:3]
+        for part, lines in ((there, result.lines), (elsewhere, result.elsewhere.lines)):
+            told = str([b.rows for b in part.blocks if isinstance(b, Table)])
+            assert all(with_interval(line.values["mean"]) in told for line in lines)
+        assert not [b for b in there.blocks if "held-out" in b.caption]
+        assert "the 12 held-out texts of demo" in elsewhere.blocks[-1].caption
+        assert [b.name for b in there.blocks[:2]] == ["run-target", "run-target-difference"]
+        assert "minus untuned" in elsewhere.blocks[1].caption
+        assert "target texts that choose, that measure, near-duplicates that left the pool 8, 7, 2" in text
+        written = result.export("md")
+        assert written.startswith(result.verdict[0]) and "of the 7 measuring texts of the target topic = law." in written
 
     def test_win_rates_are_those_of_the_kept_verdicts(self, tmp_path):
         def alike(cell, prompt):  # the untuned and the whole pool's model write the same: a tie that nobody was asked for

@@ -13,13 +13,12 @@ import click
 import fishersft
 from fishersft import fields
 from fishersft.commands import shared
-from fishersft.finetuning import FineTuneSettings
+from fishersft.finetuning import AIMED, FineTuneSettings
 from fishersft.judge.form import JudgeForm
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Sampling, Training
 from fishersft.paths import write_whole
 from fishersft.selectors import make_selectors
 
-AIMED = "target_matched,rds_plus,uniform"  # at equal tokens
 EQUAL = ("sentences", "tokens")
 PARAMETERS = [name for kind in (FineTuneSettings, Training, Sampling) for name in fields.declared(kind)]
 WHERE = ("out", "as_json", "threads", "device", "checkpoint_seconds")  # where and how, which does not change the numbers
@@ -41,7 +40,9 @@ def tuning_options(command: Any) -> Any:
 @click.command(epilog=shared.CORPUS_HELP)
 @shared.corpus_and_model
 @shared.target_options
-@shared.selectors_option("token_od,uniform,longest", "Names, separated by commas; with a target by default " + AIMED + ".")
+@shared.selectors_option(
+    "token_od,uniform,longest", "Names, separated by commas; with a target by default " + ",".join(AIMED) + "."
+)
 @shared.settings_option
 @fields.options(FineTuneSettings)
 @tuning_options
@@ -57,7 +58,7 @@ def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
     """
     source = click.get_current_context().get_parameter_source
     if options["target"] is not None:
-        usual = {"selectors": AIMED, "equal": "tokens"}
+        usual = {"selectors": ",".join(AIMED), "equal": "tokens"}
         options |= {name: value for name, value in usual.items() if source(name) == click.core.ParameterSource.DEFAULT}
     corpus, folder = shared.load(options)
     result = _tune_and_save(corpus, folder, out, options)

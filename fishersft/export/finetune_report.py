@@ -1,4 +1,4 @@
-"""The report of a run of fine-tuning: held-out nats, the win rates of each judge, and a seeded sample of texts side by side.
+"""The report of a run of fine-tuning: nats on the target and elsewhere, the win rates of each judge, and texts side by side.
 
 Everything in a run's folder may come from a stranger: names, prompts and texts are shown as they are and never obeyed.
 """
@@ -27,7 +27,10 @@ def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
     """The report of the models that are finished."""
     result = FineTuneResult(run)
     corpus, done = run.about["corpus"], len(run.models)
-    summary = f"{done:,} of {len(run.about['cells']):,} models are finished and measured on held-out texts of {corpus['name']}."
+    on = result.measured_on if result.on_target else f"held-out texts of {corpus['name']}"
+    summary = f"{done:,} of {len(run.about['cells']):,} models are finished and measured on {on}."
+    if result.on_target:
+        summary = " ".join([*result.verdict, summary, "No selector saw one of them."])
     if result.unsound:
         summary += (
             f" {len(result.unsound)} tuned selections are no better than the untuned model: comparisons at such a learning rate "
@@ -38,13 +41,14 @@ def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
     python = f"import fishersft\n\nprint(fishersft.FineTuneResult.open({run.id!r}).markdown())\n"
     parts = [
         Section("What was asked", (table_of("Settings", _asked(run)), table_of("Versions", [*run.versions.items()]))),
-        Section("Held-out texts", tuple(_held_out(result))),
+        Section("On the target", tuple(_measured(result))) if result.on_target else None,
+        Section("What was lost elsewhere" if result.on_target else "Held-out texts", tuple(_measured(result.elsewhere))),
         Section("Whose texts are better", tuple(_judged(run, store))),
         Section("Side by side", tuple(_side_by_side(run))),
         Section("How to reproduce it", (*again, Code("Judge its texts", judge), Code("Python", python))),
     ]
     title = f"{run.about['model']['name']} fine-tuned on selections of {corpus['name']}"
-    return Page(title, run.id, summary, tuple(part for part in parts if part.blocks))
+    return Page(title, run.id, summary, tuple(part for part in parts if part and part.blocks))
 
 
 def _asked(run: FineTuneRun) -> list[tuple[str, Any]]:
@@ -52,10 +56,15 @@ def _asked(run: FineTuneRun) -> list[tuple[str, Any]]:
     corpus, model = about["corpus"], about["model"]
     settings = [", ".join(f"{k}={v}" for k, v in s["parameters"].items()) for s in about["selectors"]]
     selectors = [s["label"] + (f" ({given})" if given else "") for s, given in zip(about["selectors"], settings, strict=True)]
+    target = about.get("target") or {}
+    halves = [target[half] for half in ("choosing", "measuring", "near_duplicates") if half in target]
     return [
         ("corpus", corpus["name"]),
         ("corpus fingerprint", corpus.get("fingerprint")),
         ("records, held out, pool", [corpus[k] for k in ("records", "held_out", "pool") if k in corpus] or None),
+        ("target", target.get("name")),
+        ("target seed", target.get("seed")),
+        ("target texts that choose, that measure, near-duplicates that left the pool", halves or None),
         ("model", model["name"]),
         ("model revision", model.get("revision") or None),
         ("model fingerprint", model.get("fingerprint")),
@@ -69,23 +78,34 @@ def _asked(run: FineTuneRun) -> list[tuple[str, Any]]:
     ]
 
 
-def _held_out(result: FineTuneResult) -> list[Block]:
-    """Figures of the mean, and of the paired difference to Uniform where there is one, and the table."""
+def _measured(result: FineTuneResult) -> list[Block]:
+    """Figures of the mean, and of a paired difference where there is one, and the table.
+
+    The difference is to Uniform or, of what a target was measured elsewhere, to the untuned model.
+    """
     try:
         head, rows = result.text_table()
     except FisherSFTError as error:
         return [Paragraph(str(error))]
     tuned = [line for line in result.lines if line.budget is not None]
-    out: list[Block] = []
-    for kind, there in (("nats", tuned), ("minus Uniform", any(line.minus_uniform for line in tuned))):
+    lost = result.run.target is not None and not result.on_target
+    minus = "minus untuned" if lost else "minus Uniform"
+    texts, out = "target" if result.on_target else "held-out", list[Block]()
+    for kind, there in (("nats", tuned), (minus, any(getattr(line, generation_plots.MINUS[minus]) for line in tuned))):
         if there:
-            what = "Mean nats per held-out token" + ("" if kind == "nats" else f", {kind}, text by text")
+            what = f"Mean nats per {texts} token" + ("" if kind == "nats" else f", {kind}, text by text")
             alt = f"{what}, against sentences of a selection: one line with a band per selector; the numbers are in the table."
-            name = f"{result.run.id}-held-out{'' if kind == 'nats' else '-difference'}"
-            draw = partial(generation_plots.held_out_figure, result.lines, "mean", kind)
-            out.append(Figure.of(draw, name, alt, f"{what}; lower is better. Bands: 95% intervals."))
-    caption = "Nats per held-out token, lower is better, with 95% intervals over texts and seeds"
-    return [*out, Table(caption, tuple(head), tuple(map(tuple, rows)))]
+            name = f"{result.run.id}-{texts}{'' if kind == 'nats' else '-difference'}"
+            draw = partial(generation_plots.held_out_figure, result.lines, "mean", kind, of=texts)
+            said = (
+                " Above 0, the model lost there what it knew before it was tuned for the target."
+                if kind == "minus untuned"
+                else ""
+            )
+            out.append(Figure.of(draw, name, alt, f"{what}; lower is better. Bands: 95% intervals.{said}"))
+    caption = f"Nats per {texts} token, lower is better, with 95% intervals over texts and seeds"
+    on = f": {result.measured_on}" if result.run.target else ""
+    return [*out, Table(f"{caption}{on}", tuple(head), tuple(map(tuple, rows)))]
 
 
 def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:

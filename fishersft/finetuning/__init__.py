@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from fishersft.errors import ParameterError
 from fishersft.fields import check, parameter
 
+AIMED = ("target_matched", "rds_plus", "uniform")  # selectors for a target, compared at equal tokens
+
 
 @dataclass(frozen=True)
 class FineTuneSettings:

@@ -178,6 +178,14 @@ class FineTuneResult:
         return self.on != HELD_OUT and self.run.target is not None
 
     @property
+    def measured_on(self) -> str:
+        """The texts that the numbers are of, in words; names in it come from the run's folder."""
+        if self.on_target:
+            about = self.run.target or {}
+            return f"the {len(about['tokens']):,} measuring texts of the target {about.get('name') or '?'}"
+        return f"the {len(self.run.held_out['tokens']):,} held-out texts of {self.run.about['corpus']['name']}"
+
+    @property
     def elsewhere(self) -> FineTuneResult:
         """The same models on the corpus' held-out texts."""
         return replace(self, on=HELD_OUT)
@@ -281,7 +289,8 @@ class FineTuneResult:
         if format == "json":
             return json.dumps(self.as_dict(), indent=1)
         if format == "md":
-            return f"{self.markdown()}\n"
+            said = [*self.verdict, f"Nats a token are of {self.measured_on}."] if self.on_target else []
+            return "\n\n".join([*said, self.markdown()]) + "\n"
         prompts = {p.number: p for p in self.run.prompts}
         lines = []
         for name in self.run.models:
@@ -310,6 +319,7 @@ class FineTuneResult:
         """A sentence per budget: who is best on the target and by how much, and what it lost elsewhere."""
         out = []
         chosen = {s["name"] for s in self.run.about["selectors"]}
+        lost = {(line.selector, line.budget): line.minus_base for line in self.elsewhere.lines}
         for budget in sorted({line.budget for line in self.lines if line.budget is not None}):
             ranked = sorted(
                 (line for line in self.lines if line.budget == budget and line.selector in chosen),
@@ -322,8 +332,7 @@ class FineTuneResult:
             if len(ranked) > 1 and ranked[1].selector != BASELINE:
                 gap = difference(self.held[first.selector, budget], self.held[ranked[1].selector, budget], "mean")
                 against.append(f"{with_interval(gap, signed=True)} against {ranked[1].label}")
-            lost = next(line for line in self.elsewhere.lines if (line.selector, line.budget) == (first.selector, budget))
-            there = _signed(lost.minus_base)
+            there = _signed(lost[first.selector, budget])
             elsewhere = f" On the corpus' held-out texts it is {there} against the untuned model." if there else ""
             out.append(
                 f"{first.title}, with {first.tokens:,.0f} tokens, predicts the target best: "

@@ -130,10 +130,10 @@ class FineTuneRun:
 
         corpus, model = (asked(name, dict).get("name", "?") for name in ("corpus", "model"))
         n = ", ".join(f"{n:,}" for n in asked("budgets", list) if isinstance(n, int))
-        seeds = len(asked("seeds", list))
+        seeds, target = len(asked("seeds", list)), asked("target", dict).get("name")
         return (
-            f"{corpus} with {model}, {len(asked('selectors', list))} selectors, n = {n}, equal {self.about.get('equal')}, "
-            f"{seeds} seed{'s' * (seeds != 1)}"
+            f"{corpus} with {model}{f' for {target}' if target else ''}, {len(asked('selectors', list))} selectors, n = {n}, "
+            f"equal {self.about.get('equal')}, {seeds} seed{'s' * (seeds != 1)}"
         )
 
     @property

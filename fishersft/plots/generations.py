@@ -30,20 +30,22 @@ def held_out_figure(
     shown: str = "nats",
     *,
     against: str = "sentences",
+    of: str = "held-out",
     dark: bool = False,
     height: int = 420,
 ) -> go.Figure:
     """A measure against the budget: one line with a 95% band per selector, and a level line for each model without a budget.
 
     `shown` is `nats`, or a paired difference, `minus Uniform` or `minus untuned`; the budget that it is drawn `against` are the
-    `sentences` of the reference, or the `tokens` that each selection has.
+    `sentences` of the reference, or the `tokens` that each selection has; the tokens measured are `of` `held-out` or `target`
+    texts.
     """
     group = MINUS[shown]
     known = [one for one in lines if measure in getattr(one, group)]
     tuned = [one for one in known if one.budget is not None]
     cut = against == "sentences" and any(round(one.sentences) != one.budget for one in tuned)  # at equal tokens
     along = "n, sentences of the reference selector" if cut else f"{against} of a selection"
-    unit = "nats per held-out token" if shown == "nats" else f"nats per token {shown}"
+    unit = f"nats per {of} token" if shown == "nats" else f"nats per {'target ' * (of == 'target')}token {shown}"
     fig = _axes(dark, height, along, f"{MEASURES[measure]}, {unit}")
     ticks = sorted({one.budget for one in tuned if one.budget}) if against == "sentences" else []
     fig.update_xaxes(type="log", **({"tickvals": ticks, "ticktext": [f"{n:,}" for n in ticks]} if ticks else {}))

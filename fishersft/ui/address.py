@@ -37,7 +37,7 @@ PAGES: dict[str, frozenset[str]] = {
         "corpus": "",
         "compare": "selectors seed equal budget maps map rows log score picture",
         "curves": "experiment result equal measure n logarithmic guides picture",
-        "generations": "section run held_out minus against picture left right at draw prompt judge",
+        "generations": "section run measured held_out minus lost against picture left right at draw prompt judge",
         "learn": " ".join(["lesson points", *(name for kind in LESSONS.values() for name in declared(kind))]),
         "runs": "show job run result finetuned",
     }.items()

@@ -11,21 +11,25 @@ import torch
 
 from fishersft import catalogue
 from fishersft.corpus.encode import MAX_TOKENS, encode
-from fishersft.corpus.records import Corpus
+from fishersft.corpus.records import Corpus, TargetOptions
+from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.fields import arguments
-from fishersft.finetuning import FineTuneSettings
+from fishersft.finetuning import AIMED, FineTuneSettings
 from fishersft.finetuning.plan import Speed, cost_of, make_plan
+from fishersft.lm.embed import Plan
+from fishersft.lm.embed import plan as lay_out
 from fishersft.lm.folder import ModelFolder, effective_max_tokens
 from fishersft.lm.generate import BATCH
 from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.model import CausalLM, load_tokenizer
-from fishersft.selectors import DEFAULT_SELECTOR, make_selectors
+from fishersft.pipeline.targets import aim
+from fishersft.selectors import DEFAULT_SELECTOR, Pool, make_selectors
 from fishersft.text import duration
 from fishersft.ui import cached, components, job_panel
 from fishersft.ui.generations.page_state import FINETUNE, RESULTS, page_state, watched_job
 from fishersft.ui.parameters import choose_selectors, selector_settings, widget
-from fishersft.ui.session import Session, public
+from fishersft.ui.session import Choice, Session, public
 
 SELECTORS = (DEFAULT_SELECTOR, "uniform", "longest", "matched_od")
 TIMED = 4  # times that a batch is timed; the first is slow
@@ -62,9 +66,10 @@ def section(visitor: Session) -> None:
     held_out = int(corpus.held_out.sum())
     row.markdown(f"**{name}**, {len(corpus.pool_index):,} records to choose from, {held_out:,} held out; **{read_by}** is tuned")
     row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
+    aimed = _target(corpus)
     with st.form("form-finetune", border=True):
         help = "Uniform is the baseline. At equal tokens, every selector gets as many tokens as the first one."
-        values: Values = {"selectors": choose_selectors(SELECTORS, help)}
+        values: Values = {"selectors": choose_selectors(AIMED if aimed.target else SELECTORS, help)}
         for kind, widths in ROWS:
             for column, name in zip(st.columns(list(widths.values()), vertical_alignment="bottom"), widths, strict=True):
                 values[name] = widget(kind, name, column, **DIFFERS.get(name, {}))
@@ -72,28 +77,51 @@ def section(visitor: Session) -> None:
         values["settings"] = selector_settings(a)
         values["all"], values["keep_models"] = widget(FineTuneSettings, "all", b), widget(FineTuneSettings, "keep_models", c)
         if st.form_submit_button("Check and estimate", icon=":material/timer:"):
-            mine.chosen["asked"] = values
-    if "asked" not in mine.chosen:
+            mine.chosen["asked"], mine.chosen["target"] = values, aimed
+    if "asked" not in mine.chosen or mine.chosen.get("target") != aimed:
         st.caption("Nothing runs yet: check the plan first, and see how long it takes.")
         return
     try:
-        _offer(visitor, dict(mine.chosen["asked"]))
+        _offer(visitor, dict(mine.chosen["asked"]), aimed)
     except FisherSFTError as error:
         components.problem(str(error))
 
 
-def _offer(visitor: Session, values: Values) -> None:
+def _target(corpus: Corpus) -> TargetOptions:
+    """What the models should get good at, before the form, since it says which selectors are proposed."""
+    a, b = st.columns([4, 1], vertical_alignment="bottom")
+    column = next(iter(corpus.categories), "")
+    value = corpus.fields[column].dropna().astype(str).min() if column else ""
+    example = f"{components.one_line(column, 30)}={components.one_line(value, 30)} or " if column else ""
+    target = widget(TargetOptions, "target", a, key="finetune-target", placeholder=f"none; for example {example}wanted.jsonl")
+    seed = widget(TargetOptions, "target_seed", b, key="finetune-target-seed", disabled=not target)
+    return TargetOptions(target or None, int(seed or 0) if target else 0)
+
+
+def _offer(visitor: Session, values: Values, aimed: TargetOptions) -> None:
     choice, settings = visitor.choice, values.pop("settings")
     plan = make_plan(make_selectors(values.pop("selectors"), settings), **values)
     corpus, folder = cached.corpus(choice), cached.folder(choice)
     lm = cached.model(choice)
-    pool = np.diff(cached.layout(choice).offsets)
+    pool, measured = np.diff(cached.layout(choice).offsets), _held_out(corpus.fingerprint, folder.fingerprint, corpus, folder)
+    if aimed.target:
+        left = _aimed(choice, aimed)
+        assert left.target is not None
+        st.markdown(
+            f"{components.escape_markdown(left.target.sentence)} {len(left):,} records are left to choose from. At equal tokens "
+            "each epoch is cut into equally many parts of about equal tokens, so that every selection gets as many steps."
+        )
+        if left.target.measuring is None:
+            raise ParameterError("One target text cannot choose and measure; name at least two.")
+        pool, measured = left.tokens, np.concatenate([measured, left.target.measuring.tokens])
+    elif lost := [s.label for s in plan.selectors if s.needs_target]:
+        raise ParameterError(f"{' and '.join(lost)} can only choose for a target; name one, or leave it out.")
     if (most := max(plan.budgets)) > len(pool):
         raise ParameterError(f"A budget of {most:,} sentences is more than the {len(pool):,} that can be chosen; lower it.")
     if not corpus.held_out.any():
         raise ParameterError(f"{corpus.name} holds nothing out, so nothing can be measured; raise the held-out share.")
     speed = _speed(lm.fingerprint, max(8, int(pool.mean())), lm)
-    cost = cost_of(plan, pool, _held_out(corpus.fingerprint, folder.fingerprint, corpus, folder), speed)
+    cost = cost_of(plan, pool, measured, speed)
     low, high = (duration(s) for s in cost.seconds)
     st.markdown(
         f"{cost.models:,} models, {cost.least:,} to {cost.most:,} trained tokens over all epochs: roughly "
@@ -104,7 +132,7 @@ def _offer(visitor: Session, values: Values) -> None:
         "background and resumes where it was stopped."
     )
     words = [  # they name the run's folder, so equal plans have to give equal words
-        *("finetune", choice.source, "--model", choice.model, *choice.flags),
+        *("finetune", choice.source, "--model", choice.model, *choice.flags, *arguments(aimed)),
         *("--selectors", ",".join(s.name for s in plan.selectors), "--budgets", ",".join(map(str, plan.budgets))),
         *(part for setting in settings for part in ("--set", setting)),
         *("--equal", plan.equal, "--seeds", str(plan.seeds), *arguments(plan.training), *arguments(plan.sampling)),
@@ -112,7 +140,8 @@ def _offer(visitor: Session, values: Values) -> None:
     ]
     out = catalogue.folder_for(catalogue.FINETUNED, words, (corpus.fingerprint, folder.fingerprint))
     n = ", ".join(f"{n:,}" for n in plan.budgets)
-    title = f"Fine-tune {components.one_line(choice.name, 50)}: {len(plan.selectors)} selectors, n = {n}"
+    wanted = f" for {components.one_line(aimed.target, 40)}" if aimed.target else ""
+    title = f"Fine-tune {components.one_line(choice.name, 50)}{wanted}: {len(plan.selectors)} selectors, n = {n}"
     job = job_panel.offer(
         [*words, "--out", str(out)], kind=FINETUNE, title=title, out=out, key="run-finetune", device=str(lm.device)
     )
@@ -121,6 +150,19 @@ def _offer(visitor: Session, values: Values) -> None:
         mine.job[FINETUNE], mine.run = job.id, out.name
         mine.hidden.discard(job.id)
         st.rerun()
+
+
+def _aimed(choice: Choice, aimed: TargetOptions) -> Pool:
+    """The pool with its target, on blank rows: neither the halves nor what leaves the pool depends on the model's."""
+    folder = cached.folder(choice)
+
+    def blank(layout: Plan) -> TokenEmbeddings:
+        return TokenEmbeddings(np.zeros((layout.rows, 1), dtype=np.float32), layout.offsets, layout.index)
+
+    def embed(theirs: Corpus) -> TokenEmbeddings:
+        return blank(lay_out(theirs, load_tokenizer(folder), effective_max_tokens(MAX_TOKENS, folder.context)))
+
+    return aim(Pool(blank(cached.layout(choice)), cached.corpus(choice)), str(aimed.target), embed, aimed.target_seed)
 
 
 @st.cache_data(max_entries=4, show_spinner="Counting tokens …")

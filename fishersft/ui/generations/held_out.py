@@ -1,4 +1,8 @@
-"""The Results section: how well every tuned model predicts the held-out texts, and its losses while it is trained."""
+"""The Results section: how well every tuned model predicts texts that no selector saw, and its losses while it is trained.
+
+Those are the target's measuring texts where the run has a target, with the held-out texts one switch away; else the held-out
+texts.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,7 @@ ENOUGH_SEEDS = 5  # for a bootstrap; with 2, about 75 of 100 intervals hold the 
 PAUSE = 10.0  # seconds between two readings of a run that is going on
 MEASURES = {name: measure for measure, name in NAMES.items()}
 AGAINST = ("sentences", "tokens")
+ON = ("the target", "elsewhere")
 
 
 def section(of: LoadedRun) -> None:
@@ -39,13 +44,17 @@ def section(of: LoadedRun) -> None:
     if not of.lines:
         st.info("No model of this run is finished yet.", icon=":material/hourglass_empty:")
         return
+    if of.verdict:
+        st.markdown("\n\n".join(f"**{components.escape_markdown(sentence)}**" for sentence in of.verdict))
     if of.result.unsound:
         names = ", ".join(line.title for line in of.result.unsound)
         warning = (
-            f"{names}: the tuned model is no better than the untuned one on held-out texts. Comparisons at such a learning "
-            "rate mislead; lower it, or let it be found."
+            f"{names}: the tuned model is no better than the untuned one on {of.result.measured_on}. Comparisons at such a "
+            "learning rate mislead; lower it, or let it be found."
         )
         st.error(components.escape_markdown(warning), icon=":material/warning:")
+    if of.result.on_target:
+        of = _measured(of)
     measure, shown, against = _controls(of)
     st.markdown(components.escape_markdown(held_out_summary(of.lines, measure, str(of.run.about["equal"]))))
     _chart(of, measure, shown, against)
@@ -54,19 +63,37 @@ def section(of: LoadedRun) -> None:
     table, texts = "one row per selection, with intervals", "prompts and what each model wrote, as JSON lines"
     offered = [(ending, ending, partial(of.result.export, ending), table) for ending in ("csv", "json", "md")]
     offered.append(("texts", "jsonl", partial(of.result.export, "jsonl"), texts))
-    downloads.files(f"finetune-{of.name}", of.name, *offered)
+    name = of.name if of.result.on_target or not of.run.target else f"{of.name}-elsewhere"
+    downloads.files(f"finetune-{name}", name, *offered)
     command = of.run.about.get("command") or ["fishersft", "finetune", of.run.source.lower()]
     python = f"import fishersft\n\nprint(fishersft.FineTuneResult.open({of.name!r}).markdown())\n"
     components.footer(f"{shlex.join(map(str, command))} --out run", python)
+
+
+def _measured(of: LoadedRun) -> LoadedRun:
+    """The run as it was measured on its target or, where the visitor wants it, elsewhere."""
+    help = (
+        "The target: the half of its texts that chose nothing. Elsewhere: the corpus' held-out texts, which show what a model "
+        "lost while it learned the target."
+    )
+    where = query_widgets.segmented("Measured on", ON, "measured", help=components.helped(help, "target"))
+    of = of.elsewhere if where == ON[1] else of
+    lost = "" if of.result.on_target else " Minus untuned: above 0 is lost there while the target was learned."
+    said = f"The numbers below are of {of.result.measured_on}, which no selector saw.{lost}"
+    st.caption(components.escape_markdown(said))
+    return of
 
 
 def _controls(of: LoadedRun) -> tuple[str, str, str]:
     """The measure, what is shown of it, and what it is drawn against."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key="held-out-controls")
     there = [name for name, measure in MEASURES.items() if measure in of.lines[0].values]
-    usual = "minus Uniform" if any(line.minus_uniform for line in of.lines) else "nats"
+    key, usual = "minus", "minus Uniform" if any(line.minus_uniform for line in of.lines) else "nats"
+    if of.run.target and not of.result.on_target:  # what was lost is told against the untuned model
+        key, usual = "lost", "minus untuned"
+    texts = "target's measuring" if of.result.on_target else "held-out"
     tail = (
-        "Nats per trained token of the held-out texts; lower is better. Mean: over all tokens. The others are the tail: the "
+        f"Nats per trained token of the {texts} texts; lower is better. Mean: over all tokens. The others are the tail: the "
         "95th percentile and the largest of the texts' own means, and the mean of the worst topic. The interval of the "
         "largest cannot exceed these texts: it says how sensitive it is to single texts, not how bad others may be."
     )
@@ -77,7 +104,7 @@ def _controls(of: LoadedRun) -> tuple[str, str, str]:
     length = "Sentences of the budget, or the trained tokens that each selection has, since some selectors prefer long texts."
     tail, length = components.helped(tail, "coverage"), components.helped(length, "equal tokens")
     measure = query_widgets.segmented("Measure", there, "held_out", default="mean", place=row, help=tail)
-    shown = query_widgets.segmented("Shown", list(generation_plots.MINUS), "minus", default=usual, place=row, help=paired)
+    shown = query_widgets.segmented("Shown", list(generation_plots.MINUS), key, default=usual, place=row, help=paired)
     against = query_widgets.segmented("Against", AGAINST, "against", default="sentences", place=row, help=length)
     components.pictures(row)
     return MEASURES[measure], shown, against
@@ -111,15 +138,16 @@ def _chart(of: LoadedRun, measure: str, shown: str, against: str) -> None:
         missing = "Uniform" if shown == "minus Uniform" else "the untuned model"
         st.info(f"This run has no finished model of {missing} to compare with; choose nats instead.", icon=":material/info:")
         return
-    fig = generation_plots.held_out_figure(of.lines, measure, shown, against=against, dark=dark(), height=440)
-    key = f"held-out-{of.name}-{measure}-{shown}-{against}"
-    chart(fig, key, "Held-out nats against the budget, as in the table below")
+    texts = "target" if of.result.on_target else "held-out"
+    fig = generation_plots.held_out_figure(of.lines, measure, shown, against=against, of=texts, dark=dark(), height=440)
+    key = f"{texts}-{of.name}-{measure}-{shown}-{against}"
+    chart(fig, key, f"Nats of the {texts} texts against the budget, as in the table below")
     seeds = len(of.run.about["seeds"])
-    texts = f"{len(of.run.held_out['tokens']):,} held-out texts"
+    texts = components.escape_markdown(of.result.measured_on)
     few = ", too few for the band to be wide enough" if seeds < ENOUGH_SEEDS else ""
     drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; the chance of another seed is not included"
     st.caption(
-        f"Bands and brackets: 95% intervals of a bootstrap {drawn}. Lower is better. No selector ever sees a held-out text. "
+        f"Bands and brackets: 95% intervals of a bootstrap {drawn}. Lower is better. No selector ever sees one of these texts. "
         + ("The bands mostly show how texts differ; minus Uniform is paired, text by text. " if shown == "nats" else "")
         + "Hover for numbers; the camera above the chart saves the picture."
     )
@@ -141,7 +169,7 @@ def _table(of: LoadedRun, measure: str) -> None:
         frame = frame.drop(columns="verdict")
     numbers = {name: st.column_config.NumberColumn(name, format="localized") for name in ("n", "sentences", "tokens")}
     look: dict[str, Any] = {"placeholder": "–", "height": "content" if len(rows) < 16 else 560}
-    st.dataframe(frame, hide_index=True, alt="Held-out nats of every selection", column_config=numbers, **look)
+    st.dataframe(frame, hide_index=True, alt="Nats of every selection", column_config=numbers, **look)
 
 
 def _losses(of: LoadedRun) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import streamlit as st
@@ -52,7 +53,7 @@ class LoadedRun:
     stamp: Stamp
     models: dict[str, TunedModel]  # the finished ones, in the order of the plan
     result: FineTuneResult
-    lines: tuple[SelectionResult, ...]  # held-out numbers; empty before the first model is finished
+    lines: tuple[SelectionResult, ...]  # numbers on the target or on the held-out texts; empty before the first model is finished
     between: tuple[PairwiseComparison, ...]  # comparisons between selectors, which people vote on
     every: tuple[PairwiseComparison, ...]  # those with the untuned and the whole pool's model as well
 
@@ -63,6 +64,17 @@ class LoadedRun:
     @property
     def planned(self) -> int:
         return len(self.run.about.get("cells", []))
+
+    @cached_property
+    def verdict(self) -> list[str]:
+        """Of a run with a target: who predicts it best, and what was lost elsewhere."""
+        return self.result.verdict if self.result.on_target and self.lines else []
+
+    @cached_property
+    def elsewhere(self) -> LoadedRun:
+        """The same models on the corpus' held-out texts."""
+        result = self.result.elsewhere
+        return replace(self, result=result, lines=tuple(result.lines))
 
     def label(self, selector: str) -> str:
         """What people call a selector, the untuned model or the one tuned on the whole pool; on one line."""
@@ -104,7 +116,9 @@ def _loaded(folder: str, stamp: Stamp, _run: FineTuneRun) -> LoadedRun:
     except JudgeError:  # nothing to compare yet
         every = ()
     between = tuple(c for c in every if not {c.match.a, c.match.b} & {BASE, ALL})
-    return LoadedRun(_run, stamp, models, result, tuple(result.lines) if models else (), between, every)
+    loaded = LoadedRun(_run, stamp, models, result, tuple(result.lines) if models else (), between, every)
+    _ = loaded.verdict
+    return loaded
 
 
 def judge_reports(of: LoadedRun) -> list[Report]:
@@ -136,8 +150,8 @@ def _reports(folder: str, stamp: Stamp, verdicts_stamp: Stamp, _of: LoadedRun) -
 
 def choose_section() -> str:
     help = (
-        "Results: held-out nats. Read: two texts side by side. Vote: blind, with keys. Win rates: what judges and people "
-        "say. Set up: fine-tune on selections of your own."
+        "Results: nats of texts that no selector saw. Read: two texts side by side. Vote: blind, with keys. Win rates: what "
+        "judges and people say. Set up: fine-tune on selections of your own."
     )
     return query_widgets.segmented("Section", SECTIONS, "section", label_visibility="collapsed", help=help)
 
@@ -206,6 +220,10 @@ def headline(of: LoadedRun) -> None:
         trained = f", {components.escape_markdown(str(epochs)[:12])} epoch{'s' * (epochs != 1)}, learning rate {rate}"
     equal = components.escape_markdown(str(about["equal"]))
     st.markdown(f"**{names[0]}**{size}, **{names[1]}** tuned on each selection, at equal {equal}{trained}")
+    if isinstance(aim := about.get("target"), dict):
+        chose, measure = (int(aim[half]) if isinstance(aim.get(half), int) else 0 for half in ("choosing", "measuring"))
+        name = components.escape_markdown(label(aim.get("name", "?")))
+        st.markdown(f"Target: **{name}**; {chose:,} of its texts chose, the other {measure:,} only measure")
     if 0 < len(of.models) < of.planned:
         st.info(f"{len(of.models)} of {of.planned} models are finished; this page shows these.", icon=":material/hourglass_top:")
 
