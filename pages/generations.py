@@ -18,6 +18,8 @@ with page.page(
             generations.empty()
             finetune_form.section(visitor)
         else:
+            if section == generations.RESULTS:
+                held_out.verdict(run)
             generations.headline(run)
             if section == generations.RESULTS:
                 held_out.section(run)

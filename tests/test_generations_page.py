@@ -501,7 +501,11 @@ class TestTarget:
         (sentence,) = aimed.verdict
         said = words_of(at)
         assert sentence.startswith("Target Matched at 50") and sentence in said
-        assert said.index(sentence) < said.index("The numbers below are of the 7 measuring texts of the target topic = law")
+        assert (
+            said.index(sentence)
+            < said.index("Target: **topic = law")
+            < said.index("The numbers below are of the 7 measuring texts of the target topic = law")
+        )
         assert "Target: **topic = law**; 8 of its texts chose, the other 7 only measure" in said
         assert at.dataframe[0].value["mean"].tolist() == [with_interval(line.values["mean"]) for line in aimed.lines]
         assert "nats per target token minus Uniform" in figure(at)["layout"]["yaxis"]["title"]["text"]

@@ -37,6 +37,12 @@ AGAINST = ("sentences", "tokens")
 ON = ("the target", "elsewhere")
 
 
+def verdict(of: LoadedRun) -> None:
+    """Of a run with a target: who predicts it best and what was lost elsewhere, the largest budget first."""
+    for k, sentence in enumerate(reversed(of.verdict)):
+        st.markdown(f"**{components.escape_markdown(sentence)}**" if k == 0 else components.escape_markdown(sentence))
+
+
 def section(of: LoadedRun) -> None:
     job = watched_job(FINETUNE, of)
     if job is not None and not job.ended:
@@ -44,8 +50,6 @@ def section(of: LoadedRun) -> None:
     if not of.lines:
         st.info("No model of this run is finished yet.", icon=":material/hourglass_empty:")
         return
-    if of.verdict:
-        st.markdown("\n\n".join(f"**{components.escape_markdown(sentence)}**" for sentence in of.verdict))
     if of.result.unsound:
         names = ", ".join(line.title for line in of.result.unsound)
         warning = (
