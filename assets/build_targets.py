@@ -37,7 +37,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+        place = Path(asked.work or folder)
+        place.mkdir(parents=True, exist_ok=True)
         pool, wishes = _mixed(_domains(asked), rng)
         _write(place / "pool.jsonl", pool)
         corpus = fishersft.load_corpus(place / "pool.jsonl", holdout=0.02)
@@ -59,7 +60,7 @@ def main() -> None:
                 lora=asked.lora,
                 prompts=0,
                 all=False,
-                out=Path(asked.work) / name.replace(" ", "-") if asked.work else place / f"run-{name}",
+                out=place / name.replace(" ", "-"),
                 say=print,
             )
             on = corpus.fields["domain"].isin(domains)
