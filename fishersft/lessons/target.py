@@ -41,7 +41,6 @@ from fishersft.selectors import DEFAULT_SELECTOR
 TOPICS = ((1.9, 0.5, 34), (-1.3, 1.5, 20), (0.5, -1.9, 16), (0.8, 1.1, 14), (-0.8, -0.6, 12))  # x, y and sentences
 TOKENS, TEXTS, MOST, NEAR = 4, 6, 30, 0.75
 DESIGNS = {"TokenOD": DEFAULT_SELECTOR, "VOptimal": "v_optimal", "TargetMatched": "target_matched"}
-DASHES = {"TokenOD": "dash", "VOptimal": "solid", "TargetMatched": "solid"}  # TargetMatched has TokenOD's colour
 WHY = {
     "TokenOD": "TokenOD spends its picks on every direction, also on those that the target does not have.",
     "VOptimal": "VOptimal looks one pick ahead, and here that was a detour.",
@@ -220,7 +219,7 @@ class TargetLesson(Dragged):
         x = np.arange(1, MOST + 1)
         fig = drawing.axes(dark, "picks (four tokens each)", "mean variance on the target")
         series: list[drawing.Series] = [
-            (name, [self.variance(name, n) for n in range(1, MOST + 1)], *style(selector, dark), DASHES[name])
+            (name, [self.variance(name, n) for n in range(1, MOST + 1)], *style(selector, dark))
             for name, selector in DESIGNS.items()
             if revealed or name == "VOptimal"
         ]

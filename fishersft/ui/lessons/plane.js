@@ -5,7 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const STEP = 0.05, GREAT = 0.25; // of the plane: what a drag snaps to, and an arrow key with Shift
 const CLICK = 4; // pixels within which a press is a click
 const REST = 350; // milliseconds from the last key until the server gets the points
-const SPIKES = { star: 5, "star-diamond": 4 }; // of a marker
+const SPIKES = { star: 5, "star-diamond": 4, "star-square": 4 }; // of a marker
 const TARGET_HINT = "Drag the target, click where it should be, or Tab to it and press the arrow keys.";
 const planes = new WeakMap();
 
@@ -70,10 +70,10 @@ function make(root) {
     }
     return path.join(" ");
   };
-  const shape = (x, y, marker) => { // plotly's circle, star and star-diamond
+  const shape = (x, y, marker) => { // plotly's circle and stars
     if (!(marker in SPIKES)) return `M${x - 5} ${y}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0`;
-    const n = 2 * SPIKES[marker], corner = (k) => {
-      const r = k % 2 ? 3.5 : 8, angle = (2 * Math.PI * k) / n - Math.PI / 2;
+    const n = 2 * SPIKES[marker], turned = marker === "star-square" ? Math.PI / 4 : 0, corner = (k) => {
+      const r = k % 2 ? 3.5 : 8, angle = (2 * Math.PI * k) / n - Math.PI / 2 + turned;
       return `${x + r * Math.cos(angle)} ${y + r * Math.sin(angle)}`;
     };
     return `M${Array.from({ length: n }, (_, k) => corner(k)).join("L")}Z`;
