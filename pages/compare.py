@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from fishersft.ui import page
+from fishersft.ui import page, targets
 from fishersft.ui.compare import numbers
 from fishersft.ui.compare import panels as compare
 from fishersft.ui.compare import view as compare_view
@@ -16,6 +16,7 @@ with page.page(
     embedded = page.embedded(visitor)
     sets.reopen(embedded, visitor)
     pool = embedded.pool
+    targets.control(embedded.whole, pool, visitor, lasso=False)
     asked, equal, seed = compare_view.control_bar(visitor)
     ready = compare_view.computed(pool, asked, seed)
     if len(ready) >= compare_view.LEAST:

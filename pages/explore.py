@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from fishersft.ui import page
+from fishersft.ui import page, targets
 from fishersft.ui.components import touch
 from fishersft.ui.explore import panels as explore
 from fishersft.ui.explore import sets, view, why
@@ -15,6 +15,7 @@ with page.page(
     embedded = page.embedded(visitor)
     sets.reopen(embedded, visitor)
     explore.guide(visitor)
+    targets.control(embedded.whole, embedded.pool, visitor, lasso=True)
     shown = view.view_of(embedded, visitor)
     why.what_if_banner(shown, visitor)
     explore.tiles(shown)

@@ -30,13 +30,17 @@ RECORDS = "records"
 SHOWN = 8  # values named in a sentence
 
 
-def aim(pool: Pool, target: str, embed: Callable[[Corpus], TokenEmbeddings], seed: int = 0) -> Pool:
+def aim(
+    pool: Pool, target: str, embed: Callable[[Corpus], TokenEmbeddings], seed: int = 0, *, name: str = "", files: bool = True
+) -> Pool:
     """The pool with a target, without the records that must not be picked then.
 
     Args:
         target: FILE, COLUMN=VALUE or records=NUMBERS.
         embed: the rows of another corpus under the pool's model.
         seed: of the halves, and of the sample where there are more than 200 texts.
+        name: what people call the file, where that is not its own name.
+        files: whether the target may be a file; a hosted demo opens no paths.
 
     Raises:
         ParameterError: neither a file nor a column of the pool, a value that no record has, nothing trained, nothing left.
@@ -44,19 +48,21 @@ def aim(pool: Pool, target: str, embed: Callable[[Corpus], TokenEmbeddings], see
     """
     if pool.corpus is None:
         raise ParameterError("A target is read beside the texts; give the pool its corpus: Pool(embeddings, corpus).")
-    name, equals, value = target.partition("=")
+    column, equals, value = target.partition("=")
     if not target.strip():
         raise ParameterError("A target is a file, COLUMN=VALUE or records=NUMBERS, not an empty text.")
-    if equals and not os.path.exists(user_path(target)):
-        aimed = _from_pool(pool, pool.corpus, name.strip(), value.strip(), seed)
+    if equals and not (files and os.path.exists(user_path(target))):
+        aimed = _from_pool(pool, pool.corpus, column.strip(), value.strip(), seed)
+    elif not files:
+        raise ParameterError("No path can be opened here: upload or paste the target's texts, or name a column's value.")
     else:
-        aimed = _from_file(pool, pool.corpus, target, embed, seed)
+        aimed = _from_file(pool, pool.corpus, target, embed, seed, name)
     assert aimed.target is not None
-    return replace(aimed, target=replace(aimed.target, option=target, seed=seed))
+    return replace(aimed, target=replace(aimed.target, option=name or target, seed=seed))
 
 
-def _from_file(pool: Pool, corpus: Corpus, source: str, embed: Callable[[Corpus], TokenEmbeddings], seed: int) -> Pool:
-    theirs = load_corpus(source, holdout=0)
+def _from_file(pool: Pool, corpus: Corpus, source: str, embed: Callable[[Corpus], TokenEmbeddings], seed: int, name: str) -> Pool:
+    theirs = load_corpus(source, name=name, holdout=0)
     theirs = replace(theirs, held_out=np.zeros(len(theirs), dtype=bool))
     rows = embed(theirs)
     column, values = "", tuple[str, ...]()

@@ -33,18 +33,20 @@ SYMBOL_NUMBERS |= {"hourglass": 25, "bowtie": 26, "square-cross": 29}
 class Points:
     """What the map draws: N records at `xy` (N, 2), with their numbers (`index`) and their pick numbers from 1, or 0 (`rank`).
 
-    `matched` (N,) bool are those that the search found; all are False where nothing is searched.
+    `matched` (N,) bool are those that the search found; all are False where nothing is searched.  `target` (N,) bool are texts
+    that the picks are chosen for; None where there is no target.
     """
 
     xy: np.ndarray
     index: np.ndarray
     rank: np.ndarray
     matched: np.ndarray
+    target: np.ndarray | None = None
 
 
 def shown(points: Points, focus: int | None) -> np.ndarray:
     """Positions to draw, picks last (on top); above `MOST_POINTS` every pick and match and an even sample of the rest."""
-    must = (points.rank > 0) | points.matched
+    must = (points.rank > 0) | points.matched | (False if points.target is None else points.target)
     if focus is not None:
         must[focus] = True
     rest = _sample(np.flatnonzero(~must), max(0, MOST_POINTS - int(must.sum())))
@@ -123,6 +125,8 @@ def drawn(
             "showlegend": False,
         }
     ]
+    if points.target is not None and points.target.any():
+        traces.append(_stars(points.xy[points.target], dark))
     ring = {"size": 20, "color": ink(dark)[0], "line": {"width": 2.5}}
     if neighbour is not None:
         traces.append(_mark({**ring, "symbol": "diamond-open"}, points.xy[neighbour], name="nearest pick", showlegend=True))
@@ -147,6 +151,13 @@ def drawn(
         legend={"y": -0.02, "yanchor": "top"},  # above, the toolbar would cover it
     )
     return fig
+
+
+def _stars(xy: np.ndarray, dark: bool) -> dict[str, Any]:
+    """Target texts: star outlines over their points, which stay what one clicks on."""
+    marker = {"symbol": "star-open", "size": 12, "color": ink(dark)[0], "line": {"width": 1.5}}
+    where = {"x": xy[:, 0].astype(np.float32), "y": xy[:, 1].astype(np.float32)}
+    return {"type": "scatter", **where, "mode": "markers", "name": "target text", "hoverinfo": "skip", "marker": marker}
 
 
 def _mark(marker: dict[str, Any], at: np.ndarray | None = None, **more: Any) -> dict[str, Any]:

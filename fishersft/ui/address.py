@@ -23,7 +23,7 @@ from fishersft.ui.session import Choice, Session
 
 OPTIONS = ("text_column", "prompt_column", "completion_column", "messages_column", "split_on", "holdout", "skip_bad")
 PINS = {"pin": "pinned", "exclude": "excluded"}
-OURS = ("corpus", "model", "record", "lasso", "set", *PINS, *OPTIONS)
+OURS = ("corpus", "model", "target", "target_seed", "record", "lasso", "set", *PINS, *OPTIONS)
 RUN = re.compile(r"[0-9a-f]{4,64}")
 SEARCH = "q"  # what a visitor searches for may be confidential, so no link carries it
 MOST_PINS = 50
@@ -93,9 +93,11 @@ def current() -> Session:
 
 
 def choose(**changes: Any) -> None:
-    """Look at another corpus or model; what was pointed at is forgotten."""
+    """Look at another corpus, model or target; what was pointed at is forgotten, and with a corpus its target."""
     session = current()
     chosen = replace(session.choice, **changes)
+    if chosen.corpus != session.choice.corpus:
+        chosen = replace(chosen, target="", target_seed=0)
     if chosen != session.choice:
         session.choice, session.record = chosen, None
         session.clear_set()
@@ -121,6 +123,8 @@ def _values(session: Session) -> dict[str, str]:
     values = {
         "corpus": choice.corpus if choice.corpus != "demo" else "",
         "model": choice.model if choice.model != "mini" else "",
+        "target": choice.target if len(choice.target) <= LONGEST else "",
+        "target_seed": str(choice.target_seed) if choice.target and choice.target_seed else "",
         **{key: ",".join(map(str, getattr(session, name))) for key, name in PINS.items()},
         "lasso": "" if session.lasso_run else as_ranges(session.lasso),
         "set": session.lasso_run,
@@ -147,6 +151,8 @@ def _forget(session: Session, seen: dict[str, str]) -> None:
     for key, name in PINS.items():
         if key not in seen:
             setattr(session, name, ())
+    if "target" not in seen and len(session.choice.target) <= LONGEST:
+        session.choice = replace(session.choice, target="", target_seed=0)
     if not seen.keys() & {"lasso", "set"} and session.lasso:
         session.clear_set()
 
@@ -162,6 +168,8 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
         model=seen.get("model", before.model),
         options=asked if asked or "corpus" in seen else before.options,
     )
+    if "target" in seen or session.choice == replace(before, target="", target_seed=0):  # another corpus has other targets
+        session.choice = replace(session.choice, target=seen.get("target", before.target), target_seed=_seed(session, seen, before))
     if session.choice != before:
         session.show_set()
         session.clear_pins()
@@ -190,6 +198,14 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
             session.show_set(run=seen["set"])  # the pages about selections open it
         else:
             session.notices.append(f"set {seen['set'][:24]} (the id of a kept set)")
+
+
+def _seed(session: Session, seen: dict[str, str], before: Choice) -> int:
+    asked = seen.get("target_seed", "0" if "target" in seen else str(before.target_seed))
+    if asked.isdigit() and asked.isascii() and len(asked) <= 6:
+        return int(asked)
+    session.notices.append(f"target_seed {asked[:24]} (0 to 999,999)")
+    return 0
 
 
 def check_address(session: Session, key: str, fits: Callable[[str], bool], what: str) -> None:

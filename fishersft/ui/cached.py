@@ -17,6 +17,7 @@ import torch
 from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus, Text
+from fishersft.errors import CorpusError
 from fishersft.design import trajectory
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import Walk, log_det_at
@@ -27,6 +28,7 @@ from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
 from fishersft.pipeline.stored_answers import StoredLosses
+from fishersft.pipeline.targets import aim
 from fishersft.scoring import interpolation, precomputed, why
 from fishersft.scoring.comparison import Comparison, compare, scorer_of
 from fishersft.scoring.criteria import Scorer, Scores
@@ -34,10 +36,12 @@ from fishersft.scoring.interpolation import ScoredOrder
 from fishersft.scoring.random_baseline import whole_pool
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, make_selector
 from fishersft.store.artifacts import Store
-from fishersft.ui.session import Choice
+from fishersft.ui.session import Choice, public
 
 MOST_PICKS = 1_000  # an order is computed this far at first where the pool is large
 SMALL_POOL = 2_000
+AIMED_PICKS = 60  # with a target at first, so that a lasso's picks are there in a moment; each "further" is FURTHER times as many
+FURTHER = 4
 KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
     Corpus: lambda corpus: corpus.fingerprint,
     ModelFolder: lambda folder: folder.fingerprint,
@@ -105,6 +109,40 @@ def pool(choice: Choice, embeddings: TokenEmbeddings) -> Pool:
     return embed_and_select.pool_of(embeddings, corpus(choice), folder(choice))
 
 
+def aimed(choice: Choice, pool: Pool) -> Pool:
+    """The pool for the choice's target, smaller by what must not be picked then; as it is without a target.
+
+    Raises:
+        ParameterError, CorpusError: the target cannot be used.
+    """
+    if not choice.target:
+        return pool
+    path = choice.target_upload
+    if path is not None and not path.exists():
+        raise CorpusError("This link's target is an upload that is not on this machine; upload or paste its texts again.")
+    source = str(path or choice.target)
+    file = Path(source).expanduser() if path or not public() else None
+    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and _is_file(file) else None
+    return _aimed(pool, source, choice.target_seed, choice.target_said if path else "", stamp, choice)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading the target …", hash_funcs=KEYS)
+def _aimed(pool: Pool, source: str, seed: int, name: str, stamp: Any, _choice: Choice) -> Pool:
+    def rows(texts: Corpus) -> TokenEmbeddings:
+        return embed_and_select.embed(texts, model(_choice))
+
+    found = aim(pool, source, rows, seed, name=name, files=bool(name) or not public())
+    _ = found.embeddings.means
+    return found
+
+
 def layout(choice: Choice) -> Plan:
     """Encoded records, lengths and batches; needs the tokenizer, not the weights."""
     return _layout(corpus(choice), folder(choice))
@@ -130,14 +168,19 @@ def _speed(lm: CausalLM, length: int) -> float:
 
 
 def reach(pool: Pool) -> int:
-    """How far an order is computed: all of a small pool, the first thousand of a large one."""
-    return len(pool) if len(pool) <= SMALL_POOL else MOST_PICKS
+    """How far an order is computed: all of a small pool, the first thousand of a large one, fewer where it has a target."""
+    most = len(pool) if len(pool) <= SMALL_POOL else MOST_PICKS
+    return most if pool.target is None else min(most, AIMED_PICKS * FURTHER ** int(st.session_state.get("further", 0)))
+
+
+def order(pool: Pool, selector: Selector, seed: int) -> Order | None:
+    """A selector's order as far as `reach`, if it is in the store."""
+    return _order(pool, selector, seed, reach(pool))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEYS)
-def order(pool: Pool, selector: Selector, seed: int) -> Order | None:
-    """A selector's order as far as `reach`, if it is in the store."""
-    return embed_and_select.stored_order(pool, selector, Budget(sentences=reach(pool)), seed)
+def _order(pool: Pool, selector: Selector, seed: int, picks: int) -> Order | None:
+    return embed_and_select.stored_order(pool, selector, Budget(sentences=picks), seed)
 
 
 def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
@@ -158,7 +201,7 @@ def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
         computed = embed_and_select.order(pool, selector, budget, seed, on_progress=report, on_stage=stage)
     finally:
         bar.empty()
-    order.clear()
+    _order.clear()
     return computed
 
 

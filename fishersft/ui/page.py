@@ -18,7 +18,7 @@ from streamlit.runtime.scriptrunner import StopException
 from fishersft.corpus.records import Corpus
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.selectors import Pool
-from fishersft.ui import address, cached
+from fishersft.ui import address, cached, targets
 from fishersft.ui.components import escape_markdown, one_line, position_of, problem
 from fishersft.ui.session import Choice, Session
 
@@ -33,10 +33,16 @@ _went_through_app = False
 
 @dataclass(frozen=True)
 class Embedded:
-    """A corpus and its embeddings under a model."""
+    """A corpus and its embeddings under a model.
+
+    Attributes:
+        whole: every record that is embedded, as the maps show them.
+        pool: what selectors see: `whole`, or with a target what may be picked for it.
+    """
 
     choice: Choice
     corpus: Corpus
+    whole: Pool
     pool: Pool
 
 
@@ -124,15 +130,17 @@ def embedded(visitor: Session) -> Embedded:
         if st.button("Go to the Corpus page", type="primary"):
             st.switch_page("pages/corpus.py")
         st.stop()
-    pool = cached.pool(choice, embeddings)
+    whole = cached.pool(choice, embeddings)
+    pool = targets.aimed(choice, whole)
     for key, name in address.PINS.items():  # those that are not in the pool are forgotten, and named
         asked: tuple[int, ...] = getattr(visitor, name)
         there = tuple(record for record in asked if position_of(pool, record) is not None)
         if there != asked:
             outside = ", ".join(str(record) for record in asked if record not in there)
-            visitor.notices.append(f"{key} {outside[:40]} (not in the pool: held-out and blank records cannot be chosen)")
+            never = "held-out and blank records" + (", and the target's," if choice.target else "") + " cannot be chosen"
+            visitor.notices.append(f"{key} {outside[:40]} (not in the pool: {never})")
             setattr(visitor, name, there)
-    return Embedded(choice, corpus, pool)
+    return Embedded(choice, corpus, whole, pool)
 
 
 def notices(visitor: Session, name: str, *, drawn: bool = True) -> None:

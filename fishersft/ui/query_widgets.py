@@ -74,9 +74,10 @@ def seed(place: Any, help: str, disabled: bool = False) -> int:
     return int(asked)
 
 
-def offered() -> list[str]:
-    """Names of the selectors that this visitor may use."""
-    return [name for name, kind in registry().items() if not (public() and kind.reaches_out)]
+def offered(*, aimed: bool = False) -> list[str]:
+    """Names of the selectors that this visitor may use; `aimed`: there is a target, without which some cannot choose."""
+    mine = {name: kind for name, kind in registry().items() if not (public() and kind.reaches_out)}
+    return [name for name, kind in mine.items() if aimed or not kind.needs_target]
 
 
 def is_number(text: str) -> bool:

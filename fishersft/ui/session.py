@@ -34,17 +34,30 @@ class Choice:
         corpus: `demo`, a classic, `upload:<digest>.<ending>`, `hf:owner/name`, or a path.
         model: `mini`, a folder, or a hub id.
         options: how the corpus is read, as on the command line.
+        target: texts that the model should get good at: `COLUMN=VALUE`, `records=NUMBERS`, `upload:<digest>.<ending>` or a path.
+        target_seed: which half of them chooses.
     """
 
     corpus: str = "demo"
     model: str = "mini"
     options: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+    target_seed: int = 0
 
     @property
     def upload(self) -> Path | None:
         """Where the store keeps an upload; None for everything else."""
-        found = UPLOAD.fullmatch(self.corpus)
-        return Store.default().upload_path(found[1], f".{found[2]}") if found else None
+        return _upload_path(self.corpus)
+
+    @property
+    def target_upload(self) -> Path | None:
+        """The same of the target."""
+        return _upload_path(self.target)
+
+    @property
+    def target_said(self) -> str:
+        """The target as the command line takes it: an upload under its visitor's name."""
+        return Store.default().upload_title(self.target_upload) or self.target if self.target_upload else self.target
 
     @property
     def title(self) -> str:
@@ -88,8 +101,20 @@ class Choice:
 
     @property
     def flags(self) -> list[str]:
-        """How the corpus is read, as the command line takes it."""
-        return flags(self.options)
+        """How the corpus is read and what for, as the command line takes it."""
+        aimed = [("target", self.target_said), ("target_seed", str(self.target_seed or ""))]
+        return flags([*self.options, *((name, value) for name, value in aimed if value)])
+
+    @property
+    def aim(self) -> dict[str, Any]:
+        """Keyword arguments for `select` and `load_pool`."""
+        seed = {"target_seed": self.target_seed} if self.target_seed else {}
+        return {"target": self.target_said, **seed} if self.target else {}
+
+    @property
+    def aim_python(self) -> str:
+        """The same as they are written after other arguments."""
+        return "".join(f", {name}={value!r}" for name, value in self.aim.items())
 
     def check_public(self) -> None:
         """On a hosted demo only the embedded, the built-in and the uploaded may be opened."""
@@ -109,6 +134,11 @@ class Choice:
     def command(self, *arguments: str, verb: str = "select") -> str:
         """The command line that does the same."""
         return shlex.join(["fishersft", verb, self.title or self.corpus, *self.flags, "--model", self.model, *arguments])
+
+
+def _upload_path(name: str) -> Path | None:
+    found = UPLOAD.fullmatch(name)
+    return Store.default().upload_path(found[1], f".{found[2]}") if found else None
 
 
 @dataclass

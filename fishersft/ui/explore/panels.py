@@ -96,21 +96,23 @@ def tiles(view: ExploreView) -> None:
 
 def map_panel(view: ExploreView, session: Session, kind: str, colour: str, matched: np.ndarray | None) -> None:
     """The map: click a point for its reasons, draw a lasso for a set."""
-    position = components.position_of(view.pool, session.record)
+    shown = view.everything
+    position = components.position_of(shown, session.record)
     nearest = None
     if position is not None:
-        nearest = why.nearest_of(view.pool.embeddings.means, position, view.picks)[0]
+        nearest = why.nearest_of(shown.embeddings.means, position, view.places[view.picks])[0]
     values = None
     if colour == "tokens":
-        values = view.pool.tokens
+        values = shown.tokens
     elif colour in view.corpus.fields.columns:
-        values = view.corpus.fields[colour].to_numpy(dtype=object)[view.pool.index]
+        values = view.corpus.fields[colour].to_numpy(dtype=object)[shown.index]
     key = f"map-{session.generation}"
     gesture = (st.session_state.get(key) or {}).get("selection", {}).get("points")
     if session.lasso and not gesture:  # a set of a link, of the store or of another page was not drawn on this map
         matched = view.lit(session.lasso, matched)
-    xy = cached.map_of(view.pool.embeddings, kind.lower())
-    points = sentence_map.Points(xy, view.pool.index, view.rank, np.zeros(len(xy), bool) if matched is None else matched)
+    xy = cached.map_of(shown.embeddings, kind.lower())
+    lit = np.zeros(len(xy), bool) if matched is None else matched
+    points = sentence_map.Points(xy, shown.index, view.on_map(view.rank), lit, view.target_texts)
     drawn = sentence_map.sentence_map(
         points,
         colour_by=colour,
@@ -121,29 +123,31 @@ def map_panel(view: ExploreView, session: Session, kind: str, colour: str, match
         equal_axes=kind == "PCA",
         dark=dark(),
     )
-    said = f"{kind} map of {len(view.pool):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top."
+    said = f"{kind} map of {len(shown):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top."
+    if view.target_texts.any():
+        said += f" {int(view.target_texts.sum()):,} target texts are outlined stars."
     maps.chart(drawn, key, said, "explore-map", partial(maps.point_or_lasso, session, key))
     if components.touch():
         st.caption("Taps do not select on this map; tap in the player, or draw a box here with the tool above the map.")
     st.caption(
-        f"{kind} of {len(view.pool):,} sentence means in {view.pool.embeddings.dimension} dimensions, for viewing only: "
-        "the selectors work on token rows. Click a point to see why; drag with the lasso to mark a set." + maps.sampled(view.pool)
+        f"{kind} of {len(shown):,} sentence means in {shown.embeddings.dimension} dimensions, for viewing only: "
+        "the selectors work on token rows. Click a point to see why; drag with the lasso to mark a set." + maps.sampled(shown)
     )
 
 
 def player_panel(view: ExploreView, session: Session, kind: str, matched: np.ndarray | None) -> None:
     """The player, and which directions its ellipse is seen in; what is searched, filtered or lassoed lights up as on the map."""
     first, second = _directions(view)
-    pool, picks = view.pool, view.picks
+    pool, shown, picks = view.pool, view.everything, view.picks
     data = sentence_map.playback(
-        cached.map_of(pool.embeddings, kind.lower()),
-        pool.index,
-        pool.tokens,
+        cached.map_of(shown.embeddings, kind.lower()),
+        shown.index,
+        shown.tokens,
         cached.walk(pool.embeddings, picks, (first - 1, second - 1)),
         view.band.at(np.arange(1, view.n + 1)).mean(0),
         [visible_text(view.corpus.texts[r], TEXT) for r in pool.index[picks]],
         view.lit(session.lasso, matched),
-        picks=picks,
+        picks=view.places[picks],
         directions=(first, second),
         selector=view.selector.name,
         label=view.selector.label,
@@ -166,7 +170,7 @@ def player_panel(view: ExploreView, session: Session, kind: str, matched: np.nda
     data |= {"at": rank, "turn": session.turns, "equal": kind == "PCA"}
     _player(key="player", data=data, on_at_change=rested, on_record_change=clicked)
     st.caption(
-        f"{kind} of {len(pool):,} sentence means, the {view.n:,} picks of {view.selector.label} in order; gains by "
+        f"{kind} of {len(shown):,} sentence means, the {view.n:,} picks of {view.selector.label} in order; gains by "
         "TokenOD's criterion with sigma2 = 1. The ellipse is what the picks leave unknown (θᵀVθ ≤ 1), projected onto "
         "the plane of the two directions; its scale adapts."
     )

@@ -13,9 +13,9 @@ import streamlit as st
 from fishersft.corpus.records import Corpus
 from fishersft.design.trajectory import within_tokens
 from fishersft.scoring.precomputed import Band
-from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector, registry
 from fishersft.text import visible_text
-from fishersft.ui import cached, components, maps, query_widgets
+from fishersft.ui import cached, components, maps, query_widgets, targets
 from fishersft.ui.address import check_address, write_value
 from fishersft.ui.components import escape_markdown, helped, one_line
 from fishersft.ui.page import Embedded
@@ -34,16 +34,16 @@ class ExploreView:
     """A pool, an order and how much of it is selected.
 
     Attributes:
-        pool: with what is pinned and excluded.
+        everything: every record of the corpus that is embedded: what the map shows.
+        pool: what is chosen from, with what is pinned and excluded; smaller than `everything` where there is a target.
         plain: the selector's order with nothing pinned, as far as it was computed.
         order: the one shown: `plain`, or what is chosen from the pins.
         n: picks selected.
-        reference: TokenOD's order, which the certificate comes from.
-        longest: the control's order.
     """
 
     choice: Choice
     corpus: Corpus
+    everything: Pool
     pool: Pool
     selector: Selector
     seed: int
@@ -51,8 +51,41 @@ class ExploreView:
     order: Order
     n: int
     unit: str
-    reference: Order
-    longest: Order
+
+    @cached_property
+    def reference(self) -> Order:
+        """TokenOD's order, which the certificate comes from."""
+        return cached.order_now(self._free, make_selector(DEFAULT_SELECTOR), 0)
+
+    @cached_property
+    def longest(self) -> Order:
+        """The control's order."""
+        return cached.order_now(self._free, make_selector("longest"), 0)
+
+    @property
+    def _free(self) -> Pool:
+        """The pool without pins."""
+        return self.pool if self.pool.is_free else cached.aimed(self.choice, self.everything)
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """(N,) where the pool's records are on the map."""
+        return np.searchsorted(self.everything.index, self.pool.index)
+
+    @cached_property
+    def target_texts(self) -> np.ndarray:
+        """Which records on the map are target texts, of the choosing or of the measuring half."""
+        target = self.pool.target
+        if target is None or target.corpus.fingerprint != self.corpus.fingerprint:
+            return np.zeros(len(self.everything), dtype=bool)
+        halves = [half.index for half in (target.choosing, target.measuring) if half is not None]
+        return np.isin(self.everything.index, np.concatenate(halves))
+
+    def on_map(self, values: np.ndarray) -> np.ndarray:
+        """Values of the pool's records at their places on the map; 0 or False elsewhere."""
+        out = np.zeros(len(self.everything), dtype=values.dtype)
+        out[self.places] = values
+        return out
 
     @property
     def picks(self) -> np.ndarray:
@@ -105,17 +138,22 @@ class ExploreView:
         return cached.pieces(self.corpus, cached.folder(self.choice), record)
 
     def lit(self, lasso: tuple[int, ...], matched: np.ndarray | None) -> np.ndarray | None:
-        """(N,) bool: what search and filters found, narrowed to a set where there is one; None where nothing narrows."""
+        """What search and filters found on the map, narrowed to a set where there is one; None where nothing narrows."""
         if not lasso:
             return matched
-        inside = np.isin(self.pool.index, lasso)
+        inside = np.isin(self.everything.index, lasso)
         return inside if matched is None else inside & matched
+
+    def in_pool(self, mask: np.ndarray | None) -> np.ndarray | None:
+        """(N,) bool of the pool's records from what is (un)marked on the map."""
+        return None if mask is None else mask[self.places]
 
 
 def control_bar(session: Session) -> tuple[Selector, int, str]:
     """Selector, seed and unit."""
-    names = query_widgets.offered()
+    names = query_widgets.offered(aimed=bool(session.choice.target))
     labels = {find_selector(name).label: name for name in names}
+    _check_target(session)
     check_address(session, "selector", lambda v: v in names or v in labels, ", ".join(names))
     if (asked := st.query_params.get("selector")) in names:
         st.query_params["selector"] = find_selector(asked).label  # as the box keeps it there, and reads it as a run begins
@@ -124,6 +162,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
     name = left.selectbox(
         "Selector",
         names,
+        index=names.index(targets.default_selector(session.choice)),
         key="selector",
         bind="query-params",
         format_func=lambda s: find_selector(s).label,
@@ -141,13 +180,27 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
     return selector, seed if selector.random else 0, unit
 
 
+def _check_target(session: Session) -> None:
+    """A link's selector that chooses for a target, where there is none: say what is missing, and show the default."""
+    asked = st.query_params.get("selector", "")
+    wanted = {word: kind for name, kind in registry().items() if kind.needs_target for word in (name, kind.label)}.get(asked)
+    if session.choice.target or wanted is None:
+        return
+    if "selector" not in st.session_state or st.session_state["selector"] in (wanted.name, wanted.label):
+        st.session_state["selector"] = DEFAULT_SELECTOR
+    del st.query_params["selector"]
+    st.info(
+        f"{wanted.label} chooses for a target, and none is set yet: say under “Good at” what the model should get good at. Until "
+        f"then the picks of {find_selector(DEFAULT_SELECTOR).label} are shown.",
+        icon=":material/target:",
+    )
+
+
 def view_of(embedded: Embedded, session: Session) -> ExploreView:
     """Draw the controls and compute what they ask for."""
     pool = embedded.pool
     selector, seed, unit = control_bar(session)
     plain = cached.order_now(pool, selector, seed)
-    reference = cached.order_now(pool, make_selector(DEFAULT_SELECTOR), 0)
-    longest = cached.order_now(pool, make_selector("longest"), 0)
     budget = budget_slider(pool, plain, unit, session)
     given, order = pool, plain
     if selector.heeds_pins and (session.pinned or session.excluded):
@@ -160,7 +213,7 @@ def view_of(embedded: Embedded, session: Session) -> ExploreView:
     n = max(1, min(len(order), budget.cut(pool.tokens[order.positions]) or len(order)))
     if budget.tokens is not None:
         n = max(1, int(within_tokens(pool.tokens[order.positions], np.array([budget.tokens]))[0]))
-    return ExploreView(embedded.choice, embedded.corpus, given, selector, seed, plain, order, n, unit, reference, longest)
+    return ExploreView(embedded.choice, embedded.corpus, embedded.whole, given, selector, seed, plain, order, n, unit)
 
 
 def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budget:
@@ -197,9 +250,9 @@ def choose_view() -> str:
 
 
 def map_controls(view: ExploreView, session: Session, playing: bool) -> tuple[str, str, np.ndarray | None]:
-    """Which map, coloured by what (the player has colours of its own), and which records search and filters leave.
+    """Which map, coloured by what (the player has colours of its own), and which of its records search and filters leave.
 
-    These are (N,) bool; None where nothing is searched or filtered.
+    None where nothing is searched or filtered.
     """
     left, form, middle, right = st.columns([3, 2, 3, 2], vertical_alignment="bottom")
     said = "Finds records that contain all the words, in any order and case; they are highlighted on the map."
@@ -216,24 +269,25 @@ def map_controls(view: ExploreView, session: Session, playing: bool) -> tuple[st
             says="selection, pick order, tokens or a column",
             help="Picks stay larger and on top, whatever the colours show.",
         )
-    kind = maps.kind(view.pool, middle if playing else right)
+    kind = maps.kind(view.everything, middle if playing else right)
     if found:
-        hits = np.array([found(view.corpus.texts[i]) for i in view.pool.index])
+        hits = np.array([found(view.corpus.texts[i]) for i in view.everything.index])
         matched = hits if matched is None else hits & matched
     if matched is not None:
-        picked = int((matched & (view.rank > 0)).sum())
-        st.caption(f"{int(matched.sum()):,} of {len(view.pool):,} sentences, {picked:,} of them selected")
+        picked = int((matched & (view.on_map(view.rank) > 0)).sum())
+        st.caption(f"{int(matched.sum()):,} of {len(view.everything):,} sentences, {picked:,} of them selected")
     return kind, str(colour), matched
 
 
 def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
-    """(N,) bool: the records of some values of a column and of some lengths; None where nothing is filtered."""
-    tokens = view.pool.tokens
+    """Which records on the map have some values of a column and some lengths; None where nothing is filtered."""
+    pool = view.everything
+    tokens = pool.tokens
     span = (int(tokens.min()), int(tokens.max()))
-    columns = {c: view.corpus.fields[c].map(str).to_numpy()[view.pool.index] for c in view.corpus.categories[:MOST_COLUMNS]}
+    columns = {c: view.corpus.fields[c].map(str).to_numpy()[pool.index] for c in view.corpus.categories[:MOST_COLUMNS]}
     offered = {column: sorted(set(values)) for column, values in columns.items()}
     start = _from_address(session, offered, span)
-    mask, codes, written = np.ones(len(view.pool), dtype=bool), [], {"length": ""}
+    mask, codes, written = np.ones(len(pool), dtype=bool), [], {"length": ""}
     with st.popover("Filter", icon=":material/filter_alt:", help="Filter by a column's values and by length.", width="stretch"):
         for column, values in columns.items():
             chosen = st.multiselect(

@@ -1,0 +1,206 @@
+"""What should the model get good at?  The control for a target on Explore and Compare, and the box where one cannot be used.
+
+Four ways to say it: a value of a column, the lasso of the map, pasted texts, an uploaded file.  Texts are kept in the store as
+uploads are, and the address carries the target as it carries the corpus.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from fishersft.errors import CorpusError, FisherSFTError, ParameterError
+from fishersft.pipeline.targets import written
+from fishersft.selectors import DEFAULT_SELECTOR, Pool, find_selector
+from fishersft.selectors.target import MOST_TEXTS
+from fishersft.store.artifacts import Store
+from fishersft.text import visible_text
+from fishersft.ui import address, cached, components
+from fishersft.ui.components import escape_markdown, one_line
+from fishersft.ui.session import Choice, Session
+from fishersft.ui.uploads import check_upload
+
+ASKS = "What should the model get good at?"
+AIMED = "target_matched"  # the selector that a target begins with
+COMPARED = (AIMED, "rds_plus", DEFAULT_SELECTOR, "longest")
+EXAMPLE = "topic=law"  # of the demo
+MOST_BYTES = 2_000_000
+MOST_PASTED = 100_000  # characters
+PASTED = "pasted.jsonl"
+NOTHING, VALUE, LASSO, PASTE, FILE = "nothing in particular", "a value of a column", "the lasso", "pasted texts", "a file"
+
+
+def needs_target(names: tuple[str, ...] | list[str]) -> bool:
+    """Whether one of these selectors chooses for a target."""
+    return any(find_selector(name).needs_target for name in names)
+
+
+def default_selector(choice: Choice) -> str:
+    """What Explore begins with."""
+    return AIMED if choice.target else DEFAULT_SELECTOR
+
+
+def aimed(choice: Choice, whole: Pool) -> Pool:
+    """The pool for the choice's target; the page ends here with a box where the target cannot be used."""
+    try:
+        return cached.aimed(choice, whole)
+    except (ParameterError, CorpusError) as error:
+        components.problem(f"This target cannot be used. {_plainly(choice, error)}")
+        st.button("Drop the target", icon=":material/close:", key="drop-bad-target", on_click=drop)
+        st.stop()
+
+
+def aim_at(target: str, seed: int = 0) -> None:
+    """Choose for a target; selectors that choose for none make room for one that does."""
+    visitor = address.current()
+    address.choose(target=target, target_seed=seed)
+    if not needs_target([str(st.session_state.get("selector", DEFAULT_SELECTOR))]):
+        st.session_state["selector"] = AIMED
+    if not needs_target(visitor.selectors):
+        visitor.selectors = ()
+        st.session_state.pop("compare-selectors", None)
+        address.write_value("selectors", "")
+    st.session_state.pop("further", None)
+
+
+def drop() -> None:
+    """Choose for nothing in particular."""
+    visitor = address.current()
+    address.choose(target="", target_seed=0)
+    if needs_target([str(st.session_state.get("selector", DEFAULT_SELECTOR))]):
+        st.session_state["selector"] = DEFAULT_SELECTOR
+    if needs_target(visitor.selectors):
+        visitor.selectors = ()
+        st.session_state.pop("compare-selectors", None)
+        address.write_value("selectors", "")
+
+
+def control(whole: Pool, pool: Pool, visitor: Session, *, lasso: bool) -> None:
+    """The question, what is set, and what that means in a sentence; `lasso`: the page has a map to draw around texts on."""
+    choice = visitor.choice
+    now = one_line(pool.target.name, 40) if pool.target else NOTHING
+    row = st.container(horizontal=True, vertical_alignment="center", key="target")
+    said = "Texts that the model should get good at. Half of them choose, the other half only measures, so nothing is judged by itself."
+    with row.popover(f"Good at: {escape_markdown(now)}", icon=":material/target:", help=said, width="content"):
+        st.markdown(f"**{ASKS}**")
+        _form(whole, visitor, lasso=lasso)
+    if pool.target:
+        row.caption(escape_markdown(pool.target.sentence), width="stretch")
+        row.button("Drop", icon=":material/close:", key="drop-target", help="Choose for nothing in particular.", on_click=drop)
+    elif choice.corpus == "demo":
+        said = "An example: half of the demo's texts about law choose, and the rest show whether that helped."
+        look = {"icon": ":material/gavel:", "key": "example-target", "help": said, "type": "tertiary"}
+        row.button("Try it: good at law", on_click=partial(aim_at, EXAMPLE), **look)
+
+
+def from_lasso(visitor: Session, key: str, place: Any = st) -> None:
+    """A button that makes the set that is shown the target."""
+    if visitor.lasso:
+        said = "Choose for these records: half of them become target texts, and the other half can still be picked."
+        make = partial(aim_at, "records=" + written(np.array(visitor.lasso)))
+        place.button("Use as target", icon=":material/target:", key=key, type="primary", help=said, on_click=make)
+
+
+def _form(whole: Pool, visitor: Session, *, lasso: bool) -> None:
+    """One of the ways to name a target."""
+    assert whole.corpus is not None
+    ways = [*([VALUE] if whole.corpus.categories else []), *([LASSO] if lasso else []), PASTE, FILE]
+    way = st.segmented_control("Texts named by", ways, default=ways[0], required=True, key="target-way", help="How to name them.")
+    if way == VALUE:
+        _by_value(whole)
+    elif way == LASSO:
+        if visitor.lasso:
+            st.caption(f"{len(visitor.lasso):,} records are marked.")
+            from_lasso(visitor, "form-lasso-target")
+        else:
+            st.caption("Draw around a region with the lasso above the map; a button there makes it the target.")
+    elif way == PASTE:
+        _by_paste(whole, visitor)
+    else:
+        _by_file(whole, visitor)
+
+
+def _by_value(whole: Pool) -> None:
+    assert whole.corpus is not None
+    columns = whole.corpus.categories
+    column = columns[0]
+    if len(columns) > 1:
+        column = st.selectbox("Column", columns, key="target-column", format_func=lambda c: visible_text(one_line(c, 40)))
+    counts = whole.corpus.fields[column].map(str).iloc[whole.index].value_counts()
+    value = st.selectbox(
+        escape_markdown(one_line(column, 24)),
+        list(counts.index),
+        index=None,
+        key=f"target-value-{column}",
+        placeholder="choose a value",
+        format_func=lambda v: visible_text(f"{one_line(v, 60)} ({counts[v]:,})"),
+        help="All its records are target texts, at most 200; none of them can be picked.",
+    )
+    ready = value is not None
+    make = partial(aim_at, f"{column}={value}")
+    st.button("Choose for it", type="primary", key="aim-value", disabled=not ready, on_click=make)
+
+
+def _by_paste(whole: Pool, visitor: Session) -> None:
+    with st.form("target-texts", border=False):
+        text = st.text_area(
+            "Target texts, one a line",
+            max_chars=MOST_PASTED,
+            height=160,
+            key="target-pasted",
+            placeholder="Texts of the kind that the model should get good at; 8 or more are better than one.",
+            help="They are kept in the store of this machine, so that a link can open them again.",
+        )
+        go = st.form_submit_button("Choose for them", type="primary")
+    if go:
+        texts = [line.strip() for line in text.splitlines() if line.strip()][:MOST_TEXTS]
+        if not texts:
+            st.caption("Paste a text first.")
+            return
+        data = "".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts).encode("utf-8", "replace")
+        _keep(whole, visitor, data, PASTED)
+
+
+def _by_file(whole: Pool, visitor: Session) -> None:
+    said = f"Of any kind that a corpus may have, up to {MOST_BYTES // 1_000_000} MB; at most {MOST_TEXTS} of its texts are used."
+    file = st.file_uploader("A file of target texts", key="target-file", help=said)
+    if file is None or st.session_state.get("target_seen") == file.file_id:
+        return
+    st.session_state["target_seen"] = file.file_id
+    _keep(whole, visitor, file.getvalue(), file.name)
+
+
+def _keep(whole: Pool, visitor: Session, data: bytes, name: str) -> None:
+    """Keep the texts, and choose for them if that can be done."""
+    wanted = visitor.choice
+    try:
+        suffix = check_upload(name, data)
+        if len(data) > MOST_BYTES:
+            raise CorpusError(f"{one_line(name, 60)} has {len(data) / 1e6:,.1f} MB; target texts may have {MOST_BYTES / 1e6:,.0f}.")
+        kept = Store.default().keep_upload(data, suffix, one_line(name, 60))
+        target = f"upload:{kept.name}"
+        wanted = replace(wanted, target=target, target_seed=0)
+        cached.aimed(wanted, whole)
+    except FisherSFTError as error:
+        components.problem(_plainly(wanted, error))
+        return
+    st.session_state["aim-next"] = target  # widgets above are drawn already, so the next run aims
+    st.rerun()
+
+
+def take_over() -> None:
+    """Aim at what was pasted or uploaded in the run before."""
+    if target := st.session_state.pop("aim-next", ""):
+        aim_at(target)
+
+
+def _plainly(choice: Choice, error: FisherSFTError) -> str:
+    """A refusal with an upload called as its visitor called it."""
+    path, said = choice.target_upload, choice.target_said
+    sentence = str(error)
+    return sentence.replace(str(path), said).replace(path.name, said) if path else sentence
