@@ -22,7 +22,7 @@ with page.page(
     if len(ready) >= compare_view.LEAST:
         n = compare_view.budget_slider(pool, ready, seed)
         found = compare_view.compared(pool, ready, n, equal, seed)
-        view = compare_view.CompareView(embedded.choice, embedded.corpus, pool, ready, seed, equal, n, found)
+        view = compare_view.CompareView(visitor.choice, embedded.corpus, embedded.whole, pool, ready, seed, equal, n, found)
 
         compare.contents()
         compare.maps_panel(view, visitor)

@@ -18,7 +18,7 @@ with page.page(
     targets.control(embedded.whole, embedded.pool, visitor, lasso=True)
     shown = view.view_of(embedded, visitor)
     why.what_if_banner(shown, visitor)
-    explore.tiles(shown)
+    numbers = st.container()
     playing = view.choose_view() == "player"
     left, right = st.columns([3, 2], gap="medium")
     with st.container() if playing else left:
@@ -32,6 +32,8 @@ with page.page(
         explore.check_directions(shown, visitor)
         with left:
             explore.map_panel(shown, visitor, kind, colour, matched)
+    with numbers:  # once the picks are on the map
+        explore.tiles(shown)
     with right:
         explore.gain_panel(shown, sets.chosen_set(shown, visitor, matched))
         if not playing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from fishersft.selectors import DEFAULT_SELECTOR, Order, Selector
 from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
 Progress = Callable[[int, int], None]
-MAP, BAND, GAIN = "map", "band", "gain"
+MAP, BAND, GAIN, VARIANCE = "map", "band", "gain", "target-variance"
+POINTS = 30  # budgets at which the variance on a target is computed
 FINE = 300  # points of a single curve; a band of draws has fewer
 DRAWN = 120  # points of a band as it is drawn
 PCA_DIMENSIONS = 50
@@ -130,6 +132,55 @@ def gain_of(
 
     arrays = cached_arrays(store or Store.default(), key, compute)
     return arrays["at"], arrays["f"]
+
+
+def variance_along(
+    embeddings: TokenEmbeddings, order: np.ndarray, at: np.ndarray, M: np.ndarray, sigma2: float = 1.0
+) -> np.ndarray:
+    """(k,) tr(M V^-1) after the first at[0], at[1], ... picks of an order (positions); `at` ascending, 0 for no pick."""
+    moment, V = torch.from_numpy(M), sigma2 * torch.eye(len(M), dtype=torch.float64)
+    out, done = np.empty(len(at)), 0
+    for k, n in enumerate(map(int, at)):
+        if n > done:
+            X = torch.from_numpy(np.concatenate([embeddings.block(int(p)) for p in order[done:n]]).astype(np.float64))
+            V.addmm_(X.T, X)
+            done = n
+        out[k] = float((torch.cholesky_inverse(torch.linalg.cholesky(V)) * moment).sum())
+    return out
+
+
+def target_variance_of(
+    embeddings: TokenEmbeddings, order: np.ndarray, M: np.ndarray, store: Store | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """tr(M V^-1) along an order of a pool with a target, M being of its measuring half: (k,) budgets in sentences, from 0."""
+    at = np.concatenate([[0], grid(len(order), POINTS)])
+    parameters = {"order": hashlib.sha256(order.tobytes()).hexdigest(), "points": POINTS}
+    key = ArtifactKey(VARIANCE, 1, parameters, {"embeddings": embeddings.key})
+
+    def compute() -> dict[str, np.ndarray]:
+        return {"at": at, "variance": variance_along(embeddings, order, at, M)}
+
+    arrays = cached_arrays(store or Store.default(), key, compute)
+    return arrays["at"], arrays["variance"]
+
+
+def target_variance_band(
+    embeddings: TokenEmbeddings, tokens: int, M: np.ndarray, draws: int = 20, store: Store | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of random draws of at most 0 to so many tokens: (k,) budgets in tokens and (draws, k) variances."""
+    at = np.unique(np.concatenate([[0], grid(tokens, POINTS)]))
+
+    def compute() -> dict[str, np.ndarray]:
+        found = np.empty((draws, len(at)))
+        for k, order in enumerate(draw_orders(len(embeddings), draws)):
+            fits = within_tokens(embeddings.tokens[order], at)
+            counts, inverse = np.unique(fits, return_inverse=True)
+            found[k] = variance_along(embeddings, order, counts, M)[inverse]
+        return {"tokens": at, "variance": found}
+
+    key = ArtifactKey(VARIANCE, 1, {"tokens": tokens, "draws": draws, "points": POINTS}, {"embeddings": embeddings.key})
+    arrays = cached_arrays(store or Store.default(), key, compute)
+    return arrays["tokens"], arrays["variance"]
 
 
 def project(means: np.ndarray, method: str = "umap", seed: int = 0) -> np.ndarray:

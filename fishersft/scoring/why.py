@@ -109,6 +109,47 @@ def direction_added(embeddings: TokenEmbeddings, picked: np.ndarray, position: i
     )
 
 
+@dataclass(frozen=True)
+class TargetHelp:
+    """What adding a record to a design does for target texts.
+
+    Attributes:
+        before: mean over the A texts of their mean variance, tr(M_A V^-1) with M_A = (1/A) sum of X_a^T X_a / m_a.
+        shares: (A,) by how much the record lowers it through each text; they sum to the fall.
+    """
+
+    before: float
+    shares: np.ndarray
+
+    @property
+    def fall(self) -> float:
+        return float(self.shares.sum())
+
+
+def target_help(
+    embeddings: TokenEmbeddings, picked: np.ndarray, position: int, texts: TokenEmbeddings, sigma2: float = 1.0
+) -> TargetHelp:
+    """How adding the record at `position` to the design V of the other `picked` ones lowers the variance on target texts.
+
+    With X the record's rows, C C^T = I + X V^-1 X^T and Y = V^-1 X^T C^-T, adding it turns V^-1 into V^-1 - Y Y^T.  The fall of
+    tr(M_A V^-1) is linear in M_A, so text a's share is exactly tr(X_a^T X_a Y Y^T) / (m_a A) = ||X_a Y||^2 / (m_a A).  The small
+    ridge that rules add to M_A, so that they can invert it, belongs to no text and is left out.
+    """
+    held = picked[picked != position]
+    V = torch.from_numpy(design_matrix((embeddings.block(p) for p in held), embeddings.dimension, sigma2))
+    L = torch.linalg.cholesky(V)
+    solved = torch.cholesky_solve(as_rows(embeddings.block(position)).T, L)
+    gram = as_rows(embeddings.block(position)) @ solved
+    gram.diagonal().add_(1.0)
+    Y = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), solved.T, upper=False).T
+    A, before, shares = len(texts), 0.0, np.empty(len(texts))
+    for a in range(A):
+        X = as_rows(texts.block(a))
+        before += float(torch.linalg.solve_triangular(L, X.T, upper=False).square().sum()) / (len(X) * A)
+        shares[a] = float((X @ Y).square().sum()) / (len(X) * A)
+    return TargetHelp(before, shares)
+
+
 def gain_along(
     embeddings: TokenEmbeddings, order: np.ndarray, at: Sequence[int] | np.ndarray, position: int, sigma2: float = 1.0
 ) -> np.ndarray:

@@ -169,7 +169,9 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
         options=asked if asked or "corpus" in seen else before.options,
     )
     if "target" in seen or session.choice == replace(before, target="", target_seed=0):  # another corpus has other targets
-        session.choice = replace(session.choice, target=seen.get("target", before.target), target_seed=_seed(session, seen, before))
+        session.choice = replace(
+            session.choice, target=seen.get("target", before.target), target_seed=_seed(session, seen, before)
+        )
     if session.choice != before:
         session.show_set()
         session.clear_pins()

@@ -17,10 +17,12 @@ import torch
 from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus, Text
-from fishersft.errors import CorpusError
 from fishersft.design import trajectory
+from fishersft.design.information import design_matrix
 from fishersft.design.rows import TokenEmbeddings
+from fishersft.design.targeted import position_weighted_means
 from fishersft.design.trajectory import Walk, log_det_at
+from fishersft.errors import CorpusError
 from fishersft.experiments.evidence import Evidence, gather
 from fishersft.lm.embed import BATCH_TOKENS, Plan, open_embeddings, plan
 from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
@@ -30,8 +32,8 @@ from fishersft.pipeline.selections import load_selection
 from fishersft.pipeline.stored_answers import StoredLosses
 from fishersft.pipeline.targets import aim
 from fishersft.scoring import interpolation, precomputed, why
-from fishersft.scoring.comparison import Comparison, compare, scorer_of
-from fishersft.scoring.criteria import Scorer, Scores
+from fishersft.scoring.comparison import Comparison, aim_of, compare, scorer_of
+from fishersft.scoring.criteria import Scorer, Scores, stein_loss
 from fishersft.scoring.interpolation import ScoredOrder
 from fishersft.scoring.random_baseline import whole_pool
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, make_selector
@@ -297,6 +299,49 @@ def band(embeddings: TokenEmbeddings, top: int, token_top: int) -> precomputed.B
 def gain_of(embeddings: TokenEmbeddings, order: Order, selector: Selector, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Budgets in sentences and f of the order there, nats."""
     return precomputed.gain_of(embeddings, order, selector, seed)
+
+
+@st.cache_data(max_entries=16, show_spinner="Measuring the variance on the target …", hash_funcs=KEYS)
+def target_variance(pool: Pool, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Budgets in sentences and the mean variance on the target's measuring half along an order."""
+    return precomputed.target_variance_of(pool.embeddings, order, _measured(pool))
+
+
+@st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …", hash_funcs=KEYS)
+def target_band(pool: Pool, tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """Budgets in tokens and the same of 20 random draws."""
+    return precomputed.target_variance_band(pool.embeddings, tokens, _measured(pool))
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
+def near_target(pool: Pool) -> np.ndarray:
+    """(N,) bool: which records of the pool are near its target."""
+    aim = aim_of(pool)
+    assert aim is not None
+    return aim.near
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
+def target_loss(pool: Pool, picks: np.ndarray) -> float:
+    """Stein's loss of some picks to the target's measuring half."""
+    rows = pool.embeddings
+    V = design_matrix((rows.block(int(p)) for p in picks), rows.dimension)
+    return stein_loss(V, _measured(pool), int(rows.tokens[picks].sum()))
+
+
+def _measured(pool: Pool) -> np.ndarray:
+    moment = pool.target and pool.target.measured_moment
+    assert moment is not None
+    return moment
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEYS)
+def target_help(pool: Pool, picks: np.ndarray, position: int) -> tuple[why.TargetHelp, np.ndarray]:
+    """What the record at `position` adds for each choosing text of the target, and its cosine with each."""
+    assert pool.target is not None
+    own = position_weighted_means(pool.embeddings.subset(np.array([position])))
+    cosines = position_weighted_means(pool.target.choosing) @ own[0]
+    return why.target_help(pool.embeddings, picks, position, pool.target.choosing), cosines
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

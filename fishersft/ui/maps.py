@@ -42,6 +42,15 @@ def kind(pool: Pool, place: Any) -> str:
     st.rerun()
 
 
+def target_texts(everything: Pool, aimed: Pool) -> np.ndarray:
+    """(N,) which records on the map are texts of the target, of the choosing or of the measuring half."""
+    target, corpus = aimed.target, everything.corpus
+    if target is None or corpus is None or target.corpus.fingerprint != corpus.fingerprint:
+        return np.zeros(len(everything), dtype=bool)
+    halves = [half.index for half in (target.choosing, target.measuring) if half is not None]
+    return np.isin(everything.index, np.concatenate(halves))
+
+
 def chart(fig: go.Figure, key: str, alt: str, name: str, on_select: Callable[[], None]) -> None:
     """A map with all of plotly's buttons for moving and choosing, and a camera that saves it under a name."""
     config = {"scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d"], **components.saved_as(name)}

@@ -16,10 +16,10 @@ import streamlit as st
 
 from fishersft.errors import CorpusError, FisherSFTError, ParameterError
 from fishersft.pipeline.targets import written
-from fishersft.selectors import DEFAULT_SELECTOR, Pool, find_selector
+from fishersft.selectors import DEFAULT_SELECTOR, Pool, Selector, find_selector
 from fishersft.selectors.target import MOST_TEXTS
 from fishersft.store.artifacts import Store
-from fishersft.text import visible_text
+from fishersft.text import duration, visible_text
 from fishersft.ui import address, cached, components
 from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.session import Choice, Session
@@ -28,7 +28,7 @@ from fishersft.ui.uploads import check_upload
 ASKS = "What should the model get good at?"
 AIMED = "target_matched"  # the selector that a target begins with
 COMPARED = (AIMED, "rds_plus", DEFAULT_SELECTOR, "longest")
-EXAMPLE = "topic=law"  # of the demo
+EXAMPLE = ("topic", "law")  # of the demo: a rare topic, of which half of the texts stay in the pool
 MOST_BYTES = 2_000_000
 MOST_PASTED = 100_000  # characters
 PASTED = "pasted.jsonl"
@@ -38,11 +38,6 @@ NOTHING, VALUE, LASSO, PASTE, FILE = "nothing in particular", "a value of a colu
 def needs_target(names: tuple[str, ...] | list[str]) -> bool:
     """Whether one of these selectors chooses for a target."""
     return any(find_selector(name).needs_target for name in names)
-
-
-def default_selector(choice: Choice) -> str:
-    """What Explore begins with."""
-    return AIMED if choice.target else DEFAULT_SELECTOR
 
 
 def aimed(choice: Choice, whole: Pool) -> Pool:
@@ -85,17 +80,19 @@ def control(whole: Pool, pool: Pool, visitor: Session, *, lasso: bool) -> None:
     choice = visitor.choice
     now = one_line(pool.target.name, 40) if pool.target else NOTHING
     row = st.container(horizontal=True, vertical_alignment="center", key="target")
-    said = "Texts that the model should get good at. Half of them choose, the other half only measures, so nothing is judged by itself."
+    said = "Texts that the model should get good at. Half of them choose and the other half only measures, so none judges itself."
     with row.popover(f"Good at: {escape_markdown(now)}", icon=":material/target:", help=said, width="content"):
         st.markdown(f"**{ASKS}**")
         _form(whole, visitor, lasso=lasso)
+    if lasso:
+        from_lasso(visitor, "lasso-target", row)
     if pool.target:
         row.caption(escape_markdown(pool.target.sentence), width="stretch")
         row.button("Drop", icon=":material/close:", key="drop-target", help="Choose for nothing in particular.", on_click=drop)
     elif choice.corpus == "demo":
-        said = "An example: half of the demo's texts about law choose, and the rest show whether that helped."
+        said = "An example: a quarter of the demo's 48 texts about law choose, a quarter measures, and the rest can be picked."
         look = {"icon": ":material/gavel:", "key": "example-target", "help": said, "type": "tertiary"}
-        row.button("Try it: good at law", on_click=partial(aim_at, EXAMPLE), **look)
+        row.button("Try it: good at law", on_click=partial(aim_at, _example(whole)), **look)
 
 
 def from_lasso(visitor: Session, key: str, place: Any = st) -> None:
@@ -104,6 +101,29 @@ def from_lasso(visitor: Session, key: str, place: Any = st) -> None:
         said = "Choose for these records: half of them become target texts, and the other half can still be picked."
         make = partial(aim_at, "records=" + written(np.array(visitor.lasso)))
         place.button("Use as target", icon=":material/target:", key=key, type="primary", help=said, on_click=make)
+
+
+def _example(whole: Pool) -> str:
+    """Records of one rare topic of the demo."""
+    assert whole.corpus is not None
+    column, value = EXAMPLE
+    return "records=" + written(whole.index[whole.corpus.fields[column].to_numpy()[whole.index] == value])
+
+
+def choose_further(pool: Pool, selector: Selector, done: int) -> None:
+    """A button for more picks: with a target only the first are computed at once."""
+    goal = min(len(pool), cached.MOST_PICKS, done * cached.FURTHER)
+    if pool.target is None or goal <= done:
+        return
+    known = cached.order(pool, selector, 0)
+    spent = float(known.seconds[-1]) if known is not None and not np.isnan(known.seconds).all() else 0.0
+    about = f", about {duration(spent * cached.FURTHER**1.5)}" if spent > 1 else ""
+
+    def further() -> None:
+        st.session_state["further"] = int(st.session_state.get("further", 0)) + 1
+
+    said = f"For a target the first {done:,} picks are computed at once."
+    st.button(f"Choose {goal:,}{about}", icon=":material/more_horiz:", key="further-picks", help=said, on_click=further)
 
 
 def _form(whole: Pool, visitor: Session, *, lasso: bool) -> None:
@@ -181,7 +201,9 @@ def _keep(whole: Pool, visitor: Session, data: bytes, name: str) -> None:
     try:
         suffix = check_upload(name, data)
         if len(data) > MOST_BYTES:
-            raise CorpusError(f"{one_line(name, 60)} has {len(data) / 1e6:,.1f} MB; target texts may have {MOST_BYTES / 1e6:,.0f}.")
+            raise CorpusError(
+                f"{one_line(name, 60)} has {len(data) / 1e6:,.1f} MB; target texts may have {MOST_BYTES / 1e6:,.0f}."
+            )
         kept = Store.default().keep_upload(data, suffix, one_line(name, 60))
         target = f"upload:{kept.name}"
         wanted = replace(wanted, target=target, target_seed=0)

@@ -79,7 +79,8 @@ def criteria_panel(view: CompareView) -> None:
             line[row.label] = f"{_shown(criterion, value)}{MARKS.get(standing(value, same, criterion), '')}{own}"
         for row in found.baselines.values():
             low, high = (_shown(criterion, v) for v in row.span(criterion)[1:])
-            between = f"{low} to {high}" if criterion == "share_of_optimum" else span(row, criterion)
+            shares = ("share_of_optimum", "near_target", "on_target")
+            between = f"{low} to {high}" if criterion in shares else span(row, criterion)
             line[row.label] = low if low == high else between
         line["whole pool"] = _shown(criterion, float(getattr(found.pool, criterion)))
         lines.append(line)
@@ -102,11 +103,19 @@ def criteria_panel(view: CompareView) -> None:
         "is how far the picks' second moment is from the pool's; log det of the means and of rows weighted by the model's "
         "uncertainty belong to the designs of SentenceOD and FisherOD. The share of the optimum is proven, for this budget only."
     )
+    if found.target:
+        st.caption(
+            "On the target everything is measured on its half that did not choose: the mean variance of a prediction there, "
+            "tr(M V⁻¹), and Stein's loss, how far the picks' second moment is from the target's. Near the target is a record "
+            "whose cosine with its nearest choosing text is at least that of half of the measuring texts."
+        )
 
 
 def _shown(criterion: str, value: float) -> str:
     if not np.isfinite(value):
         return "–"
+    if criterion in ("near_target", "on_target"):
+        return f"{value:.0%}"
     return f"{np.floor(value * 1000) / 10:.1f}%" if criterion == "share_of_optimum" else number(value)
 
 

@@ -48,15 +48,15 @@ def maps_panel(view: CompareView, session: Session) -> None:
     left, middle, right = st.columns([3, 2, 4], vertical_alignment="bottom")
     said = "One map per selector, side by side, or the first two selectors on one large map."
     together = query_widgets.segmented("Maps", MAPS, "maps", place=left, help=said) == MAPS[1]
-    kind = maps.kind(view.pool, middle)
-    xy = cached.map_of(view.pool.embeddings, kind.lower())
-    lit = np.isin(view.pool.index, session.lasso)
+    kind = maps.kind(view.everything, middle)
+    xy = cached.map_of(view.everything.embeddings, kind.lower())
+    lit = np.isin(view.everything.index, session.lasso)
     zoom = False
     with right.container(horizontal=True, vertical_alignment="bottom"):
         if lit.any():
             zoom = st.toggle("Zoom to the lasso", key="zoom", help="All maps show only the neighbourhood of the set.")
             st.button("Clear the lasso", icon=":material/deselect:", on_click=session.clear_set)
-    focus, window = components.position_of(view.pool, session.record), window_of(xy[lit] if zoom else xy)
+    focus, window = components.position_of(view.everything, session.record), window_of(xy[lit] if zoom else xy)
     look: dict[str, Any] = {"focus": focus, "window": window, "equal_axes": kind == "PCA", "dark": dark()}
     # marked on a selector's map: the first one's picks, on that one's own map the second's
     pairs = [(row, view.rows[0 if k else 1]) for k, row in enumerate(view.rows)]
@@ -64,9 +64,9 @@ def maps_panel(view: CompareView, session: Session) -> None:
     each_row = 1 if together else (2 if len(shown) in (2, 4) else 3)
     for start in range(0, len(shown), each_row):
         for column, (selector, other) in zip(st.columns(each_row, gap="medium"), shown[start : start + each_row], strict=False):
-            mine, theirs = view.ranks[selector.name] > 0, view.ranks[other.name] > 0
-            either = np.where(mine | (not together), view.ranks[selector.name], view.ranks[other.name])
-            points = Points(xy, view.pool.index, either, lit)
+            mine, theirs = view.on_maps[selector.name] > 0, view.on_maps[other.name] > 0
+            either = np.where(mine | (not together), view.on_maps[selector.name], view.on_maps[other.name])
+            points = Points(xy, view.everything.index, either, lit, view.target_texts)
             shared, scores = int((mine & theirs).sum()), selector.scores[0]
             with column:
                 if together:
@@ -86,9 +86,10 @@ def maps_panel(view: CompareView, session: Session) -> None:
     one, two = (s.label for s in view.rows[:2])
     stars = "both selectors share" if together else f"{one} shares (on its own map: that {two} shares)"
     st.caption(
-        f"{kind} of {len(view.pool):,} sentence means, with the same axes on every map{moving}. Stars are picks that {stars}. "
+        f"{kind} of {len(view.everything):,} sentence means, with the same axes on every map{moving}. "
+        f"{'Filled stars' if view.target_texts.any() else 'Stars'} are picks that {stars}. "
         "Click a point to find it on every map and below; draw a lasso to show a set on all maps and in the table."
-        + maps.sampled(view.pool)
+        + maps.sampled(view.everything)
     )
 
 
@@ -205,7 +206,7 @@ def _calls(view: CompareView, names: list[str], score_model: str) -> tuple[str, 
     return view.choice.command(*words, verb="compare"), (
         "import fishersft\n\n"
         f"corpus = {view.choice.python}\n"
-        f"pool = fishersft.load_pool(corpus, {view.choice.model!r})\n"
+        f"pool = fishersft.load_pool(corpus, {view.choice.model!r}{view.choice.aim_python})\n"
         f"selectors = [{made_of}]\n"
         f"budget = fishersft.Budget(sentences={view.n})\n"
         f"found = fishersft.compare(pool, selectors, budget, equal={view.equal!r}, seed={view.seed}{under})\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -13,9 +14,9 @@ from fishersft.scoring import interpolation
 from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row
 from fishersft.scoring.interpolation import POINTS
 from fishersft.scoring.random_baseline import chance, is_kept
-from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selector, find_selector, make_selector
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selector, find_selector, make_selector, registry
 from fishersft.text import duration
-from fishersft.ui import cached, query_widgets
+from fishersft.ui import cached, maps, query_widgets, targets
 from fishersft.ui.address import write_value
 from fishersft.ui.components import helped
 from fishersft.ui.parameters import selector_form
@@ -34,12 +35,15 @@ class CompareView:
     """Two to four selections of one pool; the first two are those that classes are made of.
 
     Attributes:
+        everything: every record that is embedded, as the maps show them.
+        pool: what is chosen from; smaller where there is a target.
         selectors: those compared, the first being the reference.
         n: sentences of the first.
     """
 
     choice: Choice
     corpus: Corpus
+    everything: Pool
     pool: Pool
     selectors: tuple[Selector, ...]
     seed: int
@@ -61,12 +65,28 @@ class CompareView:
             out[name][row.positions] = np.arange(1, len(row.positions) + 1)
         return out
 
+    @cached_property
+    def target_texts(self) -> np.ndarray:
+        """Which records on the maps are target texts."""
+        return maps.target_texts(self.everything, self.pool)
+
+    @cached_property
+    def on_maps(self) -> dict[str, np.ndarray]:
+        """The same for every record on the maps."""
+        places, out = np.searchsorted(self.everything.index, self.pool.index), {}
+        for name, ranks in self.ranks.items():
+            out[name] = np.zeros(len(self.everything), dtype=np.int64)
+            out[name][places] = ranks
+        return out
+
 
 def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
     """Which selectors, what they get equally much of, and the seed; fewer than two selectors mean that none can be compared."""
-    offered = query_widgets.offered()
+    aimed = bool(session.choice.target)
+    offered = query_widgets.offered(aimed=aimed)
+    usual = targets.COMPARED if aimed else DEFAULT
     if "compare-selectors" not in st.session_state:
-        st.session_state["compare-selectors"] = _from_address(session, offered)
+        st.session_state["compare-selectors"] = _from_address(session, offered, usual)
     left, middle, right = st.columns([6, 3, 2], vertical_alignment="bottom")
     names = left.multiselect(
         "Selectors, two to four",
@@ -90,15 +110,26 @@ def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
         with st.container(horizontal=True):
             given = {kind.name: selector_form(kind, f"{kind.label}: parameters") for kind in chosen}
     session.selectors = tuple(names)
-    write_value("selectors", ",".join(names) if session.selectors not in ((), DEFAULT) else "")
+    write_value("selectors", ",".join(names) if session.selectors not in ((), usual) else "")
     return tuple(make_selector(kind.name, given.get(kind.name)) for kind in chosen), equal, seed
 
 
-def _from_address(session: Session, offered: list[str]) -> list[str]:
+def _from_address(session: Session, offered: list[str], usual: Sequence[str]) -> list[str]:
     """Selectors that the address names, or those looked at before, or the usual ones."""
     asked = [n.strip() for n in st.query_params.get("selectors", "").split(",") if n.strip()]
     if not asked:
-        return list(session.selectors if len(session.selectors) >= LEAST else DEFAULT)
+        before = [name for name in session.selectors if name in offered]
+        return before if len(before) >= LEAST else list(usual)
+    if unaimed := [n for n in asked if n not in offered and n in registry() and registry()[n].needs_target]:
+        labels = ", ".join(registry()[n].label for n in unaimed)
+        st.info(
+            f"{labels}: for a target only, and none is set yet. Say under “Good at” what the model should get good at; until "
+            "then the others are compared.",
+            icon=":material/target:",
+        )
+        asked = [n for n in asked if n not in unaimed]
+        if len(asked) < LEAST:
+            return list(usual)
     known = list(dict.fromkeys(n for n in asked if n in offered))
     for name in asked:
         if name not in offered:
@@ -107,7 +138,7 @@ def _from_address(session: Session, offered: list[str]) -> list[str]:
         session.notices.append(f"selectors {','.join(known[MOST:])[:60]} (at most {MOST})")
     if len(known) < LEAST:
         session.notices.append(f"selectors {','.join(asked)[:60]} (at least {LEAST})")
-        return list(DEFAULT)
+        return list(usual)
     return known[:MOST]
 
 

@@ -61,7 +61,6 @@ def tiles(view: ExploreView) -> None:
     cuts = [o[: within_tokens(view.pool.tokens[o], limit)[0]] if tokens else o[:n] for o in draw_orders(N)]
     same = "uniform, same tokens" if tokens else "uniform, same number"
     uniform = view.band.at(view.picked_tokens if tokens else n, tokens=tokens)[:, 0]
-    share = share_of_optimum(view.f, float(view.reference.optimum_bounds[min(n, len(view.reference)) - 1]))
     with st.container(horizontal=True, key="tiles"):
         tile(
             "Selected",
@@ -78,12 +77,10 @@ def tiles(view: ExploreView) -> None:
         )
         said = "f(S) = log det V(S) - log det V(empty), under TokenOD's criterion."
         tile("log det gained", f"{number(view.f, 4)} nats", helped(said, "log det"), f"{same}: {spread(uniform)}")
-        said = (
-            f"At least this share of the largest log det of any {n:,} sentences: a proof (Minoux 1978), not an estimate. "
-            "It uses the bounds that TokenOD had while picking; `fishersft compare` evaluates every sentence again and "
-            "proves a slightly larger share for the same picks."
-        )
-        tile("Share of the optimum", f"at least {share:.1%}", helped(said, "certificate"), "proven while picking")
+        if view.variance is not None:
+            _variance_tile(view)
+        else:
+            _optimum_tile(view)
         for column in view.corpus.categories[:1]:
             values = view.corpus.fields[column].map(str).to_numpy()[view.pool.index]
             tile(
@@ -92,6 +89,27 @@ def tiles(view: ExploreView) -> None:
                 helped("How many different values of this column the selection contains.", "coverage"),
                 f"{same}: {spread([len(set(values[c])) for c in cuts])}",
             )
+
+
+def _optimum_tile(view: ExploreView) -> None:
+    n = view.n
+    share = share_of_optimum(view.f, float(view.reference.optimum_bounds[min(n, len(view.reference)) - 1]))
+    said = (
+        f"At least this share of the largest log det of any {n:,} sentences: a proof (Minoux 1978), not an estimate. "
+        "It uses the bounds that TokenOD had while picking; `fishersft compare` evaluates every sentence again and "
+        "proves a slightly larger share for the same picks."
+    )
+    tile("Share of the optimum", f"at least {share:.1%}", helped(said, "certificate"), "proven while picking")
+
+
+def _variance_tile(view: ExploreView) -> None:
+    assert view.variance is not None
+    said = (
+        "Mean variance of a prediction on the target's measuring half, tr(M V⁻¹): how unsure a linear model stays there after "
+        "training on the selection. Lower is better. No text that measures has chosen."
+    )
+    chance = spread(view.variance_band_at(view.picked_tokens))
+    tile("Variance on the target", number(view.variance_now), said, f"uniform, same tokens: {chance}")
 
 
 def map_panel(view: ExploreView, session: Session, kind: str, colour: str, matched: np.ndarray | None) -> None:
@@ -202,8 +220,73 @@ def _directions(view: ExploreView) -> tuple[int, int]:
     return int(first), int(second)
 
 
+def variance_panel(view: ExploreView) -> None:
+    """How far the picks lower the variance on the target's measuring half, beside random draws and TokenOD."""
+    pool, tokens = view.pool, view.unit == "tokens"
+    unit = "trained tokens" if tokens else "sentences"
+    said = (
+        "How unsure a linear model stays on the target's texts that only measure, tr(M V⁻¹), after training on the picks. "
+        "Lower is better."
+    )
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    left.markdown(f"**Mean variance on the target, by {unit}**", help=helped(said, "random draws"))
+    log = query_widgets.toggle("Log axes", "log", place=right, help="Log scales on both axes, to see small budgets.")
+
+    def curve(label: str, order: np.ndarray) -> Curve:
+        at, f = cached.target_variance(pool, order)
+        spent = np.concatenate([[0], np.cumsum(pool.tokens[order])])
+        return Curve(label, spent[at] if tokens else at, f, unit)
+
+    own = curve(_own_label(view), view.order.positions)
+    curves = [(view.selector.name if pool.is_free else "what_if", own)]
+    if view.selector.name != DEFAULT_SELECTOR or not pool.is_free:
+        curves.append((DEFAULT_SELECTOR, curve("TokenOD", view.reference.positions)))
+    reach = own.x[-1]
+    x, draws = view.variance_band
+    each = len(pool) / float(pool.tokens.sum())
+    x = x if tokens else x * each
+    curves.insert(0, ("uniform", band_curve("Uniform", x[x <= reach], draws[:, x <= reach], unit)))
+    curves = [(name, c if name == "uniform" else _cut(c, reach)) for name, c in curves]
+    drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, dark=dark())
+    drawn.update_layout(yaxis_title_text="mean variance on the target")
+    said = f"Mean variance on the target, lower is better, against {unit}: {view.selector.label}, TokenOD and a band of 20 draws."
+    components.still_chart(drawn, "variance-chart", said, "explore-target")
+    st.markdown(_target_words(view))
+
+
+def _cut(curve: Curve, reach: float) -> Curve:
+    within = curve.x <= reach
+    return Curve(curve.label, curve.x[within], curve.mean[within], curve.x_unit)
+
+
+def _target_words(view: ExploreView) -> str:
+    """How close the picks come to the target, and how unsure they leave a model there, beside random draws of as many tokens."""
+    spent, pool = view.picked_tokens, view.pool
+    limit = np.array([spent])
+    draws = [o[: max(1, within_tokens(pool.tokens[o], limit)[0])] for o in draw_orders(len(pool))]
+    near, loss = cached.near_target(pool), cached.target_loss(pool, view.picks)
+    losses = np.array([cached.target_loss(pool, draw) for draw in draws])
+    chance = view.variance_band_at(spent)
+    like, sure = _stands(loss, losses), _stands(view.variance_now, chance)
+    return (
+        f"With {spent:,} trained tokens the picks of {view.selector.label} are {like} chance at looking like the target's measuring "
+        f"texts (Stein's loss **{number(loss)}** against {spread(losses)}), and {sure} chance at lowering the variance there "
+        f"(**{number(view.variance_now)}** against {spread(chance)}). Near the target lie {near[view.picks].mean():.0%} of the picks "
+        f"and {near.mean():.0%} of the pool."
+    )
+
+
+def _stands(value: float, chance: np.ndarray) -> str:
+    """Where a number, of which less is better, stands to those of random draws."""
+    return "better than" if value < chance.min() else "worse than" if value > chance.max() else "no better than"
+
+
 def gain_panel(view: ExploreView, chosen: RecordSet | None) -> None:
-    """What the picks gain, beside random draws and the longest sentences, and what a chosen set would gain."""
+    """What the picks gain, beside random draws and the longest sentences, and what a chosen set would gain; with a target, what
+    they do for it."""
+    if view.variance is not None:
+        variance_panel(view)
+        return
     tokens = view.unit == "tokens"
     unit = "trained tokens" if tokens else "sentences"
     b, known, pool = view.band, view.reference, view.pool

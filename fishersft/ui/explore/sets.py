@@ -48,7 +48,7 @@ class RecordSet:
 
 def chosen_set(view: ExploreView, session: Session, matched: np.ndarray | None) -> RecordSet | None:
     """The lasso, narrowed by search and filters, or what these found; None where nothing is chosen."""
-    inside = view.lit(session.lasso, matched)
+    inside = view.in_pool(view.lit(session.lasso, matched))
     if inside is None or not inside.any():
         return None
     label = (session.lasso_name or "the lasso's set") if session.lasso else "the search results"
@@ -61,7 +61,7 @@ def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None,
     Args:
         beside: the table stands in a column beside something else.
     """
-    everything = np.ones(len(view.pool), dtype=bool)
+    everything, matched = np.ones(len(view.pool), dtype=bool), view.in_pool(matched)
     inside = np.isin(view.pool.index, session.lasso)
     lasso = escape_markdown(session.lasso_name) or "the lasso's"
     # by option: how the control says it, how a sentence says it, which records
@@ -152,7 +152,7 @@ def _calls(view: ExploreView) -> tuple[str, str]:
         "import fishersft\n\n"
         f"corpus = {view.choice.python}\n"
         f"picks = fishersft.select(corpus, {view.choice.model!r}, selector={view.selector.name!r}, "
-        f"{option.replace('-', '_')}={amount}, seed={view.seed}{more})\n"
+        f"{option.replace('-', '_')}={amount}, seed={view.seed}{view.choice.aim_python}{more})\n"
         "print(picks.indices, picks.gains)"
     )
 
@@ -183,6 +183,8 @@ def left_out(session: Session) -> None:
     if session.lasso and not session.lasso_run and not address.as_ranges(session.lasso):
         keep_it = "" if public() else "; keep the set to include it in the link"
         said.append(f"the {len(session.lasso):,} records of the lasso, which are too many for an address{keep_it}")
+    if len(session.choice.target) > address.LONGEST:
+        said.append("the target, whose records are too many for an address")
     if said:
         st.caption(f":material/link_off: A link to this page leaves out {' and '.join(said)}.")
 
@@ -234,7 +236,7 @@ def kept_panel(view: ExploreView, session: Session) -> None:
 
 def reopen(embedded: Embedded, session: Session) -> None:
     """The set that a link carries: one that is not there, or not of this corpus, is named on the page."""
-    pool, run = embedded.pool, session.lasso_run
+    pool, run = embedded.whole, session.lasso_run
     if run and not session.lasso:
         session.show_set()
         try:

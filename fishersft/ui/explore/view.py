@@ -75,11 +75,7 @@ class ExploreView:
     @cached_property
     def target_texts(self) -> np.ndarray:
         """Which records on the map are target texts, of the choosing or of the measuring half."""
-        target = self.pool.target
-        if target is None or target.corpus.fingerprint != self.corpus.fingerprint:
-            return np.zeros(len(self.everything), dtype=bool)
-        halves = [half.index for half in (target.choosing, target.measuring) if half is not None]
-        return np.isin(self.everything.index, np.concatenate(halves))
+        return maps.target_texts(self.everything, self.pool)
 
     def on_map(self, values: np.ndarray) -> np.ndarray:
         """Values of the pool's records at their places on the map; 0 or False elsewhere."""
@@ -133,6 +129,28 @@ class ExploreView:
         most = max(int(self.pool.tokens[o.positions].sum()) for o in (self.plain, self.reference))
         return cached.band(self.pool.embeddings, len(self.plain), most)
 
+    @cached_property
+    def variance(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Budgets in sentences and the mean variance on the target's measuring half; None without one."""
+        if self.pool.target is None or self.pool.target.measuring is None:
+            return None
+        return cached.target_variance(self.pool, self.order.positions)
+
+    @property
+    def variance_now(self) -> float:
+        """At the budget."""
+        return float(np.interp(self.n, *self.variance)) if self.variance is not None else float("nan")
+
+    @cached_property
+    def variance_band(self) -> tuple[np.ndarray, np.ndarray]:
+        """Budgets in tokens and the variances of random draws."""
+        return cached.target_band(self._free, int(self.pool.tokens[self.plain.positions].sum()))
+
+    def variance_band_at(self, tokens: int) -> np.ndarray:
+        """(draws,) variances of random draws of so many tokens."""
+        x, draws = self.variance_band
+        return np.array([np.interp(tokens, x, each) for each in draws])
+
     def pieces(self, record: int) -> tuple[list[str], np.ndarray]:
         """The text of every token of a record, and which of them are trained."""
         return cached.pieces(self.corpus, cached.folder(self.choice), record)
@@ -152,6 +170,8 @@ class ExploreView:
 def control_bar(session: Session) -> tuple[Selector, int, str]:
     """Selector, seed and unit."""
     names = query_widgets.offered(aimed=bool(session.choice.target))
+    if session.choice.target:  # the first is where the box begins
+        names = [targets.AIMED, *(name for name in names if name != targets.AIMED)]
     labels = {find_selector(name).label: name for name in names}
     _check_target(session)
     check_address(session, "selector", lambda v: v in names or v in labels, ", ".join(names))
@@ -162,7 +182,6 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
     name = left.selectbox(
         "Selector",
         names,
-        index=names.index(targets.default_selector(session.choice)),
         key="selector",
         bind="query-params",
         format_func=lambda s: find_selector(s).label,
@@ -201,7 +220,14 @@ def view_of(embedded: Embedded, session: Session) -> ExploreView:
     pool = embedded.pool
     selector, seed, unit = control_bar(session)
     plain = cached.order_now(pool, selector, seed)
-    budget = budget_slider(pool, plain, unit, session)
+    if pool.target is None:
+        budget = budget_slider(pool, plain, unit, session)
+    else:
+        left, right = st.columns([5, 1], vertical_alignment="center")
+        with left:
+            budget = budget_slider(pool, plain, unit, session)
+        with right:
+            targets.choose_further(pool, selector, len(plain))
     given, order = pool, plain
     if selector.heeds_pins and (session.pinned or session.excluded):
         given = pool.given(session.pinned, session.excluded)

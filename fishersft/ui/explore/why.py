@@ -28,6 +28,7 @@ from fishersft.ui.session import Session, public
 
 AT_ONCE = 1.0  # seconds that an order may take without being asked for
 NEIGHBOURS = 8
+HELPED = 3  # target texts named
 ALONG = 3  # records named that lie along a direction
 POINTS = 14  # budgets at which a gain is weighed
 LONGEST_TEXT = 2_000
@@ -50,9 +51,7 @@ def why_panel(view: ExploreView, session: Session) -> None:
         return
     position = components.position_of(view.pool, record)
     if position is None:
-        there = 0 <= record < len(view.corpus)
-        reason = "is held out or has no trained token, so no selector sees it" if there else "is not in this corpus"
-        st.warning(f"Record {record:,} {reason}.", icon=":material/visibility_off:")
+        st.warning(f"Record {record:,} {_unseen(view, record)}.", icon=":material/visibility_off:")
         return
     found = why.why(view.pool.embeddings, view.order.positions, view.n, position)
     label = view.selector.label
@@ -85,6 +84,8 @@ def why_panel(view: ExploreView, session: Session) -> None:
             f"(cosine {found.similarity:.2f} of centred means)"
         )
         st.text(visible_text(view.corpus.texts[near], 600))
+    if view.pool.target is not None:
+        _for_target(view, position, found)
     # one further view at a time, so that only what is looked at is computed
     further = {
         "direction": ("Direction added", partial(_direction, view, position, found)),
@@ -95,6 +96,41 @@ def why_panel(view: ExploreView, session: Session) -> None:
     part = st.pills("More about this record", list(further), key="why-more", format_func=lambda part: further[part][0])
     if part:
         further[part][1]()
+
+
+def _unseen(view: ExploreView, record: int) -> str:
+    """Why no selector sees a record."""
+    at = components.position_of(view.everything, record)
+    if at is not None and view.target_texts[at]:
+        return "is a text of the target, so it cannot be picked for it"
+    if at is not None:
+        return "is nearly the same as a text that the target is measured on, so it cannot be picked"
+    there = 0 <= record < len(view.corpus)
+    return "is held out or has no trained token, so no selector sees it" if there else "is not in this corpus"
+
+
+def _for_target(view: ExploreView, position: int, found: why.Why) -> None:
+    """Which target texts a record helps, and the nearest of them."""
+    target = view.pool.target
+    assert target is not None
+    helped_by, cosines = cached.target_help(view.pool, view.order.positions[: found.before], position)
+    said = (
+        "Mean variance of a prediction on the texts that choose, tr(M_A V⁻¹): how unsure a linear model is there, given the "
+        "picks. What this sentence takes off it splits exactly over these texts."
+    )
+    share = helped_by.fall / max(helped_by.before, 1e-12)
+    st.markdown(
+        f"**For the target** it lowers the mean variance from {number(helped_by.before)} to "
+        f"{number(helped_by.before - helped_by.fall)} ({share:.1%}). It helps these texts most:",
+        help=said,
+    )
+    most = np.argsort(-helped_by.shares, kind="stable")[:HELPED]
+    nearest = int(cosines.argmax())
+    for a in [*most, *([nearest] if nearest not in most else [])]:
+        near = f", the nearest of all (cosine {cosines[a]:.2f})" if a == nearest else ""
+        part = helped_by.shares[a] / max(helped_by.fall, 1e-12)
+        st.caption(f"{part:.0%} of the fall: target text {int(target.choosing.index[a]):,}{near}")
+        st.text(visible_text(target.corpus.text(int(target.choosing.index[a])), 240))
 
 
 def _goto(view: ExploreView, session: Session) -> None:
