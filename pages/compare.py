@@ -13,6 +13,7 @@ with page.page(
     "Which rule should choose your fine-tuning data? Compare selectors on one corpus, at equal sentences or at equal "
     "tokens, each beside 20 random draws.",
 ) as visitor:
+    targets.take_over()
     embedded = page.embedded(visitor)
     sets.reopen(embedded, visitor)
     pool = embedded.pool

@@ -12,6 +12,7 @@ with page.page(
     "Which sentences teach the model most? TokenOD takes those whose tokens add most new directions to a design matrix; "
     "what they add is measured by its log det, in nats.",
 ) as visitor:
+    targets.take_over()
     embedded = page.embedded(visitor)
     sets.reopen(embedded, visitor)
     explore.guide(visitor)

@@ -178,12 +178,10 @@ def _by_paste(whole: Pool, visitor: Session) -> None:
         )
         go = st.form_submit_button("Choose for them", type="primary")
     if go:
-        texts = [line.strip() for line in text.splitlines() if line.strip()][:MOST_TEXTS]
-        if not texts:
+        if not (texts := text.splitlines()):
             st.caption("Paste a text first.")
             return
-        data = "".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts).encode("utf-8", "replace")
-        _keep(whole, visitor, data, PASTED)
+        _take(whole, visitor, keep_texts(texts))
 
 
 def _by_file(whole: Pool, visitor: Session) -> None:
@@ -192,21 +190,29 @@ def _by_file(whole: Pool, visitor: Session) -> None:
     if file is None or st.session_state.get("target_seen") == file.file_id:
         return
     st.session_state["target_seen"] = file.file_id
-    _keep(whole, visitor, file.getvalue(), file.name)
-
-
-def _keep(whole: Pool, visitor: Session, data: bytes, name: str) -> None:
-    """Keep the texts, and choose for them if that can be done."""
-    wanted = visitor.choice
     try:
-        suffix = check_upload(name, data)
+        suffix, data = check_upload(file.name, file.getvalue()), file.getvalue()
         if len(data) > MOST_BYTES:
-            raise CorpusError(
-                f"{one_line(name, 60)} has {len(data) / 1e6:,.1f} MB; target texts may have {MOST_BYTES / 1e6:,.0f}."
-            )
-        kept = Store.default().keep_upload(data, suffix, one_line(name, 60))
-        target = f"upload:{kept.name}"
-        wanted = replace(wanted, target=target, target_seed=0)
+            size, most = len(data) / 1e6, MOST_BYTES / 1e6
+            raise CorpusError(f"{one_line(file.name, 60)} has {size:,.1f} MB; target texts may have {most:,.0f} MB.")
+        target = f"upload:{Store.default().keep_upload(data, suffix, one_line(file.name, 60)).name}"
+    except FisherSFTError as error:
+        components.problem(str(error))
+        return
+    _take(whole, visitor, target)
+
+
+def keep_texts(texts: list[str]) -> str:
+    """Texts kept in the store as a small file; how an address names them."""
+    some = [text.strip() for text in texts if text.strip()][:MOST_TEXTS]
+    data = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in some).encode("utf-8", "replace")
+    return f"upload:{Store.default().keep_upload(data, '.jsonl', PASTED).name}"
+
+
+def _take(whole: Pool, visitor: Session, target: str) -> None:
+    """Choose for kept texts, if that can be done."""
+    wanted = replace(visitor.choice, target=target, target_seed=0)
+    try:
         cached.aimed(wanted, whole)
     except FisherSFTError as error:
         components.problem(_plainly(wanted, error))

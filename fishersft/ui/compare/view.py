@@ -150,7 +150,8 @@ def computed(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> tuple[Se
         known, about = cached.order(pool, selector, own), None
         if known is None:
             about = cached.expected(pool, selector)
-            if about is not None and about <= AT_ONCE:
+            soon = about is None and selector.name in targets.COMPARED and len(pool) <= cached.SMALL_POOL
+            if soon or (about is not None and about <= AT_ONCE):
                 known = cached.order_now(pool, selector, own)
         if known is not None:
             ready.append(selector)

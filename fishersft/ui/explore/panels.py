@@ -248,7 +248,7 @@ def variance_panel(view: ExploreView) -> None:
     curves.insert(0, ("uniform", band_curve("Uniform", x[x <= reach], draws[:, x <= reach], unit)))
     curves = [(name, c if name == "uniform" else _cut(c, reach)) for name, c in curves]
     drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, dark=dark())
-    drawn.update_layout(yaxis_title_text="mean variance on the target")
+    drawn.update_layout(yaxis={"title": {"text": "mean variance on the target, log scale"}, "type": "log"})
     said = f"Mean variance on the target, lower is better, against {unit}: {view.selector.label}, TokenOD and a band of 20 draws."
     components.still_chart(drawn, "variance-chart", said, "explore-target")
     st.markdown(_target_words(view))
@@ -269,10 +269,10 @@ def _target_words(view: ExploreView) -> str:
     chance = view.variance_band_at(spent)
     like, sure = _stands(loss, losses), _stands(view.variance_now, chance)
     return (
-        f"With {spent:,} trained tokens the picks of {view.selector.label} are {like} chance at looking like the target's measuring "
-        f"texts (Stein's loss **{number(loss)}** against {spread(losses)}), and {sure} chance at lowering the variance there "
-        f"(**{number(view.variance_now)}** against {spread(chance)}). Near the target lie {near[view.picks].mean():.0%} of the picks "
-        f"and {near.mean():.0%} of the pool."
+        f"With {spent:,} trained tokens the picks of {view.selector.label} are {like} chance at looking like the target's "
+        f"measuring texts (Stein's loss **{number(loss)}** against {spread(losses)}), and {sure} chance at lowering the variance "
+        f"there (**{number(view.variance_now)}** against {spread(chance)}). Near the target lie {near[view.picks].mean():.0%} of "
+        f"the picks and {near.mean():.0%} of the pool."
     )
 
 

@@ -238,7 +238,7 @@ def _ranks(view: ExploreView, position: int) -> None:
     rows: list[dict[str, object]] = []
     waiting: list[tuple[Selector, float | None]] = []
     for name, kind in registry().items():
-        if kind.reaches_out:
+        if kind.reaches_out or (kind.needs_target and view.pool.target is None):
             continue
         selector = make_selector(name)
         order = cached.order(view.pool, selector, 0)
