@@ -1,9 +1,10 @@
 """The pick player in a real browser: playing, keys, clicks, and a phone's tap."""
 
 import re
+import time
 
 from . import test_browser
-from .test_browser import settle
+from .test_browser import draw_lasso, opened, settle
 
 pytestmark = test_browser.pytestmark
 dashboard, browser, page = test_browser.dashboard, test_browser.browser, test_browser.page
@@ -21,6 +22,12 @@ async () => {
   return (1000 * (Number(slider.value) - first)) / (performance.now() - start);
 }
 """
+
+
+AIMED = """() => {
+  const map = document.querySelector(".js-plotly-plot")?._fullData;
+  return map?.some((trace) => trace.name === "target text");
+}"""
 
 
 def player(page, address):
@@ -107,3 +114,24 @@ def test_a_phone_begins_in_the_player_where_a_tap_selects(dashboard, browser):
     assert re.search(r"Record [\d,]+ is ", phone.inner_text('[data-testid="stMain"]'))
     assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth + 2")
     context.close()
+
+
+def test_a_lasso_on_the_map_becomes_the_target_and_its_picks_are_there_soon(dashboard, page):
+    seconds = []
+    for _ in range(2):  # the first one also loads what any target needs
+        opened(page, dashboard)
+        draw_lasso(page, 0)
+        page.wait_for_url("**lasso=*")
+        settle(page)
+        button = page.get_by_role("button", name="Use as target").first
+        started = time.monotonic()
+        button.click()
+        page.wait_for_function(AIMED)
+        seconds.append(time.monotonic() - started)
+        settle(page)
+        said = page.inner_text('[data-testid="stMain"]')
+        assert "of its texts choose and" in said
+        assert "Variance on the target" in said
+        assert "target=records" in page.url
+        assert "lasso=" not in page.url
+    assert min(seconds) < 3, seconds

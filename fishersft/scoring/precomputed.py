@@ -20,7 +20,7 @@ from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
 Progress = Callable[[int, int], None]
 MAP, BAND, GAIN, VARIANCE = "map", "band", "gain", "target-variance"
-POINTS = 30  # budgets at which the variance on a target is computed
+POINTS, BAND_POINTS = 30, 16  # budgets at which the variance on a target is computed, along an order and along random draws
 FINE = 300  # points of a single curve; a band of draws has fewer
 DRAWN = 120  # points of a band as it is drawn
 PCA_DIMENSIONS = 50
@@ -165,22 +165,24 @@ def target_variance_of(
 
 
 def target_variance_band(
-    embeddings: TokenEmbeddings, tokens: int, M: np.ndarray, draws: int = 20, store: Store | None = None
+    embeddings: TokenEmbeddings, top: int, M: np.ndarray, *, tokens: bool, draws: int = 20, store: Store | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same of random draws of at most 0 to so many tokens: (k,) budgets in tokens and (draws, k) variances."""
-    at = np.unique(np.concatenate([[0], grid(tokens, POINTS)]))
+    """The same of random draws: (k,) budgets from 0 to `top` sentences or `tokens`, and (draws, k) variances."""
+    at = np.concatenate([[0], grid(top, BAND_POINTS)])
 
     def compute() -> dict[str, np.ndarray]:
         found = np.empty((draws, len(at)))
         for k, order in enumerate(draw_orders(len(embeddings), draws)):
-            fits = within_tokens(embeddings.tokens[order], at)
-            counts, inverse = np.unique(fits, return_inverse=True)
+            counts = within_tokens(embeddings.tokens[order], at) if tokens else at
+            counts, inverse = np.unique(counts, return_inverse=True)
             found[k] = variance_along(embeddings, order, counts, M)[inverse]
-        return {"tokens": at, "variance": found}
+        return {"budgets": at, "variance": found}
 
-    key = ArtifactKey(VARIANCE, 1, {"tokens": tokens, "draws": draws, "points": POINTS}, {"embeddings": embeddings.key})
-    arrays = cached_arrays(store or Store.default(), key, compute)
-    return arrays["tokens"], arrays["variance"]
+    parameters = {"top": top, "tokens": tokens, "draws": draws, "points": BAND_POINTS}
+    arrays = cached_arrays(
+        store or Store.default(), ArtifactKey(VARIANCE, 1, parameters, {"embeddings": embeddings.key}), compute
+    )
+    return arrays["budgets"], arrays["variance"]
 
 
 def project(means: np.ndarray, method: str = "umap", seed: int = 0) -> np.ndarray:

@@ -42,7 +42,7 @@ from fishersft.ui.session import Choice, public
 
 MOST_PICKS = 1_000  # an order is computed this far at first where the pool is large
 SMALL_POOL = 2_000
-AIMED_PICKS = 60  # with a target at first, so that a lasso's picks are there in a moment; each "further" is FURTHER times as many
+AIMED_PICKS = 30  # with a target at first, so that a lasso's picks are there in a moment; each "further" is FURTHER times as many
 FURTHER = 4
 KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
     Corpus: lambda corpus: corpus.fingerprint,
@@ -308,9 +308,9 @@ def target_variance(pool: Pool, order: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …", hash_funcs=KEYS)
-def target_band(pool: Pool, tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Budgets in tokens and the same of 20 random draws."""
-    return precomputed.target_variance_band(pool.embeddings, tokens, _measured(pool))
+def target_band(pool: Pool, top: int, tokens: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Budgets up to `top` tokens or sentences, and the same of 20 random draws."""
+    return precomputed.target_variance_band(pool.embeddings, top, _measured(pool), tokens=tokens)
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)

@@ -108,7 +108,7 @@ def _variance_tile(view: ExploreView) -> None:
         "Mean variance of a prediction on the target's measuring half, tr(M V⁻¹): how unsure a linear model stays there after "
         "training on the selection. Lower is better. No text that measures has chosen."
     )
-    chance = spread(view.variance_band_at(view.picked_tokens))
+    chance = spread(view.chance_variance)
     tile("Variance on the target", number(view.variance_now), said, f"uniform, same tokens: {chance}")
 
 
@@ -242,9 +242,7 @@ def variance_panel(view: ExploreView) -> None:
     if view.selector.name != DEFAULT_SELECTOR or not pool.is_free:
         curves.append((DEFAULT_SELECTOR, curve("TokenOD", view.reference.positions)))
     reach = own.x[-1]
-    x, draws = view.variance_band
-    each = len(pool) / float(pool.tokens.sum())
-    x = x if tokens else x * each
+    x, draws = view.variance_band(tokens=tokens)
     curves.insert(0, ("uniform", band_curve("Uniform", x[x <= reach], draws[:, x <= reach], unit)))
     curves = [(name, c if name == "uniform" else _cut(c, reach)) for name, c in curves]
     drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, log=log, dark=dark())
@@ -266,7 +264,7 @@ def _target_words(view: ExploreView) -> str:
     draws = [o[: max(1, within_tokens(pool.tokens[o], limit)[0])] for o in draw_orders(len(pool))]
     near, loss = cached.near_target(pool), cached.target_loss(pool, view.picks)
     losses = np.array([cached.target_loss(pool, draw) for draw in draws])
-    chance = view.variance_band_at(spent)
+    chance = view.chance_variance
     like, sure = _stands(loss, losses), _stands(view.variance_now, chance)
     return (
         f"With {spent:,} trained tokens the picks of {view.selector.label} are {like} chance at looking like the target's "

@@ -141,15 +141,16 @@ class ExploreView:
         """At the budget."""
         return float(np.interp(self.n, *self.variance)) if self.variance is not None else float("nan")
 
-    @cached_property
-    def variance_band(self) -> tuple[np.ndarray, np.ndarray]:
-        """Budgets in tokens and the variances of random draws."""
-        return cached.target_band(self._free, int(self.pool.tokens[self.plain.positions].sum()))
+    def variance_band(self, *, tokens: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Budgets and the variances of random draws there."""
+        top = int(self.pool.tokens[self.plain.positions].sum()) if tokens else len(self.plain)
+        return cached.target_band(self._free, top, tokens)
 
-    def variance_band_at(self, tokens: int) -> np.ndarray:
-        """(draws,) variances of random draws of so many tokens."""
-        x, draws = self.variance_band
-        return np.array([np.interp(tokens, x, each) for each in draws])
+    @cached_property
+    def chance_variance(self) -> np.ndarray:
+        """(draws,) variances of random draws of as many tokens as the picks have."""
+        x, draws = self.variance_band(tokens=True)
+        return np.array([np.exp(np.interp(self.picked_tokens, x, np.log(each))) for each in draws])
 
     def pieces(self, record: int) -> tuple[list[str], np.ndarray]:
         """The text of every token of a record, and which of them are trained."""
