@@ -18,11 +18,8 @@ from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus, Text
 from fishersft.design import trajectory
-from fishersft.design.information import design_matrix
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.design.targeted import position_weighted_means
 from fishersft.design.trajectory import Walk, log_det_at
-from fishersft.errors import CorpusError
 from fishersft.experiments.evidence import Evidence, gather
 from fishersft.lm.embed import BATCH_TOKENS, Plan, open_embeddings, plan
 from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
@@ -30,15 +27,14 @@ from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
 from fishersft.pipeline.stored_answers import StoredLosses
-from fishersft.pipeline.targets import aim
 from fishersft.scoring import interpolation, precomputed, why
-from fishersft.scoring.comparison import Comparison, aim_of, compare, scorer_of
-from fishersft.scoring.criteria import Scorer, Scores, stein_loss
+from fishersft.scoring.comparison import Comparison, compare, scorer_of
+from fishersft.scoring.criteria import Scorer, Scores
 from fishersft.scoring.interpolation import ScoredOrder
 from fishersft.scoring.random_baseline import whole_pool
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, make_selector
 from fishersft.store.artifacts import Store
-from fishersft.ui.session import Choice, public
+from fishersft.ui.session import Choice
 
 MOST_PICKS = 1_000  # an order is computed this far at first where the pool is large
 SMALL_POOL = 2_000
@@ -109,40 +105,6 @@ def _embeddings(key: str, path: str, _artifact: Any) -> TokenEmbeddings:
 def pool(choice: Choice, embeddings: TokenEmbeddings) -> Pool:
     """What selectors see of a choice."""
     return embed_and_select.pool_of(embeddings, corpus(choice), folder(choice))
-
-
-def aimed(choice: Choice, pool: Pool) -> Pool:
-    """The pool for the choice's target, smaller by what must not be picked then; as it is without a target.
-
-    Raises:
-        ParameterError, CorpusError: the target cannot be used.
-    """
-    if not choice.target:
-        return pool
-    path = choice.target_upload
-    if path is not None and not path.exists():
-        raise CorpusError("This link's target is an upload that is not on this machine; upload or paste its texts again.")
-    source = str(path or choice.target)
-    file = Path(source).expanduser() if path or not public() else None
-    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and _is_file(file) else None
-    return _aimed(pool, source, choice.target_seed, choice.target_said if path else "", stamp, choice)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
-@st.cache_resource(max_entries=8, show_spinner="Reading the target …", hash_funcs=KEYS)
-def _aimed(pool: Pool, source: str, seed: int, name: str, stamp: Any, _choice: Choice) -> Pool:
-    def rows(texts: Corpus) -> TokenEmbeddings:
-        return embed_and_select.embed(texts, model(_choice))
-
-    found = aim(pool, source, rows, seed, name=name, files=bool(name) or not public())
-    _ = found.embeddings.means
-    return found
 
 
 def layout(choice: Choice) -> Plan:
@@ -299,49 +261,6 @@ def band(embeddings: TokenEmbeddings, top: int, token_top: int) -> precomputed.B
 def gain_of(embeddings: TokenEmbeddings, order: Order, selector: Selector, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Budgets in sentences and f of the order there, nats."""
     return precomputed.gain_of(embeddings, order, selector, seed)
-
-
-@st.cache_data(max_entries=16, show_spinner="Measuring the variance on the target …", hash_funcs=KEYS)
-def target_variance(pool: Pool, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Budgets in sentences and the mean variance on the target's measuring half along an order."""
-    return precomputed.target_variance_of(pool.embeddings, order, _measured(pool))
-
-
-@st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …", hash_funcs=KEYS)
-def target_band(pool: Pool, top: int, tokens: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Budgets up to `top` tokens or sentences, and the same of 20 random draws."""
-    return precomputed.target_variance_band(pool.embeddings, top, _measured(pool), tokens=tokens)
-
-
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
-def near_target(pool: Pool) -> np.ndarray:
-    """(N,) bool: which records of the pool are near its target."""
-    aim = aim_of(pool)
-    assert aim is not None
-    return aim.near
-
-
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
-def target_loss(pool: Pool, picks: np.ndarray) -> float:
-    """Stein's loss of some picks to the target's measuring half."""
-    rows = pool.embeddings
-    V = design_matrix((rows.block(int(p)) for p in picks), rows.dimension)
-    return stein_loss(V, _measured(pool), int(rows.tokens[picks].sum()))
-
-
-def _measured(pool: Pool) -> np.ndarray:
-    moment = pool.target and pool.target.measured_moment
-    assert moment is not None
-    return moment
-
-
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEYS)
-def target_help(pool: Pool, picks: np.ndarray, position: int) -> tuple[why.TargetHelp, np.ndarray]:
-    """What the record at `position` adds for each choosing text of the target, and its cosine with each."""
-    assert pool.target is not None
-    own = position_weighted_means(pool.embeddings.subset(np.array([position])))
-    cosines = position_weighted_means(pool.target.choosing) @ own[0]
-    return why.target_help(pool.embeddings, picks, position, pool.target.choosing), cosines
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

@@ -20,7 +20,7 @@ from fishersft.selectors import DEFAULT_SELECTOR, Pool, Selector, find_selector
 from fishersft.selectors.target import MOST_TEXTS
 from fishersft.store.artifacts import Store
 from fishersft.text import duration, visible_text
-from fishersft.ui import address, cached, components
+from fishersft.ui import address, cached, cached_target, components
 from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.session import Choice, Session
 from fishersft.ui.uploads import check_upload
@@ -43,7 +43,7 @@ def needs_target(names: tuple[str, ...] | list[str]) -> bool:
 def aimed(choice: Choice, whole: Pool) -> Pool:
     """The pool for the choice's target; the page ends here with a box where the target cannot be used."""
     try:
-        return cached.aimed(choice, whole)
+        return cached_target.aimed(choice, whole)
     except (ParameterError, CorpusError) as error:
         components.problem(f"This target cannot be used. {_plainly(choice, error)}")
         st.button("Drop the target", icon=":material/close:", key="drop-bad-target", on_click=drop)
@@ -213,7 +213,7 @@ def _take(whole: Pool, visitor: Session, target: str) -> None:
     """Choose for kept texts, if that can be done."""
     wanted = replace(visitor.choice, target=target, target_seed=0)
     try:
-        cached.aimed(wanted, whole)
+        cached_target.aimed(wanted, whole)
     except FisherSFTError as error:
         components.problem(_plainly(wanted, error))
         return

@@ -20,7 +20,7 @@ from fishersft.plots import sentence_map
 from fishersft.scoring import why
 from fishersft.selectors import DEFAULT_SELECTOR, make_selector
 from fishersft.text import visible_text
-from fishersft.ui import cached, components, maps, query_widgets
+from fishersft.ui import cached, cached_target, components, maps, query_widgets
 from fishersft.ui.components import dark, escape_markdown, helped, number, one_line, spread, tile
 from fishersft.ui.explore.sets import RecordSet
 from fishersft.ui.explore.view import ExploreView
@@ -233,7 +233,7 @@ def variance_panel(view: ExploreView) -> None:
     log = query_widgets.toggle("Log axes", "log", place=right, help="Log scales on both axes, to see small budgets.")
 
     def curve(label: str, order: np.ndarray) -> Curve:
-        at, f = cached.target_variance(pool, order)
+        at, f = cached_target.variance(pool, order)
         spent = np.concatenate([[0], np.cumsum(pool.tokens[order])])
         return Curve(label, spent[at] if tokens else at, f, unit)
 
@@ -262,8 +262,8 @@ def _target_words(view: ExploreView) -> str:
     spent, pool = view.picked_tokens, view.pool
     limit = np.array([spent])
     draws = [o[: max(1, within_tokens(pool.tokens[o], limit)[0])] for o in draw_orders(len(pool))]
-    near, loss = cached.near_target(pool), cached.target_loss(pool, view.picks)
-    losses = np.array([cached.target_loss(pool, draw) for draw in draws])
+    near, loss = cached_target.near(pool), cached_target.loss(pool, view.picks)
+    losses = np.array([cached_target.loss(pool, draw) for draw in draws])
     chance = view.chance_variance
     like, sure = _stands(loss, losses), _stands(view.variance_now, chance)
     return (

@@ -15,7 +15,7 @@ from fishersft.design.trajectory import within_tokens
 from fishersft.scoring.precomputed import Band
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector, registry
 from fishersft.text import visible_text
-from fishersft.ui import cached, components, maps, query_widgets, targets
+from fishersft.ui import cached, cached_target, components, maps, query_widgets, targets
 from fishersft.ui.address import check_address, write_value
 from fishersft.ui.components import escape_markdown, helped, one_line
 from fishersft.ui.page import Embedded
@@ -65,7 +65,7 @@ class ExploreView:
     @property
     def _free(self) -> Pool:
         """The pool without pins."""
-        return self.pool if self.pool.is_free else cached.aimed(self.choice, self.everything)
+        return self.pool if self.pool.is_free else cached_target.aimed(self.choice, self.everything)
 
     @cached_property
     def places(self) -> np.ndarray:
@@ -134,7 +134,7 @@ class ExploreView:
         """Budgets in sentences and the mean variance on the target's measuring half; None without one."""
         if self.pool.target is None or self.pool.target.measuring is None:
             return None
-        return cached.target_variance(self.pool, self.order.positions)
+        return cached_target.variance(self.pool, self.order.positions)
 
     @property
     def variance_now(self) -> float:
@@ -144,7 +144,7 @@ class ExploreView:
     def variance_band(self, *, tokens: bool) -> tuple[np.ndarray, np.ndarray]:
         """Budgets and the variances of random draws there."""
         top = int(self.pool.tokens[self.plain.positions].sum()) if tokens else len(self.plain)
-        return cached.target_band(self._free, top, tokens)
+        return cached_target.band(self._free, top, tokens)
 
     @cached_property
     def chance_variance(self) -> np.ndarray:

@@ -20,7 +20,7 @@ from fishersft.plots import base as plots
 from fishersft.scoring import why
 from fishersft.selectors import Selector, make_selector, registry
 from fishersft.text import duration, visible, visible_text
-from fishersft.ui import cached, components
+from fishersft.ui import cached, cached_target, components
 from fishersft.ui.address import MOST_PINS
 from fishersft.ui.components import dark, escape_markdown, helped, number, tile
 from fishersft.ui.explore.view import ExploreView
@@ -113,7 +113,7 @@ def _for_target(view: ExploreView, position: int, found: why.Why) -> None:
     """Which target texts a record helps, and the nearest of them."""
     target = view.pool.target
     assert target is not None
-    helped_by, cosines = cached.target_help(view.pool, view.order.positions[: found.before], position)
+    helped_by, cosines = cached_target.help_of(view.pool, view.order.positions[: found.before], position)
     said = (
         "Mean variance of a prediction on the texts that choose, tr(M_A V⁻¹): how unsure a linear model is there, given the "
         "picks. What this sentence takes off it splits exactly over these texts."
