@@ -26,7 +26,9 @@ FINE = 10_000  # places of a point of the player across and up
 SHADES = 64  # of a colour scale
 SYMBOL_NUMBERS = {name: k for k, name in enumerate(("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down"))}
 SYMBOL_NUMBERS |= {"pentagon": 13, "hexagon": 14, "octagon": 16, "star": 17, "star-triangle-up": 19, "diamond-tall": 23}
-SYMBOL_NUMBERS |= {"hourglass": 25, "bowtie": 26, "square-cross": 29}
+SYMBOL_NUMBERS |= {"hourglass": 25, "bowtie": 26, "circle-cross": 27, "circle-x": 28, "square-cross": 29, "square-x": 30}
+SYMBOL_NUMBERS |= {"hexagon2": 15, "star-triangle-down": 20, "star-square": 21, "star-diamond": 22, "diamond-wide": 24}
+SYMBOL_NUMBERS |= {"diamond-cross": 31, "arrow-up": 45, "arrow-down": 46}
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,6 @@ def widget(kind: type, name: str, place: Any = st, *, key: str | None = None, li
     return place.text_input(label, text, **{"max_chars": 300, **look}).strip()
 
 
-<<<<<<< HEAD
 def choose_selectors(usual: Sequence[str], help: str, *, rows_only: bool = False) -> list[str]:
     """Which of the selectors that reach no other machine are compared; with `rows_only`, of those that need no more than rows."""
     names = [
@@ -87,11 +86,6 @@ def choose_selectors(usual: Sequence[str], help: str, *, rows_only: bool = False
         for name, kind in registry().items()
         if not (kind.reaches_out or (rows_only and (kind.reads_texts or kind.needs_target)))
     ]
-=======
-def choose_selectors(usual: Sequence[str], help: str) -> list[str]:
-    """Which of the selectors that reach no other machine and need no target are compared."""
-    names = [name for name, kind in registry().items() if not kind.reaches_out and not kind.needs_target]
->>>>>>> f78388a (Tests of a target on Explore and Compare; its texts are kept as uploads are)
     return st.multiselect("Selectors", names, list(usual), format_func=lambda name: str(registry()[name].label), help=help)
 
 

@@ -91,7 +91,7 @@ def control(whole: Pool, pool: Pool, visitor: Session, *, lasso: bool) -> None:
         row.button("Drop", icon=":material/close:", key="drop-target", help="Choose for nothing in particular.", on_click=drop)
     elif choice.corpus == "demo":
         said = "An example: a quarter of the demo's 48 texts about law choose, a quarter measures, and the rest can be picked."
-        look = {"icon": ":material/gavel:", "key": "example-target", "help": said, "type": "tertiary"}
+        look: dict[str, Any] = {"icon": ":material/gavel:", "key": "example-target", "help": said, "type": "tertiary"}
         row.button("Try it: good at law", on_click=partial(aim_at, _example(whole)), **look)
 
 
