@@ -10,7 +10,7 @@ from fishersft.design.information import design_matrix
 from fishersft.pipeline.targets import written
 from fishersft.scoring.precomputed import variance_along
 from fishersft.scoring.why import target_help
-from fishersft.selectors import make_selector
+from fishersft.selectors import find_selector, make_selector, registry
 from fishersft.store.artifacts import Store
 from fishersft.ui.targets import COMPARED, keep_texts
 
@@ -55,6 +55,16 @@ def test_a_column_s_value_aims_explore_and_the_commands_say_so(corpus):
     exec(at.code[1].value.split("print(")[0], scope := {})
     assert scope["picks"].indices.tolist() == picks.indices.tolist()
     assert scope["picks"].parameters["target"] == "topic=law"
+
+
+def test_every_selector_opens_with_a_target(corpus):
+    at = open_page(**corpus, target="records=0-59", sentences="3")
+    offered = {find_selector(name).label for name in registry()}
+    assert offered == set(at.selectbox(key="selector").options)
+    for name in (name for name, kind in registry().items() if kind.needs_target):
+        at.selectbox(key="selector").set_value(name).run()
+        assert not at.exception, name
+        assert bool(at.error) == (name == "on_target"), (name, [e.value for e in at.error])  # which needs a column's value
 
 
 def test_the_map_keeps_every_record_and_stars_the_target_s(corpus):
