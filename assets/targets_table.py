@@ -14,7 +14,7 @@ def main() -> None:
         first = next(iter(held["targets"].values()))
         budget, seeds = max(first["about"]["budgets"]), len(first["about"]["seeds"])
         print(f"**{held['model']}**, the tokens of {budget} random sentences, {seeds} seeds:\n")
-        print("\n".join(_rows(held["targets"], budget)) + "\n")
+        print("\n".join(_rows(held["targets"], budget)))
 
 
 def _rows(targets: dict[str, dict], budget: int) -> list[str]:
