@@ -150,7 +150,13 @@ def _by_value(whole: Pool) -> None:
     columns = whole.corpus.categories
     column = columns[0]
     if len(columns) > 1:
-        column = st.selectbox("Column", columns, key="target-column", format_func=lambda c: visible_text(one_line(c, 40)))
+        column = st.selectbox(
+            "Column",
+            columns,
+            key="target-column",
+            format_func=lambda c: visible_text(one_line(c, 40)),
+            help="The column whose value says what the model should get good at.",
+        )
     counts = whole.corpus.fields[column].map(str).iloc[whole.index].value_counts()
     value = st.selectbox(
         escape_markdown(one_line(column, 24)),
