@@ -255,5 +255,5 @@ def _everyone(of: LoadedRun, written: Mapping[str, Mapping[int, Generated]], pro
                 rows.append({"model": of.label(model.selector), **numbers, "text": visible_text(one_line(mine.text, 600))})
         rows.append({"model": RECORD, "text": visible_text(one_line(prompt.continuation, 600))})
         wide = {"text": st.column_config.TextColumn("text", width="large")}
-        look: dict[str, Any] = {"hide_index": True, "placeholder": "–", "alt": "The text of each model"}
-        st.dataframe(pd.DataFrame(rows), column_config=wide, **look)
+        table = pd.DataFrame(rows)
+        st.dataframe(table, hide_index=True, placeholder="–", alt="The text of each model", column_config=wide)
