@@ -87,7 +87,7 @@ def loss(pool: Pool, picks: np.ndarray) -> float:
 
 
 def _measured(pool: Pool) -> np.ndarray:
-    moment = pool.target and pool.target.measured_moment
+    moment = None if pool.target is None else pool.target.measured_moment
     assert moment is not None
     return moment
 
