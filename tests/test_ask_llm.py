@@ -15,7 +15,7 @@ import pytest
 from fishersft import Corpus, Pool, Text, TokenEmbeddings, load_model, make_selector
 from fishersft.errors import MissingExtra, ModelError, ParameterError
 from fishersft.lm.ask import AFTER, BEFORE, WORDS, Answer, LocalAsker, ServerAsker, asker_of, question, quoted, word_of
-from fishersft.lm.chat import ChatServer, key_for
+from fishersft.lm.chat_server import ChatServer, key_for
 from fishersft.lm.folder import find_model
 from fishersft.pipeline.stored_answers import KeptAnswers
 from fishersft.selectors.ask_llm import AskLLM

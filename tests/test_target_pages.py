@@ -7,7 +7,7 @@ import pytest
 
 from fishersft import embed, load_corpus, load_pool, select
 from fishersft.design.information import design_matrix
-from fishersft.pipeline.targets import written
+from fishersft.pipeline.aim import written
 from fishersft.scoring.precomputed import variance_along
 from fishersft.scoring.why import target_help
 from fishersft.selectors import find_selector, make_selector, registry

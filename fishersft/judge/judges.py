@@ -30,7 +30,7 @@ from fishersft.judge.base import FIRST, REFUSED, SECOND, TIE, TOO_LONG, UNPARSAB
 from fishersft.judge.form import Prices
 from fishersft.judge.replies import verdict_in
 from fishersft.lm.ask import DECLINES, FirstWord, quoted
-from fishersft.lm.chat import ChatServer, Reply
+from fishersft.lm.chat_server import ChatServer, Reply
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.model import CausalLM, load_model
 

@@ -20,7 +20,7 @@ from fishersft.judge.form import LLM, REFERENCE, JudgeForm
 from fishersft.judge.judges import LLMJudge, LocalJudge, ReferenceJudge, domain_of
 from fishersft.judge.report import Judged, Report
 from fishersft.judge.verdicts import StoredJudgments, judges_of, kept_votes, note_judge
-from fishersft.lm.chat import OPENAI, needs_key
+from fishersft.lm.chat_server import OPENAI, needs_key
 from fishersft.lm.folder import find_model
 from fishersft.store.artifacts import Store
 

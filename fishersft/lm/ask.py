@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from fishersft.errors import ModelError
-from fishersft.lm.chat import ChatServer, Reply
+from fishersft.lm.chat_server import ChatServer, Reply
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 

@@ -27,9 +27,9 @@ from fishersft.lm.embed import (
 )
 from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
 from fishersft.lm.model import CausalLM, device_of, load_model, load_tokenizer
+from fishersft.pipeline.aim import aim
 from fishersft.pipeline.costly_losses import StoredCostlyLosses
 from fishersft.pipeline.stored_answers import ANSWERS_FILE, KeptAnswers, StoredLosses
-from fishersft.pipeline.targets import aim
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector, make_selector
 from fishersft.selectors.selection import check_seed
 from fishersft.store.artifacts import Artifact, ArtifactKey, Store, commit_arrays, made, read_arrays
@@ -186,7 +186,7 @@ def load_pool(
     """What selectors see of a corpus under a model: rows now, losses and answers when a selector asks; all kept in the store.
 
     Args:
-        target: texts that the model should get good at: a file, "COLUMN=VALUE" or "records=3-9,12" (`pipeline/targets.py`).
+        target: texts that the model should get good at: a file, "COLUMN=VALUE" or "records=3-9,12" (`pipeline/aim.py`).
         target_seed: which half of them chooses and which only measures.
 
     The other arguments and the errors are those of `embed`.

@@ -14,7 +14,7 @@ import numpy as np
 from fishersft.errors import ParameterError
 from fishersft.fields import parameter
 from fishersft.lm.ask import VERSION, Answer, Asker, asker_of, quoted
-from fishersft.lm.chat import check_base_url
+from fishersft.lm.chat_server import check_base_url
 from fishersft.selectors import Doing, Note, Pick, Pool, Selector
 
 

@@ -14,7 +14,7 @@ from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.targeted import position_weighted_means
 from fishersft.errors import CorpusError
 from fishersft.pipeline import embed_and_select
-from fishersft.pipeline.targets import aim
+from fishersft.pipeline.aim import aim
 from fishersft.scoring import precomputed, why
 from fishersft.scoring.comparison import aim_of
 from fishersft.scoring.criteria import stein_loss

@@ -15,7 +15,7 @@ import numpy as np
 import streamlit as st
 
 from fishersft.errors import CorpusError, FisherSFTError, ParameterError
-from fishersft.pipeline.targets import written
+from fishersft.pipeline.aim import written
 from fishersft.selectors import DEFAULT_SELECTOR, Pool, Selector, find_selector
 from fishersft.selectors.target import MOST_TEXTS
 from fishersft.store.artifacts import Store

@@ -23,7 +23,7 @@ from fishersft.lm.folder import ModelFolder, effective_max_tokens
 from fishersft.lm.generate import BATCH
 from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.model import CausalLM, load_tokenizer
-from fishersft.pipeline.targets import aim
+from fishersft.pipeline.aim import aim
 from fishersft.selectors import DEFAULT_SELECTOR, Pool, make_selectors
 from fishersft.text import duration
 from fishersft.ui import cached, components, job_panel

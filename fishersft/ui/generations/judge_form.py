@@ -17,7 +17,7 @@ from fishersft.errors import FisherSFTError, JudgeError
 from fishersft.judge import judging
 from fishersft.judge.form import LLM, REFERENCE, JudgeForm
 from fishersft.judge.judges import LLMJudge
-from fishersft.lm.chat import needs_key
+from fishersft.lm.chat_server import needs_key
 from fishersft.ui import components, job_panel
 from fishersft.ui.generations.page_state import JUDGE, LoadedRun, damage_reported, page_state
 from fishersft.ui.parameters import widget
@@ -137,7 +137,7 @@ def _estimate(of: LoadedRun, form: JudgeForm, comparisons: list[judging.Pairwise
 def secrets_for(form: JudgeForm) -> Mapping[str, str]:
     """The environment of the job's process.
 
-    A key that was typed beside an address is meant for that address; the app's own key goes only where `lm.chat` lets it.
+    A key that was typed beside an address is meant for that address; the app's own key goes only where `lm.chat_server` lets it.
     """
     if form.judge != LLM:
         return {}

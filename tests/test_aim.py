@@ -9,8 +9,8 @@ import fishersft
 from fishersft import Budget
 from fishersft.errors import CorpusError, ParameterError, UserError
 from fishersft.export.provenance import command_of, python_of
+from fishersft.pipeline.aim import record_numbers, written
 from fishersft.pipeline.selections import load_kept
-from fishersft.pipeline.targets import record_numbers, written
 from fishersft.scoring.comparison import scorer_of
 from fishersft.scoring.interpolation import pick_path
 
