@@ -210,7 +210,7 @@ class TestJob:
         [
             ({"budgets": "5;6"}, "Budgets n takes whole numbers separated by commas"),
             ({"budgets": "50"}, "The budget of 50 sentences is above the pool of 40"),
-            ({"settings": "magic.x=1"}, "--set names 'magic'"),
+            ({"settings": "magic.x=1"}, "'magic' is not among the selectors compared"),
             ({"settings": "uniform"}, "--set takes SELECTOR.NAME=VALUE"),
             ({"sentences": 100_000, "dimension": 512, "classes": 1_000}, "lower --sentences, --dimension or --classes"),
         ],
