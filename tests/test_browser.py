@@ -141,6 +141,8 @@ def lonely(page):
 
 def test_a_click_on_the_map_explains_that_very_record_and_the_link_reopens_it(dashboard, page, browser):
     opened(page, dashboard)
+    page.locator(".js-plotly-plot").first.evaluate("g => g.scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(500)
     record = lonely(page)
     x, y = where(page, record)
     page.mouse.move(x - 20, y - 20)
