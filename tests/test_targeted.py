@@ -9,7 +9,7 @@ import pytest
 from fishersft import Budget, Corpus, Pool, Text, TokenEmbeddings, make_selector, registry
 from fishersft.design import targeted
 from fishersft.design.information import TIE
-from fishersft.design.targeted import nearest_in_turn, position_weighted_means, target_moment
+from fishersft.design.targeted import nearest_in_turn, target_moment
 from fishersft.errors import DesignError, ParameterError
 from fishersft.lm.losses import TokenStatistics
 from fishersft.selectors.target import Target
@@ -210,7 +210,7 @@ def test_records_are_put_in_order_only_as_far_as_needed(monkeypatch):
 
 def test_later_tokens_weigh_more_and_length_does_not():
     rows = TokenEmbeddings.of([np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[3.0, 4.0]])])
-    assert np.allclose(position_weighted_means(rows), [[1 / 5**0.5, 2 / 5**0.5], [0.6, 0.8]])
+    assert np.allclose(rows.position_weighted_means, [[1 / 5**0.5, 2 / 5**0.5], [0.6, 0.8]])
 
 
 def test_every_target_text_weighs_the_same_long_or_short():

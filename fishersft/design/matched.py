@@ -21,6 +21,7 @@ evaluations while d is about as large as a block is long.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -90,35 +91,49 @@ def matched(
             yield Pick(winner.position, winner.score, pool.evaluations)
 
 
-def _falls(gains: np.ndarray, tokens: np.ndarray, traces: np.ndarray, design: _Matching | _SmallMatching, d: int) -> np.ndarray:
+class Spent(Protocol):
+    """A design S of t tokens, prior included, in d dimensions; `trace` is tr(M^-1 S)."""
+
+    t: float
+    trace: float
+    d: int
+
+
+def stein_falls(gains: np.ndarray, tokens: np.ndarray, traces: np.ndarray, design: Spent) -> np.ndarray:
     """(k,) fall of the loss when blocks with these gains, tokens and traces are added, negative where it rises."""
     after = (design.trace + traces) / (design.t + tokens)
-    out: np.ndarray = gains - d * np.log1p(tokens / design.t) - after + design.trace / design.t
+    out: np.ndarray = gains - design.d * np.log1p(tokens / design.t) - after + design.trace / design.t
     return out
+
+
+def block_traces(rows: TokenEmbeddings, M: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """(k,) tr(M^-1 X^T X) of some blocks, each named once."""
+    L = torch.linalg.cholesky(torch.from_numpy(M)).to(rows.device)
+    out = np.empty(len(rows))
+    for part in rows.batches(some):
+        X, lengths = rows.stacked(part.tolist(), torch.float64)
+        norms = (torch.linalg.solve_triangular(L, X.T, upper=False) ** 2).sum(0).cpu().numpy()
+        out[part] = np.add.reduceat(norms, np.cumsum([0, *lengths[:-1]]))
+    return out[some]
 
 
 class _Matching(Shard):
     """A shard whose score is the fall of Stein's loss, and whose bounds fall as S grows."""
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float) -> None:
-        self.t, self.trace = prior_tokens, prior_tokens * rows.dimension
+        self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
         self._W: torch.Tensor | None = None
         self._changes: list[torch.Tensor] = []  # Y of the last picks
         self._forgotten = 0  # picks whose Y is gone
         self._seen = np.zeros(len(rows), dtype=np.int64)  # picks that a bound has taken in
-        L = torch.linalg.cholesky(torch.from_numpy(M)).to(rows.device)
-        self.traces = np.empty(len(rows))
-        for some in rows.batches():
-            X, lengths = rows.stacked(some.tolist(), torch.float64)
-            norms = (torch.linalg.solve_triangular(L, X.T, upper=False) ** 2).sum(0).cpu().numpy()
-            self.traces[some] = np.add.reduceat(norms, np.cumsum([0, *lengths[:-1]]))
+        self.traces = block_traces(rows, M, np.arange(len(rows)))
         if rows.values.size * 4 <= KEPT_BYTES:
             self._W = torch.zeros(rows.values.shape, dtype=torch.float32, device=rows.device)
         super().__init__(rows, prior_tokens * M, score=self._fall)
         self.queue = self.batch  # bounds fall while one looks: look at few at once
 
     def _fall(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
-        return _falls(gains, self.rows.tokens[some], self.traces[some], self, self.rows.dimension)
+        return stein_falls(gains, self.rows.tokens[some], self.traces[some], self)
 
     @property
     def _most(self) -> int:
@@ -199,7 +214,8 @@ class _SmallMatching:
                 self.grams[i] = block.T @ block
         self.traces = self.grams.diagonal(dim1=-2, dim2=-1).sum(-1).numpy()
         self.S = prior_tokens * torch.eye(d, dtype=torch.float64)
-        self.t, self.trace, self.log_det = prior_tokens, prior_tokens * d, d * float(np.log(prior_tokens))
+        self.t, self.trace, self.d = prior_tokens, prior_tokens * d, d
+        self.log_det = d * float(np.log(prior_tokens))
         self.gains = np.full(N, np.inf)
 
     def best(self, among: np.ndarray) -> tuple[int, float]:
@@ -232,4 +248,4 @@ class _SmallMatching:
         return out
 
     def _falls(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
-        return _falls(gains, self.lengths[some], self.traces[some], self, len(self.S))
+        return stein_falls(gains, self.lengths[some], self.traces[some], self)

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fishersft.design.factor import BEYOND, suited_to
+from fishersft.design.factor import Factor, suited_to
 from fishersft.design.greedy import Pick
 from fishersft.design.information import TIE
+from fishersft.design.matched import block_traces, stein_falls
 from fishersft.design.rows import TokenEmbeddings, check_finite, log_dets, padded
 from fishersft.errors import DesignError
 
@@ -52,22 +53,6 @@ def target_moment(rows: TokenEmbeddings, ridge: float = RIDGE) -> np.ndarray:
     if not mean > 0:
         raise DesignError("Every row of the target is zero, so there is nothing to aim at; choose another model.")
     return M + ridge * mean * np.eye(rows.dimension)
-
-
-def position_weighted_means(rows: TokenEmbeddings) -> np.ndarray:
-    """(N, d) float32 of length 1: the mean of each record's rows with weights 1 to m, later tokens having read more.
-
-    Raises:
-        DesignError: rows that are not finite.
-    """
-    out = np.empty((len(rows), rows.dimension), dtype=np.float32)
-    for i in range(len(rows)):
-        X = rows.block(i)
-        weights = np.arange(1, len(X) + 1, dtype=np.float32)
-        out[i] = weights @ X.astype(np.float32, copy=False) / weights.sum()
-    norms = np.linalg.norm(out.astype(np.float64), axis=1)
-    check_finite(norms)
-    return (out / np.where(norms > 0, norms, 1.0)[:, None]).astype(np.float32)
 
 
 def nearest_in_turn(similarity: np.ndarray) -> Iterator[int]:
@@ -104,41 +89,33 @@ class Candidates:
     A pick X_p turns V^-1 into V^-1 - Y Y^T, hence X V^-1 X^T loses (X Y)(X Y)^T: a few columns instead of d.
 
     Args:
-        V: (d, d) what the design starts from.
+        prior: sigma2, or the (d, d) matrix that V starts from.
         root: (d, d) R with M_A = R R^T; then X V^-1 R is kept too.
     """
 
-    def __init__(self, rows: TokenEmbeddings, V: np.ndarray, root: torch.Tensor | None = None) -> None:
-        self.rows, self.root = rows, root
-        self.V = torch.from_numpy(np.array(V, dtype=np.float64)).to(rows.device)
-        self.L = _cholesky(self.V)
-        self.groups: list[Group] = []
+    def __init__(self, rows: TokenEmbeddings, prior: float | np.ndarray, root: torch.Tensor | None = None) -> None:
+        self.rows, self.root, self.groups = rows, root, list[Group]()
+        self.factor = Factor(rows.dimension, prior, rows.device)
 
     def load(self, positions: np.ndarray) -> None:
         """Take some records among the candidates."""
+        aim = None if self.root is None else self.factor.whiten(self.root.T)
         for some in self.rows.batches(positions):
             X, lengths = self.block(some)
-            Z = torch.linalg.solve_triangular(self.L, X.T, upper=False).T
-            seen = (
-                None if self.root is None else padded(Z @ torch.linalg.solve_triangular(self.L, self.root, upper=False), lengths)
-            )
-            Z = padded(Z, lengths)
-            self.groups.append(Group(some, padded(X, lengths), Z @ Z.mT, seen))
+            Z, P = (padded(part, lengths) for part in self.factor.whiten(X))
+            seen = None if aim is None else Z @ aim[0].T - P @ aim[1].T
+            self.groups.append(Group(some, padded(X, lengths), Z @ Z.mT - P @ P.mT, seen))
 
     def accept(self, position: int) -> None:
         """A record was picked."""
         X, _ = self.block(np.array([position]))
-        solved = torch.cholesky_solve(X.T, self.L)
-        gram = X @ solved
-        gram.diagonal().add_(1.0)
-        Y = torch.linalg.solve_triangular(_cholesky(gram), solved.T, upper=False).T
+        Y = self.factor.change(X)
         for group in self.groups:
             change = group.X @ Y
             group.gram.baddbmm_(change, change.mT, alpha=-1)
             if group.seen is not None:
                 group.seen -= change @ (Y.T @ self.root)
-        self.V.addmm_(X.T, X)
-        self.L = _cholesky(self.V)
+        self.factor.add(X)
 
     def block(self, some: np.ndarray) -> tuple[torch.Tensor, list[int]]:
         """Rows of some records, at most d of each: no rule here depends on more than X^T X."""
@@ -203,23 +180,16 @@ class SteinRule(Rule):
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float = 20.0) -> None:
         super().__init__(rows, Candidates(rows, prior_tokens * M))
-        self.t, self.trace = prior_tokens, prior_tokens * rows.dimension
-        self._root = _cholesky(torch.from_numpy(M).to(rows.device))
-        self._traces = np.zeros(len(rows))
+        self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
+        self._moment, self._traces = M, np.zeros(len(rows))
 
     def load(self, positions: np.ndarray) -> None:
         super().load(positions)
-        for some in self.rows.batches(positions):
-            X, lengths = self.designs[0].block(some)
-            norms = torch.linalg.solve_triangular(self._root, X.T, upper=False).square_().sum(0).cpu().numpy()
-            self._traces[some] = np.add.reduceat(norms, np.cumsum([0, *lengths[:-1]]))
+        self._traces[positions] = block_traces(self.rows, self._moment, positions)
 
     def scores(self, *groups: Group) -> np.ndarray:
         some = groups[0].positions
-        m = self.rows.tokens[some]
-        after = (self.trace + self._traces[some]) / (self.t + m)
-        out: np.ndarray = groups[0].log_dets()[0] - self.rows.dimension * np.log1p(m / self.t) - after + self.trace / self.t
-        return out
+        return stein_falls(groups[0].log_dets()[0], self.rows.tokens[some], self._traces[some], self)
 
     def accept(self, position: int) -> None:
         super().accept(position)
@@ -231,8 +201,7 @@ class VarianceRule(Rule):
     """The fall of tr(M_A V^-1), a token or a record, with V from sigma2 I."""
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
-        root = _cholesky(torch.from_numpy(M).to(rows.device))
-        super().__init__(rows, Candidates(rows, sigma2 * np.eye(rows.dimension), root))
+        super().__init__(rows, Candidates(rows, sigma2, Factor(rows.dimension, M, rows.device).L))
         self.per_token = per_token
 
     def scores(self, *groups: Group) -> np.ndarray:
@@ -246,8 +215,8 @@ class InformationRule(Rule):
     """Nats of information about noisy observations at the target's rows A, a token or a record, with V from sigma2 I."""
 
     def __init__(self, rows: TokenEmbeddings, A: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
-        prior, A = sigma2 * np.eye(rows.dimension), A.astype(np.float64)
-        super().__init__(rows, Candidates(rows, prior), Candidates(rows, prior + A.T @ A))
+        A = A.astype(np.float64)
+        super().__init__(rows, Candidates(rows, sigma2), Candidates(rows, sigma2 * np.eye(rows.dimension) + A.T @ A))
         self.per_token = per_token
 
     def scores(self, *groups: Group) -> np.ndarray:
@@ -287,10 +256,3 @@ def aimed(rule: Rule, nearest: np.ndarray | None = None, reach: float = 0.0) -> 
             spent += int(rows.tokens[position])
             rule.accept(position)
             yield Pick(position, best, rule.evaluations)
-
-
-def _cholesky(S: torch.Tensor) -> torch.Tensor:
-    factor, failed = torch.linalg.cholesky_ex(S)
-    if failed:
-        raise DesignError(BEYOND)
-    return factor

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fishersft.design.targeted import position_weighted_means
 from fishersft.errors import ParameterError
 from fishersft.pipeline import embed_and_select
 from fishersft.scoring.criteria import CRITERIA, Aim, Scorer, Scores, bound_at, jaccard
@@ -316,7 +315,7 @@ def aim_of(pool: Pool) -> Aim | None:
     target = pool.target
     if target is None or target.measured_moment is None or target.measuring is None:
         return None
-    own = position_weighted_means(target.measuring) @ position_weighted_means(target.choosing).T
+    own = target.measuring.position_weighted_means @ target.choosing.position_weighted_means.T
     near = target_similarity(pool).max(1) >= np.median(own.max(1))
     on = None if pool.corpus is None else target.is_on(pool.corpus, pool.index)
     return Aim(target.measured_moment, near, on if on is not None and on.any() else None)

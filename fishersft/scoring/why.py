@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from fishersft.design.factor import Factor
 from fishersft.design.greedy import Shard
 from fishersft.design.information import as_rows, design_matrix, gain, token_gains, whiten
 from fishersft.design.rows import TokenEmbeddings
@@ -131,21 +132,18 @@ def target_help(
 ) -> TargetHelp:
     """How adding the record at `position` to the design V of the other `picked` ones lowers the variance on target texts.
 
-    With X the record's rows, C C^T = I + X V^-1 X^T and Y = V^-1 X^T C^-T, adding it turns V^-1 into V^-1 - Y Y^T.  The fall of
-    tr(M_A V^-1) is linear in M_A, so text a's share is exactly tr(X_a^T X_a Y Y^T) / (m_a A) = ||X_a Y||^2 / (m_a A).  The small
-    ridge that rules add to M_A, so that they can invert it, belongs to no text and is left out.
+    Adding the record turns V^-1 into V^-1 - Y Y^T (`Factor.change`).  The fall of tr(M_A V^-1) is linear in M_A, so text a's
+    share is exactly tr(X_a^T X_a Y Y^T) / (m_a A) = ||X_a Y||^2 / (m_a A).  The small ridge that rules add to M_A, so that they
+    can invert it, belongs to no text and is left out.
     """
     held = picked[picked != position]
-    V = torch.from_numpy(design_matrix((embeddings.block(p) for p in held), embeddings.dimension, sigma2))
-    L = torch.linalg.cholesky(V)
-    solved = torch.cholesky_solve(as_rows(embeddings.block(position)).T, L)
-    gram = as_rows(embeddings.block(position)) @ solved
-    gram.diagonal().add_(1.0)
-    Y = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), solved.T, upper=False).T
+    V = design_matrix((embeddings.block(p) for p in held), embeddings.dimension, sigma2)
+    factor = Factor(embeddings.dimension, V)
+    Y = factor.change(as_rows(embeddings.block(position)))
     A, before, shares = len(texts), 0.0, np.empty(len(texts))
     for a in range(A):
         X = as_rows(texts.block(a))
-        before += float(torch.linalg.solve_triangular(L, X.T, upper=False).square().sum()) / (len(X) * A)
+        before += float(factor.whiten(X)[0].square().sum()) / (len(X) * A)
         shares[a] = float((X @ Y).square().sum()) / (len(X) * A)
     return TargetHelp(before, shares)
 

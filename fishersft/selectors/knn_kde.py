@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from fishersft.design.greedy import Pick
-from fishersft.design.targeted import position_weighted_means
 from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool, target_similarity
@@ -44,7 +43,7 @@ class KnnKde(Selector):
         k = min(self.neighbours, len(pool))
         nearest = np.argsort(-near, axis=0, kind="stable")[:k]  # (k, A)
         some = np.unique(nearest)
-        means = position_weighted_means(pool.embeddings)
+        means = pool.embeddings.position_weighted_means
         squared = np.clip(2 - 2 * means[some] @ means.T, 0, None)
         density = np.clip(1 - squared / self.bandwidth**2, 0, None).sum(1).clip(min=1)
         inverse = np.zeros(len(pool))
@@ -54,5 +53,5 @@ class KnnKde(Selector):
             weights[column] += inverse[column] / inverse[column].sum()
         drawn = weighted_order(weights[some], rng)
         rest = np.setdiff1d(np.arange(len(pool)), some)
-        for position in [*some[drawn], *rest[np.argsort(-near[rest].max(1), kind="stable")]] if len(rest) else some[drawn]:
+        for position in np.concatenate([some[drawn], rest[np.argsort(-near[rest].max(1), kind="stable")]]):
             yield Pick(int(position))

@@ -16,7 +16,6 @@ import numpy as np
 from fishersft.corpus.records import Corpus
 from fishersft.design.greedy import Pick, greedy
 from fishersft.design.rows import TokenEmbeddings, check_finite
-from fishersft.design.targeted import position_weighted_means
 from fishersft.errors import ModelError, ParameterError
 from fishersft.lm.hyperparameters import Training
 from fishersft.lm.losses import ModelReadings, Readings, TokenStatistics
@@ -177,7 +176,7 @@ def sentence_means(pool: Pool) -> np.ndarray:
 def target_similarity(pool: Pool) -> np.ndarray:
     """(N, A) float32 cosine of the position-weighted means of the pool's records and of the target's choosing texts."""
     assert pool.target is not None
-    out: np.ndarray = position_weighted_means(pool.embeddings) @ position_weighted_means(pool.target.choosing).T
+    out: np.ndarray = pool.embeddings.position_weighted_means @ pool.target.choosing.position_weighted_means.T
     return out
 
 

@@ -11,7 +11,6 @@ import streamlit as st
 from fishersft.corpus.records import Corpus
 from fishersft.design.information import design_matrix
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.design.targeted import position_weighted_means
 from fishersft.errors import CorpusError
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.aim import aim
@@ -96,6 +95,6 @@ def _measured(pool: Pool) -> np.ndarray:
 def help_of(pool: Pool, picks: np.ndarray, position: int) -> tuple[why.TargetHelp, np.ndarray]:
     """What the record at `position` adds for each choosing text of the target, and its cosine with each."""
     assert pool.target is not None
-    own = position_weighted_means(pool.embeddings.subset(np.array([position])))
-    cosines = position_weighted_means(pool.target.choosing) @ own[0]
+    own = pool.embeddings.subset(np.array([position])).position_weighted_means
+    cosines = pool.target.choosing.position_weighted_means @ own[0]
     return why.target_help(pool.embeddings, picks, position, pool.target.choosing), cosines
