@@ -20,6 +20,11 @@ from difflib import SequenceMatcher
 LONGEST_TOKEN = 80
 
 
+def encodable(text: str) -> str:
+    """A text with lone surrogates, which JSON may contain and UTF-8 cannot encode, replaced by question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def shortened(name: object, longest: int = 200) -> str:
     """A name cut to a length that fits a message."""
     text = str(name)

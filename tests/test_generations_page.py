@@ -32,6 +32,19 @@ SECTIONS = ["Results", "Read", "Vote", "Win rates", "Set up"]
 
 
 @pytest.fixture
+def started(monkeypatch):
+    """What a job was started with, in place of starting it."""
+    told = {}
+
+    def start(arguments, **more):
+        told.update(more, arguments=arguments)
+        return types.SimpleNamespace(id="x")
+
+    monkeypatch.setattr(jobs, "start", start)
+    return told
+
+
+@pytest.fixture
 def run(home):
     tuned_run(home / "runs" / "abc123", selectors=("token_od", "uniform", "longest"), budgets=(50, 200), seeds=(0, 1))
     return catalogue.find_run("abc123", catalogue.FINETUNED).opened
@@ -398,14 +411,7 @@ class TestJobs:
         assert "13 of 14 models are finished" in words_of(at)
         assert len(at.dataframe[0].value) == 7
 
-    def test_set_up_estimates_from_tokens_and_starts_the_command_it_shows(self, monkeypatch, home):
-        started = {}
-
-        def start(arguments, **more):
-            started.update(more, arguments=arguments)
-            return types.SimpleNamespace(id="x")
-
-        monkeypatch.setattr(jobs, "start", start)
+    def test_set_up_estimates_from_tokens_and_starts_the_command_it_shows(self, started, home):
         at = section("Set up")
         named_input(at, "Budgets n").set_value("20,50")
         button_named(at, "Check and estimate").click().run()
@@ -427,14 +433,7 @@ class TestJobs:
         button_named(at, "Check and estimate").click().run()
         assert "more than the" in at.error[0].value
 
-    def test_a_target_proposes_its_selectors_and_goes_into_the_command(self, monkeypatch, home):
-        started = {}
-
-        def start(arguments, **more):
-            started.update(more, arguments=arguments)
-            return types.SimpleNamespace(id="x")
-
-        monkeypatch.setattr(jobs, "start", start)
+    def test_a_target_proposes_its_selectors_and_goes_into_the_command(self, started, home):
         at = section("Set up")
         at.text_input(key="finetune-target").set_value("topic=chess").run()
         assert at.multiselect[0].value == ["target_matched", "rds_plus", "uniform"]

@@ -21,6 +21,7 @@ import numpy as np
 from fishersft.corpus.records import MAX_TOKENS as MAX_TOKENS
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
 from fishersft.errors import ModelError
+from fishersft.text import encodable
 
 IGNORED = -100  # the label that Hugging Face losses ignore
 Tokenizer = Any  # transformers' Tokenizer, a library that takes seconds to import
@@ -74,13 +75,8 @@ Part = tuple[Sequence[int], bool]
 
 
 def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    out: Any = tokenizer([_clean(t) for t in texts], add_special_tokens=False, split_special_tokens=True, verbose=False)
+    out: Any = tokenizer([encodable(t) for t in texts], add_special_tokens=False, split_special_tokens=True, verbose=False)
     return list(out["input_ids"])
-
-
-def _clean(text: str) -> str:
-    """Replace lone surrogates, which JSON may contain and tokenizers cannot encode, by question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _join(parts: Sequence[Part], tokenizer: Tokenizer, max_tokens: int, *, close: bool) -> Encoded:
@@ -145,7 +141,7 @@ def _by_template(chat: Chat, tokenizer: Tokenizer, max_tokens: int) -> Encoded:
         raise
     except Exception as error:  # a template is a program and may raise anything
         raise ModelError(f"The tokenizer's chat template refused a record: {str(error)[:200]}.") from error
-    out: Any = tokenizer(_clean(whole), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    out: Any = tokenizer(encodable(whole), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     spans = out["offset_mapping"]
     trained = np.array([any(a < high and low < b for a, b in answers) for low, high in spans], dtype=bool)
     return _cut(np.asarray(out["input_ids"], dtype=np.int32), trained, max_tokens)

@@ -24,7 +24,7 @@ import pyarrow as pa
 from fishersft.corpus.records import SPLITS, Corpus
 from fishersft.errors import CorpusError, UserError, os_reason
 from fishersft.paths import write_whole
-from fishersft.text import shortened
+from fishersft.text import encodable, shortened
 
 READ_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
 WRITE_FORMATS = ("jsonl", "csv", "parquet")
@@ -99,7 +99,7 @@ def decode(data: bytes, name: str) -> str:
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     # a lone surrogate in a column's name (JSON may contain one) cannot be encoded as UTF-8
-    return pd.DataFrame([{k.encode("utf-8", "replace").decode(): v for k, v in row.items()} for row in rows], dtype=object)
+    return pd.DataFrame([{encodable(k): v for k, v in row.items()} for row in rows], dtype=object)
 
 
 def _paragraphs(text: str, split_on: str) -> pd.DataFrame:
@@ -319,7 +319,7 @@ def _csv_cell(value: Any) -> Any:
         value = json.dumps(plain(value), ensure_ascii=False)
     if not isinstance(value, str):
         return value
-    value = value.encode("utf-8", "replace").decode()
+    value = encodable(value)
     if value.lstrip(f"{string.whitespace}\ufeff\u200b")[:1] in ("=", "+", "-", "@") or value[:1] in ("\t", "\r"):
         return "'" + value
     return value
@@ -333,5 +333,5 @@ def _to_parquet(table: pd.DataFrame) -> bytes:
         table = table.copy()
         for name in [c for c in table.columns if table[c].dtype == object]:
             text = [v if v is None or isinstance(v, str) else json.dumps(plain(v)) for v in table[name]]
-            table[name] = [v and v.encode("utf-8", "replace").decode() for v in text]
+            table[name] = [v and encodable(v) for v in text]
         return bytes(table.to_parquet(index=False))

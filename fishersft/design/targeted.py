@@ -113,7 +113,7 @@ class Candidates:
         for group in self.groups:
             change = group.X @ Y
             group.gram.baddbmm_(change, change.mT, alpha=-1)
-            if group.seen is not None:
+            if group.seen is not None and self.root is not None:
                 group.seen -= change @ (Y.T @ self.root)
         self.factor.add(X)
 

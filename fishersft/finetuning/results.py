@@ -185,7 +185,7 @@ class FineTuneResult:
             return f"the {len(about['tokens']):,} measuring texts of the target {about.get('name') or '?'}"
         return f"the {len(self.run.held_out['tokens']):,} held-out texts of {self.run.about['corpus']['name']}"
 
-    @property
+    @cached_property
     def elsewhere(self) -> FineTuneResult:
         """The same models on the corpus' held-out texts."""
         return replace(self, on=HELD_OUT)
@@ -314,7 +314,7 @@ class FineTuneResult:
             rows.append([name, f"{line.sentences:,.0f}", f"{line.tokens:,.0f}", *measured, apart, *there])
         return head, rows
 
-    @property
+    @cached_property
     def verdict(self) -> list[str]:
         """A sentence per budget: who is best on the target and by how much, and what it lost elsewhere."""
         out = []

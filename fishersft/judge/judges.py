@@ -33,6 +33,7 @@ from fishersft.lm.ask import DECLINES, FirstWord, quoted
 from fishersft.lm.chat_server import ChatServer, Reply
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.model import CausalLM, load_model
+from fishersft.text import encodable
 
 VERSION = 1  # of the prompt and of how replies are read
 MOST_OUT = 256  # tokens of a reply
@@ -123,8 +124,7 @@ class ReferenceJudge(Judge):
         return float(torch.nn.functional.cross_entropy(logits, targets))
 
     def _ids(self, text: str) -> list[int]:
-        clean = text.encode("utf-8", "replace").decode("utf-8")
-        out = self.model.tokenizer(clean, add_special_tokens=False, split_special_tokens=True, verbose=False)
+        out = self.model.tokenizer(encodable(text), add_special_tokens=False, split_special_tokens=True, verbose=False)
         return list(out["input_ids"])
 
 

@@ -22,6 +22,7 @@ from fishersft.errors import ModelError
 from fishersft.lm.chat_server import ChatServer, Reply
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
+from fishersft.text import encodable
 
 VERSION = 1  # of the question and of how answers are parsed; raise it when either changes
 FENCE = "###"
@@ -63,7 +64,7 @@ class Answer:
 
 def quoted(text: str, most_characters: int) -> str:
     """A text as the question quotes it: cut, and without anything that could close the fence or pass for a control token."""
-    text = text[:most_characters].encode("utf-8", "replace").decode("utf-8")  # a lone surrogate cannot be encoded as UTF-8
+    text = encodable(text[:most_characters])
     text = re.sub(r"#{3,}", lambda run: " ".join(re.findall("##?", run[0])), text)
     text = re.sub(r"<(?=[^\s\d=-])", "< ", text)
     return re.sub(r"\[(?=/?[A-Z_]{3,}\])", "[ ", text)

@@ -71,16 +71,15 @@ def _from_file(pool: Pool, corpus: Corpus, source: str, embed: Callable[[Corpus]
         if found and len(found) < corpus.fields[shared].nunique() and set(found) <= set(corpus.fields[shared].map(str)):
             column, values = shared, found
             break
-    return _aimed(pool, theirs, rows, np.arange(len(rows)), np.arange(len(pool)), theirs.name, seed, column, values)
+    return _aimed(pool, theirs, rows, np.arange(len(rows)), theirs.name, seed, column, values)
 
 
 def _from_pool(pool: Pool, corpus: Corpus, column: str, value: str, seed: int) -> Pool:
-    positions = np.arange(len(pool))
     if column == RECORDS and RECORDS not in corpus.fields.columns:
         members = np.flatnonzero(np.isin(pool.index, record_numbers(value)))
         if not len(members):
             raise ParameterError(f"None of the records {value[:60]} is in the pool (held-out and blank records are not).")
-        drawn, _ = halves(len(members), seed, most=len(members))
+        drawn, _ = halves(len(members), seed)
         name, column, values_on = f"{len(members):,} records of the map", "", tuple[str, ...]()
         members = members[drawn]
     else:
@@ -97,9 +96,7 @@ def _from_pool(pool: Pool, corpus: Corpus, column: str, value: str, seed: int) -
             some = ", ".join(v[:40] for v in known[np.argsort(-counts, kind="stable")][:SHOWN])
             raise ParameterError(f"No record of the pool has {column} = {value[:60]}; there are: {some}.")
         name, values_on = f"{column} = {value}", (value,)
-    drawn = members[np.sort(np.random.default_rng(seed).permutation(len(members))[:MOST_TEXTS])]
-    rest = np.setdiff1d(positions, drawn)
-    return _aimed(pool, corpus, pool.embeddings, drawn, rest, name, seed, column, values_on)
+    return _aimed(pool, corpus, pool.embeddings, members, name, seed, column, values_on)
 
 
 def _aimed(
@@ -107,16 +104,16 @@ def _aimed(
     theirs: Corpus,
     rows: TokenEmbeddings,
     members: np.ndarray,
-    rest: np.ndarray,
     name: str,
     seed: int,
     column: str,
     values: tuple[str, ...],
 ) -> Pool:
-    """The pool's records at `rest`, aimed at the records of `theirs` whose rows are at `members`."""
+    """The pool aimed at the records of `theirs` whose rows are at `members`, without those of them that are its own."""
     assert pool.corpus is not None
     given = len(members)
     members = members[np.sort(np.random.default_rng(seed).permutation(given)[:MOST_TEXTS])]
+    rest = np.setdiff1d(np.arange(len(pool)), members if rows is pool.embeddings else [])
     unlike = without_repeats([theirs.text(int(i)) for i in rows.index[members]])
     choosing, measuring = halves(len(unlike), seed)
     members = members[unlike]

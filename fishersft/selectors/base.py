@@ -217,6 +217,14 @@ class TargetSelector(Selector):
         return np.fromiter(nearest_in_turn(target_similarity(pool)), dtype=np.int64, count=len(pool))
 
 
+@dataclass(frozen=True)
+class TargetDesignSelector(TargetSelector):
+    """One that is greedy on a design matrix V = sigma2 I + the sum of its picks' terms."""
+
+    sigma2: float = fields.parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
+    per_token: bool = fields.parameter(True, "Divide what a sentence brings by its trained tokens.")
+
+
 def _target(pool: Pool) -> dict[str, Any]:
     """How the pool's target was named, where there is one that was named."""
     if pool.target is None or not pool.target.option:

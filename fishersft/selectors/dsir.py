@@ -12,6 +12,7 @@ from fishersft.design.greedy import Pick
 from fishersft.fields import parameter
 from fishersft.selectors.base import Selector
 from fishersft.selectors.pool import Pool
+from fishersft.text import encodable
 
 WORD = r"\w+|[^\w\s]+"  # a word, or a run of punctuation
 
@@ -43,14 +44,10 @@ class DSIR(Selector):
         words = HashingVectorizer(
             norm=None, alternate_sign=False, ngram_range=(1, 2), token_pattern=WORD, n_features=self.buckets
         )
-        ours, theirs = (words.transform([_clean(t) for t in texts]) for texts in (pool.texts(), pool.target.texts))
+        ours, theirs = (words.transform([encodable(t) for t in texts]) for texts in (pool.texts(), pool.target.texts))
         weights = ours @ (_log_shares(theirs) - _log_shares(ours))
         for position in np.argsort(-(weights + rng.gumbel(size=len(pool))), kind="stable"):
             yield Pick(int(position))
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _log_shares(counts: object) -> np.ndarray:

@@ -85,8 +85,8 @@ class Target:
         return corpus.fields[self.column].map(str).isin(self.values).to_numpy()[index]
 
 
-def halves(n: int, seed: int, most: int = MOST_TEXTS) -> tuple[np.ndarray, np.ndarray]:
-    """Which of n texts choose and which measure, each ascending: at most so many, drawn by the seed; the odd one chooses."""
-    drawn = np.random.default_rng(seed).permutation(n)[:most]
-    half = (len(drawn) + 1) // 2
+def halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n texts choose and which measure, each ascending, drawn by the seed; the odd one chooses."""
+    drawn = np.random.default_rng(seed).permutation(n)
+    half = (n + 1) // 2
     return np.sort(drawn[:half]), np.sort(drawn[half:])

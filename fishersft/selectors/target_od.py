@@ -8,23 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from fishersft.design.greedy import Pick
-from fishersft.design.information import LEAST, MOST
 from fishersft.design.targeted import InformationRule, aimed
-from fishersft.fields import parameter
-from fishersft.selectors.base import TargetSelector
+from fishersft.selectors.base import TargetDesignSelector
 from fishersft.selectors.pool import Pool
 
 
 @dataclass(frozen=True)
-class TargetOD(TargetSelector):
+class TargetOD(TargetDesignSelector):
     """Greedy for the information about noisy observations at the target's rows A.
 
     The gain is log det(I + X V^-1 X^T) - log det(I + X (V + A^T A)^-1 X^T) in nats: TokenOD's gain, less what it would be if
     the target were known.  A stacks the rows of the choosing texts; dividing by the pick's tokens is our reading.
     """
-
-    sigma2: float = parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
-    per_token: bool = parameter(True, "Divide what a sentence brings by its trained tokens.")
 
     name = "target_od"
     label = "TargetOD"

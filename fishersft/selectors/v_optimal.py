@@ -8,19 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fishersft.design.greedy import Pick
-from fishersft.design.information import LEAST, MOST
 from fishersft.design.targeted import VarianceRule, aimed
-from fishersft.fields import parameter
-from fishersft.selectors.base import TargetSelector
+from fishersft.selectors.base import TargetDesignSelector
 from fishersft.selectors.pool import Pool
 
 
 @dataclass(frozen=True)
-class VOptimal(TargetSelector):
+class VOptimal(TargetDesignSelector):
     """Greedy for tr(M_A V^-1), the variance of predictions averaged over the target's texts; see `design/targeted.py`."""
-
-    sigma2: float = parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
-    per_token: bool = parameter(True, "Divide what a sentence brings by its trained tokens.")
 
     name = "v_optimal"
     label = "VOptimal"

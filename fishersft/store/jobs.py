@@ -24,6 +24,7 @@ from fishersft.errors import JobError, StoreError, os_reason
 from fishersft.store import job_table
 from fishersft.store.artifacts import Store, writing_to
 from fishersft.store.job_table import Job, JobTable, Process
+from fishersft.text import encodable
 
 KILL = getattr(signal, "SIGKILL", 9)  # Windows has no name for it
 GRACE = 10.0  # seconds that a job has after Ctrl-C to save its work
@@ -61,7 +62,7 @@ def start(
     except OSError as error:
         raise JobError(f"The current folder no longer exists ({os_reason(error)}); change to another one.") from error
     named = {"kind": kind, "title": title, "device": device}
-    lines = {name: " ".join(text.encode("utf-8", "replace").decode().split())[:200] for name, text in named.items()}
+    lines = {name: " ".join(encodable(text).split())[:200] for name, text in named.items()}
     command = {"arguments": [str(argument) for argument in arguments], "folder": str(folder)}
     rows.add({"id": id, **lines, **command, "out": str(folder / out) if out else None})
     return _spawn(rows, id, secrets_for_it)

@@ -52,24 +52,23 @@ def aimed(choice: Choice, whole: Pool) -> Pool:
 
 def aim_at(target: str, seed: int = 0) -> None:
     """Choose for a target; selectors that choose for none make room for one that does."""
-    visitor = address.current()
     address.choose(target=target, target_seed=seed)
-    if not needs_target([str(st.session_state.get("selector", DEFAULT_SELECTOR))]):
-        st.session_state["selector"] = AIMED
-    if not needs_target(visitor.selectors):
-        visitor.selectors = ()
-        st.session_state.pop("compare-selectors", None)
-        address.write_value("selectors", "")
+    _suit_selectors(aimed=True)
     st.session_state.pop("further", None)
 
 
 def drop() -> None:
     """Choose for nothing in particular."""
-    visitor = address.current()
     address.choose(target="", target_seed=0)
-    if needs_target([str(st.session_state.get("selector", DEFAULT_SELECTOR))]):
-        st.session_state["selector"] = DEFAULT_SELECTOR
-    if needs_target(visitor.selectors):
+    _suit_selectors(aimed=False)
+
+
+def _suit_selectors(*, aimed: bool) -> None:
+    """Where no chosen selector fits, begin again with those that do: some choose for a target, the others for none."""
+    visitor = address.current()
+    if needs_target([str(st.session_state.get("selector", DEFAULT_SELECTOR))]) != aimed:
+        st.session_state["selector"] = AIMED if aimed else DEFAULT_SELECTOR
+    if needs_target(visitor.selectors) != aimed:
         visitor.selectors = ()
         st.session_state.pop("compare-selectors", None)
         address.write_value("selectors", "")
@@ -197,7 +196,8 @@ def _by_file(whole: Pool, visitor: Session) -> None:
         return
     st.session_state["target_seen"] = file.file_id
     try:
-        suffix, data = check_upload(file.name, file.getvalue()), file.getvalue()
+        data = file.getvalue()
+        suffix = check_upload(file.name, data)
         if len(data) > MOST_BYTES:
             size, most = len(data) / 1e6, MOST_BYTES / 1e6
             raise CorpusError(f"{one_line(file.name, 60)} has {size:,.1f} MB; target texts may have {most:,.0f} MB.")
