@@ -64,7 +64,7 @@ def select(
     Writes one row per pick, in order: rank, index (the record's number, from 0), gain (nats), tokens, and the record's own
     fields. Without --out and --json the picks go to standard output as JSON lines.
     """
-    from fishersft.corpus.files import format_of, to_bytes, write_table  # loads pandas
+    from fishersft.corpus.tables import format_of, to_bytes, write_table  # loads pandas
 
     wanted = fishersft.Budget(budget, token_budget)
     parameters = {}

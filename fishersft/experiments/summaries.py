@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.corpus.files import plain
+from fishersft.corpus.tables import plain
 from fishersft.experiments.fits import BASELINE, Estimate, Fits, fits_of, growth, paired
 from fishersft.experiments.result import MEASURES, Point, Result, interval, label_of
 from fishersft.text import listed, markdown_table

@@ -28,8 +28,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from fishersft.corpus.files import WRITE_FORMATS, plain, to_bytes
 from fishersft.corpus.records import Corpus
+from fishersft.corpus.tables import WRITE_FORMATS, plain, to_bytes
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import FisherSFTError, StoreError, UserError, os_reason
 from fishersft.export.provenance import Origin, command_of, is_file, origin_of, provenance_of, title_of, told

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fishersft.corpus.files import plain
+from fishersft.corpus.tables import plain
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_text
 from fishersft.text import markdown_table
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fishersft.corpus.files import picks_table, plain, to_bytes
 from fishersft.corpus.records import Corpus, trained
+from fishersft.corpus.tables import picks_table, plain, to_bytes
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import log_det_at
 from fishersft.errors import StoreError, UserError
@@ -123,7 +123,7 @@ def save_selection(
 
 
 def selection_table(corpus: Corpus, selection: Selection) -> pd.DataFrame:
-    """One row a pick; see `corpus.files.picks_table`."""
+    """One row a pick; see `corpus.tables.picks_table`."""
     return picks_table(corpus, selection.indices, selection.gains, selection.tokens)
 
 

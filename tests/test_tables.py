@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fishersft import load_corpus
-from fishersft.corpus.files import format_of, picks_table, rows, to_bytes, write_table
+from fishersft.corpus.tables import format_of, picks_table, rows, to_bytes, write_table
 from fishersft.errors import StoreError, UserError
 
 HOSTILE = ["=1+1", "+cmd", "-2", "@SUM(A1)", "\t=1", " =1", 'say "hi", ok', "plain", "emoji 😀\nnew line"]
