@@ -25,6 +25,14 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters and marks that have no ink
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: white space, control characters and zero-width marks only."""
+    return all(c.isspace() or c in UNSEEN or unicodedata.category(c) in ("Cc", "Cf") for c in text)
+
+
 def shortened(name: object, longest: int = 200) -> str:
     """A name cut to a length that fits a message."""
     text = str(name)

@@ -1,10 +1,13 @@
 """The encoding contract, on the real tokenizers."""
 
+import copy
+
 import numpy as np
 import pytest
 
 from fishersft import Chat, Message, PromptCompletion, Text
-from fishersft.corpus.encode import encode, token_texts
+from fishersft.corpus.encode import encode, token_texts, untrained_words, why_untrained
+from fishersft.corpus.records import canonical
 from fishersft.lm.folder import find_model
 from fishersft.lm.model import load_tokenizer
 
@@ -40,8 +43,6 @@ def test_only_assistant_turns_are_trained_in_the_plain_form(mini):
 
 
 def test_a_chat_template_is_followed_and_its_assistant_turns_are_trained(mini):
-    import copy
-
     tokenizer = copy.copy(mini)
     tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}] {{ m.content }} ;\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
     (e,) = encode([Chat((Message("user", "Hi"), Message("assistant", "Ho")))], tokenizer)
@@ -88,3 +89,55 @@ def test_a_lone_surrogate_does_not_stop_the_batch(mini):
     good, bad = encode([Text("fine"), Text("half \ud800 pair")], mini)
     assert len(good.rows) and len(bad.rows)
     assert good.ids.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("example", "reason"),
+    [
+        (Text("\u200b\ufeff \u2060"), "blank"),
+        (PromptCompletion("why?", "\u200b"), "blank"),
+        (PromptCompletion("word " * 50, "Because."), "cut off before the answer"),
+        (Chat((Message("user", "alone"),)), "no assistant turn"),
+        (Chat((Message("user", "a"), Message("narrator", "b"))), "unknown role 'narrator'"),
+        (Chat((Message("user", "a"), Message("assistant", "b", trained=False))), "answers of weight 0"),
+        (Chat((Message("user", "a"), Message("assistant", " "))), "blank"),
+        (Chat((Message("user", "word " * 50), Message("assistant", "b"))), "cut off before the answer"),
+    ],
+)
+def test_a_record_without_a_trained_token_says_why(mini, example, reason):
+    (e,) = encode([example], mini, max_tokens=20)
+    assert (len(e.rows), e.untrained) == (0, reason)
+
+
+def test_reasons_are_counted_and_name_their_records(mini):
+    encoded = encode([Text("fine"), *[Text("")] * 7], mini)
+    assert why_untrained(encoded) == {"blank": {"records": 7, "first": [1, 2, 3, 4, 5]}}
+    assert untrained_words(why_untrained(encoded)) == "7 blank (records 1, 2, 3, 4, 5 and 2 more)"
+    assert untrained_words(why_untrained(encoded[:2], index=[30, 41])) == "1 blank (record 41)"
+    assert untrained_words(why_untrained(encoded[:1])) == ""
+
+
+def test_a_record_that_the_template_refuses_is_left_out_with_the_template_s_words(mini):
+    tokenizer = copy.copy(mini)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+        "[{{ m.role }}] {{ m.content }} ;\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
+    turns = Message("user", "Hi"), Message("assistant", "Ho")
+    refused, read = encode([Chat((Message("system", "Be brief."), *turns)), Chat(turns)], tokenizer)
+    assert refused.untrained == "refused by the chat template: no system here"
+    assert (len(refused.ids), len(refused.rows), read.untrained) == (0, 0, "")
+
+
+def test_a_chat_of_words_alone_keeps_its_line_and_what_it_has_more_changes_it():
+    said = Chat((Message("user", "Hi"), Message("assistant", "Ho")))
+    assert canonical(said) == '{"messages": [["user", "Hi"], ["assistant", "Ho"]]}'
+    call = {"type": "function", "function": {"name": "rain", "arguments": {"at": "Oslo"}}}
+    more = [
+        Message("assistant", "Ho", reasoning="Hm."),
+        Message("assistant", "Ho", tool_calls=(call,)),
+        Message("assistant", "Ho", trained=False),
+    ]
+    others = [Chat((Message("user", "Hi"), m)) for m in more] + [Chat(said.messages, tools=(call,))]
+    assert len({canonical(c) for c in [said, *others]}) == 5
+    assert canonical(PromptCompletion("p", "c", asked="q")) == canonical(PromptCompletion("p", "c"))

@@ -72,6 +72,7 @@ class PromptCompletion:
 
     prompt: str
     completion: str
+    asked: str = ""  # the question without our "### Instruction" marks, for models with a chat template; "" means `prompt`
 
     def display(self) -> str:
         gap = "" if self.prompt.endswith(("\n", " ")) or self.completion.startswith(("\n", " ")) else " "
@@ -82,8 +83,31 @@ class PromptCompletion:
 class Message:
     """One turn of a conversation."""
 
-    role: str
+    role: str  # "system", "user", "assistant", "tool", or another name, which trains nothing
     content: str
+    reasoning: str = ""  # what the assistant thought before it answered
+    tool_calls: tuple[dict[str, Any], ...] = ()  # {"type": "function", "function": {"name": ..., "arguments": {...}}}
+    trained: bool = True  # False for an answer of weight 0: the model reads it and does not learn it
+    name: str = ""  # of the tool whose result this is
+    call_id: str = ""  # the `id` of the call that this result answers
+
+    def as_json(self) -> dict[str, Any]:
+        """The message as chat templates and trainers take it; fields that it does not use are left out."""
+        out: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.reasoning:
+            out["reasoning_content"] = self.reasoning
+        if self.tool_calls:
+            out["tool_calls"] = list(self.tool_calls)
+        if self.name:
+            out["name"] = self.name
+        if self.call_id:
+            out["tool_call_id"] = self.call_id
+        return out if self.trained else {**out, "weight": 0}
+
+    def display(self) -> str:
+        calls = [f"[calls {json.dumps(c.get('function', c), ensure_ascii=False)}]" for c in self.tool_calls]
+        thought = [f"[thinks] {self.reasoning}"] if self.reasoning else []
+        return "\n".join([*thought, *([self.content] if self.content or not calls else []), *calls])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +115,10 @@ class Chat:
     """A conversation: only the assistant's turns are trained."""
 
     messages: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...] = ()  # the schemas of the tools that the assistant may call, for the chat template
 
     def display(self) -> str:
-        return "\n".join(f"{m.role}: {m.content}" for m in self.messages)
+        return "\n".join(f"{m.role}: {m.display()}" for m in self.messages)
 
 
 Example = Text | PromptCompletion | Chat
@@ -106,15 +131,16 @@ def trained(example: Example) -> dict[str, Any]:
             return {"text": text}
         case PromptCompletion(prompt, completion):
             return {"prompt": prompt, "completion": completion}
-        case Chat(messages):
-            return {"messages": [{"role": m.role, "content": m.content} for m in messages]}
+        case Chat(messages, tools):
+            return {"messages": [m.as_json() for m in messages], **({"tools": list(tools)} if tools else {})}
 
 
 def canonical(example: Example) -> str:
     """One line of JSON, equal for two examples exactly if they train the same tokens from the same context."""
     content = trained(example)
-    if isinstance(example, Chat):
-        content = {"messages": [[m.role, m.content] for m in example.messages]}
+    if isinstance(example, Chat):  # a turn of words alone stays the pair that it was before turns had more
+        extras = [{k: v for k, v in turn.items() if k not in ("role", "content")} for turn in content["messages"]]
+        content["messages"] = [[m.role, m.content, *([e] if e else [])] for m, e in zip(example.messages, extras, strict=True)]
     # encoded with surrogatepass below, since JSON may contain lone surrogates, which strict UTF-8 refuses
     return json.dumps(content, ensure_ascii=False, sort_keys=True)
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
+from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode, untrained_words, why_untrained
 from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import CorpusError, DesignError, ModelError, StoreError, os_reason
@@ -51,6 +51,7 @@ class Plan:
     offsets: np.ndarray
     skipped: np.ndarray
     batches: list[np.ndarray]
+    untrained: dict[str, dict[str, Any]]  # why records were skipped, as `why_untrained` says it
 
     @property
     def rows(self) -> int:
@@ -68,13 +69,12 @@ def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
     counts = np.array([len(e.rows) for e in encoded], dtype=np.int64)
     keep = counts > 0
     if not keep.any():
-        raise CorpusError(
-            f"{corpus.name}: no record has a trained token (all texts or completions are blank, "
-            f"or every prompt fills the {max_tokens} tokens)."
-        )
+        raise CorpusError(f"{corpus.name}: no record has a trained token: {untrained_words(why_untrained(encoded, pool))}.")
     kept = [e for e in encoded if len(e.rows)]
     batches = batches_of(np.array([len(e.ids) for e in kept]))
-    return Plan(kept, pool[keep], np.concatenate([[0], np.cumsum(counts[keep])]), pool[~keep], batches)
+    return Plan(
+        kept, pool[keep], np.concatenate([[0], np.cumsum(counts[keep])]), pool[~keep], batches, why_untrained(encoded, pool)
+    )
 
 
 def batches_of(lengths: np.ndarray, most: int = BATCH_TOKENS) -> list[np.ndarray]:

@@ -97,6 +97,7 @@ def embed(
             "tokens": layout.rows,
             "truncated": layout.truncated,
             "skipped": len(layout.skipped),
+            "untrained": layout.untrained,
             "duplicates": corpus.duplicates,
             "bad_lines": corpus.bad_lines,
             **made(),
