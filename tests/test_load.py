@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fishersft import Chat, PromptCompletion, Text, load_corpus
-from fishersft.corpus.load import instruction_prompt
+from fishersft.corpus.examples import instruction_prompt
 from fishersft.errors import ColumnError, CorpusError, MissingExtra
 
 TEXTS = ["first line", "second, with a comma", 'third "quoted"']
@@ -61,10 +61,10 @@ def test_shapes_are_found_by_their_columns(tmp_path):
 
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
     assert shape({"text": "a", "n": 1}) == Text("a")
-    assert shape({"quote": "a", "n": 1}) == Text("a")
     assert shape({"prompt": "p", "completion": "c", "text": "t"}) == PromptCompletion("p", "c")
-    assert shape({"instruction": "i", "input": "", "output": "o"}) == PromptCompletion(instruction_prompt("i"), "o")
-    assert shape({"instruction": "i", "input": "x", "output": "o"}) == PromptCompletion(instruction_prompt("i", "x"), "o")
+    assert shape({"instruction": "i", "input": "", "output": "o"}) == PromptCompletion(instruction_prompt("i"), "o", "i")
+    asked = PromptCompletion(instruction_prompt("i", "x"), "o", "i\n\nx")
+    assert shape({"instruction": "i", "input": "x", "output": "o"}) == asked
     assert isinstance(shape({"messages": turns}), Chat)
     assert isinstance(shape({"messages": json.dumps(turns)}), Chat)
     assert isinstance(shape({"prompt": turns[:1], "completion": turns[1:]}), Chat)

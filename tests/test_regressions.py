@@ -95,7 +95,7 @@ def test_structured_content_is_read_as_text_or_refused_with_its_record(tmp_path)
         load_corpus(written(tmp_path, "d.json", json.dumps([{"text": "a"}, {"text": {"b": 1}}])))
     pd.DataFrame({"text": [b"caf\xc3\xa9"]}).to_parquet(tmp_path / "b.parquet")
     assert texts(tmp_path / "b.parquet") == ["café"]
-    rows = [{"prompt": [{"role": "user", "content": "x"}], "completion": None}]
+    rows = [{"prompt": [{"role": "user", "content": "x"}], "completion": {"a": 1}}]
     with pytest.raises(CorpusError, match="record 0"):
         load_corpus(written(tmp_path, "n.json", json.dumps(rows)))
 

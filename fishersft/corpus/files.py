@@ -1,6 +1,7 @@
-"""Reads files of records (.txt .csv .tsv .jsonl .json .parquet) into tables.
+"""Reads files of records (.txt .csv .tsv .jsonl .ndjson .json .parquet, also .gz and .zst) into tables.
 
-The parsers are pyarrow and the standard library's csv and json; this module adds the error messages for broken files.
+The parsers are pyarrow and the standard library's csv and json; this module finds separators and the list of records in a JSON
+file, refuses what would not fit into memory before it is unpacked, and adds the error messages for broken files.
 Does not know which column holds the text.
 """
 
@@ -12,40 +13,67 @@ import io
 import itertools
 import json
 import os
-from pathlib import Path
-from typing import Any
+import re
+import zlib
+from collections.abc import Iterable
+from gzip import GzipFile
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 
-from fishersft.corpus.records import SPLITS
+from fishersft.corpus.parquet import column_names, read_parquet, to_frame
+from fishersft.corpus.records import HEADERS, SPLITS, is_held_out
 from fishersft.errors import CorpusError, os_reason
 from fishersft.text import encodable, shortened
 
-READ_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
+READ_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+COMPRESSED = (".gz", ".zst")  # behind any of them but .parquet
+ENDINGS = (*READ_FORMATS, *(f"{format}{packed}" for format in READ_FORMATS[:-1] for packed in COMPRESSED))
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+RECORD_LISTS = ("data", "rows", "records", "examples", "items")  # keys under which a JSON file holds its records
 DEEPEST = 100  # levels of nested JSON
+MOST_COLUMNS = 2_000
+MOST_UNPACKED = 4_000_000_000  # bytes that a compressed file may unpack to
+_LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON may write one; a pair is one character and stays
+
+
+class FileTable(NamedTuple):
+    """The records of a file as they stand in it."""
+
+    fields: pd.DataFrame
+    bad_lines: int = 0  # broken lines that were skipped
+    notes: tuple[str, ...] = ()  # what was found out about the file's form, for people
+    header: bool = False  # whether the columns' names are the file's first line
+
+
+def ending(name: str) -> str:
+    """The ending of a file's name that says how it is read, such as ".csv" or ".jsonl.gz", in lower case."""
+    path = PurePath(name.lower())
+    inner = PurePath(path.stem).suffix if path.suffix in COMPRESSED else ""
+    return inner + path.suffix
 
 
 def not_read(name: str, suffix: str) -> CorpusError:
     """The error for a file whose ending is not supported."""
-    ending = f"files that end in '{suffix}'" if suffix else "files without an ending"
-    return CorpusError(f"{name}: {ending} are not supported; these endings are: {', '.join(READ_FORMATS)}.")
+    found = f"files that end in '{suffix}'" if suffix else "files without an ending"
+    known = f"{', '.join(READ_FORMATS)}, and all but the last also with {' or '.join(COMPRESSED)}"
+    return CorpusError(f"{name}: {found} are not supported; these endings are: {known}.")
 
 
-def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) -> tuple[pd.DataFrame, int]:
-    """The fields of every record of a file, and the number of broken lines that were skipped.
+def read_table(path: Path, *, split_on: str = SPLITS[0], header: str = HEADERS[0], skip_bad: bool = False) -> FileTable:
+    """The fields of every record of a file.
 
-    CorpusError if the file is missing, a folder, empty, binary, wrongly encoded or broken; its message says where.
+    CorpusError if the file is missing, a folder, empty, binary, wrongly encoded, broken or too large; its message says where.
     """
-    suffix = path.suffix.lower()
+    suffix = ending(path.name)
     if not os.path.exists(path):  # unlike Path.exists, answers for names too long to exist
         raise CorpusError(f"There is no file {shortened(path)}.")
     if path.is_dir():
         raise CorpusError(f"{path} is a folder; name one file in it ({', '.join(READ_FORMATS)}).")
-    if suffix not in READ_FORMATS:
+    if suffix not in ENDINGS:
         raise not_read(path.name, suffix)
-    if split_on not in SPLITS:
-        raise CorpusError(f"--split-on is 'line' or 'blank-line', not '{split_on}'.")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -53,21 +81,49 @@ def read_table(path: Path, *, split_on: str = "line", skip_bad: bool = False) ->
     if not data:
         raise CorpusError(f"{path} is empty.")
     if suffix == ".parquet":
-        return _read_parquet(data, path.name), 0
-    text = decode(data, path.name)
+        return _parquet(data, path.name)
+    text = decode(unpacked(data, path.name), path.name)
     if not text.strip():
         raise CorpusError(f"{path} holds only blank lines.")
-    match suffix:
-        case ".txt":
-            return _paragraphs(text, split_on), 0
-        case ".csv":
-            return _delimited(text, ",", path.name, skip_bad)
-        case ".tsv":
-            return _delimited(text, "\t", path.name, skip_bad)
-        case ".jsonl":
+    match suffix.split(".")[1]:
+        case "txt":
+            return FileTable(_paragraphs(text, split_on))
+        case "csv":
+            return _delimited(text, ",", path.name, skip_bad, header)
+        case "tsv":
+            return _delimited(text, "\t", path.name, skip_bad, header)
+        case "jsonl" | "ndjson":
             return _json_lines(text, path.name, skip_bad)
         case _:
-            return _json(text, path.name), 0
+            return _json(text, path.name, skip_bad)
+
+
+def unpacked(data: bytes, name: str, most: int = MOST_UNPACKED) -> bytes:
+    """The bytes of a compressed file, or those of any other as they are; CorpusError if they are damaged or more than `most`."""
+    if not name.lower().endswith(COMPRESSED):
+        return data
+    try:
+        if name.lower().endswith(".gz"):
+            out = GzipFile(fileobj=io.BytesIO(data)).read(most + 1)
+        else:
+            out = _read_up_to(pa.CompressedInputStream(pa.BufferReader(data), "zstd"), most + 1)
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        raise CorpusError(f"{name} is not a readable {PurePath(name).suffix} file; compress it again.") from error
+    if len(out) > most:
+        raise CorpusError(
+            f"{name} unpacks to more than {most / 1e6:,.0f} MB, which is too much here; split it into several files."
+        )
+    if not out:
+        raise CorpusError(f"{name} is empty.")
+    return out
+
+
+def _read_up_to(stream: Any, most: int) -> bytes:
+    pieces, size = [], 0
+    while size < most and (piece := stream.read(min(1 << 24, most - size))):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
 
 
 def decode(data: bytes, name: str) -> str:
@@ -91,34 +147,56 @@ def decode(data: bytes, name: str) -> str:
     return text
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    # a lone surrogate in a column's name (JSON may contain one) cannot be encoded as UTF-8
-    return pd.DataFrame([{encodable(k): v for k, v in row.items()} for row in rows], dtype=object)
+def check_columns(count: int, name: str) -> None:
+    """Refuse a table of more columns than anyone names; every step after this one takes time for each of them."""
+    if count > MOST_COLUMNS:
+        raise CorpusError(f"{name} has {count:,} columns; at most {MOST_COLUMNS:,} are read, so keep those that are needed.")
 
 
 def _paragraphs(text: str, split_on: str) -> pd.DataFrame:
     # only real line ends: str.splitlines would also cut at form feeds and at U+2028
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if split_on == "line":
-        return _frame([{"text": line.strip()} for line in lines if line.strip()])
+        return pd.DataFrame({"text": [line.strip() for line in lines if line.strip()]}, dtype=object)
     blocks = itertools.groupby(lines, key=lambda line: bool(line.strip()))
-    return _frame([{"text": "\n".join(line.rstrip() for line in block)} for filled, block in blocks if filled])
+    return pd.DataFrame({"text": ["\n".join(map(str.rstrip, block)) for filled, block in blocks if filled]}, dtype=object)
 
 
-def _delimited(text: str, separator: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int]:
-    """Rows as the standard library's csv reads them; a row longer or shorter than the header is broken, never cut or padded."""
+def _delimited(text: str, usual: str, name: str, skip_bad: bool, header: str) -> FileTable:
+    """Rows as the standard library's csv reads them; a row longer or shorter than the first is broken, never cut or padded."""
+    separator = _separator(text, usual)
     try:
-        return _rows(text, separator, name, skip_bad, quoting=csv.QUOTE_MINIMAL)
+        table = _rows(text, separator, name, skip_bad, header, quoting=csv.QUOTE_MINIMAL)
     except csv.Error as error:
-        if separator == "\t":  # many .tsv files do not use quoting
-            return _rows(text, separator, name, skip_bad, quoting=csv.QUOTE_NONE)
-        raise CorpusError(f"{name}: {error}; fix the quotes of that record.") from error
+        if separator != "\t":  # many files with tabs do not use quoting
+            raise CorpusError(f"{name}: {error}; fix the quotes of that record.") from error
+        table = _rows(text, separator, name, skip_bad, header, quoting=csv.QUOTE_NONE)
+    return table._replace(notes=(f"fields separated by {SEPARATORS[separator]}",) if separator != usual else ())
 
 
-def _rows(text: str, separator: str, name: str, skip_bad: bool, quoting: Any) -> tuple[pd.DataFrame, int]:
+def _separator(text: str, usual: str) -> str:
+    """The usual separator if it stands in the header; else another that cuts the first records into equally many fields."""
+    head = text[: 1 << 16]
+
+    def widths(separator: str) -> list[int]:
+        rows = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
+        try:
+            found = [len(row) for row in itertools.islice(rows, 50) if row]
+        except csv.Error:
+            return [1]
+        return found[:-1] if len(head) < len(text) and len(found) > 1 else found  # the last one may be cut
+
+    if (widths(usual) or [1])[0] > 1:
+        return usual
+    others = {other: set(widths(other)) for other in SEPARATORS if other != usual}
+    fitting = [other for other, found in others.items() if len(found) == 1 and found != {1}]
+    return max(fitting, key=lambda other: max(others[other]), default=usual)
+
+
+def _rows(text: str, separator: str, name: str, skip_bad: bool, header: str, quoting: Any) -> FileTable:
     csv.field_size_limit(2**31 - 1)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)
-    header: list[str] = []
+    names: list[str] = []
     rows, skipped, line = [], 0, 0
     while True:
         line = reader.line_num + 1
@@ -130,39 +208,44 @@ def _rows(text: str, separator: str, name: str, skip_bad: bool, quoting: Any) ->
             raise csv.Error(f"the record that starts at line {line:,} has a misplaced quote ({error})") from error
         if not row or row == [""]:
             continue
-        if not header:
-            header = _unique(row)
-        elif len(row) == len(header):
-            rows.append(dict(zip(header, row, strict=True)))
+        if not names:
+            check_columns(len(row), name)
+            if header == "first-line":
+                names = unique(row)
+                continue
+            names = ["text"] if len(row) == 1 else [f"column_{number}" for number in range(1, len(row) + 1)]
+        if len(row) == len(names):
+            rows.append(row)
         elif skip_bad:
             skipped += 1
         else:
+            first = "the header" if header == "first-line" else "the first"
             raise CorpusError(
-                f"{name}, line {line:,} has {len(row)} fields but the header has {len(header)}; fix it or pass --skip-bad."
+                f"{name}, line {line:,} has {len(row)} fields but {first} has {len(names)}; fix it or pass --skip-bad."
             )
     if not rows:
         broken = f" ({skipped:,} broken lines were skipped)" if skipped else ""
         raise CorpusError(f"{name} contains no records below its header line{broken}.")
-    frame = _frame(rows)
-    for column in frame.columns:
-        frame[column] = _numbers(frame[column])
-    return frame, skipped
+    columns = zip(*rows, strict=True)
+    fields = {column: _numbers(values) for column, values in zip(names, columns, strict=True)}
+    return FileTable(pd.DataFrame(fields), skipped, header=header == "first-line")
 
 
-def _unique(names: list[str]) -> list[str]:
-    """Column names without blanks or duplicates."""
-    out: list[str] = []
+def unique(names: Iterable[str]) -> list[str]:
+    """Column names without blanks or duplicates; the second `k` becomes `k_2`."""
+    out: dict[str, int] = {}  # each name that is taken, with the last number that was tried behind it
     for number, name in enumerate(names, 1):
-        clean = base = name.strip() or f"column_{number}"
-        k = 1
+        clean = base = encodable(name).strip() or f"column_{number}"
+        k = out.get(base, 1)
         while clean in out:
             k += 1
             clean = f"{base}_{k}"
-        out.append(clean)
-    return out
+        out[clean] = 1
+        out[base] = k
+    return list(out)
 
 
-def _numbers(column: pd.Series) -> pd.Series:
+def _numbers(column: tuple[str, ...]) -> pd.Series:
     """The column as numbers if every cell is exactly how Python writes its number (007 and 1.50 stay text)."""
     for kind in (int, float):
         try:
@@ -170,17 +253,21 @@ def _numbers(column: pd.Series) -> pd.Series:
         except ValueError:
             continue
         if all(str(value) == cell for value, cell in zip(values, column, strict=True)):
-            return column.map(kind)
-    return column
+            return pd.Series(values)
+    return pd.Series(column, dtype=object)
 
 
-def _json_lines(text: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int]:
-    rows, skipped = [], 0
+def _json_lines(text: str, name: str, skip_bad: bool) -> FileTable:
+    if text.lstrip().startswith("[") and not _is_turns(_tried(text.lstrip().partition("\n")[0])):
+        return _json(text, name, skip_bad)  # one list over many lines, with the ending of another format
+    rows, skipped, columns = [], 0, dict[str, None]()
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = _loads(line)
+            if _is_turns(row):
+                row = {"messages": row}
             if not isinstance(row, dict):
                 raise ValueError("it is not an object in braces")
         except ValueError as error:
@@ -190,13 +277,20 @@ def _json_lines(text: str, name: str, skip_bad: bool) -> tuple[pd.DataFrame, int
             skipped += 1
             continue
         rows.append(row)
+        columns.update(dict.fromkeys(row))
+        check_columns(len(columns), f"{name}, read up to line {number:,},")
     if not rows:
         raise CorpusError(f"{name} contains no records: all of its {skipped:,} lines are broken.")
-    return _frame(rows), skipped
+    return FileTable(_frame(rows, columns), skipped)
+
+
+def _frame(rows: list[dict[str, Any]], columns: Iterable[str] = ()) -> pd.DataFrame:
+    columns = list(columns) or list(dict.fromkeys(key for row in rows for key in row))
+    return pd.DataFrame({column: pd.Series([row.get(column) for row in rows], dtype=object) for column in columns})
 
 
 def _loads(text: str) -> Any:
-    """`json.loads`, except that every failure is a ValueError with a readable message."""
+    """`json.loads` with lone surrogates as `?`; every failure is a ValueError with a readable message."""
     try:
         value = json.loads(text)
         if text.count("[") + text.count("{") > DEEPEST:
@@ -207,7 +301,14 @@ def _loads(text: str) -> Any:
         raise
     except ValueError as error:
         raise ValueError("it holds a whole number that is too long" if "digits" in str(error) else str(error)) from error
-    return value
+    return _without_surrogates(value) if _LONE_SURROGATE.search(text) else value
+
+
+def _tried(text: str) -> Any:
+    try:
+        return _loads(text)
+    except ValueError:
+        return None
 
 
 def _check_depth(value: Any, depth: int = 0) -> None:
@@ -217,29 +318,74 @@ def _check_depth(value: Any, depth: int = 0) -> None:
         _check_depth(inner, depth + 1)
 
 
-def _json(text: str, name: str) -> pd.DataFrame:
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, list):
+        return [_without_surrogates(v) for v in value]
+    return {encodable(k): _without_surrogates(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _is_turns(value: Any) -> bool:
+    """Whether a value is a conversation: a list of objects that say whose turn each is."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and v.keys() & {"role", "from"} for v in value)
+
+
+def _json(text: str, name: str, skip_bad: bool) -> FileTable:
     try:
         value = _loads(text)
     except json.JSONDecodeError as error:
+        if isinstance(_tried(text.lstrip().partition("\n")[0]), dict):  # JSON lines with the ending of another format
+            table = _json_lines(text, name, skip_bad)
+            return table._replace(notes=("one JSON object a line",))
         raise CorpusError(f"{name} is broken at line {error.lineno:,}, column {error.colno:,}: {error.msg}.") from error
     except ValueError as error:
         raise CorpusError(f"{name} cannot be read: {error}.") from error
-    if isinstance(value, dict):  # as {"data": [...]}: take the only list inside
-        lists = [v for v in value.values() if isinstance(v, list)]
-        value = lists[0] if len(lists) == 1 else value
-    if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
-        return _frame([{"text": v} for v in value])
-    if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+    found = value
+    if isinstance(found, dict):
+        found = _records_inside(found)
+    if not isinstance(found, list):
         raise CorpusError(f"{name} must hold a list of objects (or of strings).")
-    if not value:
+    if not found:
         raise CorpusError(f"{name} holds an empty list.")
-    return _frame(value)
+    if _is_turns(found) and isinstance(value, list):
+        found = [found]
+    if all(isinstance(v, str) for v in found):
+        return FileTable(_frame([{"text": v} for v in found]))
+    if all(_is_turns(v) for v in found):
+        found = [{"messages": v} for v in found]
+    if not all(isinstance(v, dict) for v in found):
+        raise CorpusError(f"{name} must hold a list of objects (or of strings).")
+    check_columns(len({key for row in found for key in row}), name)
+    return FileTable(_frame(found))
 
 
-def _read_parquet(data: bytes, name: str) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(io.BytesIO(data))
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
-        raise CorpusError(f"{name} is not a readable parquet file.") from error
-    frame = frame.reset_index(drop=all(n is None for n in frame.index.names))  # a named index is a column
-    return frame.astype({c: object for c in frame.columns if isinstance(frame[c].dtype, pd.StringDtype)})
+def _records_inside(value: dict[str, Any]) -> list[Any]:
+    """The records of a JSON file that holds one object: a list under a usual key, columns, splits, or one record."""
+    columns, rows = value.get("columns"), value.get("data")
+    if isinstance(columns, list) and isinstance(rows, list) and all(isinstance(r, list) and len(r) == len(columns) for r in rows):
+        return [dict(zip(map(str, columns), row, strict=True)) for row in rows]  # as pandas writes "split"
+    lists = {key: v for key, v in value.items() if isinstance(v, list)}
+    tables = {key: v for key, v in lists.items() if v and all(isinstance(row, dict) for row in v) and not _is_turns(v)}
+    if tables and len(tables) == len(value) > 1 and all(is_held_out(key) is not None for key in value):
+        return [{**row, "split": row.get("split", key)} for key, rows in tables.items() for row in rows]
+    for key in [*RECORD_LISTS, *(lists if len(lists) == 1 else ())]:
+        if key in tables or (key in lists and all(isinstance(v, str) for v in lists[key]) and len(value) == 1):
+            inner = [row["row"] if isinstance(row, dict) and row.keys() >= {"row_idx", "row"} else row for row in lists[key]]
+            return inner if key in tables or key in RECORD_LISTS else [{key: v} for v in inner]
+    if value and len(lists) == len(value) and len({len(v) for v in lists.values()}) == 1:  # one list a column
+        return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+    objects = [v for v in value.values() if isinstance(v, dict)]
+    if objects and len(objects) == len(value) and len({tuple(v) for v in objects}) == 1 and objects[0]:
+        if all(key.isdigit() for key in objects[0]):  # one object a column, as pandas writes by default
+            return [{column: of[key] for column, of in value.items()} for key in objects[0]]
+        return objects  # one object a record, under the records' names
+    return [value]
+
+
+def _parquet(data: bytes, name: str) -> FileTable:
+    check_columns(len(column_names(data, name)), name)
+    table = read_parquet(data, name)
+    kept = [i for i, column in enumerate(table.column_names) if not re.fullmatch(r"__index_level_\d+__", column)]
+    table = table.select(kept)  # an index without a name is only a count
+    return FileTable(to_frame(table.rename_columns(unique(table.column_names))))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft.errors import CorpusError
-from fishersft.fields import parameter
+from fishersft.fields import declared, parameter
+from fishersft.text import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HELD_OUT_NAMES = frozenset({"test", "validation", "valid", "val", "dev", "eval", "heldout", "held-out", "held_out"})
-TRAIN_NAMES = frozenset({"train", "training", "pool"})
+HELD_OUT_NAMES = re.compile(r"(test|valid|eval|dev|hold[-_ ]?out|held[-_ ]?out).*|val([^a-z].*)?")
+TRAIN_NAMES = re.compile(r"train.*|pool")
 HELD_OUT_SEED = 0
 LEAST_HELD_OUT = 50
 MAX_TOKENS = 256
 SPLITS = ("line", "blank-line")
+HEADERS = ("first-line", "none")
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,26 @@ class ReadOptions:
     text_column: str | None = parameter(None, "Column that holds the text.", metavar="NAME")
     prompt_column: str | None = parameter(None, "Column of prompts; use it with --completion-column.", metavar="NAME")
     completion_column: str | None = parameter(None, "Column of completions; only these are trained.", metavar="NAME")
+    system_column: str | None = parameter(None, "Column of system prompts, which open the chat.", metavar="NAME")
+    context_column: str | None = parameter(None, "Column of passages that belong to the prompts.", metavar="NAME")
     messages_column: str | None = parameter(None, "Column of chats; only assistant turns are trained.", metavar="NAME")
     split_on: str = parameter("line", "What ends an example in a .txt file.", choices=SPLITS)
+    header: str = parameter(
+        "first-line", "Where the columns' names are in a .csv or .tsv file; with none they are column_1, ...", choices=HEADERS
+    )
     holdout: float = parameter(
         0.1, "Share of records that no selector sees: at least 50 records if there are enough, at most half; 0 for none."
     )
     skip_bad: bool = parameter(False, "Skip broken lines and report their number.")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that were named, by what they are taken as: {"prompt": "question"}."""
+        given = {name.removesuffix("_column"): getattr(self, name) for name in COLUMN_OPTIONS}
+        return {role: column for role, column in given.items() if column is not None}
+
+
+COLUMN_OPTIONS = tuple(name for name in declared(ReadOptions) if name.endswith("_column"))
 
 
 @dataclass(frozen=True)
@@ -146,6 +164,28 @@ def canonical(example: Example) -> str:
 
 
 @dataclass(frozen=True)
+class Understood:
+    """How the records of a file were read: what is said before anything is computed from them."""
+
+    shape: str = "plain texts"
+    columns: tuple[tuple[str, str], ...] = ()  # what a column is taken as, and its name
+    unused: tuple[str, ...] = ()  # columns that matter and are not used: each one's name and why it matters
+    notes: tuple[str, ...] = ()  # what else a reader should know, in a few words each
+
+    @property
+    def sentence(self) -> str:
+        """All of it in words, such as "Read as questions and answers (prompt: question, completion: answer)."."""
+        taken = ", ".join(f"{role}: {shortened(column, 60)}" for role, column in self.columns)
+        said = [f"Read as {self.shape}{f' ({taken})' if taken else ''}."]
+        if self.unused:
+            said.append(f"Not used: {'; '.join(self.unused)}.")
+        return " ".join([*said, *(f"{note[:1].upper()}{note[1:]}." for note in self.notes)])
+
+    def as_json(self) -> dict[str, Any]:
+        return {"shape": self.shape, "columns": dict(self.columns), "unused": list(self.unused), "notes": list(self.notes)}
+
+
+@dataclass(frozen=True)
 class Corpus:
     """Records, in the order in which they were loaded."""
 
@@ -156,6 +196,7 @@ class Corpus:
     held_out: np.ndarray  # (N,) bool: no selector may see the record
     bad_lines: int = 0  # the number of broken lines that `skip_bad` skipped
     options: tuple[tuple[str, str], ...] = ()  # the command-line options, besides `source`, that load it again
+    understood: Understood = Understood()
 
     def __post_init__(self) -> None:
         n = len(self.examples)
@@ -247,9 +288,29 @@ def split_by_seed(n: int, holdout: float) -> np.ndarray:
     return held
 
 
-def split_by_column(values: Sequence[Any]) -> np.ndarray | None:
-    """(n,) bool from a column of split names, or None if the values are not names of splits."""
-    names = [str(v).strip().lower() for v in values]
-    if not set(names) <= HELD_OUT_NAMES | TRAIN_NAMES:
-        return None
-    return np.array([name in HELD_OUT_NAMES for name in names])
+def is_held_out(name: Any) -> bool | None:
+    """Whether the split of this name is measured on (`test*`, `validation*`, `eval*`, `dev*`, ...) or chosen from (`train*`);
+    None if the name says neither."""
+    said = str(name).strip().lower()
+    return True if HELD_OUT_NAMES.fullmatch(said) else False if TRAIN_NAMES.fullmatch(said) else None
+
+
+def split_by_column(values: Sequence[Any]) -> tuple[np.ndarray | None, str]:
+    """(n,) bool from a column of split names, and what is to be said of it; None if no value is the name of a split.
+
+    A record whose split is unknown or missing is held out, since it may be a test record.
+    """
+    sides = [is_held_out(v) for v in values]
+    strange = Counter(
+        "missing" if _is_missing(v) else repr(shortened(v, 30)) for v, s in zip(values, sides, strict=True) if s is None
+    )
+    named = ", ".join(f"{name} in {count:,} record{'s' * (count > 1)}" for name, count in strange.most_common(3))
+    named += f" and {len(strange) - 3:,} more" if len(strange) > 3 else ""
+    if all(side is None for side in sides):
+        return None, f"the column split does not name splits ({named}), so records are held out at random"
+    held = np.array([side is not False for side in sides])
+    return held, f"the column split has unknown values ({named}); these records are held out" if strange else ""
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or not str(value).strip() or str(value) in ("nan", "NaT", "<NA>", "None")

@@ -1,0 +1,93 @@
+"""Reads parquet files into tables, after counting what their values take in memory.
+
+A few hundred bytes of parquet may stand for gigabytes, because a value that repeats is stored once; so the values are counted
+while repeated ones are still stored once.  Columns of one name get numbers, as in CSV; text stored as bytes becomes text.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fishersft.errors import CorpusError
+
+MOST_UNPACKED = 8_000_000_000  # bytes that the values of a file may take
+NUMBER = 8  # bytes of a number, and of the reference to a text
+ROWS = 4_096  # that are counted at a time
+
+
+def read_parquet(data: bytes, name: str, most: int = MOST_UNPACKED) -> pa.Table:
+    """The table of a parquet file; CorpusError if it is damaged or takes more than `most` bytes."""
+    try:
+        taken = 0
+        for size in _sizes(data):
+            taken += size
+            if taken > most:
+                raise CorpusError(
+                    f"{name} has {len(data):,} bytes but unpacks to more than {most / 1e6:,.0f} MB, which is too much here; "
+                    "split it into several files."
+                )
+        table = pq.ParquetFile(io.BytesIO(data)).read()
+        return pa.table([_plain(column) for column in table.columns], names=table.column_names)
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        raise CorpusError(f"{name} is not a readable parquet file.") from error
+
+
+def column_names(data: bytes, name: str) -> list[str]:
+    """The names of a file's columns, without reading any."""
+    try:
+        return list(pq.ParquetFile(io.BytesIO(data)).schema_arrow.names)
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        raise CorpusError(f"{name} is not a readable parquet file.") from error
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """The table for pandas: integers stay integers beside missing ones, and text is Python's."""
+    frame = table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
+    return frame.astype({c: object for c in frame.columns if isinstance(frame[c].dtype, pd.StringDtype)})
+
+
+def _sizes(data: bytes) -> Iterator[int]:
+    """The bytes that the values take, in parts: first those that have a fixed size, then the texts."""
+    file = pq.ParquetFile(io.BytesIO(data))
+    about, leaves = file.metadata, file.schema
+    chunks = [about.row_group(i).column(j) for i in range(about.num_row_groups) for j in range(about.num_columns)]
+    yield sum(chunk.num_values for chunk in chunks) * NUMBER
+    texts = [leaf for leaf in (leaves.column(j) for j in range(about.num_columns)) if leaf.physical_type == "BYTE_ARRAY"]
+    bound = sum(c.num_values * c.total_uncompressed_size for c in chunks if c.physical_type == "BYTE_ARRAY")
+    if bound <= MOST_UNPACKED // 100:
+        return  # even if every value were as long as all of them together
+    counted = pq.ParquetFile(io.BytesIO(data), read_dictionary=[leaf.path for leaf in texts])
+    for batch in counted.iter_batches(batch_size=ROWS, columns=[leaf.path for leaf in texts]):
+        yield sum(_text_bytes(column) for column in batch.columns)
+
+
+def _text_bytes(values: pa.Array) -> int:
+    """The bytes of all texts in an array, each counted as often as it stands there."""
+    if pa.types.is_dictionary(values.type):
+        lengths = pc.binary_length(values.dictionary)
+        return int(pc.sum(lengths.take(values.indices)).as_py() or 0)
+    if pa.types.is_struct(values.type):
+        return sum(map(_text_bytes, values.flatten()))
+    if pa.types.is_map(values.type):
+        return _text_bytes(values.keys) + _text_bytes(values.items)
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type):
+        return _text_bytes(values.flatten())
+    return int(values.nbytes)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column without dictionaries, and bytes that are UTF-8 as text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        try:
+            return column.cast(pa.large_string() if pa.types.is_large_binary(column.type) else pa.string())
+        except pa.ArrowInvalid:
+            return column
+    return column
