@@ -18,9 +18,12 @@ with page.page("corpus") as visitor:
     if corpus is None:
         st.stop()
     components.title(corpus)
+    corpus_page.understood(corpus)
     corpus_page.reading_options(visitor, [str(c) for c in corpus.fields.columns])
 
     layout = cached.layout(visitor.choice)
+    corpus_page.without_trained_token(layout)
+    corpus_page.first_record(visitor, corpus)
     corpus_page.embed(visitor, layout)
     corpus_page.tiles(corpus, layout)
     left, right = st.columns([2, 3], gap="medium")

@@ -12,6 +12,7 @@ import yaml
 
 from fishersft import embed, load_corpus, load_pool, select
 from fishersft.commands.export import NAMES
+from fishersft.corpus.records import canonical
 from fishersft.errors import StoreError, UserError
 from fishersft.export import formats
 from fishersft.export.provenance import command_of, python_of
@@ -86,7 +87,7 @@ def test_the_trl_examples_are_what_is_trained_in_the_shape_that_trl_takes(made, 
     assert {frozenset(line) for line in lines} == {frozenset(wanted)}
     examples = load_corpus(path, holdout=0).examples
     read = load_corpus(out / "train.jsonl", holdout=0).examples
-    assert read == tuple(examples[i] for i in kept.picks["index"])
+    assert [canonical(e) for e in read] == [canonical(examples[i]) for i in kept.picks["index"]]
     settings = yaml.safe_load((out / "sft.yaml").read_text())
     usual = Training(learning_rate=1e-4)
     assert settings["datasets"] == [{"path": "json", "data_files": "train.jsonl", "split": "train"}]

@@ -203,7 +203,7 @@ def test_a_corpus_that_is_not_embedded_is_embedded_by_one_button(jsonl):
         ({"corpus": "upload:0123456789abcdef.txt"}, "not on this machine"),
         ({"corpus": "upload:../../etc/passwd"}, "upload the file again"),
         ({"model": "./nowhere"}, "There is no model folder"),
-        ({"corpus": "demo", "holdout": "lots"}, "not a number"),
+        ({"corpus": "demo", "holdout": "lots"}, "must be a number"),
     ],
 )
 @pytest.mark.parametrize("page", ["explore", "corpus"])
@@ -309,7 +309,7 @@ def test_a_refused_upload_is_called_by_its_own_name_and_no_place_or_option_of_th
     for name, data, said in (
         ("my notes.jsonl", b'{"text": "a"}\n{broken\n', "my notes.jsonl, line 2 is broken"),
         ("nothing.txt", b"", "nothing.txt is empty"),
-        ("table.csv", b"aa,bb\n1,2\n", "table.csv has no column named text"),
+        ("table.csv", b"aa,bb\n1,2\n", "table.csv has columns of no known shape"),
     ):
         kept = Store.default().keep_upload(data, name[name.rindex(".") :], name)
         for page in ("corpus", "explore"):

@@ -22,8 +22,8 @@ from fishersft.store import job_runner
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CORPUS_HELP = """CORPUS is a file (.txt one example a line, .csv, .tsv, .jsonl, .json, .parquet), 'demo', 'shakespeare',
-'sherlock', or 'hf:owner/name'."""
+CORPUS_HELP = """CORPUS is a file (.txt one example a line, .csv, .tsv, .jsonl, .json, .parquet, also .gz or .zst), 'demo',
+'shakespeare', 'sherlock', or 'hf:owner/name'. Its columns are found by themselves where they are of a known shape."""
 
 
 def corpus_and_model(command: F) -> F:
@@ -55,6 +55,8 @@ def load(options: dict[str, Any]) -> tuple[fishersft.Corpus, ModelFolder]:
     effective_max_tokens(options["max_tokens"], 0)
     threads = ModelOptions(threads=options["threads"]).threads
     corpus = fishersft.load_corpus(options["corpus"], **{name: options[name] for name in fields.declared(ReadOptions)})
+    if options["corpus"] != "demo":  # every other corpus is a table that somebody else made
+        click.echo(f"fishersft: {corpus.name}: {corpus.understood.sentence}", err=True)
     if corpus.bad_lines:
         click.echo(f"fishersft: skipped {corpus.bad_lines:,} broken lines of {corpus.name}.", err=True)
     folder = find_model(options["model"], options["revision"])
@@ -63,6 +65,19 @@ def load(options: dict[str, Any]) -> tuple[fishersft.Corpus, ModelFolder]:
 
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
     return corpus, folder
+
+
+def how_read(corpus: fishersft.Corpus, embeddings: fishersft.TokenEmbeddings) -> dict[str, Any]:
+    """How the records were understood, and which of the pool have no trained token, for `--json`."""
+    return {"understood": corpus.understood.as_json(), "untrained": embeddings.facts.get("untrained", {})}
+
+
+def say_untrained(untrained: dict[str, Any]) -> None:
+    """Say how many records of the pool have no trained token, by reason, if there are any."""
+    from fishersft.corpus.encode import untrained_words  # loads numpy
+
+    if untrained:
+        click.echo(f"fishersft: records without a trained token cannot be chosen: {untrained_words(untrained)}.", err=True)
 
 
 def check_out(out: Path | None, corpus: str = "") -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pandas as pd
 import pyarrow as pa
@@ -23,25 +24,37 @@ ROWS = 4_096  # that are counted at a time
 
 def read_parquet(data: bytes, name: str, most: int = MOST_UNPACKED) -> pa.Table:
     """The table of a parquet file; CorpusError if it is damaged or takes more than `most` bytes."""
-    try:
-        taken = 0
-        for size in _sizes(data):
+    check_size(data, name, most)
+    with _readable(name):
+        table = pq.ParquetFile(io.BytesIO(data)).read()
+        return pa.table([_plain(column) for column in table.columns], names=table.column_names)
+
+
+def check_size(data: bytes, name: str, most: int = MOST_UNPACKED) -> int:
+    """The number of records; CorpusError if the file is damaged or its values take more than `most` bytes."""
+    taken = 0
+    with _readable(name):
+        for size in _sizes(data, most):
             taken += size
             if taken > most:
                 raise CorpusError(
                     f"{name} has {len(data):,} bytes but unpacks to more than {most / 1e6:,.0f} MB, which is too much here; "
                     "split it into several files."
                 )
-        table = pq.ParquetFile(io.BytesIO(data)).read()
-        return pa.table([_plain(column) for column in table.columns], names=table.column_names)
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
-        raise CorpusError(f"{name} is not a readable parquet file.") from error
+        return int(pq.ParquetFile(io.BytesIO(data)).metadata.num_rows)
 
 
 def column_names(data: bytes, name: str) -> list[str]:
     """The names of a file's columns, without reading any."""
-    try:
+    with _readable(name):
         return list(pq.ParquetFile(io.BytesIO(data)).schema_arrow.names)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turns whatever pyarrow says of a damaged file into one sentence."""
+    try:
+        yield
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise CorpusError(f"{name} is not a readable parquet file.") from error
 
@@ -52,7 +65,7 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return frame.astype({c: object for c in frame.columns if isinstance(frame[c].dtype, pd.StringDtype)})
 
 
-def _sizes(data: bytes) -> Iterator[int]:
+def _sizes(data: bytes, most: int) -> Iterator[int]:
     """The bytes that the values take, in parts: first those that have a fixed size, then the texts."""
     file = pq.ParquetFile(io.BytesIO(data))
     about, leaves = file.metadata, file.schema
@@ -60,7 +73,7 @@ def _sizes(data: bytes) -> Iterator[int]:
     yield sum(chunk.num_values for chunk in chunks) * NUMBER
     texts = [leaf for leaf in (leaves.column(j) for j in range(about.num_columns)) if leaf.physical_type == "BYTE_ARRAY"]
     bound = sum(c.num_values * c.total_uncompressed_size for c in chunks if c.physical_type == "BYTE_ARRAY")
-    if bound <= MOST_UNPACKED // 100:
+    if bound <= most:
         return  # even if every value were as long as all of them together
     counted = pq.ParquetFile(io.BytesIO(data), read_dictionary=[leaf.path for leaf in texts])
     for batch in counted.iter_batches(batch_size=ROWS, columns=[leaf.path for leaf in texts]):

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft.errors import CorpusError
-from fishersft.fields import declared, parameter
+from fishersft.fields import check, declared, parameter, parse
 from fishersft.text import shortened
 
 if TYPE_CHECKING:
@@ -42,14 +42,27 @@ class ReadOptions:
     system_column: str | None = parameter(None, "Column of system prompts, which open the chat.", metavar="NAME")
     context_column: str | None = parameter(None, "Column of passages that belong to the prompts.", metavar="NAME")
     messages_column: str | None = parameter(None, "Column of chats; only assistant turns are trained.", metavar="NAME")
-    split_on: str = parameter("line", "What ends an example in a .txt file.", choices=SPLITS)
+    split_on: str = parameter("line", "What ends an example in a .txt file.", label="Examples end at", choices=SPLITS)
     header: str = parameter(
-        "first-line", "Where the columns' names are in a .csv or .tsv file; with none they are column_1, ...", choices=HEADERS
+        "first-line",
+        "Where the columns' names are in a .csv or .tsv file; with none they are column_1, ...",
+        label="Column names",
+        choices=HEADERS,
     )
     holdout: float = parameter(
-        0.1, "Share of records that no selector sees: at least 50 records if there are enough, at most half; 0 for none."
+        0.1,
+        "Share of records that no selector sees: at least 50 records if there are enough, at most half; 0 for none.",
+        label="Held-out share",
     )
-    skip_bad: bool = parameter(False, "Skip broken lines and report their number.")
+    skip_bad: bool = parameter(False, "Skip broken lines and report their number.", label="Skip broken lines")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @staticmethod
+    def of_texts(given: Iterable[Sequence[str]]) -> dict[str, Any]:
+        """The keywords of `load_corpus` from options by name with their texts, where the text of a switch is empty."""
+        return {name: parse(ReadOptions, name, text or "true") for name, text in given}
 
     @property
     def columns(self) -> dict[str, str]:

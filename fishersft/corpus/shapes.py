@@ -17,7 +17,7 @@ from fishersft.corpus import examples, turns
 from fishersft.corpus.examples import Row
 from fishersft.corpus.records import Example, ReadOptions, Text, Understood
 from fishersft.corpus.turns import RecordReader, is_missing
-from fishersft.errors import ColumnError, CorpusError
+from fishersft.errors import ColumnError
 from fishersft.text import shortened
 
 SYSTEM = ("system", "system_prompt", "system_message")
@@ -39,6 +39,10 @@ ANSWERS = (
     "assistant",
 )
 MATTERS = {name for names in PAIR.values() for name in names} | {"messages", "conversations", "input", "rejected"}
+HOW_TO_NAME = (
+    "name the text with --text-column, questions and answers with --prompt-column and --completion-column, "
+    "or chats with --messages-column"
+)
 SHOWN = 20  # columns that an error lists
 LIKE_DATA = re.compile(r"(\S+\s+){4}|.*[.!?]$|\s*[-+\d.,]+\s*$|.{61}", re.DOTALL)  # what a column's name rarely looks like
 
@@ -165,7 +169,8 @@ def _shape_of(table: pd.DataFrame, name: str, options: ReadOptions, header: bool
             taken |= named
             lacking = sorted(named.keys() - shape.may_take.keys() - shape.takes.keys())
             if lacking:
-                raise CorpusError(f"{name} is read as {shape.name}, which use no {lacking[0]} column; leave out that option.")
+                said = f"{name} is read as {shape.name}, which use no {lacking[0]} column; leave out that option."
+                raise ColumnError(said, columns)
             return shape, taken | _found(known, shape.may_take, taken)
     raise ColumnError(_unknown(columns, name, header), columns)
 
@@ -182,18 +187,21 @@ def _found(known: Mapping[str, str], wanted: Mapping[str, tuple[str, ...]], take
 
 
 def _check_named(named: Mapping[str, str], columns: list[str], name: str) -> None:
-    if "" in named.values():
-        raise CorpusError("A column's name cannot be empty.")
-    if ("text" in named) + bool(named.keys() & {"prompt", "completion"}) + ("messages" in named) > 1:
-        raise CorpusError("Name either the text column, or the prompt and completion columns, or the messages column.")
-    if ("prompt" in named) != ("completion" in named):
-        raise CorpusError("--prompt-column and --completion-column belong together; give both or neither.")
     beside = named.keys() & ({"system", "context"} if "text" in named else {"context"} if "messages" in named else set())
-    if beside:
-        raise CorpusError(f"--{min(beside)}-column belongs to prompts and completions, so it cannot be used with this column.")
-    for column in named.values():
-        if column not in columns:
-            raise ColumnError(f"{name} has no column '{column}'; its columns are: {_listed(columns)}.", columns)
+    missing = next((column for column in named.values() if column not in columns), None)
+    said = ""
+    if "" in named.values():
+        said = "A column's name cannot be empty."
+    elif ("text" in named) + bool(named.keys() & {"prompt", "completion"}) + ("messages" in named) > 1:
+        said = "Name either the text column, or the prompt and completion columns, or the messages column."
+    elif ("prompt" in named) != ("completion" in named):
+        said = "--prompt-column and --completion-column belong together; give both or neither."
+    elif beside:
+        said = f"--{min(beside)}-column belongs to prompts and completions, so it cannot be used with this column."
+    elif missing is not None:
+        said = f"{name} has no column '{missing}'; its columns are: {_listed(columns)}."
+    if said:
+        raise ColumnError(said, columns)
 
 
 def _listed(columns: list[str]) -> str:
@@ -203,16 +211,12 @@ def _listed(columns: list[str]) -> str:
 
 def _unknown(columns: list[str], name: str, header: bool) -> str:
     """The sentence for columns of no known shape; it says what to pass, and asks whether a first line is really a header."""
-    how = (
-        "name the text with --text-column, questions and answers with --prompt-column and --completion-column, "
-        "or chats with --messages-column"
-    )
     if header and any(LIKE_DATA.match(c) for c in columns):
         return (
             f"{name}: the first line, read as column names ({_listed(columns)}), looks like a record; pass --header none if it "
-            f"is one, otherwise {how}."
+            f"is one, otherwise {HOW_TO_NAME}."
         )
-    return f"{name} has columns of no known shape ({_listed(columns)}); {how}."
+    return f"{name} has columns of no known shape ({_listed(columns)}); {HOW_TO_NAME}."
 
 
 def _unused(table: pd.DataFrame, columns: Mapping[str, str], *, trained_labels: bool) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fishersft.corpus.encode import MAX_TOKENS
 from fishersft.corpus.load import CLASSICS, load_corpus
-from fishersft.corpus.records import Corpus
+from fishersft.corpus.records import Corpus, ReadOptions
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import StoreError, UserError
 from fishersft.fields import declared, flags
@@ -98,8 +98,7 @@ def _keywords(values: dict[str, Any]) -> str:
 
 def load_options(kept: Kept) -> dict[str, Any]:
     """How the corpus was read, as the keywords of `load_corpus`."""
-    read: dict[str, Any] = {name: value or True for name, value in kept.provenance["options"]}
-    return read | ({"holdout": float(read["holdout"])} if "holdout" in read else {})
+    return ReadOptions.of_texts(kept.provenance["options"])
 
 
 def _changed(kept: Kept) -> dict[str, Any]:

@@ -157,14 +157,14 @@ class Store:
                 with replacing(final) as partial:
                     partial.write_bytes(data)
             if title:
-                with replacing(final.with_suffix(f"{suffix}.title")) as partial:
+                with replacing(final.with_name(f"{final.name}.title")) as partial:
                     partial.write_text(title, encoding="utf-8", errors="replace")
             return final
 
     def upload_title(self, path: Path) -> str:
         """The name that an upload's owner gave it; "" if it is unknown."""
         try:
-            return path.with_suffix(f"{path.suffix}.title").read_text(encoding="utf-8")[:80]
+            return path.with_name(f"{path.name}.title").read_text(encoding="utf-8")[:80]
         except (OSError, ValueError):
             return ""
 

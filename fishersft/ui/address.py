@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from fishersft.corpus.records import SPLITS
+from fishersft.corpus.records import ReadOptions
 from fishersft.fields import declared
 from fishersft.lessons import LESSONS
 from fishersft.selectors import registry
 from fishersft.ui.session import Choice, Session
 
-OPTIONS = ("text_column", "prompt_column", "completion_column", "messages_column", "split_on", "holdout", "skip_bad")
+OPTIONS = tuple(declared(ReadOptions))
 PINS = {"pin": "pinned", "exclude": "excluded"}
 OURS = ("corpus", "model", "target", "target_seed", "record", "lasso", "set", *PINS, *OPTIONS)
 RUN = re.compile(r"[0-9a-f]{4,64}")
@@ -158,8 +158,9 @@ def _forget(session: Session, seen: dict[str, str]) -> None:
 
 
 def _read_address(session: Session, seen: dict[str, str]) -> None:
-    for key, known in {"split_on": SPLITS, "skip_bad": ("1",)}.items():
-        if key in seen and seen[key] not in known:
+    for key, one in declared(ReadOptions).items():
+        known = one.about.choices or ("1",) * (one.type is bool)
+        if known and key in seen and seen[key] not in known:
             session.notices.append(f"{key} {seen.pop(key)[:24]} ({' or '.join(known)})")
     asked = tuple((k, seen[k]) for k in OPTIONS if k in seen)
     before = session.choice

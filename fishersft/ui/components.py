@@ -155,6 +155,20 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> No
     st.html(f'<div style="line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap">{"".join(spans)}</div>{scale}')
 
 
+def marked_tokens(texts: Sequence[str], trained: np.ndarray) -> None:
+    """A text whose trained tokens are shaded alike, each with its edges; the others are plain and grey."""
+    rgb, most = HEAT[dark()]
+    shaded = f"background:rgba({rgb},{most / 2:.2f});border-right:1px solid rgba({rgb},{most:.2f});border-radius:3px"
+    spans = []
+    for text, is_trained in zip(texts, trained, strict=True):
+        shown = html.escape(visible(text)).replace("\n", "↵<br>")
+        if shown or is_trained:
+            style = shaded if is_trained else "opacity:.6"
+            spans.append(f'<span style="{style};unicode-bidi:isolate">{shown or "·"}</span>')
+    look = "line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap;max-height:14rem;overflow-y:auto"
+    st.html(f'<div style="{look}">{"".join(spans)}</div>')
+
+
 def footer(command: str, python: str) -> None:
     """The commands that reproduce the screen without it."""
     with st.popover("The same without the screen", icon=":material/terminal:"):  # in an expander it would be drawn at once

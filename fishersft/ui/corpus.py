@@ -6,14 +6,18 @@ Uploads are checked before they are read, and embedding says how long it takes b
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from fishersft.corpus.files import READ_FORMATS
+from fishersft import fields
+from fishersft.corpus.encode import untrained_words
+from fishersft.corpus.files import ENDINGS, READ_FORMATS
 from fishersft.corpus.load import CLASSICS
-from fishersft.corpus.records import Corpus
+from fishersft.corpus.records import COLUMN_OPTIONS, Corpus, ReadOptions
 from fishersft.errors import ColumnError, FisherSFTError
+from fishersft.fields import declared
 from fishersft.lm.embed import Plan
 from fishersft.pipeline import embed_and_select
 from fishersft.plots import base as plots
@@ -80,10 +84,10 @@ def choose_corpus(session: Session) -> None:
 def _upload() -> None:
     file = st.file_uploader(
         "Your file",
-        type=[f.removeprefix(".") for f in READ_FORMATS],
+        type=[ending.removeprefix(".") for ending in ENDINGS],
         key="upload",
-        help="Text: one example per line. Tables and JSON: a column named text, or prompt and completion, instruction and "
-        "output, or messages; metadata columns are kept.",
+        help="Text: one example per line. Tables and JSON: texts, questions and answers, instructions, chats (also ShareGPT), "
+        "preference pairs and other usual shapes are known by their columns; metadata columns are kept.",
     )
     if file is None or st.session_state.get("upload_seen") == file.file_id:
         return
@@ -118,7 +122,7 @@ def read(session: Session) -> Corpus | None:
     try:
         return cached.corpus(session.choice)
     except ColumnError as error:
-        components.problem("The text column could not be identified. Choose it below and read again.")
+        components.problem("The columns could not be identified. Choose below what they hold and read again.")
         st.caption(escape_markdown(page.on_screen(session.choice, error)))
         reading_options(session, error.columns, wanted=True)
     except FisherSFTError as error:
@@ -131,46 +135,85 @@ def read(session: Session) -> Corpus | None:
 def reading_options(session: Session, columns: list[str], *, wanted: bool = False) -> None:
     """How the corpus is read: a form, since a change reads it again; open where the visitor must say something."""
     now = dict(session.choice.options)
-    try:
-        share = min(0.9, max(0.0, float(now.get("holdout", HELD_OUT))))
-    except ValueError:
-        share = HELD_OUT
+    known = declared(ReadOptions)
+    asked: dict[str, Any] = {}
     with st.expander("How it is read", expanded=wanted, icon=":material/tune:"), st.form("reading", border=False):
+        st.caption(
+            "Name the text column, or the prompt and completion columns, or the messages column; the others belong to them."
+        )
+        places = [*st.columns(3), *st.columns(3)]
+        for place, name in zip(places, COLUMN_OPTIONS, strict=True):
+            names = [None, *columns]
+            asked[name] = place.selectbox(
+                known[name].label,
+                names,
+                index=names.index(now[name]) if now.get(name) in columns else 0,
+                format_func=lambda column: "found automatically" if column is None else one_line(column, 60),
+                help=known[name].about.help,
+            )
         left, middle, right = st.columns(3)
-        names = ["found automatically", *columns]
-        chosen = left.selectbox(
-            "Text column",
-            names,
-            index=names.index(now["text_column"]) if now.get("text_column") in names else 0,
-            help="The column that holds the text. Columns named text, prompt and completion, instruction and output, "
-            "or messages are found automatically.",
-        )
-        split = middle.selectbox(
-            "A .txt file's examples end at",
-            ["line", "blank-line"],
-            index=int(now.get("split_on") == "blank-line"),
-            format_func={"line": "the end of a line", "blank-line": "a blank line"}.__getitem__,
-            help="For .txt files only.",
-        )
-        said = (
-            "Records reserved for measuring, which no selector sees: at least 50 if there are that many, at most half. "
-            "A split column in the corpus takes precedence."
-        )
-        held = right.number_input("Held-out share", 0.0, 0.9, share, 0.05, help=said)
-        skip = st.checkbox(
-            "Skip broken lines, and count them",
-            value="skip_bad" in now,
-            help="Lines that cannot be read are left out; their number is shown above.",
-        )
+        words = {
+            "line": "the end of a line",
+            "blank-line": "a blank line",
+            "first-line": "in the first line",
+            "none": "nowhere: it is a record",
+        }
+        for place, name in ((left, "split_on"), (middle, "header")):
+            choices = known[name].about.choices
+            asked[name] = place.selectbox(
+                known[name].label,
+                choices,
+                index=choices.index(now[name]) if now.get(name) in choices else 0,
+                format_func=words.__getitem__,
+                help=known[name].about.help,
+            )
+        said = f"{known['holdout'].about.help} A split column in the corpus takes precedence."
+        asked["holdout"] = right.number_input(known["holdout"].label, 0.0, 0.9, _share(now), 0.05, help=said)
+        asked["skip_bad"] = st.checkbox(known["skip_bad"].label, value="skip_bad" in now, help=known["skip_bad"].about.help)
         if st.form_submit_button("Read again"):
-            options = {
-                "text_column": None if chosen == names[0] else chosen,
-                "split_on": split if split != "line" else None,
-                "holdout": f"{held:g}" if held != HELD_OUT else None,
-                "skip_bad": "" if skip else None,
-            }
-            choose(options=tuple((k, v) for k, v in options.items() if v is not None))
+            given = fields.changed(ReadOptions(**asked))
+            choose(options=tuple((name, "" if value is True else _written(value)) for name, value in given.items()))
             st.rerun()
+
+
+def _share(now: dict[str, str]) -> float:
+    """The held-out share that the number field shows."""
+    try:
+        return min(0.9, max(0.0, float(now.get("holdout", HELD_OUT))))
+    except ValueError:
+        return HELD_OUT
+
+
+def _written(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def understood(corpus: Corpus) -> None:
+    """How the records were read, and what of them is not used."""
+    about = corpus.understood
+    taken = ", ".join(f"{role}: {one_line(column, 60)}" for role, column in about.columns)
+    said = " ".join([f"{f' ({taken})' if taken else ''}.", *(f"{note[:1].upper()}{note[1:]}." for note in about.notes)])
+    st.markdown(f":material/table_view: Read as **{about.shape}**{escape_markdown(said)}")
+    if about.unused:
+        st.warning(escape_markdown(f"Not used: {'; '.join(about.unused)}."), icon=":material/rule:")
+
+
+def without_trained_token(layout: Plan) -> None:
+    """Which records of the pool have no trained token, by reason, if there are any."""
+    if layout.untrained:
+        said = f"Records without a trained token cannot be chosen: {untrained_words(layout.untrained)}."
+        st.warning(escape_markdown(said), icon=":material/rule:")
+
+
+def first_record(session: Session, corpus: Corpus) -> None:
+    """The first record token by token, the trained ones marked."""
+    texts, trained = cached.pieces(corpus, cached.folder(session.choice), 0)
+    with st.expander("The first record as it is trained", expanded=True, icon=":material/format_ink_highlighter:"):
+        if not len(texts):
+            st.caption("The model's chat template refuses this record, so it is left out.")
+            return
+        components.marked_tokens(texts, trained)
+        st.caption(f"{int(np.sum(trained)):,} of {len(texts):,} tokens are trained: the coloured ones. The others are only read.")
 
 
 def embed(session: Session, layout: Plan) -> None:

@@ -15,8 +15,10 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import StopException
 
-from fishersft.corpus.records import Corpus
+from fishersft.corpus.records import Corpus, ReadOptions
+from fishersft.corpus.shapes import HOW_TO_NAME
 from fishersft.errors import FisherSFTError, ParameterError
+from fishersft.fields import declared
 from fishersft.selectors import Pool
 from fishersft.ui import address, cached, targets
 from fishersft.ui.components import escape_markdown, one_line, position_of, problem
@@ -24,9 +26,9 @@ from fishersft.ui.session import Choice, Session
 
 ON_SCREEN = {
     "pass --skip-bad": "tick Skip broken lines under How it is read",
-    "say which one holds the text with --text-column, one of": "its columns are",
-    "--holdout": "The held-out share",
-    "--split-on": "Where examples end",
+    "pass --header none": "choose none for Column names under How it is read",
+    HOW_TO_NAME: "choose the columns under How it is read",
+    **{one.option: one.label for one in sorted(declared(ReadOptions).values(), key=lambda one: -len(one.option))},
 }
 _went_through_app = False
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fishersft.corpus.files import ENDINGS
 from fishersft.corpus.load import CLASSICS
+from fishersft.corpus.records import ReadOptions
 from fishersft.errors import CorpusError, ModelError
 from fishersft.fields import flags
 from fishersft.store.artifacts import Store
 
-UPLOAD = re.compile(r"upload:([0-9a-f]{16})\.(txt|csv|tsv|jsonl|json|parquet)")
+UPLOAD = re.compile(rf"upload:([0-9a-f]{{16}})({'|'.join(map(re.escape, ENDINGS))})")
 
 
 def public() -> bool:
@@ -89,15 +91,7 @@ class Choice:
     @property
     def load_options(self) -> dict[str, Any]:
         """Keyword arguments for `load_corpus`."""
-        out: dict[str, Any] = dict(self.options)
-        if "holdout" in out:
-            try:
-                out["holdout"] = float(out["holdout"])
-            except ValueError as error:
-                raise CorpusError(f"The held-out share in the address is not a number: '{out['holdout'][:20]}'.") from error
-        if "skip_bad" in out:
-            out["skip_bad"] = True
-        return out
+        return ReadOptions.of_texts(self.options)
 
     @property
     def flags(self) -> list[str]:
@@ -138,7 +132,7 @@ class Choice:
 
 def _upload_path(name: str) -> Path | None:
     found = UPLOAD.fullmatch(name)
-    return Store.default().upload_path(found[1], f".{found[2]}") if found else None
+    return Store.default().upload_path(found[1], found[2]) if found else None
 
 
 @dataclass
