@@ -216,7 +216,7 @@ def test_a_column_that_is_not_found_can_be_chosen(tmp_path):
     path = tmp_path / "c.csv"
     path.write_text("title,abstract\n" + "".join(f"t{i},some words {i}\n" for i in range(6)))
     at = open_page("corpus", corpus=str(path))
-    assert "Choose it below" in at.error[0].value
+    assert "Choose below what they hold" in at.error[0].value
     assert "title, abstract" in text_of(at)
     at.selectbox[0].set_value("abstract")
     at.button[0].click().run()

@@ -230,6 +230,6 @@ def _unused(table: pd.DataFrame, columns: Mapping[str, str], *, trained_labels: 
         if lower == "label":
             wrong = sum(isinstance(cell, bool) and not cell for cell in cells) if trained_labels else 0
             said += [f"{column} (false in {wrong:,} records, which are trained all the same)"] if wrong else []
-        elif filled := sum(not is_missing(cell) for cell in cells):
+        elif filled := sum(not is_missing(cell) and str(cell) not in ("[]", "{}") for cell in cells):
             said.append(f"{column} (filled in {filled:,} record{'s' * (filled > 1)})")
     return tuple(said)

@@ -1,0 +1,126 @@
+"""What columns are taken as: public shapes rebuilt as small files, options, and the sentence for a shape that is not known."""
+
+import json
+import tomllib
+
+import pandas as pd
+import pytest
+
+from fishersft import Chat, PromptCompletion, Text, load_corpus
+from fishersft.corpus.encode import encode, token_texts
+from fishersft.corpus.records import ReadOptions
+from fishersft.corpus.shapes import SHAPES, read_examples
+from fishersft.errors import ColumnError
+from fishersft.lm.folder import find_model
+from fishersft.lm.model import load_tokenizer
+
+from .conftest import ROOT
+
+FOLDER = ROOT / "tests" / "data" / "shapes"
+WANTED = tomllib.loads((FOLDER / "shapes.toml").read_text(encoding="utf-8"))
+KINDS = {"text": Text, "prompt": PromptCompletion, "chat": Chat}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer(find_model("mini"))
+
+
+def table(rows, **options):
+    return read_examples(pd.DataFrame(rows, dtype=object), "t.jsonl", ReadOptions(**options))
+
+
+@pytest.mark.parametrize("file", WANTED)
+def test_a_public_shape_is_understood_and_trains_what_its_author_meant(file, tokenizer):
+    wanted = WANTED[file]
+    corpus = load_corpus(FOLDER / file, holdout=0)
+    about = corpus.understood
+    assert (about.shape, dict(about.columns), list(about.unused)) == (wanted["shape"], wanted["columns"], wanted.get("unused", []))
+    assert {type(e) for e in corpus.examples} == {KINDS[wanted["kind"]]}
+    assert len(corpus) == wanted["records"]
+    encoded = encode(corpus.examples, tokenizer)
+    assert sum(int(e.trained.sum()) for e in encoded) == wanted["tokens"]
+    first = next(e for e in encoded if e.trained.any())
+    words = "".join(t for t, trained in zip(token_texts(tokenizer, first.ids.tolist()), first.trained, strict=True) if trained)
+    assert " ".join(words.split()).startswith(wanted["first"])
+
+
+def test_every_file_of_the_folder_has_its_expectations_and_every_shape_a_file():
+    assert {p.name for p in FOLDER.iterdir()} == {*WANTED, "shapes.toml"}
+    assert {s.name for s in SHAPES} <= {w["shape"] for w in WANTED.values()}
+
+
+def test_a_string_column_is_never_text_because_it_is_the_only_one_left():
+    for row in ({"id": "identity_0"}, {"tools": "[]", "n": 1}, {"category": "open_qa"}, {"source": "x", "conversations": None}):
+        with pytest.raises(ColumnError, match="no known shape"):
+            table([row])
+
+
+@pytest.mark.parametrize(
+    ("rows", "option"),
+    [
+        ([{"asked": "q", "said": "a"}], "--prompt-column and --completion-column"),
+        ([{"log": [{"role": "user", "content": "hi"}]}], "--messages-column"),
+        ([{"title": "t", "abstract": "some words"}], "--text-column"),
+    ],
+)
+def test_the_sentence_for_an_unknown_shape_names_the_columns_and_what_to_pass(rows, option):
+    with pytest.raises(ColumnError) as error:
+        table(rows)
+    assert option in str(error.value)
+    assert all(column in str(error.value) for column in rows[0])
+    assert error.value.columns == list(rows[0])
+
+
+def test_options_override_what_the_columns_say():
+    row = {"messages": [{"role": "user", "content": "hi"}], "question": "q", "answer": "a", "text": "t", "note": "n", "persona": "p"}
+    assert table([row])[1] == (table([{"messages": row["messages"]}])[1])
+    assert table([row], text_column="note")[1] == (Text("n"),)
+    assert table([row], prompt_column="note", completion_column="text")[1] == (PromptCompletion("n", "t"),)
+    beside = table([row], prompt_column="note", completion_column="text", context_column="question", system_column="persona")[1]
+    assert [(m.role, m.content) for m in beside[0].messages] == [("system", "p"), ("user", "n\n\nq"), ("assistant", "t")]
+
+
+def test_a_system_column_that_is_only_named_joins_the_shape_that_is_found():
+    rows = [{"question": "q", "answer": "a", "persona": "You are terse."}]
+    (chat,) = table(rows, system_column="persona")[1]
+    assert [m.role for m in chat.messages] == ["system", "user", "assistant"]
+    with pytest.raises(ColumnError, match="use no context column"):
+        table([{"text": "t", "c": "x"}], context_column="c")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"text_column": "a", "messages_column": "b"}, "Name either the text column"),
+        ({"prompt_column": "a"}, "belong together"),
+        ({"text_column": "a", "system_column": "b"}, "--system-column belongs to prompts and completions"),
+        ({"text_column": ""}, "cannot be empty"),
+        ({"text_column": "c"}, "has no column 'c'; its columns are: a, b"),
+    ],
+)
+def test_options_that_do_not_fit_together_get_one_sentence(options, sentence):
+    with pytest.raises(ColumnError, match=sentence):
+        table([{"a": "x", "b": "y"}], **options)
+
+
+def test_columns_that_matter_and_are_not_used_are_said():
+    row = {"text": "t", "system": "s", "history": [["q", "a"]], "context": "c", "tools": "[]", "label": False, "topic": "x"}
+    _, _, about = table([row, {**row, "system": None}])
+    assert about.unused == ("system (filled in 1 record)", "history (filled in 2 records)", "context (filled in 2 records)")
+    _, _, pair = table([{"prompt": "p", "completion": "c", "label": False}, {"prompt": "p", "completion": "c", "label": True}])
+    assert pair.unused == ("label (false in 1 records, which are trained all the same)",)
+    _, _, named = table([row], prompt_column="text", completion_column="topic")
+    assert "system (filled in 1 record)" in named.unused
+
+
+def test_a_system_column_without_a_single_prompt_leaves_plain_pairs():
+    rows = [{"question": "q", "answer": "a", "system": None}, {"question": "r", "answer": "b", "system": " "}]
+    assert table(rows)[1] == (PromptCompletion("q", "a"), PromptCompletion("r", "b"))
+
+
+def test_the_understanding_in_words_and_as_json():
+    corpus = load_corpus(FOLDER / "sharegpt_tools.json", holdout=0)
+    taken = "messages: conversations, system: system, tools: tools"
+    assert corpus.understood.sentence == f"Read as ShareGPT chats ({taken})."
+    assert json.loads(json.dumps(corpus.understood.as_json()))["columns"]["messages"] == "conversations"
