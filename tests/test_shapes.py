@@ -35,7 +35,11 @@ def test_a_public_shape_is_understood_and_trains_what_its_author_meant(file, tok
     wanted = WANTED[file]
     corpus = load_corpus(FOLDER / file, holdout=0)
     about = corpus.understood
-    assert (about.shape, dict(about.columns), list(about.unused)) == (wanted["shape"], wanted["columns"], wanted.get("unused", []))
+    assert (about.shape, dict(about.columns), list(about.unused)) == (
+        wanted["shape"],
+        wanted["columns"],
+        wanted.get("unused", []),
+    )
     assert {type(e) for e in corpus.examples} == {KINDS[wanted["kind"]]}
     assert len(corpus) == wanted["records"]
     encoded = encode(corpus.examples, tokenizer)
@@ -73,7 +77,14 @@ def test_the_sentence_for_an_unknown_shape_names_the_columns_and_what_to_pass(ro
 
 
 def test_options_override_what_the_columns_say():
-    row = {"messages": [{"role": "user", "content": "hi"}], "question": "q", "answer": "a", "text": "t", "note": "n", "persona": "p"}
+    row = {
+        "messages": [{"role": "user", "content": "hi"}],
+        "question": "q",
+        "answer": "a",
+        "text": "t",
+        "note": "n",
+        "persona": "p",
+    }
     assert table([row])[1] == (table([{"messages": row["messages"]}])[1])
     assert table([row], text_column="note")[1] == (Text("n"),)
     assert table([row], prompt_column="note", completion_column="text")[1] == (PromptCompletion("n", "t"),)
