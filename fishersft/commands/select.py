@@ -11,6 +11,7 @@ import click
 
 import fishersft
 from fishersft.commands import shared
+from fishersft.corpus.encode import encoding_sentences
 from fishersft.errors import ParameterError, UserError
 from fishersft.selectors import DEFAULT_SELECTOR
 
@@ -100,6 +101,8 @@ def select(
         click.echo(json.dumps(facts, ensure_ascii=False))
     if pool.target:
         click.echo(pool.target.sentence, err=True)
+    for sentence in encoding_sentences(pool.embeddings.facts):
+        click.echo(sentence, err=True)
     share = facts["proven_share_of_optimum"]
     proven = f", provably at least {share:.1%} of the optimum" if share else ""
     click.echo(
@@ -146,3 +149,5 @@ def embed(as_json: bool, **options: Any) -> None:
         f"{facts['tokens']:,} rows of {facts['dimension']} numbers ({facts['dtype']}) under {facts['model']}"
         f"{': they were stored already' if stored else ' in ' + format(facts['seconds'], ',.1f') + ' s'}."
     )
+    for sentence in encoding_sentences(facts):
+        click.echo(sentence)

@@ -2,28 +2,33 @@
 
     plain text           [bos] ids(text) [eos]                     all ids but bos are trained
     prompt, completion   [bos] ids(prompt) ids(completion) [eos]   the completion and eos are trained
-    chat                 the tokenizer's template; without one, [bos], then "Role: " ids(content) for each turn, where
-                         [eos] ends an assistant turn and a line break any other; only assistant turns are trained
+    chat                 [bos], then "Role: " ids(content) for each turn, where [eos] ends an assistant turn and a line
+                         break any other; only assistant turns are trained
 
-We add bos and eos ourselves if the tokenizer defines them; the tokenizer never does.  A text that spells a special token is
-split into ordinary tokens, so no record can forge one.  A blank text or completion trains nothing.  Examples are cut at
-`max_tokens`.  A trained token is a *target*: its row of the design matrix is the position before it.  Knows no model.
+Where the tokenizer has a chat template, that writes chats, and prompts with their completions as user and assistant
+(`chat_template.py`).  We add bos and eos ourselves if the tokenizer defines them; the tokenizer never does.  A text that spells a
+special token is split into ordinary tokens, so no record can forge one.  A blank text or completion trains nothing.  Examples are
+cut at `max_tokens`.  A trained token is a *target*: its row of the design matrix is the position before it.  Knows no model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from fishersft.corpus.chat_template import ChatTemplate, Span, TemplateRefusal, Written
 from fishersft.corpus.records import MAX_TOKENS as MAX_TOKENS
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
 from fishersft.text import encodable, is_blank, listed, shortened
 
 BLANK, NO_ANSWER, UNKNOWN_ROLE = "blank", "no assistant turn", "unknown role"
-WEIGHT_0, CUT, REFUSED = "answers of weight 0", "cut off before the answer", "refused by the chat template"
+WEIGHT_0, CUT = "answers of weight 0", "cut off before the answer"
+REFUSED, NOT_SHOWN = "refused by the chat template", "the model is not shown what the answer is made of"
+CHAT_TEMPLATE, PLAIN_FORM = "chat template", "plain form"  # what writes records that are more than texts
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 IGNORED = -100  # the label that Hugging Face losses ignore
 Tokenizer = Any  # transformers' Tokenizer, a library that takes seconds to import
@@ -37,6 +42,7 @@ class Encoded:
     trained: np.ndarray  # (n,) bool: the token is a training target; never at position 0, which nothing predicts
     full_length: int  # the number of ids before the cut
     untrained: str = ""  # why no token is trained, in a few words; "" if any is
+    unshown: tuple[str, ...] = ()  # what the model does not get to read of it: "tools", "tool calls", "reasoning", ...
 
     @property
     def truncated(self) -> bool:
@@ -55,25 +61,17 @@ class Encoded:
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_tokens: int = MAX_TOKENS) -> list[Encoded]:
     """Encode the examples, in order; the tokenizer is called in batches."""
-    if not examples:
-        return []
-    match examples[0]:
-        case Text():
-            bodies = _ids(tokenizer, [e.text for e in examples if isinstance(e, Text)])
-            parts = [[(ids, not is_blank(e.display()))] for e, ids in zip(examples, bodies, strict=True)]
-        case PromptCompletion():
-            pairs = [e for e in examples if isinstance(e, PromptCompletion)]
-            prompts = _ids(tokenizer, [e.prompt for e in pairs])
-            completions = _ids(tokenizer, [e.completion for e in pairs])
-            parts = [[(p, False), (c, not is_blank(e.completion))] for e, p, c in zip(pairs, prompts, completions, strict=True)]
-        case _:
-            chats = [e for e in examples if isinstance(e, Chat)]
-            if getattr(tokenizer, "chat_template", None):
-                out = [_by_template(e, tokenizer, max_tokens) for e in chats]
-            else:
-                out = [_join(p, tokenizer, max_tokens, close=False) for p in _plain_chats(chats, tokenizer)]
-            return [_explained(e, x) for e, x in zip(chats, out, strict=True)]
-    return [_explained(e, _join(p, tokenizer, max_tokens, close=True)) for e, p in zip(examples, parts, strict=True)]
+    by_template = [follows_template(e, tokenizer) for e in examples]
+    chats = [_as_chat(e) for e, templated in zip(examples, by_template, strict=True) if templated]
+    plain = [e for e, templated in zip(examples, by_template, strict=True) if not templated]
+    written, joined = iter(_by_template(chats, tokenizer, max_tokens)), iter(_plainly(plain, tokenizer, max_tokens))
+    out = [next(written if templated else joined) for templated in by_template]
+    return [_explained(e, x) for e, x in zip(examples, out, strict=True)]
+
+
+def follows_template(example: Example, tokenizer: Tokenizer) -> bool:
+    """Whether the tokenizer's chat template writes the example; texts, and all that is to be plain, are joined by us."""
+    return bool(getattr(tokenizer, "chat_template", None)) and not isinstance(example, Text) and not example.plain
 
 
 def why_untrained(encoded: Sequence[Encoded], index: Sequence[int] | None = None) -> dict[str, dict[str, Any]]:
@@ -99,6 +97,20 @@ def untrained_words(untrained: Mapping[str, Mapping[str, Any]]) -> str:
     return ", ".join(said)
 
 
+def encoding_sentences(facts: Mapping[str, Any]) -> list[str]:
+    """How records became tokens, in sentences, from the facts of embeddings: what writes them, and what is left out."""
+    model, untrained, unshown = facts.get("model"), facts.get("untrained"), facts.get("unshown")
+    said = []
+    if facts.get("written_by") == CHAT_TEMPLATE:
+        said.append(f"Records are written by the chat template of {model}; --no-chat writes them in our plain form.")
+    if unshown:
+        lost = listed([f"{what} ({count:,} records)" for what, count in unshown.items()])
+        said.append(f"What the form of the records has no place for, so that {model} does not read it: {lost}.")
+    if untrained:
+        said.append(f"Left out, since no token of theirs is trained: {untrained_words(untrained)}.")
+    return said
+
+
 def _explained(example: Example, encoded: Encoded) -> Encoded:
     """The same with the reason why it has no trained token, where it has none."""
     if encoded.untrained or encoded.trained.any():
@@ -106,21 +118,23 @@ def _explained(example: Example, encoded: Encoded) -> Encoded:
     match example:
         case Text(text):
             reason = BLANK if is_blank(text) else CUT
-        case PromptCompletion(_, completion):
-            reason = BLANK if is_blank(completion) else CUT
+        case PromptCompletion():
+            reason = BLANK if is_blank(example.completion) else CUT
         case Chat(messages):
-            answers = [m for m in messages if m.role == "assistant"]
-            if not answers:
-                unknown = sorted({m.role for m in messages} - ROLES)
-                reason = f"{UNKNOWN_ROLE} {shortened(unknown[0], 40)!r}" if unknown else NO_ANSWER if messages else BLANK
-            elif all(is_blank(m.content) for m in answers):
-                reason = BLANK
-            else:
-                reason = CUT if any(m.trained for m in answers) else WEIGHT_0
+            reason = _why_silent(messages, encoded)
     return replace(encoded, untrained=reason)
 
 
-Part = tuple[Sequence[int], bool]
+def _why_silent(messages: Sequence[Message], encoded: Encoded) -> str:
+    answers = [m for m in messages if m.role == "assistant"]
+    if not answers:
+        unknown = sorted({m.role for m in messages} - ROLES)
+        return f"{UNKNOWN_ROLE} {shortened(unknown[0], 40)!r}" if unknown else NO_ANSWER if messages else BLANK
+    if not any(m.says_something() for m in answers):
+        return BLANK
+    if not any(m.trained and m.says_something() for m in answers):
+        return WEIGHT_0
+    return CUT if encoded.truncated or not encoded.unshown else f"{NOT_SHOWN}: {listed(encoded.unshown)}"
 
 
 def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
@@ -145,7 +159,7 @@ def _cut(ids: np.ndarray, trained: np.ndarray, max_tokens: int) -> Encoded:
     return Encoded(ids[:max_tokens], trained[:max_tokens], len(ids))
 
 
-def _plain_chats(chats: Sequence[Chat], tokenizer: Tokenizer) -> list[list[Part]]:
+def _plain_chats(chats: Sequence[Chat], tokenizer: Tokenizer, max_tokens: int) -> list[Encoded]:
     eos, breaks = tokenizer.eos_token_id, _ids(tokenizer, ["\n"])[0]
     out = []
     for chat in chats:
@@ -156,40 +170,81 @@ def _plain_chats(chats: Sequence[Chat], tokenizer: Tokenizer) -> list[list[Part]
             ours = message.role == "assistant" and message.trained and not is_blank(message.content)
             parts += [(role, False), (content, ours)]
             parts.append(([eos], True) if ours and eos is not None else (breaks, False))
-        out.append(parts)
+        lacking = {
+            "tools": chat.tools,
+            "tool calls": [m for m in chat.messages if m.tool_calls],
+            "reasoning": [m for m in chat.messages if m.reasoning],
+        }
+        unshown = tuple(what for what, those in lacking.items() if those)
+        out.append(replace(_join(parts, tokenizer, max_tokens, close=False), unshown=unshown))
     return out
 
 
-def _by_template(chat: Chat, tokenizer: Tokenizer, max_tokens: int) -> Encoded:
-    """The ids of the tokenizer's template; an assistant turn is trained from its first character to the template's end mark.
+def _by_template(chats: Sequence[Chat], tokenizer: Tokenizer, max_tokens: int) -> list[Encoded]:
+    """The ids of the tokenizer's template; every token that overlaps an answer or its end mark is trained."""
+    template = ChatTemplate(tokenizer)
+    written: list[Written | str] = []
+    for chat in chats:
+        try:
+            written.append(template.write(chat))
+        except TemplateRefusal as error:
+            written.append(f"{REFUSED}: {error}")
+    honest = [w.text for w in written if isinstance(w, Written) and not w.forged] if tokenizer.is_fast else []
+    options = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+    whole: Any = tokenizer(honest, **options) if honest else {"input_ids": [], "offset_mapping": []}
+    tokens = zip(whole["input_ids"], whole["offset_mapping"], strict=True)
+    out = []
+    for w in written:
+        if isinstance(w, str):
+            out.append(Encoded(np.empty(0, np.int32), np.empty(0, bool), 0, w))
+            continue
+        ids, trained = _tokens_of(w, tokenizer, *(next(tokens) if tokenizer.is_fast and not w.forged else (None, [])))
+        out.append(replace(_cut(ids, trained, max_tokens), unshown=w.unshown))
+    return out
 
-    For each answer, the template renders the conversation up to the answer's opening and up to its end; the difference is the
-    answer, and every token that overlaps it is trained.  The template needs no special support for this, but it must not
-    rewrite earlier turns.
+
+def _tokens_of(
+    written: Written, tokenizer: Tokenizer, whole: list[int] | None, offsets: list[Span]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ids of a conversation, and which are trained.
+
+    The tokenizer's offsets say which tokens overlap an answer, and are believed if those tokens decode to the answer: tokenizers
+    that drop characters lose count.  Otherwise the text is encoded in pieces, cut where answers begin and end, which leaves no
+    doubt; for a few texts a tokenizer would have joined characters across such a border.
     """
+    if whole is not None:
+        starts, ends = np.array(offsets, dtype=np.int64).reshape(-1, 2).T
+        trained = np.zeros(len(whole), dtype=bool)
+        for first, last in written.answers:
+            own = np.flatnonzero((starts < last) & (ends > first))
+            trained[own] = True
+            meant = written.text[min([first, *starts[own[:1]]]) : max([last, *ends[own[-1:]]])]
+            said = tokenizer.decode([whole[i] for i in own], clean_up_tokenization_spaces=False)
+            if str(said).strip() != meant.strip():
+                break
+        else:
+            return np.asarray(whole, dtype=np.int32), trained
+    cuts = sorted({0, len(written.text), *(at for span in (*written.answers, *written.forged) for at in span)})
+    ids, ours = list[int](), list[bool]()
+    for low, high in pairwise(cuts):
+        piece = _continued(tokenizer, written.text[low:high], low > 0, any(a <= low < b for a, b in written.forged))
+        ids += piece
+        ours += [any(a <= low < b for a, b in written.answers)] * len(piece)
+    return np.array(ids, dtype=np.int32), np.array(ours, dtype=bool)
 
-    def written(messages: Sequence[Message], *, open_answer: bool) -> str:
-        turns = [m.as_json() for m in messages]
-        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=open_answer, tokenize=False))
 
-    try:
-        whole = written(chat.messages, open_answer=False) if chat.messages else ""
-        answers = []
-        for turn, message in enumerate(chat.messages):
-            if message.role != "assistant" or not message.trained or is_blank(message.content):
-                continue
-            before = written(chat.messages[:turn], open_answer=True) if turn else ""
-            after = written(chat.messages[: turn + 1], open_answer=False)
-            if not whole.startswith(after) or not after.startswith(before):
-                raise ValueError("it rewrites earlier turns, so the assistant's tokens cannot be located")
-            answers.append((len(before), len(after)))
-    except Exception as error:  # a template is a program and may raise anything
-        none = np.empty(0, np.int32)
-        return Encoded(none, none.astype(bool), 0, f"{REFUSED}: {shortened(error)}")
-    out: Any = tokenizer(encodable(whole), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    spans = out["offset_mapping"]
-    trained = np.array([any(a < high and low < b for a, b in answers) for low, high in spans], dtype=bool)
-    return _cut(np.asarray(out["input_ids"], dtype=np.int32), trained, max_tokens)
+def _continued(tokenizer: Tokenizer, text: str, inside: bool, forged: bool) -> list[int]:
+    """The ids of a piece of a longer text; a `forged` one is split where it spells a special token."""
+
+    def ids(text: str) -> list[int]:
+        out: Any = tokenizer(text, add_special_tokens=False, split_special_tokens=forged, verbose=False)
+        return list(out["input_ids"])
+
+    if inside:  # after a line break, since some tokenizers put a space before the first word of a text
+        lead, out = ids("\n"), ids("\n" + text)
+        if out[: len(lead)] == lead:
+            return out[len(lead) :]
+    return ids(text)
 
 
 def token_texts(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:

@@ -20,7 +20,7 @@ import pooch
 from fishersft import fields as declared
 from fishersft import paths
 from fishersft.corpus.files import FileTable, decode, read_table
-from fishersft.corpus.records import Corpus, ReadOptions, split_by_column, split_by_seed
+from fishersft.corpus.records import Corpus, ReadOptions, Text, split_by_column, split_by_seed
 from fishersft.corpus.shapes import read_examples
 from fishersft.errors import CorpusError, MissingExtra, StoreError, os_reason
 from fishersft.paths import home, user_path
@@ -67,6 +67,7 @@ def load_corpus(
     header: str = "first-line",
     holdout: float = 0.1,
     skip_bad: bool = False,
+    no_chat: bool = False,
     name: str | None = None,
 ) -> Corpus:
     """Load a corpus; CorpusError says in one sentence what is wrong, where, and what to do.
@@ -80,6 +81,7 @@ def load_corpus(
         header: for .csv and .tsv, `none` if the first line is a record.
         holdout: share of records that no selector sees; 0 for none.  A `split` column of the corpus takes precedence.
         skip_bad: skip and count broken lines instead of raising.
+        no_chat: write prompts and chats in our plain form, even for models that have a chat template.
         name: the corpus's name; by default the file's name.
     """
     if not isinstance(source, str | Path):
@@ -98,6 +100,7 @@ def load_corpus(
         header=header,
         holdout=holdout,
         skip_bad=skip_bad,
+        no_chat=no_chat,
     )
     table = _table(source, options)
     name = name or shortened(Path(source).name if "/" in source and not source.startswith("hf:") else source, 100)
@@ -111,7 +114,7 @@ def load_corpus(
     return Corpus(
         name=name,
         source=source,
-        examples=examples,
+        examples=tuple(e if isinstance(e, Text) else replace(e, plain=True) for e in examples) if no_chat else examples,
         fields=fields,
         held_out=held_out,
         bad_lines=table.bad_lines,

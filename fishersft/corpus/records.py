@@ -18,7 +18,7 @@ import numpy as np
 
 from fishersft.errors import CorpusError
 from fishersft.fields import check, declared, parameter, parse
-from fishersft.text import shortened
+from fishersft.text import is_blank, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +55,9 @@ class ReadOptions:
         label="Held-out share",
     )
     skip_bad: bool = parameter(False, "Skip broken lines and report their number.", label="Skip broken lines")
+    no_chat: bool = parameter(
+        False, "Write prompts and chats in our plain form, even for models that have a chat template.", label="Without template"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -104,6 +107,7 @@ class PromptCompletion:
     prompt: str
     completion: str
     asked: str = ""  # the question without our "### Instruction" marks, for models with a chat template; "" means `prompt`
+    plain: bool = False  # read as plain text even by a model with a chat template
 
     def display(self) -> str:
         gap = "" if self.prompt.endswith(("\n", " ")) or self.completion.startswith(("\n", " ")) else " "
@@ -135,6 +139,9 @@ class Message:
             out["tool_call_id"] = self.call_id
         return out if self.trained else {**out, "weight": 0}
 
+    def says_something(self) -> bool:
+        return bool(self.tool_calls) or not (is_blank(self.content) and is_blank(self.reasoning))
+
     def display(self) -> str:
         calls = [f"[calls {json.dumps(c.get('function', c), ensure_ascii=False)}]" for c in self.tool_calls]
         thought = [f"[thinks] {self.reasoning}"] if self.reasoning else []
@@ -147,6 +154,7 @@ class Chat:
 
     messages: tuple[Message, ...]
     tools: tuple[dict[str, Any], ...] = ()  # the schemas of the tools that the assistant may call, for the chat template
+    plain: bool = False  # read as plain text even by a model with a chat template
 
     def display(self) -> str:
         return "\n".join(f"{m.role}: {m.display()}" for m in self.messages)
@@ -162,7 +170,7 @@ def trained(example: Example) -> dict[str, Any]:
             return {"text": text}
         case PromptCompletion(prompt, completion):
             return {"prompt": prompt, "completion": completion}
-        case Chat(messages, tools):
+        case Chat(messages, tools, _):
             return {"messages": [m.as_json() for m in messages], **({"tools": list(tools)} if tools else {})}
 
 
@@ -172,6 +180,8 @@ def canonical(example: Example) -> str:
     if isinstance(example, Chat):  # a turn of words alone stays the pair that it was before turns had more
         extras = [{k: v for k, v in turn.items() if k not in ("role", "content")} for turn in content["messages"]]
         content["messages"] = [[m.role, m.content, *([e] if e else [])] for m, e in zip(example.messages, extras, strict=True)]
+    if getattr(example, "plain", False):
+        content["plain"] = True
     # encoded with surrogatepass below, since JSON may contain lone surrogates, which strict UTF-8 refuses
     return json.dumps(content, ensure_ascii=False, sort_keys=True)
 

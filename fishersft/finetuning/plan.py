@@ -105,7 +105,7 @@ def manifest_of(
         "reference": plan.anchor.name,
         "seeds": list(range(plan.seeds)),
         "reference_rows": [BASE, ALL] if plan.all else [BASE],
-        "max_tokens": max_tokens,
+        **folder.encoding_of(corpus, max_tokens),
         "training": {**values(plan.training), "learning_rate": plan.training.learning_rate or "auto"},
         "prompts": sampling,
         "cells": list(plan.models),

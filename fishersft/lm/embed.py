@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Plan:
     offsets: np.ndarray
     skipped: np.ndarray
     batches: list[np.ndarray]
+    unshown: dict[str, int]  # what the model does not get to read, by name, and in how many records
     untrained: dict[str, dict[str, Any]]  # why records were skipped, as `why_untrained` says it
 
     @property
@@ -72,9 +74,9 @@ def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
         raise CorpusError(f"{corpus.name}: no record has a trained token: {untrained_words(why_untrained(encoded, pool))}.")
     kept = [e for e in encoded if len(e.rows)]
     batches = batches_of(np.array([len(e.ids) for e in kept]))
-    return Plan(
-        kept, pool[keep], np.concatenate([[0], np.cumsum(counts[keep])]), pool[~keep], batches, why_untrained(encoded, pool)
-    )
+    offsets = np.concatenate([[0], np.cumsum(counts[keep])])
+    unshown = dict(Counter(what for e in encoded for what in e.unshown).most_common())
+    return Plan(kept, pool[keep], offsets, pool[~keep], batches, unshown, why_untrained(encoded, pool))
 
 
 def batches_of(lengths: np.ndarray, most: int = BATCH_TOKENS) -> list[np.ndarray]:

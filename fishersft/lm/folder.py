@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fishersft import paths
-from fishersft.corpus.records import MAX_TOKENS
+from fishersft.corpus.records import MAX_TOKENS, Corpus, Text
 from fishersft.errors import ModelError, UserError, os_reason
 from fishersft.fields import check, parameter
 from fishersft.paths import user_path
@@ -25,6 +25,7 @@ from fishersft.text import shortened
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WANTED = ("*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt", "*.jinja", "*.tiktoken")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+TEMPLATE_VERSION = 2  # of how answers are found in what a chat template writes
 HUB_TIMEOUT = 10  # seconds to wait for the hub's first response
 
 
@@ -73,6 +74,21 @@ class ModelFolder:
             with file.open("rb") as f:
                 h.update(hashlib.file_digest(f, "sha256").digest())
         return h.hexdigest()
+
+    @cached_property
+    def has_chat_template(self) -> bool:
+        files = [*self.path.glob("chat_template.*"), *self.path.glob("additional_chat_templates/*.jinja")]
+        settings = self.path / "tokenizer_config.json"
+        return bool(files) or (settings.is_file() and bool(_json(settings, self.name).get("chat_template")))
+
+    def writes(self, corpus: Corpus) -> bool:
+        """Whether the model's chat template writes the records of a corpus; texts, and what is to be plain, are joined by us."""
+        return self.has_chat_template and not isinstance(corpus.examples[0], Text) and not corpus.examples[0].plain
+
+    def encoding_of(self, corpus: Corpus, max_tokens: int) -> dict[str, Any]:
+        """What the ids of a corpus depend on besides its words and the tokenizer: parameters of what is computed from them."""
+        cut = effective_max_tokens(max_tokens, self.context)
+        return {"max_tokens": cut, **({"template": TEMPLATE_VERSION} if self.writes(corpus) else {})}
 
     @property
     def context(self) -> int:

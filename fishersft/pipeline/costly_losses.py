@@ -56,7 +56,7 @@ class StoredCostlyLosses:
     def _kept(self, parameters: dict[str, object], index: np.ndarray, compute: Callable[[], np.ndarray]) -> np.ndarray:
         records = hashlib.sha256(np.ascontiguousarray(index, dtype=np.int64).tobytes()).hexdigest()
         inputs = {"corpus": self.corpus.fingerprint, "model": self.folder.fingerprint, "records": records}
-        key = ArtifactKey(LOSSES, 1, {**parameters, "max_tokens": self.max_tokens}, inputs)
+        key = ArtifactKey(LOSSES, 1, {**parameters, **self.folder.encoding_of(self.corpus, self.max_tokens)}, inputs)
         return cached_arrays(self.store, key, lambda: {"losses": compute()})["losses"]
 
     def _loaded(self) -> CausalLM:

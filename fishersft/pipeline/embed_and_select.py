@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.corpus.encode import MAX_TOKENS
+from fishersft.corpus.encode import CHAT_TEMPLATE, MAX_TOKENS, PLAIN_FORM
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
 from fishersft.design.rows import TokenEmbeddings
@@ -25,7 +25,7 @@ from fishersft.lm.embed import (
     plan,
     storage_dtype,
 )
-from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
+from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, device_of, load_model, load_tokenizer
 from fishersft.pipeline.aim import aim
 from fishersft.pipeline.costly_losses import StoredCostlyLosses
@@ -98,6 +98,8 @@ def embed(
             "truncated": layout.truncated,
             "skipped": len(layout.skipped),
             "untrained": layout.untrained,
+            "unshown": layout.unshown,
+            "written_by": CHAT_TEMPLATE if folder.writes(corpus) else PLAIN_FORM,
             "duplicates": corpus.duplicates,
             "bad_lines": corpus.bad_lines,
             **made(),
@@ -108,8 +110,8 @@ def embed(
 
 def embeddings_key(corpus: Corpus, folder: ModelFolder, max_tokens: int = MAX_TOKENS) -> ArtifactKey:
     """What names the embeddings of a corpus under a model."""
-    cut = effective_max_tokens(max_tokens, folder.context)
-    return ArtifactKey(EMBEDDINGS, 1, {"max_tokens": cut}, {"corpus": corpus.fingerprint, "model": folder.fingerprint})
+    inputs = {"corpus": corpus.fingerprint, "model": folder.fingerprint}
+    return ArtifactKey(EMBEDDINGS, 1, folder.encoding_of(corpus, max_tokens), inputs)
 
 
 def stored_embeddings(

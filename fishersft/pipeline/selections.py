@@ -144,6 +144,7 @@ def selection_summary(corpus: Corpus, embeddings: TokenEmbeddings, selection: Se
         "selector_parameters": selection.parameters,
         "seed": selection.seed,
         "pool": len(embeddings),
+        **{name: embeddings.facts[name] for name in ("written_by", "untrained", "unshown") if name in embeddings.facts},
         "sentences": len(selection),
         "tokens": int(selection.tokens.sum()),
         "pool_tokens": int(embeddings.tokens.sum()),
