@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from fishersft import Chat, Message, PromptCompletion, Text
+from fishersft import Chat, Message, PromptCompletion, Text, load_corpus
 from fishersft.corpus.encode import encode, token_texts, untrained_words, why_untrained
 from fishersft.corpus.records import canonical
 from fishersft.lm.folder import find_model
@@ -141,3 +141,40 @@ def test_a_chat_of_words_alone_keeps_its_line_and_what_it_has_more_changes_it():
     others = [Chat((Message("user", "Hi"), m)) for m in more] + [Chat(said.messages, tools=(call,))]
     assert len({canonical(c) for c in [said, *others]}) == 5
     assert canonical(PromptCompletion("p", "c", asked="q")) == canonical(PromptCompletion("p", "c"))
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def with_template(tokenizer, template):
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def test_a_model_with_a_chat_template_reads_prompts_as_questions_of_a_user(mini):
+    tokenizer = with_template(mini, CHATML)
+    asked = PromptCompletion("### Instruction:\nWhy?\n\n### Response:\n", "Because.", asked="Why?")
+    (e,) = encode([asked], tokenizer)
+    assert mini.decode(e.ids) == "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nBecause.<|im_end|>\n"
+    assert mini.decode(e.ids[e.trained]) == "Because.<|im_end|>"
+    (same,) = encode([Chat((Message("user", "Why?"), Message("assistant", "Because.")))], tokenizer)
+    assert same.ids.tolist() == e.ids.tolist()
+    (bare,) = encode([PromptCompletion("Why?", "Because.")], tokenizer)
+    assert bare.ids.tolist() == e.ids.tolist()
+
+
+def test_no_chat_and_models_without_a_template_keep_the_plain_form(mini, tmp_path):
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"instruction": "Why?", "output": "Because."}\n')
+    asked, plain = (load_corpus(path, holdout=0, no_chat=no_chat) for no_chat in (False, True))
+    (by_mini,) = encode(asked.examples, mini)
+    (by_template,) = encode(asked.examples, with_template(mini, CHATML))
+    (plainly,) = encode(plain.examples, with_template(mini, CHATML))
+    assert plainly.ids.tolist() == by_mini.ids.tolist()
+    assert plainly.ids.tolist() != by_template.ids.tolist()
+    assert plain.fingerprint != asked.fingerprint  # they train other tokens
+    assert ("no_chat", "") in plain.options

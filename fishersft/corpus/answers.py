@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-Span = tuple[int, int]  # characters from, to
+Range = tuple[int, int]  # characters from, to
 Turn = dict[str, Any]
 OPEN, CLOSE = "\ue000", "\ue001"  # written around what the template marks
 TAG = r"</?[^<>\s]{1,40}>|\[/?[A-Z_]{2,30}\]"  # reads as a control token even where the tokenizer has none of this name
@@ -117,7 +117,7 @@ class Reading:
         self.places = self._places_in(self.text)
 
     @property
-    def answers(self) -> list[Span]:
+    def answers(self) -> list[Range]:
         """What is trained, in the text with stand-ins."""
         marked = self._marked()
         if marked is not None:
@@ -135,7 +135,7 @@ class Reading:
     def _owner(self, place: Place) -> int:
         return self.pieces[place.number].owner
 
-    def _answer(self, turn: int) -> Span | None:
+    def _answer(self, turn: int) -> Range | None:
         """From the answer's first character to the end of its turn; None if it is not shown."""
         message = self.turns[turn]
         own = [p for p in self.places if self._owner(p) == turn and self.pieces[p.number].part]
@@ -147,7 +147,7 @@ class Reading:
             return start, end + self.template.control.end_mark(after, self._alone)
         return self._against_plain(turn, own)
 
-    def _against_plain(self, turn: int, own: list[Place]) -> Span | None:
+    def _against_plain(self, turn: int, own: list[Place]) -> Range | None:
         """An answer with reasoning, calls, tags or white space around it: what differs from a plain answer in its place."""
         others = [p for p in self.places if self._owner(p) != turn]
         try:
@@ -163,7 +163,7 @@ class Reading:
             return None
         before = sum(p.end <= at for p in others_plain)
 
-        def gap(text: str, places: list[Place]) -> Span:
+        def gap(text: str, places: list[Place]) -> Range:
             first = places[before - 1].end if before else 0
             return first, places[before].start if before < len(places) else len(text)
 
@@ -183,7 +183,7 @@ class Reading:
             return start, end + self.template.control.end_mark(self.text[end:high], self._alone)
         return start, start + len(self.text[start:end].rstrip())  # it ends by another mark than a plain answer does
 
-    def _as_the_last(self, turn: int) -> Span:
+    def _as_the_last(self, turn: int) -> Range:
         """Where an answer lies that can only be told from a plain one if the conversation ends with it."""
         if turn + 1 < len(self.turns):
             cut = Reading(self.template, self.turns[: turn + 1], self.tools, self.pieces, self.trained)
@@ -223,7 +223,7 @@ class Reading:
         except Exception:  # it may refuse a conversation that ends there
             return None
 
-    def _marked(self) -> list[Span] | None:
+    def _marked(self) -> list[Range] | None:
         """The spans that the template itself marks, of trained answers that say something; None if it marks none."""
         if not self.template.marks:
             return None

@@ -28,7 +28,7 @@ from fishersft.corpus.answers import (
     ControlTokens,
     Piece,
     Reading,
-    Span,
+    Range,
     TemplateRefusal,
     Turn,
     any_of,
@@ -41,12 +41,12 @@ GENERATION = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 
 @dataclass(frozen=True)
-class Written:
+class Rendering:
     """A conversation as the template writes it."""
 
     text: str
-    answers: tuple[Span, ...]  # what is trained, in order
-    forged: tuple[Span, ...]  # words of messages that spell a special token and must stay text
+    answers: tuple[Range, ...]  # what is trained, in order
+    forged: tuple[Range, ...]  # words of messages that spell a special token and must stay text
     unshown: tuple[str, ...]  # what the template leaves out: "tools", "tool calls", "reasoning", "system messages"
 
 
@@ -56,7 +56,7 @@ class _Skeleton:
 
     literals: list[str]  # before, between and after the pieces
     numbers: list[int]  # of the pieces, in the order in which they are written
-    answers: list[Span]  # what is trained, in the text with stand-ins
+    answers: list[Range]  # what is trained, in the text with stand-ins
     unshown: list[str]
 
 
@@ -71,7 +71,7 @@ class ChatTemplate:
         self.marks = bool(GENERATION.search(self.source))
         self._skeletons: dict[str, _Skeleton] = {}
 
-    def write(self, chat: Chat) -> Written:
+    def write(self, chat: Chat) -> Rendering:
         """The conversation's text and spans; TemplateRefusal if the template refuses it."""
         try:
             return self._write(chat)
@@ -80,12 +80,12 @@ class ChatTemplate:
         except Exception as error:  # a template is a program and may raise anything
             raise TemplateRefusal(shortened(" ".join(str(error).split()) or type(error).__name__)) from error
 
-    def _write(self, chat: Chat) -> Written:
+    def _write(self, chat: Chat) -> Rendering:
         turns = [_mapped(m.as_json(), encodable) for m in chat.messages]
         tools = _mapped(list(chat.tools), encodable)
         trained = [m.role == "assistant" and m.trained and m.says_something() for m in chat.messages]
         if not turns:
-            return Written("", (), (), ())
+            return Rendering("", (), (), ())
         stood, stood_tools, pieces = self._stood(turns, tools)
         key = json.dumps([stood, stood_tools, trained])
         if key not in self._skeletons:
@@ -97,7 +97,7 @@ class ChatTemplate:
         places = _places(text, skeleton, [p.words for p in pieces])
         shifted = _shift(skeleton, [len(p.stand_in) for p in pieces], places)
         spelled = [bool(self._special.search(p.words)) for p in pieces]
-        return Written(
+        return Rendering(
             text,
             tuple((shifted(a), shifted(b)) for a, b in skeleton.answers),
             tuple(place for number, place in zip(skeleton.numbers, places, strict=True) if spelled[number]),
@@ -188,7 +188,7 @@ def _mark(found: re.Match[str]) -> str:
     return f"{{%{before} if true %}}{OPEN}{{% endif %}}{{% generation {after}%}}"
 
 
-def _places(text: str, skeleton: _Skeleton, words: Sequence[str]) -> list[Span]:
+def _places(text: str, skeleton: _Skeleton, words: Sequence[str]) -> list[Range]:
     """Where the template wrote the words that stand-ins stood for: as they are, as JSON spells them, or with the same letters."""
     found, at = [], len(skeleton.literals[0])
     if not text.startswith(skeleton.literals[0]):
@@ -213,7 +213,7 @@ def _letters(text: str) -> str:
     return "".join(c for c in text.casefold() if c.isalnum())
 
 
-def _shift(skeleton: _Skeleton, lengths: Sequence[int], places: Sequence[Span]) -> Callable[[int], int]:
+def _shift(skeleton: _Skeleton, lengths: Sequence[int], places: Sequence[Range]) -> Callable[[int], int]:
     """From a character's number in the text with stand-ins to its number in the text with words."""
     literal = [len(text) for text in skeleton.literals]
     ends = list(accumulate(a + lengths[n] for a, n in zip(literal, skeleton.numbers, strict=False)))  # of the stand-ins

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.corpus.chat_template import ChatTemplate, Span, TemplateRefusal, Written
+from fishersft.corpus.chat_template import ChatTemplate, Range, TemplateRefusal, Rendering
 from fishersft.corpus.records import MAX_TOKENS as MAX_TOKENS
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
 from fishersft.text import encodable, is_blank, listed, shortened
@@ -137,6 +137,27 @@ def _why_silent(messages: Sequence[Message], encoded: Encoded) -> str:
     return CUT if encoded.truncated or not encoded.unshown else f"{NOT_SHOWN}: {listed(encoded.unshown)}"
 
 
+Part = tuple[Sequence[int], bool]
+
+
+def _plainly(examples: Sequence[Example], tokenizer: Tokenizer, max_tokens: int) -> list[Encoded]:
+    """Our own forms, without a template."""
+    if not examples:
+        return []
+    match examples[0]:
+        case Text():
+            bodies = _ids(tokenizer, [e.text for e in examples if isinstance(e, Text)])
+            parts = [[(ids, not is_blank(e.display()))] for e, ids in zip(examples, bodies, strict=True)]
+        case PromptCompletion():
+            pairs = [e for e in examples if isinstance(e, PromptCompletion)]
+            prompts = _ids(tokenizer, [e.prompt for e in pairs])
+            completions = _ids(tokenizer, [e.completion for e in pairs])
+            parts = [[(p, False), (c, not is_blank(e.completion))] for e, p, c in zip(pairs, prompts, completions, strict=True)]
+        case _:
+            return _plain_chats([e for e in examples if isinstance(e, Chat)], tokenizer, max_tokens)
+    return [_join(p, tokenizer, max_tokens, close=True) for p in parts]
+
+
 def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     out: Any = tokenizer([encodable(t) for t in texts], add_special_tokens=False, split_special_tokens=True, verbose=False)
     return list(out["input_ids"])
@@ -180,16 +201,25 @@ def _plain_chats(chats: Sequence[Chat], tokenizer: Tokenizer, max_tokens: int) -
     return out
 
 
+def _as_chat(example: Example) -> Chat:
+    if isinstance(example, PromptCompletion):
+        asked = example.asked or example.prompt
+        answer = Message("assistant", example.completion)
+        return Chat((answer,) if is_blank(asked) else (Message("user", asked), answer))
+    assert isinstance(example, Chat)
+    return example
+
+
 def _by_template(chats: Sequence[Chat], tokenizer: Tokenizer, max_tokens: int) -> list[Encoded]:
     """The ids of the tokenizer's template; every token that overlaps an answer or its end mark is trained."""
     template = ChatTemplate(tokenizer)
-    written: list[Written | str] = []
+    written: list[Rendering | str] = []
     for chat in chats:
         try:
             written.append(template.write(chat))
         except TemplateRefusal as error:
             written.append(f"{REFUSED}: {error}")
-    honest = [w.text for w in written if isinstance(w, Written) and not w.forged] if tokenizer.is_fast else []
+    honest = [w.text for w in written if isinstance(w, Rendering) and not w.forged] if tokenizer.is_fast else []
     options = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
     whole: Any = tokenizer(honest, **options) if honest else {"input_ids": [], "offset_mapping": []}
     tokens = zip(whole["input_ids"], whole["offset_mapping"], strict=True)
@@ -204,7 +234,7 @@ def _by_template(chats: Sequence[Chat], tokenizer: Tokenizer, max_tokens: int) -
 
 
 def _tokens_of(
-    written: Written, tokenizer: Tokenizer, whole: list[int] | None, offsets: list[Span]
+    written: Rendering, tokenizer: Tokenizer, whole: list[int] | None, offsets: list[Range]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ids of a conversation, and which are trained.
 
