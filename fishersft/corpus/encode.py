@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.corpus.chat_template import ChatTemplate, Range, TemplateRefusal, Rendering
+from fishersft.corpus.chat_template import ChatTemplate, Range, Rendering, TemplateRefusal
 from fishersft.corpus.records import MAX_TOKENS as MAX_TOKENS
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
 from fishersft.text import encodable, is_blank, listed, shortened
