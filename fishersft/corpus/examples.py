@@ -173,14 +173,14 @@ def explode(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
 
 def threads(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """A row for each thread of messages from its first to its last answer, with the thread in the column `messages`."""
-    ids, parents = table[columns["id"]].tolist(), table[columns["parent"]].tolist()
+    ids, parents = (["" if is_missing(one) else str(one) for one in table[columns[role]].tolist()] for role in ("id", "parent"))
     roles, texts = table[columns["role"]].tolist(), table[columns["text"]].tolist()
-    place = {one: i for i, one in enumerate(ids)}
+    place = {one: i for i, one in enumerate(ids) if one}
     answers = {i for i, role in enumerate(roles) if turns.ROLES.get(str(role).lower()) == "assistant"}
 
     def path(i: int) -> list[int]:
         out = [i]
-        while not is_missing(parents[out[-1]]) and (up := place.get(parents[out[-1]])) is not None and up not in out:
+        while (up := place.get(parents[out[-1]])) is not None and up not in out:
             out.append(up)
         return out[::-1]
 

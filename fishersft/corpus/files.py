@@ -366,7 +366,9 @@ def _records_inside(value: dict[str, Any]) -> list[Any]:
     if isinstance(columns, list) and isinstance(rows, list) and all(isinstance(r, list) and len(r) == len(columns) for r in rows):
         return [dict(zip(map(str, columns), row, strict=True)) for row in rows]  # as pandas writes "split"
     lists = {key: v for key, v in value.items() if isinstance(v, list)}
-    tables = {key: v for key, v in lists.items() if v and all(isinstance(row, dict) for row in v) and not _is_turns(v)}
+    if any(map(_is_turns, lists.values())):
+        return [value]
+    tables = {key: v for key, v in lists.items() if v and all(isinstance(row, dict) for row in v)}
     if tables and len(tables) == len(value) > 1 and all(is_held_out(key) is not None for key in value):
         return [{**row, "split": row.get("split", key)} for key, rows in tables.items() for row in rows]
     for key in [*RECORD_LISTS, *(lists if len(lists) == 1 else ())]:

@@ -27,7 +27,19 @@ def read_parquet(data: bytes, name: str, most: int = MOST_UNPACKED) -> pa.Table:
     check_size(data, name, most)
     with _readable(name):
         table = pq.ParquetFile(io.BytesIO(data)).read()
-        return pa.table([_plain(column) for column in table.columns], names=table.column_names)
+        counts = _counting_index(table)
+        columns = [*counts.values(), *map(_plain, table.columns)]
+        return pa.table(columns, names=[*counts, *table.column_names])
+
+
+def _counting_index(table: pa.Table) -> dict[str, pa.Array]:
+    """The named index of a pandas frame that only counts: it is a column too, and no column of the file."""
+    for index in (table.schema.pandas_metadata or {}).get("index_columns") or ():
+        if isinstance(index, dict) and index.get("kind") == "range" and index.get("name"):
+            counts = range(index["start"], index["stop"], index["step"])
+            if len(counts) == len(table):
+                return {str(index["name"]): pa.array(counts)}
+    return {}
 
 
 def check_size(data: bytes, name: str, most: int = MOST_UNPACKED) -> int:
@@ -55,7 +67,7 @@ def _readable(name: str) -> Iterator[None]:
     """Turns whatever pyarrow says of a damaged file into one sentence."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise CorpusError(f"{name} is not a readable parquet file.") from error
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from fishersft.corpus import examples, turns
 from fishersft.corpus.examples import Row
-from fishersft.corpus.records import Example, ReadOptions, Text, Understood
+from fishersft.corpus.records import Example, ReadOptions, Understood
 from fishersft.corpus.turns import RecordReader, is_missing
 from fishersft.errors import ColumnError
 from fishersft.text import shortened
@@ -138,7 +138,7 @@ def read_examples(
     `header`: the columns' names are the first line of a file, which may have been a record.
     """
     shape, columns = _shape_of(table, name, options, header)
-    reader = RecordReader(name)
+    reader, whole = RecordReader(name), table
     if shape.unfold:
         table = shape.unfold(table, columns)
     cells = {"messages": "messages"} if shape.unfold is examples.threads else columns
@@ -149,7 +149,7 @@ def read_examples(
     if shape is CHATS:
         first = next((cell for cell in values["messages"] if not is_missing(cell)), [])
         called = turns.form_of(first)
-    unused = _unused(table, columns, trained_labels=not isinstance(found[0], Text))
+    unused = _unused(whole, columns, trained_labels=shape is not TEXTS)
     return table, tuple(found), Understood(called, tuple(columns.items()), unused, reader.notes)
 
 

@@ -7,6 +7,8 @@ Knows no column and no chat template.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -88,9 +90,12 @@ def answer(value: Any, reader: RecordReader) -> str:
 
 
 def as_list(value: Any) -> list[Any] | None:
-    """A cell as a list, if it is one or JSON text of one, as in a CSV file."""
+    """A cell as a list, if it is one or the text of one, as in a CSV file: JSON's, or Python's own as pandas writes it."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = _parsed(value)
+        if isinstance(value, str) and value.lstrip().startswith("[{'"):
+            with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+                value = ast.literal_eval(value.strip())
     return list(value) if isinstance(value, list | tuple | np.ndarray) else None
 
 
@@ -107,7 +112,8 @@ def _parsed(text: Any) -> Any:
 def spoken_turns(value: Any) -> list[dict[str, Any]] | None:
     """A cell as a list of objects that say whose turn each is; None if it is not one."""
     turns = as_list(value)
-    return turns if turns is not None and all(isinstance(t, dict) and _speaker(t) for t in turns) else None
+    spoken = turns is not None and all(isinstance(t, dict) for t in turns) and (not turns or any(map(_speaker, turns)))
+    return turns if spoken else None
 
 
 def any_turns(value: Any) -> list[dict[str, Any]] | None:
@@ -115,17 +121,16 @@ def any_turns(value: Any) -> list[dict[str, Any]] | None:
     turns = as_list(value)
     if turns is None:
         return transcript(value) if isinstance(value, str) else None
+    if spoken_turns(turns) is not None:
+        return turns
     if all(isinstance(t, str) for t in turns):
         return [{"role": ("user", "assistant")[i % 2], "content": t} for i, t in enumerate(turns)]
     out: list[dict[str, Any]] = []
     for turn in turns:
         pair = _pair(turn)
-        if pair:
-            out += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
-        elif isinstance(turn, dict) and _speaker(turn):
-            out.append(turn)
-        else:
+        if pair is None:
             return None
+        out += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
     return out
 
 
@@ -147,7 +152,7 @@ def _pair(turn: Any) -> tuple[Any, Any] | None:
     """A question and its answer in one turn, if it is such a pair: [question, answer] or {"human": ..., "assistant": ...}."""
     if isinstance(turn, list | tuple | np.ndarray):
         return (turn[0], turn[1]) if len(turn) == 2 and all(isinstance(t, str) for t in turn) else None
-    if not isinstance(turn, dict) or _speaker(turn):
+    if not isinstance(turn, dict):
         return None
     asked, answered = (next((k for k in keys if k in turn), None) for keys in (ASKED, ANSWERED))
     return (turn[asked], turn[answered]) if asked and answered else None
@@ -227,7 +232,8 @@ def tools(value: Any, reader: RecordReader) -> tuple[dict[str, Any], ...]:
     if is_missing(value):
         return ()
     found = _parsed(value)
-    schemas = [_parsed(one) for one in ([found] if isinstance(found, dict) else as_list(found) or [None])]
+    several = [found] if isinstance(found, dict) else as_list(found)
+    schemas = [None] if several is None else [_parsed(one) for one in several]
     if not all(isinstance(schema, dict) for schema in schemas):
         reader.note("tools that are not JSON objects and are not used")
         return ()
