@@ -3,7 +3,7 @@
     python assets/build_targets.py --shakespeare INPUT.txt --sherlock ADVS.txt --instructions DATA.json --model mini --name mini
 
 The pool is mixed from the three files (speeches, paragraphs, instructions with their answers) and the demo corpus, with a column
-`domain`.  For each target, 200 texts of its domain that are not in the pool are the target: half of them choose, half measure.
+`domain`.  For each target, some texts of its domain that are not in the pool are the target: half of them choose, half measure.
 All selectors get as many tokens as the random draw's first n sentences and as many steps.  Reported are held-out nats a token on
 the measuring half, over texts and seeds, and what was lost on the held-out texts of the whole pool.
 """
@@ -28,7 +28,6 @@ TARGETS = {
 SELECTORS = (
     "uniform,target_matched,target_od,v_optimal,rds_plus,cross_entropy_difference,dsir,knn_kde,on_target,balanced,token_od"
 )
-POOL, TEXTS = 4_000, 200
 Lines = list[dict[str, str]]
 
 
@@ -39,12 +38,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(asked.work or folder)
         place.mkdir(parents=True, exist_ok=True)
-        pool, wishes = _mixed(_domains(asked), rng)
+        pool, wishes = _mixed(_domains(asked), asked.pool, asked.texts, rng)
         _write(place / "pool.jsonl", pool)
         corpus = fishersft.load_corpus(place / "pool.jsonl", holdout=0.02)
         for name in asked.targets.split(",") if asked.targets else TARGETS:
             domains = TARGETS[name]
-            texts = [line for domain in domains for line in wishes[domain][: TEXTS // len(domains)]]
+            texts = [line for domain in domains for line in wishes[domain][: asked.texts // len(domains)]]
             _write(place / f"{name}.jsonl", texts)
             result = fishersft.finetune(
                 corpus,
@@ -83,6 +82,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--selectors", default=SELECTORS)
     parser.add_argument("--targets", default="")
     parser.add_argument("--budgets", default="30,85", help="sentences of the random draw, whose tokens all get")
+    parser.add_argument("--pool", type=int, default=4_000, help="records that can be picked")
+    parser.add_argument("--texts", type=int, default=200, help="texts of a target, half of which choose")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--lora", action="store_true")
@@ -100,13 +101,13 @@ def _domains(asked: argparse.Namespace) -> dict[str, list[str]]:
     return {name: [t for t in dict.fromkeys(corpus.texts) if len(t.split()) >= 5] for name, corpus in read.items()}
 
 
-def _mixed(domains: dict[str, list[str]], rng: np.random.Generator) -> tuple[Lines, dict[str, Lines]]:
+def _mixed(domains: dict[str, list[str]], size: int, kept: int, rng: np.random.Generator) -> tuple[Lines, dict[str, Lines]]:
     """The pool, and the texts of each domain that are kept out of it for a target."""
     pool, wishes = [], {}
     for name, texts in domains.items():
         lines = [{"text": texts[i], "domain": name} for i in rng.permutation(len(texts))]
-        wishes[name], rest = lines[:TEXTS], lines[TEXTS:]
-        pool += rest[: POOL // len(domains)]
+        wishes[name], rest = lines[:kept], lines[kept:]
+        pool += rest[: size // len(domains)]
     return [pool[i] for i in rng.permutation(len(pool))], wishes
 
 
