@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.server
 import io
 import json
@@ -17,6 +18,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from streamlit.components.v2 import manifest_scanner
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a wrong path otherwise asks the hub for many seconds
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
@@ -25,6 +27,10 @@ from fishersft import TokenEmbeddings, cli
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+
+# Every AppTest looks through all installed packages for components of their own, half a second each time; nothing is installed
+# while the tests run, so one look is enough.
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 
 @pytest.fixture(autouse=True)
