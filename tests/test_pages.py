@@ -21,9 +21,9 @@ def open_page(page="explore", **address):
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     for key, value in address.items():
         at.query_params[key] = value
+    if page != "explore":  # the page alone, as a link opens it
+        at.switch_page(f"pages/{page}.py")
     at.run()
-    if page != "explore":
-        at.switch_page(f"pages/{page}.py").run()
     assert not at.exception, at.exception
     return at
 
