@@ -11,6 +11,7 @@ import time
 import urllib.request
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
@@ -36,6 +37,12 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+HANDSHAKE = (
+    "GET /_stcore/stream HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 def started(command, env, cwd):
@@ -194,6 +201,18 @@ def lit(page, k):
         .nth(k)
         .evaluate("g => Array.from(g._fullData[0].customdata).filter((_, i) => g._fullData[0].marker.opacity[i] === 1).sort()")
     )
+
+
+def test_a_page_under_another_name_cannot_talk_to_the_dashboard(dashboard):
+    def answer(host, origin):
+        with socket.create_connection(("127.0.0.1", urlsplit(dashboard).port)) as line:
+            line.sendall(HANDSHAKE.format(host=host, origin=origin).encode())
+            return line.recv(100).split(b" ")[1]
+
+    here = urlsplit(dashboard).netloc
+    assert answer(here, dashboard) == b"101"
+    assert answer("evil.example", "http://evil.example") == b"403"  # a name that its owner has pointed at this machine
+    assert answer(here, "http://evil.example") == b"403"
 
 
 def test_a_lasso_on_one_map_lights_the_same_records_on_the_others_and_another_takes_its_place(dashboard, page):

@@ -8,14 +8,22 @@ from fishersft.errors import MissingExtra
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]})
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name, besides localhost, under which browsers may reach the dashboard; repeatable. Any other is refused.",
+)
 @click.argument("streamlit_options", nargs=-1, type=click.UNPROCESSED)
-def app(streamlit_options: tuple[str, ...]) -> None:
+def app(hosts: tuple[str, ...], streamlit_options: tuple[str, ...]) -> None:
     """Open the dashboard in the browser.
 
-    Streamlit's own options are passed on, for example --server.port 8600; so are STREAMLIT_* variables.
+    Streamlit's own options are passed on, for example --server.port 8600; so are STREAMLIT_* variables. Who serves it under a name
+    says so: --server.address 0.0.0.0 --allow-host lab.example.org. There is no login: put one in front, in a proxy.
     """
     try:
         from fishersft.ui import server
     except ImportError as error:
         raise MissingExtra("The dashboard", "app") from error
-    server.launch(streamlit_options)
+    server.launch(streamlit_options, hosts)

@@ -16,16 +16,22 @@ from streamlit.web import cli
 from fishersft import paths
 
 FIRST_PAGE = ("torch", "scipy.interpolate", "fishersft.plots.base", "fishersft.ui.cached")  # what Explore needs
+OURSELVES = ("localhost", "127.0.0.1", "::1")  # names of this machine for itself
 MANY = 200  # modules imported since the last time, after which it is worth freezing again
 COLOURS = ("primaryColor", "backgroundColor", "secondaryBackgroundColor", "textColor", "linkColor", "borderColor")
 _seen = 0
 
 
-def launch(options: tuple[str, ...]) -> None:
-    """Run app.py under Streamlit in this process, with Streamlit's own options; returns when the server stops."""
+def launch(options: tuple[str, ...], hosts: tuple[str, ...] = ()) -> None:
+    """Run app.py under Streamlit in this process, with Streamlit's own options; returns when the server stops.
+
+    `hosts` are names under which browsers may reach it, besides those of this machine alone (.streamlit/config.toml): a page that
+    points its own name at this machine (DNS rebinding) is refused.
+    """
     # while the server starts and the browser still loads its own part
     Thread(target=lambda: [import_module(name) for name in FIRST_PAGE], name="fishersft-preload", daemon=True).start()
-    sys.argv = ["streamlit", "run", str(paths.root() / "app.py"), *options]
+    allowed = [f"--server.allowedHosts={name}" for name in (*OURSELVES, *hosts)] if hosts else []
+    sys.argv = ["streamlit", "run", str(paths.root() / "app.py"), *allowed, *options]
     cli.main()
 
 

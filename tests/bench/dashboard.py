@@ -8,6 +8,7 @@ the server, and how long it takes until all is back, by the browser's clock, whi
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -34,6 +35,10 @@ PLACES = {"Explore": "", "Compare": "compare"}
 SPEED = "60"  # picks a second that the player is asked for
 MOVE = 0.15  # seconds that a move may take the server
 PLAYED = 3.0  # seconds
+LASSOS = ("40-69", "200-229", "700-729")  # records of the demo; neighbours in the file are of one topic
+AIMED = """
+() => [...document.querySelectorAll(".js-plotly-plot")].some((g) => (g._fullData || []).some((t) => t.name === "target text"))
+"""
 STEPS = """
 async (seconds) => {
   const find = (node) => {
@@ -181,11 +186,29 @@ class Book:
             self.first_charts("demo", address, "demo: first chart after opening the page", (5.0, None, 1.0))
             for place, path in PLACES.items():
                 self.moved(f"{place.lower()}_demo", served, path, f"demo: a move of the budget on {place}", None)
+            self.aimed(address)
             times, wrong = crowd(self.tabs, address, sessions, self.told)
         what = f"{sessions} visitors who move their budgets on Explore at once"
         self.note("sessions_move", f"{what}: until all is there", median(times or [float("nan")]), "s", each=tuple(times))
         self.note("sessions_errors", f"{what}: errors", len(wrong), "", 0)
         self.errors += wrong
+
+    def aimed(self, address: str) -> None:
+        """A set of records becomes the target, each time another set: until the map shows the new picks."""
+        self.told("demo: a lasso becomes the target", 0, 1)
+        each = []
+        for lasso in LASSOS:
+            visitor = Visitor.arrive(self.tabs)
+            visitor.page.goto(f"{address}/?lasso={lasso}")
+            visitor.see(".js-plotly-plot .points path", LONGEST)
+            visitor.settle()
+            begun = time.perf_counter()
+            visitor.page.get_by_role("button", name="Use as target").click()
+            visitor.page.wait_for_function(AIMED, timeout=1_000 * LONGEST)
+            each.append(time.perf_counter() - begun)
+            visitor.settle()
+            self.left(visitor)
+        self.note("lasso", "demo: from a lasso to the picks for it on the map", median(each), "s", 3.0, each=tuple(each))
 
     def generated(self, home: Path, corpus: Path, points: int) -> int:
         """The budget and the player on many points; gives their tokens."""
