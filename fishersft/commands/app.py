@@ -19,8 +19,8 @@ from fishersft.errors import MissingExtra
 def app(hosts: tuple[str, ...], streamlit_options: tuple[str, ...]) -> None:
     """Open the dashboard in the browser.
 
-    Streamlit's own options are passed on, for example --server.port 8600; so are STREAMLIT_* variables. Who serves it under a name
-    says so: --server.address 0.0.0.0 --allow-host lab.example.org. There is no login: put one in front, in a proxy.
+    Streamlit's own options are passed on, for example --server.port 8600; so are STREAMLIT_* variables. To serve it under a
+    name: --server.address 0.0.0.0 --allow-host lab.example.org. It has no login: put it behind a proxy that asks for one.
     """
     try:
         from fishersft.ui import server
