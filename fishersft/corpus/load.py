@@ -20,7 +20,8 @@ import pooch
 from fishersft import fields as declared
 from fishersft import paths
 from fishersft.corpus.files import FileTable, decode, read_table
-from fishersft.corpus.records import Corpus, ReadOptions, Text, split_by_column, split_by_seed
+from fishersft.corpus.near_duplicates import near_duplicate_groups
+from fishersft.corpus.records import Corpus, ReadOptions, Text, compared, split_by_column, split_by_seed
 from fishersft.corpus.shapes import read_examples
 from fishersft.errors import CorpusError, MissingExtra, StoreError, os_reason
 from fishersft.paths import home, user_path
@@ -67,6 +68,7 @@ def load_corpus(
     header: str = "first-line",
     holdout: float = 0.1,
     skip_bad: bool = False,
+    drop_near_duplicates: bool = False,
     no_chat: bool = False,
     name: str | None = None,
 ) -> Corpus:
@@ -79,8 +81,10 @@ def load_corpus(
             example; by default they are found by the table of known shapes (`corpus/shapes.py`).
         split_on: for .txt, `line` or `blank-line` (paragraphs).
         header: for .csv and .tsv, `none` if the first line is a record.
-        holdout: share of records that no selector sees; 0 for none.  A `split` column of the corpus takes precedence.
+        holdout: share of records that no selector sees, near-duplicates on one side; 0 for none.  A `split` column of the
+            corpus takes precedence.
         skip_bad: skip and count broken lines instead of raising.
+        drop_near_duplicates: keep one of several near-duplicates in the pool, and none that has one held out.
         no_chat: write prompts and chats in our plain form, even for models that have a chat template.
         name: the corpus's name; by default the file's name.
     """
@@ -100,6 +104,7 @@ def load_corpus(
         header=header,
         holdout=holdout,
         skip_bad=skip_bad,
+        drop_near_duplicates=drop_near_duplicates,
         no_chat=no_chat,
     )
     table = _table(source, options)
@@ -109,9 +114,12 @@ def load_corpus(
     table.fields.columns = [str(c) for c in table.fields.columns]
     fields, examples, understood = read_examples(table.fields, name, options, header=table.header)
     held_out, said = split_by_column(fields["split"].tolist()) if "split" in fields.columns else (None, "")
+    groups = None
     if held_out is None:
-        held_out = split_by_seed(len(fields), holdout)
-    return Corpus(
+        groups = near_duplicate_groups(list(map(compared, examples)))
+        # the demo keeps the split that its shipped results were measured on; what leaks there is counted as everywhere
+        held_out = split_by_seed(len(fields), holdout, None if source == "demo" else groups)
+    corpus = Corpus(
         name=name,
         source=source,
         examples=tuple(e if isinstance(e, Text) else replace(e, plain=True) for e in examples) if no_chat else examples,
@@ -120,7 +128,9 @@ def load_corpus(
         bad_lines=table.bad_lines,
         options=tuple((k, "" if v is True else str(v)) for k, v in declared.changed(options).items()),
         understood=replace(understood, notes=(*table.notes, *understood.notes, *([said] if said else ()))),
+        groups=groups,
     )
+    return replace(corpus, groups=corpus.repeats.group, dropped=corpus.repeats.spare) if drop_near_duplicates else corpus
 
 
 def _table(source: str, options: ReadOptions) -> FileTable:

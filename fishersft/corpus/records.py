@@ -23,6 +23,8 @@ from fishersft.text import is_blank, shortened
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fishersft.corpus.near_duplicates import Repeats
+
 HELD_OUT_NAMES = re.compile(r"(test|valid|eval|dev|hold[-_ ]?out|held[-_ ]?out).*|val([^a-z].*)?")
 TRAIN_NAMES = re.compile(r"train.*|pool")
 HELD_OUT_SEED = 0
@@ -55,6 +57,11 @@ class ReadOptions:
         label="Held-out share",
     )
     skip_bad: bool = parameter(False, "Skip broken lines and report their number.", label="Skip broken lines")
+    drop_near_duplicates: bool = parameter(
+        False,
+        "Keep one of several near-duplicates in the pool, and none that has one among the held-out records.",
+        label="Drop near-duplicates",
+    )
     no_chat: bool = parameter(
         False, "Write prompts and chats in our plain form, even for models that have a chat template.", label="Without template"
     )
@@ -186,6 +193,16 @@ def canonical(example: Example) -> str:
     return json.dumps(content, ensure_ascii=False, sort_keys=True)
 
 
+def compared(example: Example) -> str:
+    """What near-duplicates are told by: the prompt and the answer, without the system prompt that many records may share."""
+    match example:
+        case PromptCompletion(prompt, completion, asked):
+            return f"{asked or prompt}\n{completion}"
+        case Chat(messages):
+            return "\n".join(m.display() for m in messages if m.role != "system")
+    return example.text
+
+
 @dataclass(frozen=True)
 class Understood:
     """How the records of a file were read: what is said before anything is computed from them."""
@@ -220,6 +237,8 @@ class Corpus:
     bad_lines: int = 0  # the number of broken lines that `skip_bad` skipped
     options: tuple[tuple[str, str], ...] = ()  # the command-line options, besides `source`, that load it again
     understood: Understood = Understood()
+    groups: np.ndarray | None = None  # (N,) of near-duplicates, where they are known already; see `repeats`
+    dropped: np.ndarray | None = None  # (N,) bool: near-duplicates that are left out of the pool
 
     def __post_init__(self) -> None:
         n = len(self.examples)
@@ -227,8 +246,9 @@ class Corpus:
             raise CorpusError(f"{self.name} contains no records; it needs at least one line of text.")
         if len(self.fields) != n or self.held_out.shape != (n,) or self.held_out.dtype != bool:
             raise ValueError("examples, fields and held_out must have one entry per record")
-        if self.held_out.all():
-            raise CorpusError(f"{self.name}: every record is held out, so there is nothing to select from.")
+        if not len(self.pool_index):
+            also = "" if self.dropped is None else " or a near-duplicate of one that is"
+            raise CorpusError(f"{self.name}: every record is held out{also}, so there is nothing to select from.")
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -241,7 +261,15 @@ class Corpus:
     @cached_property
     def pool_index(self) -> np.ndarray:
         """The indices that a selector may see, ascending."""
-        return np.flatnonzero(~self.held_out)
+        return np.flatnonzero(~self.held_out if self.dropped is None else ~(self.held_out | self.dropped))
+
+    @cached_property
+    def repeats(self) -> Repeats:
+        """The near-duplicates among the records; finding them takes about 2 s for 20,000 texts."""
+        from fishersft.corpus.near_duplicates import Repeats, near_duplicate_groups  # loads scipy
+
+        groups = near_duplicate_groups(list(map(compared, self.examples))) if self.groups is None else self.groups
+        return Repeats(groups, self.held_out, self.pool_index)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -250,6 +278,8 @@ class Corpus:
         for example, out in zip(self.examples, self.held_out, strict=True):
             h.update(canonical(example).encode("utf-8", "surrogatepass"))
             h.update(b"\x01\n" if out else b"\x00\n")
+        if self.dropped is not None:
+            h.update(np.flatnonzero(self.dropped).tobytes())
         return h.hexdigest()
 
     @cached_property
@@ -300,14 +330,31 @@ class Corpus:
         return found
 
 
-def split_by_seed(n: int, holdout: float) -> np.ndarray:
-    """(n,) bool: `holdout` of the records, at least 50 if there are enough, never more than half."""
+def split_by_seed(n: int, holdout: float, groups: np.ndarray | None = None) -> np.ndarray:
+    """(n,) bool: `holdout` of the records, at least 50 if there are enough, never more than half.
+
+    With the groups of near-duplicates (n,), records of a group are held out together or not at all.  The records that are drawn
+    without groups and have no near-duplicate stay; groups take the place of the others, as they are drawn and as far as they
+    fit.  Only where that would hold out nothing are groups split.
+    """
     if not isinstance(holdout, int | float) or not 0 <= holdout < 1:
         raise CorpusError(f"--holdout must be at least 0 and below 1 and was {holdout}; 0.1 holds out a tenth.")
     held = np.zeros(n, dtype=bool)
-    if holdout > 0 and n > 1:
-        count = min(max(round(holdout * n), LEAST_HELD_OUT), n // 2)
-        held[np.random.default_rng(HELD_OUT_SEED).choice(n, count, replace=False)] = True
+    if holdout == 0 or n <= 1:
+        return held
+    left = min(max(round(holdout * n), LEAST_HELD_OUT), n // 2)
+    rng = np.random.default_rng(HELD_OUT_SEED)
+    drawn = rng.choice(n, left, replace=False)
+    groups = np.arange(n) if groups is None else groups
+    sizes = np.bincount(groups, minlength=n)
+    alone = sizes[groups[drawn]] == 1
+    later = rng.permutation(np.setdiff1d(np.arange(n), drawn))
+    taken = []
+    for group in dict.fromkeys(groups[np.concatenate([drawn[alone], drawn[~alone], later])].tolist()):
+        if sizes[group] <= left:
+            taken.append(group)
+            left -= sizes[group]
+    held[drawn if not taken else np.isin(groups, taken)] = True
     return held
 
 
