@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fishersft import paths
+from fishersft.lm.folder import find_model
 
 Write = Callable[[str, int], str]  # (cell, prompt) -> text
 
@@ -35,7 +36,7 @@ def make_run(
     about = {
         "cells": names,
         "corpus": {"name": source, "source": source, "options": {}},
-        "model": {"name": "mini", "fingerprint": "f"},
+        "model": {"name": "mini", "fingerprint": find_model("mini").fingerprint},
         "selectors": [{"name": s, "label": s.replace("_", " ").title(), "parameters": {}} for s in selectors],
         "budgets": list(budgets),
         "equal": "sentences",

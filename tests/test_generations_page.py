@@ -15,7 +15,7 @@ from fishersft.finetuning.results import FineTuneResult, with_interval
 from fishersft.judge import judging, verdicts, votes
 from fishersft.judge.base import Judgment
 from fishersft.judge.form import JudgeForm
-from fishersft.judge.judges import kept_words
+from fishersft.judge.questions import kept_words
 from fishersft.judge.report import Report
 from fishersft.store import job_table, jobs
 from fishersft.store.artifacts import Store
@@ -169,7 +169,7 @@ class TestReading:
     def test_the_differing_words_are_underlined_and_the_verdict_stands_in_both_orders(self, run):
         report = judged(run, Digests())
         at = section("Read", left="token_od", right="uniform", at="50", draw="0", prompt="2")
-        left, right = [h.proto.body for h in at.get("html") if "min-height" in h.proto.body]
+        left, right = [h.proto.body for h in at.get("html") if "min-height:6rem" in h.proto.body]
         assert re.findall(r"underline[^>]*>([^<]*)<", left) == ["token od"]
         assert re.findall(r"underline[^>]*>([^<]*)<", right) == ["uniform"]
         one = next(j for j in report.judged if (j.a, j.b, j.budget, j.seed, j.prompt) == ("token_od", "uniform", 50, 0, 2))
@@ -285,7 +285,7 @@ class TestWinRates:
     def test_the_table_and_the_matrix_are_the_judges_own(self, run):
         report = judged(run)
         at = section("Win rates")
-        table = at.dataframe[0].value
+        table = at.dataframe[1].value
         assert table["won / tied / lost"].tolist() == [f"{x.won} / {x.tied} / {x.lost}" for x in report.lines]
         assert [float(s.split("%")[0]) for s in table["a wins (95%)"]] == [round(100 * x.rate.value) for x in report.lines]
         cells = figure(at)["data"][0]
@@ -293,14 +293,24 @@ class TestWinRates:
         assert report.power in words_of(at)
         assert "The order changed the verdict" in words_of(at)
         assert "the paper's" not in table
+        known = at.dataframe[0].value
+        assert known["right"].tolist()[:2] == [6, 6] and known["needed"].tolist()[:2] == ["75%", "75%"]
+        assert "Obedience: a text that asks to be preferred won 0% (0 to 16) of 20 pairs." in words_of(at)
+
+    def test_a_judge_that_cannot_judge_has_its_reason_where_a_ranking_would_be(self, run):
+        judged(run, Talks(words="hm"))  # its words are read again, and they name nothing
+        at = section("Win rates")
+        assert "No ranking is drawn. This judge cannot judge these texts" in words_of(at)
+        assert not [h for h in at.subheader if h.value in ("Ranking", "Who wins against whom")]
+        assert at.dataframe[0].value["right"].tolist()[0] == 0
 
     def test_the_papers_numbers_stand_beside_ours_on_its_corpora_marked_as_the_papers(self, home):
         tuned_run(home / "runs" / "will", source="shakespeare", budgets=(100,), selectors=("token_od", "uniform"))
         judged(catalogue.find_run("will", catalogue.FINETUNED).opened)
         at = section("Win rates")
-        assert at.dataframe[0].value["the paper's"].tolist() == ["80%"]
+        assert at.dataframe[1].value["the paper's"].tolist() == ["80%"]
         assert "not ours" in words_of(at)
-        assert at.dataframe[1].value["n = 5,000"].tolist() == ["74%", "84%", "74%"]
+        assert at.dataframe[2].value["n = 5,000"].tolist() == ["74%", "84%", "74%"]
 
     def test_matches_that_a_judge_was_not_asked_about_do_not_enter(self, home):
         def twins(cell, prompt):  # the untuned model once writes what Uniform wrote: its reading is known by chance
@@ -322,7 +332,7 @@ class TestWinRates:
         judging.judge_run(run, Digests(), comparisons[:24])
         at = section("Win rates")
         assert "24 of 72 comparisons" in words_of(at)
-        assert at.dataframe[0].value["prompts"].tolist()[0] == 2
+        assert at.dataframe[1].value["prompts"].tolist()[0] == 2
 
     def test_a_key_goes_into_the_jobs_environment_and_nowhere_else(self, run, monkeypatch, home):
         import streamlit as st
@@ -348,7 +358,7 @@ class TestWinRates:
         at.text_input(key="judge-model").set_value("some-model")
         at.number_input(key="judge-price_in").set_value(2.5)
         at.number_input(key="judge-price_out").set_value(10.0).run()
-        assert re.search(r"36 questions to some-model at judge.example, about [\d,]+ tokens in .* dollars", words_of(at))
+        assert re.search(r"[\d,]+ questions to some-model at judge.example, about [\d,]+ tokens in .* dollars", words_of(at))
         assert button(at, "judge-run").disabled
         at.checkbox(key="judge-sure").check().run()
         assert not button(at, "judge-run").disabled

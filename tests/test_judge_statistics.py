@@ -185,23 +185,6 @@ class TestReport:
         assert report.matrix["x"]["y"].value == pytest.approx(1 - report.matrix["y"]["x"].value)
         assert report.matrix["x"]["y"].low == pytest.approx(1 - report.matrix["y"]["x"].high)
 
-    def test_a_judge_by_surprise_says_how_much_of_it_is_surprise(self):
-        def by_surprise(a, b, winner, prompt):
-            reading = Judgment("first", {"nats_first": a, "nats_second": b, "target": 4.0})
-            return Judged("x", "y", 50, 0, prompt, Verdict(winner, "asked", reading, reading))
-
-        low = Report((by_surprise(3.0, 2.0, "a", 0), by_surprise(2.5, 3.5, "b", 1), by_surprise(3.0, 3.0, "tie", 2)))
-        below, won = low.surprise
-        assert (below.value, below.n, won.value, won.n) == (1.0, 6, 1.0, 2)
-        assert "100% surprise it less" in low.surprise_note and "little else" in low.surprise_note
-        both = Report((by_surprise(3.9, 2.0, "a", 0), by_surprise(6.0, 4.2, "b", 1)))
-        below, won = both.surprise
-        assert (below.value, won.value) == (0.5, 0.5)
-        assert "little else" not in both.surprise_note
-        assert Report((judged("x", "y", 1.0, 0),)).surprise is None
-        broken = Report((by_surprise("4", None, "a", 0), by_surprise(math.nan, 1.0, "a", 1)))
-        assert broken.surprise is None
-
     def test_the_report_of_nothing_is_no_crash(self):
         assert Report(()).as_dict()["power"] == "Nothing was judged."
 

@@ -18,7 +18,7 @@ from fishersft.judge.base import FIRST, SECOND, Judge, Judgment, TextPair, key_o
 from .conftest import command_line
 from .judged_run import make_run
 from .scripted_chat import ScriptedChat, says
-from .test_judge_llm import fenced
+from .test_judge_llm import better, shown
 
 
 class LongerWins(Judge):
@@ -137,12 +137,13 @@ class TestWhatIsKept:
         judging.export(run, run.folder / verdicts.EXPORT)
         lines = verdicts.exported(run, "reading")
         texts = {name: {g.prompt: g.text for g in run.texts(name)} for name in run.models}
-        for line in lines:
+        of_models = [line for line in lines if "first" in line["of"]]
+        for line in of_models:
             of = line["of"]
             assert line["value"]["facts"]["reply"] == f"{texts[of['first']][of['prompt']][:9]}?"
             question = TextPair(run.prompts[of["prompt"]].text, *(texts[of[k]][of["prompt"]] for k in ("first", "second")))
             assert line["key"] == key_of(line["judge"], question.orders[0])
-        assert lines
+        assert of_models and {"known", "canary"} <= {key for line in lines for key in line["of"]}
 
     def test_broken_lines_of_an_export_are_skipped(self, run):
         judge_everything(run, LongerWins())
@@ -173,8 +174,10 @@ def test_a_kill_in_the_middle_costs_only_what_was_under_way(chat, tmp_path, home
         if count > answered[0]:
             killed.wait(60)
             return None
-        first, second = fenced(request)
-        return says("1" if len(first) >= len(second) else "2")
+        if "candidates" not in request["messages"][-1]["content"]:
+            return says("no")
+        (one, first), (other, second) = shown(request)
+        return better(one if len(first) >= len(second) else other)
 
     server = chat(script)
     options = ["judge", str(folder), "--judge", "llm", "--base-url", server.base_url, "--model", "m", "--json"]
@@ -292,7 +295,9 @@ class TestTheCommand:
         for part in ("not ours", "Bradley-Terry", "order cannot matter by construction", "785 prompts", "reference model (ours)"):
             assert part in done.stdout
         kinds = [json.loads(line)["kind"] for line in (tmp_path / "v.jsonl").read_text().splitlines()]
-        assert kinds[0] == "judge" and kinds.count("reading") == 4 * 3 * 2
+        assert (
+            kinds[0] == "judge" and kinds.count("reading") == 4 * (3 + 4) * 2
+        )  # three comparisons and four known pairs a prompt
 
     def test_json_has_every_number(self, tmp_path):
         done = command_line("judge", make_run(tmp_path / "run"), "--against", "base", "--device", "cpu", "--json")
@@ -301,9 +306,11 @@ class TestTheCommand:
         assert {(line["a"], line["b"]) for line in told["lines"]} == {("token_od", "base"), ("uniform", "base")}
         assert told["lines"][0]["win_rate"]["n"] == 6 and "identity" not in told["judge"]
 
-    def test_a_folder_of_a_model_judges(self, tmp_path):
-        done = command_line("judge", make_run(tmp_path / "run", prompts=2), "--judge", "mini", "--device", "cpu")
-        assert done.returncode == 0 and "The text shown first was named in" in done.stdout, done.stderr
+    @pytest.mark.slow
+    def test_a_folder_of_a_model_judges_and_is_found_unable(self, tmp_path):
+        done = command_line("judge", make_run(tmp_path / "run", prompts=1), "--judge", "mini", "--device", "cpu")
+        assert done.returncode == 0 and "This judge cannot judge these texts" in done.stdout, done.stderr
+        assert "0% of its probability on the two labels" in done.stdout and "with a reply that could not be read" in done.stdout
 
     def test_a_run_is_found_by_its_id(self, tmp_path, home):
         make_run(home / "runs" / "abc123", prompts=2)
@@ -316,15 +323,18 @@ class TestTheCommand:
         assert line["counts"]["empty"] == 2 and line["won"] >= 2
 
     def test_before_a_server_elsewhere_is_asked_money_is_spoken_of(self, tmp_path, chat, monkeypatch):
-        server = chat(lambda request, _: says("1"))
+        server = chat(lambda request, _: says("no label"))
         options = ["judge", make_run(tmp_path / "run", model=False), "--judge", "llm", "--model", "m", "--price-in", "2000"]
         options += ["--price-out", "8000", "--base-url", server.base_url]
         for more, sentence in [([], "pass --yes"), (["--yes", "--max-cost", "0.5"], "is above --max-cost 0.5")]:
             done = command_line(*options, *more)
             assert done.returncode == 2 and sentence in done.stderr and server.requests == []
-        done = command_line(*options, "--yes", "--max-cost", "50", "--json")
-        assert done.returncode == 0 and json.loads(done.stdout)["spent"]["readings"] == 12, done.stderr
-        assert "12 questions" in done.stderr and "dollars" in done.stderr
+        done = command_line(*options, "--yes", "--max-cost", "5000", "--json")
+        questions = (
+            2 * 6 + 2 * 4 * 6 + 2 * 20 + 2 * 20 + 2 * 6
+        )  # orders of pairs, known pairs, canary; its texts, the models' texts
+        assert done.returncode == 0 and json.loads(done.stdout)["spent"]["readings"] == questions, done.stderr
+        assert f"{questions} questions" in done.stderr and "dollars" in done.stderr
 
     @pytest.mark.parametrize(
         ("options", "sentence"),

@@ -16,6 +16,7 @@ from fishersft.judge.base import FIRST, SECOND, Judge, Judgment, TextPair
 from .judged_run import make_run
 
 TEXTS_HELD_OUT = 12
+OWN = " was coming from the west"  # how the corpus' own texts of `make_run` begin
 
 
 TARGET_TEXTS = 7
@@ -73,7 +74,10 @@ def _aim(folder: Path, names: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Digests(Judge):
-    """Prefers the text with the smaller digest, whichever comes first; every `odd`-th question it takes the first."""
+    """Prefers the text with the smaller digest, whichever comes first; every `odd`-th question it takes the first.
+
+    It knows the corpus' own texts, and of two that hold one, as the canary's do, it takes the first.
+    """
 
     odd: int = 0
     name = "digests"
@@ -90,4 +94,9 @@ class Digests(Judge):
         for number, one in enumerate(shown):
             first, second = (hashlib.sha256(text.encode()).hexdigest() for text in (one.first, one.second))
             by_place = self.odd and int(min(first, second), 16) % self.odd == 0
+            own = [text.startswith(OWN) for text in (one.first, one.second)]
+            if own[0] != own[1]:
+                yield number, Judgment(FIRST if own[0] else SECOND, {"p_first": 0.75, "mass": 1.0})
+                continue
+            by_place = by_place or (OWN in one.first and OWN in one.second)
             yield number, Judgment(FIRST if by_place or first < second else SECOND, {"p_first": 0.75, "mass": 1.0})

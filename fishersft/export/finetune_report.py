@@ -115,16 +115,23 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
         return [Paragraph(str(error))]
     out: list[Block] = []
     for report in reports:
-        rows = report.table()
-        caption = f"{report.label}: how often a's text is better, ties as halves, with 95% intervals clustered by prompt"
-        out.append(Table(caption, tuple(rows[0]), tuple(tuple(map(str, row.values())) for row in rows)))
-        if len(report.matrix) > 2:
+        who = f"{report.label} ({report.protocol})"
+        if report.examined:
+            known = report.examined.table()
+            caption = f"{who}: pairs with a known answer, and in how many of them it names the better text in both orders"
+            out += [Table(caption, tuple(known[0]), tuple(tuple(map(str, row.values())) for row in known))] if known else []
+            out.append(Paragraph(report.examined.canary))
+        if rows := report.table():
+            caption = f"{who}: how often a's text is better, ties as halves, with 95% intervals clustered by prompt"
+            out.append(Table(caption, tuple(rows[0]), tuple(tuple(map(str, row.values())) for row in rows)))
+        if report.refusal:
+            out.append(Paragraph(f"No ranking is drawn. {report.refusal}"))
+        elif len(report.matrix) > 2:
             alt = f"{report.label}: how often the row's texts are better than the column's; the numbers are in the table."
             caption = f"{report.label}: how often the row wins against the column, over all budgets, with 95% intervals."
             draw = partial(generation_plots.matrix_figure, report.matrix, report.labels)
             out.append(Figure.of(draw, f"{report.run}-win-rates", alt, caption))
-        if report.surprise:
-            out.append(Paragraph(report.surprise_note))
+        out += [Paragraph(sentence) for sentence in report.contradictions]
         out.append(Paragraph(f"{CHANCE} {report.biases} {report.power}"))
         if report.paper_note:
             out.append(Paragraph(report.paper_note))

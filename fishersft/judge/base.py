@@ -3,7 +3,7 @@
     identical texts (apart from spaces)   a tie; the judge is not asked
     one text is empty                     the other one wins; the judge is not asked
     otherwise                             the judge reads both orders; a text wins if both judgments name it, else it is a tie
-    a text addresses the judge            it can tie at best, unless the judge reads no words
+    a text speaks to its judge            the pair is set aside and counted (`Verdict.speaks`), unless the judge reads no words
 
 A judge sees a prompt and two texts; it knows neither who wrote them nor which comparison they belong to.  Judgments are kept
 under a digest of the judge and the texts, so no question is asked twice.
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-VERSION = 1  # of the protocol; raise it when a stored judgment would mean something else
+VERSION = 1  # of how verdicts are made of judgments; raise it when a stored judgment would mean something else
 FIRST, SECOND, TIE = "first", "second", "tie"
 REFUSED, UNPARSABLE, TOO_LONG = "refused", "unparsable", "too_long"
 NO_ANSWER = (REFUSED, UNPARSABLE, TOO_LONG)
@@ -81,7 +81,8 @@ class Verdict:
     """Which text of a pair is better: a, its first one, or b; or a `tie`.
 
     `how` is `asked`, `voted`, or why no judge was asked: `identical`, `empty`.  The judgments `forward`, with a first, and
-    `backward` are None where no judge was asked; `addressed` ("", "a", "b" or "ab") are the texts that address the judge.
+    `backward` are None where no judge was asked.  `addressed` ("", "a", "b" or "ab") are the texts that speak to the judge by a
+    list of suspicious words, and `noticed` those that do by the judge's own answer; neither changes the winner.
     """
 
     winner: str
@@ -89,6 +90,7 @@ class Verdict:
     forward: Judgment | None = None
     backward: Judgment | None = None
     addressed: str = ""
+    noticed: str = ""
 
     @property
     def score(self) -> float:
@@ -119,6 +121,7 @@ class Judge(ABC):
     name: ClassVar[str]
     symmetric: ClassVar[bool] = False
     reads_words: ClassVar[bool] = True
+    protocol: str = ""  # how it is asked, or the rule that it follows
 
     @property
     @abstractmethod
@@ -133,9 +136,14 @@ class Judge(ABC):
     def read(self, pairs: Sequence[TextPair]) -> Iterator[tuple[int, Judgment]]:
         """(index, judgment) of each, as they arrive, in any order; ModelError where the model or server gives no answers."""
 
+    def notice(self, texts: Sequence[str]) -> Iterator[tuple[int, Judgment]]:
+        """(index, judgment) of each: `first` where the judge finds that a text speaks to it.  Nothing from most judges."""
+        return iter(())
+
     def about(self) -> dict[str, Any]:
         """What is stored of the judge beside its judgments."""
-        return {name: getattr(self, name) for name in ("id", "name", "label", "identity", "symmetric", "reads_words")}
+        names = ("id", "name", "label", "identity", "symmetric", "reads_words", "protocol")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def id(self) -> str:
@@ -147,19 +155,22 @@ class Judge(ABC):
         return next(verdict for _, verdict in self.compare_all([TextPair(prompt, a, b)]))
 
     def compare_all(
-        self, pairs: Sequence[TextPair], kept: MutableMapping[str, Any] | None = None
+        self, pairs: Sequence[TextPair], kept: MutableMapping[str, Any] | None = None, *, under: str = ""
     ) -> Iterator[tuple[int, Verdict]]:
-        """(index, verdict) of each pair, as they arrive; judgments that `kept` has by `key_of` are not asked again."""
-        kept = {} if kept is None else kept
+        """(index, verdict) of each pair, as they arrive; judgments that `kept` has by `key_of` are not asked again.
+
+        They are kept `under` the judge's id, or under another name where they are no verdicts on models.
+        """
+        kept, under = {} if kept is None else kept, under or self.id
         waiting: dict[str, list[int]] = {}  # key of a judgment -> the pairs that need it
         todo: dict[str, TextPair] = {}
         for number, pair in enumerate(pairs):
-            verdict = settled(pair, kept, self.id, reads_words=self.reads_words)
+            verdict = settled(pair, kept, under, reads_words=self.reads_words)
             if verdict is not None:
                 yield number, verdict
                 continue
             for order in pair.orders:
-                key = key_of(self.id, order)
+                key = key_of(under, order)
                 if Judgment.of(kept.get(key)) is None:
                     todo[key] = order
                 waiting.setdefault(key, []).append(number)
@@ -169,7 +180,7 @@ class Judge(ABC):
             key = keys[place]
             kept[key] = judgment.as_dict()
             for number in waiting[key]:
-                verdict = settled(pairs[number], kept, self.id, reads_words=self.reads_words)
+                verdict = settled(pairs[number], kept, under, reads_words=self.reads_words)
                 if verdict is not None and number not in done:
                     done.add(number)
                     yield number, verdict
@@ -178,6 +189,11 @@ class Judge(ABC):
 def key_of(judge: str, order: TextPair) -> str:
     """The digest under which the judgment of one order is kept."""
     return digest(judge, order.prompt, order.first, order.second)
+
+
+def key_of_text(judge: str, text: str) -> str:
+    """The digest under which it is kept whether a judge finds that a text speaks to it."""
+    return digest(judge, "speaks", text)
 
 
 def digest(*parts: Any) -> str:
@@ -191,9 +207,12 @@ def settled(pair: TextPair, kept: Mapping[str, Any], judge: str, *, reads_words:
     forward, backward = (Judgment.of(kept.get(key_of(judge, order))) for order in pair.orders)
     if forward is None or backward is None:
         return None
-    addressed = addressing(pair) if reads_words else ""
     winner = {(FIRST, SECOND): A, (SECOND, FIRST): B}.get((forward.said, backward.said), TIE)
-    return Verdict(TIE if winner in addressed else winner, "asked", forward, backward, addressed)
+    if not reads_words:
+        return Verdict(winner, "asked", forward, backward)
+    found = {name: Judgment.of(kept.get(key_of_text(judge, text))) for name, text in ((A, pair.first), (B, pair.second))}
+    noticed = "".join(name for name, said in found.items() if said and said.said == FIRST)
+    return Verdict(winner, "asked", forward, backward, addressing(pair), noticed)
 
 
 def without_asking(pair: TextPair) -> Verdict | None:

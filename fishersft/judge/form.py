@@ -11,6 +11,7 @@ from fishersft.errors import JudgeError
 from fishersft.fields import check, parameter
 
 REFERENCE, LLM = "reference", "llm"
+JSON, PAPER = "json", "paper"  # protocols of judges that read words
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ class JudgeForm:
     model: str = parameter("", "Name of the model on that server (llm).", metavar="NAME", in_address=False)
     domain: str = parameter(
         "", "What kind of text is judged, such as Shakespeare.", label="A judge of", shown_default="the run's", in_address=False
+    )
+    protocol: str = parameter(
+        JSON,
+        "How a judge that reads words is asked: json is ours and does not let a text name its verdict; paper is the paper's own "
+        "prompt, for reproduction.",
+        choices=(JSON, PAPER),
     )
     against: str = parameter("", "Compare every selector with this one only; base and all are allowed.", metavar="SELECTOR")
     pairs: str = parameter("", "Compare only these selectors.", metavar="A:B,...")

@@ -9,19 +9,22 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from fishersft.errors import JudgeError
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_lines
-from fishersft.judge.base import Judge, TextPair, Verdict, key_of, settled, without_asking
-from fishersft.judge.form import LLM, REFERENCE, JudgeForm
-from fishersft.judge.judges import LLMJudge, LocalJudge, ReferenceJudge, domain_of
+from fishersft.judge import competence
+from fishersft.judge.base import Judge, TextPair, Verdict, key_of, key_of_text, settled, without_asking
+from fishersft.judge.form import LLM, PAPER, REFERENCE, JudgeForm
+from fishersft.judge.judges import LLMJudge, LocalJudge
+from fishersft.judge.questions import domain_of
+from fishersft.judge.reference import ReferenceJudge
 from fishersft.judge.report import Judged, Report
 from fishersft.judge.verdicts import StoredJudgments, judges_of, kept_votes, note_judge
 from fishersft.lm.chat_server import OPENAI, needs_key
-from fishersft.lm.folder import find_model
+from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.store.artifacts import Store
 
 Progress = Callable[[int, int], None]
@@ -155,9 +158,10 @@ def judge_of(run: FineTuneRun, form: JudgeForm, on_wait: Callable[[str], None] |
     domain = form.domain or domain_of_run(run)
     if form.judge == LLM:
         url = form.base_url or usual_server()
-        return LLMJudge.at(url, form.model, domain, prices=form.prices, patience=form.wait, on_wait=on_wait)
+        more: dict[str, Any] = {"prices": form.prices, "patience": form.wait, "on_wait": on_wait, "protocol": form.protocol}
+        return LLMJudge.at(url, form.model, domain, **more)
     if form.judge != REFERENCE:
-        return LocalJudge(find_model(form.judge.removeprefix("hf:")), domain_of(domain), form.device)
+        return LocalJudge(find_model(form.judge.removeprefix("hf:")), domain_of(domain), form.device, form.protocol)
     if (path := run.reference_model) is None:
         raise JudgeError(
             f"The run {run.id} has no finished model tuned on the whole pool, which the reference judge reads with; "
@@ -166,7 +170,20 @@ def judge_of(run: FineTuneRun, form: JudgeForm, on_wait: Callable[[str], None] |
     sampling = run.about.get("prompts")
     most = sampling.get("new_tokens") if isinstance(sampling, dict) else 0
     own = tuple((p.text, p.continuation) for p in run.prompts)
-    return ReferenceJudge(find_model(path), own, form.device, most if isinstance(most, int) and most > 0 else 0)
+    most = most if isinstance(most, int) and most > 0 else 0
+    return ReferenceJudge(_untuned(run), find_model(path), own, form.device, most)
+
+
+def _untuned(run: FineTuneRun) -> ModelFolder:
+    """The files of the model that the run tuned; JudgeError where they are others now."""
+    about = run.about["model"]
+    found = find_model(about["name"], about.get("revision") or None)
+    if found.fingerprint != about.get("fingerprint"):
+        raise JudgeError(
+            f"The run {run.id} tuned another model than the one that '{about['name'][:80]}' names now, and the reference judge "
+            "compares with the untuned one; put that model back, or take another --judge."
+        )
+    return found
 
 
 def usual_server() -> str:
@@ -212,8 +229,8 @@ def judge_texts(
             raise JudgeError(
                 f"The server at {asked.server.base_url[:100]} wants a key; put it into the environment variable OPENAI_API_KEY."
             )
-        if confirm is not None and not asked.free and (left := missing(run, asked, comparisons, store)):
-            cost = asked.estimate(left)
+        if confirm is not None and not asked.free and any(left := missing(run, asked, comparisons, store)):
+            cost = asked.estimate(*left)
             if asked.above_cap(cost):
                 hint = f"is above --max-cost {asked.prices.most:g}; raise it, or lower --prompts or --budget."
                 raise JudgeError(f"Asking {asked.in_words(cost)}, {hint}")
@@ -222,30 +239,52 @@ def judge_texts(
     if out:
         export(run, out, store)
     about = {**asked.about(), **({"spent": asked.cost} if isinstance(asked, LLMJudge) else {})}
-    return Report(judged, about, run.labels, run.source.lower(), len(judged), run.id)
+    return _report(run, about, judged, len(judged), store)
 
 
 def judge_run(
     run: FineTuneRun, judge: Judge, comparisons: Comparisons, *, store: Store | None = None, on_progress: Progress | None = None
 ) -> list[Judged]:
-    """The verdicts, in the comparisons' order; each judgment is stored as it arrives, and the same call goes on from there."""
+    """The verdicts, in the comparisons' order; each judgment is stored as it arrives, and the same call goes on from there.
+
+    First the judge is examined with pairs whose answer is known, and last it is asked which of the texts speak to it.
+    """
     about = judge.about()
     note_judge(run, about, store)
     kept = StoredJudgments(run, about["id"], store)
-    found: dict[int, Judged] = {}
+    pairs, texts = competence.questions(run, reads_words=judge.reads_words)
+    every = len(pairs) + len(texts) + len(comparisons)
     tell = on_progress or (lambda *_: None)
-    tell(0, len(comparisons))
-    for number, verdict in judge.compare_all([c.pair for c in comparisons], kept):
-        found[number] = comparisons[number].judged(verdict)
-        tell(len(found), len(comparisons))
-    return [found[number] for number in sorted(found)]
+    tell(0, every)
+    for done in competence.examine(run, judge, kept):
+        tell(done, every)
+    done = len(pairs) + len(texts)
+    for more, _ in enumerate(judge.compare_all([c.pair for c in comparisons], kept), 1):
+        tell(done + more, every)
+    for _ in competence.ask_whether(judge, _texts(comparisons), kept):
+        tell(every, every)
+    return verdicts_of(run, about, comparisons, store)
 
 
-def missing(run: FineTuneRun, judge: Judge, comparisons: Comparisons, store: Store | None = None) -> list[TextPair]:
-    """What the judge would still have to read, each order once."""
+def _texts(comparisons: Comparisons) -> list[str]:
+    """The different texts that a judge is shown, which may speak to it."""
+    return list(dict.fromkeys(t for c in comparisons if without_asking(c.pair) is None for t in (c.pair.first, c.pair.second)))
+
+
+def missing(
+    run: FineTuneRun, judge: Judge, comparisons: Comparisons, store: Store | None = None
+) -> tuple[list[TextPair], list[str]]:
+    """What the judge would still have to read: pairs, each order once, and texts that may speak to it."""
     kept = StoredJudgments(run, judge.id, store)
-    asked = [order for one in comparisons if without_asking(one.pair) is None for order in one.pair.orders]
-    return list({key: order for order in asked if (key := key_of(judge.id, order)) not in kept}.values())
+    pairs, texts = competence.questions(run, reads_words=judge.reads_words)
+    asked = {key_of(competence.examined_as(judge.id), order): order for pair in pairs for order in pair.orders}
+    pairs = [c.pair for c in comparisons if without_asking(c.pair) is None]
+    asked |= {key_of(judge.id, order): order for pair in pairs for order in pair.orders}
+    texts = [*texts, *_texts(comparisons)] if judge.reads_words and judge.protocol != PAPER else []
+    return (
+        [order for key, order in asked.items() if key not in kept],
+        [text for text in dict.fromkeys(texts) if key_of_text(judge.id, text) not in kept],
+    )
 
 
 def verdicts_of(run: FineTuneRun, about: dict[str, Any], comparisons: Comparisons, store: Store | None = None) -> list[Judged]:
@@ -281,7 +320,17 @@ def counted_verdicts(kept: Sequence[Judged], every: Comparisons) -> tuple[list[J
 def report_of(run: FineTuneRun, about: dict[str, Any], every: Comparisons, store: Store | None = None) -> Report | None:
     """What is stored of a judge (one of `judges_of`), added up; None where none of its verdicts count."""
     judged, planned = counted_verdicts(verdicts_of(run, about, every, store), every)
-    return Report(tuple(judged), about, run.labels, run.source.lower(), planned, run.id) if judged else None
+    return _report(run, about, tuple(judged), planned, store) if judged else None
+
+
+def _report(
+    run: FineTuneRun, about: dict[str, Any], judged: tuple[Judged, ...], planned: int, store: Store | None = None
+) -> Report:
+    kept = StoredJudgments(run, str(about["id"]), store)
+    examined = competence.examination(run, str(about["id"]), kept, reads_words=bool(about["reads_words"]))
+    report = Report(judged, about, run.labels, run.source.lower(), planned, run.id, examined)
+    told = competence.contradictions(run, [(line.a, line.b, line.budget, line.rate) for line in report.lines])
+    return replace(report, contradictions=tuple(told))
 
 
 def judge_reports(run: FineTuneRun | str | Path, store: Store | None = None) -> list[Report]:
@@ -312,6 +361,25 @@ def export(run: FineTuneRun, path: Path, store: Store | None = None) -> int:
                     seen.add(key)
                     of = {"prompt": one.prompt, "first": first, "second": second}
                     lines.append({"kind": "reading", "judge": about["id"], "key": key, "of": of, "value": kept[key]})
+        for what, key in _other_keys(run, about, comparisons):
+            if key in kept and key not in seen:
+                seen.add(key)
+                lines.append({"kind": "reading", "judge": about["id"], "key": key, "of": what, "value": kept[key]})
     lines += [{"kind": "vote", "value": vote} for vote in kept_votes(run, store)]
     write_lines(path, lines)
     return len(lines)
+
+
+def _other_keys(run: FineTuneRun, about: dict[str, Any], comparisons: Comparisons) -> Iterator[tuple[dict[str, Any], str]]:
+    """What is kept of a judge beside its judgments of models: the keys, and what each is about."""
+    id = str(about["id"])
+    for known in competence.known_pairs(run):
+        for side, order in zip(("first", "second"), known.pair.orders, strict=True):
+            yield {"known": known.kind, "prompt": known.prompt, "right": side}, key_of(competence.examined_as(id), order)
+    pairs = competence.canary_pairs(run) if about["reads_words"] else []
+    for number, pair in enumerate(pairs):
+        for side, order in zip(("first", "second"), pair.orders, strict=True):
+            yield {"canary": number, "instruction": side}, key_of(competence.examined_as(id), order)
+    planted = [text for pair in pairs for text in (pair.first, pair.second)]
+    for text in dict.fromkeys([*planted, *_texts(comparisons)] if about["reads_words"] else []):
+        yield {"speaks": text[:60]}, key_of_text(id, text)

@@ -2,6 +2,7 @@
 
     verdict_in("1\\n\\nText 2 repeats itself.")      # "first": the verdict came first and its reason names the other text
     verdict_in("Text 1 and text 2 are alike.")     # None: no verdict
+    verdict_in("KIVO", ("KIVO", "RANU"))           # "first": where the texts have labels, digits and positions name nothing
 
 A verdict stands, in this order of trust: in a JSON object; after words that announce one ("Answer: 2", "I'd go with 1"), of
 which "final" ones outrank the rest; alone on a line, or at the head of the reply with its reason behind it; in a sentence that
@@ -17,8 +18,9 @@ import unicodedata
 
 from fishersft.judge.base import FIRST, SECOND
 
-NOUN = r"(?:(?:the\s+)?(?:text|tag|option|passage|candidate|response|sentence|number|no\.?|#)\W{0,3})?"
+NOUN = r"(?:(?:the\s+)?(?:text|tag|option|passage|candidate|continuation|label|response|sentence|number|no\.?|#)\W{0,3})?"
 NAMES = {"1": "1", "2": "2", "one": "1", "two": "2", "first": "1", "second": "2", "1st": "1", "2nd": "2"}
+NAMED = re.compile(r"\d+(?:st|nd)?\b|\d+|\b(?:one|two|first|second)\b", re.I)
 NAME = r"(1|2|one|two|first|second|1st|2nd)"
 CLOSED = r"(?![\w/>]|[.,-]\d|-\w|\s*(?:/|out of)\s*\d)"  # not 1/2, 2.5, 1-3, 10
 PICK = rf"{NOUN}(?:the\s+)?(?<![A-Za-z0-9_./-]){NAME}{CLOSED}(?:\s+(?:text|one|option|passage|candidate|response))?"
@@ -28,7 +30,7 @@ CONTROL = re.compile(r"<\|[^|>]{0,40}\|>|</?s>")
 TAGS = re.compile(r"</?tag\s?([12])(?:-\w+)?>|\btag\s?([12])(?:-\w+)?\b", re.I)
 BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 OBJECT = re.compile(r"\{[^{}]*\}")
-KEYS = ("answer", "verdict", "choice", "winner", "better", "preferred", "preference", "response", "result")
+KEYS = ("answer", "verdict", "choice", "winner", "better", "preferred", "preference", "response", "result", "speaks")
 ANNOUNCED = re.compile(
     r"(?P<final>\bfinal\W{1,3})?(?:"
     r"\b(?:answer|verdict|choice|decision|preference|winner|conclusion|response|judge?ment)\b"
@@ -37,7 +39,7 @@ ANNOUNCED = re.compile(
     r"|\bi(?:'d|'ll|\s+would|\s+will)?\s+(?:go\s+with|choose|pick|prefer|select|respond(?:\s+with)?|answer|say|vote\s+for)\b:?"
     r"|\A\W*respond(?:\s+with)?\b:?|\brespond(?:\s+with)?\s*:"
     r"|\b(?:but|no,|actually,?|rather,?)(?=\s+(?:text\s+)?[12]\W*\Z)"
-    r"|\b(?:better|best|more\s+fluent|preferred)(?:\s+(?:text|one|passage|option|candidate))?(?:\s*:|\s+is\b)"
+    r"|\b(?:better|best|more\s+fluent|preferred)(?:\s+(?:text|one|passage|option|candidate|continuation))?(?:\s*:|\s+is\b)"
     r"|(?:回答|答案|答え|判定|答|réponse|antwort|respuesta|resposta|risposta|ответ)\s*(?:是|为|は|ist|est|es|è)?\s*:?"
     rf")\W{{0,6}}(?:respond\s+)?{PICK}",
     re.I,
@@ -58,9 +60,16 @@ UNDECIDED = re.compile(r"\b(?:which|whether|if|neither|nor|both|not|cannot|can't
 WORSE = ("worse", "worst", "inferior", "less")
 
 
-def verdict_in(reply: str) -> str | None:
-    """`first` or `second` where the reply says so, None where it does not or says both."""
+def verdict_in(reply: str, labels: tuple[str, str] | None = None) -> str | None:
+    """`first` or `second` where the reply says so, None where it does not or says both.
+
+    The texts are called 1 and 2, or by `labels`; then only these name them.
+    """
     text = _plain(reply)
+    if labels:
+        text = NAMED.sub("·", text)
+        for name, label in zip("12", labels, strict=True):
+            text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(label)}(?![A-Za-z0-9_])", name, text, flags=re.I)
     for names_in in (_in_object, _announced, _by_line, _compared, _closing):
         if said := {NAMES[name.lower()] for name in names_in(text)}:
             return None if len(said) > 1 else FIRST if said == {"1"} else SECOND

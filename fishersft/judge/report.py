@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from fishersft.judge import statistics
-from fishersft.judge.base import FIRST, NO_ANSWER, SECOND, A, B, Verdict
+from fishersft.judge.base import FIRST, NO_ANSWER, SECOND, Verdict
+from fishersft.judge.competence import Examination
 from fishersft.judge.statistics import Rate
 from fishersft.selectors import DEFAULT_SELECTOR
 from fishersft.text import markdown_table
@@ -30,7 +31,7 @@ COUNTED = {
     "refused": "with a refusal",
     "unparsable": "with a reply that could not be read",
     "too_long": "too long for the judge",
-    "addressed": "where a text addresses the judge and could not win",
+    "addressed": "set aside, because a text speaks to its judge",
     "cut": "cut to the judge's context",
     "reread": "with a reply that an earlier version read as something else",
 }  # how verdicts came about, and the words for it in a sentence
@@ -38,7 +39,7 @@ CHANCE = (
     "Intervals and p values are over prompts, for these models as they are and for each line by itself. They leave out how much "
     "another draw or another training would change."
 )
-LOPSIDED = 0.9  # of the texts on one side of the corpus' own surprise: then the judge rewards little but more or less of it
+EARLIER = "an earlier protocol"  # of verdicts that were stored before protocols had names
 PAPER = "the paper's"  # the column of its win rates
 PAPER_SOURCE = "the paper's review thread, arXiv 2505.14826"
 PAPER_BUDGETS = (100, 200, 500, 1000, 2000, 5000)
@@ -115,7 +116,8 @@ class Report:
 
     `judge` is what is stored of the judge (`Judge.about`), with `spent` where it was paid for just now, and `labels` what people
     call the selectors.  `corpus` is the name by which the paper's win rates are looked up.  Where the judge was stopped, there
-    are fewer verdicts than the comparisons that were `planned`.
+    are fewer verdicts than the comparisons that were `planned`.  `examined` is what the judge was found to be able to do, and
+    `contradictions` are sentences on where its verdicts and the held-out losses disagree.
     """
 
     judged: tuple[Judged, ...]
@@ -124,6 +126,8 @@ class Report:
     corpus: str = ""
     planned: int = 0
     run: str = ""
+    examined: Examination | None = None
+    contradictions: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -137,11 +141,40 @@ class Report:
     def symmetric(self) -> bool:
         return bool(self.judge.get("symmetric"))
 
+    @property
+    def protocol(self) -> str:
+        """How the judge was asked, or the rule that it followed."""
+        return str(self.judge.get("protocol") or EARLIER)
+
+    @property
+    def refusal(self) -> str:
+        """Why no ranking is drawn of these verdicts, in sentences; "" where one is."""
+        return self.examined.refusal if self.examined else ""
+
+    @cached_property
+    def set_aside(self) -> list[Judged]:
+        """Verdicts on pairs in which a text speaks to its judge, by the list or by the judge's own answer; they do not count."""
+        believed = self.examined is not None and self.examined.believed
+        return [j for j in self.judged if j.verdict.addressed or (believed and j.verdict.noticed)]
+
+    @cached_property
+    def counted(self) -> list[Judged]:
+        """The verdicts that are not set aside."""
+        aside = {id(j) for j in self.set_aside}
+        return [j for j in self.judged if id(j) not in aside]
+
+    @cached_property
+    def mass(self) -> Rate | None:
+        """The mean probability that a judge put on the two labels, over the judgments that have one."""
+        found = [(mass, j.prompt) for j in self.judged for r in j.verdict.judgments if (mass := r.facts.get("mass")) is not None]
+        found = [(float(mass), prompt) for mass, prompt in found if isinstance(mass, int | float) and 0 <= mass <= 1]
+        return _share(found) if found else None
+
     @cached_property
     def lines(self) -> list[MatchResult]:
         """Each pair at each budget, and at all budgets where there are several, in the verdicts' own order."""
         groups: dict[tuple[str, str], dict[int | None, list[Judged]]] = {}
-        for one in self.judged:
+        for one in self.counted:
             groups.setdefault((one.a, one.b), {}).setdefault(one.budget, []).append(one)
         out = []
         for (a, b), by_budget in groups.items():
@@ -153,29 +186,17 @@ class Report:
     @cached_property
     def position(self) -> Rate:
         """How often the text shown first was named, over all answers that named one; 0.5 where the position does not matter."""
-        named = [(r.said == FIRST, j.prompt) for j in self.judged for r in j.verdict.judgments if r.said in (FIRST, SECOND)]
+        named = [(r.said == FIRST, j.prompt) for j in self.counted for r in j.verdict.judgments if r.said in (FIRST, SECOND)]
         return _share(named)
 
     @cached_property
     def flips(self) -> Rate:
         """How often the two orders named different texts, over the pairs where both named one."""
-        return _share([(j.verdict.flipped, j.prompt) for j in self.judged if j.verdict.both_decided])
-
-    @cached_property
-    def surprise(self) -> tuple[Rate, Rate] | None:
-        """For a judge by surprise: the share of texts that surprise it less than the corpus' own, and how often the more
-        surprising of two won, over decided verdicts.  None for other judges.
-        """
-        read = [(j, nats) for j in self.judged if (nats := nats_of(j.verdict)) is not None]
-        if not read:
-            return None
-        below = [(s < target, j.prompt) for j, (a, b, target) in read for s in (a, b)]
-        decided = [((a > b) == (j.verdict.winner == A), j.prompt) for j, (a, b, _) in read if j.verdict.winner in (A, B)]
-        return _share(below), _share(decided)
+        return _share([(j.verdict.flipped, j.prompt) for j in self.counted if j.verdict.both_decided])
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        return count(self.judged)
+        return count(self.judged) | {"addressed": len(self.set_aside)}
 
     @cached_property
     def matrix(self) -> dict[str, dict[str, Rate]]:
@@ -189,14 +210,15 @@ class Report:
     @cached_property
     def ranking(self) -> list[statistics.Strength]:
         """Bradley-Terry over all comparisons of at least three players; empty for two, which need no ranking."""
-        if len({name for j in self.judged for name in (j.a, j.b)}) < 3:
+        told = self.counted
+        if len({name for j in told for name in (j.a, j.b)}) < 3:
             return []
-        return statistics.bradley_terry([j.a for j in self.judged], [j.b for j in self.judged], *scores_of(self.judged))
+        return statistics.bradley_terry([j.a for j in told], [j.b for j in told], *scores_of(told))
 
     @property
     def power(self) -> str:
         """How many prompts a difference of 5 points would need, in one sentence."""
-        if not self.judged:
+        if not self.lines:
             return "Nothing was judged."
         most = max(self.lines, key=lambda line: line.needed[0])
         spread = f", and about {most.needed[0]:,} with verdicts as spread out as these" if most.needed[0] else ""
@@ -250,27 +272,13 @@ class Report:
             if self.flips.n:
                 flips = f"{in_percent(self.flips)} of {self.flips.n:,}"
                 out.append(f"The order changed the verdict in {flips} questions decided twice.")
+        if self.mass is not None:
+            out.append(
+                f"It put {100 * self.mass.value:.0f}% of its probability on the two labels on average; below half is no answer."
+            )
         told = [f"{self.counts[name]:,} {words}" for name, words in COUNTED.items() if words and self.counts[name]]
         out.append(f"{len(self.judged):,} verdicts" + (f"; {', '.join(told)}." if told else "."))
         return " ".join(out)
-
-    @property
-    def lopsided(self) -> bool:
-        """Whether nearly all texts surprise the judge less than the corpus' own do."""
-        return self.surprise is not None and self.surprise[0].value >= LOPSIDED
-
-    @property
-    def surprise_note(self) -> str:
-        """What a judge by surprise rewards in effect, in a sentence; "" for other judges."""
-        if self.surprise is None:
-            return ""
-        below, won = self.surprise
-        told = f"Of the texts it read, {100 * below.value:.0f}% surprise it less than the corpus' own do"
-        if won.n:
-            told += f", and in {100 * won.value:.0f}% of the decided verdicts the more surprising text won"
-        if not self.lopsided:
-            return f"{told}."
-        return f"{told}: its verdict is little else than which text is more surprising, and says little about which is better."
 
     def markdown(self) -> str:
         """Tables and sentences: what `fishersft judge` prints."""
@@ -279,7 +287,9 @@ class Report:
             {"rank": k, "selector": self.labels.get(s.name, s.name), strength: f"{s.value:+.2f} ({s.low:+.2f} to {s.high:+.2f})"}
             for k, s in enumerate(self.ranking, 1)
         ]
-        parts = [_table(self.table()), self.paper_note, _table(ranking), self.biases, self.surprise_note, CHANCE, self.power]
+        known, canary = [_table(self.examined.table()), self.examined.canary] if self.examined else ["", ""]
+        parts = [known, canary, _table(self.table()), self.paper_note, self.refusal or _table(ranking), *self.contradictions]
+        parts += [self.biases, CHANCE, self.power]
         return "\n\n".join(part for part in parts if part)
 
     def as_dict(self) -> dict[str, Any]:
@@ -290,15 +300,18 @@ class Report:
             as_here, without_ties = row.pop("needed")
             row |= {"win_rate": row.pop("rate"), "length_adjusted": row.pop("adjusted")}
             rows.append({**row, "prompts_for_5_points": {"as_here": as_here, "without_ties": without_ties}})
-        names = ("texts_below_the_corpus", "more_surprising_won")
         return {
+            "protocol": self.protocol,
+            **(self.examined.as_dict() if self.examined else {}),
             "lines": rows,
             "position_rate": _none(self.position),
             "flip_rate": _none(self.flips),
-            "surprise": self.surprise and {name: _none(rate) for name, rate in zip(names, self.surprise, strict=True)},
+            "label_mass": _none(self.mass) if self.mass else None,
             "counts": self.counts,
             "matrix": {a: {b: asdict(rate) for b, rate in row.items()} for a, row in self.matrix.items()},
-            "ranking": [asdict(s) for s in self.ranking],
+            "ranking": [] if self.refusal else [asdict(s) for s in self.ranking],
+            "ranking_refused": self.refusal,
+            "contradictions": list(self.contradictions),
             "power": self.power,
         }
 
@@ -337,14 +350,6 @@ def scores_of(judged: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([j.verdict.score for j in judged], float), np.array([j.prompt for j in judged], int)
 
 
-def nats_of(verdict: Verdict) -> tuple[float, float, float] | None:
-    """Nats per token of a's text, of b's and of the corpus' own, where a judge by surprise stored them."""
-    told = verdict.forward.facts if verdict.forward else {}
-    numbers = [told.get(name) for name in ("nats_first", "nats_second", "target")]
-    a, b, target = (float(x) if isinstance(x, int | float) else math.nan for x in numbers)
-    return None if math.isnan(a + b + target) else (a, b, target)
-
-
 def count(judged: Sequence[Judged]) -> dict[str, int]:
     """How verdicts came about; `refused`, `unparsable` and `too_long` count pairs with at least one such answer."""
     found: Counter[str] = Counter()
@@ -357,7 +362,7 @@ def count(judged: Sequence[Judged]) -> dict[str, int]:
     return {name: found[name] for name in COUNTED}
 
 
-def _share(hits: Sequence[tuple[bool, int]]) -> Rate:
+def _share(hits: Sequence[tuple[float, int]]) -> Rate:
     """Of (hit, prompt)."""
     return statistics.win_rate(np.array([hit for hit, _ in hits], float), np.array([prompt for _, prompt in hits], int))
 

@@ -19,7 +19,7 @@ from typing import Any
 from fishersft.errors import JudgeError
 from fishersft.finetuning.run import FineTuneRun
 from fishersft.judge.base import Judgment
-from fishersft.judge.judges import reread
+from fishersft.judge.questions import reread
 from fishersft.store.artifacts import Store
 from fishersft.store.database import Database
 

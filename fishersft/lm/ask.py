@@ -7,19 +7,21 @@ words; as in the paper, the text precedes it between lines of ###; P(yes) is nor
 
 The texts are untrusted.  No text can contain the mark that closes its fence, nor a chat's control token (`<|im_end|>`,
 `[INST]`): a space breaks up both.  A local model's tokenizer also never reads special tokens in a text.
-A model is asked from its files (`LocalAsker`) or on a server (`ServerAsker`).  Knows no selector and no store.
+A model is asked from its files (`LocalModel`, and for Ask-LLM `LocalAsker`) or on a server (`ServerAsker`).  Knows no selector
+and no store.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from fishersft.errors import ModelError
-from fishersft.lm.chat_server import ChatServer, Reply
+from fishersft.lm.chat_server import ChatServer, Reply, Request, messages_of
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.text import encodable
@@ -35,6 +37,7 @@ AFTER = (
 TOGETHER = 8  # texts per batch of a local model
 WORDS = ("yes", "no")
 CUE = "\nAnswer:"  # opens the model's turn if there is no chat template
+THOUGHT = "\n\n</think>\n\n"  # ends the thoughts that a template opens by itself
 LEAST_ROOM = 16  # tokens of a text that must fit into the context with the question
 DECLINES = re.compile(
     r"\W*(i['’]?m (very |so )?sorry|sorry|i (can['’]?t|cannot|can not|won['’]?t|will not)|i( am|['’]m) (unable|not able)"
@@ -115,44 +118,62 @@ def answer_of(number: int, reply: Reply) -> Answer:
 
 
 @dataclass(frozen=True)
-class FirstWord:
-    """A model's files and the two words (`choices`) that it may answer; the first question loads the weights."""
+class LocalModel:
+    """A model's files, asked in its own chat template; the first question loads the weights."""
 
     folder: ModelFolder
     device: str = "auto"
-
-    choices: ClassVar[tuple[str, str]]
 
     @cached_property
     def model(self) -> CausalLM:
         return load_model(self.folder, device=self.device)
 
-    def framed(self, *parts: str) -> tuple[list[int], ...]:
-        """The ids of a question's parts, between each two of which a text is inserted.
+    def framed(self, *parts: str, system: str = "", begun: str | None = None) -> tuple[list[int], ...]:
+        """The ids of a user's message in parts, between each two of which a text is inserted.
 
         They are wrapped in the chat template, which opens the model's turn at the end (with thinking turned off, if the
-        template supports that); without a template, in [bos] and a cue.
+        template supports that), and `begun` follows, the beginning of the answer; without a template, in [bos] and a cue.
         """
         tokenizer = load_tokenizer(self.folder)
         if not getattr(tokenizer, "chat_template", None):
             bos = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
-            first, *between, last = parts
-            return bos + self._ids(first), *(self._ids(part) for part in between), self._ids(last + CUE)
+            first, *between, last = [f"{system}\n\n{parts[0]}" if system else parts[0], *parts[1:]]
+            cue = CUE if not begun else f"{CUE} {begun}"
+            return bos + self._ids(first), *(self._ids(part) for part in between), self._ids(last + cue)
         gap = "the-Text-stands-Here"
+        request = Request(gap.join(parts), system)
         try:
-            whole = str(
-                tokenizer.apply_chat_template(
-                    [{"role": "user", "content": gap.join(parts)}],
-                    add_generation_prompt=True,
-                    tokenize=False,
-                    enable_thinking=False,
-                )
-            )
-        except Exception as error:  # a template is a program and may raise anything
-            raise ModelError(f"The chat template of {self.folder.name} refused the question: {str(error)[:200]}.") from error
+            whole = self._templated(messages_of(request, system=True))
+        except Exception as refused:  # a template is a program and may raise anything
+            try:
+                whole = self._templated(messages_of(request, system=False))
+            except Exception:
+                said = str(refused)[:200]
+                raise ModelError(f"The chat template of {self.folder.name} refused the question: {said}.") from refused
         if whole.count(gap) != len(parts) - 1:
             raise ModelError(f"The chat template of {self.folder.name} changes the user's message; choose another model.")
-        return tuple(self._ids(piece) for piece in whole.split(gap))
+        if begun is not None and whole.rstrip().endswith("<think>"):
+            whole = whole.rstrip() + THOUGHT
+        return tuple(self._ids(piece) for piece in (whole + (begun or "")).split(gap))
+
+    def _templated(self, messages: list[dict[str, str]]) -> str:
+        tokenizer = load_tokenizer(self.folder)
+        settings: dict[str, Any] = {"add_generation_prompt": True, "tokenize": False, "enable_thinking": False}
+        return str(tokenizer.apply_chat_template(messages, **settings))
+
+    def likelihoods(self, prompt: list[int], answers: Sequence[str]) -> list[float]:
+        """P(answer | prompt) of each answer, the product over its tokens, summed over how it may be spelled: after a space, or
+        directly after what precedes it."""
+        import torch
+
+        mark = self._ids('"')  # some tokenizers begin every text with a space, but not what follows a mark
+        spelled = [[self._ids(answer), self._ids(f" {answer}"), self._ids(f'"{answer}')[len(mark) :]] for answer in answers]
+        forms = list(dict.fromkeys(tuple(ids) for some in spelled for ids in some))
+        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor([*prompt, *form]) for form in forms], batch_first=True)
+        rows = self.model.rows(ids)[:, len(prompt) - 1 : -1]
+        log_p = torch.log_softmax(self.model.logits(rows).cpu().double(), dim=-1)
+        found = {f: sum(float(log_p[k, t, token]) for t, token in enumerate(f)) for k, f in enumerate(forms)}
+        return [sum(math.exp(found[form]) for form in dict.fromkeys(map(tuple, some))) for some in spelled]
 
     def room_beside(self, frame: Sequence[list[int]]) -> int | None:
         """The number of tokens that each text may have; None if the model states no limit; ModelError if hardly any fit."""
@@ -167,6 +188,41 @@ class FirstWord:
             )
         return room
 
+    def _ids(self, text: str, *, as_letters: bool = False) -> list[int]:
+        """The ids of a text; with `as_letters`, special tokens in it are split into ordinary ones."""
+        tokenizer = load_tokenizer(self.folder)
+        out: Any = tokenizer(text, add_special_tokens=False, split_special_tokens=as_letters, verbose=False)
+        return list(out["input_ids"])
+
+
+@dataclass(frozen=True)
+class LocalAsker(LocalModel):
+    """Asks a model loaded from its files, as `ServerAsker` does; the first question loads the weights.
+
+    The texts of a batch (`together` many) affect the last digits of each other's answers, so equal answers need equal batches.
+    """
+
+    together: int = TOGETHER
+
+    @property
+    def identity(self) -> str:
+        return self.folder.fingerprint
+
+    @cached_property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The ids before and after the text."""
+        before, after = self.framed(BEFORE, AFTER)
+        return before, after
+
+    def ask(self, texts: Sequence[str]) -> Iterator[Answer]:
+        before, after = self.frame
+        room = self.room_beside(self.frame)
+        for start in range(0, len(texts), self.together):
+            bodies = [self._ids(t, as_letters=True) for t in texts[start : start + self.together]]
+            answers = self._probabilities([before + body[:room] + after for body in bodies])
+            for k, (body, (p, mass)) in enumerate(zip(bodies, answers, strict=True)):
+                yield Answer(start + k, "probability", p, mass, cut=room is not None and len(body) > room)
+
     @cached_property
     def words(self) -> tuple[list[int], list[int]]:
         """The ids that spell the one word, and those that spell the other.
@@ -174,14 +230,14 @@ class FirstWord:
         If the vocabulary has no single token for one of them, the first tokens of both words are used, without those that
         both words begin with (our choice).
         """
-        one, other = self.choices
+        one, other = WORDS
         tokenizer = load_tokenizer(self.folder)
-        whole: dict[str, set[int]] = {word: set() for word in self.choices}
+        whole: dict[str, set[int]] = {word: set() for word in WORDS}
         for token, id in tokenizer.get_vocab().items():
-            if word := word_of(token, self.choices):
+            if word := word_of(token, WORDS):
                 whole[word].add(id)
         if not all(whole.values()):
-            for word in self.choices:
+            for word in WORDS:
                 forms = [space + form for space in ("", " ") for form in (word, word.capitalize(), word.upper())]
                 whole[word] = {ids[0] for form in forms if (ids := self._ids(form))}
             shared = whole[one] & whole[other]
@@ -203,43 +259,6 @@ class FirstWord:
         log_p = torch.log_softmax(self.model.logits(rows).cpu().double(), dim=-1)
         one, other = (log_p[:, word].logsumexp(-1) for word in self.words)
         return list(zip(torch.sigmoid(one - other).tolist(), torch.logaddexp(one, other).exp().tolist(), strict=True))
-
-    def _ids(self, text: str, *, as_letters: bool = False) -> list[int]:
-        """The ids of a text; with `as_letters`, special tokens in it are split into ordinary ones."""
-        tokenizer = load_tokenizer(self.folder)
-        out: Any = tokenizer(text, add_special_tokens=False, split_special_tokens=as_letters, verbose=False)
-        return list(out["input_ids"])
-
-
-@dataclass(frozen=True)
-class LocalAsker(FirstWord):
-    """Asks a model loaded from its files, as `ServerAsker` does; the first question loads the weights.
-
-    The texts of a batch (`together` many) affect the last digits of each other's answers, so equal answers need equal batches.
-    """
-
-    together: int = TOGETHER
-
-    choices: ClassVar[tuple[str, str]] = WORDS
-
-    @property
-    def identity(self) -> str:
-        return self.folder.fingerprint
-
-    @cached_property
-    def frame(self) -> tuple[list[int], list[int]]:
-        """The ids before and after the text."""
-        before, after = self.framed(BEFORE, AFTER)
-        return before, after
-
-    def ask(self, texts: Sequence[str]) -> Iterator[Answer]:
-        before, after = self.frame
-        room = self.room_beside(self.frame)
-        for start in range(0, len(texts), self.together):
-            bodies = [self._ids(t, as_letters=True) for t in texts[start : start + self.together]]
-            answers = self._probabilities([before + body[:room] + after for body in bodies])
-            for k, (body, (p, mass)) in enumerate(zip(bodies, answers, strict=True)):
-                yield Answer(start + k, "probability", p, mass, cut=room is not None and len(body) > room)
 
 
 Asker = ServerAsker | LocalAsker

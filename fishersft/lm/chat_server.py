@@ -25,6 +25,7 @@ ONE_WORD: Mapping[str, Any] = {"temperature": 0, "max_tokens": 8, "logprobs": Tr
 THINKING = 2_048  # tokens for models that require max_completion_tokens, which includes their reasoning
 OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"  # the client requires a key; servers without keys ignore it
+ACKNOWLEDGED = "Understood. Send me the object."  # the model's turn between a task and its object
 LAST_WAIT = 5.0  # seconds that pending replies get after one has failed
 
 
@@ -47,6 +48,15 @@ class Reply:
     too_long: bool = False  # the question exceeded the context, so there is no answer
     tokens_in: int = 0  # as counted by the server; 0 if it does not report them
     tokens_out: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A user's message, with a system message before it ("" for none) and the JSON schema of its answer (None for free text)."""
+
+    user: str
+    system: str = ""
+    schema: Mapping[str, Any] | None = None
 
 
 def check_base_url(base_url: str) -> str:
@@ -113,9 +123,10 @@ class ChatServer:
             timeout=openai.Timeout(seconds, connect=min(10.0, seconds)),
         )
         self._settings: dict[str, Any] = dict(settings)
+        self._takes = {"schema": True, "system": True}  # until the server refuses one
         self._skip_too_long = skip_too_long
 
-    def replies(self, prompts: Iterable[str]) -> Iterator[tuple[int, Reply]]:
+    def replies(self, prompts: Iterable[str | Request]) -> Iterator[tuple[int, Reply]]:
         """(number of the prompt, its reply), as the replies arrive; after a failure, pending replies, then a ModelError."""
         todo, taking = iter(enumerate(prompts)), threading.Lock()
         results: queue.SimpleQueue[tuple[int, Reply | BaseException] | None] = queue.SimpleQueue()
@@ -160,15 +171,18 @@ class ChatServer:
         if failure is not None:
             raise failure
 
-    def reply(self, prompt: str) -> Reply:
+    def reply(self, prompt: str | Request) -> Reply:
         """The model's reply to one user message; ModelError if there is none, ServerDown if the server may answer later."""
-        openai = self._library
+        openai, request = self._library, Request(prompt) if isinstance(prompt, str) else prompt
         while True:
-            settings = self._settings
+            settings, takes = self._settings, dict(self._takes)
+            messages: Any = messages_of(request, system=takes["system"])
+            more = dict(settings)
+            if request.schema and takes["schema"]:
+                schema = {"name": "answer", "strict": True, "schema": request.schema}
+                more["response_format"] = {"type": "json_schema", "json_schema": schema}
             try:
-                answer: Any = self._client.chat.completions.create(
-                    model=self.model, messages=[{"role": "user", "content": prompt}], **settings
-                )
+                answer: Any = self._client.chat.completions.create(model=self.model, messages=messages, **more)
                 return _read(answer)
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if error.code in ("content_filter", "content_policy_violation") or "content management policy" in str(error):
@@ -176,9 +190,13 @@ class ChatServer:
                 if self._skip_too_long and _too_long(error):
                     return Reply("", too_long=True)
                 fitted = _fitted(settings, error)
-                if fitted == settings:
+                if fitted != settings:
+                    self._settings = fitted
+                    continue
+                refused = "system" if request.system and takes["system"] and "system" in str(error).lower() else "schema"
+                if (refused == "schema" and "response_format" not in more) or _too_long(error):
                     raise ModelError(self._sentence(error)) from error
-                self._settings = fitted
+                self._takes[refused] = False
             except (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError) as error:
                 raise ServerDown(self._sentence(error)) from error
             except (openai.OpenAIError, AttributeError, TypeError, ValueError, LookupError) as error:
@@ -211,6 +229,16 @@ class ChatServer:
                 return f"{where} answered with an error ({error.status_code}: {said}); run the same command again to continue."
             case _:
                 return f"{where} does not answer like an OpenAI chat server; check base_url, which often ends in /v1."
+
+
+def messages_of(request: Request, *, system: bool) -> list[dict[str, str]]:
+    """A chat that ends with the user's message; for a template without a system role, an earlier turn holds the task."""
+    before: list[dict[str, str]] = []
+    if request.system and system:
+        before = [{"role": "system", "content": request.system}]
+    elif request.system:
+        before = [{"role": "user", "content": request.system}, {"role": "assistant", "content": ACKNOWLEDGED}]
+    return [*before, {"role": "user", "content": request.user}]
 
 
 def _too_long(error: Any) -> bool:

@@ -72,7 +72,9 @@ def _widgets(of: LoadedRun, kind: str) -> dict[str, Any]:
         for name, place in zip(("price_in", "price_out", "max_cost"), st.columns(3), strict=True):
             draw(name, place)
     if kind in (LLM, LOCAL):
-        draw("domain", placeholder=f"{judging.domain_of_run(of.run)[:40]} (text)")
+        a, b = st.columns(2)
+        draw("protocol", a)
+        draw("domain", b, placeholder=f"{judging.domain_of_run(of.run)[:40]} (text)")
     return values
 
 
@@ -117,14 +119,14 @@ def _estimate(of: LoadedRun, form: JudgeForm, comparisons: list[judging.Pairwise
         st.markdown(f"{every}, each read in both orders unless it is stored already.")
         return True
     judge = judging.judge_of(of.run, form)
-    left = judging.missing(of.run, judge, comparisons)
-    if not left:
+    left, texts = judging.missing(of.run, judge, comparisons)
+    if not (left or texts):
         st.markdown(f"All {every} are judged already; nothing is left to ask.")
         return False
     if not isinstance(judge, LLMJudge):
         st.markdown(f"{every}; {len(left):,} readings are left. It runs in the background.")
         return True
-    cost = judge.estimate(left)
+    cost = judge.estimate(left, texts)
     st.markdown(components.escape_markdown(f"{judge.in_words(cost)}."))
     if judge.above_cap(cost):
         components.problem(f"That is above the cap of {form.max_cost:g} dollars; raise it, or take fewer prompts.")

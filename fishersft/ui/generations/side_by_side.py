@@ -16,6 +16,7 @@ import streamlit as st
 from fishersft.finetuning.run import Generated, Prompt
 from fishersft.judge import verdicts
 from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Judgment, TextPair, Verdict, settled, without_asking
+from fishersft.judge.report import EARLIER
 from fishersft.selectors import DEFAULT_SELECTOR
 from fishersft.text import Span, compared, share_alike, visible, visible_text
 from fishersft.ui.components import dark, escape_markdown, one_line
@@ -174,7 +175,7 @@ def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
         for about in verdicts.judges_of(of.run):
             kept = verdicts.StoredJudgments(of.run, str(about["id"]))
             if verdict := settled(pair, kept, str(about["id"]), reads_words=bool(about["reads_words"])):
-                told.append((str(about["label"]), verdict))
+                told.append((f"{about['label']} ({about.get('protocol') or EARLIER})", verdict))
     if not told:
         st.caption("No judge has read this pair; Win rates has a form that asks one.")
         return
@@ -200,8 +201,8 @@ def _row(judge: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any
 
     names = {A: left.who, B: right.who}
     winner = names.get(verdict.winner, "tie" + (" (the order changed it)" if verdict.flipped else ""))
-    if verdict.addressed:
-        winner += " (a text addresses the judge and cannot win)"
+    if verdict.addressed or verdict.noticed:
+        winner += " (set aside: a text speaks to its judge)"
     return {
         "judge": label(judge),
         "verdict": label(winner, 90),
@@ -214,7 +215,7 @@ def _row(judge: str, verdict: Verdict, left: Side, right: Side) -> dict[str, Any
 def _words(verdict: Verdict) -> str:
     """What is behind both judgments; from a judge that reads each text alone the second order adds nothing."""
     said = [words_of(r, names) for r, names in zip(verdict.judgments, (("left", "right"), ("right", "left")), strict=True)]
-    alone = verdict.forward is not None and "target" in verdict.forward.facts
+    alone = verdict.forward is not None and not {"target", "score_first", "score_second"}.isdisjoint(verdict.forward.facts)
     said = said[:1] if alone else said
     if any(len(reply_of(one)) > SHORT for one in verdict.judgments):
         return "see below"  # both of them, in full
@@ -232,13 +233,25 @@ def words_of(one: Judgment, names: tuple[str, str]) -> str:
     facts = one.facts
     if reply := reply_of(one):
         return f"{names[0]} first: “{label(reply, SHORT)}”"
-    if "target" in facts:
+    if "score_first" in facts or "score_second" in facts:
+        return "; ".join(_scored(facts, side, name) for side, name in zip(("first", "second"), names, strict=True))
+    if "target" in facts:  # of an earlier rule
         first, second = (_nats(facts.get(name)) for name in ("nats_first", "nats_second"))
         own = _nats(facts["target"])
         return f"{names[0]} {first}, {names[1]} {second} nats per token; the corpus' own texts {own}; the nearer one wins"
     if "p_first" in facts:
-        return f"with the {names[0]} one first, its probability is {_nats(facts['p_first'])}"
+        share = f"with the {names[0]} one first, its probability is {_nats(facts['p_first'])}"
+        return share + (f" of {_nats(facts['mass'])} on both labels" if "mass" in facts else "")
     return ""
+
+
+def _scored(facts: Mapping[str, Any], side: str, name: str) -> str:
+    """What the reference judge measured of one text."""
+    score, typical, fitting, surprise = (facts.get(f"{part}_{side}") for part in ("score", "typical", "fitting", "surprise"))
+    if score is None:
+        return f"{name} has nothing to read"
+    told = f"typical {_nats(typical)}, fitting {_nats(fitting)}, surprise {_nats(surprise)}"
+    return f"{name} {_nats(score)} nats per token ({told})"
 
 
 def _nats(value: Any) -> str:

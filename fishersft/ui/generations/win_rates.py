@@ -12,6 +12,7 @@ import streamlit as st
 from fishersft.judge.report import CHANCE, PAPER_BUDGETS, PAPER_RATES, PAPER_SOURCE, Report
 from fishersft.plots import generations as generation_plots
 from fishersft.selectors import DEFAULT_SELECTOR, registry
+from fishersft.text import visible_text
 from fishersft.ui import components, downloads
 from fishersft.ui.components import chart, dark, escape_markdown
 from fishersft.ui.generations import judge_form
@@ -19,6 +20,8 @@ from fishersft.ui.generations.page_state import JUDGE, PEOPLE, LoadedRun, choose
 from fishersft.ui.generations.vote import agreement
 from fishersft.ui.session import Session
 
+SHOWN = 3  # contradictions
+MOST_ASIDE = 200  # pairs
 PYTHON = """import fishersft
 
 for report in fishersft.judge_reports({name!r}):
@@ -32,12 +35,17 @@ def section(of: LoadedRun, visitor: Session) -> None:
     if not every:
         st.info("No judge has read this run yet, and nobody has voted. The form below asks a judge.", icon=":material/balance:")
     else:
-        names = {report.id: f"{label(report.label)}, {len(report.judged):,} verdicts" for report in every}
+        names = {report.id: _named(report) for report in every}
         help = "People are the votes on this run. A judge reads both orders; a verdict that changes with the order is a tie."
         id = choose("judge", "Judge", list(names), every[0].id, visitor, format_func=names.__getitem__, help=help)
         _report(of, next(report for report in every if report.id == id), every)
     _paper(of)
     judge_form.panel(of, empty=not every)
+
+
+def _named(report: Report) -> str:
+    how = "" if report.id == PEOPLE else f" ({report.protocol})"
+    return f"{label(report.label)}{how}, {len(report.judged):,} {'votes' if report.id == PEOPLE else 'verdicts'}"
 
 
 def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
@@ -46,10 +54,55 @@ def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
             f"This judge has read {len(report.judged):,} of {report.planned:,} comparisons so far; the job goes on from there.",
             icon=":material/hourglass_top:",
         )
-    if report.surprise:
-        (st.warning if report.lopsided else st.info)(escape_markdown(report.surprise_note), icon=":material/balance:")
-    left, right = st.columns(2, gap="medium")
     name = f"{of.name}-{report.id}"
+    _competence(report)
+    if report.refusal:
+        st.warning(f"No ranking is drawn. {escape_markdown(report.refusal)}", icon=":material/block:")
+    else:
+        _ranking(report, name)
+    for sentence in report.contradictions[:SHOWN]:
+        st.warning(escape_markdown(sentence), icon=":material/compare_arrows:")
+    if (more := len(report.contradictions) - SHOWN) > 0:
+        st.caption(f"{more:,} more of its preferences contradict the held-out losses; the download has them all.")
+    if report.lines:
+        _against(report, name)
+        _table(report)
+    _set_aside(of, report)
+    voted = f"{len(report.judged):,} votes; the sides were drawn, so a habit of voting left favours nobody."
+    st.markdown(escape_markdown(f"{voted if report.id == PEOPLE else report.biases} {report.power}"))
+    people = next((other for other in every if other.id == PEOPLE), None)
+    if people is not None:
+        for judge in (other for other in every if other.id != PEOPLE and report.id in (PEOPLE, other.id)):
+            st.markdown(escape_markdown(agreement(people, judge)))
+    content: dict[str, Any] = {"run": report.run, "judge": report.label, **report.as_dict(), "paper": report.paper}
+    downloads.files(
+        f"win-rates-{of.name}",
+        f"{of.name}-{report.id}",
+        ("json", "json", partial(json.dumps, content, indent=1), None),
+        ("md", "md", lambda: report.markdown() + "\n", None),
+    )
+    components.footer(f"fishersft judge {of.name}", PYTHON.format(name=of.name))
+
+
+def _competence(report: Report) -> None:
+    """What the judge was found to be able to do, before what it says."""
+    if (examined := report.examined) is None:
+        return
+    st.subheader("Can this judge judge?", anchor=False)
+    asked = "" if report.id == PEOPLE else f" How it was asked: {report.protocol}."
+    if examined.right:
+        st.dataframe(pd.DataFrame(examined.table()), hide_index=True, alt="Pairs with a known answer, by kind", height="content")
+    right = "People see" if report.id == PEOPLE else "Before anything else it is shown"
+    st.caption(
+        escape_markdown(
+            f"{right} pairs whose answer is known, from the same held-out prompts; right is who names the better text in both "
+            f"orders.{asked} {examined.canary if report.id != PEOPLE else ''}"
+        )
+    )
+
+
+def _ranking(report: Report, name: str) -> None:
+    left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Who wins against whom", anchor=False)
         fig = generation_plots.matrix_figure(report.matrix, report.labels, dark=dark())
@@ -67,22 +120,26 @@ def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
             )
         else:
             st.caption("Two selectors need no ranking; it takes at least three.")
-    _against(report, name)
-    _table(report)
-    voted = f"{len(report.judged):,} votes; the sides were drawn, so a habit of voting left favours nobody."
-    st.markdown(escape_markdown(f"{voted if report.id == PEOPLE else report.biases} {report.power}"))
-    people = next((other for other in every if other.id == PEOPLE), None)
-    if people is not None:
-        for judge in (other for other in every if other.id != PEOPLE and report.id in (PEOPLE, other.id)):
-            st.markdown(escape_markdown(agreement(people, judge)))
-    content: dict[str, Any] = {"run": report.run, "judge": report.label, **report.as_dict(), "paper": report.paper}
-    downloads.files(
-        f"win-rates-{of.name}",
-        f"{of.name}-{report.id}",
-        ("json", "json", partial(json.dumps, content, indent=1), None),
-        ("md", "md", lambda: report.markdown() + "\n", None),
-    )
-    components.footer(f"fishersft judge {of.name}", PYTHON.format(name=of.name))
+
+
+def _set_aside(of: LoadedRun, report: Report) -> None:
+    """The pairs in which a text speaks to its judge: counted, shown, and no part of any rate."""
+    if not report.set_aside:
+        return
+    pairs = {(c.match.a, c.match.b, c.match.budget, c.match.seed, c.prompt): c.pair for c in of.every}
+    rows = []
+    for one in report.set_aside[:MOST_ASIDE]:
+        pair, verdict = pairs[one.subject], one.verdict
+        for side, selector, text in (("a", one.a, pair.first), ("b", one.b, pair.second)):
+            by = [who for who, sides in (("the list", verdict.addressed), ("the judge", verdict.noticed)) if side in sides]
+            if by:
+                said = visible_text(components.one_line(text, 300))
+                rows.append({"model": of.label(selector), "prompt": one.prompt + 1, "found by": ", ".join(by), "text": said})
+    with st.expander(f"Set aside: {len(report.set_aside):,} pairs in which a text speaks to its judge", icon=":material/report:"):
+        st.caption("By a list of suspicious words, or by the judge's own answer. These pairs count for nobody.")
+        wide = {"text": st.column_config.TextColumn("text", width="large")}
+        table = pd.DataFrame(rows).drop_duplicates()
+        st.dataframe(table, hide_index=True, alt="Texts that speak to their judge", column_config=wide)
 
 
 def _against(report: Report, name: str) -> None:
