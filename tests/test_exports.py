@@ -12,12 +12,15 @@ import yaml
 
 from fishersft import embed, load_corpus, load_pool, select
 from fishersft.commands.export import NAMES
+from fishersft.corpus.encode import encode
 from fishersft.corpus.records import canonical
 from fishersft.errors import StoreError, UserError
 from fishersft.export import formats
 from fishersft.export.provenance import command_of, python_of
 from fishersft.export.selection_report import selection_page
+from fishersft.lm.folder import find_model
 from fishersft.lm.hyperparameters import Training
+from fishersft.lm.model import load_tokenizer
 from fishersft.pipeline.selections import EXAMPLES, by_hand, kept_of, load_kept, save_selection
 from fishersft.store.artifacts import Store, open_artifact
 
@@ -84,7 +87,7 @@ def test_the_trl_examples_are_what_is_trained_in_the_shape_that_trl_takes(made, 
     formats.write_selection(kept, "trl", out)
     lines = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
     wanted = {"text": {"text"}, "prompt": {"prompt", "completion"}, "chat": {"messages"}}[shape]
-    assert {frozenset(line) for line in lines} == {frozenset(wanted)}
+    assert {frozenset(line) for line in lines} == {frozenset(wanted | {"input_ids", "labels"})}
     examples = load_corpus(path, holdout=0).examples
     read = load_corpus(out / "train.jsonl", holdout=0).examples
     assert [canonical(e) for e in read] == [canonical(examples[i]) for i in kept.picks["index"]]
@@ -93,8 +96,22 @@ def test_the_trl_examples_are_what_is_trained_in_the_shape_that_trl_takes(made, 
     assert settings["datasets"] == [{"path": "json", "data_files": "train.jsonl", "split": "train"}]
     assert (settings["learning_rate"], settings["num_train_epochs"]) == (usual.learning_rate, usual.epochs)
     assert (settings["per_device_train_batch_size"], settings["max_length"]) == (usual.batch, 256)
+    assert not {"assistant_only_loss", "completion_only_loss"} & set(settings)  # the labels say what is trained
+    encoded = encode([examples[i] for i in kept.picks["index"]], load_tokenizer(find_model("mini")))
+    assert [line["input_ids"] for line in lines] == [e.ids.tolist() for e in encoded]
+    assert [line["labels"] for line in lines] == [e.labels.tolist() for e in encoded]
+
+
+def test_a_recipe_whose_model_is_gone_leaves_the_encoding_to_trl(made):
+    shape, _, kept = made
+    manifest = {**kept.manifest, "provenance": {**kept.provenance, "model": "/gone/model"}}
+    files = formats.selection_files(replace(kept, manifest=manifest), "trl")
+    settings = yaml.safe_load(files["sft.yaml"])
+    assert settings["model_name_or_path"] == "/gone/model"
     assert settings.get("assistant_only_loss") is (True if shape == "chat" else None)
     assert settings.get("completion_only_loss") is (True if shape == "prompt" else None)
+    assert "input_ids" not in json.loads(files["train.jsonl"].splitlines()[0])
+    assert b"TRL encodes by its own rules" in files["README.md"]
 
 
 def test_every_key_of_the_recipe_is_one_that_trl_knows(kept):
@@ -247,6 +264,9 @@ class TestCommand:
         told = json.loads(done.stdout)
         assert (told["run"], told["picks"], told["format"]) == (kept.id, 3, "trl")
         assert told["opens_with"] == f"cd '{tmp_path / 'a b'}' && trl sft --config sft.yaml"
+        readme = (tmp_path / "a b/README.md").read_text().replace("`", "").replace("\\", "")
+        assert len(told["notes"]) == 4
+        assert all(f"- {note}\n" in readme for note in told["notes"])
 
     def test_the_form_follows_the_ending(self, kept, tmp_path):
         assert command_line("export", kept.id, "--out", tmp_path / "picks.txt").returncode == 0

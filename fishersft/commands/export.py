@@ -42,6 +42,7 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
         place = "folder" if format in ("dataset", "trl") else "file"
         raise UserError(f"{format} is not for the terminal; name a {place} with --out.")
     shared.check_out(out)
+    notes: list[str] = []
     if out and format == REPORT:
         page = fishersft.report(run)
         write_whole(out, page.html().encode("utf-8", "replace"))
@@ -53,10 +54,17 @@ def export(run: str, format_name: str | None, out: Path | None, as_json: bool) -
             content = fishersft.selection_files(kept, format)
             return click.echo(next(iter(content.values())).decode(), nl=False)
         opens = fishersft.write_selection(kept, format, out) or None
+        if format == "trl":
+            from fishersft.export.trl import recipe_notes
+
+            notes = recipe_notes(out)
         what = f"{len(kept.picks):,} picks"
-        facts = {"run": kept.id, "out": str(out), "format": format, "picks": len(kept.picks), "opens_with": opens}
+        facts = {"run": kept.id, "out": str(out), "format": format, "picks": len(kept.picks)}
+        facts |= {"opens_with": opens, **({"notes": notes} if notes else {})}
     if as_json:
         return click.echo(json.dumps(facts))
     click.echo(f"Wrote {what} of run {facts['run']} to {out}.")
     if facts["opens_with"]:
         click.echo(f"Open it with: {facts['opens_with']}")
+    for note in notes:
+        click.echo(f"- {note}")

@@ -62,7 +62,7 @@ class Encoded:
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_tokens: int = MAX_TOKENS) -> list[Encoded]:
     """Encode the examples, in order; the tokenizer is called in batches."""
     by_template = [follows_template(e, tokenizer) for e in examples]
-    chats = [_as_chat(e) for e, templated in zip(examples, by_template, strict=True) if templated]
+    chats = [as_chat(e) for e, templated in zip(examples, by_template, strict=True) if templated]
     plain = [e for e, templated in zip(examples, by_template, strict=True) if not templated]
     written, joined = iter(_by_template(chats, tokenizer, max_tokens)), iter(_plainly(plain, tokenizer, max_tokens))
     out = [next(written if templated else joined) for templated in by_template]
@@ -201,7 +201,8 @@ def _plain_chats(chats: Sequence[Chat], tokenizer: Tokenizer, max_tokens: int) -
     return out
 
 
-def _as_chat(example: Example) -> Chat:
+def as_chat(example: Example) -> Chat:
+    """A prompt as a user's turn and its completion as the assistant's; chats as they are."""
     if isinstance(example, PromptCompletion):
         asked = example.asked or example.prompt
         answer = Message("assistant", example.completion)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -179,6 +179,27 @@ def trained(example: Example) -> dict[str, Any]:
             return {"prompt": prompt, "completion": completion}
         case Chat(messages, tools, _):
             return {"messages": [m.as_json() for m in messages], **({"tools": list(tools)} if tools else {})}
+
+
+def example_of(content: Mapping[str, Any], *, plain: bool = False) -> Example:
+    """The example that `trained` wrote so."""
+    if "text" in content:
+        return Text(content["text"])
+    if "prompt" in content:
+        return PromptCompletion(content["prompt"], content["completion"], plain=plain)
+    turns = [
+        Message(
+            turn["role"],
+            turn["content"],
+            turn.get("reasoning_content", ""),
+            tuple(turn.get("tool_calls", ())),
+            turn.get("weight", 1) != 0,
+            turn.get("name", ""),
+            turn.get("tool_call_id", ""),
+        )
+        for turn in content["messages"]
+    ]
+    return Chat(tuple(turns), tuple(content.get("tools", ())), plain)
 
 
 def canonical(example: Example) -> str:

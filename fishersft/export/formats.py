@@ -5,36 +5,29 @@
     write_selection(kept, ...)     all of it or nothing, and never over the corpus
     packed(kept, format)           one download: the file, or a zip of the folder
 
-Embedding Atlas shows the whole pool, so that one opens the corpus and its embeddings again.  `trl` is written for TRL 1.16 with
-transformers 5; its keys are those of TRL's SFTConfig, ModelConfig and DatasetMixtureConfig.  All but our own sentences came from
+Embedding Atlas shows the whole pool, so that one opens the corpus and its embeddings again.  All but our own sentences came from
 a stranger's corpus: it enters YAML through a YAML writer, and Markdown escaped or inside a fence that it cannot close.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
-import json
 import os
-import re
 import shlex
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from fishersft.corpus.records import Corpus
 from fishersft.corpus.tables import WRITE_FORMATS, plain, to_bytes
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.errors import FisherSFTError, StoreError, UserError, os_reason
+from fishersft.errors import StoreError, UserError, os_reason
+from fishersft.export.markup import fenced, markdown, one_line, yaml_text
 from fishersft.export.provenance import Origin, command_of, is_file, origin_of, provenance_of, title_of, told
-from fishersft.lm.folder import find_model
-from fishersft.lm.hyperparameters import USUAL_RATE, Training
+from fishersft.export.trl import COMMAND, recipe
 from fishersft.paths import replacing, write_whole
 from fishersft.pipeline.selections import Kept
 from fishersft.scoring.precomputed import map_of
@@ -43,7 +36,6 @@ Files = dict[str, bytes]
 DATA = "data/train-00000-of-00001.parquet"
 LICENCE = "unknown: that of the source corpus"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
-TRL, COMMAND = "1.16", "trl sft --config sft.yaml"
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,7 @@ def selection_files(kept: Kept, format: str, origin: Origin | None = None) -> Fi
         case "dataset":
             return {"README.md": _card(kept).encode("utf-8", "replace"), DATA: to_bytes(kept.picks, "parquet")}
         case "trl":
-            return _trl(kept)
+            return recipe(kept)
         case "atlas":
             return {f"{kept.name}-atlas.parquet": to_bytes(atlas_table(kept, *(origin or origin_of(kept))), "parquet")}
     raise UserError(f"A selection is exported as {', '.join(FORMATS)} or report; '{format}' is none of them.")
@@ -169,7 +161,7 @@ def _card(kept: Kept) -> str:
     rows = "\n".join(f"| {markdown(name)} | {markdown(told(value))} |" for name, value in known.items())
     columns = ", ".join(markdown(str(c)) for c in table.columns)
     return (
-        f"---\n{_yaml(header)}---\n\n# {markdown(title)}\n\n"
+        f"---\n{yaml_text(header)}---\n\n# {markdown(title)}\n\n"
         f"{len(table):,} records, in the order they were picked. Columns: {columns}. `rank` counts from 1, `index` is the "
         "record's number in the source corpus from 0, `gain` is in nats where the selector has gains, `tokens` are those that "
         "are trained; the others are the record's own.\n\n"
@@ -177,79 +169,3 @@ def _card(kept: Kept) -> str:
         f"Made by:\n\n{fenced(command, 'sh')}\n\n"
         "## Licence\n\nUnknown: it is that of the source corpus. Choosing records changes nothing about who may use them.\n"
     )
-
-
-def _trl(kept: Kept) -> Files:
-    """The examples in the shape that TRL takes, its settings, and what a reader must know of both."""
-    came, usual, first = kept.provenance, Training(learning_rate=USUAL_RATE), kept.examples[0]
-    model, chat = str(came["model"]), "messages" in first
-    if not came["revision"]:
-        with contextlib.suppress(FisherSFTError):  # gone by now: its name is the best that can be said
-            model = str(find_model(model).path)  # trl knows no `mini`
-    settings: dict[str, Any] = {
-        "model_name_or_path": model,
-        "model_revision": came["revision"] or None,
-        "datasets": [{"path": "json", "data_files": "train.jsonl", "split": "train"}],
-        "output_dir": "tuned",
-        "learning_rate": usual.learning_rate,
-        "num_train_epochs": usual.epochs,
-        "per_device_train_batch_size": usual.batch,
-        "lr_scheduler_type": "linear",
-        "warmup_steps": usual.warmup,
-        "weight_decay": usual.weight_decay,
-        "packing": False,
-        "seed": int(kept.manifest["seed"]),
-        "report_to": "none",
-        "max_length": came["max_tokens"] or None,
-        "assistant_only_loss": chat or None,
-        "completion_only_loss": "completion" in first or None,
-    }
-    head = f"# For TRL {TRL}: {COMMAND}\n# warmup_steps below 1 is a share of all steps (transformers 5).\n"
-    lines = "".join(json.dumps(plain(dict(e)), ensure_ascii=False) + "\n" for e in kept.examples)
-    return {
-        "train.jsonl": lines.encode("utf-8", "replace"),
-        "sft.yaml": (head + _yaml({name: value for name, value in settings.items() if value is not None})).encode(),
-        "README.md": _trl_readme(kept, model, chat).encode("utf-8", "replace"),
-    }
-
-
-def _trl_readme(kept: Kept, model: str, chat: bool) -> str:
-    commands, made_by = (fenced(code, "sh") for code in (f"pip install trl peft\n{COMMAND}", command_of(kept, shared=True)))
-    turns = (
-        "\n- Conversations are trained on the assistant's turns only (`assistant_only_loss`). TRL refuses a model whose chat "
-        "template cannot mark these turns, and a base model has no template at all: name one with `chat_template_path`, or train "
-        "on every turn with `assistant_only_loss: false`."
-    )
-    return (
-        f"# {markdown(title_of(kept))}\n\n{len(kept.examples):,} examples in `train.jsonl`, in the order they were picked, and "
-        f"`sft.yaml`, the settings of `trl sft` (TRL {TRL}, transformers 5). In this folder:\n\n{commands}\n\n"
-        "- It expects a GPU; without one add `--use_cpu`.\n"
-        f"- The model is {markdown(model)}; if that is a folder of the machine that wrote this, put yours in its place.\n"
-        "- The settings are fishersft's defaults, and nobody has tried them on these examples. `fishersft finetune` finds the "
-        "learning rate on a uniform draw and measures on held-out texts.\n"
-        "- TRL encodes by its own rules: an end token is added to texts and completions, and a start token only where the "
-        f"tokenizer adds one. fishersft adds a start token wherever the tokenizer has one.{turns if chat else ''}\n\n"
-        f"The examples were chosen by:\n\n{made_by}\n\nTheir licence is that of the source corpus.\n"
-    )
-
-
-def _yaml(content: Mapping[str, Any]) -> str:
-    return str(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=False, width=10_000))
-
-
-def one_line(text: str, longest: int = 120) -> str:
-    """Text without line ends and control characters."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return flat if len(flat) <= longest else f"{flat[: longest - 1]}…"
-
-
-def markdown(text: str, longest: int = 500) -> str:
-    """Text that Markdown shows as it is, in one line."""
-    escaped = re.sub(r"([\\`*_{}\[\]()<>#+!|~$&])", r"\\\1", one_line(text, longest))
-    return escaped.replace("\\<", "&lt;").replace("\\>", "&gt;").replace("://", ":\u2060//")
-
-
-def fenced(text: str, language: str) -> str:
-    """A block of code that its own content cannot close."""
-    fence = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`+", text))])
-    return f"{fence}{language}\n{text}\n{fence}"

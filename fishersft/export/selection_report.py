@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.corpus.records import Corpus
+from fishersft.corpus.records import Corpus, example_of
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import Curve, band_curve, grid, log_det_at, within_tokens
 from fishersft.errors import FisherSFTError
@@ -146,6 +146,5 @@ def _picks(kept: Kept) -> Table:
 
 
 def _text(example: dict[str, Any]) -> str:
-    turns = [f"{turn['role']}: {turn['content']}" for turn in example.get("messages", ())]
-    whole = "\n".join(turns or map(str, example.values()))
+    whole = example_of(example).display()
     return whole if len(whole) <= LONGEST_TEXT else f"{whole[:LONGEST_TEXT]}…"

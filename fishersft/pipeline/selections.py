@@ -2,7 +2,7 @@
 
 manifest.json     what was chosen, from what, by what, and `provenance`: what it takes to do it again
 picks.jsonl       one row a pick, in order: rank, index, gain, tokens and the record's own fields
-examples.jsonl    the same picks as they are trained: text, prompt + completion, or messages
+examples.jsonl    the same picks as they are trained: text, prompt + completion, or messages (all that a chat template writes)
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fishersft.corpus.encode import CHAT_TEMPLATE, as_chat
 from fishersft.corpus.records import Corpus, trained
 from fishersft.corpus.tables import picks_table, plain, to_bytes
 from fishersft.design.rows import TokenEmbeddings
@@ -60,11 +61,12 @@ class Kept:
 
 def kept_of(corpus: Corpus, embeddings: TokenEmbeddings, selection: Selection) -> Kept:
     """A selection at hand as one that is exported."""
+    by_template = embeddings.facts.get("written_by") == CHAT_TEMPLATE
     return Kept(
         "",
         {**selection_summary(corpus, embeddings, selection), "provenance": provenance(corpus, embeddings), **made()},
         selection_table(corpus, selection),
-        [trained(corpus.examples[i]) for i in selection.indices],
+        [trained(as_chat(e) if by_template else e) for e in (corpus.examples[i] for i in selection.indices)],
     )
 
 
