@@ -22,7 +22,7 @@ with page.page("corpus") as visitor:
     corpus_page.reading_options(visitor, [str(c) for c in corpus.fields.columns])
 
     layout = cached.layout(visitor.choice)
-    corpus_page.without_trained_token(layout)
+    corpus_page.encoding(visitor, corpus, layout)
     corpus_page.first_record(visitor, corpus)
     corpus_page.embed(visitor, layout)
     corpus_page.tiles(corpus, layout)

@@ -94,7 +94,6 @@ def select(
     run = fishersft.save_selection(corpus, pool.embeddings, selection)
     facts = {"run": run, **fishersft.selection_summary(corpus, pool.embeddings, selection), "out": str(out) if out else None}
     facts |= shared.how_read(corpus, pool.embeddings)
-    shared.say_untrained(facts["untrained"])
     if pool.target:
         facts["target"] = pool.target.said
     if as_json:
@@ -128,8 +127,6 @@ def embed(as_json: bool, **options: Any) -> None:
 
     An interrupted run resumes where it stopped. `select` does this itself when needed.
     """
-    from fishersft.corpus.encode import untrained_words  # loads numpy
-
     corpus, folder = shared.load(options)
     stored = fishersft.stored_embeddings(corpus, folder, options["max_tokens"]) is not None
     with shared.engine_of(options) as engine, shared.progress("embedding", "tokens") as on_progress:
@@ -137,13 +134,12 @@ def embed(as_json: bool, **options: Any) -> None:
         embeddings = fishersft.embed(corpus, folder, **where, on_progress=on_progress)
     facts = {**{k: v for k, v in embeddings.facts.items() if k not in ("files", "key")}, "key": embeddings.key, "stored": stored}
     facts |= shared.how_read(corpus, embeddings)
-    without = f" ({untrained_words(facts['untrained'])})" if facts["untrained"] else ""
     if as_json:
         return click.echo(json.dumps(facts, ensure_ascii=False))
     click.echo(
         f"{corpus.name}: {facts['records']:,} records, {facts['held_out']:,} held out, {facts['pool']:,} in the pool with "
         f"{facts['tokens']:,} trained tokens; {facts['truncated']:,} truncated, {facts['skipped']:,} without a trained "
-        f"token{without}, {facts['duplicates']:,} exact duplicates, {facts['bad_lines']:,} broken lines skipped."
+        f"token, {facts['duplicates']:,} exact duplicates, {facts['bad_lines']:,} broken lines skipped."
     )
     click.echo(
         f"{facts['tokens']:,} rows of {facts['dimension']} numbers ({facts['dtype']}) under {facts['model']}"

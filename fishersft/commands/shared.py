@@ -68,16 +68,8 @@ def load(options: dict[str, Any]) -> tuple[fishersft.Corpus, ModelFolder]:
 
 
 def how_read(corpus: fishersft.Corpus, embeddings: fishersft.TokenEmbeddings) -> dict[str, Any]:
-    """How the records were understood, and which of the pool have no trained token, for `--json`."""
+    """How the records were understood, and which have no trained token, for `--json`."""
     return {"understood": corpus.understood.as_json(), "untrained": embeddings.facts.get("untrained", {})}
-
-
-def say_untrained(untrained: dict[str, Any]) -> None:
-    """Say how many records of the pool have no trained token, by reason, if there are any."""
-    from fishersft.corpus.encode import untrained_words  # loads numpy
-
-    if untrained:
-        click.echo(f"fishersft: records without a trained token cannot be chosen: {untrained_words(untrained)}.", err=True)
 
 
 def check_out(out: Path | None, corpus: str = "") -> None:

@@ -53,7 +53,7 @@ class Plan:
     skipped: np.ndarray
     batches: list[np.ndarray]
     unshown: dict[str, int]  # what the model does not get to read, by name, and in how many records
-    untrained: dict[str, dict[str, Any]]  # why records were skipped, as `why_untrained` says it
+    untrained: dict[str, dict[str, Any]]  # why records have no trained token, held-out ones too, as `why_untrained` says it
 
     @property
     def rows(self) -> int:
@@ -67,7 +67,8 @@ class Plan:
 def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
     """Encode the pool and lay out its rows and batches, without a model; CorpusError if no record has a trained token."""
     pool = corpus.pool_index
-    encoded = encode([corpus.examples[i] for i in pool], tokenizer, max_tokens)
+    every = encode(corpus.examples, tokenizer, max_tokens)
+    encoded = [every[i] for i in pool]
     counts = np.array([len(e.rows) for e in encoded], dtype=np.int64)
     keep = counts > 0
     if not keep.any():
@@ -76,7 +77,7 @@ def plan(corpus: Corpus, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> Plan:
     batches = batches_of(np.array([len(e.ids) for e in kept]))
     offsets = np.concatenate([[0], np.cumsum(counts[keep])])
     unshown = dict(Counter(what for e in encoded for what in e.unshown).most_common())
-    return Plan(kept, pool[keep], offsets, pool[~keep], batches, unshown, why_untrained(encoded, pool))
+    return Plan(kept, pool[keep], offsets, pool[~keep], batches, unshown, why_untrained(every))
 
 
 def batches_of(lengths: np.ndarray, most: int = BATCH_TOKENS) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from fishersft import fields
-from fishersft.corpus.encode import untrained_words
+from fishersft.corpus.encode import CHAT_TEMPLATE, PLAIN_FORM, encoding_sentences
 from fishersft.corpus.files import ENDINGS, READ_FORMATS
 from fishersft.corpus.load import CLASSICS
 from fishersft.corpus.records import COLUMN_OPTIONS, Corpus, ReadOptions
@@ -137,6 +137,7 @@ def reading_options(session: Session, columns: list[str], *, wanted: bool = Fals
     now = dict(session.choice.options)
     known = declared(ReadOptions)
     asked: dict[str, Any] = {}
+    unnamed = "none" if wanted and columns else "found automatically"
     with st.expander("How it is read", expanded=wanted, icon=":material/tune:"), st.form("reading", border=False):
         st.caption(
             "Name the text column, or the prompt and completion columns, or the messages column; the others belong to them."
@@ -148,7 +149,7 @@ def reading_options(session: Session, columns: list[str], *, wanted: bool = Fals
                 known[name].label,
                 names,
                 index=names.index(now[name]) if now.get(name) in columns else 0,
-                format_func=lambda column: "found automatically" if column is None else one_line(column, 60),
+                format_func=lambda column: unnamed if column is None else one_line(column, 60),
                 help=known[name].about.help,
             )
         left, middle, right = st.columns(3)
@@ -169,7 +170,9 @@ def reading_options(session: Session, columns: list[str], *, wanted: bool = Fals
             )
         said = f"{known['holdout'].about.help} A split column in the corpus takes precedence."
         asked["holdout"] = right.number_input(known["holdout"].label, 0.0, 0.9, _share(now), 0.05, help=said)
-        asked["skip_bad"] = st.checkbox(known["skip_bad"].label, value="skip_bad" in now, help=known["skip_bad"].about.help)
+        row = st.container(horizontal=True)
+        for name in (name for name, one in known.items() if one.type is bool):
+            asked[name] = row.checkbox(known[name].label, value=name in now, help=known[name].about.help)
         if st.form_submit_button("Read again"):
             given = fields.changed(ReadOptions(**asked))
             choose(options=tuple((name, "" if value is True else _written(value)) for name, value in given.items()))
@@ -198,11 +201,21 @@ def understood(corpus: Corpus) -> None:
         st.warning(escape_markdown(f"Not used: {'; '.join(about.unused)}."), icon=":material/rule:")
 
 
-def without_trained_token(layout: Plan) -> None:
-    """Which records of the pool have no trained token, by reason, if there are any."""
-    if layout.untrained:
-        said = f"Records without a trained token cannot be chosen: {untrained_words(layout.untrained)}."
-        st.warning(escape_markdown(said), icon=":material/rule:")
+def encoding(session: Session, corpus: Corpus, layout: Plan) -> None:
+    """How the records become tokens: what writes them, what of them is not read, which have no trained token and why."""
+    folder = cached.folder(session.choice)
+    facts = {
+        "model": folder.name,
+        "written_by": CHAT_TEMPLATE if folder.writes(corpus) else PLAIN_FORM,
+        "untrained": layout.untrained,
+        "unshown": layout.unshown,
+    }
+    if said := encoding_sentences(facts):
+        sentence = escape_markdown(page.on_screen(session.choice, " ".join(said)))
+        if layout.untrained or layout.unshown:
+            st.warning(sentence, icon=":material/rule:")
+        else:
+            st.caption(sentence)
 
 
 def first_record(session: Session, corpus: Corpus) -> None:
@@ -213,7 +226,9 @@ def first_record(session: Session, corpus: Corpus) -> None:
             st.caption("The model's chat template refuses this record, so it is left out.")
             return
         components.marked_tokens(texts, trained)
-        st.caption(f"{int(np.sum(trained)):,} of {len(texts):,} tokens are trained: the coloured ones. The others are only read.")
+        count = int(np.sum(trained))
+        said = f"{count:,} of its {len(texts):,} tokens are trained: the coloured ones. The others are only read."
+        st.caption(said if count else "No token of this record is trained.")
 
 
 def embed(session: Session, layout: Plan) -> None:
