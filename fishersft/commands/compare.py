@@ -106,7 +106,7 @@ def compare(
             )
         asked = {name: options[name] for name in ("equal", "reference", "seed", "draws", "sigma2")}
         found = fishersft.compare(pool, chosen, wanted, **asked, score_pool=under, on_progress=on_stage)
-    summary = fishersft.comparison_summary(found)
+    summary = {**fishersft.comparison_summary(found), **shared.how_read(corpus, pool.embeddings)}
     if out:
         as_csv = out.suffix == ".csv"
         write_whole(out, found.table().to_csv(index=False) if as_csv else json.dumps(summary, ensure_ascii=False, indent=1))

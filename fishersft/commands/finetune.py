@@ -71,7 +71,7 @@ def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
         )
     run = result.run
     if as_json:
-        return click.echo(json.dumps({**result.as_dict(), "out": str(run.folder)}))
+        return click.echo(json.dumps({**result.as_dict(), "understood": corpus.understood.as_json(), "out": str(run.folder)}))
     click.echo(result.markdown())
     for sentence in result.verdict if result.on_target else []:
         click.echo(f"\n{sentence}")

@@ -162,7 +162,7 @@ def notices(visitor: Session, name: str, *, drawn: bool = True) -> None:
 
 
 def on_screen(choice: Choice, error: FisherSFTError | str) -> str:
-    """A refusal or another sentence in the screen's words: uploads by their own names, and options of the command line by their labels."""
+    """A sentence in the screen's words: uploads by their own names, and options of the command line by their labels."""
     sentence = choice.plainly(str(error))
     for option, label in ON_SCREEN.items():
         sentence = sentence.replace(option, label)
