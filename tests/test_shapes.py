@@ -1,6 +1,7 @@
 """What columns are taken as: public shapes rebuilt as small files, options, and the sentence for a shape that is not known."""
 
 import json
+import re
 import tomllib
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from fishersft import Chat, PromptCompletion, Text, load_corpus
 from fishersft.corpus.encode import encode, token_texts
 from fishersft.corpus.records import ReadOptions
-from fishersft.corpus.shapes import SHAPES, read_examples
+from fishersft.corpus.shapes import ANSWERS, SHAPES, read_examples
 from fishersft.errors import ColumnError
 from fishersft.lm.folder import find_model
 from fishersft.lm.model import load_tokenizer
@@ -135,3 +136,15 @@ def test_the_understanding_in_words_and_as_json():
     taken = "messages: conversations, system: system, tools: tools"
     assert corpus.understood.sentence == f"Read as ShareGPT chats ({taken})."
     assert json.loads(json.dumps(corpus.understood.as_json()))["columns"]["messages"] == "conversations"
+
+
+def test_the_readme_lists_every_shape_with_its_columns_in_the_order_in_which_they_are_tried():
+    readme = (ROOT / "fishersft" / "corpus" / "README.md").read_text(encoding="utf-8")
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in readme.splitlines() if line.startswith("| ")]
+    listed = {cell[0]: set(re.findall(r"`(\w+)`", cell[1])) for cell in cells if len(cell) == 3 and cell[0] != "shape"}
+    assert list(listed) == [shape.name for shape in SHAPES]
+    assert set(re.search(r"An answer is (.*?);", readme)[1].replace("`", "").replace(" or ", ", ").split(", ")) == set(ANSWERS)
+    for shape in SHAPES:
+        known = {name for names in (*shape.takes.values(), *shape.may_take.values()) for name in names}
+        assert listed[shape.name] <= known
+        assert {name for names in shape.takes.values() for name in names} - set(ANSWERS) <= listed[shape.name]
