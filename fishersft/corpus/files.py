@@ -45,6 +45,7 @@ class FileTable(NamedTuple):
     fields: pd.DataFrame
     bad_lines: int = 0  # broken lines that were skipped
     notes: tuple[str, ...] = ()  # what was found out about the file's form, for people
+    typed: pa.Table | None = None  # the same records with the types of their file, where it has any
     header: bool = False  # whether the columns' names are the file's first line
 
 
@@ -246,14 +247,14 @@ def unique(names: Iterable[str]) -> list[str]:
 
 
 def _numbers(column: tuple[str, ...]) -> pd.Series:
-    """The column as numbers if every cell is exactly how Python writes its number (007 and 1.50 stay text)."""
+    """The column as numbers if every cell is empty or exactly how Python writes its number (007 and 1.50 stay text)."""
     for kind in (int, float):
         try:
-            values = [kind(cell) for cell in column]
+            values = [kind(cell) if cell else None for cell in column]
         except ValueError:
             continue
-        if all(str(value) == cell for value, cell in zip(values, column, strict=True)):
-            return pd.Series(values)
+        if any(column) and all(str(value) == cell for value, cell in zip(values, column, strict=True) if cell):
+            return pd.Series(values, dtype=None if all(column) else object)
     return pd.Series(column, dtype=object)
 
 
@@ -390,4 +391,5 @@ def _parquet(data: bytes, name: str) -> FileTable:
     table = read_parquet(data, name)
     kept = [i for i, column in enumerate(table.column_names) if not re.fullmatch(r"__index_level_\d+__", column)]
     table = table.select(kept)  # an index without a name is only a count
-    return FileTable(to_frame(table.rename_columns(unique(table.column_names))))
+    table = table.rename_columns(unique(table.column_names))
+    return FileTable(to_frame(table), typed=table)

@@ -129,6 +129,7 @@ def load_corpus(
         options=tuple((k, "" if v is True else str(v)) for k, v in declared.changed(options).items()),
         understood=replace(understood, notes=(*table.notes, *understood.notes, *([said] if said else ()))),
         groups=groups,
+        typed=table.typed if fields is table.fields else None,
     )
     return replace(corpus, groups=corpus.repeats.group, dropped=corpus.repeats.spare) if drop_near_duplicates else corpus
 

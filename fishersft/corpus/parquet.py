@@ -73,6 +73,7 @@ def _readable(name: str) -> Iterator[None]:
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """The table for pandas: integers stay integers beside missing ones, and text is Python's."""
+    table = pa.table([_unfolded(column) for column in table.columns], names=table.column_names)
     frame = table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
     return frame.astype({c: object for c in frame.columns if isinstance(frame[c].dtype, pd.StringDtype)})
 
@@ -106,10 +107,17 @@ def _text_bytes(values: pa.Array) -> int:
     return int(values.nbytes)
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column without dictionaries, and bytes that are UTF-8 as text."""
+def _unfolded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column in a type whose every value has a Python object: no dictionaries, and times in nanoseconds as text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    return column.cast(pa.string()) if column.type == pa.time64("ns") else column
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of which rows can be taken, and bytes that are UTF-8 as text."""
+    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    column = column.cast(views[column.type]) if column.type in views else column
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         try:
             return column.cast(pa.large_string() if pa.types.is_large_binary(column.type) else pa.string())

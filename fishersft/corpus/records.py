@@ -22,6 +22,7 @@ from fishersft.text import is_blank, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from fishersft.corpus.near_duplicates import Repeats
 
@@ -259,6 +260,7 @@ class Corpus:
     options: tuple[tuple[str, str], ...] = ()  # the command-line options, besides `source`, that load it again
     understood: Understood = Understood()
     groups: np.ndarray | None = None  # (N,) of near-duplicates, where they are known already; see `repeats`
+    typed: pa.Table | None = None  # `fields` with the types that their file gives them, for exports
     dropped: np.ndarray | None = None  # (N,) bool: near-duplicates that are left out of the pool
 
     def __post_init__(self) -> None:

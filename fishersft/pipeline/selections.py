@@ -2,6 +2,7 @@
 
 manifest.json     what was chosen, from what, by what, and `provenance`: what it takes to do it again
 picks.jsonl       one row a pick, in order: rank, index, gain, tokens and the record's own fields
+picks.parquet     the same with the types of the corpus' file, where that has types
 examples.jsonl    the same picks as they are trained: text, prompt + completion, or messages (all that a chat template writes)
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from fishersft.corpus.encode import CHAT_TEMPLATE, as_chat
 from fishersft.corpus.records import Corpus, trained
-from fishersft.corpus.tables import picks_table, plain, to_bytes
+from fishersft.corpus.tables import from_parquet, picks_table, plain, to_bytes
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import log_det_at
 from fishersft.errors import StoreError, UserError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 SELECTION = "selection"
 BY_HAND = "by_hand"
-PICKS, EXAMPLES = "picks.jsonl", "examples.jsonl"
+PICKS, TYPED, EXAMPLES = "picks.jsonl", "picks.parquet", "examples.jsonl"
 LIBRARIES = ("torch", "transformers", "numpy")
 
 
@@ -103,7 +104,7 @@ def save_selection(
     picks = to_bytes(kept.picks, "jsonl")
     key = ArtifactKey(
         SELECTION,
-        3,
+        3 if corpus.typed is None else 4,  # with types since version 4
         {
             "selector": selection.selector,
             "parameters": selection.parameters,
@@ -118,6 +119,8 @@ def save_selection(
             folder = store.workspace(key)
             with writing_to(store.path):
                 (folder / PICKS).write_bytes(picks)
+                if corpus.typed is not None:
+                    (folder / TYPED).write_bytes(to_bytes(kept.picks, "parquet"))
                 lines = "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in kept.examples)
                 (folder / EXAMPLES).write_bytes(lines.encode("utf-8", "replace"))
             store.commit(key, folder, {**kept.manifest, "name": name})
@@ -175,7 +178,8 @@ def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any]
 
     artifact = _found(run, store or Store.default())
     try:
-        table = pd.DataFrame(_read(artifact, PICKS))
+        typed = artifact.path / TYPED
+        table = from_parquet(typed.read_bytes()) if typed.exists() else pd.DataFrame(_read(artifact, PICKS), dtype=object)
         table = table.astype({"rank": "int64", "index": "int64", "gain": "float64", "tokens": "int64"})
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"The picks of run {run} are damaged in the store; run the same select again.") from error
