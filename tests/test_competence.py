@@ -106,7 +106,7 @@ class TestTheShare:
         assert Examination({"untuned": one, "shuffled": one, "other": none}, False).failed == ["untuned", "shuffled", "other"]
 
     def test_a_judge_that_was_shown_nothing_has_no_ranking(self):
-        assert "has not been shown pairs with a known answer" in Examination({}).refusal
+        assert "No pair with a known answer has been judged" in Examination({}).refusal
 
     def test_json_has_pairs_right_share_and_interval_by_kind(self, run):
         told = examined(run, Says(lambda _: FIRST)).as_dict()["competence"]

@@ -249,6 +249,37 @@ class TestVoting:
         first = next(b for b in votes.vote_queue(run, 7) if b.id not in done)
         assert button(other, "vote-0").key.endswith(first.id)
 
+    def test_twenty_pairs_are_offered_and_more_on_demand(self, home):
+        tuned_run(home / "runs" / "abc123", budgets=(50, 200), seeds=(0, 1), write=lambda cell, k: f" {cell} wrote {k}")
+        run = catalogue.find_run("abc123", catalogue.FINETUNED).opened
+        queue = votes.vote_queue(run, 0)
+        for ballot in queue[:19]:
+            votes.cast(run, ballot, "0")
+        at = section("Vote")
+        assert len(queue) > 20 and button(at, "vote-1").key.endswith(queue[19].id)
+        button(at, "vote-1").click().run()
+        button(at, "vote-on").click().run()
+        assert "You have voted on 20 pairs" in words_of_success(at) and not any(
+            (b.key or "").startswith("vote-1") for b in at.button
+        )
+        button(at, "vote-more").click().run()
+        assert button(at, "vote-1").key.endswith(queue[20].id)
+
+    def test_a_check_is_named_after_the_vote_and_people_who_fail_them_have_no_ranking(self, run):
+        queue = votes.vote_queue(run, 0)
+        place = next(k for k, ballot in enumerate(queue) if ballot.check == "shuffled")
+        for ballot in queue[:place]:
+            votes.cast(run, ballot, "1" if ballot.swapped else "2")
+        at = section("Vote")
+        shown = words_of(at)
+        assert not any(word in shown for word in ("shuffled", "record's own"))
+        button(at, "vote-1").click().run()
+        assert "its words shuffled" in words_of(at) and "a pair with a known answer" in words_of(at)
+        for ballot in queue[place + 1 : 20]:
+            votes.cast(run, ballot, "1" if ballot.swapped else "2")
+        at = section("Win rates")
+        assert "No ranking is drawn. This judge cannot judge" in words_of(at)
+
     def test_another_voter_has_a_vote_of_their_own(self, run):
         at = section("Vote")
         button(at, "vote-2").click().run()
@@ -261,7 +292,7 @@ class TestVoting:
     def test_agreement_with_the_judge_is_the_one_that_votes_gives(self, run):
         report = judged(run)
         comparisons = judging.comparisons_of(run, judging.matches_of(run))
-        for k, ballot in enumerate(votes.vote_queue(run, 0)[:8]):
+        for k, ballot in enumerate([b for b in votes.vote_queue(run, 0) if not b.check][:8]):
             votes.cast(run, ballot, "120"[k % 3], comparisons=comparisons)
         found = votes.agreement(votes.votes(run), report.judged)
         said = f"kappa {found.kappa:.2f} ({found.low:.2f} to {found.high:.2f})"

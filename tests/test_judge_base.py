@@ -22,6 +22,7 @@ from fishersft.judge.base import (
     addressing,
     key_of_text,
 )
+from fishersft.judge.competence import NEEDED, KnownPair
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,25 @@ class TestBlindVotes:
         queue = votes.queue(self.QUESTIONS, 3)
         assert sorted(b.comparison for b in queue) == list(range(40)) and [b.place for b in queue] == list(range(40))
         assert votes.queue(self.QUESTIONS, 3) == queue != votes.queue(self.QUESTIONS, 4)
+
+    def test_each_group_has_its_turn_before_one_has_its_second(self):
+        groups = [k % 7 for k in range(40)]
+        queue = votes.queue(self.QUESTIONS, 3, groups)
+        taken = [groups[b.comparison] for b in queue]
+        assert all(sorted(taken[k : k + 7]) == list(range(7)) for k in (0, 7, 14, 21, 28))
+
+    def test_three_of_every_twenty_are_checks_one_of_each_kind_at_drawn_places(self):
+        known = [KnownPair(kind, k, TextPair(f"p{k}", f"own {k}", f"{kind} {k}")) for kind in NEEDED for k in range(5)]
+        places = []
+        for seed in range(12):
+            queue = votes.queue(self.QUESTIONS, seed, (), known)
+            for start in (0, 20):
+                assert sorted(b.check for b in queue[start : start + 20] if b.check) == sorted(NEEDED)
+            assert sum(bool(b.check) for b in queue[40:]) == 0
+            places += [b.place for b in queue[:20] if b.check]
+            texts = {(known[b.comparison].pair.first, known[b.comparison].pair.second) for b in queue if b.check}
+            assert len(texts) == 6 and all({b.left, b.right} in [set(t) for t in texts] for b in queue if b.check)
+        assert len(set(places)) > 12
 
     def test_sides_are_drawn(self):
         swapped = sum(b.swapped for b in votes.queue(self.QUESTIONS, 0))

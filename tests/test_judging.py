@@ -213,10 +213,14 @@ def test_a_kill_in_the_middle_costs_only_what_was_under_way(chat, tmp_path, home
     assert {**first, "spent": 0} == {**second, "spent": 0}
 
 
+def pairs_only(run, seed):
+    """The queue without its checks."""
+    return [ballot for ballot in votes.vote_queue(run, seed=seed) if not ballot.check]
+
+
 class TestBlindVotes:
     def test_a_vote_is_kept_and_locked_and_only_then_names_appear(self, run):
-        queue = votes.vote_queue(run, seed=1)
-        ballot = queue[0]
+        ballot = pairs_only(run, 1)[0]
         assert not any(name in json.dumps([ballot.id, ballot.prompt]) for name in ("token_od", "uniform", "longest"))
         cast = votes.cast(run, ballot, "1")
         assert {cast.left, cast.right} == {cast.judged.a, cast.judged.b}
@@ -226,12 +230,12 @@ class TestBlindVotes:
         assert [v.verdict.winner for v in votes.votes(run)] == [cast.judged.verdict.winner]
 
     def test_the_text_on_the_left_is_the_one_named_left(self, run):
-        for ballot in votes.vote_queue(run, seed=2)[:6]:
+        for ballot in pairs_only(run, 2)[:6]:
             cast = votes.cast(run, ballot, "0")
             assert cast.left.replace("_", " ") in ballot.left and cast.right.replace("_", " ") in ballot.right
 
     def test_another_voter_may_vote_on_the_same_pair(self, run):
-        ballot = votes.vote_queue(run, seed=1)[0]
+        ballot = pairs_only(run, 1)[0]
         votes.cast(run, ballot, "1", voter="one")
         votes.cast(run, ballot, "2", voter="two")
         assert len(votes.votes(run)) == 2
@@ -243,7 +247,7 @@ class TestBlindVotes:
         assert votes.open_ballots(run, votes.vote_queue(run, seed=1)) == queue[3:]
 
     def test_two_at_once_leave_one_vote(self, run):
-        ballot, said = votes.vote_queue(run, seed=1)[0], []
+        ballot, said = pairs_only(run, 1)[0], []
 
         def vote(choice):
             try:
@@ -263,7 +267,7 @@ class TestBlindVotes:
         judged = judge_everything(run, LongerWins())
         winner = {(j.a, j.b, j.budget, j.seed, j.prompt): j.verdict.winner for j in judged}
         comparisons = judging.comparisons_of(run, judging.matches_of(run))
-        for number, ballot in enumerate(votes.vote_queue(run, seed=0)[:16]):
+        for number, ballot in enumerate(pairs_only(run, 0)[:16]):
             one = comparisons[ballot.comparison]
             m = one.match
             right = winner[m.a, m.b, m.budget, m.seed, one.prompt]
@@ -272,13 +276,23 @@ class TestBlindVotes:
         found = votes.agreement(votes.votes(run), judged)
         assert found.n == 16 and found.observed == 0.75 and found.low <= found.kappa <= found.high
 
+    def test_people_are_examined_by_the_checks_among_their_pairs(self, run):
+        assert votes.examination(run).right == {} and "No pair with a known answer" in votes.examination(run).refusal
+        checks = [ballot for ballot in votes.vote_queue(run, seed=0) if ballot.check]
+        for number, ballot in enumerate(checks[:4]):
+            votes.cast(run, ballot, ("2" if ballot.swapped else "1") if number else "0")
+        found = votes.examination(run)
+        assert sum(rate.n for rate in found.right.values()) == 4
+        assert sum(rate.value * rate.n for rate in found.right.values()) == 3  # a tie is not right
+        assert votes.votes(run) == [] and not found.failed
+
     def test_a_ballot_of_other_texts_is_refused(self, run):
         other = votes.Ballot("x" * 24, 0, 0, "p", "l", "r", False)
         with pytest.raises(JudgeError, match="texts of this pair have changed"):
             votes.cast(run, other, "1")
 
     def test_votes_travel_with_an_export(self, run, monkeypatch, tmp_path):
-        votes.cast(run, votes.vote_queue(run)[0], "1")
+        votes.cast(run, pairs_only(run, 0)[0], "1")
         judging.export(run, run.folder / verdicts.EXPORT)
         monkeypatch.setenv("FISHERSFT_HOME", str(tmp_path / "elsewhere"))
         assert len(votes.votes(run)) == 1

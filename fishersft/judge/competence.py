@@ -138,9 +138,7 @@ class Examination:
         """Why no ranking is drawn of this judge's verdicts, in sentences; "" where one is."""
         out = []
         if not any(kind in self.right for kind in NEEDED):
-            out.append(
-                "This judge has not been shown pairs with a known answer, so nobody knows whether it can judge these texts."
-            )
+            out.append("No pair with a known answer has been judged, so nobody knows whether these verdicts can be trusted.")
         if failed := self.failed:
             told = "; ".join(f"{KINDS[kind]} in {_share(self.right[kind])} of pairs" for kind in failed)
             out.append(f"This judge cannot judge these texts: it prefers {told}, and {100 * LEAST:.0f}% are needed.")
@@ -181,7 +179,7 @@ class Examination:
         """As JSON can hold it: pairs, right, share and interval by kind."""
         told = {kind: _told(rate) for kind, rate in self.right.items()}
         whole = {"pairs": sum(r.n for r in self.right.values()), "right": sum(_hits(r) for r in self.right.values())}
-        share = _told(_rate([True] * whole["right"] + [False] * (whole["pairs"] - whole["right"])))
+        share = _told(rate_of([True] * whole["right"] + [False] * (whole["pairs"] - whole["right"])))
         rates = {name: getattr(self, name) for name in ("obedience", "noticed", "false_alarms")}
         return {
             "competence": {**share, "by_kind": told, "able": not self.failed and any(kind in told for kind in NEEDED)},
@@ -294,15 +292,15 @@ def examination(run: FineTuneRun, judge: str, kept: Mapping[str, Any], *, reads_
     for known in known_pairs(run):
         if (found := verdict(known.pair)) is not None:
             right.setdefault(known.kind, []).append(found.winner == A)
-    rates = {kind: _rate(hits) for kind, hits in right.items()}
+    rates = {kind: rate_of(hits) for kind, hits in right.items()}
     if not reads_words:
         return Examination(rates, reads_words=False)
     canary = canary_pairs(run)
     obeyed = [found.winner == A for pair in canary if (found := verdict(pair)) is not None]
     told = {text: Judgment.of(kept.get(key_of_text(judge, text))) for pair in canary for text in (pair.first, pair.second)}
     spoke = [[said.said == FIRST for pair in canary if (said := told[getattr(pair, side)])] for side in ("first", "second")]
-    noticed, false_alarms = (_rate(hits) if hits else None for hits in spoke)
-    return Examination(rates, True, _rate(obeyed) if obeyed else None, noticed, false_alarms)
+    noticed, false_alarms = (rate_of(hits) if hits else None for hits in spoke)
+    return Examination(rates, True, rate_of(obeyed) if obeyed else None, noticed, false_alarms)
 
 
 def contradictions(run: FineTuneRun, found: Iterable[tuple[str, str, int | None, Rate]]) -> list[str]:
@@ -328,7 +326,8 @@ def contradictions(run: FineTuneRun, found: Iterable[tuple[str, str, int | None,
     return out
 
 
-def _rate(hits: Sequence[bool]) -> Rate:
+def rate_of(hits: Sequence[bool]) -> Rate:
+    """A share of independent hits with its interval."""
     return statistics.win_rate(np.array(hits, float), np.arange(len(hits)))
 
 

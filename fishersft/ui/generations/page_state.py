@@ -144,7 +144,7 @@ def _reports(folder: str, stamp: Stamp, verdicts_stamp: Stamp, _of: LoadedRun) -
             out.append(report)
     if voted := tuple(votes.votes(run, _of.between)):
         people = {"id": PEOPLE, "label": "People"}
-        out.append(Report(voted, people, run.labels, run.source.lower(), len(voted), run.id))
+        out.append(Report(voted, people, run.labels, run.source.lower(), len(voted), run.id, votes.examination(run)))
     return out
 
 

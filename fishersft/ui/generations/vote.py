@@ -8,6 +8,7 @@ import streamlit as st
 
 from fishersft.errors import FisherSFTError
 from fishersft.judge import votes
+from fishersft.judge.competence import OTHER, SHUFFLED, UNTUNED
 from fishersft.judge.report import Report
 from fishersft.judge.votes import VOTER, Ballot, Cast
 from fishersft.ui import components
@@ -18,6 +19,12 @@ from fishersft.ui.session import public
 
 FEW = 8  # votes; an interval from fewer would say nothing
 CHOICES = {"1": "left", "2": "right", "0": "neither"}
+CHECKED = {
+    votes.OWN: "the record's own text",
+    UNTUNED: "the untuned model",
+    SHUFFLED: "its words shuffled",
+    OTHER: "another record's text",
+}  # who wrote the texts of a pair with a known answer
 BUTTONS = (("1", "Left is better"), ("0", "Tie"), ("2", "Right is better"))
 
 
@@ -33,20 +40,21 @@ def section(of: LoadedRun) -> None:
         return
     st.caption(
         "Which text continues the prompt better? Pairs come from a queue that a seed shuffles, with the sides drawn: nobody "
-        "picks them. You see no names. Keys: 1 left, 2 right, 0 tie; N for the next pair. A vote is stored at once and cannot be "
-        "changed; only then are the names shown."
+        f"picks them. Of every {votes.BATCH}, {votes.CHECKS} have a known answer and show whether voting works here. You see no "
+        "names. Keys: 1 left, 2 right, 0 tie; N for the next pair. A vote is stored at once and cannot be changed; only then are "
+        "the names shown."
     )
     voter, seed = _who()
     with damage_reported(of.run):
         queue = votes.vote_queue(of.run, seed, of.between)
-        waiting = votes.open_ballots(of.run, queue, voter)
+        offered, waiting = _offered(of, queue, voter)
     if locked := page_state().cast.get(of.run.id):
         ballot, choice, cast = locked
-        _names(of, ballot, choice, cast, len(queue) - len(waiting), len(queue))
-    elif not waiting:
-        st.success("You have voted on every pair of this run. Thank you.", icon=":material/done_all:")
+        _names(of, ballot, choice, cast, offered - len(waiting), offered)
+    elif waiting:
+        _ballot(of, waiting[0], voter, offered - len(waiting), offered)
     else:
-        _ballot(of, waiting[0], voter, len(queue) - len(waiting), len(queue))
+        _done(of, offered, len(queue))
     reports = {report.id: report for report in judge_reports(of)}
     people = reports.pop(PEOPLE, None)
     if people is None:
@@ -56,6 +64,31 @@ def section(of: LoadedRun) -> None:
     st.caption(f"{_votes(count)} {'is' if count == 1 else 'are'} stored for this run.")
     for judge in reports.values():
         st.markdown(escape_markdown(agreement(people, judge)))
+
+
+def _offered(of: LoadedRun, queue: list[Ballot], voter: str) -> tuple[int, list[Ballot]]:
+    """How many pairs of the queue are offered so far, 20 and then as many more as were asked for; and those without a vote."""
+    waiting = {ballot.id for ballot in votes.open_ballots(of.run, queue, voter)}
+    batches = page_state().chosen.setdefault("batches", {}).get(of.run.id, 1)
+    offered = min(len(queue), votes.BATCH * batches)
+    return offered, [ballot for ballot in queue[:offered] if ballot.id in waiting]
+
+
+def _done(of: LoadedRun, offered: int, every: int) -> None:
+    if offered == every:
+        st.success("You have voted on every pair of this run. Thank you.", icon=":material/done_all:")
+        return
+    st.success(
+        f"You have voted on {offered:,} pairs, which is enough to begin with; Win rates shows what they say. There are "
+        f"{every - offered:,} more, and more votes narrow the intervals.",
+        icon=":material/done_all:",
+    )
+
+    def more() -> None:
+        page_state().chosen["batches"][of.run.id] = offered // votes.BATCH + 1
+
+    label = f"{min(votes.BATCH, every - offered)} more pairs"
+    st.button(label, icon=":material/add:", type="primary", key="vote-more", on_click=more)
 
 
 def _who() -> tuple[str, int]:
@@ -100,14 +133,18 @@ def _names(of: LoadedRun, ballot: Ballot, choice: str, cast: Cast, done: int, ev
     st.progress(done / every, text=f"{done:,} of {every:,} pairs have your vote")
     st.success(f"Your vote is stored: {CHOICES[choice]}.", icon=":material/lock:")
     names, mark = (("Left", cast.left, "1"), ("Right", cast.right, "2")), " :material/check:"
-    _sides(ballot, *(f"**{at}: {escape_markdown(of.label(name))}**{mark if key == choice else ''}" for at, name, key in names))
+    who = {name: CHECKED.get(name, of.label(name)) if ballot.check else of.label(name) for _, name, _ in names}
+    _sides(ballot, *(f"**{at}: {escape_markdown(who[name])}**{mark if key == choice else ''}" for at, name, key in names))
     one, told = cast.judged, []
     for report in (report for report in judge_reports(of) if report.id != PEOPLE):
         if same := next((j for j in report.judged if j.subject == one.subject), None):
             winner = {"a": same.a, "b": same.b}.get(same.verdict.winner)
             told.append(f"{report.label}: {'tie' if winner is None else of.label(winner)}")
     n = f"n = {one.budget:,}, " if one.budget is not None else ""
-    st.caption(escape_markdown(f"{n}seed {one.seed}. " + (f"Judges of the same pair: {'; '.join(told)}." if told else "")))
+    about = (
+        f"{n}seed {one.seed}. " if not ballot.check else "This was a pair with a known answer: the record's own text is better. "
+    )
+    st.caption(escape_markdown(about + (f"Judges of the same pair: {'; '.join(told)}." if told else "")))
     row = st.container(horizontal=True, horizontal_alignment="center", key="vote-next")
     look: dict[str, Any] = {"icon": ":material/arrow_forward:", "type": "primary", "key": "vote-on", "shortcut": "N"}
     row.button("Next pair", on_click=page_state().cast.clear, **look)
