@@ -140,6 +140,7 @@ class TestCommand:
         assert done.returncode == 0, done.stderr
         assert "TokenOD" in done.stdout and "Uniform, 3 sentences, 20 draws" in done.stdout
         assert "topics of 2" in done.stdout and "Overlap of the picks" in done.stdout and "%" in done.stdout
+        assert done.stdout.endswith("- 2 records are near-duplicates, in 1 group.\n")
         assert out.read_text().startswith("selector,draws,sentences")
 
     def test_json_is_one_document(self, jsonl):
@@ -158,6 +159,11 @@ class TestCommand:
         )
         found = json.loads(done.stdout)
         assert [r["selector"] for r in found["rows"]] == ["token_od", "matched_od", None, None]
+        assert found["near_duplicates"] == {
+            **dict.fromkeys(("held_out", "held_out_with_one_in_the_pool", "dropped"), 0),
+            "groups": 1,
+            "records": 2,
+        }
         assert found["rows"][1]["parameters"]["candidates"] == 4 and "candidates" in found["rows"][1]["notes"]
 
     @pytest.mark.parametrize(

@@ -176,6 +176,8 @@ class TestFineTune:
         names = ("target_matched", "rds_plus", "uniform")
         run = read_run(tuned_run(tmp_path / "run", target=True, selectors=names, seeds=(0, 1)))
         result, page = FineTuneResult(run), finetune_page(run)
+        near = "8 records are near-duplicates, in 3 groups; 1 of the 12 held-out records has one in the pool."
+        assert result.near_duplicates == near and near in Tags(page.html()).text and near in result.export("md")
         text = Tags(page.html()).text
         assert page.summary.startswith(result.verdict[0])
         assert "measured on the 7 measuring texts of the target topic = law" in page.summary

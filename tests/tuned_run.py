@@ -22,6 +22,7 @@ OWN = " was coming from the west"  # how the corpus' own texts of `make_run` beg
 TARGET_TEXTS = 7
 TARGET = {"name": "topic = law", "target": "topic=law", "seed": 0, "given": 15, "choosing": 8, "measuring": TARGET_TEXTS,
           "repeated": 0, "left_the_pool": 15, "near_duplicates": 2}  # fmt: skip
+COUNTED = ("groups", "records", "held_out", "held_out_with_one_in_the_pool", "dropped")
 
 
 def tuned_run(folder: Path, *, worse: bool = False, losses: bool = True, target: bool = False, **more: Any) -> Path:
@@ -35,6 +36,7 @@ def tuned_run(folder: Path, *, worse: bool = False, losses: bool = True, target:
     tokens = rng.integers(5, 40, TEXTS_HELD_OUT)
     topics = [f"topic {k % 3}" for k in range(TEXTS_HELD_OUT)]
     held_out = {"index": list(range(TEXTS_HELD_OUT)), "tokens": tokens.tolist(), "topic": topics, "column": "topic"}
+    held_out["near_duplicates"] = dict(zip(COUNTED, (3, 8, TEXTS_HELD_OUT, 1, 0), strict=True))
     (folder / "held_out.json").write_text(json.dumps(held_out))
     hard = rng.normal(4.5, 0.4, TEXTS_HELD_OUT)
     about = json.loads((folder / "run.json").read_text())["about"]

@@ -107,10 +107,11 @@ def compare(
         asked = {name: options[name] for name in ("equal", "reference", "seed", "draws", "sigma2")}
         found = fishersft.compare(pool, chosen, wanted, **asked, score_pool=under, on_progress=on_stage)
     summary = {**fishersft.comparison_summary(found), **shared.how_read(corpus, pool.embeddings)}
+    summary["near_duplicates"] = corpus.repeats.as_json()
     if out:
         as_csv = out.suffix == ".csv"
         write_whole(out, found.table().to_csv(index=False) if as_csv else json.dumps(summary, ensure_ascii=False, indent=1))
-    click.echo(json.dumps(summary, ensure_ascii=False) if as_json else _text(found))
+    click.echo(json.dumps(summary, ensure_ascii=False) if as_json else f"{_text(found)}\n- {shared.near_duplicates_of(corpus)}")
 
 
 def _text(found: fishersft.Comparison) -> str:

@@ -75,6 +75,7 @@ def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
     click.echo(result.markdown())
     for sentence in result.verdict if result.on_target else []:
         click.echo(f"\n{sentence}")
+    click.echo(f"\n{shared.near_duplicates_of(corpus)}")
     texts = "token of the target's measuring texts" if result.on_target else "held-out token"
     click.echo(f"\nNats per {texts}. Run {run.id} in {run.folder}; fishersft judge {out or run.id} compares its texts.")
 

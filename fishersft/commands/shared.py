@@ -72,6 +72,12 @@ def how_read(corpus: fishersft.Corpus, embeddings: fishersft.TokenEmbeddings) ->
     return {"understood": corpus.understood.as_json(), "untrained": embeddings.facts.get("untrained", {})}
 
 
+def near_duplicates_of(corpus: fishersft.Corpus) -> str:
+    """Near-duplicates in a sentence, and what to do about those on both sides of the split."""
+    hint = " --drop-near-duplicates leaves these out of it." if len(corpus.repeats.leaking) else ""
+    return corpus.repeats.sentence + hint
+
+
 def check_out(out: Path | None, corpus: str = "") -> None:
     """Refuse a file in a folder that does not exist, or one that would overwrite the corpus."""
     if out and not out.absolute().parent.is_dir():

@@ -93,11 +93,14 @@ def said(repeats: Mapping[str, int]) -> str:
     """Near-duplicates in words, from what `Repeats.as_json` gives."""
     if not repeats["groups"]:
         return "No record is a near-duplicate of another."
-    leaking, dropped = repeats["held_out_with_one_in_the_pool"], repeats["dropped"]
-    out = f"{repeats['records']:,} records are near-duplicates, in {repeats['groups']:,} groups; "
-    out += f"{f'{leaking:,}' if leaking else 'none'} of the {repeats['held_out']:,} held-out records "
-    out += f"{'has' if leaking == 1 else 'have'} one in the pool"
-    return out + (f"; {dropped:,} were left out of the pool." if dropped else ".")
+    groups, leaking, held_out, dropped = (repeats[k] for k in ("groups", "held_out_with_one_in_the_pool", "held_out", "dropped"))
+    said = [f"{repeats['records']:,} records are near-duplicates, in {groups:,} group{'s' * (groups != 1)}"]
+    if held_out:
+        some = f"{leaking:,} of the {held_out:,} held-out records {'has' if leaking == 1 else 'have'} one in the pool"
+        said.append(some if leaking else f"none of the {held_out:,} held-out records has one in the pool")
+    if dropped:
+        said.append(f"{dropped:,} were left out of the pool")
+    return "; ".join(said) + "."
 
 
 def near_duplicate_groups(texts: Sequence[str]) -> np.ndarray:

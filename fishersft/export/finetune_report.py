@@ -40,7 +40,7 @@ def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
     again = [Code("Fine-tune", shlex.join(map(str, command)))] if command else []
     python = f"import fishersft\n\nprint(fishersft.FineTuneResult.open({run.id!r}).markdown())\n"
     parts = [
-        Section("What was asked", (table_of("Settings", _asked(run)), table_of("Versions", [*run.versions.items()]))),
+        Section("What was asked", (table_of("Settings", _asked(result)), table_of("Versions", [*run.versions.items()]))),
         Section("On the target", tuple(_measured(result))) if result.on_target else None,
         Section("What was lost elsewhere" if result.on_target else "Held-out texts", tuple(_measured(result.elsewhere))),
         Section("Whose texts are better", tuple(_judged(run, store))),
@@ -51,8 +51,8 @@ def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
     return Page(title, run.id, summary, tuple(part for part in parts if part and part.blocks))
 
 
-def _asked(run: FineTuneRun) -> list[tuple[str, Any]]:
-    about = run.about
+def _asked(result: FineTuneResult) -> list[tuple[str, Any]]:
+    about = result.run.about
     corpus, model = about["corpus"], about["model"]
     settings = [", ".join(f"{k}={v}" for k, v in s["parameters"].items()) for s in about["selectors"]]
     selectors = [s["label"] + (f" ({given})" if given else "") for s, given in zip(about["selectors"], settings, strict=True)]
@@ -62,6 +62,7 @@ def _asked(run: FineTuneRun) -> list[tuple[str, Any]]:
         ("corpus", corpus["name"]),
         ("corpus fingerprint", corpus.get("fingerprint")),
         ("records, held out, pool", [corpus[k] for k in ("records", "held_out", "pool") if k in corpus] or None),
+        ("near-duplicates", result.near_duplicates or None),
         ("target", target.get("name")),
         ("target seed", target.get("seed")),
         ("target texts that choose, that measure, near-duplicates that left the pool", halves or None),

@@ -155,6 +155,7 @@ class RunContext:
         ]
         write_lines(folder / run_files.PROMPTS, lines)
         content = {"index": self.held_out, "tokens": self.held_out_tokens, "topic": topics, "column": column}
+        content["near_duplicates"] = corpus.repeats.as_json()
         write_text(folder / run_files.HELD_OUT, json.dumps(content))
 
 

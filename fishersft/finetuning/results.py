@@ -10,6 +10,7 @@ Differences are taken within the same draw, text by text and seed by seed, so th
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -19,7 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fishersft.corpus.near_duplicates import said
 from fishersft.corpus.tables import plain
+from fishersft.errors import StoreError
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_text
 from fishersft.text import markdown_table
 
@@ -185,6 +188,13 @@ class FineTuneResult:
             return f"the {len(about['tokens']):,} measuring texts of the target {about.get('name') or '?'}"
         return f"the {len(self.run.held_out['tokens']):,} held-out texts of {self.run.about['corpus']['name']}"
 
+    @property
+    def near_duplicates(self) -> str:
+        """How many held-out records have a near-duplicate in the pool, in a sentence; "" where the run's folder does not say."""
+        with contextlib.suppress(StoreError, KeyError, TypeError, ValueError):
+            return said(self.run.held_out["near_duplicates"])
+        return ""
+
     @cached_property
     def elsewhere(self) -> FineTuneResult:
         """The same models on the corpus' held-out texts."""
@@ -272,6 +282,7 @@ class FineTuneResult:
             "versions": self.run.versions,
             "finished": len(self.run.models),
             "cells": len(self.run.about["cells"]),
+            "near_duplicates": self.run.held_out.get("near_duplicates"),
             **({"verdict": self.verdict, "elsewhere": self.elsewhere.as_dict()["lines"]} if self.on_target else {}),
             "lines": [asdict(line) | {"worse": line.worse} for line in self.lines],
         }
@@ -289,8 +300,8 @@ class FineTuneResult:
         if format == "json":
             return json.dumps(self.as_dict(), indent=1)
         if format == "md":
-            said = [*self.verdict, f"Nats a token are of {self.measured_on}."] if self.on_target else []
-            return "\n\n".join([*said, self.markdown()]) + "\n"
+            above = [*self.verdict, f"Nats a token are of {self.measured_on}."] if self.on_target else []
+            return "\n\n".join([*above, *filter(None, [self.near_duplicates]), self.markdown()]) + "\n"
         prompts = {p.number: p for p in self.run.prompts}
         lines = []
         for name in self.run.models:

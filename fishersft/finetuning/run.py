@@ -2,7 +2,8 @@
 
     run.json                 what was asked: corpus, model, selectors, budgets, seeds, training, sampling; versions and sizes
     prompts.jsonl            one line per prompt: the first tokens of a held-out record, and the record's continuation
-    held_out.json            the held-out records: their numbers, trained tokens, and topics where there is such a column
+    held_out.json            the held-out records: their numbers, trained tokens, topics where there is such a column, and how
+                             many have a near-duplicate in the pool
     target.json              with a target, the same of the texts of its measuring half
     cells/NAME/cell.json     one tuned model: what it was trained on, for how long, its losses; written last
     cells/NAME/held_out.npy  (H,) nats of each held-out record under it, summed over trained tokens
@@ -162,7 +163,7 @@ class FineTuneRun:
 
     @cached_property
     def held_out(self) -> dict[str, Any]:
-        """`index`, `tokens` and `topic` (or null) of the held-out records, and the `column` of the topics."""
+        """`index`, `tokens` and `topic` (or null) of the held-out records, the `column` of the topics, and `near_duplicates`."""
         found = _json(self.folder / HELD_OUT)
         if not found:
             raise StoreError(f"{self.folder} has no {HELD_OUT} yet; resume the run.")
