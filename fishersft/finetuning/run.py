@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from fishersft import paths
 from fishersft.errors import StoreError, os_reason
 from fishersft.paths import replacing, user_path, write_whole
 from fishersft.store.artifacts import Store, made
+from fishersft.store.checked import Count, Finite, Name, read_json, read_json_lines, read_numbers
 
 VERSION = 1
 RUN, PROMPTS, HELD_OUT = "run.json", "prompts.jsonl", "held_out.json"
@@ -42,6 +43,96 @@ TARGET, TARGET_NATS = "target.json", "target.npy"
 RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
 BASE, ALL = "base", "all"
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # what may be added to a run later
+AGAIN = "delete the run's folder, or resume the run from a copy of it"
+REMADE = "delete the folder of its model and resume the run"
+
+
+class Named(TypedDict):
+    name: str
+
+
+class OfCorpus(Named):
+    source: NotRequired[str]
+    records: NotRequired[Count]
+    held_out: NotRequired[Count]
+
+
+class OfTarget(Named):
+    choosing: NotRequired[Count]
+    measuring: NotRequired[Count]
+
+
+class OfTraining(TypedDict):
+    learning_rate: NotRequired[Finite | str | None]
+    epochs: NotRequired[Finite]
+
+
+class Compared(Named):
+    """A selector of a run."""
+
+    label: str
+    parameters: dict[str, Any]
+
+
+class Asked(TypedDict):
+    """What a run was asked, as run.json holds it; what is not named here is shown and decides nothing."""
+
+    corpus: OfCorpus
+    model: Named
+    selectors: list[Compared]
+    budgets: list[Count]
+    seeds: list[Count]
+    equal: str
+    cells: list[Name]
+    command: NotRequired[list[str]]
+    training: NotRequired[OfTraining]
+    target: NotRequired[OfTarget]
+
+
+class RunFile(TypedDict):
+    kind: str
+    version: int
+    id: Name
+    about: Asked
+    versions: NotRequired[dict[str, str]]
+
+
+class CellFile(TypedDict):
+    selector: str
+    budget: Count | None
+    seed: Count | None
+    sentences: Count
+    tokens: Count
+    key: NotRequired[str]
+    indices: NotRequired[list[Count] | None]
+    learning_rate: NotRequired[Finite | None]
+    losses: NotRequired[list[tuple[Count, Finite]] | None]
+    seconds: NotRequired[Finite]
+
+
+class MeasuredFile(TypedDict):
+    """held_out.json and target.json."""
+
+    name: NotRequired[str]
+    index: list[Count]
+    tokens: list[Count]
+    topic: NotRequired[list[str | None] | None]
+    column: NotRequired[str | None]
+    near_duplicates: NotRequired[Count]
+
+
+class PromptLine(TypedDict):
+    prompt: Count
+    index: Count
+    text: str
+    continuation: str
+
+
+class TextLine(TypedDict):
+    prompt: Count
+    text: str
+    tokens: Count
+    ended: bool
 
 
 @dataclass(frozen=True)
@@ -91,14 +182,18 @@ class FineTuneRun:
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        return [Prompt(p["prompt"], p["index"], p["text"], p["continuation"]) for p in _lines(self.folder / PROMPTS)]
+        lines = read_json_lines(self.folder / PROMPTS, PromptLine, AGAIN)
+        return [Prompt(p["prompt"], p["index"], p["text"], p["continuation"]) for p in lines]
 
     @property
     def models(self) -> dict[str, TunedModel]:
         """The finished models by name, in the order of the plan; read anew each time."""
         found = {}
-        for name in self.about.get("cells", []):
-            if facts := _json(self.folder / CELLS / name / CELL):
+        for name in self.about["cells"]:
+            path = self.folder / CELLS / name / CELL
+            if facts := read_json(path, CellFile, REMADE):
+                if facts["selector"] not in self.labels:
+                    raise StoreError(f"{path} is damaged (its selector is none of the run's); {REMADE}.")
                 known = {k: facts.pop(k) for k in ("selector", "budget", "seed", "sentences", "tokens")}
                 found[name] = TunedModel(name=name, **known, facts=facts)
         return found
@@ -106,42 +201,35 @@ class FineTuneRun:
     @property
     def labels(self) -> dict[str, str]:
         """What people call the selectors, the untuned model and the one tuned on the whole pool."""
-        selectors = [s for s in self.about.get("selectors", []) if isinstance(s, dict)]
-        return {**{str(s.get("name")): str(s.get("label")) for s in selectors}, BASE: "Untuned", ALL: "Whole pool"}
+        return {**{s["name"]: s["label"] for s in self.about["selectors"]}, BASE: "Untuned", ALL: "Whole pool"}
 
     @property
     def share_finished(self) -> float:
         """The share of its models that are finished."""
-        planned = self.about.get("cells", [])
+        planned = self.about["cells"]
         return sum((self.folder / CELLS / name / CELL).is_file() for name in planned) / max(1, len(planned))
 
     @property
     def source(self) -> str:
         """The corpus as a command names it, or else its name."""
-        corpus = self.about.get("corpus")
-        return str(corpus.get("source") or corpus.get("name") or "") if isinstance(corpus, dict) else ""
+        return str(self.about["corpus"].get("source") or self.about["corpus"]["name"])
 
     @property
     def title(self) -> str:
         """What it compares, in one line; names in it come from its folder."""
-
-        def asked(name: str, kind: type) -> Any:
-            found = self.about.get(name)
-            return found if isinstance(found, kind) else kind()
-
-        corpus, model = (asked(name, dict).get("name", "?") for name in ("corpus", "model"))
-        n = ", ".join(f"{n:,}" for n in asked("budgets", list) if isinstance(n, int))
-        seeds, target = len(asked("seeds", list)), asked("target", dict).get("name")
+        about, target = self.about, self.about.get("target")
+        n, seeds = ", ".join(f"{n:,}" for n in about["budgets"]), len(about["seeds"])
+        aim = f" for {target['name']}" if target else ""
         return (
-            f"{corpus} with {model}{f' for {target}' if target else ''}, {len(asked('selectors', list))} selectors, n = {n}, "
-            f"equal {self.about.get('equal')}, {seeds} seed{'s' * (seeds != 1)}"
+            f"{about['corpus']['name']} with {about['model']['name']}{aim}, "
+            f"{len(about['selectors'])} selectors, n = {n}, equal {about['equal']}, {seeds} seed{'s' * (seeds != 1)}"
         )
 
     @property
     def stamp(self) -> tuple[tuple[str, int], ...]:
         """What changes whenever a model of the run is finished or made again."""
         out = []
-        for name in [RUN, *(str(Path(CELLS) / model / CELL) for model in self.about.get("cells", []))]:
+        for name in [RUN, *(str(Path(CELLS) / model / CELL) for model in self.about["cells"])]:
             try:
                 out.append((name, (self.folder / name).stat().st_mtime_ns))
             except (OSError, ValueError):
@@ -151,20 +239,18 @@ class FineTuneRun:
     def texts(self, model: str) -> list[Generated]:
         """What a finished model wrote, one text per prompt; empty where the run has no prompts."""
         path = self.folder / CELLS / model / TEXTS
-        return [Generated(t["prompt"], t["text"], t["tokens"], t["ended"]) for t in _lines(path)]
+        return [Generated(t["prompt"], t["text"], t["tokens"], t["ended"]) for t in read_json_lines(path, TextLine, REMADE)]
 
     def nats(self, model: str, *, target: bool = False) -> np.ndarray:
         """(H,) nats of each held-out record, or of each measuring text of the target, summed over its trained tokens."""
+        texts = (self.target or {}) if target else self.held_out
         path = self.folder / CELLS / model / (TARGET_NATS if target else NATS)
-        try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path} cannot be read; resume the run to make it again.") from error
+        return read_numbers(path, len(texts.get("tokens", [])), REMADE)
 
     @cached_property
     def held_out(self) -> dict[str, Any]:
         """`index`, `tokens` and `topic` (or null) of the held-out records, the `column` of the topics, and `near_duplicates`."""
-        found = _json(self.folder / HELD_OUT)
+        found = _measured(self.folder / HELD_OUT)
         if not found:
             raise StoreError(f"{self.folder} has no {HELD_OUT} yet; resume the run.")
         return found
@@ -172,7 +258,7 @@ class FineTuneRun:
     @cached_property
     def target(self) -> dict[str, Any] | None:
         """`name`, `index` and `tokens` of the measuring half of what the selections were made for; None without a target."""
-        return _json(self.folder / TARGET) or None
+        return _measured(self.folder / TARGET)
 
     @property
     def reference_model(self) -> Path | None:
@@ -195,15 +281,17 @@ def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
     folder = user_path(run)
     if not (folder / RUN).is_file():
         folder = _by_id(str(run), store or Store.default())
-    found = _json(folder / RUN)
-    if found.get("kind") != "finetune":
-        raise StoreError(f"{folder} is not a run of fishersft finetune: its {RUN} is missing or damaged.")
-    if found.get("version") != VERSION:
-        other = found.get("versions", {}).get("fishersft", "unknown")
+    head = read_json(folder / RUN, dict[str, Any], AGAIN)
+    if head.get("kind") != "finetune":
+        raise StoreError(f"{folder} is not a run of fishersft finetune: its {RUN} says so.")
+    if head.get("version") != VERSION:
+        versions = head.get("versions")
+        other = str(versions.get("fishersft", "unknown"))[:20] if isinstance(versions, dict) else "unknown"
         raise StoreError(
-            f"The run in {folder} was made by another version of fishersft ({other}): its folder has "
-            f"layout {found.get('version')}, this one reads {VERSION}. Use that version, or run it again."
+            f"The run in {folder} was made by another version of fishersft ({other}): its folder has layout "
+            f"{str(head.get('version'))[:20]}, this one reads {VERSION}. Use that version, or run it again."
         )
+    found = read_json(folder / RUN, RunFile, AGAIN)
     return FineTuneRun(folder, found["id"], found["about"], found.get("versions", {}))
 
 
@@ -293,19 +381,9 @@ def _by_id(id: str, store: Store) -> Path:
     raise StoreError(f"There is no run '{id[:100]}'; fishersft runs list shows those there are, or give its folder.")
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; {} where there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} is damaged; delete the folder of its model and resume the run.") from error
+def _measured(path: Path) -> dict[str, Any] | None:
+    """What was measured on, each text with its tokens."""
+    found: dict[str, Any] | None = read_json(path, MeasuredFile, AGAIN)
+    if found and not len(found["index"]) == len(found["tokens"]) == len(found.get("topic") or found["tokens"]):
+        raise StoreError(f"{path} is damaged: its lists differ in length; {AGAIN}.")
+    return found

@@ -63,7 +63,7 @@ class LoadedRun:
 
     @property
     def planned(self) -> int:
-        return len(self.run.about.get("cells", []))
+        return len(self.run.about["cells"])
 
     @cached_property
     def verdict(self) -> list[str]:
@@ -105,9 +105,6 @@ def damage_reported(run: FineTuneRun) -> Iterator[None]:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the run …")
 def _loaded(folder: str, stamp: Stamp, _run: FineTuneRun) -> LoadedRun:
-    about = _run.about  # a damaged run is refused here, not in the middle of a page
-    _ = about["corpus"]["name"], [s["name"] for s in about["selectors"]]
-    _ = str(about["equal"]), list(about["budgets"]), list(about["seeds"])
     models, result = _run.models, FineTuneResult(_run)
     there = list(dict.fromkeys(c.selector for c in models.values()))
     pairs = list(itertools.combinations(there, 2))
@@ -205,10 +202,10 @@ def choose_run() -> LoadedRun | None:
 
 def headline(of: LoadedRun) -> None:
     about = of.run.about
-    corpus, model = (part if isinstance(part := about.get(name), dict) else {} for name in ("corpus", "model"))
+    corpus, model = about["corpus"], about["model"]
     records, held_out = corpus.get("records", 0), corpus.get("held_out", 0)
     size = f", {records:,} records ({held_out:,} held out)" if records else ""
-    names = [components.escape_markdown(label(part.get("name", "?"))) for part in (corpus, model)]
+    names = [components.escape_markdown(label(part["name"])) for part in (corpus, model)]
     trained, rate = "", about.get("training", {}).get("learning_rate")
     if rate is not None:
         used = next((c.facts["learning_rate"] for c in of.models.values() if c.facts.get("learning_rate")), None)
@@ -217,12 +214,12 @@ def headline(of: LoadedRun) -> None:
         else:
             rate = f"{rate:g} (given)" if isinstance(rate, int | float) else components.escape_markdown(str(rate)[:20])
         epochs = about["training"].get("epochs")
-        trained = f", {components.escape_markdown(str(epochs)[:12])} epoch{'s' * (epochs != 1)}, learning rate {rate}"
+        trained = f", {epochs} epoch{'s' * (epochs != 1)}, learning rate {rate}"
     equal = components.escape_markdown(str(about["equal"]))
     st.markdown(f"**{names[0]}**{size}, **{names[1]}** tuned on each selection, at equal {equal}{trained}")
-    if isinstance(aim := about.get("target"), dict):
-        chose, measure = (int(aim[half]) if isinstance(aim.get(half), int) else 0 for half in ("choosing", "measuring"))
-        name = components.escape_markdown(label(aim.get("name", "?")))
+    if aim := about.get("target"):
+        chose, measure = (aim.get(half, 0) for half in ("choosing", "measuring"))
+        name = components.escape_markdown(label(aim["name"]))
         st.markdown(f"Target: **{name}**; {chose:,} of its texts chose, the other {measure:,} only measure")
     if 0 < len(of.models) < of.planned:
         st.info(f"{len(of.models)} of {of.planned} models are finished; this page shows these.", icon=":material/hourglass_top:")

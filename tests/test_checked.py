@@ -1,0 +1,75 @@
+"""Files of our own kinds that are damaged get one sentence, whatever was damaged."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fishersft.catalogue import FINETUNED, runs
+from fishersft.errors import FisherSFTError, StoreError
+from fishersft.export.report import report
+from fishersft.finetuning.results import FineTuneResult
+from fishersft.finetuning.run import CellFile, RunFile, read_run
+from fishersft.store.checked import read_json, read_json_lines, read_numbers
+
+from .damage import damage
+from .tuned_run import tuned_run
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound") / "abc123"
+    tuned_run(folder, selectors=("token_od", "uniform", "longest"))
+    return folder
+
+
+def test_the_sentence_says_where_the_value_stands_and_what_to_do(sound, tmp_path):
+    about = json.loads((sound / "run.json").read_text())
+    about["about"]["seeds"][0] = "zero"
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    with pytest.raises(StoreError, match=r"Expected `int`, got `str` - at `\$.about.seeds\[0\]`\); start again\."):
+        read_json(tmp_path / "run.json", RunFile, "start again")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", "not JSON"), ("[" * 100_000, "too deeply nested|not JSON"), ("[]", "Expected `object`"), ('{"id": 1}', "damaged")],
+)
+def test_what_is_no_such_object_is_refused(tmp_path, text, words):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(StoreError, match=words):
+        read_json(tmp_path / "x.json", CellFile, "start again")
+
+
+def test_a_file_that_is_not_there_is_no_damage(tmp_path):
+    assert read_json(tmp_path / "x.json", RunFile, "start again") is None
+    assert read_json_lines(tmp_path / "x.jsonl", RunFile, "start again") == []
+
+
+def test_numbers_are_as_many_as_they_should_be_and_finite(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([1.0, 2.0]))
+    assert read_numbers(tmp_path / "x.npy", 2, "start again").tolist() == [1.0, 2.0]
+    for wrong in (np.array([1.0, np.nan]), np.zeros(3), np.zeros((2, 1)), np.array(["a", "b"])):
+        np.save(tmp_path / "x.npy", wrong)
+        with pytest.raises(StoreError, match="should hold 2 finite numbers"):
+            read_numbers(tmp_path / "x.npy", 2, "start again")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_run_is_read_or_refused_in_a_sentence_and_the_list_of_runs_stays(sound, home, seed):
+    folder = home / "runs" / "abc123"
+    shutil.copytree(sound, folder)
+    done = damage(folder, seed)
+    listed = [run for run in runs(FINETUNED) if run.id == "abc123"]
+    assert all("\n" not in run.problem for run in listed), done
+    try:
+        run = read_run(folder)
+        result = FineTuneResult(run)
+        json.dumps(result.as_dict())
+        result.markdown()
+        for name in run.models:
+            run.texts(name)
+        report(str(folder))
+    except FisherSFTError as error:
+        assert str(error) and "\n" not in str(error), done
