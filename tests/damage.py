@@ -9,7 +9,24 @@ from typing import Any
 
 import numpy as np
 
-WRONG: list[Any] = [None, True, -1, 3.5, float("nan"), 1e400, 10**30, "x", "", "../..", "<script>", "\ud800", [], {}, [None], {"a": 1}]
+WRONG: list[Any] = [
+    None,
+    True,
+    -1,
+    3.5,
+    float("nan"),
+    1e400,
+    10**30,
+    "x",
+    "",
+    "../..",
+    "<script>",
+    "\ud800",
+    [],
+    {},
+    [None],
+    {"a": 1},
+]
 ARRAYS = [np.full(5, np.nan), np.zeros((2, 2)), np.array(["a"]), np.array(3.0), np.zeros(0)]
 
 

@@ -6,13 +6,16 @@ import shutil
 import numpy as np
 import pytest
 
-from fishersft.catalogue import FINETUNED, runs
+from fishersft.catalogue import CURVES, FINETUNED, runs
 from fishersft.errors import FisherSFTError, StoreError
+from fishersft.experiments.result import read_curves
+from fishersft.experiments.timing import read_timing
 from fishersft.export.report import report
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import CellFile, RunFile, read_run
 from fishersft.store.checked import read_json, read_json_lines, read_numbers
 
+from .conftest import ROOT
 from .damage import damage
 from .tuned_run import tuned_run
 
@@ -22,6 +25,15 @@ def sound(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound") / "abc123"
     tuned_run(folder, selectors=("token_od", "uniform", "longest"))
     return folder
+
+
+def refusal_of(read):
+    """The sentence with which a call refuses, "" where it does not; any other error is one."""
+    try:
+        read()
+    except FisherSFTError as error:
+        return str(error)
+    return ""
 
 
 def test_the_sentence_says_where_the_value_stands_and_what_to_do(sound, tmp_path):
@@ -63,13 +75,27 @@ def test_a_damaged_run_is_read_or_refused_in_a_sentence_and_the_list_of_runs_sta
     done = damage(folder, seed)
     listed = [run for run in runs(FINETUNED) if run.id == "abc123"]
     assert all("\n" not in run.problem for run in listed), done
-    try:
+
+    def read():
         run = read_run(folder)
-        result = FineTuneResult(run)
-        json.dumps(result.as_dict())
-        result.markdown()
+        json.dumps(FineTuneResult(run).as_dict())
         for name in run.models:
             run.texts(name)
         report(str(folder))
-    except FisherSFTError as error:
-        assert str(error) and "\n" not in str(error), done
+
+    assert "\n" not in refusal_of(read), done
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_damaged_curves_are_read_or_refused_in_a_sentence_and_the_list_of_runs_stays(home, seed):
+    shipped = ROOT / "assets" / "curves" / ("sweep", "timing")[seed % 2]
+    folder = home / "curves" / "abc123"
+    shutil.copytree(shipped, folder, ignore=shutil.ignore_patterns("curves.*"))
+    done = damage(folder, seed)
+    assert all("\n" not in run.problem for run in runs(CURVES)), done
+
+    def read():
+        json.dumps((read_timing(folder) if seed % 2 else read_curves(folder)).table())
+        report(str(folder))
+
+    assert "\n" not in refusal_of(read), done

@@ -13,8 +13,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
+import msgspec
 import numpy as np
 from filelock import FileLock, Timeout
 from scipy.special import stdtrit
@@ -23,9 +24,9 @@ from fishersft.design.trajectory import Curve
 from fishersft.errors import StoreError, os_reason
 from fishersft.experiments.experiment import MOVED, About, Key, Record, key_of
 from fishersft.selectors import registry
+from fishersft.store.checked import Amount, Count, Counts, checked
 
 NAME = "records.jsonl"
-NEEDED = {"world", "selectors", "budgets", "runs", "seed", "equal", "reference"}
 GROWS = ("runs", "selectors")  # settings that may change between two starts
 MEASURES = {
     "maximum": "maximum prediction error",
@@ -34,6 +35,54 @@ MEASURES = {
     "log_det": "log det gained (nats)",
 }
 Point = tuple[int, int]  # d, L
+
+
+class WorldFacts(TypedDict):
+    name: str
+    dimension: Count
+    classes: Count
+
+
+class Moved(TypedDict, total=False):
+    dimension: list[Count]
+    classes: list[Count]
+
+
+class Settings(TypedDict):
+    """The settings that a result is read by; the others are shown."""
+
+    world: WorldFacts
+    selectors: Annotated[list[str], msgspec.Meta(min_length=1)]
+    budgets: Counts
+    runs: Count
+    seed: Count
+    equal: str
+    reference: str
+    sweep: NotRequired[Moved]
+
+
+class ResultFacts(TypedDict):
+    settings: Settings
+    title: str
+    arguments: Annotated[list[str], msgspec.Meta(min_length=2)]
+
+
+class AboutLine(TypedDict):
+    about: ResultFacts
+
+
+class RecordLine(TypedDict):
+    run: Count
+    selector: str
+    d: Count
+    L: Count
+    n: list[Count]
+    sentences: list[Amount]
+    tokens: list[Amount]
+    maximum: list[Amount]
+    mean: list[Amount]
+    worst_leverage: list[Amount]
+    log_det: list[Amount]
 
 
 class Records:
@@ -122,16 +171,6 @@ def read_records(folder: Path, *, only_about: bool = False) -> tuple[About, list
     return about, records
 
 
-def _sound(about: About) -> bool:
-    """Whether it is what `fishersft curves` writes."""
-    settings, arguments = about.settings, about.arguments
-    kinds = (settings, dict), (about.title, str), (arguments, list)
-    if not all(isinstance(value, kind) for value, kind in kinds) or not all(isinstance(part, str) for part in arguments):
-        return False
-    named = settings.keys() >= NEEDED and isinstance(settings["world"], dict)
-    return named and len(arguments) > 1 and arguments[0] == "curves"
-
-
 def _read(path: Path, *, only_about: bool = False) -> tuple[About | None, list[Record], int]:
     """The last "about" line, the records, and how many bytes are whole lines."""
     about: About | None = None
@@ -143,19 +182,11 @@ def _read(path: Path, *, only_about: bool = False) -> tuple[About | None, list[R
         whole += len(line)
         if only_about and not line.startswith(b'{"about"'):
             continue
-        try:
-            value = json.loads(line)
-            if "about" in value:
-                about = About(**value["about"])
-                if not _sound(about):
-                    raise ValueError("settings or the command are missing")
-            else:
-                key_of(value)
-                records.append(value)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"Line {number + 1:,} of {path} is not a record of an experiment; delete the file or name another folder."
-            ) from error
+        wrong, advice = f"Line {number + 1:,} of {path} is no record of an experiment", "delete the file or name another folder"
+        if line.startswith(b'{"about"'):
+            about = About(**checked(line, AboutLine, wrong, advice)["about"])
+        else:
+            records.append(checked(line, RecordLine, wrong, advice))
     return about, records, whole
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from fishersft.design.factor import suited_to
 from fishersft.design.greedy import greedy
 from fishersft.design.information import TIE
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.errors import BudgetError, StoreError, os_reason
+from fishersft.errors import BudgetError, StoreError
 from fishersft.experiments.experiment import About
 from fishersft.experiments.problem import World
 from fishersft.experiments.result import make_folder
@@ -33,10 +33,27 @@ from fishersft.experiments.settings import PICKS, TimingSettings
 from fishersft.experiments.worlds import Synthetic
 from fishersft.paths import write_whole
 from fishersft.selectors import Budget
+from fishersft.store.checked import Count, Counts, Positive, read_json
 from fishersft.text import markdown_table
 
 TIMING_FILE = "timing.json"
 Progress = Callable[[str, int, int], None]
+
+
+class TimedPool(TypedDict):
+    world: str
+    sentences: Count
+
+
+class TimingFile(TypedDict):
+    pool: TimedPool
+    budgets: Counts
+    fast: list[Positive]
+    slow: list[Positive]
+    measured: list[bool]
+    picks: Count
+    same: Count
+    box: Positive
 
 
 @dataclass(frozen=True)
@@ -145,16 +162,13 @@ def time_greedy(
 
 def read_timing(folder: Path) -> Timing:
     """The timing of a folder that `fishersft curves timing --out` wrote; StoreError where it holds none."""
-    path = folder / TIMING_FILE
-    try:
-        found = Timing(**json.loads(path.read_text(encoding="utf-8")))
-        columns = (found.fast, found.slow, found.measured)
-        if not found.budgets or any(len(column) != len(found.budgets) for column in columns):
-            raise ValueError("its columns differ in length")
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({os_reason(error)}).") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} was not written by fishersft curves timing; delete it or name another folder.") from error
+    path, advice = folder / TIMING_FILE, "delete it or name another folder"
+    kept = read_json(path, TimingFile, advice)
+    if kept is None:
+        raise StoreError(f"{folder} has no {TIMING_FILE}; name the folder of a timing.")
+    found = Timing(**{name: kept[name] for name in Timing.__annotations__})
+    if any(len(column) != len(found.budgets) for column in (found.fast, found.slow, found.measured)):
+        raise StoreError(f"{path} is damaged: its columns differ in length; {advice}.")
     return found
 
 

@@ -51,18 +51,18 @@ class Named(TypedDict):
     name: str
 
 
-class OfCorpus(Named):
+class CorpusFacts(Named):
     source: NotRequired[str]
     records: NotRequired[Count]
     held_out: NotRequired[Count]
 
 
-class OfTarget(Named):
+class TargetFacts(Named):
     choosing: NotRequired[Count]
     measuring: NotRequired[Count]
 
 
-class OfTraining(TypedDict):
+class TrainingFacts(TypedDict):
     learning_rate: NotRequired[Finite | str | None]
     epochs: NotRequired[Finite]
 
@@ -77,7 +77,7 @@ class Compared(Named):
 class Asked(TypedDict):
     """What a run was asked, as run.json holds it; what is not named here is shown and decides nothing."""
 
-    corpus: OfCorpus
+    corpus: CorpusFacts
     model: Named
     selectors: list[Compared]
     budgets: list[Count]
@@ -85,8 +85,8 @@ class Asked(TypedDict):
     equal: str
     cells: list[Name]
     command: NotRequired[list[str]]
-    training: NotRequired[OfTraining]
-    target: NotRequired[OfTarget]
+    training: NotRequired[TrainingFacts]
+    target: NotRequired[TargetFacts]
 
 
 class RunFile(TypedDict):

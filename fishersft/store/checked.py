@@ -6,7 +6,6 @@ A type is written down once, as a TypedDict beside the code that writes the file
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Name = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")
 ]  # of a file or a folder, never a way out of it
+Counts = Annotated[list[Count], msgspec.Meta(min_length=1)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e300)]
 Finite = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 
 
@@ -33,13 +35,14 @@ def read_json(path: Path, kind: Any, advice: str) -> Any:
         StoreError: it cannot be read, is no JSON, or has another type; the sentence says where in it.
     """
     text = _text(path, advice)
-    return None if text is None else _checked(text, kind, path.name, path, advice)
+    return None if text is None else checked(text, kind, f"{path} is damaged", advice)
 
 
 def read_json_lines(path: Path, kind: Any, advice: str) -> list[Any]:
     """The values in a file of JSON lines, each of the type; none where there is no file.  Raises as `read_json` does."""
     text = _text(path, advice)
-    return list(_lines(text, kind, path, advice)) if text else []
+    lines = enumerate((text or "").split("\n"), 1)
+    return [checked(line, kind, f"{path} is damaged in line {number:,}", advice) for number, line in lines if line]
 
 
 def read_numbers(path: Path, length: int, advice: str) -> np.ndarray:
@@ -64,20 +67,15 @@ def _text(path: Path, advice: str) -> str | None:
         raise StoreError(f"{path} is damaged (it is not UTF-8); {advice}.") from error
 
 
-def _lines(text: str, kind: Any, path: Path, advice: str) -> Iterator[Any]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line:
-            yield _checked(line, kind, f"line {number:,}", path, advice)
-
-
-def _checked(text: str, kind: Any, where: str, path: Path, advice: str) -> Any:
+def checked(text: str | bytes, kind: Any, damaged: str, advice: str) -> Any:
+    """The JSON value that a text is, if it has this type; StoreError begins with `damaged` and ends with the advice."""
     try:
         value = json.loads(text)
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise StoreError(f"{path} is damaged ({where}: {str(error)[:120]}); {advice}.") from error
+        raise StoreError(f"{damaged} ({str(error)[:120]}); {advice}.") from error
     except RecursionError as error:
-        raise StoreError(f"{path} is damaged ({where} is too deeply nested); {advice}.") from error
+        raise StoreError(f"{damaged} (it is too deeply nested); {advice}.") from error
     except ValueError as error:
-        raise StoreError(f"{path} is damaged ({where} is not JSON); {advice}.") from error
+        raise StoreError(f"{damaged} (it is not JSON); {advice}.") from error
     return value
