@@ -10,7 +10,6 @@ Differences are taken within the same draw, text by text and seed by seed, so th
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -22,7 +21,6 @@ import pandas as pd
 
 from fishersft.corpus.near_duplicates import said
 from fishersft.corpus.tables import plain
-from fishersft.errors import StoreError
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_text
 from fishersft.text import markdown_table
 
@@ -191,9 +189,8 @@ class FineTuneResult:
     @property
     def near_duplicates(self) -> str:
         """How many held-out records have a near-duplicate in the pool, in a sentence; "" where the run's folder does not say."""
-        with contextlib.suppress(StoreError, KeyError, TypeError, ValueError):
-            return said(self.run.held_out["near_duplicates"])
-        return ""
+        found = self.run.held_out.get("near_duplicates")
+        return said(found) if found else ""
 
     @cached_property
     def elsewhere(self) -> FineTuneResult:

@@ -110,6 +110,14 @@ class CellFile(TypedDict):
     seconds: NotRequired[Finite]
 
 
+class RepeatsFacts(TypedDict):
+    groups: Count
+    records: Count
+    held_out: Count
+    held_out_with_one_in_the_pool: Count
+    dropped: Count
+
+
 class MeasuredFile(TypedDict):
     """held_out.json and target.json."""
 
@@ -118,7 +126,7 @@ class MeasuredFile(TypedDict):
     tokens: list[Count]
     topic: NotRequired[list[str | None] | None]
     column: NotRequired[str | None]
-    near_duplicates: NotRequired[Count]
+    near_duplicates: NotRequired[RepeatsFacts]
 
 
 class PromptLine(TypedDict):
