@@ -20,6 +20,7 @@ from .conftest import ROOT
 from .test_pages import HOSTILE
 from .tuned_run import tuned_run
 
+A_HERON = "Herons nest in tall trees, often near water."
 CHROMIUM = (
     os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
@@ -311,6 +312,42 @@ def test_uploading_a_file_embedding_it_and_exploring_it(dashboard, page, tmp_pat
     settle(page)
     assert f"mine.{format}, 14 records" in page.inner_text('[data-testid="stMain"]')
     assert "upload%3A" in page.url or "upload:" in page.url
+
+
+@pytest.mark.parametrize(
+    ("file", "read", "trained", "only_read"),
+    [
+        ("shapes/sharegpt.json", "Read as ShareGPT chats (messages: conversations)", A_HERON, "Where do herons nest?"),
+        ("shapes/school_math.jsonl", "Read as questions and answers (prompt: question, completion: answer)", "#### 7", "3 pears"),
+        ("cases/chat_tool_calls.jsonl", "Read as chats (messages: messages, tools: tools)", "It is 1, because", "What is 0"),
+        (
+            "shapes/conversations_with_source.jsonl.gz",
+            "Read as chats (messages: conversations)",
+            A_HERON,
+            "Where do herons nest?",
+        ),
+    ],
+)
+def test_an_upload_of_a_public_shape_says_how_it_is_read_and_marks_what_is_trained(
+    dashboard, page, file, read, trained, only_read
+):
+    page.goto(f"{dashboard}/corpus")
+    page.get_by_text("Upload", exact=True).click()
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(ROOT / "tests" / "data" / file)
+    page.wait_for_selector(f"h3:has-text('{Path(file).name}')")
+    settle(page)
+    assert read in page.inner_text('[data-testid="stMain"]')
+    record = page.locator('[data-testid="stHtml"]:has(span[style*="background"])').first
+    marked = "".join(record.locator('span[style*="background"]').all_inner_texts())
+    plain = "".join(record.locator('span[style*="opacity"]').all_inner_texts())
+    assert trained in marked
+    assert only_read in plain
+    assert only_read not in marked
+    if file.startswith("cases"):  # the same way for all
+        page.get_by_role("button", name=re.compile("Embed")).click()
+        page.wait_for_selector("text=Why this sentence?")
+        settle(page)
+        assert f"{Path(file).name}, " in page.inner_text('[data-testid="stMain"]')
 
 
 def test_a_bad_upload_gets_a_box_and_the_demo_stays(dashboard, page, tmp_path):

@@ -212,15 +212,48 @@ def test_what_cannot_be_opened_gets_a_box_and_no_traceback(address, sentence, pa
     assert sentence in " ".join(e.value.replace("\\", "") for e in at.error)
 
 
+def chosen(at, **columns):
+    """The Corpus page after columns were named in its form, by the label of their box."""
+    for label, column in columns.items():
+        next(box for box in at.selectbox if box.label == label.replace("_", " ")).set_value(column)
+    return next(b for b in at.button if b.label == "Read again").click().run()
+
+
 def test_a_column_that_is_not_found_can_be_chosen(tmp_path):
     path = tmp_path / "c.csv"
     path.write_text("title,abstract\n" + "".join(f"t{i},some words {i}\n" for i in range(6)))
     at = open_page("corpus", corpus=str(path))
     assert "Choose below what they hold" in at.error[0].value
     assert "title, abstract" in text_of(at)
-    at.selectbox[0].set_value("abstract")
-    at.button[0].click().run()
-    assert tiles(at)["Records"] == "6"
+    assert tiles(chosen(at, Text_column="abstract"))["Records"] == "6"
+
+
+def test_questions_and_answers_under_any_name_can_be_opened_and_the_link_keeps_the_columns(tmp_path):
+    path = tmp_path / "faq.jsonl"
+    rows = [{"asked": f"What is {i}?", "said": f"A number, {i}.", "persona": "Be kind."} for i in range(6)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    at = chosen(open_page("corpus", corpus=str(path)), Prompt_column="asked", Completion_column="said", System_column="persona")
+    assert "Read as **prompts and completions**" in text_of(at)
+    assert (at.query_params["prompt_column"], at.query_params["system_column"]) == ("asked", "persona")
+    body = " ".join(e.proto.body.replace("<br>", "") for e in at.get("html"))
+    marked = re.sub(r"<span style=\"opacity:.6[^>]*>[^<]*</span>|<[^>]+>", "", body)
+    assert marked.startswith("A number, 0.")  # what the assistant says, and nothing of the question or the persona
+    assert "Be kind" in body
+
+
+def test_a_first_line_that_looks_like_a_record_is_asked_about(tmp_path):
+    at = open_page("corpus", corpus=str(ROOT / "tests" / "data" / "cases" / "no_header.csv"))
+    assert "choose none for Column names under How it is read" in text_of(at)
+    assert tiles(chosen(at, Column_names="none"))["Records"] == "8"
+
+
+def test_what_is_not_used_and_what_is_not_trained_is_said(tmp_path):
+    path = tmp_path / "p.jsonl"
+    rows = [{"prompt": "q", "completion": "" if i < 2 else f"a{i}", "label": i > 3} for i in range(8)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = " ".join(w.value.replace("\\", "") for w in open_page("corpus", corpus=str(path), holdout="0").warning)
+    assert "label (false in 4 records, which are trained all the same)" in said
+    assert "2 blank (records 0 and 1)" in said
 
 
 def test_a_hosted_demo_opens_no_paths_and_no_models(monkeypatch, jsonl):
