@@ -175,3 +175,163 @@ def test_two_threads_may_be_the_first_to_load_a_tokenizer():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "6", done.stderr
+
+
+# sizes under every name that a family may have for them; those that a family does not know are left out
+TINY = {
+    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "word_embed_proj_dim", "embedding_size"), 32),
+    **dict.fromkeys(("intermediate_size", "ffn_dim", "d_ff", "n_inner", "intermediate_size_mlp"), 64),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers", "encoder_layers"), 2),
+    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "attention_heads", "decoder_attention_heads"), 4),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx"), 64),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
+    **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32),
+    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0),
+    **dict.fromkeys(("linear_num_value_heads", "linear_num_key_heads"), 2),
+    **dict.fromkeys(("linear_key_head_dim", "linear_value_head_dim", "rotary_dim", "head_dim", "state_size"), 8),
+    "vocab_size": 4096,
+    "vocab_size_per_layer_input": 4096,
+    "hidden_size_per_layer_input": 8,
+    "num_kv_shared_layers": 0,
+    "num_key_value_heads": 2,
+    "num_experts_per_tok": 2,
+    "decoder_ffn_dim": 64,
+    "layer_types": None,
+    "sliding_window": 16,
+}
+TEXT_HEADS = {"bert", "electra"}  # their heads do more than multiply; refused in one sentence
+FEW = ["gpt2", "llama", "qwen3", "gemma3_text", "llama4_text", "bert"]
+MANY = [
+    "apertus",
+    "arcee",
+    "aria_text",
+    "bart",
+    "bitnet",
+    "bloom",
+    "codegen",
+    "cohere2",
+    "ctrl",
+    "cwm",
+    "diffllama",
+    "doge",
+    "dots1",
+    "electra",
+    "ernie4_5",
+    "ernie4_5_moe",
+    "exaone4",
+    "falcon",
+    "falcon_mamba",
+    "flex_olmo",
+    "gemma",
+    "gemma2",
+    "gemma3n_text",
+    "gemma4_text",
+    "glm",
+    "glm4",
+    "glm4_moe",
+    "gpt_bigcode",
+    "gpt_neox",
+    "gpt_oss",
+    "gptj",
+    "granite",
+    "granitemoe",
+    "helium",
+    "hunyuan_v1_dense",
+    "jamba",
+    "jetmoe",
+    "lfm2",
+    "mamba",
+    "minimax",
+    "mistral",
+    "ministral",
+    "mixtral",
+    "mpt",
+    "nemotron",
+    "olmo",
+    "olmo2",
+    "olmo3",
+    "olmoe",
+    "opt",
+    "persimmon",
+    "phi",
+    "phi3",
+    "phimoe",
+    "qwen2",
+    "qwen3_moe",
+    "qwen3_next",
+    "qwen3_5_text",
+    "rwkv",
+    "seed_oss",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
+    "xglm",
+]
+
+
+def family(name, folder):
+    """A small random model of a family, with mini's tokenizer."""
+    import inspect
+
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as KINDS
+
+    if name not in KINDS:
+        pytest.skip(f"this version of transformers does not have the family {name}")
+    config = transformers.CONFIG_MAPPING[name]
+    known = {*inspect.signature(config.__init__).parameters, *config.attribute_map}
+    torch.manual_seed(0)
+    sized = config(**{size: value for size, value in TINY.items() if size in known})
+    getattr(transformers, KINDS[name])(sized).save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(find_model("mini").path / file, folder)
+    return str(folder)
+
+
+def check_family(name, folder):
+    model = family(name, folder)
+    if name in TEXT_HEADS:
+        with pytest.raises(ModelError, match=r"^The logits of the model [^.]*, as TokenOD assumes; choose another model\.$"):
+            load_model(model)
+        return
+    lm = load_model(model)
+    ids = torch.randint(1, 4096, (2, 9))
+    with torch.inference_mode():
+        assert torch.allclose(lm.logits(lm.rows(ids)), lm.network(input_ids=ids).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_a_family_is_read_or_refused_in_one_sentence(tmp_path, name):
+    check_family(name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MANY)
+def test_many_families_are_read_or_refused_in_one_sentence(tmp_path, name):
+    check_family(name, tmp_path)
+
+
+def test_a_model_that_reads_pictures_as_well_is_read_by_its_part_for_texts(tmp_path):
+    from transformers import Llama4Config, Llama4ForCausalLM
+
+    text = {k: TINY[k] for k in ("vocab_size", "hidden_size", "intermediate_size", "intermediate_size_mlp", "num_hidden_layers")}
+    text |= {
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "num_local_experts": 2,
+        "max_position_embeddings": 64,
+    }
+    config = Llama4Config(text_config={**text, "pad_token_id": 0})
+    Llama4ForCausalLM(config.text_config).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**config.to_dict(), "vision_config": {}}))
+    load_tokenizer(find_model("mini")).save_pretrained(tmp_path)
+    assert find_model(tmp_path).context == 64
+
+
+def test_a_model_whose_parts_do_not_fit_is_refused_in_one_sentence(tmp_path, monkeypatch):
+    from fishersft.lm import model
+
+    monkeypatch.setattr(model, "_check_head", lambda *a: torch.ones(2) @ torch.ones(3))
+    with pytest.raises(ModelError, match="cannot read a text by itself: inconsistent tensor size"):
+        load_model("mini")

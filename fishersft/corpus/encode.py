@@ -98,9 +98,9 @@ def untrained_words(untrained: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def encoding_sentences(facts: Mapping[str, Any]) -> list[str]:
-    """How records became tokens, in sentences, from the facts of embeddings: what writes them, and what is left out."""
+    """How records became tokens, in sentences, from the facts of embeddings: the model, what writes them, what is left out."""
     model, untrained, unshown = facts.get("model"), facts.get("untrained"), facts.get("unshown")
-    said = []
+    said = [note] if (note := facts.get("model_note")) else []
     if facts.get("written_by") == CHAT_TEMPLATE:
         said.append(f"Records are written by the chat template of {model}; --no-chat writes them in our plain form.")
     if unshown:

@@ -1,7 +1,7 @@
 """Finds a model's files and decides whether they are safe to load.  Imports neither torch nor transformers.
 
-A model is a folder with config.json, a tokenizer and safetensors.  Pickled weights and code from a repository are refused,
-since both can run arbitrary code.  The files of a hub id are first downloaded into the hub's own cache.
+A model is a folder with config.json, a tokenizer and safetensors, or a GGUF file (`gguf.py`).  Pickled weights and code from a
+repository are refused, since both can run arbitrary code.  The files of a hub id are first downloaded into the hub's own cache.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fishersft import paths
 from fishersft.corpus.records import MAX_TOKENS, Corpus, Text
 from fishersft.errors import ModelError, UserError, os_reason
 from fishersft.fields import check, parameter
+from fishersft.lm.gguf import dequantised, gguf_file
 from fishersft.paths import user_path
 from fishersft.text import shortened
 
@@ -33,7 +34,7 @@ HUB_TIMEOUT = 10  # seconds to wait for the hub's first response
 class ModelOptions:
     """The model that embeds a corpus, and where it is computed; ParameterError if a value is out of range."""
 
-    model: str = parameter("mini", "'mini', a model folder, or a hub id such as gpt2.")
+    model: str = parameter("mini", "'mini', a model folder, a .gguf file, or a hub id such as gpt2.")
     revision: str | None = parameter(None, "Branch, tag or commit of a hub model.", metavar="REV")
     max_tokens: int = parameter(MAX_TOKENS, "Most tokens of a record, which is cut there; never above the model's context.")
     device: str = parameter("auto", "auto, cpu, cuda, cuda:1 or mps.")
@@ -54,6 +55,7 @@ class ModelFolder:
     name: str  # what the user called it
     path: Path
     revision: str = ""  # the hub's commit; "" for a folder
+    note: str = ""  # what the user is to be told of it, a sentence; "" if nothing
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -94,13 +96,14 @@ class ModelFolder:
     def context(self) -> int:
         """The longest input in tokens, according to the configuration; 0 if it states none."""
         for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
-            if isinstance(value := self.config.get(name), int) and value > 0:
-                return value
+            for config in (self.config, self.config.get("text_config") or {}):
+                if isinstance(value := config.get(name), int) and value > 0:
+                    return value
         return 0
 
 
 def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
-    """The files of `mini`, of a folder, or of a hub id (`gpt2`, `owner/name`).
+    """The files of `mini`, of a folder, of a GGUF file, or of a hub id (`gpt2`, `owner/name`).
 
     ModelError if there is no such model, it has no safetensors or only pickled weights, or it asks to run its own code.
     """
@@ -114,10 +117,14 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
         return _checked(ModelFolder("mini", path))
     if not os.path.exists(path) and len(name) > 200:
         raise ModelError(f"There is no model folder {shortened(name)}.")
+    if os.path.exists(path) and (file := gguf_file(path)):
+        folder = dequantised(file)
+        note = f"The weights of {file.name} are quantised; they are read as 16-bit numbers, written out once to {folder}."
+        return _checked(ModelFolder(name, folder, note=note))
     if path.is_dir():
         return _checked(ModelFolder(name, path.resolve()))
     if path.is_file():
-        raise ModelError(f"{name} is a file; name the folder that contains config.json and model.safetensors.")
+        raise ModelError(f"{name} is a file; name a .gguf file, or the folder with config.json and model.safetensors.")
     if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not HUB_ID.fullmatch(name):
         raise ModelError(f"There is no model folder {name}; give a folder, 'mini', or a hub id such as gpt2.")
     return _checked(_from_hub(name, revision))

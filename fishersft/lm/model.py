@@ -69,7 +69,7 @@ class CausalLM:
         No attention mask: in a causal model, padding on the right does not affect what precedes it (checked on loading).
         """
         with torch.inference_mode():
-            hidden: torch.Tensor = self.network.base_model(input_ids=ids.to(self.device), use_cache=False).last_hidden_state
+            hidden: torch.Tensor = backbone(self.network)(input_ids=ids.to(self.device), use_cache=False).last_hidden_state
         return hidden
 
     def rows_of(self, batch: list[Encoded]) -> np.ndarray:
@@ -121,7 +121,14 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     if missing := sorted(info.get("missing_keys", ())):
         raise ModelError(f"The model {folder.name} lacks weights ({missing[0]} and {len(missing) - 1} more).")
     network.eval().to(where)
-    return CausalLM(folder, tokenizer, network, where, _check_head(network, folder.name, where))
+    try:
+        head = _check_head(network, folder.name, where)
+    except ModelError:
+        raise
+    except Exception as error:  # its configuration may not fit together, or it may want more than texts
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"The model {folder.name} cannot read a text by itself: {reason}") from error
+    return CausalLM(folder, tokenizer, network, where, head)
 
 
 def library() -> Any:
@@ -158,25 +165,32 @@ def device_of(name: str) -> str:
     return str(device)
 
 
+def backbone(network: Any) -> Any:
+    """The network without its head, which gives the rows.  Some families (Llama 4) call themselves their own base model."""
+    base = network.base_model
+    return base if base is not network else next(part for part in network.children() if hasattr(part, "base_model"))
+
+
 def _check_head(network: Any, name: str, device: torch.device) -> str:
     """Compare head(rows) with the logits on two random texts, and the rows with those of the texts' first halves."""
     head = network.get_output_embeddings()
     if head is None or getattr(head, "weight", None) is None:
         raise ModelError(f"The model {name} has no linear output head, so its design matrix is not defined.")
-    context = getattr(network.config, "max_position_embeddings", None)
+    config, body = network.config.get_text_config(), backbone(network)  # a model that reads pictures has a part for texts
+    context = getattr(config, "max_position_embeddings", None)
     n = min(16, context) if isinstance(context, int) and context > 1 else 16
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, network.config.vocab_size, (2, n), generator=generator).to(device)
+    ids = torch.randint(0, config.vocab_size, (2, n), generator=generator).to(device)
     with torch.inference_mode():
         logits = network(input_ids=ids, use_cache=False).logits.double()
-        rows = network.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        rows = body(input_ids=ids, use_cache=False).last_hidden_state
         if rows.shape[-1] != head.weight.shape[1]:
             raise ModelError(
                 f"The head of the model {name} takes vectors of {head.weight.shape[1]} numbers, but its last hidden states "
                 f"have {rows.shape[-1]}; such a head is not supported."
             )
         out = head(rows).double()
-        short = network.base_model(input_ids=ids[:, : n // 2], use_cache=False).last_hidden_state
+        short = body(input_ids=ids[:, : n // 2], use_cache=False).last_hidden_state
 
     def close(a: torch.Tensor, b: torch.Tensor) -> bool:
         return bool((a - b).abs().max() <= TOLERANCE * b.abs().max().clamp_min(1e-12))
@@ -190,7 +204,7 @@ def _check_head(network: Any, name: str, device: torch.device) -> str:
     scale = float((out * logits).sum() / (out * out).sum())
     if close(out * scale, logits):
         return f"scaled by {scale:.4g}"
-    cap = getattr(network.config, "final_logit_softcapping", None)
+    cap = getattr(config, "final_logit_softcapping", None)
     if cap and close(cap * torch.tanh(out / cap), logits):
         return f"capped at {cap:g}"
     raise ModelError(

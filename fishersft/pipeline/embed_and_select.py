@@ -88,6 +88,7 @@ def embed(
             "corpus": corpus.name,
             "model": folder.name,
             "revision": folder.revision,
+            "model_note": folder.note,
             "head": head,
             "dimension": dimension,
             "dtype": kind.name,
