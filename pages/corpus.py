@@ -31,3 +31,4 @@ with page.page("corpus") as visitor:
         corpus_page.lengths(layout, effective_max_tokens(MAX_TOKENS, cached.folder(visitor.choice).context))
     with right:
         corpus_page.browse(corpus, layout)
+    corpus_page.near_duplicates(visitor, corpus)

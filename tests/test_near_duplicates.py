@@ -14,6 +14,8 @@ from fishersft import load_corpus
 from fishersft.corpus.near_duplicates import COMMON, near_duplicate_groups, near_duplicates_of, without_repeats
 from fishersft.corpus.records import split_by_seed
 
+from .test_pages import open_page, text_of
+
 TEXT = (
     "The harbour master counts the boats twice every evening and writes the number on a board by the gate, so that "
     "whoever comes late can see who is still out."
@@ -180,6 +182,7 @@ def leaky(tmp_path):
     rows += [("train", f"Sure! {texts[1]}"), ("train", texts[4]), ("train", texts[4] + "!"), ("train", texts[5])]
     path = tmp_path / "leaky.jsonl"
     path.write_text("".join(json.dumps({"text": text, "split": split}) + "\n" for split, text in rows))
+    path.with_name("one.jsonl").write_text(json.dumps({"text": texts[0]}) + "\n")
     return path
 
 
@@ -218,3 +221,20 @@ def test_the_demo_keeps_its_split_and_says_what_leaks():
     assert np.flatnonzero(demo.held_out).tolist() == sorted(drawn.tolist())
     assert len(demo.repeats.leaking) == 11
     assert not len(load_corpus("demo", drop_near_duplicates=True).repeats.leaking)
+
+
+def test_the_corpus_page_shows_the_groups_and_drops_them_from_the_pool(leaky):
+    at = open_page("corpus", corpus=str(leaky))
+    assert "2 of the 3 held-out records have one in the pool" in text_of(at)
+    groups = at.dataframe[-1].value
+    assert groups["group"].tolist() == [1, 1, 2, 2, 3, 3] and groups["record"].tolist() == [0, 3, 1, 5, 6, 7]
+    assert groups["part"].tolist() == ["held out", "pool", "held out", "pool", "pool", "pool"]
+    assert set(at.dataframe[0].value["part"]) == {"held out", "pool"}
+    at.toggle(key="across-the-split").set_value(True).run()
+    assert at.dataframe[-1].value["record"].tolist() == [0, 3, 1, 5]
+    next(b for b in at.button if b.label == "Drop 3 of them from the pool").click().run()
+    assert at.query_params["drop_near_duplicates"] == "1"
+    assert at.dataframe[-1].value["part"].tolist() == ["held out", "dropped", "held out", "dropped", "pool", "dropped"]
+    next(b for b in at.button if b.label == "Put them back into the pool").click().run()
+    assert "drop_near_duplicates" not in at.query_params
+    assert "No record is a near-duplicate of another." in text_of(open_page("corpus", corpus=str(leaky.with_name("one.jsonl"))))

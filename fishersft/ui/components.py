@@ -26,6 +26,7 @@ HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the co
 MOST_ROWS = 2_000
 NARROW = {
     "pick": 56,
+    "group": 64,
     "record": 68,
     "gain": 92,
     "tokens": 68,

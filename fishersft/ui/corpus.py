@@ -331,8 +331,48 @@ def browse(corpus: Corpus, layout: Plan) -> None:
         st.info("No record contains all these words.", icon=":material/search_off:")
         return
     shown = keep[: components.MOST_ROWS]
-    part = np.where(corpus.held_out, "held out", np.where(counts > 0, "pool", "skipped"))[shown]
-    columns = {"record": shown, "part": part, "tokens": components.blank_zeros(counts[shown])}
+    columns = {"record": shown, "part": _parts(corpus, counts)[shown], "tokens": components.blank_zeros(counts[shown])}
     components.record_table(corpus, columns, "The records of the corpus", beside=True)
     more = f"; the first {len(shown):,} are shown." if len(keep) > len(shown) else "."
     st.caption(f"{len(keep):,} of {len(corpus):,} records{more}")
+
+
+def _parts(corpus: Corpus, tokens: np.ndarray | None = None) -> np.ndarray:
+    """(N,) what becomes of each record: held out, in the pool, skipped for want of a trained token, or dropped."""
+    part = np.where(corpus.held_out, "held out", "dropped")
+    part[corpus.pool_index] = "pool" if tokens is None else np.where(tokens > 0, "pool", "skipped")[corpus.pool_index]
+    return part
+
+
+def near_duplicates(session: Session, corpus: Corpus) -> None:
+    """Records that nearly repeat each other, a group below the other, and a button that leaves one of each in the pool."""
+    st.markdown(
+        "**Near-duplicates**",
+        help="Texts that differ in case, spacing, punctuation, boilerplate or one word in 25. They are held out together: what "
+        "was trained on one of them is not measured fairly on another.",
+    )
+    with st.spinner("Looking for near-duplicates …"):
+        repeats = corpus.repeats
+    st.caption(repeats.sentence)
+    if not repeats.groups:
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    across = [g for g in repeats.groups if np.isin(g, repeats.leaking).any()]
+    only = bool(across) and row.toggle("Only groups on both sides of the split", key="across-the-split")
+    now, spare = dict(session.choice.options), int(repeats.spare.sum())
+    dropping = "drop_near_duplicates" in now
+    if (dropping or spare) and row.button(
+        "Put them back into the pool" if dropping else f"Drop {spare:,} of them from the pool",
+        icon=":material/undo:" if dropping else ":material/filter_alt:",
+        help=f"{declared(ReadOptions)['drop_near_duplicates'].about.help} The pool is then embedded anew.",
+    ):
+        now = {k: v for k, v in now.items() if k != "drop_near_duplicates"}
+        choose(options=tuple({**now, **({} if dropping else {"drop_near_duplicates": ""})}.items()))
+        st.rerun()
+    groups = across if only else repeats.groups
+    shown = np.concatenate(groups)[: components.MOST_ROWS]
+    number = np.repeat(np.arange(1, len(groups) + 1), [len(g) for g in groups])[: len(shown)]
+    columns = {"group": number, "record": shown, "part": _parts(corpus)[shown]}
+    components.record_table(corpus, columns, "Groups of near-duplicates")
+    if len(shown) < sum(map(len, groups)):
+        st.caption(f"The first {len(shown):,} records are shown.")
