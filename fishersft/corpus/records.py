@@ -136,15 +136,13 @@ class Message:
 
     def as_json(self) -> dict[str, Any]:
         """The message as chat templates and trainers take it; fields that it does not use are left out."""
-        out: dict[str, Any] = {"role": self.role, "content": self.content}
-        if self.reasoning:
-            out["reasoning_content"] = self.reasoning
-        if self.tool_calls:
-            out["tool_calls"] = list(self.tool_calls)
-        if self.name:
-            out["name"] = self.name
-        if self.call_id:
-            out["tool_call_id"] = self.call_id
+        more = {
+            "reasoning_content": self.reasoning,
+            "tool_calls": list(self.tool_calls),
+            "name": self.name,
+            "tool_call_id": self.call_id,
+        }
+        out: dict[str, Any] = {"role": self.role, "content": self.content, **{k: v for k, v in more.items() if v}}
         return out if self.trained else {**out, "weight": 0}
 
     def says_something(self) -> bool:
@@ -188,18 +186,11 @@ def example_of(content: Mapping[str, Any], *, plain: bool = False) -> Example:
         return Text(content["text"])
     if "prompt" in content:
         return PromptCompletion(content["prompt"], content["completion"], plain=plain)
-    turns = [
-        Message(
-            turn["role"],
-            turn["content"],
-            turn.get("reasoning_content", ""),
-            tuple(turn.get("tool_calls", ())),
-            turn.get("weight", 1) != 0,
-            turn.get("name", ""),
-            turn.get("tool_call_id", ""),
-        )
-        for turn in content["messages"]
-    ]
+    turns = []
+    for t in content["messages"]:
+        calls, weight = tuple(t.get("tool_calls", ())), t.get("weight", 1)
+        more = calls, weight != 0, t.get("name", ""), t.get("tool_call_id", "")
+        turns.append(Message(t["role"], t["content"], t.get("reasoning_content", ""), *more))
     return Chat(tuple(turns), tuple(content.get("tools", ())), plain)
 
 
