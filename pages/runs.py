@@ -10,4 +10,5 @@ with page.page(
 ) as visitor:
     if public():
         st.caption("On this hosted demo, runs can be viewed but not changed.")
+    runs.set_aside()
     runs.show(runs.choose_section())

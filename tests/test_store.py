@@ -6,7 +6,10 @@ import logging
 import pytest
 
 from fishersft import Store
-from fishersft.store.artifacts import ArtifactKey
+from fishersft.store.artifacts import MANIFEST, SAMPLED_ABOVE, SELECTION, ArtifactKey, StoreCheck
+
+from .conftest import command_line
+from .test_pages import open_page
 
 KEY = ArtifactKey("thing", 1, {"a": 1, "b": [1.5, "x"]}, {"from": "abc"})
 
@@ -88,3 +91,69 @@ def test_uploads_are_kept_by_their_content(store):
     assert a == b
     assert a.read_bytes() == b"same"
     assert a.parent == store.path / "uploads"
+
+
+def turn_one_bit(path, at=None):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if at is None else at] ^= 1
+    path.write_bytes(content)
+
+
+class TestBitRot:
+    def test_one_bit_makes_an_artifact_a_miss(self, store):
+        turn_one_bit(make(store).path / "data.txt")
+        assert store.find(KEY) is None
+
+    def test_a_large_file_is_sampled_when_it_is_opened_and_read_whole_by_a_check(self, store):
+        file = make(store, "x" * (SAMPLED_ABOVE + 1_000_000)).path / "data.txt"
+        turn_one_bit(file, 100_000)  # between two samples
+        assert store.find(KEY) is not None
+        assert len(store.check().damaged) == 1
+        assert store.find(KEY) is None
+        file = make(store, "x" * (SAMPLED_ABOVE + 1_000_000)).path / "data.txt"
+        for place in (0, SAMPLED_ABOVE + 999_999):
+            turn_one_bit(file, place)
+            assert store.find(KEY) is None
+            turn_one_bit(file, place)
+        assert store.find(KEY) is not None
+
+    def test_a_check_drops_what_was_computed_from_damaged_rows_and_keeps_the_rest(self, store):
+        rows, other = (ArtifactKey("embeddings", 1, {"of": k}, {}) for k in "ab")
+        order = ArtifactKey("order", 1, {}, {"embeddings": rows.digest})
+        on_order = ArtifactKey("band", 1, {}, {"order": order.digest})
+        of_a_part = ArtifactKey("order", 1, {}, {"embeddings": "0" * 64})  # of some rows of one of them: no telling of which
+        chosen = ArtifactKey(SELECTION, 1, {}, {"embeddings": rows.digest})
+        sound = ArtifactKey("order", 1, {}, {"embeddings": other.digest})
+        for key in (rows, other, order, on_order, of_a_part, chosen, sound):
+            make(store, key=key)
+        assert store.check() == StoreCheck(7, 7 * 5, 0, (), 0, ())
+        turn_one_bit(store.find(rows).path / "data.txt")
+        found = store.check()
+        assert (len(found.damaged), found.dropped, found.doubtful) == (1, 3, (chosen.digest,))
+        assert [store.find(key) is not None for key in (rows, other, order, on_order, of_a_part, chosen, sound)] == [
+            False, True, False, False, False, True, True,
+        ]  # fmt: skip
+
+    def test_what_an_earlier_version_wrote_opens_without_checksums_and_is_counted(self, store):
+        manifest = make(store).path / MANIFEST
+        content = json.loads(manifest.read_text())
+        del content["checksums"]
+        manifest.write_text(json.dumps(content))
+        assert store.find(KEY) is not None
+        assert store.check().without_checksum == 1
+
+    def test_the_command_says_what_it_found_and_ends_with_status_1(self, store):
+        make(store)
+        assert "1 artifacts read (0.0 MB): all are as they were written" in command_line("runs", "check").stdout
+        turn_one_bit(store.find(KEY).path / "data.txt")
+        done = command_line("runs", "check")
+        assert done.returncode == 1
+        assert "data.txt is not what was written" in done.stdout
+
+
+def test_the_list_of_runs_says_that_a_damaged_database_was_set_aside(home):
+    (home).mkdir()
+    (home / "jobs.sqlite").write_bytes(b"no database at all, " * 100)
+    done = command_line("runs", "list")
+    assert "jobs.sqlite was damaged and is set aside as jobs.sqlite.damaged-1" in done.stderr
+    assert "is set aside" in " ".join(w.value for w in open_page("runs").warning)

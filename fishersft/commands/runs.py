@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from dataclasses import asdict
 
 import click
 
 import fishersft
 from fishersft.commands import shared
 from fishersft.store import jobs
+from fishersft.store.artifacts import Store
 from fishersft.store.job_table import Job
 from fishersft.text import duration, moment
 
@@ -33,7 +35,8 @@ def list_(kind: str | None, as_json: bool) -> None:
     """List all runs, newest first and those that ship with fishersft last: id, kind, state, date, title."""
     found = fishersft.runs(kind or "")
     if as_json:
-        return click.echo(json.dumps({"runs": [run.as_dict() for run in found]}, ensure_ascii=False))
+        content = {"runs": [run.as_dict() for run in found], "set_aside": Store.default().set_aside}
+        return click.echo(json.dumps(content, ensure_ascii=False))
     if not found:
         click.echo(f"No {kind}s." if kind == "job" else "No runs.")
     width = max((len(run.id) for run in found), default=0)
@@ -42,6 +45,36 @@ def list_(kind: str | None, as_json: bool) -> None:
         state = f"{_state(run.content)} on {run.content.device}" if run.kind == "job" else "damaged" if run.problem else ""
         progress = _progress(run.content, "  ") if run.kind == "job" else ""
         click.echo(f"{run.id:{width}s}  {run.kind:9s}  {made:16s}  {state:14s}  {_line(run.title)}{progress}")
+    for sentence in Store.default().set_aside:
+        click.echo(f"fishersft: {sentence}", err=True)
+
+
+@runs.command(short_help="Read every byte of the store, and drop what is damaged.")
+@shared.json_option
+def check(as_json: bool) -> None:
+    """Read every byte of the store and compare it with the checksums that were kept.
+
+    What is damaged is dropped, with what was computed from it; both are computed again when they are next needed. Saved
+    selections stay, and are named where they were made from damaged rows. The exit status is 1 where anything was damaged.
+    """
+    found = Store.default().check()
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+    else:
+        whole = "all are as they were written" if not found.damaged else f"{len(found.damaged):,} damaged"
+        click.echo(f"{found.artifacts:,} artifacts read ({found.bytes / 1e6:,.1f} MB): {whole}.")
+        for sentence in found.damaged:
+            click.echo(_line(sentence))
+        if found.dropped:
+            click.echo(f"{found.dropped:,} results that were computed from them, or may have been, are dropped too.")
+        for key in found.doubtful:
+            click.echo(f"The selection {key[:12]} was made from what is damaged; run its select again.")
+        if found.without_checksum:
+            click.echo(
+                f"{found.without_checksum:,} were written by an earlier version without checksums; only their sizes were compared."
+            )
+    if found.damaged:
+        raise SystemExit(1)
 
 
 @runs.command(short_help="Show one run; for a job, also the end of its log.")

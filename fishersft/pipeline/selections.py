@@ -26,12 +26,11 @@ from fishersft.design.trajectory import log_det_at
 from fishersft.errors import StoreError, UserError
 from fishersft.paths import user_path
 from fishersft.selectors import DEFAULT_SELECTOR, Order, Pool, Selection
-from fishersft.store.artifacts import Artifact, ArtifactKey, Store, made, open_artifact, writing_to
+from fishersft.store.artifacts import SELECTION, Artifact, ArtifactKey, Store, made, open_artifact, writing_to
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SELECTION = "selection"
 BY_HAND = "by_hand"
 PICKS, TYPED, EXAMPLES = "picks.jsonl", "picks.parquet", "examples.jsonl"
 LIBRARIES = ("torch", "transformers", "numpy")

@@ -4,6 +4,7 @@
     artifact  = <home>/artifacts/<stage>/<key>/   with manifest.json written last, then one rename
 
 So an artifact is either complete or absent.  Unfinished work is in <home>/partial/<key>/ and can be resumed.
+The manifest holds a checksum of every file.  Opening verifies it, by samples where a file is large; `check` reads every byte.
 A file lock per key keeps the dashboard and the command line from computing the same thing twice.  Nothing is pickled.
 Read-only folders (the embedded demo) can be searched after the user's own.
 """
@@ -34,6 +35,9 @@ from fishersft.paths import home, replacing
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
+SELECTION = "selection"  # the one stage that a person asked to keep
+SAMPLED_ABOVE = 8_000_000  # bytes of a file, beyond which opening looks at SAMPLES blocks of it
+SAMPLES, BLOCK = 64, 4_096
 T = TypeVar("T")
 
 
@@ -59,6 +63,26 @@ class Artifact:
     key: str
     path: Path
     manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoreCheck:
+    """What reading every byte of a store came to.
+
+    Attributes:
+        artifacts, bytes: how much was read.
+        without_checksum: artifacts of an earlier version, of which only the sizes are known.
+        damaged: a sentence for each artifact that is not what was written.
+        dropped: how many results were computed from those, or may have been.
+        doubtful: the keys of selections that were made from them.
+    """
+
+    artifacts: int
+    bytes: int
+    without_checksum: int
+    damaged: tuple[str, ...]
+    dropped: int
+    doubtful: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -136,7 +160,8 @@ class Store:
             for name in files:
                 with (folder / name).open("rb") as written:
                     os.fsync(written.fileno())
-            manifest = {"key": key.digest, **key.as_dict(), "files": files, **facts}
+            checksums = {name: _checksums(folder / name, size) for name, size in files.items()}
+            manifest = {"key": key.digest, **key.as_dict(), "files": files, "checksums": checksums, **facts}
             with (folder / MANIFEST).open("w", encoding="utf-8") as f:
                 json.dump(manifest, f, indent=1, ensure_ascii=False)
                 f.flush()
@@ -147,6 +172,43 @@ class Store:
                 shutil.rmtree(final)
             folder.rename(final)
             return Artifact(key.digest, final, manifest)
+
+    def check(self) -> StoreCheck:
+        """Read every byte of every artifact under `path`; drop the damaged ones, and what may have been computed from them.
+
+        A selection is never dropped, since somebody asked to keep it; what is wrong with it is said.
+        """
+        manifests: dict[Path, dict[str, Any]] = {}
+        damaged: dict[Path, str] = {}
+        for folder in sorted((self.path / "artifacts").glob("*/*")):
+            try:
+                manifests[folder] = open_artifact(folder, whole=True).manifest
+            except StoreError as error:
+                damaged[folder] = str(error)
+        there = {folder.name for folder in manifests}
+        gone, bad = {folder.name for folder in damaged}, list[Path]()
+        while found := [f for f, m in manifests.items() if f not in bad and _stands_on(m, gone, there)]:
+            bad += found
+            gone |= {folder.name for folder in found}
+        for folder in (*damaged, *bad):
+            if folder.parent.name != SELECTION:
+                with writing_to(self.path):
+                    shutil.rmtree(folder)
+        return StoreCheck(
+            artifacts=len(manifests) + len(damaged),
+            bytes=sum(sum(m["files"].values()) for m in manifests.values()),
+            without_checksum=sum("checksums" not in m for m in manifests.values()),
+            damaged=tuple(damaged.values()),
+            dropped=sum(folder.parent.name != SELECTION for folder in bad),
+            doubtful=tuple(folder.name for folder in bad if folder.parent.name == SELECTION),
+        )
+
+    @property
+    def set_aside(self) -> list[str]:
+        """A sentence for each database that was damaged: it was set aside, and an empty one took its place."""
+        files = [file.name for file in sorted(self.path.glob("*.damaged-*")) if file.name.rpartition("-")[2].isdigit()]
+        said = "was damaged and is set aside as {}; what only it held is not listed."
+        return [f"{name.partition('.damaged-')[0]} {said.format(name)}" for name in files]
 
     def keep_upload(self, data: bytes, suffix: str, title: str = "") -> Path:
         """Save an uploaded file under its sha256, so that a link can open it again, together with the name its owner gave it."""
@@ -190,8 +252,11 @@ def made() -> dict[str, str]:
     return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "fishersft": __version__}
 
 
-def open_artifact(folder: Path) -> Artifact:
-    """The artifact in a folder; StoreError if the manifest or one of the files is missing or damaged."""
+def open_artifact(folder: Path, *, whole: bool = False) -> Artifact:
+    """The artifact in a folder; StoreError if the manifest or one of the files is missing or damaged.
+
+    `whole` compares every byte with what was written; otherwise a large file is sampled.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["key"] != folder.name:
@@ -199,10 +264,36 @@ def open_artifact(folder: Path) -> Artifact:
         for name, size in manifest["files"].items():
             if (folder / name).stat().st_size != size:
                 raise ValueError(f"{name} is not {size} bytes long")
+        for name, known in manifest.get("checksums", {}).items():
+            way = "sampled" if "sampled" in known and not whole else "sha256"
+            if checksum(folder / name, sampled=way == "sampled") != known[way]:
+                raise ValueError(f"{name} is not what was written")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else str(error)
         raise StoreError(f"The artifact {folder} cannot be read and will be computed again: {reason}.") from error
     return Artifact(folder.name, folder, manifest)
+
+
+def checksum(path: Path, *, sampled: bool = False) -> str:
+    """sha256 of a file, or of SAMPLES blocks spread evenly over it, the first and the last among them."""
+    with path.open("rb") as file:
+        if not sampled:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest, last = hashlib.sha256(), path.stat().st_size - BLOCK
+        for k in range(SAMPLES):
+            file.seek(max(0, last * k // (SAMPLES - 1)))
+            digest.update(file.read(BLOCK))
+        return digest.hexdigest()
+
+
+def _checksums(path: Path, size: int) -> dict[str, str]:
+    return {"sha256": checksum(path), **({"sampled": checksum(path, sampled=True)} if size > SAMPLED_ABOVE else {})}
+
+
+def _stands_on(manifest: Mapping[str, Any], gone: set[str], there: set[str]) -> bool:
+    """Whether an artifact was computed from one that is gone, or from a part of one, whose name does not tell of which."""
+    inputs = manifest["inputs"]
+    return bool(gone) and (bool(gone & set(inputs.values())) or inputs.get("embeddings", next(iter(there))) not in there)
 
 
 def read_arrays(artifact: Artifact) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from fishersft.export.provenance import command_of, python_of
 from fishersft.export.report import report
 from fishersft.finetuning.run import RUN
 from fishersft.pipeline import selections
+from fishersft.store.artifacts import Store
 from fishersft.text import duration, moment, visible, visible_text
 from fishersft.ui import components, downloads, job_panel, query_widgets
 from fishersft.ui.components import one_line
@@ -50,6 +51,12 @@ class RunSection:
     page: str
     deleted: str
     below: Callable[[Run], Any]
+
+
+def set_aside() -> None:
+    """Say which databases were damaged and replaced by empty ones."""
+    for sentence in Store.default().set_aside:
+        st.warning(components.escape_markdown(sentence), icon=":material/heart_broken:")
 
 
 def choose_section() -> str:
