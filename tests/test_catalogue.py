@@ -40,8 +40,8 @@ def test_a_run_of_another_version_says_so_and_is_not_listed(home):
 
 
 def test_removing_takes_the_folder_and_a_shipped_one_stays(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("fishersft.paths.asset", lambda *parts: tmp_path.joinpath("assets", *parts))
     tuned_run(tmp_path / "assets" / "runs" / "demo")
+    monkeypatch.setattr("fishersft.paths.asset", lambda *parts: tmp_path.joinpath("assets", *parts))
     assert catalogue.find_run("demo").shipped
     with pytest.raises(StoreError, match="ships with"):
         catalogue.remove_run(catalogue.find_run("demo"))
