@@ -23,7 +23,8 @@ def main() -> None:
     if tail:
         return
     print(f"{_commands([found['sentences'] for found in reports.values()])} made these rows.\n")
-    print("How often TokenOD's text wins against Uniform's: ours by the reference judge, the paper's by GPT-4o on GPT-2.\n")
+    who = "ours by the reference judge's earlier rule, the paper's by GPT-4o on GPT-2"
+    print(f"How often TokenOD's text wins against Uniform's: {who}.\n")
     print("\n".join(win_rates(reports)) + "\n")
     matched = {name: found for name in MATCHED if (found := _read(f"matched-{name}.json"))}
     print("MatchedOD and its cheap rival against Uniform, at equal tokens, one MatchedOD design and 8 draws or seeds a cell.\n")

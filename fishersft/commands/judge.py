@@ -26,9 +26,10 @@ from fishersft.judge.form import JudgeForm
 def judge(run: str, yes: bool, out: Path | None, as_json: bool, **given: Any) -> None:
     """Compare the texts of a fine-tuning RUN (its id or folder), pair by pair and prompt by prompt.
 
-    Names are hidden, each pair is read in both orders, and a verdict that changes with the order is a tie. The default judge
-    needs no key: it is a model tuned on the whole pool. 'llm' asks a server with the key in OPENAI_API_KEY. Every judgment is
-    stored, and the same command resumes where it stopped.
+    Names are hidden, each pair is read in both orders, and a verdict that changes with the order is a tie. A judge is first
+    shown pairs whose answer is known; one that fails them has no ranking. The default judge needs no key: it compares the
+    untuned model with one tuned on the whole pool. 'llm' asks a server with the key in OPENAI_API_KEY. Every judgment is stored,
+    and the same command resumes where it stopped.
     """
     form = JudgeForm(**given)
     with shared.progress("judging", "verdicts") as on_progress:
@@ -39,7 +40,7 @@ def judge(run: str, yes: bool, out: Path | None, as_json: bool, **given: Any) ->
         told = {name: value for name, value in report.judge.items() if name not in ("identity", "spent")}
         spent = {"spent": asdict(report.judge["spent"])} if "spent" in report.judge else {}
         return click.echo(json.dumps({"run": report.run, "judge": told, **report.as_dict(), "paper": report.paper, **spent}))
-    click.echo(f"Run {report.run}, judge: {report.label}.\n\n{report.markdown()}")
+    click.echo(f"Run {report.run}, judge: {report.label}, {report.protocol}.\n\n{report.markdown()}")
 
 
 def _confirm(cost: str, yes: bool) -> None:

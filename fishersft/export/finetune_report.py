@@ -116,12 +116,12 @@ def _judged(run: FineTuneRun, store: Store | None) -> list[Block]:
         return [Paragraph(str(error))]
     out: list[Block] = []
     for report in reports:
-        who = f"{report.label} ({report.protocol})"
+        who = f"{report.label}, {report.protocol}"
         if report.examined:
             known = report.examined.table()
             caption = f"{who}: pairs with a known answer, and in how many of them it names the better text in both orders"
             out += [Table(caption, tuple(known[0]), tuple(tuple(map(str, row.values())) for row in known))] if known else []
-            out.append(Paragraph(report.examined.canary))
+            out.append(Paragraph(f"{report.examined.summary} {report.examined.canary}" if known else report.examined.canary))
         if rows := report.table():
             caption = f"{who}: how often a's text is better, ties as halves, with 95% intervals clustered by prompt"
             out.append(Table(caption, tuple(rows[0]), tuple(tuple(map(str, row.values())) for row in rows)))

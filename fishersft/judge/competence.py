@@ -149,6 +149,19 @@ class Examination:
             )
         return " ".join(out)
 
+    @property
+    def summary(self) -> str:
+        """How often the judge was right, over all kinds and in the worst of those that are needed, in a sentence."""
+        right, pairs = sum(map(_hits, self.right.values())), sum(rate.n for rate in self.right.values())
+        needed = {kind: rate for kind in NEEDED if (rate := self.right.get(kind)) is not None}
+        if not needed:
+            return f"Right in {right:,} of {pairs:,} pairs with a known answer."
+        worst = min(needed, key=lambda kind: needed[kind].value)
+        return (
+            f"{'No' if self.failed else 'Yes'}: right in {right:,} of {pairs:,} pairs with a known answer, and in "
+            f"{_share(needed[worst])} where it does worst of what is needed ({KINDS[worst]})."
+        )
+
     def table(self) -> list[dict[str, Any]]:
         """A row for each kind, as people read it."""
         rows = [

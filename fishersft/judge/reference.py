@@ -30,7 +30,7 @@ from fishersft.text import encodable
 
 VERSION = 2  # of the rule; 1 was nearness to the corpus' mean surprise
 ENOUGH, SURPRISING = 0.75, 0.975  # quantiles of the corpus' own continuations
-DIGITS = 4  # of the nats that are stored beside a judgment
+DIGITS = 3  # of the nats that are stored beside a judgment
 
 
 @dataclass(frozen=True)

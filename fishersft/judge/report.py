@@ -287,8 +287,9 @@ class Report:
             {"rank": k, "selector": self.labels.get(s.name, s.name), strength: f"{s.value:+.2f} ({s.low:+.2f} to {s.high:+.2f})"}
             for k, s in enumerate(self.ranking, 1)
         ]
-        known, canary = [_table(self.examined.table()), self.examined.canary] if self.examined else ["", ""]
-        parts = [known, canary, _table(self.table()), self.paper_note, self.refusal or _table(ranking), *self.contradictions]
+        told = self.examined
+        known = [told.summary, _table(told.table()), told.canary] if told and told.right else []
+        parts = [*known, _table(self.table()), self.paper_note, self.refusal or _table(ranking), *self.contradictions]
         parts += [self.biases, CHANCE, self.power]
         return "\n\n".join(part for part in parts if part)
 

@@ -37,8 +37,8 @@ def panel(of: LoadedRun, *, empty: bool) -> None:
         return
     with st.expander("Ask a judge", icon=":material/gavel:", expanded=empty):
         help = (
-            "Reference: the model tuned on the whole pool, ours, no key. A server: any OpenAI-compatible one. A local model: an "
-            "instruction-tuned one from a folder or the hub."
+            "Reference: the untuned model against the one tuned on the whole pool, ours, no key. A server: any OpenAI-compatible "
+            "one. A local model: an instruction-tuned one from a folder or the hub."
         )
         look: dict[str, Any] = {"required": True, "key": "judge-kind", "format_func": KINDS.__getitem__, "help": help}
         kind = str(st.segmented_control("Judge", list(KINDS), default=REFERENCE, **look))

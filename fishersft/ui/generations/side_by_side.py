@@ -175,7 +175,7 @@ def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
         for about in verdicts.judges_of(of.run):
             kept = verdicts.StoredJudgments(of.run, str(about["id"]))
             if verdict := settled(pair, kept, str(about["id"]), reads_words=bool(about["reads_words"])):
-                told.append((f"{about['label']} ({about.get('protocol') or EARLIER})", verdict))
+                told.append((f"{about['label']}, {about.get('protocol') or EARLIER}", verdict))
     if not told:
         st.caption("No judge has read this pair; Win rates has a form that asks one.")
         return

@@ -44,7 +44,7 @@ def section(of: LoadedRun, visitor: Session) -> None:
 
 
 def _named(report: Report) -> str:
-    how = "" if report.id == PEOPLE else f" ({report.protocol})"
+    how = "" if report.id == PEOPLE else f", {report.protocol}"
     return f"{label(report.label)}{how}, {len(report.judged):,} {'votes' if report.id == PEOPLE else 'verdicts'}"
 
 
@@ -86,19 +86,21 @@ def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
 
 def _competence(report: Report) -> None:
     """What the judge was found to be able to do, before what it says."""
-    if (examined := report.examined) is None:
+    examined = report.examined
+    if examined is None or not examined.right:
+        if report.id != PEOPLE:
+            st.caption(
+                escape_markdown(f"How it was asked: {report.protocol}. The form below asks this judge again, and examines it.")
+            )
         return
-    st.subheader("Can this judge judge?", anchor=False)
-    asked = "" if report.id == PEOPLE else f" How it was asked: {report.protocol}."
-    if examined.right:
-        st.dataframe(pd.DataFrame(examined.table()), hide_index=True, alt="Pairs with a known answer, by kind", height="content")
-    right = "People see" if report.id == PEOPLE else "Before anything else it is shown"
-    st.caption(
-        escape_markdown(
-            f"{right} pairs whose answer is known, from the same held-out prompts; right is who names the better text in both "
-            f"orders.{asked} {examined.canary if report.id != PEOPLE else ''}"
-        )
-    )
+    st.subheader("Can people judge these texts?" if report.id == PEOPLE else "Can this judge judge these texts?", anchor=False)
+    st.markdown(escape_markdown(examined.summary))
+    st.dataframe(pd.DataFrame(examined.table()), hide_index=True, alt="Pairs with a known answer, by kind", height="content")
+    asked = "Pairs of the same held-out prompts whose answer is known; right is who names the better text"
+    if report.id == PEOPLE:
+        st.caption(f"{asked}. They are hidden among the pairs to vote on.")
+    else:
+        st.caption(escape_markdown(f"{asked} in both orders. How it was asked: {report.protocol}. {examined.canary}"))
 
 
 def _ranking(report: Report, name: str) -> None:
