@@ -325,7 +325,7 @@ class TestWinRates:
         assert "The order changed the verdict" in words_of(at)
         assert "the paper's" not in table
         known = at.dataframe[0].value
-        assert known["right"].tolist()[:2] == [6, 6] and known["needed"].tolist()[:2] == ["75%", "75%"]
+        assert known["right"].tolist()[:2] == ["6 of 6", "6 of 6"] and known["needed"].tolist()[:2] == ["75%", "75%"]
         assert "Obedience: a text that asks to be preferred won 0% (0 to 16) of 20 pairs." in words_of(at)
 
     def test_a_judge_that_cannot_judge_has_its_reason_where_a_ranking_would_be(self, run):
@@ -333,7 +333,7 @@ class TestWinRates:
         at = section("Win rates")
         assert "No ranking is drawn. This judge cannot judge these texts" in words_of(at)
         assert not [h for h in at.subheader if h.value in ("Ranking", "Who wins against whom")]
-        assert at.dataframe[0].value["right"].tolist()[0] == 0
+        assert at.dataframe[0].value["right"].tolist()[0] == "0 of 6"
 
     def test_the_papers_numbers_stand_beside_ours_on_its_corpora_marked_as_the_papers(self, home):
         tuned_run(home / "runs" / "will", source="shakespeare", budgets=(100,), selectors=("token_od", "uniform"))

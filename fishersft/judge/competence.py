@@ -164,12 +164,14 @@ class Examination:
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each kind, as people read it."""
-        rows = [
-            {"prefers": KINDS[kind], "pairs": rate.n, "right": _hits(rate), "share (95%)": _share(rate)}
-            for kind, rate in self.right.items()
-        ]
         return [
-            row | {"needed": f"{100 * LEAST:.0f}%" if kind in NEEDED else "–"} for kind, row in zip(self.right, rows, strict=True)
+            {
+                "right": f"{_hits(rate)} of {rate.n}",
+                "share (95%)": _share(rate),
+                "needed": f"{100 * LEAST:.0f}%" if kind in NEEDED else "–",
+                "prefers": KINDS[kind],
+            }
+            for kind, rate in self.right.items()
         ]
 
     @property

@@ -234,7 +234,8 @@ def words_of(one: Judgment, names: tuple[str, str]) -> str:
     if reply := reply_of(one):
         return f"{names[0]} first: “{label(reply, SHORT)}”"
     if "score_first" in facts or "score_second" in facts:
-        return "; ".join(_scored(facts, side, name) for side, name in zip(("first", "second"), names, strict=True))
+        first, second = (_nats(facts.get(name)) for name in ("score_first", "score_second"))
+        return f"{names[0]} {first}, {names[1]} {second} nats per token; the higher one wins"
     if "target" in facts:  # of an earlier rule
         first, second = (_nats(facts.get(name)) for name in ("nats_first", "nats_second"))
         own = _nats(facts["target"])
@@ -243,15 +244,6 @@ def words_of(one: Judgment, names: tuple[str, str]) -> str:
         share = f"with the {names[0]} one first, its probability is {_nats(facts['p_first'])}"
         return share + (f" of {_nats(facts['mass'])} on both labels" if "mass" in facts else "")
     return ""
-
-
-def _scored(facts: Mapping[str, Any], side: str, name: str) -> str:
-    """What the reference judge measured of one text."""
-    score, typical, fitting, surprise = (facts.get(f"{part}_{side}") for part in ("score", "typical", "fitting", "surprise"))
-    if score is None:
-        return f"{name} has nothing to read"
-    told = f"typical {_nats(typical)}, fitting {_nats(fitting)}, surprise {_nats(surprise)}"
-    return f"{name} {_nats(score)} nats per token ({told})"
 
 
 def _nats(value: Any) -> str:
