@@ -63,6 +63,8 @@ class ScriptedChat:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.send_header("retry-after-ms", "1")
+                if 300 <= status < 400:
+                    self.send_header("Location", str(content["to"]))
                 self.end_headers()
                 self.wfile.write(data)
 

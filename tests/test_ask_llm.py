@@ -535,8 +535,23 @@ class TestConfiguration:
             "https://models.example/v1",
         ):
             assert key_for(trusted) == "sk-mine"
-        for other in ("https://evil.example/v1", "https://api.openai.com.evil.example/v1", "https://notopenai.com/v1"):
+        for other in (
+            "https://evil.example/v1",
+            "https://api.openai.com.evil.example/v1",
+            "https://notopenai.com/v1",
+            "http://api.openai.com/v1",  # not in the clear
+            "http://models.example/v1",
+            "https://models.example:8443/v1",  # another origin than the one that was named
+            "https://sub.models.example/v1",
+        ):
             assert key_for(other) == "none"
+
+    def test_a_redirect_is_not_followed_with_texts_or_key(self, chat, monkeypatch):
+        elsewhere = chat(lambda *_: says("yes"))
+        server = chat(lambda *_: (307, {"to": f"{elsewhere.base_url}/chat/completions"}))
+        with pytest.raises(ModelError, match=r"sends requests to another address \(307\)"):
+            order_of(pool_of(["a"]), server)
+        assert elsewhere.headers == []
 
 
 def test_budgets_are_prefixes_of_one_order(chat):

@@ -3,8 +3,8 @@
 The `openai` client handles retries, back-off, rate limits and timeouts.  Servers accept different settings, so a setting that
 a server refuses is dropped or adapted once.  Every failure becomes a one-sentence error.  Knows no question and no selector.
 
-The key in OPENAI_API_KEY is sent only to openai.com, to this machine, and to the server named by OPENAI_BASE_URL, so that no
-address from a link or a form can obtain it.
+The key in OPENAI_API_KEY is sent only to openai.com, to this machine, and to exactly the origin of OPENAI_BASE_URL, so that no
+address from a link or a form can obtain it; to another machine only over https.  No redirect is followed, with texts or without.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fishersft.errors import MissingExtra, ModelError, ParameterError, ServerDow
 ONE_WORD: Mapping[str, Any] = {"temperature": 0, "max_tokens": 8, "logprobs": True, "top_logprobs": 20}
 THINKING = 2_048  # tokens for models that require max_completion_tokens, which includes their reasoning
 OPENAI = "https://api.openai.com/v1"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NO_KEY = "none"  # the client requires a key; servers without keys ignore it
 ACKNOWLEDGED = "Understood. Send me the object."  # the model's turn between a task and its object
 LAST_WAIT = 5.0  # seconds that pending replies get after one has failed
@@ -81,10 +82,20 @@ def needs_key(base_url: str) -> bool:
 
 def key_for(base_url: str) -> str:
     """The key from the environment if it may be sent to this server, otherwise NO_KEY."""
-    host = urlsplit(base_url).hostname or ""
-    named = urlsplit(os.environ.get("OPENAI_BASE_URL", "")).hostname
-    trusted = host in ("localhost", "127.0.0.1", "::1", named) or host == "openai.com" or host.endswith(".openai.com")
+    scheme, host, port = _origin(base_url)
+    ours = host == "openai.com" or host.endswith(".openai.com")
+    named = _origin(os.environ.get("OPENAI_BASE_URL", "")) == (scheme, host, port)
+    trusted = host in LOOPBACK or (scheme == "https" and (named or (ours and port == 443)))
     return (os.environ.get("OPENAI_API_KEY") or NO_KEY) if trusted else NO_KEY
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an address."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return "", "", None
 
 
 class ChatServer:
@@ -121,6 +132,7 @@ class ChatServer:
             base_url=self.base_url,
             max_retries=retries,
             timeout=openai.Timeout(seconds, connect=min(10.0, seconds)),
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
         )
         self._settings: dict[str, Any] = dict(settings)
         self._takes = {"schema": True, "system": True}  # until the server refuses one
@@ -216,8 +228,10 @@ class ChatServer:
             case openai.AuthenticationError() | openai.PermissionDeniedError():
                 return (
                     f"{where} requires a valid key ({error.status_code}): put it into OPENAI_API_KEY; the key is sent only to "
-                    "openai.com, to this machine and to the server named by OPENAI_BASE_URL."
+                    "openai.com, to this machine and, over https, to the server named by OPENAI_BASE_URL."
                 )
+            case openai.APIStatusError() if 300 <= error.status_code < 400:
+                return f"{where} sends requests to another address ({error.status_code}), which is not followed; name that one."
             case openai.NotFoundError():
                 return f"{where} has no model '{self.model}' (404); check the name and base_url, which often ends in /v1."
             case openai.RateLimitError():
