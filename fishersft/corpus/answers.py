@@ -20,7 +20,7 @@ Turn = dict[str, Any]
 OPEN, CLOSE = "\ue000", "\ue001"  # written around what the template marks
 TAG = r"</?[^<>\s]{1,40}>|\[/?[A-Z_]{2,30}\]"  # reads as a control token even where the tokenizer has none of this name
 WORDS, THOUGHTS = "content", "reasoning_content"
-PLAIN = "Qy7plainz"  # stands in for a whole answer
+PLAIN = re.compile("Qy7plainz", re.IGNORECASE)  # stands in for a whole answer
 
 
 class TemplateRefusal(Exception):
@@ -111,8 +111,8 @@ class Reading:
 
     def __init__(self, template: Writer, turns: list[Turn], tools: list[Any], pieces: list[Piece], trained: list[bool]) -> None:
         self.template, self.turns, self.tools, self.pieces, self.trained = template, turns, tools, pieces, trained
-        self.numbers = {p.stand_in: number for number, p in enumerate(pieces)}
-        self.stand_ins = re.compile(any_of(self.numbers))
+        self.numbers = {p.stand_in.lower(): number for number, p in enumerate(pieces)}
+        self.stand_ins = re.compile(any_of(self.numbers), re.IGNORECASE)  # a template may write in capitals
         self.text = template.render(turns, tools)
         self.places = self._places_in(self.text)
 
@@ -130,7 +130,7 @@ class Reading:
         return self.stand_ins.split(self.text)
 
     def _places_in(self, text: str) -> list[Place]:
-        return [Place(self.numbers[m[0]], *m.span()) for m in self.stand_ins.finditer(text)]
+        return [Place(self.numbers[m[0].lower()], *m.span()) for m in self.stand_ins.finditer(text)]
 
     def _owner(self, place: Place) -> int:
         return self.pieces[place.number].owner
@@ -158,9 +158,10 @@ class Reading:
             comparable = False
         if not comparable:
             return self._as_the_last(turn)
-        at = plain_text.find(PLAIN)
-        if at < 0:
+        plain = PLAIN.search(plain_text)
+        if not plain:
             return None
+        at = plain.start()
         before = sum(p.end <= at for p in others_plain)
 
         def gap(text: str, places: list[Place]) -> Range:
@@ -169,7 +170,7 @@ class Reading:
 
         (low, high), (low_plain, high_plain) = gap(self.text, others), gap(plain_text, others_plain)
         here, there = self.text[low:high], plain_text[low_plain:high_plain]
-        starts, ends = at - low_plain, at - low_plain + len(PLAIN)  # of the plain answer
+        starts, ends = at - low_plain, plain.end() - low_plain  # of the plain answer
         inside = [p for p in own if low <= p.start and p.end <= high]
         head = min([self.template.control.shared(here, there[:starts]), *(p.start - low for p in inside)])
         tail = min([self.template.control.shared(here[head:], there[ends:], at_end=True), *(high - p.end for p in inside)])
@@ -211,7 +212,7 @@ class Reading:
         return at + len(opening) if at >= 0 else len(gap)
 
     def _with_plain(self, turns: Sequence[Turn], turn: int) -> str:
-        plain = {"role": turns[turn]["role"], WORDS: PLAIN}
+        plain = {"role": turns[turn]["role"], WORDS: PLAIN.pattern}
         return self.template.render([*turns[:turn], plain, *turns[turn + 1 :]], self.tools)
 
     @cached_property
@@ -219,7 +220,7 @@ class Reading:
         """What the template writes after an answer that ends the conversation."""
         last = max(turn for turn, message in enumerate(self.turns) if message["role"] == "assistant")
         try:
-            return self._with_plain(self.turns[: last + 1], last).rpartition(PLAIN)[2]
+            return PLAIN.split(self._with_plain(self.turns[: last + 1], last))[-1]
         except Exception:  # it may refuse a conversation that ends there
             return None
 

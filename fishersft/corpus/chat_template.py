@@ -135,8 +135,8 @@ class ChatTemplate:
 
     def _stood(self, turns: Sequence[Turn], tools: Sequence[Any]) -> tuple[list[Turn], list[Any], list[Piece]]:
         """The conversation with stand-ins for its words."""
-        base, everything, pieces = "Qx7", json.dumps([turns, tools], ensure_ascii=False), list[Piece]()
-        while base in everything:
+        base, everything, pieces = "Qx7", json.dumps([turns, tools], ensure_ascii=False).lower(), list[Piece]()
+        while base.lower() in everything:
             base += "v"
 
         def stand_in(owner: int, part: str, words: str) -> str:
