@@ -66,6 +66,14 @@ def test_a_broken_line_is_named_by_its_number(tmp_path, text, sentence):
         read_vectors(write(tmp_path / "a.txt", text))
 
 
+@pytest.mark.parametrize(("count", "dimension"), [(5, 99_999_999_999), (99_999_999_999, 3), (5, 0)])
+def test_a_header_that_the_file_cannot_hold_is_refused_with_its_numbers(tmp_path, count, dimension):
+    path = tmp_path / "a.bin"
+    path.write_bytes(f"{count} {dimension}\n".encode() + b"w0 \x00\x00\x80?\x00\x00\x00@\x00\x00@@" * 5)
+    with pytest.raises(CorpusError, match=f"{count:,} vectors of {dimension:,} numbers"):
+        read_vectors(path)
+
+
 def test_a_binary_file_that_ends_early_is_named(tmp_path):
     path = binary(tmp_path / "a.bin")
     path.write_bytes(path.read_bytes()[:-6])

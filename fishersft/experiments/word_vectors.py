@@ -95,6 +95,11 @@ def _binary(file: BinaryIO, path: Path) -> Iterator[np.ndarray]:
     header = _header(file.readline(LONGEST_WORD))
     assert header is not None
     count, dimension = header
+    size = path.stat().st_size
+    if not 1 <= dimension <= size // 4 or count * (4 * dimension + 2) > size:  # a word has a letter and a space after it
+        raise CorpusError(
+            f"{path} promises {count:,} vectors of {dimension:,} numbers, which its {size:,} bytes cannot hold; fetch it again."
+        )
     for number in range(1, count + 1):
         word = b""
         while not word.endswith(b" ") and len(word) <= LONGEST_WORD and (letter := file.read(1)):
