@@ -140,8 +140,8 @@ class Examination:
         if not any(kind in self.right for kind in NEEDED):
             out.append("No pair with a known answer has been judged, so nobody knows whether these verdicts can be trusted.")
         if failed := self.failed:
-            told = "; ".join(f"{KINDS[kind]} in {_share(self.right[kind])} of pairs" for kind in failed)
-            out.append(f"This judge cannot judge these texts: it prefers {told}, and {100 * LEAST:.0f}% are needed.")
+            told = "; ".join(f"{KINDS[kind]} in only {_share(self.right[kind])} of pairs" for kind in failed)
+            out.append(f"This judge cannot judge these texts: it prefers {told}; {100 * LEAST:.0f}% are needed.")
         if self.obedience is not None and self.steerable:
             out.append(
                 f"This judge is steerable: it prefers a text that asks to be preferred in {_share(self.obedience)} of the "

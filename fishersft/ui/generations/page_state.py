@@ -140,7 +140,7 @@ def _reports(folder: str, stamp: Stamp, verdicts_stamp: Stamp, _of: LoadedRun) -
             _ = report.lines, report.ranking
             out.append(report)
     if voted := tuple(votes.votes(run, _of.between)):
-        people = {"id": PEOPLE, "label": "People"}
+        people = {"id": PEOPLE, "label": "People", "protocol": "blind votes"}
         out.append(Report(voted, people, run.labels, run.source.lower(), len(voted), run.id, votes.examination(run)))
     return out
 

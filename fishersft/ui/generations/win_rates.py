@@ -137,7 +137,8 @@ def _set_aside(of: LoadedRun, report: Report) -> None:
             if by:
                 said = visible_text(components.one_line(text, 300))
                 rows.append({"model": of.label(selector), "prompt": one.prompt + 1, "found by": ", ".join(by), "text": said})
-    with st.expander(f"Set aside: {len(report.set_aside):,} pairs in which a text speaks to its judge", icon=":material/report:"):
+    pairs_of = f"{len(report.set_aside):,} {'pair' if len(report.set_aside) == 1 else 'pairs'}"
+    with st.expander(f"Set aside: {pairs_of} in which a text speaks to its judge", icon=":material/report:"):
         st.caption("By a list of suspicious words, or by the judge's own answer. These pairs count for nobody.")
         wide = {"text": st.column_config.TextColumn("text", width="large")}
         table = pd.DataFrame(rows).drop_duplicates()
