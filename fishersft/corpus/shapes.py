@@ -147,7 +147,7 @@ def read_examples(
     found = shape.examples(rows, reader)
     called = shape.name
     if shape is CHATS:
-        first = next((cell for cell in values["messages"] if not is_missing(cell)), [])
+        first: Any = next((cell for cell in values["messages"] if not is_missing(cell)), [])
         called = turns.form_of(first)
     unused = _unused(whole, columns, trained_labels=shape is not TEXTS)
     return table, tuple(found), Understood(called, tuple(columns.items()), unused, reader.notes)

@@ -233,7 +233,7 @@ def tools(value: Any, reader: RecordReader) -> tuple[dict[str, Any], ...]:
         return ()
     found = _parsed(value)
     several = [found] if isinstance(found, dict) else as_list(found)
-    schemas = [None] if several is None else [_parsed(one) for one in several]
+    schemas: list[Any] = [None] if several is None else [_parsed(one) for one in several]
     if not all(isinstance(schema, dict) for schema in schemas):
         reader.note("tools that are not JSON objects and are not used")
         return ()
