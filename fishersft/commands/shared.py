@@ -20,6 +20,7 @@ from fishersft.errors import UserError
 from fishersft.lm.folder import ModelFolder, ModelOptions, effective_max_tokens, find_model
 from fishersft.store import job_runner
 
+HOW_READ = "fishersft.how_read"  # where click's context keeps the sentence until it is said
 F = TypeVar("F", bound=Callable[..., Any])
 
 CORPUS_HELP = """CORPUS is a file (.txt one example a line, .csv, .tsv, .jsonl, .json, .parquet, also .gz or .zst), 'demo',
@@ -56,7 +57,7 @@ def load(options: dict[str, Any]) -> tuple[fishersft.Corpus, ModelFolder]:
     threads = ModelOptions(threads=options["threads"]).threads
     corpus = fishersft.load_corpus(options["corpus"], **{name: options[name] for name in fields.declared(ReadOptions)})
     if options["corpus"] != "demo":  # every other corpus is a table that somebody else made
-        click.echo(f"fishersft: {corpus.name}: {corpus.understood.sentence}", err=True)
+        click.get_current_context().meta[HOW_READ] = f"fishersft: {corpus.name}: {corpus.understood.sentence}"
     if corpus.bad_lines:
         click.echo(f"fishersft: skipped {corpus.bad_lines:,} broken lines of {corpus.name}.", err=True)
     folder = find_model(options["model"], options["revision"])
@@ -76,6 +77,13 @@ def near_duplicates_of(corpus: fishersft.Corpus) -> str:
     """Near-duplicates in a sentence, and what to do about those on both sides of the split."""
     hint = " --drop-near-duplicates leaves these out of it." if len(corpus.repeats.leaking) else ""
     return corpus.repeats.sentence + hint
+
+
+def _say_how_read() -> None:
+    """Say once how the corpus was read: when the work begins, since a mistake found until then gets its one sentence alone."""
+    context = click.get_current_context(silent=True)
+    if context and (sentence := context.meta.pop(HOW_READ, "")):
+        click.echo(sentence, err=True)
 
 
 def check_out(out: Path | None, corpus: str = "") -> None:
@@ -131,6 +139,7 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int], None]]:
 
     def report(what: str, done: int, total: int) -> None:
         nonlocal bar
+        _say_how_read()
         if bar is None or bar.desc != what:
             if bar is not None:
                 bar.close()
@@ -140,6 +149,7 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int], None]]:
 
     try:
         yield report
+        _say_how_read()
     finally:
         if bar is not None:
             bar.close()

@@ -68,6 +68,8 @@ class ReadOptions:
     )
 
     def __post_init__(self) -> None:
+        if not isinstance(self.holdout, int | float) or not 0 <= self.holdout < 1:
+            raise CorpusError(f"--holdout must be at least 0 and below 1 and was {self.holdout}; 0.1 holds out a tenth.")
         check(self)
 
     @staticmethod
@@ -351,8 +353,6 @@ def split_by_seed(n: int, holdout: float, groups: np.ndarray | None = None) -> n
     without groups and have no near-duplicate stay; groups take the place of the others, as they are drawn and as far as they
     fit.  Only where that would hold out nothing are groups split.
     """
-    if not isinstance(holdout, int | float) or not 0 <= holdout < 1:
-        raise CorpusError(f"--holdout must be at least 0 and below 1 and was {holdout}; 0.1 holds out a tenth.")
     held = np.zeros(n, dtype=bool)
     if holdout == 0 or n <= 1:
         return held
