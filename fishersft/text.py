@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import SequenceMatcher
+from typing import Any
 
 LONGEST_TOKEN = 80
 
@@ -23,6 +24,15 @@ LONGEST_TOKEN = 80
 def encodable(text: str) -> str:
     """A text with lone surrogates, which JSON may contain and UTF-8 cannot encode, replaced by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def all_encodable(value: Any) -> Any:
+    """The same for every text in a value as JSON has them."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, list):
+        return [all_encodable(v) for v in value]
+    return {encodable(k): all_encodable(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters and marks that have no ink

@@ -1,5 +1,6 @@
 """Ways that real input broke an earlier version: wrong data without a word, and tracebacks where a sentence was due."""
 
+import io
 import json
 import os
 import shutil
@@ -11,13 +12,30 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fishersft import Pool, PromptCompletion, Store, TokenEmbeddings, embed, load_corpus, make_selector, select
+from fishersft import (
+    Budget,
+    Pool,
+    PromptCompletion,
+    Store,
+    TokenEmbeddings,
+    compare,
+    comparison_summary,
+    embed,
+    load_corpus,
+    load_pool,
+    make_selector,
+    select,
+    select_from,
+    selection_files,
+)
 from fishersft.design.greedy import greedy
 from fishersft.errors import CorpusError, DesignError, ModelError, ParameterError, UserError
 from fishersft.lm.folder import find_model
-from fishersft.pipeline.selections import load_selection, save_selection
+from fishersft.pipeline.selections import load_kept, load_selection, save_selection
+from fishersft.scoring.precomputed import project
 
-from .conftest import command_line
+from .conftest import ROOT, command_line
+from .test_pages import open_page
 
 
 def run(*arguments, stdout=None, **environment):
@@ -314,3 +332,36 @@ def test_a_design_beyond_double_precision_says_so():
     blocks = [np.full((1, 3), 1e9) + np.eye(3)[[k % 3]] for k in range(6)]
     with pytest.raises(DesignError, match="condition number"):
         list(greedy(TokenEmbeddings(np.concatenate(blocks), np.arange(7)), 1e-12))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["text", "label"])
+def test_a_lone_surrogate_is_a_question_mark_in_every_place(where):
+    path = ROOT / "tests" / "data" / "cases" / f"lone_surrogate_in_{where}.jsonl"
+    corpus = load_corpus(path, holdout=0)
+    pool = load_pool(corpus)
+    summary = comparison_summary(compare(pool, [make_selector("token_od")], Budget(sentences=3)))
+    json.dumps(summary, ensure_ascii=False).encode()
+    id = save_selection(corpus, pool.embeddings, select_from(pool, make_selector("token_od"), Budget(sentences=12)))
+    table = pd.read_parquet(io.BytesIO(next(iter(selection_files(load_kept(id), "atlas").values()))))
+    column = "text" if where == "text" else "topic"
+    assert any(cell.endswith(" ?") for cell in table[column])
+    for page in ("explore", "corpus"):
+        at = open_page(page, corpus=str(path), holdout="0")
+        shown = " ".join(str(frame.value.to_numpy().tolist()) for frame in at.dataframe)
+        assert not at.error and (page == "explore" or " ?" in shown), page
+
+
+def test_a_lone_surrogate_within_a_text_of_json_is_one_too(tmp_path):
+    turns = [{"role": "user", "content": "a \ud83d"}, {"role": "assistant", "content": "b"}]
+    path = written(tmp_path, "n.jsonl", json.dumps({"messages": json.dumps(turns)}) + "\n")
+    assert load_corpus(path, holdout=0).texts == ["user: a ?\nassistant: b"]
+
+
+@pytest.mark.parametrize("method", ["umap", "pca"])
+def test_rows_of_any_size_have_a_map(method):
+    rows = np.random.default_rng(0).standard_normal((40, 60)).astype(np.float32)
+    rows[7] *= 100
+    for scale in (1e30, 1e34):
+        xy = project(rows * np.float32(scale), method)
+        assert xy.shape == (40, 2) and np.isfinite(xy).all() and np.ptp(xy, axis=0).all(), scale

@@ -26,7 +26,7 @@ import pyarrow as pa
 from fishersft.corpus.parquet import column_names, read_parquet, to_frame
 from fishersft.corpus.records import HEADERS, SPLITS, is_held_out
 from fishersft.errors import CorpusError, os_reason
-from fishersft.text import encodable, shortened
+from fishersft.text import all_encodable, encodable, shortened
 
 READ_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 COMPRESSED = (".gz", ".zst")  # behind any of them but .parquet
@@ -302,7 +302,7 @@ def _loads(text: str) -> Any:
         raise
     except ValueError as error:
         raise ValueError("it holds a whole number that is too long" if "digits" in str(error) else str(error)) from error
-    return _without_surrogates(value) if _LONE_SURROGATE.search(text) else value
+    return all_encodable(value) if _LONE_SURROGATE.search(text) else value
 
 
 def _tried(text: str) -> Any:
@@ -317,14 +317,6 @@ def _check_depth(value: Any, depth: int = 0) -> None:
         raise ValueError("it is too deeply nested")
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _check_depth(inner, depth + 1)
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return encodable(value)
-    if isinstance(value, list):
-        return [_without_surrogates(v) for v in value]
-    return {encodable(k): _without_surrogates(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _is_turns(value: Any) -> bool:

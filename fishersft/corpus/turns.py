@@ -19,7 +19,7 @@ import numpy as np
 from fishersft.corpus.records import Message
 from fishersft.corpus.tables import plain
 from fishersft.errors import CorpusError
-from fishersft.text import shortened
+from fishersft.text import all_encodable, shortened
 
 CALL = "call"  # a turn that is nothing but the call of a tool
 ROLES = {
@@ -95,7 +95,7 @@ def as_list(value: Any) -> list[Any] | None:
         value = _parsed(value)
         if isinstance(value, str) and value.lstrip().startswith("[{'"):
             with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-                value = ast.literal_eval(value.strip())
+                value = all_encodable(ast.literal_eval(value.strip()))
     return list(value) if isinstance(value, list | tuple | np.ndarray) else None
 
 
@@ -104,7 +104,7 @@ def _parsed(text: Any) -> Any:
     if not isinstance(text, str):
         return text
     try:
-        return json.loads(text)
+        return all_encodable(json.loads(text))  # what is written in a text may hold lone surrogates of its own
     except (ValueError, RecursionError):
         return text
 

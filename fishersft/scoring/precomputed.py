@@ -23,6 +23,7 @@ MAP, BAND, GAIN, VARIANCE = "map", "band", "gain", "target-variance"
 POINTS, BAND_POINTS = 30, 16  # budgets at which the variance on a target is computed, along an order and along random draws
 FINE = 300  # points of a single curve; a band of draws has fewer
 DRAWN = 120  # points of a band as it is drawn
+LARGE = 1e15
 PCA_DIMENSIONS = 50
 NEIGHBOURS = 15
 FIRST = 128  # sentences of a random draw after each of which its gain is known: there one more counts for much
@@ -189,9 +190,11 @@ def project(means: np.ndarray, method: str = "umap", seed: int = 0) -> np.ndarra
     """(N, d) -> (N, 2) float32, the same for the same seed.
 
     UMAP (McInnes et al. 2018), after PCA to 50 dimensions if d is larger; PCA alone below 10 sentences, too few for a
-    neighbourhood graph.
+    neighbourhood graph.  A map has no unit, so means whose squares float32 cannot hold are scaled to 1 first.
     """
     means = np.asarray(means, dtype=np.float32)
+    if (largest := np.abs(means).max(initial=0)) > LARGE:
+        means = means / largest
     if method == "pca" or len(means) < 10:
         return pca(means, 2)
     try:
