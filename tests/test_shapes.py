@@ -1,6 +1,7 @@
 """What columns are taken as: public shapes rebuilt as small files, options, and the sentence for a shape that is not known."""
 
 import json
+import random
 import re
 import tomllib
 
@@ -148,3 +149,21 @@ def test_the_readme_lists_every_shape_with_its_columns_in_the_order_in_which_the
         known = {name for names in (*shape.takes.values(), *shape.may_take.values()) for name in names}
         assert listed[shape.name] <= known
         assert {name for names in shape.takes.values() for name in names} - set(ANSWERS) <= listed[shape.name]
+
+
+def test_threads_of_one_root_stay_on_one_side_of_the_split(tmp_path):
+    words = random.Random(0).choices("rain kite moss heron ferry bell linen rye tide wall".split(), k=4_000)
+    rows = []
+    for tree in range(60):
+        said = [" ".join(words[9 * (4 * tree + k) : 9 * (4 * tree + k + 1)]) for k in range(4)]
+        rows.append({"message_id": f"{tree}", "parent_id": None, "role": "prompter", "text": f"Question {tree}?"})
+        answers = [{"message_id": f"{tree}-{k}", "parent_id": f"{tree}", "role": "assistant", "text": said[k]} for k in range(4)]
+        rows += answers[: 1 + tree % 4]
+    path = tmp_path / "trees.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    corpus = load_corpus(path, holdout=0.3)
+    roots = [chat.messages[0].content for chat in corpus.examples]
+    sides = {root: {bool(held) for r, held in zip(roots, corpus.held_out, strict=True) if r == root} for root in roots}
+    assert len(corpus) == 150
+    assert corpus.held_out.sum() == 50
+    assert all(len(side) == 1 for side in sides.values())

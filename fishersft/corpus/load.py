@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,9 +21,9 @@ import pooch
 from fishersft import fields as declared
 from fishersft import paths
 from fishersft.corpus.files import FileTable, decode, read_table
-from fishersft.corpus.near_duplicates import near_duplicate_groups
-from fishersft.corpus.records import Corpus, ReadOptions, Text, compared, split_by_column, split_by_seed
-from fishersft.corpus.shapes import read_examples
+from fishersft.corpus.near_duplicates import joined, near_duplicate_groups
+from fishersft.corpus.records import Chat, Corpus, Example, ReadOptions, Text, compared, split_by_column, split_by_seed
+from fishersft.corpus.shapes import THREADS, read_examples
 from fishersft.errors import CorpusError, MissingExtra, StoreError, os_reason
 from fishersft.paths import home, user_path
 from fishersft.text import shortened
@@ -118,7 +119,8 @@ def load_corpus(
     if held_out is None:
         groups = near_duplicate_groups(list(map(compared, examples)))
         # the demo keeps the split that its shipped results were measured on; what leaks there is counted as everywhere
-        held_out = split_by_seed(len(fields), holdout, None if source == "demo" else groups)
+        together = None if source == "demo" else groups if understood.shape != THREADS else joined(groups, _roots(examples))
+        held_out = split_by_seed(len(fields), holdout, together)
     corpus = Corpus(
         name=name,
         source=source,
@@ -132,6 +134,11 @@ def load_corpus(
         typed=table.typed if fields is table.fields else None,
     )
     return replace(corpus, groups=corpus.repeats.group, dropped=corpus.repeats.spare) if drop_near_duplicates else corpus
+
+
+def _roots(threads: Sequence[Example]) -> list[str]:
+    """What each thread began with: threads of one root share turns, so they stay on one side of the split."""
+    return [e.messages[0].content if isinstance(e, Chat) and e.messages else "" for e in threads]
 
 
 def _table(source: str, options: ReadOptions) -> FileTable:

@@ -125,6 +125,14 @@ def near_duplicate_groups(texts: Sequence[str]) -> np.ndarray:
     return groups
 
 
+def joined(groups: np.ndarray, other: Sequence[str]) -> np.ndarray:
+    """(N,) the number of each record's group where groups (N,) that share a value of `other` are one."""
+    n = len(groups)
+    values = np.unique(np.asarray(other, dtype=object), return_inverse=True)[1]
+    links = csr_matrix((np.ones(n), (groups, n + values)), shape=(2 * n, 2 * n))
+    return np.unique(connected_components(links, directed=False)[1][groups], return_inverse=True)[1]
+
+
 def near_duplicates_of(known: Sequence[str], texts: Sequence[str]) -> np.ndarray:
     """(N,) bool: whether each text is in a group with one of the known ones."""
     groups = near_duplicate_groups([*known, *texts])

@@ -39,6 +39,7 @@ ANSWERS = (
     "assistant",
 )
 MATTERS = {name for names in PAIR.values() for name in names} | {"messages", "conversations", "input", "rejected"}
+THREADS = "messages joined to threads by their parents"
 HOW_TO_NAME = (
     "name the text with --text-column, questions and answers with --prompt-column and --completion-column, "
     "or chats with --messages-column"
@@ -88,7 +89,7 @@ SHAPES = (
         _some(_like_turns, "messages"),
     ),
     Shape(
-        "messages joined to threads by their parents",
+        THREADS,
         {"text": ("text", "content"), "role": ("role",), "id": ("message_id",), "parent": ("parent_id",)},
         examples.chats,
         unfold=examples.threads,
