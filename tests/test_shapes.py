@@ -152,7 +152,7 @@ def test_the_readme_lists_every_shape_with_its_columns_in_the_order_in_which_the
 
 
 def test_threads_of_one_root_stay_on_one_side_of_the_split(tmp_path):
-    words = random.Random(0).choices("rain kite moss heron ferry bell linen rye tide wall".split(), k=4_000)
+    words = random.Random(0).choices(["rain", "kite", "moss", "heron", "ferry", "bell", "linen", "rye", "tide", "wall"], k=4_000)
     rows = []
     for tree in range(60):
         said = [" ".join(words[9 * (4 * tree + k) : 9 * (4 * tree + k + 1)]) for k in range(4)]
