@@ -1,6 +1,7 @@
 """The encoding contract, on the real tokenizers."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from fishersft.corpus.encode import encode, token_texts, untrained_words, why_un
 from fishersft.corpus.records import canonical
 from fishersft.lm.folder import find_model
 from fishersft.lm.model import load_tokenizer
+from tests.conftest import command_line
 
 
 @pytest.fixture
@@ -178,3 +180,37 @@ def test_no_chat_and_models_without_a_template_keep_the_plain_form(mini, tmp_pat
     assert plainly.ids.tolist() != by_template.ids.tolist()
     assert plain.fingerprint != asked.fingerprint  # they train other tokens
     assert ("no_chat", "") in plain.options
+
+
+def test_the_command_line_says_what_writes_the_records_and_what_is_left_out(mini, tmp_path):
+    model = tmp_path / "model"
+    with_template(mini, CHATML).save_pretrained(model)
+    for file in ("config.json", "model.safetensors"):
+        (model / file).symlink_to(find_model("mini").path / file)
+    path = tmp_path / "c.jsonl"
+    rows = [
+        {"instruction": "Why?", "output": "Because."},
+        {"instruction": "So?", "output": ""},
+        {"instruction": "Who?", "output": "I."},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = command_line("embed", path, "--model", model, "--holdout", "0")
+    assert f"Records are written by the chat template of {model}; --no-chat writes them in our plain form." in told.stdout
+    assert "Left out, since no token of theirs is trained: 1 blank (record 1)." in told.stdout
+    chosen = command_line(
+        "select", path, "--model", model, "--holdout", "0", "--budget", 2, "--out", tmp_path / "p.jsonl", "--json"
+    )
+    facts = json.loads(chosen.stdout)
+    assert (facts["written_by"], facts["untrained"]) == ("chat template", {"blank": {"records": 1, "first": [1]}})
+    assert "chat template" in chosen.stderr
+    plain = command_line("embed", path, "--model", model, "--holdout", "0", "--no-chat")
+    assert "chat template" not in plain.stdout
+    chats = tmp_path / "chats.jsonl"
+    call = {"type": "function", "function": {"name": "rain", "arguments": {}}}
+    turns = [{"role": "user", "content": "Rain?"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    chats.write_text(
+        "".join(json.dumps({"messages": m}) + "\n" for m in (turns, [turns[0], {"role": "assistant", "content": "No."}]))
+    )
+    told = command_line("embed", chats, "--holdout", "0")
+    assert "so that mini does not read it: tool calls (1 record)" in told.stdout
+    assert "1 the model is not shown what the answer is made of: tool calls (record 0)" in told.stdout

@@ -63,9 +63,7 @@ class ReadOptions:
         "Keep one of several near-duplicates in the pool, and none that has one among the held-out records.",
         label="Drop near-duplicates",
     )
-    no_chat: bool = parameter(
-        False, "Write prompts and chats in our plain form, even for models that have a chat template.", label="Without template"
-    )
+    no_chat: bool = parameter(False, "Write prompts and chats plainly, not by the model's chat template.", label="Plain form")
 
     def __post_init__(self) -> None:
         if not isinstance(self.holdout, int | float) or not 0 <= self.holdout < 1:

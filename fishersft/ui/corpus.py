@@ -206,6 +206,7 @@ def encoding(session: Session, corpus: Corpus, layout: Plan) -> None:
     folder = cached.folder(session.choice)
     facts = {
         "model": folder.name,
+        "model_note": folder.note,
         "written_by": CHAT_TEMPLATE if folder.writes(corpus) else PLAIN_FORM,
         "untrained": layout.untrained,
         "unshown": layout.unshown,
