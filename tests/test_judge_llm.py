@@ -88,10 +88,11 @@ class TestAsking:
         assert len(labels) == 12 and all("fluent Shakespeare text" in system for system in systems)
         assert not any(name in p for p in [*server.prompts, *systems] for name in ("token_od", "TokenOD", "uniform"))
 
-    def test_a_schema_is_sent_first_and_dropped_once_where_it_is_refused(self, chat):
+    @pytest.mark.parametrize("status", [400, 422, 500])
+    def test_a_schema_is_sent_first_and_dropped_once_where_it_is_refused(self, chat, status):
         def script(request, count):
             return (
-                fails(400, "json_schema is not supported", param="response_format")
+                fails(status, "json_schema is not supported", param="response_format")
                 if "response_format" in request
                 else (prefers("fluent")(request, count))
             )

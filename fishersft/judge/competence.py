@@ -323,8 +323,9 @@ def contradictions(run: FineTuneRun, found: Iterable[tuple[str, str, int | None,
 
     `found` are selectors a and b, their budget (None for all of them), and how often a wins.
     """
+    result = FineTuneResult(run)
     try:
-        held = FineTuneResult(run).held
+        held = result.held
     except (StoreError, KeyError, TypeError, ValueError):  # a run without losses
         return []
     out = []
@@ -336,7 +337,7 @@ def contradictions(run: FineTuneRun, found: Iterable[tuple[str, str, int | None,
         name = {x: run.labels.get(x, x) for x in (a, b)}
         out.append(
             f"It prefers {name[better]} to {name[worse]}{f' at {budget:,}' if budget else ''} ({name[a]} wins {_share(rate)}), "
-            f"although {name[better]} predicts the held-out texts worse, by {with_interval(by)} nats a token."
+            f"although {name[better]} predicts {result.measured_on} worse, by {with_interval(by)} nats a token."
         )
     return out
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import queue
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +28,7 @@ OPENAI = "https://api.openai.com/v1"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NO_KEY = "none"  # the client requires a key; servers without keys ignore it
 ACKNOWLEDGED = "Understood. Send me the object."  # the model's turn between a task and its object
+SCHEMA = re.compile(r"response_format|json.?schema|grammar", re.I)
 LAST_WAIT = 5.0  # seconds that pending replies get after one has failed
 
 
@@ -210,6 +212,9 @@ class ChatServer:
                     raise ModelError(self._sentence(error)) from error
                 self._takes[refused] = False
             except (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError) as error:
+                if "response_format" in more and SCHEMA.search(str(error)):  # some servers fail where they should refuse
+                    self._takes["schema"] = False
+                    continue
                 raise ServerDown(self._sentence(error)) from error
             except (openai.OpenAIError, AttributeError, TypeError, ValueError, LookupError) as error:
                 raise ModelError(self._sentence(error)) from error

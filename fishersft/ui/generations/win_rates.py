@@ -58,7 +58,7 @@ def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
     _competence(report)
     if report.refusal:
         st.warning(f"No ranking is drawn. {escape_markdown(report.refusal)}", icon=":material/block:")
-    else:
+    elif report.lines:
         _ranking(report, name)
     for sentence in report.contradictions[:SHOWN]:
         st.warning(escape_markdown(sentence), icon=":material/compare_arrows:")
