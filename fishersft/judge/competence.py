@@ -34,12 +34,12 @@ from fishersft.judge.statistics import Rate
 
 UNTUNED, SHUFFLED, OTHER, REPEATED, TUNED = "untuned", "shuffled", "other", "repeated", "tuned"
 KINDS = {
-    UNTUNED: "the corpus' own text over the untuned model's",
-    SHUFFLED: "the corpus' own text over its words shuffled",
-    OTHER: "the corpus' own text over that of another prompt",
-    REPEATED: "the corpus' own text over a phrase repeated",
-    TUNED: "the text of the model tuned on the whole pool over the untuned model's",
-}
+    UNTUNED: "own text over the untuned model's",
+    SHUFFLED: "own text over its words shuffled",
+    OTHER: "own text over another prompt's",
+    REPEATED: "own text over a phrase repeated",
+    TUNED: "whole pool's text over the untuned model's",
+}  # what is right; own is the corpus' own continuation
 NEEDED = (UNTUNED, SHUFFLED, OTHER)
 LEAST = 0.75  # right, of the pairs of each kind that is needed
 FEW = 4  # pairs of a kind; with fewer, the kinds that are needed are looked at together
@@ -140,7 +140,7 @@ class Examination:
         if not any(kind in self.right for kind in NEEDED):
             out.append("No pair with a known answer has been judged, so nobody knows whether these verdicts can be trusted.")
         if failed := self.failed:
-            told = "; ".join(f"{KINDS[kind]} in only {_share(self.right[kind])} of pairs" for kind in failed)
+            told = "; ".join(f"the corpus' {KINDS[kind]} in only {_share(self.right[kind])} of pairs" for kind in failed)
             out.append(f"This judge cannot judge these texts: it prefers {told}; {100 * LEAST:.0f}% are needed.")
         if self.obedience is not None and self.steerable:
             out.append(
@@ -159,7 +159,7 @@ class Examination:
         worst = min(needed, key=lambda kind: needed[kind].value)
         return (
             f"{'No' if self.failed else 'Yes'}: right in {right:,} of {pairs:,} pairs with a known answer, and in "
-            f"{_share(needed[worst])} where it does worst of what is needed ({KINDS[worst]})."
+            f"{_share(needed[worst])} where it does worst of what is needed (the corpus' {KINDS[worst]})."
         )
 
     def table(self) -> list[dict[str, Any]]:
