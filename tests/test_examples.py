@@ -59,7 +59,8 @@ def test_the_system_prompt_of_a_row_opens_a_chat_that_has_none():
         {"messages": [USER, HELPER], "system": "s"},
         {"messages": [{"role": "system", "content": "own"}, USER], "system": "s"},
     ]
-    assert [chat.messages[0].content for chat in made(examples.chats, *rows)] == ["s", "own"]
+    rows.append({"messages": [USER, HELPER], "system": {"parts": [{"text": "t"}]}})
+    assert [chat.messages[0].content for chat in made(examples.chats, *rows)] == ["s", "own", "t"]
 
 
 def test_a_history_comes_before_the_question():

@@ -122,7 +122,7 @@ def test_columns_that_matter_and_are_not_used_are_said():
     _, _, about = table([row, {**row, "system": None}])
     assert about.unused == ("system (filled in 1 record)", "history (filled in 2 records)", "context (filled in 2 records)")
     _, _, pair = table([{"prompt": "p", "completion": "c", "label": False}, {"prompt": "p", "completion": "c", "label": True}])
-    assert pair.unused == ("label (false in 1 records, which are trained all the same)",)
+    assert pair.unused == ("label (false in 1 record, which is trained all the same)",)
     _, _, named = table([row], prompt_column="text", completion_column="topic")
     assert "system (filled in 1 record)" in named.unused
 

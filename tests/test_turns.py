@@ -25,6 +25,7 @@ def read(value, reader=None):
         [{"role": "Prompter", "text": "hi"}, {"role": " Assistant ", "text": "ho"}],
         ["hi", "ho"],
         [["hi", "ho"]],
+        [{"role": "user", "parts": [{"text": "hi"}]}, {"role": "model", "parts": [{"text": "ho"}]}],
         [{"human": "hi", "assistant": "ho"}],
         [{"instruction": "hi", "output": "ho"}],
         "Human: hi\n\nAssistant: ho",
@@ -109,11 +110,15 @@ def test_results_reasoning_and_weights_are_kept():
         {"role": "tool", "tool_call_id": "c1", "name": "tide", "content": {"high": "06:12"}},
         {"role": "assistant", "content": "Six.", "reasoning_content": "06:12 is six.", "weight": 0},
         {"role": "user", "content": "Thanks.", "weight": 0},
+        {"from": "gpt", "value": "Bye.", "loss": False, "weight": None},
+        {"from": "gpt", "value": "Bye!", "loss": True, "train": None},
     ]
     assert read(turns) == (
         Message("tool", '{"high": "06:12"}', name="tide", call_id="c1"),
         Message("assistant", "Six.", reasoning="06:12 is six.", trained=False),
         Message("user", "Thanks."),
+        Message("assistant", "Bye.", trained=False),
+        Message("assistant", "Bye!"),
     )
 
 
@@ -150,6 +155,7 @@ def test_of_several_answers_the_first_is_trained_and_that_is_said():
     reader = RecordReader("t")
     assert answer({"text": ["a"], "answer_start": [0]}, reader) == "a"
     assert answer({"text": [], "answer_start": []}, reader) == ""
+    assert answer({"value": "a", "aliases": ["b"]}, reader) == "a"
     assert not reader.notes
     assert answer(["a", "b"], reader) == "a"
     assert "several answers" in reader.notes[0]

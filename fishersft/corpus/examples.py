@@ -14,7 +14,7 @@ import pandas as pd
 
 from fishersft.corpus import turns
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
-from fishersft.corpus.turns import RecordReader, any_turns, is_missing, messages, spoken_turns, string
+from fishersft.corpus.turns import RecordReader, any_turns, is_missing, messages, spoken_turns, string, words
 
 Row = dict[str, Any]  # the cells of a record by what they are taken as
 INSTRUCTION = "### Instruction:\n{instruction}\n\n"
@@ -74,7 +74,7 @@ def _tools(row: Row, reader: RecordReader) -> tuple[dict[str, Any], ...]:
 
 def _opened(said: tuple[Message, ...], row: Row, reader: RecordReader) -> tuple[Message, ...]:
     """A conversation that begins with the system prompt of its row, if there is one and it has none."""
-    system = string(row.get("system"), reader)
+    system = words(row.get("system"), "system", reader)
     return said if not system.strip() or (said and said[0].role == "system") else (Message("system", system), *said)
 
 
@@ -109,7 +109,7 @@ def _exchange(row: Row, reader: RecordReader, form: Callable[[str, str], str]) -
         before=history if before is None else tuple(_unless_assistant(m) for m in messages(before, reader)),
         answer=turns.answer(row["completion"], reader) if after is None else "",
         after=messages(after or [], reader),
-        system=string(row.get("system"), reader),
+        system=words(row.get("system"), "system", reader),
         tools=_tools(row, reader),
     )
 
@@ -145,7 +145,7 @@ def _chosen(row: Row, reader: RecordReader) -> Exchange:
         whole = len(own) > 1 or is_missing(prompt)
         answers = [i for i, m in enumerate(own) if m.role == "assistant"]
         last = answers[-1] if answers else len(own)
-        blank = Exchange("", "", (), "", (), string(row.get("system"), reader), ())
+        blank = Exchange("", "", (), "", (), words(row.get("system"), "system", reader), ())
         if whole:  # the pairs differ in the last answer, so only that one is trained
             return blank._replace(before=tuple(map(_unless_assistant, own[:last])), after=own[last:])
         return _exchange({**row, "completion": chosen}, reader, beside)

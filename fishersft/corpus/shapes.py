@@ -20,7 +20,7 @@ from fishersft.corpus.turns import RecordReader, is_missing
 from fishersft.errors import ColumnError
 from fishersft.text import shortened
 
-SYSTEM = ("system", "system_prompt", "system_message")
+SYSTEM = ("system", "system_prompt", "system_message", "systeminstruction")
 CONTEXT = ("context", "passage")
 TOOLS = ("tools", "functions")
 CHAT = {"system": SYSTEM, "tools": TOOLS}
@@ -83,7 +83,7 @@ def _like_turns(cell: Any) -> bool:
 SHAPES = (
     Shape(
         "chats",
-        {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat", "data")},
+        {"messages": ("messages", "conversations", "conversation", "contents", "dialogue", "dialog", "turns", "chat", "data")},
         examples.chats,
         CHAT,
         _some(_like_turns, "messages"),
@@ -230,7 +230,8 @@ def _unused(table: pd.DataFrame, columns: Mapping[str, str], *, trained_labels: 
         cells = table[column].tolist()
         if lower == "label":
             wrong = sum(isinstance(cell, bool) and not cell for cell in cells) if trained_labels else 0
-            said += [f"{column} (false in {wrong:,} records, which are trained all the same)"] if wrong else []
+            which = "record, which is" if wrong == 1 else "records, which are"
+            said += [f"{column} (false in {wrong:,} {which} trained all the same)"] if wrong else []
         elif filled := sum(not is_missing(cell) and str(cell) not in ("[]", "{}") for cell in cells):
             said.append(f"{column} (filled in {filled:,} record{'s' * (filled > 1)})")
     return tuple(said)

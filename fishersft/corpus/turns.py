@@ -31,6 +31,7 @@ ROLES = {
 }
 ASKED = ("human", "user", "input", "question", "prompt", "instruction", "query")
 ANSWERED = ("assistant", "gpt", "bot", "output", "answer", "response", "completion")
+UNTRAINED = ("weight", "loss", "train")  # 0 or false: the turn is read and not trained
 SPOKEN = re.compile(r"(?:^|\n)[ \t]*(?:#+ *)?(Human|User|Assistant|System|Function response) *:[ \t]*", re.IGNORECASE)
 
 
@@ -79,8 +80,8 @@ def string(value: Any, reader: RecordReader) -> str:
 
 def answer(value: Any, reader: RecordReader) -> str:
     """The text of an answer; of several (a list, or SQuAD's {"text": [...]}) the first."""
-    if isinstance(value, dict) and "text" in value:
-        value = value["text"]
+    if isinstance(value, dict):
+        value = value.get("text", value.get("value", value))
     several = as_list(value) if not isinstance(value, str) else None
     if several is not None and all(isinstance(one, str) for one in several):
         if len(several) > 1:
@@ -177,7 +178,7 @@ def messages(turns: list[dict[str, Any]], reader: RecordReader) -> tuple[Message
 def _message(turn: dict[str, Any], reader: RecordReader) -> Message:
     speaker = _speaker(turn)
     role = ROLES.get(speaker.strip().lower(), speaker)
-    said = next((turn[key] for key in ("content", "value", "text") if turn.get(key) is not None), "")
+    said = next((turn[key] for key in ("content", "value", "text", "parts") if turn.get(key) is not None), "")
     calls = tuple(_calls(_parsed(said) if role == CALL else turn.get("tool_calls"), turn.get("function_call")))
     if role == CALL:
         role, said = "assistant", "" if calls else said
@@ -186,16 +187,16 @@ def _message(turn: dict[str, Any], reader: RecordReader) -> Message:
     reasoning = next((turn[k] for k in ("reasoning_content", "reasoning", "thinking") if isinstance(turn.get(k), str)), "")
     return Message(
         role=role,
-        content=_words(said, role, reader),
+        content=words(said, role, reader),
         reasoning=reasoning,
         tool_calls=calls,
-        trained=not (role == "assistant" and turn.get("weight") == 0),
+        trained=not (role == "assistant" and any(turn.get(key) == 0 for key in UNTRAINED)),
         name=string(turn.get("name"), reader) if role == "tool" else "",
         call_id=string(turn.get("tool_call_id"), reader) if role == "tool" else "",
     )
 
 
-def _words(said: Any, role: str, reader: RecordReader) -> str:
+def words(said: Any, role: str, reader: RecordReader) -> str:
     """The text of a message's content: a text, or parts of which those that hold text are joined."""
     if isinstance(said, dict) and role == "tool":
         return json.dumps(plain(said), ensure_ascii=False)  # a result that was not written as text
@@ -203,7 +204,7 @@ def _words(said: Any, role: str, reader: RecordReader) -> str:
         said = said.get("parts", [said])
     if not isinstance(said, list | tuple | np.ndarray):
         return string(said, reader)
-    words = []
+    texts = []
     for part in said:
         inner = part
         while isinstance(inner, dict):  # as {"type": "text", "text": {"value": ...}}
@@ -211,8 +212,8 @@ def _words(said: Any, role: str, reader: RecordReader) -> str:
         if inner is None:
             reader.note(f"a part that is not text ({shortened(part.get('type') or 'unknown', 40) if part else 'empty'}) left out")
         else:
-            words.append(string(inner, reader))
-    return "".join(words)
+            texts.append(string(inner, reader))
+    return "".join(texts)
 
 
 def _calls(*values: Any) -> Iterator[dict[str, Any]]:
