@@ -23,7 +23,7 @@ from fishersft.experiments.timing import TIMING_FILE, read_timing
 from fishersft.finetuning.run import RUN, read_run
 from fishersft.pipeline import selections
 from fishersft.store import jobs
-from fishersft.store.artifacts import Store, open_artifact, writing_to
+from fishersft.store.artifacts import Store, writing_to
 from fishersft.store.job_table import Job
 
 JOB, SELECTION, CURVES, FINETUNED = KINDS = ("job", "selection", "curves", "finetuned")
@@ -188,7 +188,7 @@ def _stored(store: Store, kind: str) -> Iterator[Run]:
 
 
 def _selection(folder: Path, shipped: bool, store: Store) -> Run:
-    manifest = open_artifact(folder).manifest
+    manifest = selections.open_selection(folder).manifest
     shown = ("name", "selector", "corpus", "model", "sentences", "tokens", "log_det", "seed")
     facts = {name: manifest.get(name) for name in shown}
     title = f"{manifest['sentences']:,} sentences of {manifest['corpus']} by {manifest['selector']}"

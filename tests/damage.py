@@ -48,12 +48,12 @@ def damage(folder: Path, seed: int) -> str:
         lines = content.decode().splitlines() if file.suffix == ".jsonl" else [content.decode()]
         if lines:
             at = rng.randrange(len(lines))
-            lines[at] = json.dumps(_changed(json.loads(lines[at]), rng))
+            lines[at] = json.dumps(changed(json.loads(lines[at]), rng))
         file.write_text("\n".join(lines) + "\n")
     return f"{kind} of {file.relative_to(folder)} (seed {seed})"
 
 
-def _changed(value: Any, rng: random.Random) -> Any:
+def changed(value: Any, rng: random.Random) -> Any:
     """The value with something in it gone or replaced."""
     places = list(_places(value))
     if not places:

@@ -1,22 +1,27 @@
 """Files of our own kinds that are damaged get one sentence, whatever was damaged."""
 
 import json
+import random
 import shutil
 
 import numpy as np
 import pytest
 
+from fishersft import embed, load_corpus, save_selection, select
 from fishersft.catalogue import CURVES, FINETUNED, runs
 from fishersft.errors import FisherSFTError, StoreError
 from fishersft.experiments.result import read_curves
 from fishersft.experiments.timing import read_timing
+from fishersft.export.provenance import command_of, python_of
 from fishersft.export.report import report
 from fishersft.finetuning.results import FineTuneResult
-from fishersft.finetuning.run import CellFile, RunFile, read_run
+from fishersft.finetuning.run import read_run
+from fishersft.finetuning.schema import CellFile, RunFile
+from fishersft.pipeline.selections import load_kept
 from fishersft.store.checked import read_json, read_json_lines, read_numbers
 
-from .conftest import ROOT
-from .damage import damage
+from .conftest import ROOT, TEXTS
+from .damage import changed, damage
 from .tuned_run import tuned_run
 
 
@@ -99,3 +104,36 @@ def test_damaged_curves_are_read_or_refused_in_a_sentence_and_the_list_of_runs_s
         report(str(folder))
 
     assert "\n" not in refusal_of(read), done
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder of a kept selection, and its id."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("kept") / "home"
+        patch.setenv("FISHERSFT_HOME", str(home))
+        (home.parent / "c.jsonl").write_text(
+            "".join(json.dumps({"text": t, "topic": "ab"[i % 2]}) + "\n" for i, t in enumerate(TEXTS))
+        )
+        corpus = load_corpus(home.parent / "c.jsonl", holdout=0)
+        run = save_selection(corpus, embed(corpus), select(corpus, budget=3))
+        return next((home / "artifacts" / "selection").iterdir()), run
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_damaged_manifest_of_a_selection_is_read_or_refused_in_a_sentence(kept, home, seed):
+    folder, run = kept
+    there = home / "artifacts" / "selection" / folder.name
+    shutil.copytree(folder, there)
+    manifest = json.loads((there / "manifest.json").read_text())
+    content = json.dumps(changed(manifest, random.Random(seed))) if seed % 10 else "[" * 100_000
+    (there / "manifest.json").write_text(content)
+
+    def read():
+        found = load_kept(run)
+        command_of(found)
+        python_of(found)
+        report(run)
+
+    assert all("\n" not in row.problem for row in runs("selection"))
+    assert "\n" not in refusal_of(read)

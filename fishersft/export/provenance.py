@@ -97,7 +97,12 @@ def _keywords(values: dict[str, Any]) -> str:
 
 
 def load_options(kept: Kept) -> dict[str, Any]:
-    """How the corpus was read, as the keywords of `load_corpus`."""
+    """How the corpus was read, as the keywords of `load_corpus`; StoreError for one that this version does not have."""
+    unknown = [name for name, _ in kept.provenance["options"] if name not in declared(ReadOptions)]
+    if unknown:
+        raise StoreError(
+            f"The corpus of run {kept.id} was read with '{unknown[0][:40]}', which this version of fishersft does not have."
+        )
     return ReadOptions.of_texts(kept.provenance["options"])
 
 

@@ -20,7 +20,7 @@ from fishersft.pipeline.selections import BY_HAND, Kept
 from fishersft.plots import sentence_map
 from fishersft.plots.base import gain_curves
 from fishersft.scoring import precomputed
-from fishersft.selectors import DEFAULT_SELECTOR, registry
+from fishersft.selectors import DEFAULT_SELECTOR, make_selector, registry
 
 FIRST = 50  # picks that are written out
 POINTS = 300  # of a curve
@@ -61,7 +61,8 @@ def _gained(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> li
     order = np.searchsorted(rows.index, kept.picks["index"].to_numpy())
     longest = np.argsort(-rows.tokens, kind="stable")
     spent = np.cumsum(rows.tokens[order])
-    sigma2 = float(kept.manifest["selector_parameters"]["sigma2"]) if kept.manifest["selector"] == DEFAULT_SELECTOR else 1.0
+    asked = kept.manifest["selector_parameters"].get("sigma2") if kept.manifest["selector"] == DEFAULT_SELECTOR else None
+    sigma2 = float(make_selector(DEFAULT_SELECTOR, {} if asked is None else {"sigma2": asked}).sigma2)  # type: ignore[attr-defined]
     at = grid(n, POINTS)
     f = log_det_at(rows, order, at, sigma2)
     band = precomputed.band(rows, n, int(spent[-1]), sigma2=sigma2)

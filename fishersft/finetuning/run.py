@@ -26,15 +26,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import numpy as np
 
 from fishersft import paths
 from fishersft.errors import StoreError, os_reason
+from fishersft.finetuning.schema import CellFile, MeasuredFile, PromptLine, RunFile, TextLine
 from fishersft.paths import replacing, user_path, write_whole
 from fishersft.store.artifacts import Store, made
-from fishersft.store.checked import Count, Finite, Name, read_json, read_json_lines, read_numbers
+from fishersft.store.checked import read_json, read_json_lines, read_numbers
 
 VERSION = 1
 RUN, PROMPTS, HELD_OUT = "run.json", "prompts.jsonl", "held_out.json"
@@ -45,102 +46,6 @@ BASE, ALL = "base", "all"
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # what may be added to a run later
 AGAIN = "delete the run's folder, or resume the run from a copy of it"
 REMADE = "delete the folder of its model and resume the run"
-
-
-class Named(TypedDict):
-    name: str
-
-
-class CorpusFacts(Named):
-    source: NotRequired[str]
-    records: NotRequired[Count]
-    held_out: NotRequired[Count]
-
-
-class TargetFacts(Named):
-    choosing: NotRequired[Count]
-    measuring: NotRequired[Count]
-
-
-class TrainingFacts(TypedDict):
-    learning_rate: NotRequired[Finite | str | None]
-    epochs: NotRequired[Finite]
-
-
-class Compared(Named):
-    """A selector of a run."""
-
-    label: str
-    parameters: dict[str, Any]
-
-
-class Asked(TypedDict):
-    """What a run was asked, as run.json holds it; what is not named here is shown and decides nothing."""
-
-    corpus: CorpusFacts
-    model: Named
-    selectors: list[Compared]
-    budgets: list[Count]
-    seeds: list[Count]
-    equal: str
-    cells: list[Name]
-    command: NotRequired[list[str]]
-    training: NotRequired[TrainingFacts]
-    target: NotRequired[TargetFacts]
-
-
-class RunFile(TypedDict):
-    kind: str
-    version: int
-    id: Name
-    about: Asked
-    versions: NotRequired[dict[str, str]]
-
-
-class CellFile(TypedDict):
-    selector: str
-    budget: Count | None
-    seed: Count | None
-    sentences: Count
-    tokens: Count
-    key: NotRequired[str]
-    indices: NotRequired[list[Count] | None]
-    learning_rate: NotRequired[Finite | None]
-    losses: NotRequired[list[tuple[Count, Finite]] | None]
-    seconds: NotRequired[Finite]
-
-
-class RepeatsFacts(TypedDict):
-    groups: Count
-    records: Count
-    held_out: Count
-    held_out_with_one_in_the_pool: Count
-    dropped: Count
-
-
-class MeasuredFile(TypedDict):
-    """held_out.json and target.json."""
-
-    name: NotRequired[str]
-    index: list[Count]
-    tokens: list[Count]
-    topic: NotRequired[list[str | None] | None]
-    column: NotRequired[str | None]
-    near_duplicates: NotRequired[RepeatsFacts]
-
-
-class PromptLine(TypedDict):
-    prompt: Count
-    index: Count
-    text: str
-    continuation: str
-
-
-class TextLine(TypedDict):
-    prompt: Count
-    text: str
-    tokens: Count
-    ended: bool
 
 
 @dataclass(frozen=True)

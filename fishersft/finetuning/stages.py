@@ -30,6 +30,7 @@ from fishersft.finetuning.models import RunContext, claimed, make_model, take_ov
 from fishersft.finetuning.plan import SEARCH_EXAMPLES, make_plan, manifest_of
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import RATE, WORK, begin, write_text
+from fishersft.finetuning.schema import RateFile
 from fishersft.lm.finetune import finetune as tune
 from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, RATES, Training
@@ -39,6 +40,7 @@ from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.embed_and_select import Stage
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Selector
 from fishersft.store.artifacts import Store
+from fishersft.store.checked import read_json
 
 SEED = 97  # of the draw that a learning rate is found on
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -149,8 +151,8 @@ def _training_of(context: RunContext) -> Training:
     if plan.training.learning_rate is not None:
         return plan.training
     path = context.run.folder / RATE
-    if path.exists():
-        return replace(plan.training, learning_rate=float(json.loads(path.read_text(encoding="utf-8"))["chosen"]))
+    if known := read_json(path, RateFile, "delete it and resume the run"):
+        return replace(plan.training, learning_rate=float(known["chosen"]))
     pool_index = context.pool.index
     order = np.random.default_rng(SEED).permutation(len(pool_index))
     n = plan.search_size(len(order))

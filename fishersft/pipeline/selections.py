@@ -14,7 +14,8 @@ import json
 import os
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from fishersft.errors import StoreError, UserError
 from fishersft.paths import user_path
 from fishersft.selectors import DEFAULT_SELECTOR, Order, Pool, Selection
 from fishersft.store.artifacts import SELECTION, Artifact, ArtifactKey, Store, made, open_artifact, writing_to
+from fishersft.store.checked import Count, Finite, check, read_json_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,49 @@ if TYPE_CHECKING:
 BY_HAND = "by_hand"
 PICKS, TYPED, EXAMPLES = "picks.jsonl", "picks.parquet", "examples.jsonl"
 LIBRARIES = ("torch", "transformers", "numpy")
+AGAIN = "remove the run and do the same select again"
+
+
+class Provenance(TypedDict):
+    """What a selection came from; see `provenance`."""
+
+    source: str
+    options: list[tuple[str, str]]
+    shape: str
+    columns: list[str]
+    records: Count
+    model: str | None
+    revision: str | None
+    model_fingerprint: str | None
+    max_tokens: Count | None
+    versions: dict[str, str]
+
+
+class SelectionFile(TypedDict):
+    """The manifest of a kept selection; see `selection_summary`."""
+
+    key: str
+    made: str
+    fishersft: str
+    name: NotRequired[str]
+    corpus: str
+    corpus_fingerprint: str
+    model: str | None
+    embeddings: str
+    selector: str
+    selector_parameters: dict[str, Any]
+    seed: Count
+    pool: Count
+    sentences: Count
+    tokens: Count
+    pool_tokens: Count
+    log_det: Finite
+    proven_share_of_optimum: Finite | None
+    own_objective: Finite | None
+    notes: dict[str, str]
+    evaluations: Count
+    seconds: Finite
+    provenance: NotRequired[Provenance]
 
 
 @dataclass(frozen=True)
@@ -167,8 +212,15 @@ def saved_selections(store: Store | None = None) -> list[dict[str, Any]]:
     found = []
     for folder in (store or Store.default()).folders(SELECTION).values():
         with contextlib.suppress(StoreError):
-            found.append(open_artifact(folder).manifest)
+            found.append(open_selection(folder).manifest)
     return sorted(found, key=lambda manifest: (str(manifest.get("made", "")), manifest["key"]), reverse=True)
+
+
+def open_selection(folder: Path) -> Artifact:
+    """The artifact of a kept selection; StoreError where it is damaged."""
+    artifact = open_artifact(folder)
+    check(artifact.manifest, SelectionFile, f"The selection in {folder} is damaged", AGAIN)
+    return artifact
 
 
 def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -178,7 +230,10 @@ def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any]
     artifact = _found(run, store or Store.default())
     try:
         typed = artifact.path / TYPED
-        table = from_parquet(typed.read_bytes()) if typed.exists() else pd.DataFrame(_read(artifact, PICKS), dtype=object)
+        if typed.exists():
+            table = from_parquet(typed.read_bytes())
+        else:
+            table = pd.DataFrame(read_json_lines(artifact.path / PICKS, dict[str, Any], AGAIN), dtype=object)
         table = table.astype({"rank": "int64", "index": "int64", "gain": "float64", "tokens": "int64"})
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"The picks of run {run} are damaged in the store; run the same select again.") from error
@@ -191,16 +246,8 @@ def load_kept(run: str, store: Store | None = None) -> Kept:
     manifest, picks = load_selection(run, store)
     if "provenance" not in manifest:
         raise StoreError(f"Run {run} was kept by an older fishersft, which did not note its source; run the same select again.")
-    try:
-        examples = _read(_found(run, store), EXAMPLES)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"The examples of run {run} are damaged in the store; run the same select again.") from error
+    examples = read_json_lines(_found(run, store).path / EXAMPLES, dict[str, Any], AGAIN)
     return Kept(str(manifest["key"])[:12], manifest, picks, examples)
-
-
-def _read(artifact: Artifact, name: str) -> list[dict[str, Any]]:
-    lines = (artifact.path / name).read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines if line]
 
 
 def _found(run: str, store: Store) -> Artifact:
@@ -208,4 +255,4 @@ def _found(run: str, store: Store) -> Artifact:
     if len(found) != 1:
         several = "several runs start" if found else "no run starts"
         raise UserError(f"In the store {several} with '{run[:40]}'; fishersft select prints the id of what it chose.")
-    return open_artifact(found[0])
+    return open_selection(found[0])

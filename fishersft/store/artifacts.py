@@ -268,7 +268,7 @@ def open_artifact(folder: Path, *, whole: bool = False) -> Artifact:
             way = "sampled" if "sampled" in known and not whole else "sha256"
             if checksum(folder / name, sampled=way == "sampled") != known[way]:
                 raise ValueError(f"{name} is not what was written")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else str(error)
         raise StoreError(f"The artifact {folder} cannot be read and will be computed again: {reason}.") from error
     return Artifact(folder.name, folder, manifest)

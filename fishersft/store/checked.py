@@ -71,11 +71,20 @@ def checked(text: str | bytes, kind: Any, damaged: str, advice: str) -> Any:
     """The JSON value that a text is, if it has this type; StoreError begins with `damaged` and ends with the advice."""
     try:
         value = json.loads(text)
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise StoreError(f"{damaged} ({str(error)[:120]}); {advice}.") from error
     except RecursionError as error:
         raise StoreError(f"{damaged} (it is too deeply nested); {advice}.") from error
     except ValueError as error:
         raise StoreError(f"{damaged} (it is not JSON); {advice}.") from error
+    check(value, kind, damaged, advice)
     return value
+
+
+def check(value: Any, kind: Any, damaged: str, advice: str) -> None:
+    """StoreError, as of `checked`, unless a value has this type."""
+    try:
+        msgspec.convert(value, kind)
+        msgspec.json.encode(value)
+    except msgspec.ValidationError as error:
+        raise StoreError(f"{damaged} ({str(error)[:120]}); {advice}.") from error
+    except (UnicodeEncodeError, OverflowError) as error:  # half of a surrogate pair, a whole number of more than 64 bits
+        raise StoreError(f"{damaged} (it holds a text or a number that cannot be written); {advice}.") from error

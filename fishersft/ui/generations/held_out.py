@@ -21,8 +21,10 @@ import streamlit as st
 from fishersft.finetuning.results import BASELINE, SelectionResult, with_interval
 from fishersft.finetuning.results import MEASURES as NAMES
 from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
+from fishersft.finetuning.schema import RateFile
 from fishersft.finetuning.stages import edge_warning
 from fishersft.plots import generations as generation_plots
+from fishersft.store.checked import read_json
 from fishersft.text import visible
 from fishersft.ui import components, downloads, query_widgets
 from fishersft.ui.components import chart, dark
@@ -197,16 +199,15 @@ def _losses(of: LoadedRun) -> None:
 
 
 def _found_rate(of: LoadedRun) -> None:
-    try:
-        told = json.loads((of.run.folder / RATE).read_text(encoding="utf-8"))
-        tried = ", ".join(f"{float(r):g}: {'diverged' if v is None else f'{v:.3f}'}" for r, v in told["nats"].items())
-        sentence = (
-            f"Learning rate {told['chosen']:g}, the best of those tried on {told['trained_on']:,} sentences of a uniform draw "
-            f"and measured on {told['measured_on']:,} others of the pool, in nats per token: {tried}; untuned: "
-            f"{told['base']:.3f}.{edge_warning(float(told['chosen']), told['nats'])}"
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    told = read_json(of.run.folder / RATE, RateFile, "delete it and resume the run")
+    if told is None:
         return
+    tried = ", ".join(f"{rate}: {'diverged' if v is None else f'{v:.3f}'}" for rate, v in told["nats"].items())
+    sentence = (
+        f"Learning rate {told['chosen']:g}, the best of those tried on {told['trained_on']:,} sentences of a uniform draw "
+        f"and measured on {told['measured_on']:,} others of the pool, in nats per token: {tried}; untuned: "
+        f"{told['base']:.3f}.{edge_warning(told['chosen'], told['nats'])}"
+    )
     st.caption(components.escape_markdown(sentence))
 
 
@@ -235,7 +236,7 @@ def live_losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
             for line in path.read_text(encoding="utf-8").splitlines():
                 told = json.loads(line)
                 points[int(told["step"])] = float(told["loss"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
         if points:
             out[path.parent.name] = sorted(points.items())
