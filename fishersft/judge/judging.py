@@ -22,7 +22,7 @@ from fishersft.judge.judges import LLMJudge, LocalJudge
 from fishersft.judge.questions import domain_of
 from fishersft.judge.reference import ReferenceJudge
 from fishersft.judge.report import Judged, Report
-from fishersft.judge.verdicts import StoredJudgments, judges_of, kept_votes, note_judge
+from fishersft.judge.verdicts import StoredJudgments, held_open, judges_of, kept_votes, note_judge
 from fishersft.lm.chat_server import OPENAI, needs_key
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.store.artifacts import Store
@@ -256,13 +256,14 @@ def judge_run(
     every = len(pairs) + len(texts) + len(comparisons)
     tell = on_progress or (lambda *_: None)
     tell(0, every)
-    for done in competence.examine(run, judge, kept):
-        tell(done, every)
-    done = len(pairs) + len(texts)
-    for more, _ in enumerate(judge.compare_all([c.pair for c in comparisons], kept), 1):
-        tell(done + more, every)
-    for _ in competence.ask_whether(judge, _texts(comparisons), kept):
-        tell(every, every)
+    with held_open(store):
+        for done in competence.examine(run, judge, kept):
+            tell(done, every)
+        done = len(pairs) + len(texts)
+        for more, _ in enumerate(judge.compare_all([c.pair for c in comparisons], kept), 1):
+            tell(done + more, every)
+        for _ in competence.ask_whether(judge, _texts(comparisons), kept):
+            tell(every, every)
     return verdicts_of(run, about, comparisons, store)
 
 
