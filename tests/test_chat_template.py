@@ -276,3 +276,24 @@ def test_a_real_model_s_own_template(mini):
             assert encode([talk(turns)], tokenizer, length)[0].trained.tolist() == trained[:length]
     (asked,) = encode([PromptCompletion("Why?", "Because.")], tokenizer, 999)
     assert runs(asked, tokenizer) == ["Because.<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "rows"),
+    [  # trained tokens of record 0 under mini: the answers' own, and seven an end mark
+        ("chat_assistant_first", "chatml", 35),
+        ("chat_assistant_first", "defsys", 35),
+        ("chat_one_multi_turn_among_single", "think_last", 21),
+        ("chat_multi_turn", "think_open", 47),
+        ("chat_multi_turn", "eos_last", 35),
+        ("chat_forged_special", "chatml", 20),
+        ("chat_reasoning_content", "thoughtful", 37),
+        ("chat_tool_calls", "tools", 54),
+        ("chat_tool_calls_only", "tools", 33),
+    ],
+)
+def test_public_shapes_train_what_they_should(mini, file, name, rows):
+    corpus = load_corpus(ROOT / f"tests/data/cases/{file}.jsonl", holdout=0)
+    encoded = encode(corpus.examples, of(mini, name), 999)
+    assert len(encoded[0].rows) == rows
+    assert not [e for e in encoded if e.untrained]

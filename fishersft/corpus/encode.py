@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.corpus.chat_template import ChatTemplate, Range, Rendering, TemplateRefusal
+from fishersft.corpus.answers import Range, TemplateRefusal
+from fishersft.corpus.chat_template import ChatTemplate, Rendering
 from fishersft.corpus.records import MAX_TOKENS as MAX_TOKENS
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
 from fishersft.text import encodable, is_blank, listed, shortened
@@ -74,7 +75,7 @@ def follows_template(example: Example, tokenizer: Tokenizer) -> bool:
     return bool(getattr(tokenizer, "chat_template", None)) and not isinstance(example, Text) and not example.plain
 
 
-def why_untrained(encoded: Sequence[Encoded], index: Sequence[int] | None = None) -> dict[str, dict[str, Any]]:
+def why_untrained(encoded: Sequence[Encoded], index: Sequence[int] | np.ndarray | None = None) -> dict[str, dict[str, Any]]:
     """The records that have no trained token, by reason: {reason: {"records": how many, "first": their first five numbers}}.
 
     `index` holds the records' numbers, by default their positions; the most frequent reason comes first, {} if all are trained.
@@ -134,7 +135,8 @@ def _why_silent(messages: Sequence[Message], encoded: Encoded) -> str:
         return BLANK
     if not any(m.trained and m.says_something() for m in answers):
         return WEIGHT_0
-    return CUT if encoded.truncated or not encoded.unshown else f"{NOT_SHOWN}: {listed(encoded.unshown)}"
+    lost = [what for what in encoded.unshown if what in ("tool calls", "reasoning")]
+    return CUT if encoded.truncated or not lost else f"{NOT_SHOWN}: {listed(lost)}"
 
 
 Part = tuple[Sequence[int], bool]

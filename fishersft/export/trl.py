@@ -24,7 +24,8 @@ from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.lm.hyperparameters import USUAL_RATE, Training
 from fishersft.pipeline.selections import Kept
 
-TRL, COMMAND = "1.16", "trl sft --config sft.yaml"
+TRL: str = "1.16"
+COMMAND: str = "trl sft --config sft.yaml"
 
 
 def recipe(kept: Kept) -> dict[str, bytes]:

@@ -64,7 +64,7 @@ def _read(file: Path) -> tuple[Any, Any]:
     transformers.logging.disable_progress_bar()
     where: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
-        network = transformers.AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
+        network: Any = transformers.AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
         tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **where)
     except Exception as error:  # the library may raise anything; every error becomes one sentence
         reason = " ".join(str(error).split())[:200] or type(error).__name__

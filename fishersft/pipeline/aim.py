@@ -62,7 +62,7 @@ def aim(
 
 
 def _from_file(pool: Pool, corpus: Corpus, source: str, embed: Callable[[Corpus], TokenEmbeddings], seed: int, name: str) -> Pool:
-    theirs = load_corpus(source, name=name, holdout=0)
+    theirs = load_corpus(source, name=name, holdout=0, no_chat="no_chat" in dict(corpus.options))
     theirs = replace(theirs, held_out=np.zeros(len(theirs), dtype=bool))
     rows = embed(theirs)
     column, values = "", tuple[str, ...]()
