@@ -1,5 +1,6 @@
 """Selectors for a target against their definitions, one determinant at a time, and what must not change their picks."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -200,6 +201,13 @@ def test_facility_location_is_greedy_for_its_sum():
 def test_each_text_in_turn_takes_its_nearest_free_record():
     similarity = np.array([[0.9, 0.8], [0.9, 0.1], [0.2, 0.7], [0.1, 0.95]])
     assert list(nearest_in_turn(similarity)) == [0, 3, 1, 2]
+
+
+def test_texts_of_one_kind_that_stand_together_do_not_take_all_the_first_turns():
+    kinds = np.repeat([0, 1], 50)
+    similarity = np.where(np.repeat([0, 1], 200)[:, None] == kinds, 0.9, 0.1) + np.random.default_rng(1).random((400, 100)) / 100
+    first = list(itertools.islice(nearest_in_turn(similarity), 30))
+    assert 9 <= sum(position < 200 for position in first) <= 21
 
 
 def test_records_are_put_in_order_only_as_far_as_needed(monkeypatch):

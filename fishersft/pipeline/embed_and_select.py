@@ -243,7 +243,7 @@ def as_selector(selector: str | Selector, parameters: Mapping[str, Any] | None =
 def order_key(embeddings: TokenEmbeddings, selector: Selector, seed: int) -> ArtifactKey:
     """What names an order; the budget is not part of it, since budgets are prefixes."""
     parameters = {"selector": selector.name, "parameters": selector.parameters, "seed": check_seed(seed)}
-    return ArtifactKey(ORDER, 1, parameters, {"embeddings": embeddings.key})
+    return ArtifactKey(ORDER, selector.version, parameters, {"embeddings": embeddings.key})
 
 
 def order(

@@ -45,6 +45,7 @@ class Selector(ABC):
         needs_target: whether it chooses for the pool's `target`.
         heeds_pins: whether it runs the pool's greedy, and so can take some records first and others never.
         gain_of: what `Pick.gain` is the increase of, as a reader would say it; "" where picks carry no gain.
+        version: of the rule; raise it when the same parameters pick otherwise, so that orders kept before are not taken.
     """
 
     name: ClassVar[str]
@@ -62,6 +63,7 @@ class Selector(ABC):
     needs_target: ClassVar[bool] = False
     heeds_pins: ClassVar[bool] = False
     gain_of: ClassVar[str] = ""
+    version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         fields.check(self)
@@ -209,6 +211,7 @@ class TargetSelector(Selector):
     )
 
     needs_target: ClassVar[bool] = True
+    version: ClassVar[int] = 2
 
     def nearest(self, pool: Pool) -> np.ndarray | None:
         """(N,) positions, the nearest to the target first; None where the reach is the whole pool."""

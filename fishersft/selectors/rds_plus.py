@@ -29,6 +29,7 @@ class RDSPlus(Selector):
     reference = "Ivison et al. 2025, arXiv 2503.01807; over trained tokens: our reading"
     place = 13
     needs_target = True
+    version = 2
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         for position in nearest_in_turn(target_similarity(pool)):
