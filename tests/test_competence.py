@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from fishersft import paths
 from fishersft.finetuning.run import read_run
 from fishersft.judge import competence, judging, verdicts
 from fishersft.judge.base import FIRST, SECOND, Judge, Judgment, TextPair
@@ -246,3 +247,27 @@ def test_a_ranking_that_contradicts_the_held_out_losses_is_said(tmp_path):
     )
     assert competence.contradictions(run, [("uniform", "token_od", 50, Rate(0.6, 0.45, 0.75, 60, 60.0))]) == []
     assert competence.contradictions(read_run(make_run(tmp_path / "bare", model=False)), sure) == []
+
+
+def test_the_judge_of_the_shipped_demo_run_can_judge_it_and_agrees_with_the_held_out_losses():
+    (report,) = judging.judge_reports(paths.asset("runs") / "demo")
+    share = {kind: rate.value for kind, rate in report.examined.right.items()}
+    assert share["untuned"] >= 0.9 and share["tuned"] >= 0.9 and share["shuffled"] > 0.85 and share["other"] >= 0.75
+    assert report.refusal == "" and report.contradictions == () and report.protocol == "likelihood ratio"
+    shipped = json.loads(paths.asset("evidence", "judges.json").read_text())["runs"]["demo"]["known"]
+    assert {kind: told["right"] for kind, told in shipped.items()} == {
+        k: round(r.value * r.n) for k, r in report.examined.right.items()
+    }
+
+
+def test_verdicts_of_an_earlier_protocol_are_shown_as_what_they_are(run):
+    def say(pair):
+        return FIRST if len(pair.first) > len(pair.second) else SECOND
+
+    judge, comparisons = Says(say), judging.comparisons_of(run, judging.matches_of(run))
+    kept = verdicts.StoredJudgments(run, judge.id)
+    list(judge.compare_all([c.pair for c in comparisons], kept))  # as a version did that examined nobody
+    verdicts.note_judge(run, {name: value for name, value in judge.about().items() if name != "protocol"})
+    (report,) = judging.judge_reports(run)
+    assert report.protocol == "an earlier protocol" and len(report.lines) == 1 and report.as_dict()["ranking"] == []
+    assert "No pair with a known answer has been judged" in report.refusal
