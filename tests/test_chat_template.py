@@ -10,6 +10,8 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
@@ -297,3 +299,69 @@ def test_public_shapes_train_what_they_should(mini, file, name, rows):
     encoded = encode(corpus.examples, of(mini, name), 999)
     assert len(encoded[0].rows) == rows
     assert not [e for e in encoded if e.untrained]
+
+
+PIECES = [
+    "hello",
+    " ",
+    "\n",
+    "\t",
+    "user",
+    "assistant",
+    "<think>",
+    "</think>",
+    "[INST]",
+    "<|im_end|>",
+    EOS,
+    "{{ x }}",
+    "{% if %}",
+]
+PIECES += [
+    "Qx7n0z",
+    "qy7plainz",
+    "\ue000",
+    "é",
+    "你",
+    "👍🏽",
+    "\u200b",
+    "'",
+    '"',
+    "\\",
+    "&",
+    "<b>",
+    "</tool_call>",
+    "\r\n",
+    "\x00",
+    "\ud800",
+]
+TOKENIZERS = {}
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.sampled_from(sorted(TEMPLATES)),
+    st.booleans(),
+    st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=7).map("".join), min_size=2, max_size=6),
+)
+def test_words_of_any_kind_are_trained_and_no_others(name, special, words):
+    """Letters and digits of the trained tokens are those of the answers, whatever the words; nothing is refused."""
+    if (name, special) not in TOKENIZERS:
+        TOKENIZERS[name, special] = of(load_tokenizer(find_model("mini")), name, special=special)
+    tokenizer = TOKENIZERS[name, special]
+    chat = Chat(tuple(Message("user" if i % 2 == 0 else "assistant", f"{w}{i}") for i, w in enumerate(words)))
+    (e,) = encode([chat], tokenizer, 10_000)
+
+    def letters(text):
+        return [c for c in text.encode("utf-8", "replace").decode() if c.isalnum()]
+
+    answers = [i for i, m in enumerate(chat.messages) if m.role == "assistant"]
+    last = answers[-1] == len(chat.messages) - 1
+    shown = [chat.messages[i].content for i in answers]
+    if name in ("thoughtful", "distilled"):  # they drop what comes before </think>
+        shown = [w.split("</think>")[-1] if name == "distilled" or "</think>" in w else w for w in shown]
+    wanted = [w + ENDS[name][last and k == len(shown) - 1] for k, w in enumerate(shown)]
+    found = letters("".join(runs(e, tokenizer)))
+    if name == "thoughtful" and last:  # thoughts in the words of the last answer are kept
+        assert found[-len(letters(wanted[-1])) :] == letters(wanted[-1])
+    else:
+        assert found == letters("".join(wanted))

@@ -214,3 +214,9 @@ def test_the_command_line_says_what_writes_the_records_and_what_is_left_out(mini
     told = command_line("embed", chats, "--holdout", "0")
     assert "so that mini does not read it: tool calls (1 record)" in told.stdout
     assert "1 the model is not shown what the answer is made of: tool calls (record 0)" in told.stdout
+
+
+def test_a_text_of_one_token_with_nothing_before_it_trains_nothing_and_says_so(shared):
+    tokenizer = load_tokenizer(find_model(shared / "models/slm4096-gpt2"))
+    (e,) = encode([Text("a")], tokenizer)
+    assert (len(e.ids), len(e.rows), e.untrained) == (1, 0, "a single token, which nothing comes before")

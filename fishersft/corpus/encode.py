@@ -27,7 +27,7 @@ from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, T
 from fishersft.text import encodable, is_blank, listed, shortened
 
 BLANK, NO_ANSWER, UNKNOWN_ROLE = "blank", "no assistant turn", "unknown role"
-WEIGHT_0, CUT = "answers of weight 0", "cut off before the answer"
+WEIGHT_0, CUT, ALONE = "answers of weight 0", "cut off before the answer", "a single token, which nothing comes before"
 REFUSED, NOT_SHOWN = "refused by the chat template", "the model is not shown what the answer is made of"
 CHAT_TEMPLATE, PLAIN_FORM = "chat template", "plain form"  # what writes records that are more than texts
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -118,9 +118,9 @@ def _explained(example: Example, encoded: Encoded) -> Encoded:
         return encoded
     match example:
         case Text(text):
-            reason = BLANK if is_blank(text) else CUT
+            reason = BLANK if is_blank(text) else CUT if encoded.truncated else ALONE
         case PromptCompletion():
-            reason = BLANK if is_blank(example.completion) else CUT
+            reason = BLANK if is_blank(example.completion) else CUT if encoded.truncated else ALONE
         case Chat(messages):
             reason = _why_silent(messages, encoded)
     return replace(encoded, untrained=reason)
@@ -136,7 +136,7 @@ def _why_silent(messages: Sequence[Message], encoded: Encoded) -> str:
     if not any(m.trained and m.says_something() for m in answers):
         return WEIGHT_0
     lost = [what for what in encoded.unshown if what in ("tool calls", "reasoning")]
-    return CUT if encoded.truncated or not lost else f"{NOT_SHOWN}: {listed(lost)}"
+    return CUT if encoded.truncated else f"{NOT_SHOWN}: {listed(lost)}" if lost else NOT_SHOWN
 
 
 Part = tuple[Sequence[int], bool]
