@@ -243,7 +243,7 @@ def test_questions_and_answers_under_any_name_can_be_opened_and_the_link_keeps_t
 
 def test_a_first_line_that_looks_like_a_record_is_asked_about(tmp_path):
     at = open_page("corpus", corpus=str(ROOT / "tests" / "data" / "cases" / "no_header.csv"))
-    assert "choose none for Column names under How it is read" in text_of(at)
+    assert "choose nowhere for Column names under How it is read" in text_of(at)
     assert tiles(chosen(at, Column_names="none"))["Records"] == "8"
 
 

@@ -26,7 +26,7 @@ from fishersft.ui.session import Choice, Session
 
 ON_SCREEN = {
     "pass --skip-bad": "tick Skip broken lines under How it is read",
-    "pass --header none": "choose none for Column names under How it is read",
+    "pass --header none": "choose nowhere for Column names under How it is read",
     HOW_TO_NAME: "choose the columns under How it is read",
     **{one.option: one.label for one in sorted(declared(ReadOptions).values(), key=lambda one: -len(one.option))},
 }
