@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fishersft import load_model
-from fishersft.errors import ModelError
+from fishersft.errors import MissingExtra, ModelError
 from fishersft.lm.folder import find_model
 from fishersft.lm.model import load_tokenizer
 
@@ -148,6 +148,25 @@ def test_the_fingerprint_follows_the_weights(copy):
     weights[first] = weights[first] + 1
     save_file(weights, copy / "model.safetensors")
     assert find_model(copy).fingerprint != find_model("mini").fingerprint
+
+
+def test_the_fingerprint_follows_every_chat_template(copy):
+    seen = [find_model(copy).fingerprint]
+    assert not find_model(copy).has_chat_template
+    for place in ("chat_template.jinja", "additional_chat_templates/tool_use.jinja"):
+        (copy / place).parent.mkdir(exist_ok=True)
+        (copy / place).write_text("{{ messages }}")
+        seen.append(find_model(copy).fingerprint)
+        assert find_model(copy).has_chat_template
+    assert len(set(seen)) == 3
+
+
+def test_a_gguf_file_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    for name in (tmp_path, tmp_path / "model.gguf"):
+        with pytest.raises(MissingExtra, match=r"Reading a GGUF file needs the extra 'gguf'"):
+            find_model(name)
 
 
 def test_an_unknown_device_gets_a_sentence():

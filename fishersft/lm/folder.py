@@ -71,15 +71,20 @@ class ModelFolder:
         h = hashlib.sha256()
         named = re.compile(r"tokenizer|vocab|merges|special_|added_|chat_")
         tokenizer = [f for f in sorted(self.path.iterdir()) if named.match(f.name) and f.is_file()]
-        for file in [self.path / "config.json", *tokenizer, *self.weights]:
+        for file in [self.path / "config.json", *tokenizer, *self._more_templates, *self.weights]:
             h.update(file.name.encode() + b"\0")
             with file.open("rb") as f:
                 h.update(hashlib.file_digest(f, "sha256").digest())
         return h.hexdigest()
 
+    @property
+    def _more_templates(self) -> list[Path]:
+        """Chat templates for other uses, such as tools."""
+        return sorted(self.path.glob("additional_chat_templates/*.jinja"))
+
     @cached_property
     def has_chat_template(self) -> bool:
-        files = [*self.path.glob("chat_template.*"), *self.path.glob("additional_chat_templates/*.jinja")]
+        files = [*self.path.glob("chat_template.*"), *self._more_templates]
         settings = self.path / "tokenizer_config.json"
         return bool(files) or (settings.is_file() and bool(_json(settings, self.name).get("chat_template")))
 
