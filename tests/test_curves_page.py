@@ -268,7 +268,7 @@ class TestResults:
         folder = made()
         lines = (folder / "records.jsonl").read_text().replace('"maximum"', '"minimum"')
         (folder / "records.jsonl").write_text(lines)
-        assert "are damaged" in plain(open_page("curves", result=folder.name))
+        assert "is no record of an experiment" in plain(open_page("curves", result=folder.name))
         (home / "curves" / "worse").mkdir()
         (home / "curves" / "worse" / "timing.json").write_text("[1, 2")
         assert not open_page("curves", experiment="Synthetic").exception

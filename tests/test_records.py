@@ -129,7 +129,7 @@ def test_a_damaged_line_is_named_and_a_cut_one_is_dropped(tmp_path):
     with Records(tmp_path, PLAN.about) as kept:
         assert len(kept.done) == 3
     path.write_bytes(b"".join([*lines[:2], b"nonsense\n", *lines[3:]]))
-    with pytest.raises(StoreError, match="Line 3 of .* is not a record"):
+    with pytest.raises(StoreError, match="Line 3 of .* is no record"):
         read_records(tmp_path)
 
 

@@ -218,7 +218,7 @@ def saved_selections(store: Store | None = None) -> list[dict[str, Any]]:
 
 def open_selection(folder: Path) -> Artifact:
     """The artifact of a kept selection; StoreError where it is damaged."""
-    artifact = open_artifact(folder)
+    artifact = open_artifact(folder, outcome="must be selected again")
     check(artifact.manifest, SelectionFile, f"The selection in {folder} is damaged", AGAIN)
     return artifact
 

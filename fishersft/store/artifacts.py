@@ -252,10 +252,10 @@ def made() -> dict[str, str]:
     return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "fishersft": __version__}
 
 
-def open_artifact(folder: Path, *, whole: bool = False) -> Artifact:
+def open_artifact(folder: Path, *, whole: bool = False, outcome: str = "will be computed again") -> Artifact:
     """The artifact in a folder; StoreError if the manifest or one of the files is missing or damaged.
 
-    `whole` compares every byte with what was written; otherwise a large file is sampled.
+    `whole` compares every byte with what was written; otherwise a large file is sampled.  `outcome` is what follows of damage.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -270,7 +270,7 @@ def open_artifact(folder: Path, *, whole: bool = False) -> Artifact:
                 raise ValueError(f"{name} is not what was written")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else str(error)
-        raise StoreError(f"The artifact {folder} cannot be read and will be computed again: {reason}.") from error
+        raise StoreError(f"The artifact {folder} cannot be read and {outcome}: {reason}.") from error
     return Artifact(folder.name, folder, manifest)
 
 

@@ -359,7 +359,11 @@ def near_duplicates(session: Session, corpus: Corpus) -> None:
         return
     row = st.container(horizontal=True, vertical_alignment="center")
     across = [g for g in repeats.groups if np.isin(g, repeats.leaking).any()]
-    only = bool(across) and row.toggle("Only groups on both sides of the split", key="across-the-split")
+    only = bool(across) and row.toggle(
+        "Only groups on both sides of the split",
+        key="across-the-split",
+        help="Groups with a held-out record and one in the pool: what is measured on the first was nearly trained on.",
+    )
     now, spare = dict(session.choice.options), int(repeats.spare.sum())
     dropping = "drop_near_duplicates" in now
     if (dropping or spare) and row.button(
