@@ -515,13 +515,13 @@ def test_blind_votes_are_cast_by_the_keys_1_2_and_0_and_names_come_after(page, t
             settle(page)
             assert sum(f"{side}: {name}" in main.inner_text() for side in ("Left", "Right") for name in names) == 2
             page.keyboard.press("n")
-        page.wait_for_selector("text=Pair 4 of 18")
+        page.wait_for_selector("text=Pair 4 of 20")
         field = page.get_by_role("textbox", name="Voter")
         field.click()
         field.press("End")
         field.press("1")  # typed into a field it is a letter, not a vote
         field.press("Tab")
-        page.wait_for_selector("text=Pair 1 of 18")
+        page.wait_for_selector("text=Pair 1 of 20")
         settle(page)
         assert field.input_value() == "you1"
         assert "3 votes are stored" in page.inner_text('[data-testid="stMain"]')
