@@ -162,7 +162,7 @@ def _jobs(store: Store) -> Iterator[Run]:
 def _folders(store: Store, kind: str) -> Iterator[tuple[Path, bool]]:
     """The folders of a kind by name, and whether each is shipped; a user's own folder hides a shipped one of the same name."""
     if kind == SELECTION:
-        for _, folder in sorted(store.folders(selections.SELECTION).items()):
+        for _, folder in sorted(store.folders(SELECTION).items()):
             yield folder, not folder.is_relative_to(store.path)
         return
     seen: set[str] = set()

@@ -154,8 +154,13 @@ class RunContext:
             for k, p in enumerate(self.prompts)
         ]
         write_lines(folder / run_files.PROMPTS, lines)
-        content = {"index": self.held_out, "tokens": self.held_out_tokens, "topic": topics, "column": column}
-        content["near_duplicates"] = corpus.repeats.as_json()
+        content = {
+            "index": self.held_out,
+            "tokens": self.held_out_tokens,
+            "topic": topics,
+            "column": column,
+            "near_duplicates": corpus.repeats.as_json(),
+        }
         write_text(folder / run_files.HELD_OUT, json.dumps(content))
 
 

@@ -31,22 +31,20 @@ TAGS = re.compile(r"</?tag\s?([12])(?:-\w+)?>|\btag\s?([12])(?:-\w+)?\b", re.I)
 BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 OBJECT = re.compile(r"\{[^{}]*\}")
 KEYS = {
-    *(
-        "answer",
-        "verdict",
-        "choice",
-        "winner",
-        "better",
-        "best",
-        "preferred",
-        "preference",
-        "pick",
-        "label",
-        "response",
-        "result",
-    ),
-    "speaks",  # of the question whether a text speaks to its judge
+    "answer",
+    "verdict",
+    "choice",
+    "winner",
+    "better",
+    "best",
+    "preferred",
+    "preference",
+    "pick",
+    "label",
+    "response",
+    "result",
 }
+KEYS |= {"speaks"}  # of the question whether a text speaks to its judge
 ANNOUNCED = re.compile(
     r"(?P<final>\bfinal\W{1,3})?(?:"
     r"\b(?:answer|verdict|choice|decision|preference|winner|conclusion|response|judge?ment)\b"
