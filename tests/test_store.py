@@ -134,6 +134,16 @@ class TestBitRot:
             False, True, False, False, False, True, True,
         ]  # fmt: skip
 
+    def test_what_stands_on_shipped_rows_is_not_doubted(self, store, tmp_path):
+        shipped = Store(tmp_path / "shipped")
+        rows, damaged = (ArtifactKey("embeddings", 1, {"of": k}, {}) for k in "ab")
+        chosen = ArtifactKey(SELECTION, 1, {}, {"embeddings": rows.digest})
+        make(shipped, key=rows)
+        make(store, key=chosen)
+        turn_one_bit(make(store, key=damaged).path / "data.txt")
+        found = Store(store.path, (shipped.path,)).check()
+        assert (len(found.damaged), found.dropped, found.doubtful) == (1, 0, ())
+
     def test_what_an_earlier_version_wrote_opens_without_checksums_and_is_counted(self, store):
         manifest = make(store).path / MANIFEST
         content = json.loads(manifest.read_text())

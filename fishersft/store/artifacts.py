@@ -185,12 +185,12 @@ class Store:
                 manifests[folder] = open_artifact(folder, whole=True).manifest
             except StoreError as error:
                 damaged[folder] = str(error)
-        there = {folder.name for folder in manifests}
-        gone, bad = {folder.name for folder in damaged}, list[Path]()
-        while found := [f for f, m in manifests.items() if f not in bad and _stands_on(m, gone, there)]:
-            bad += found
+        whole = {folder.name for folder in manifests} | {f.name for s in self.behind for f in (s / "artifacts").glob("*/*")}
+        gone, bad = {folder.name for folder in damaged}, dict.fromkeys(damaged)
+        while found := [f for f, m in manifests.items() if f not in bad and _may_stand_on(gone, m["inputs"], whole)]:
+            bad |= dict.fromkeys(found)
             gone |= {folder.name for folder in found}
-        for folder in (*damaged, *bad):
+        for folder in bad:
             if folder.parent.name != SELECTION:
                 with writing_to(self.path):
                     shutil.rmtree(folder)
@@ -199,8 +199,8 @@ class Store:
             bytes=sum(sum(m["files"].values()) for m in manifests.values()),
             without_checksum=sum("checksums" not in m for m in manifests.values()),
             damaged=tuple(damaged.values()),
-            dropped=sum(folder.parent.name != SELECTION for folder in bad),
-            doubtful=tuple(folder.name for folder in bad if folder.parent.name == SELECTION),
+            dropped=sum(folder.parent.name != SELECTION for folder in bad if folder not in damaged),
+            doubtful=tuple(folder.name for folder in bad if folder not in damaged and folder.parent.name == SELECTION),
         )
 
     @property
@@ -290,10 +290,11 @@ def _checksums(path: Path, size: int) -> dict[str, str]:
     return {"sha256": checksum(path), **({"sampled": checksum(path, sampled=True)} if size > SAMPLED_ABOVE else {})}
 
 
-def _stands_on(manifest: Mapping[str, Any], gone: set[str], there: set[str]) -> bool:
-    """Whether an artifact was computed from one that is gone, or from a part of one, whose name does not tell of which."""
-    inputs = manifest["inputs"]
-    return bool(gone) and (bool(gone & set(inputs.values())) or inputs.get("embeddings", next(iter(there))) not in there)
+def _may_stand_on(gone: set[str], inputs: Mapping[str, str], whole: set[str]) -> bool:
+    """Whether what was computed from these inputs may stand on what is gone; embeddings that are not `whole` artifacts are a part
+    of some, and their name does not tell of which."""
+    rows = inputs.get("embeddings")
+    return bool(gone) and (not gone.isdisjoint(inputs.values()) or (rows is not None and rows not in whole))
 
 
 def read_arrays(artifact: Artifact) -> dict[str, np.ndarray]:
