@@ -41,8 +41,8 @@ def test_names_that_may_reach_the_dashboard_are_added_to_those_of_this_machine(m
     server.launch(())
     named, alone = started
     assert [w for w in named if "allowedHosts" in w][-1] == "--server.allowedHosts=lab.example.org"
-    assert {f"--server.allowedHosts={name}" for name in server.OURSELVES} < set(named)
+    assert {f"--server.allowedHosts={name}" for name in server.LOOPBACK} < set(named)
     assert named[-2:] == ["--server.port", "8600"]
     kept = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]["allowedHosts"]
     assert not any("allowedHosts" in word for word in alone)
-    assert kept == list(server.OURSELVES)
+    assert kept == list(server.LOOPBACK)

@@ -115,11 +115,12 @@ def load_corpus(
     table.fields.columns = [str(c) for c in table.fields.columns]
     fields, examples, understood = read_examples(table.fields, name, options, header=table.header)
     held_out, said = split_by_column(fields["split"].tolist()) if "split" in fields.columns else (None, "")
-    groups = None
+    groups = together = None
     if held_out is None:
-        groups = near_duplicate_groups(list(map(compared, examples)))
         # the demo keeps the split that its shipped results were measured on; what leaks there is counted as everywhere
-        together = None if source == "demo" else groups if understood.shape != THREADS else joined(groups, _roots(examples))
+        if holdout and source != "demo":
+            groups = near_duplicate_groups(list(map(compared, examples)))
+            together = groups if understood.shape != THREADS else joined(groups, _roots(examples))
         held_out = split_by_seed(len(fields), holdout, together)
     corpus = Corpus(
         name=name,

@@ -35,7 +35,7 @@ from fishersft.errors import StoreError, os_reason
 from fishersft.finetuning.schema import CellFile, MeasuredFile, PromptLine, RunFile, TextLine
 from fishersft.paths import replacing, user_path, write_whole
 from fishersft.store.artifacts import Store, made
-from fishersft.store.checked import read_json, read_json_lines, read_numbers
+from fishersft.store.checked import check, read_json, read_json_lines, read_numbers
 
 VERSION = 1
 RUN, PROMPTS, HELD_OUT = "run.json", "prompts.jsonl", "held_out.json"
@@ -204,8 +204,8 @@ def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
             f"The run in {folder} was made by another version of fishersft ({other}): its folder has layout "
             f"{str(head.get('version'))[:20]}, this one reads {VERSION}. Use that version, or run it again."
         )
-    found = read_json(folder / RUN, RunFile, AGAIN)
-    return FineTuneRun(folder, found["id"], found["about"], found.get("versions", {}))
+    check(head, RunFile, f"{folder / RUN} is damaged", AGAIN)
+    return FineTuneRun(folder, head["id"], head["about"], head.get("versions", {}))
 
 
 def begin(folder: Path, id: str, about: dict[str, Any]) -> FineTuneRun:

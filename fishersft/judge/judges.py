@@ -27,7 +27,7 @@ from fishersft.judge.questions import (
     which_is_better,
 )
 from fishersft.lm.ask import LocalModel
-from fishersft.lm.chat_server import ChatServer, Request
+from fishersft.lm.chat_server import LOOPBACK, ChatServer, Request
 from fishersft.lm.folder import ModelFolder
 
 LOCAL_VERSION = 2  # of how a local model's answer is read; 1 took its choice however little probability it had
@@ -95,7 +95,7 @@ class LLMJudge(Judge):
     @property
     def free(self) -> bool:
         """Whether asking costs nothing: the server is this machine, and no prices were stated."""
-        here = urlsplit(self.server.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+        here = urlsplit(self.server.base_url).hostname in LOOPBACK
         return here and not self.prices.known
 
     def read(self, shown: Sequence[TextPair]) -> Iterator[tuple[int, Judgment]]:

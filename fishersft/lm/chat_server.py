@@ -25,7 +25,7 @@ from fishersft.errors import MissingExtra, ModelError, ParameterError, ServerDow
 ONE_WORD: Mapping[str, Any] = {"temperature": 0, "max_tokens": 8, "logprobs": True, "top_logprobs": 20}
 THINKING = 2_048  # tokens for models that require max_completion_tokens, which includes their reasoning
 OPENAI = "https://api.openai.com/v1"
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")  # names of this machine for itself
 NO_KEY = "none"  # the client requires a key; servers without keys ignore it
 ACKNOWLEDGED = "Understood. Send me the object."  # the model's turn between a task and its object
 SCHEMA = re.compile(r"response_format|json.?schema|grammar", re.I)

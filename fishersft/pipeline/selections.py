@@ -225,28 +225,31 @@ def open_selection(folder: Path) -> Artifact:
 
 def load_selection(run: str, store: Store | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
     """A kept selection's manifest and picks, by its id or the beginning of it; UserError if none or several begin so."""
+    artifact = _found(run, store or Store.default())
+    return artifact.manifest, _picks_of(artifact, run)
+
+
+def _picks_of(artifact: Artifact, run: str) -> pd.DataFrame:
     import pandas as pd
 
-    artifact = _found(run, store or Store.default())
     try:
         typed = artifact.path / TYPED
         if typed.exists():
             table = from_parquet(typed.read_bytes())
         else:
             table = pd.DataFrame(read_json_lines(artifact.path / PICKS, dict[str, Any], AGAIN), dtype=object)
-        table = table.astype({"rank": "int64", "index": "int64", "gain": "float64", "tokens": "int64"})
+        return table.astype({"rank": "int64", "index": "int64", "gain": "float64", "tokens": "int64"})
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"The picks of run {run} are damaged in the store; run the same select again.") from error
-    return artifact.manifest, table
 
 
 def load_kept(run: str, store: Store | None = None) -> Kept:
     """A kept selection with all that an export may need; as `load_selection`, and StoreError if it has no provenance."""
-    store = store or Store.default()
-    manifest, picks = load_selection(run, store)
+    artifact = _found(run, store or Store.default())
+    manifest, picks = artifact.manifest, _picks_of(artifact, run)
     if "provenance" not in manifest:
         raise StoreError(f"Run {run} was kept by an older fishersft, which did not note its source; run the same select again.")
-    examples = read_json_lines(_found(run, store).path / EXAMPLES, dict[str, Any], AGAIN)
+    examples = read_json_lines(artifact.path / EXAMPLES, dict[str, Any], AGAIN)
     return Kept(str(manifest["key"])[:12], manifest, picks, examples)
 
 

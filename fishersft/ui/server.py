@@ -14,9 +14,9 @@ from streamlit import config
 from streamlit.web import cli
 
 from fishersft import paths
+from fishersft.lm.chat_server import LOOPBACK
 
 FIRST_PAGE = ("torch", "scipy.interpolate", "fishersft.plots.base", "fishersft.ui.cached")  # what Explore needs
-OURSELVES = ("localhost", "127.0.0.1", "::1")  # names of this machine for itself
 MANY = 200  # modules imported since the last time, after which it is worth freezing again
 COLOURS = ("primaryColor", "backgroundColor", "secondaryBackgroundColor", "textColor", "linkColor", "borderColor")
 _seen = 0
@@ -30,7 +30,7 @@ def launch(options: tuple[str, ...], hosts: tuple[str, ...] = ()) -> None:
     """
     # while the server starts and the browser still loads its own part
     Thread(target=lambda: [import_module(name) for name in FIRST_PAGE], name="fishersft-preload", daemon=True).start()
-    allowed = [f"--server.allowedHosts={name}" for name in (*OURSELVES, *hosts)] if hosts else []
+    allowed = [f"--server.allowedHosts={name}" for name in (*LOOPBACK, *hosts)] if hosts else []
     sys.argv = ["streamlit", "run", str(paths.root() / "app.py"), *allowed, *options]
     cli.main()
 
