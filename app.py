@@ -6,7 +6,7 @@ from fishersft import paths
 from fishersft.ui import components, server
 
 server.honour_theme()
-st.set_page_config(page_title="fishersft", page_icon=str(paths.asset("logo.svg")), layout="wide")
+st.set_page_config(page_icon=str(paths.asset("logo.svg")), layout="wide")
 st.html(paths.asset("style.css"))
 components.print_on_white()
 st.logo(str(paths.asset("logo.svg")), size="large")
@@ -27,5 +27,7 @@ pages = [
     st.Page("pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
 ]
 by_path = st.Page(explore, url_path="explore", visibility="hidden")
-st.navigation([*pages, by_path], position="top").run()
+shown = st.navigation([*pages, by_path], position="top")
+st.set_page_config(page_title=f"{shown.title} · fishersft")
+shown.run()
 server.freeze_imports()

@@ -8,11 +8,7 @@ from fishersft.ui.compare import panels as compare
 from fishersft.ui.compare import view as compare_view
 from fishersft.ui.explore import sets
 
-with page.page(
-    "compare",
-    "Which rule should choose your fine-tuning data? Compare selectors on one corpus, at equal sentences or at equal "
-    "tokens, each beside 20 random draws.",
-) as visitor:
+with page.page("compare", "Which rule should choose your fine-tuning data?") as visitor:
     targets.take_over()
     embedded = page.embedded(visitor)
     sets.reopen(embedded, visitor)

@@ -7,7 +7,7 @@ from fishersft.lm.folder import effective_max_tokens
 from fishersft.ui import cached, components, page
 from fishersft.ui import corpus as corpus_page
 
-with page.page("corpus") as visitor:
+with page.page("corpus", "Which texts, and which model?") as visitor:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         corpus_page.choose_corpus(visitor)

@@ -5,11 +5,7 @@ import streamlit as st
 from fishersft.ui import page
 from fishersft.ui.curves import form, panels
 
-with page.page(
-    "curves",
-    "What is a selection worth? Labels are drawn from a known head, a head is fitted on each selection, and the two are "
-    "compared on every sentence of the pool.",
-) as visitor:
+with page.page("curves", "How far from the truth is a head that was fitted on a selection?") as visitor:
     experiment = form.choose_experiment()
     if experiment == form.TWO_WORLDS:
         panels.two_worlds()

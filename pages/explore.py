@@ -7,11 +7,7 @@ from fishersft.ui.components import touch
 from fishersft.ui.explore import panels as explore
 from fishersft.ui.explore import sets, view, why
 
-with page.page(
-    "explore",
-    "Which sentences teach the model most? TokenOD takes those whose tokens add most new directions to a design matrix; "
-    "what they add is measured by its log det, in nats.",
-) as visitor:
+with page.page("explore", "Which sentences teach the model most?") as visitor:
     targets.take_over()
     embedded = page.embedded(visitor)
     sets.reopen(embedded, visitor)

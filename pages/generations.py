@@ -4,11 +4,7 @@ from fishersft.ui import page
 from fishersft.ui.generations import finetune_form, held_out, side_by_side, vote, win_rates
 from fishersft.ui.generations import page_state as generations
 
-with page.page(
-    "generations",
-    "Does a selection teach the model? The model is fine-tuned on each one with the same hyperparameters, measured on texts "
-    "that no selector saw, and made to continue prompts; judges and people compare what it wrote.",
-) as visitor:
+with page.page("generations", "Does fine-tuning on a selection make a better model?") as visitor:
     section = generations.choose_section()
     if section == generations.SET_UP:
         finetune_form.section(visitor)

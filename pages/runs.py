@@ -5,9 +5,7 @@ import streamlit as st
 from fishersft.ui import page, runs
 from fishersft.ui.session import public
 
-with page.page(
-    "runs", "Long jobs continue in the background, whether this tab is open or not. Their results, and what you saved, are here."
-) as visitor:
+with page.page("runs", "What is still running, and what was kept?") as visitor:
     if public():
         st.caption("On this hosted demo, runs can be viewed but not changed.")
     runs.set_aside()

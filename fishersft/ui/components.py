@@ -98,6 +98,17 @@ def pictures(row: Any) -> None:
     )
 
 
+def verdict(sentence: str, *, help: str | None = None) -> None:
+    """What the page found, in one or two plain sentences with their numbers; Markdown, in which hostile words are escaped already."""
+    with st.container(key="verdict"):
+        st.markdown(sentence, help=help)
+
+
+def tabs(names: Sequence[str], key: str, label: str) -> str:
+    """Which of a page's further parts is shown; only that one is computed.  The address keeps it."""
+    return query_widgets.segmented(label, names, key, label_visibility="collapsed", width="stretch")
+
+
 def problem(sentence: str) -> None:
     """An error in the visitor's words; markup in it is shown, not obeyed."""
     st.error(escape_markdown(sentence), icon=":material/error:")

@@ -1,15 +1,20 @@
-"""The frame that every page shares: its purpose in a sentence, what was not understood of its address, and refusals in words.
+"""The frame that every page shares: its name and its question, what was not understood of its address, and refusals in words.
 
 with page.page("compare", "Which rule should choose your fine-tuning data?") as visitor:
     embedded = page.embedded(visitor)      # on pages about one corpus under one model
+
+Below its head a page says in one sentence what it found (`components.verdict`), shows it in one picture, and keeps the rest
+behind tabs (`components.tabs`): the first screen answers the question.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
@@ -31,6 +36,7 @@ ON_SCREEN = {
     **{one.option: one.label for one in sorted(declared(ReadOptions).values(), key=lambda one: -len(one.option))},
 }
 _went_through_app = False
+_head: ContextVar[Any] = ContextVar("head")  # the row that holds the page's name, while the page is drawn
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,15 @@ class Embedded:
 
 
 @contextmanager
-def page(name: str, said: str = "") -> Iterator[Session]:
-    """Draw a page of `address.PAGES`: a refusal becomes a box with its sentence, and the rest of the page is left out.
+def page(name: str, asks: str = "") -> Iterator[Session]:
+    """Draw a page of `address.PAGES` that answers a question: a refusal becomes a box with its sentence, and the rest of the page is
+    left out.
 
     Notices of what the address asked for in vain stand above the page, whether it was drawn to its end or not.
     """
     visitor = begin(name)
     address.write_address(visitor)
-    if said:
-        st.caption(said)
+    head(name, asks)
     top = st.container()
     try:
         yield visitor
@@ -76,6 +82,15 @@ def page(name: str, said: str = "") -> Iterator[Session]:
     st.session_state["fishersft_left"][name] = {key: st.query_params.get_all(key) for key in st.query_params}
     with top:
         notices(visitor, name)
+
+
+def head(name: str, asks: str = "") -> None:
+    """The page's name and the question that it answers; `embedded` adds which corpus and model it speaks of."""
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="head")
+    row.title(name.capitalize(), anchor=False, width="content")
+    if asks:
+        row.caption(asks, width="content")
+    _head.set(row)
 
 
 def begin(name: str, *, writes: bool = True) -> Session:
@@ -120,12 +135,17 @@ def embedded(visitor: Session) -> Embedded:
     in_pool = len(corpus.pool_index) if embeddings is None else len(embeddings)
     skipped = len(corpus.pool_index) - in_pool
     without = f", {skipped:,} without a trained token" if skipped else ""
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    row.markdown(
-        f"**{escape_markdown(one_line(corpus.name, 60))}**, {len(corpus):,} records ({in_pool:,} in the pool, "
-        f"{int(corpus.held_out.sum()):,} held out{without}), read by **{escape_markdown(one_line(choice.model, 60))}**"
+    row = _head.get().container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="right", gap="small", key="about"
     )
-    row.page_link("pages/corpus.py", label="Change corpus or model", icon=":material/swap_horiz:")
+    row.markdown(
+        f"**{escape_markdown(one_line(corpus.name, 40))}** · {in_pool:,} to choose from · embedded with "
+        f"**{escape_markdown(one_line(choice.model, 40))}**",
+        width="content",
+        help=f"{len(corpus):,} records: {in_pool:,} in the pool that selectors choose from, {int(corpus.held_out.sum()):,} held out"
+        f"{without}.",
+    )
+    row.page_link("pages/corpus.py", label="Change", icon=":material/swap_horiz:", help="Choose another corpus or model.")
     if embeddings is None:
         said = "This corpus has no embeddings under this model yet. The Corpus page computes them once and keeps them."
         st.info(said, icon=":material/hourglass_empty:")
