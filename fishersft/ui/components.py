@@ -99,7 +99,7 @@ def pictures(row: Any) -> None:
 
 
 def verdict(sentence: str, *, help: str | None = None) -> None:
-    """What the page found, in one or two plain sentences with their numbers; Markdown, in which hostile words are escaped already."""
+    """What the page found, in one or two plain sentences with their numbers; Markdown, with hostile words escaped already."""
     with st.container(key="verdict"):
         st.markdown(sentence, help=help)
 

@@ -56,8 +56,7 @@ class Embedded:
 
 @contextmanager
 def page(name: str, asks: str = "") -> Iterator[Session]:
-    """Draw a page of `address.PAGES` that answers a question: a refusal becomes a box with its sentence, and the rest of the page is
-    left out.
+    """Draw a page of `address.PAGES`, which answers a question: a refusal becomes a box, and the rest of the page is left out.
 
     Notices of what the address asked for in vain stand above the page, whether it was drawn to its end or not.
     """
@@ -142,8 +141,8 @@ def embedded(visitor: Session) -> Embedded:
         f"**{escape_markdown(one_line(corpus.name, 40))}** · {in_pool:,} to choose from · embedded with "
         f"**{escape_markdown(one_line(choice.model, 40))}**",
         width="content",
-        help=f"{len(corpus):,} records: {in_pool:,} in the pool that selectors choose from, {int(corpus.held_out.sum()):,} held out"
-        f"{without}.",
+        help=f"{len(corpus):,} records: {in_pool:,} in the pool that selectors choose from, "
+        f"{int(corpus.held_out.sum()):,} held out{without}.",
     )
     row.page_link("pages/corpus.py", label="Change", icon=":material/swap_horiz:", help="Choose another corpus or model.")
     if embeddings is None:
