@@ -6,15 +6,16 @@ from fishersft.ui import page
 from fishersft.ui.curves import form, panels
 
 with page.page("curves", "How far from the truth is a head that was fitted on a selection?") as visitor:
-    experiment = form.choose_experiment()
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="curve-controls")
+    experiment = form.choose_experiment(row)
     if experiment == form.TWO_WORLDS:
-        panels.two_worlds()
+        panels.two_worlds(row)
     else:
         kind = form.KINDS[experiment]
         form.watched(kind)
-        found = form.choose_result(kind)
+        found = form.choose_result(kind, row)
         if found:
-            panels.show(found)
+            panels.show(found, row, lambda: form.run_panel(kind, visitor))
         else:
             st.info("There is no result of this kind yet; run one below.", icon=":material/show_chart:")
-        form.run_panel(kind, visitor, empty=found is None)
+            form.run_panel(kind, visitor)

@@ -28,7 +28,7 @@ def curves(tmp_path_factory):
 
 
 def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(curves, page, tmp_path):
-    page.goto(f"{curves[0]}/curves")
+    page.goto(f"{curves[0]}/curves?part=Errors")
     page.wait_for_selector(".js-plotly-plot .points path")
     settle(page)
     plot = page.locator(".js-plotly-plot").first
@@ -64,10 +64,10 @@ def test_a_job_is_watched_to_its_end_without_a_reload(curves, page):
     job = jobs.start([*arguments, "--out", str(out)], kind="curves", title="fifteen small runs", out=out, store=store)
     page.goto(f"{address}/runs?job={job.id}")
     page.wait_for_selector("text=It keeps running if you close this tab")
-    page.wait_for_selector("text=/measuring: [0-9]+ of 105/")
+    page.wait_for_selector("text=/measuring, [0-9]+ of 105/")
     page.wait_for_selector("text=/^Done after/")
     page.get_by_text("Open in Curves").click()
     page.wait_for_selector(".js-plotly-plot .points path")
     settle(page)
     assert "0123456789ab" in page.url
-    assert "With 20 sentences, the lowest maximum prediction error is" in page.inner_text('[data-testid="stMain"]')
+    assert "At n = 20, TokenOD is" in page.inner_text('[data-testid="stMain"]')

@@ -8,7 +8,7 @@ import pytest
 from fishersft import catalogue, paths, select
 from fishersft.experiments.fits import fits_of
 from fishersft.experiments.result import Records, read_curves
-from fishersft.experiments.summaries import alike_sentence, standing_of, worth_sentences
+from fishersft.experiments.summaries import alike_sentence, standing_of, verdict_sentences, worth_sentences
 from fishersft.experiments.timing import read_timing
 from fishersft.store import jobs
 
@@ -66,18 +66,38 @@ def made(**more):
 
 
 class TestShipped:
-    def test_both_worlds_are_there_on_arrival_with_their_sentences_and_numbers(self):
+    def test_both_worlds_are_there_on_arrival_with_a_verdict_and_their_difference_to_a_random_draw(self):
         at = open_page("curves")
-        for k, world in enumerate(("imbalanced", "isotropic")):
+        for k, (world, where) in enumerate(
+            (("imbalanced", "in the imbalanced world"), ("isotropic", "in the homogeneous world"))
+        ):
             result = read_curves(paths.asset("curves", f"{world}-tokens"))
-            for sentence in (standing_of(result).sentence(), *worth_sentences(result, fits_of(result), 200)):
-                assert sentence in plain(at)
-            lines = [t for t in figure(at, k)["data"] if t.get("name") == "TokenOD"]
-            assert numbers(lines[0]["y"]) == pytest.approx(result.curve("token_od").mean)
+            fits = fits_of(result)
+            assert verdict_sentences(result, fits, 200, where)[0] in plain(at)
+            line = next(t for t in figure(at, k)["data"] if t.get("name") == "TokenOD")
+            assert numbers(line["y"]) == pytest.approx([p.ratio.value for p in fits.paired["token_od"]])
+            marked = [note["text"] for note in figure(at, k)["layout"]["annotations"]]
+            assert marked == ["↓ better than a random draw", "↑ worse than a random draw"]
+            assert "TokenOD is" in at.get("plotly_chart")[k].proto.alt
+        assert "better than a random draw" in plain(at) and "no different from a random draw" in plain(at)
         assert "fishersft curves synthetic --features clustered --equal tokens --out curves" in [c.value for c in at.code]
+        assert [h.tag for h in (*at.title, *at.header, *at.subheader)] == ["h1", "h2", "h2"]
+
+    def test_each_part_is_in_the_address_and_drawn_alone(self):
+        at = open_page("curves", part="In words")
+        assert not at.get("plotly_chart")
+        result = read_curves(paths.asset("curves", "imbalanced-tokens"))
+        for sentence in (standing_of(result).sentence(), *worth_sentences(result, fits_of(result), 200)):
+            assert sentence in plain(at)
+        at.segmented_control(key="part").set_value("Table").run()
+        assert [len(table.value) for table in at.dataframe] == [7, 7]
+        at.segmented_control(key="experiment").set_value("Fast against slow").run()
+        assert at.segmented_control(key="part").value == "Seconds"
 
     def test_the_two_worlds_have_one_axis_and_lines_that_hide_one_another_are_named(self):
         at = open_page("curves")
+        assert figure(at, 0)["layout"]["yaxis"]["range"] == figure(at, 1)["layout"]["yaxis"]["range"]
+        at.segmented_control(key="part").set_value("Errors").run()
         assert figure(at, 0)["layout"]["yaxis"]["range"] == figure(at, 1)["layout"]["yaxis"]["range"]
         isotropic = read_curves(paths.asset("curves", "isotropic-tokens"))
         assert len(isotropic.selectors) == 7
@@ -87,12 +107,13 @@ class TestShipped:
 
     @pytest.mark.parametrize("name", ["Synthetic", "Word vectors", "Your corpus", "Fast against slow"])
     def test_every_experiment_has_its_files_its_picture_and_its_command(self, name):
-        at = open_page("curves", experiment=name)
+        timing = name == "Fast against slow"
+        at = open_page("curves", experiment=name, part="Seconds" if timing else "Errors")
         assert [b.label for b in at.get("download_button")] == ["csv", "json", "report.html"]
         assert all(json.loads(c.proto.config)["modeBarButtons"][0][0] == "toImage" for c in at.get("plotly_chart"))
         assert any(c.value.startswith("fishersft curves ") and "/" not in c.value for c in at.code)
         names = [t.get("name") or "" for t in figure(at)["data"]]
-        assert ("slope -0.5" in names) == (name != "Fast against slow")
+        assert ("slope -0.5" in names) == (not timing)
 
     def test_fast_against_slow_is_told_before_anything_is_run(self):
         timing = read_timing(paths.asset("curves", "timing"))
@@ -104,34 +125,43 @@ class TestShipped:
         at = open_page("curves", result="sweep")
         next(p for p in at.pills if p.label == "Selectors").set_value(["uniform", "longest"]).run()
         for k in (0, 1):
+            assert [t["name"] for t in figure(at, k)["data"] if t.get("name")] == ["Longest", "Uniform, a random draw"]
+        at.segmented_control(key="part").set_value("Errors").run()
+        for k in (0, 1):
             assert [t["name"] for t in figure(at, k)["data"] if t.get("name")] == ["Uniform", "Longest"]
 
     def test_the_budget_in_words_is_one_of_the_result(self):
         folder = made()
         at = open_page("curves", result=folder.name)
         assert at.selectbox(key="n").options == ["5", "20"]
-        assert "With 20 sentences," in plain(at)
+        assert "At n = 20, TokenOD is" in plain(at)
         at.selectbox(key="n").set_value(5).run()
-        assert "With 5 sentences," in plain(at)
+        assert "At n = 5, TokenOD is" in plain(at)
         label(at.selectbox, "Result").set_value("isotropic-sentences").run()
         assert at.selectbox(key="n").value == 50
-        assert "With 50 sentences," in plain(at)
+        assert "At n = 50, TokenOD is" in plain(at)
 
     def test_switches_change_the_picture_and_the_words(self):
-        at = open_page("curves", equal="sentences", measure="G-criterion", n="500", logarithmic="false")
+        at = open_page("curves", equal="sentences", measure="G-criterion", n="500", logarithmic="false", part="Errors")
         result = read_curves(paths.asset("curves", "imbalanced-sentences"))
-        assert standing_of(result, 500, "worst_leverage").sentence() in plain(at)
+        assert at.selectbox(key="measure").value == "worst leverage"  # as an earlier link called it
+        fits = fits_of(result, "worst_leverage")
+        assert verdict_sentences(result, fits, 500, "in the imbalanced world")[0] in plain(at)
         assert figure(at)["layout"]["yaxis"].get("type") != "log"
-        at.segmented_control(key="measure").set_value("log det").run()
-        assert "the highest log det gained (nats) is TokenOD's" in plain(at)
+        at.selectbox(key="measure").set_value("log det").run()
+        assert "its log det is" in plain(at) and "higher than Uniform's" in plain(at)
+        at.segmented_control(key="part").set_value("Difference").run()
+        marked = [note["text"] for note in figure(at)["layout"]["annotations"]]
+        assert marked == ["↓ worse than a random draw", "↑ better than a random draw"]
         assert not at.exception
 
     def test_curves_and_guides_can_be_left_out(self):
-        at = open_page("curves", experiment="Synthetic")
+        at = open_page("curves", experiment="Synthetic", part="Errors")
         names = [t.get("name") for t in figure(at)["data"] if t.get("name")]
         assert {"slope -0.5", "slope -0.3"} <= set(names)
         assert any("fitted" in name for name in names)
-        without = [t.get("name", "") for t in figure(open_page("curves", experiment="Synthetic", guides="false"))["data"]]
+        bare = open_page("curves", experiment="Synthetic", part="Errors", guides="false")
+        without = [t.get("name", "") for t in figure(bare)["data"]]
         assert not any("slope" in name or "fitted" in name for name in without)
         next(p for p in at.pills if p.label == "Selectors").set_value(["uniform"]).run()
         assert [t["name"] for t in figure(at)["data"] if t.get("name") and "slope" not in t["name"]][:1] == ["Uniform"]
@@ -165,7 +195,7 @@ class TestShipped:
 @pytest.mark.slow
 class TestJob:
     def test_parameters_become_a_job_whose_result_is_shown_when_it_is_done(self):
-        at = fill(open_page("curves", experiment="Synthetic"))
+        at = fill(open_page("curves", experiment="Synthetic", part="Run your own"))
         assert "4 records, roughly" in text_of(at)
         label(at.button, "Run as a job").click().run()
         assert not at.exception
@@ -173,15 +203,15 @@ class TestJob:
         job = ended(at)
         assert job.state == "done", jobs.log_lines(job)
         assert at.selectbox(key="result-synthetic").value == job.out.name
-        assert "With 20 sentences, the lowest maximum prediction error is" in plain(at)
+        assert "At n = 20, " in plain(at) or "With 20 sentences, the lowest maximum prediction error is" in plain(at)
         assert read_curves(job.out).runs == 2
-        again = fill(open_page("curves", result=job.out.name))
+        again = fill(open_page("curves", result=job.out.name, part="Run your own"))
         assert str(job.out) in " ".join(c.value for c in again.code)  # the same question goes to the same folder
         assert "This was run before" in text_of(again)
         assert open_page("curves", experiment="Synthetic").selectbox(key="result-synthetic").value == job.out.name
 
     def test_a_job_that_fails_says_why_in_one_sentence_and_can_be_resumed(self):
-        at = open_page("curves", experiment="Word vectors")
+        at = open_page("curves", experiment="Word vectors", part="Run your own")
         label(at.text_input, "File of vectors").set_value("/nowhere/<b>vectors</b>.txt")
         label(at.button, "Check and estimate").click().run()
         label(at.button, "Run as a job").click().run()
@@ -216,13 +246,13 @@ class TestJob:
         ],
     )
     def test_bad_parameters_get_one_sentence_and_no_button(self, more, sentence):
-        at = fill(open_page("curves", experiment="Synthetic"), **more)
+        at = fill(open_page("curves", experiment="Synthetic", part="Run your own"), **more)
         assert sentence in " ".join(e.value for e in at.error).replace("\\", "")
         assert "Run as a job" not in [b.label for b in at.button]
 
     @pytest.mark.parametrize(("picks", "sentences"), [("10,50", 40), ("0,5", 40), ("", 5), ("a", 40)])
     def test_picks_that_the_pool_does_not_have_are_refused_before_a_job(self, picks, sentences):
-        at = open_page("curves", experiment="Fast against slow")
+        at = open_page("curves", experiment="Fast against slow", part="Run your own")
         label(at.number_input, "Sentences N").set_value(sentences)
         label(at.text_input, "Picks").set_value(picks)
         label(at.button, "Check and estimate").click().run()
@@ -230,7 +260,7 @@ class TestJob:
         assert "Run as a job" not in [b.label for b in at.button]
 
     def test_your_corpus_is_the_one_that_was_chosen(self, jsonl):
-        at = open_page("curves", corpus=str(jsonl), holdout="0", experiment="Your corpus")
+        at = open_page("curves", corpus=str(jsonl), holdout="0", experiment="Your corpus", part="Run your own")
         command = next(c.value for c in at.code if c.value.startswith(f"fishersft curves teacher {jsonl}"))
         assert command.split(" --out ")[0] == f"fishersft curves teacher {jsonl} --model mini --holdout 0"
         assert "8 records to choose from" in text_of(at)
@@ -316,7 +346,7 @@ class TestRuns:
         assert {b.label for b in at.button} == {"Look again"}
         assert not [c for c in at.code if "curves" in c.value]  # it names folders of the host
         assert not {"Yes, delete"} & {b.label for b in open_page("runs", show="curves", result=folder.name).button}
-        at = open_page("curves", experiment="Synthetic")
+        at = open_page("curves", experiment="Synthetic", part="Run your own")
         assert "runs nothing" in text_of(at)
         assert not at.number_input
         assert not {"Run as a job", "Cancel"} & {b.label for b in at.button}

@@ -7,11 +7,18 @@ import pytest
 
 from fishersft import catalogue, paths
 from fishersft.experiments.experiment import Experiment
-from fishersft.experiments.fits import Estimate, Fits
+from fishersft.experiments.fits import Estimate, Fits, fits_of
 from fishersft.experiments.measure import Task, records_of
 from fishersft.experiments.result import Result, read_curves
 from fishersft.experiments.settings import BUDGETS, SELECTORS
-from fishersft.experiments.summaries import alike, alike_sentence, constant_sentence, standing_of, worth_sentences
+from fishersft.experiments.summaries import (
+    alike,
+    alike_sentence,
+    constant_sentence,
+    standing_of,
+    verdict_sentences,
+    worth_sentences,
+)
 from fishersft.experiments.worlds import Synthetic
 
 SHIPPED = [f"{world}-{equal}" for world in ("imbalanced", "isotropic") for equal in ("tokens", "sentences")]
@@ -80,6 +87,26 @@ def test_what_uniform_needs_is_told_with_its_interval_and_where_its_curve_ends()
     assert told(Estimate(1, 1, np.inf, "at least"))[0].endswith("it needs more sentences than that.")
     assert told(Estimate(0.5, 0, 0, "at most"))[0].endswith("it needs at most 0.5 times as many sentences.")
     assert told(times, "log_det") == []
+
+
+def test_the_verdict_says_better_or_worse_than_a_random_draw_and_names_who_is_better_still():
+    def told(measure="maximum", **errors):
+        result = result_of(errors, measure=measure)
+        return verdict_sentences(result, fits_of(result, measure), 100)
+
+    assert told(token_od=[10.0, 12, 11], uniform=[20.0, 24, 22.2]) == [
+        "At n = 100, TokenOD is better than a random draw: its largest error is 50% lower than Uniform's (49% to 51%), and "
+        "Uniform needs at least 2 times as many sentences for the same."
+    ]
+    worse = told(token_od=[20.0, 24, 22.2], uniform=[10.0, 12, 11], longest=[5.0, 6.1, 5.5])
+    assert worse[0].startswith("At n = 100, TokenOD is worse than a random draw: its largest error is 101% higher")
+    assert worse[1].startswith("The lowest is Longest's, 50% lower than Uniform's (")
+    level = told(token_od=[10.0, 12, 11], uniform=[11.0, 11, 11])
+    assert level[0].startswith("At n = 100, TokenOD is no different from a random draw: its largest error is 0.28% lower")
+    assert level[0].endswith("(20% lower to 25% higher).")
+    assert "better than a random draw: its log det is" in told("log_det", token_od=[20.0, 22, 21], uniform=[10.0, 11.1, 10])[0]
+    alone = told(token_od=[1.0], uniform=[9.0])
+    assert alone == [standing_of(result_of({"token_od": [1.0], "uniform": [9.0]}), 100).sentence()]
 
 
 def test_the_bounds_constant_is_said_to_be_fitted():

@@ -165,6 +165,14 @@ def paired(
     return out
 
 
+def along_over_uniform(result: Result, over: str, measure: str = "maximum") -> dict[str, list[Estimate]]:
+    """Of a sweep: each selector's error over Uniform's, run by run, at each value of `dimension` or `classes`; empty where
+    Uniform was not measured."""
+    others = [name for name in result.selectors if name != BASELINE] if BASELINE in result.selectors else []
+    points = result.points_along(over)
+    return {name: [paired(result, name, BASELINE, measure, point)[0].ratio for point in points] for name in others}
+
+
 def _percentiles(drawn: np.ndarray) -> tuple[float, float]:
     if not len(drawn):
         return np.nan, np.nan

@@ -19,6 +19,8 @@ from fishersft.text import listed, markdown_table
 
 ERRORS = ("maximum", "mean")
 HIGHER = ("log_det",)  # measures of which more is better
+IN_SHORT = {"maximum": "largest error", "mean": "mean error", "worst_leverage": "worst leverage", "log_det": "log det"}
+LEVEL = "no different from"
 USUAL = 200  # the budget that is spoken of where it was measured
 NEAR = 1.05  # lines that never differ by more than this factor hide one another
 
@@ -82,6 +84,57 @@ def standing_of(result: Result, n: int | None = None, measure: str = "maximum") 
     both = reference != BASELINE and reference in errors and BASELINE in errors and result.runs > 1
     against = paired(result, reference, BASELINE, measure)[k].ratio if both else None
     return Standing(int(budgets[k]), result.equal, measure, reference, errors, best, level, against)
+
+
+def verdict_sentences(result: Result, fits: Fits, n: int | None = None, where: str = "") -> list[str]:
+    """Whether the reference is better than a random draw at one budget, and the best of all where that is another selector which
+    can be told apart from it; `where` stands between commas after the budget."""
+    k, standing, name = nearest(result, n), standing_of(result, n, fits.measure), result.reference
+    if name not in fits.paired or result.runs < 2:
+        return [standing.sentence()]
+    what, ratio = IN_SHORT[fits.measure], fits.paired[name][k].ratio
+    side, place = side_of(ratio, fits.measure), f"At n = {standing.n:,}, {where}{', ' * bool(where)}"
+    said = f"{place}{label_of(name)} is {side} a random draw: its {what} is {against(ratio)}"
+    if fits.measure in ERRORS and side != LEVEL:
+        said += f", and {_needs(fits.ratios[name][k], result.equal)}"
+    best = standing.best
+    if best == name or name in standing.level:
+        return [f"{said}."]
+    first = "highest" if fits.measure in HIGHER else "lowest"
+    by = "" if best == BASELINE else f", {against(fits.paired[best][k].ratio)}"
+    return [f"{said}.", f"The {first} is {label_of(best)}'s{by}."]
+
+
+def against(ratio: Estimate) -> str:
+    """A ratio to Uniform in percent with its interval: "44% lower than Uniform's (36% to 51%)"."""
+    ends = sorted((ratio.low, ratio.high), key=lambda end: abs(end - 1))
+    one_side = (ratio.low - 1) * (ratio.high - 1) > 0
+    told = " to ".join(map(_percent, ends)) if one_side else f"{percent(ratio.low)} to {percent(ratio.high)}"
+    return f"{percent(ratio.value)} than Uniform's ({told})"
+
+
+def percent(ratio: float) -> str:
+    """How far a ratio is from 1: "44% lower"."""
+    return f"{_percent(ratio)} {'lower' if ratio < 1 else 'higher'}"
+
+
+def _percent(ratio: float) -> str:
+    off = 100 * abs(ratio - 1)
+    return f"{off:,.0f}%" if off >= 10 else f"{off:.2g}%"
+
+
+def side_of(ratio: Estimate, measure: str) -> str:
+    """A ratio to Uniform in words: "better than", "worse than", or `LEVEL` where its interval contains 1."""
+    if not (ratio.low > 1 or ratio.high < 1):
+        return LEVEL
+    return "better than" if (ratio.value < 1) != (measure in HIGHER) else "worse than"
+
+
+def _needs(times: Estimate, unit: str) -> str:
+    """How much Uniform needs for the same error, as a clause."""
+    if abs(times.value - 1) < 5e-3 and times.side:  # at the end of its curve
+        return f"Uniform {'never gets there' if times.side == 'at least' else 'is there from its first point on'}"
+    return f"Uniform needs {with_interval(times)} times as many {unit} for the same"
 
 
 def nearest(result: Result, n: int | None = None) -> int:
@@ -176,8 +229,7 @@ def sweep_sentence(result: Result, over: str, measure: str = "maximum") -> str:
         return f"{said}."
     points = result.points_along(over)
     ends = [paired(result, name, BASELINE, measure, p)[0].ratio for p in (points[0], points[-1])]
-    told = " and ".join(with_interval(e) for e in ends)
-    return f"{said}; over {label_of(BASELINE)}'s it is {told} at the two ends."
+    return f"{said}. There it is {against(ends[0])}, and {against(ends[-1])}."
 
 
 def curves_summary(result: Result) -> dict[str, Any]:

@@ -124,6 +124,23 @@ def band(x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, alpha: f
     )
 
 
+def mark_sides(fig: go.Figure, dark: bool, below: str, above: str, level: float) -> None:
+    """Say in words at the two ends of a y axis what lies below and above a level; the better side, whose words begin with
+    "better", is tinted.  The axis' range has to be set before, in the units of `update_yaxes`."""
+    low, high = fig.layout.yaxis.range
+    if fig.layout.yaxis.type == "log":
+        low, high = 10.0**low, 10.0**high
+    good, quiet = "#2FCB9F" if dark else "#00735A", ink(dark)[2]
+    tint = {"type": "rect", "xref": "x domain", "x0": 0, "x1": 1, "line_width": 0, "layer": "below"}
+    for words, end, y, anchor, arrow in ((below, low, 0, "bottom", "↓"), (above, high, 1, "top", "↑")):
+        better = words.startswith("better")
+        if better:
+            fig.add_shape(**tint, y0=level, y1=end, fillcolor=faint(GREEN, 0.09 if dark else 0.06))
+        place = {"xref": "x domain", "x": 0, "xanchor": "left", "yref": "y domain", "y": y, "yanchor": anchor, "showarrow": False}
+        fig.add_annotation(text=f"{arrow} {words}", font={"size": 13, "color": good if better else quiet}, **place)
+    fig.add_hline(y=level, line={"color": quiet, "width": 1.5})
+
+
 def gain_curves(
     curves: Sequence[tuple[str, Curve]],
     *,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from fishersft.design.trajectory import Curve
-from fishersft.experiments.fits import GUIDES, bound_shape, guide
-from fishersft.experiments.result import Result
-from fishersft.experiments.summaries import ERRORS
+from fishersft.experiments.fits import BASELINE, GUIDES, Estimate, bound_shape, guide
+from fishersft.experiments.result import Result, label_of
+from fishersft.experiments.summaries import ERRORS, IN_SHORT, against, percent
 from fishersft.experiments.timing import Timing
-from fishersft.plots.base import axis_style, band, chart, ink, style
+from fishersft.plots.base import axis_style, band, chart, ink, mark_sides, style
 from fishersft.selectors import DEFAULT_SELECTOR
 
+RATIOS = (1.0, 0.5, 2.0, 0.8, 1.25, 0.9, 1.1, 0.7, 1.5, 0.2, 5.0, 0.1, 10.0, 0.05, 0.02, 0.3, 3.0, 0.6, 0.95, 1.05, 0.98, 1.02)
+NARROWEST = {True: 1.03, False: 1.15}  # by "more is better": an axis of ratios reaches this factor to both sides of 1 at least
 CROWDED = 0.1  # of a log axis: two marks that are nearer have no room for both labels on a phone
 MARGIN = 0.05  # of the height of what is drawn: room above it, and on a log axis below it
 WIDEST = 4.0  # a band is shown up to this factor from the lines
@@ -49,6 +52,65 @@ def error_figure(
             fig.add_scatter(x=curve.x, y=curve.mean, name=curve.label, mode="lines", line=line, hoverinfo="skip")
     share_y([fig])
     return fig
+
+
+def difference_figure(
+    result: Result,
+    over_uniform: Mapping[str, Sequence[Estimate]],
+    measure: str = "maximum",
+    *,
+    over: str = "",
+    n: int | None = None,
+    log: bool = True,
+    dark: bool = False,
+    height: int = 420,
+) -> go.Figure:
+    """One measure of each selector over Uniform's, run by run, against n, with 95% intervals: 1 is a random draw.
+
+    `over_uniform` holds a selector's ratio at each budget, or of a sweep at each value of `over`; `n` gets an upright line.
+    The y axis is set by `share_ratios`.
+    """
+    along = result.along(over, result.selectors[0]) if over else result.curve(result.selectors[0])
+    curves = []
+    for name in reversed(list(over_uniform)):
+        value, low, high = np.array([[e.value, e.low, e.high] for e in over_uniform[name]]).T
+        ends = {"low": None, "high": None} if np.isnan(low).all() else {"low": low, "high": high}
+        curves.append(
+            (name, replace(along, label=label_of(name), y_unit=f"{IN_SHORT[measure]} against Uniform's", mean=value, **ends))
+        )
+    fig = _lines(curves, log=log, dark=dark, height=height, y_log=True)
+    for trace in fig.data:
+        if not trace.fill:
+            told = [against(e) if e.low == e.low else percent(e.value) for e in over_uniform[trace.legendgroup]]
+            width = 3 if trace.legendgroup == result.reference else 1.5
+            trace.update(line_width=width, customdata=told, hovertemplate="%{customdata}")
+    fig.update_layout(legend_traceorder="reversed")
+    level = {"x": along.x, "y": np.ones(len(along.x)), "mode": "lines", "line": {"color": style(BASELINE, dark)[0], "width": 2}}
+    fig.add_scatter(**level, name="Uniform, a random draw", hoverinfo="skip")
+    if n is not None:
+        fig.add_vline(x=n, line={"color": ink(dark)[2], "width": 1, "dash": "dot"})
+    return fig
+
+
+def share_ratios(figures: Sequence[go.Figure], dark: bool, *, higher: bool = False) -> None:
+    """Give charts of ratios that stand side by side one y axis around 1, whose better side is named; `higher`: above 1 is
+    better."""
+    lines = np.log(np.concatenate([np.asarray(t.y, float) for fig in figures for t in fig.data if not t.fill]))
+    every = np.log(np.concatenate([np.asarray(t.y, float) for fig in figures for t in fig.data]))
+    edge, reach = np.log(NARROWEST[higher]), np.log(WIDEST) / 2
+    low = min(-edge, max(np.nanmin(every), np.nanmin(lines) - reach))
+    high = max(edge, min(np.nanmax(every), np.nanmax(lines) + reach))
+    room = 0.1 * (high - low)
+    marks: list[float] = []
+    for mark in RATIOS:  # the rounder ones first
+        if low <= np.log(mark) <= high and all(abs(np.log(mark / other)) > 0.09 * (high - low) for other in marks):
+            marks.append(mark)
+    better, worse = (f"{side} than a random draw" for side in ("better", "worse"))
+    below, above = (worse, better) if higher else (better, worse)
+    for fig in figures:
+        fig.update_yaxes(range=[(low - room) / np.log(10), (high + room) / np.log(10)])
+        fig.update_yaxes(tickvals=marks, ticktext=["0%" if v == 1 else f"{100 * (v - 1):+.0f}%".replace("-", "−") for v in marks])
+        mark_sides(fig, dark, below, above, level=1.0)
 
 
 def share_y(figures: Sequence[go.Figure]) -> None:

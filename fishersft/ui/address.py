@@ -36,7 +36,7 @@ PAGES: dict[str, frozenset[str]] = {
         "explore": "selector seed unit sentences percent tokens view map colour filter length log picture across up",
         "corpus": "",
         "compare": "selectors seed equal budget maps map rows log score picture",
-        "curves": "experiment result equal measure n logarithmic guides picture",
+        "curves": "experiment result part equal measure n logarithmic guides picture",
         "generations": "section run measured held_out minus lost against picture left right at draw prompt judge",
         "learn": " ".join(["lesson points", *(name for kind in LESSONS.values() for name in declared(kind))]),
         "runs": "show job run result finetuned",

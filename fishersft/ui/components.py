@@ -285,6 +285,22 @@ def open_row(visitor: Session, key: str, records: Sequence[int] | np.ndarray) ->
         visitor.record = int(records[rows[0]])
 
 
+def table(rows: Sequence[Mapping[str, Any]], alt: str, **look: Any) -> None:
+    """Rows as a table; on a phone each is a card under its first value, so that no column is cut."""
+    if not touch():
+        st.dataframe(pd.DataFrame(rows), hide_index=True, alt=alt, placeholder="–", **look)
+        return
+    for row in rows:
+        (_, first), *rest = ((name, value) for name, value in row.items() if value not in (None, "", "–") and value == value)
+        said = "  \n".join(f"{escape_markdown(name)}: {escape_markdown(_cell(value))}" for name, value in rest)
+        with st.container(border=True, gap=None):
+            st.markdown(f"**{escape_markdown(_cell(first))}**  \n{said}")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else one_line(value, 600)
+
+
 def blank_zeros(numbers: np.ndarray) -> pd.Series:
     """Whole numbers for a table; 0 is left blank."""
     return pd.Series(numbers).where(numbers > 0).astype("Int64")

@@ -41,6 +41,7 @@ from fishersft.ui.session import Session, public
 TWO_WORLDS = "Two worlds"
 KINDS = {"Synthetic": "synthetic", "Word vectors": "words", "Your corpus": "teacher", "Fast against slow": "timing"}
 Values = dict[str, Any]
+RESULT = 340  # pixels of the box that names a result
 CORES = os.cpu_count() or 1
 
 
@@ -67,7 +68,7 @@ def state() -> CurvesState:
     return mine
 
 
-def choose_experiment() -> str:
+def choose_experiment(row: Any) -> str:
     """The experiment; a link to a result opens its kind."""
     asked = st.query_params.get("result", "")
     if asked and st.session_state.get("curves_asked") != asked:
@@ -84,14 +85,14 @@ def choose_experiment() -> str:
         "Synthetic: rows drawn from a distribution. Word vectors: sentences drawn from real vectors. Your corpus: its own "
         "rows, labels drawn from the model's own head. Fast against slow: seconds of choosing."
     )
-    chosen = query_widgets.segmented("Experiment", [TWO_WORLDS, *KINDS], "experiment", help=help)
+    chosen = query_widgets.segmented("Experiment", [TWO_WORLDS, *KINDS], "experiment", place=row, help=help, wrap=True)
     state().experiment = chosen
     if chosen == TWO_WORLDS:
         write_value("result", "")  # else the address would open that result's experiment
     return chosen
 
 
-def choose_result(kind: str) -> CurvesRun | None:
+def choose_result(kind: str, row: Any) -> CurvesRun | None:
     """A shipped or an earlier result of this kind; None where there is none yet."""
     there = {found.id: found for found in catalogue.contents(catalogue.CURVES) if found.kind == kind}
     if not there:
@@ -115,7 +116,8 @@ def choose_result(kind: str) -> CurvesRun | None:
         return f"{components.one_line(found.about.title, 80)}, equal {s['equal']}, {fixed}{s['runs']} runs ({origin})"
 
     help = "Results of this experiment: those that ship, and your own."
-    id = st.selectbox("Result", list(there), key=key, format_func=named, on_change=chosen, help=help)
+    look: dict[str, Any] = {"format_func": named, "on_change": chosen, "help": help, "width": RESULT}
+    id = row.selectbox("Result", list(there), key=key, **look)
     state().result[kind] = id
     st.session_state["curves_asked"] = st.query_params["result"] = id
     return there[id]
@@ -166,18 +168,18 @@ def watched(kind: str) -> None:
         st.rerun()
 
 
-def run_panel(kind: str, visitor: Session, *, empty: bool) -> None:
+def run_panel(kind: str, visitor: Session) -> None:
+    """The form of one's own experiment, what it will take, and the job that does it."""
     if public():
         st.caption("This hosted demo shows results and runs nothing; install fishersft to run your own.")
         return
-    with st.expander("Run it with parameters of your own", icon=":material/tune:", expanded=empty):
-        with st.form(f"form-{kind}", border=False):
-            values = _form(kind, visitor)
-            st.form_submit_button("Check and estimate", icon=":material/timer:")
-        try:
-            _offer(kind, _plan(kind, values, visitor))
-        except FisherSFTError as error:
-            components.problem(str(error))
+    with st.form(f"form-{kind}", border=False):
+        values = _form(kind, visitor)
+        st.form_submit_button("Check and estimate", icon=":material/timer:")
+    try:
+        _offer(kind, _plan(kind, values, visitor))
+    except FisherSFTError as error:
+        components.problem(str(error))
 
 
 def _offer(kind: str, plan: PlannedRun) -> None:
