@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -25,7 +26,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
 
 from fishersft import TokenEmbeddings, cli
 
-ROOT = Path(__file__).resolve().parent.parent
+from .browsing import CHROMIUM, FLAGS, ROOT, new_tab, serving
+
 SHARED = ROOT.parent / "shared"
 
 # Every AppTest looks through all installed packages for components of their own, half a second each time; nothing is installed
@@ -127,3 +129,39 @@ def serve(tmp_path: Path) -> Iterator[Callable[[dict[str, bytes]], str]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="session")
+def dashboard_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store behind `dashboard`, which every test of a browser shares."""
+    return tmp_path_factory.mktemp("dashboard")
+
+
+@pytest.fixture(scope="session")
+def dashboard(dashboard_home: Path) -> Iterator[str]:
+    """The address of a dashboard that serves all tests of this worker."""
+    with serving(dashboard_home) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")  # no longer: its event loop would be in the way of tests that need one of their own
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A tab; at the end no exception was shown, and neither a script nor the console complained."""
+    tab = new_tab(browser)
+    problems = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("console", lambda m: m.type == "error" and "_stcore" not in m.location.get("url", "") and problems.append(m.text))
+    yield tab
+    assert tab.locator('[data-testid="stException"]').all_inner_texts() == []
+    assert problems == []
+    tab.close()

@@ -3,12 +3,9 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,135 +13,16 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 
-from .conftest import ROOT
-from .test_pages import HOSTILE
+from .browsing import BROWSER, ROOT, downloaded, draw_lasso, lit, lonely, new_tab, opened, serving, settle, where
 from .tuned_run import tuned_run
 
 A_HERON = "Herons nest in tall trees, often near water."
-CHROMIUM = (
-    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (install chromium, or set CHROMIUM to its path)"),
-]
-FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking", "--disable-quic",
-         "--no-first-run", "--disable-component-update", "--disable-sync"]  # fmt: skip
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
+pytestmark = BROWSER
 
 HANDSHAKE = (
     "GET /_stcore/stream HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-
-
-def started(command, env, cwd):
-    """A dashboard that answers its health check; (process, address)."""
-    port = free_port()
-    server = subprocess.Popen(
-        [*command, "--server.headless", "true", "--server.port", str(port)], env=env, cwd=cwd,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)
-            return server, address
-        except OSError:
-            assert server.poll() is None, "the server ended"
-            time.sleep(0.25)
-    raise AssertionError("the server does not answer")
-
-
-@pytest.fixture(scope="module")
-def dashboard(tmp_path_factory):
-    env = {**os.environ, "FISHERSFT_HOME": str(tmp_path_factory.mktemp("home"))}
-    server, address = started([sys.executable, "-m", "fishersft", "app"], env, ROOT)
-    yield address
-    server.terminate()
-    server.wait()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield b
-        b.close()
-
-
-@pytest.fixture
-def page(browser):
-    tab = browser.new_page(viewport={"width": 1440, "height": 1100})
-    tab.set_default_timeout(150_000)
-    tab.problems = []
-    tab.on("pageerror", lambda e: tab.problems.append(str(e)))
-    tab.on(
-        "console",
-        lambda m: tab.problems.append(m.text) if m.type == "error" and "_stcore" not in m.location.get("url", "") else None,
-    )
-    yield tab
-    assert tab.locator('[data-testid="stException"]').all_inner_texts() == []
-    assert tab.problems == []
-    tab.close()
-
-
-def settle(page):
-    """Wait until the script has been idle for a moment."""
-    quiet = 0
-    for _ in range(800):
-        page.wait_for_timeout(150)
-        state = page.locator('[data-testid="stApp"]').first.get_attribute("data-test-script-state")
-        busy = page.locator('[data-testid="stStatusWidget"], [data-testid="stSkeleton"]').count()
-        quiet = quiet + 1 if state == "notRunning" and not busy else 0
-        if quiet == 6:
-            return
-    raise AssertionError("the page never settled")
-
-
-def opened(page, address):
-    page.goto(address)
-    page.wait_for_selector(".js-plotly-plot .points path")
-    settle(page)
-    return page
-
-
-def where(page, record):
-    """The pixel of a record's point on the map."""
-    return page.locator(".js-plotly-plot").first.evaluate(
-        """(g, record) => {
-            const f = g._fullLayout, t = g._fullData[0], i = Array.from(t.customdata).indexOf(record), r = g.getBoundingClientRect();
-            return [r.left + f._size.l + f.xaxis.d2p(t.x[i]), r.top + f._size.t + f.yaxis.d2p(t.y[i])];
-        }""",
-        record,
-    )
-
-
-def lonely(page):
-    """The record whose point is farthest from every other."""
-    return page.locator(".js-plotly-plot").first.evaluate(
-        """g => {
-            const t = g._fullData[0], f = g._fullLayout, n = t.x.length;
-            const P = Array.from({length: n}, (_, i) => [f.xaxis.d2p(t.x[i]), f.yaxis.d2p(t.y[i])]);
-            let best = 0, far = -1;
-            for (let i = 0; i < n; i++) {
-                let d = 1e9;
-                for (let j = 0; j < n; j++) if (j != i) d = Math.min(d, (P[i][0] - P[j][0]) ** 2 + (P[i][1] - P[j][1]) ** 2);
-                if (d > far) { far = d; best = i; }
-            }
-            return t.customdata[best];
-        }"""
-    )
 
 
 def test_a_click_on_the_map_explains_that_very_record_and_the_link_reopens_it(dashboard, page, browser):
@@ -160,7 +38,7 @@ def test_a_click_on_the_map_explains_that_very_record_and_the_link_reopens_it(da
     page.wait_for_url(f"**record={record}*")
     settle(page)
     assert re.search(rf"Record {record:,} is ", page.inner_text('[data-testid="stMain"]'))
-    again = browser.new_page(viewport={"width": 1440, "height": 1100})
+    again = new_tab(browser)
     opened(again, page.url)
     assert f"Record {record:,} is " in again.inner_text('[data-testid="stMain"]')
     again.close()
@@ -178,30 +56,6 @@ def test_a_row_of_the_table_rings_its_point_and_explains_it(dashboard, page):
     names = page.locator(".js-plotly-plot").first.evaluate("g => g._fullData.map(t => t.name)")
     assert "record 281" in names
     assert "nearest pick" in names
-
-
-def draw_lasso(page, k):
-    """A lasso over the middle of the k-th chart of the page."""
-    chart = page.locator(".js-plotly-plot").nth(k)
-    chart.hover()
-    chart.locator('.modebar-btn[data-title="Lasso Select"]').click()
-    box = chart.locator(".plot-container .nsewdrag").first.bounding_box()
-    left, top, w, h = box["x"], box["y"], box["width"], box["height"]
-    corners = [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.31)]
-    page.mouse.move(left + corners[0][0] * w, top + corners[0][1] * h)
-    page.mouse.down()
-    for x, y in corners[1:]:
-        page.mouse.move(left + x * w, top + y * h, steps=8)
-    page.mouse.up()
-
-
-def lit(page, k):
-    """The records that the k-th map draws at full strength."""
-    return (
-        page.locator(".js-plotly-plot")
-        .nth(k)
-        .evaluate("g => Array.from(g._fullData[0].customdata).filter((_, i) => g._fullData[0].marker.opacity[i] === 1).sort()")
-    )
 
 
 def test_a_page_under_another_name_cannot_talk_to_the_dashboard(dashboard):
@@ -244,18 +98,6 @@ def test_a_lasso_makes_a_set_that_the_table_shows(dashboard, page):
     assert "the lasso's" not in page.inner_text('[data-testid="stMain"]')
 
 
-def downloaded(page, form):
-    """The file that the menu of Explore gives in this form."""
-    box = page.get_by_role("combobox", name="Download as")
-    box.click()
-    box.fill(form)  # a list that is typed into is drawn anew with each key: the first match is taken by Enter
-    box.press("Enter")
-    settle(page)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download", exact=False).last.click()
-    return download.value
-
-
 def test_downloads_hold_the_picks(dashboard, page, tmp_path):
     opened(page, f"{dashboard}/?sentences=9")
     read_jsonl = partial(pd.read_json, lines=True)
@@ -294,60 +136,57 @@ def file_of(format, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("format", ["txt", "csv", "tsv", "jsonl", "json", "parquet"])
-def test_uploading_a_file_embedding_it_and_exploring_it(dashboard, page, tmp_path, format):
-    page.goto(f"{dashboard}/corpus")
-    page.get_by_text("Upload", exact=True).click()
-    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(file_of(format, tmp_path))
-    page.wait_for_selector(f"h3:has-text('mine.{format}')")
+def upload(page, file):
+    """Give the open Corpus page a file, until it tells how it was read."""
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(file)
+    page.wait_for_selector(f"h3:has-text('{Path(file).name}')")
     settle(page)
-    assert "14 plain texts" in page.inner_text('[data-testid="stMain"]')
-    button = page.get_by_role("button", name=re.compile("^(Embed|memory Embed|Explore|.*Explore$)")).last
-    if "Embed" in button.inner_text():
-        button.click()
-    else:  # the same texts came in another format before: their embeddings are known by content
-        button.click()
+
+
+def explore(page, name):
+    """Embed what the Corpus page shows and go on to Explore, which names it."""
+    page.get_by_role("button", name=re.compile("Embed")).click()
     page.wait_for_selector("text=Why this sentence?")
     page.wait_for_selector(".js-plotly-plot .points path")
     settle(page)
-    assert f"mine.{format}, 14 records" in page.inner_text('[data-testid="stMain"]')
+    assert f"{name} ·" in page.inner_text('[data-testid="stMain"]')
+
+
+def test_uploading_files_of_every_format_embedding_one_and_exploring_it(dashboard, page, tmp_path):
+    page.goto(f"{dashboard}/corpus")
+    page.get_by_text("Upload", exact=True).click()
+    for format in ("txt", "csv", "tsv", "jsonl", "json", "parquet"):
+        upload(page, file_of(format, tmp_path))
+        assert "14 plain texts" in page.inner_text('[data-testid="stMain"]')
+    explore(page, "mine.parquet")
     assert "upload%3A" in page.url or "upload:" in page.url
 
 
-@pytest.mark.parametrize(
-    ("file", "read", "trained", "only_read"),
-    [
-        ("shapes/sharegpt.json", "Read as ShareGPT chats (messages: conversations)", A_HERON, "Where do herons nest?"),
-        ("shapes/school_math.jsonl", "Read as questions and answers (prompt: question, completion: answer)", "#### 7", "3 pears"),
-        ("cases/chat_tool_calls.jsonl", "Read as chats (messages: messages, tools: tools)", "It is 1, because", "What is 0"),
-        (
-            "shapes/conversations_with_source.jsonl.gz",
-            "Read as chats (messages: conversations)",
-            A_HERON,
-            "Where do herons nest?",
-        ),
-    ],
-)
-def test_an_upload_of_a_public_shape_says_how_it_is_read_and_marks_what_is_trained(
-    dashboard, page, file, read, trained, only_read
-):
+SHAPES = {
+    "shapes/sharegpt.json": ("Read as ShareGPT chats (messages: conversations)", A_HERON, "Where do herons nest?"),
+    "shapes/school_math.jsonl": ("Read as questions and answers (prompt: question, completion: answer)", "#### 7", "3 pears"),
+    "shapes/conversations_with_source.jsonl.gz": (
+        "Read as chats (messages: conversations)",
+        A_HERON,
+        "Where do herons nest?",
+    ),
+    "cases/chat_tool_calls.jsonl": ("Read as chats (messages: messages, tools: tools)", "It is 1, because", "What is 0"),
+}
+
+
+def test_an_upload_of_a_public_shape_says_how_it_is_read_and_marks_what_is_trained(dashboard, page):
     page.goto(f"{dashboard}/corpus")
     page.get_by_text("Upload", exact=True).click()
-    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(ROOT / "tests" / "data" / file)
-    page.wait_for_selector(f"h3:has-text('{Path(file).name}')")
-    settle(page)
-    assert read in page.inner_text('[data-testid="stMain"]')
-    record = page.locator('[data-testid="stHtml"]:has(span[style*="background"])').first
-    marked = "".join(record.locator('span[style*="background"]').all_inner_texts())
-    plain = "".join(record.locator('span[style*="opacity"]').all_inner_texts())
-    assert trained in marked
-    assert only_read in plain
-    assert only_read not in marked
-    if file.startswith("cases"):  # the same way for all
-        page.get_by_role("button", name=re.compile("Embed")).click()
-        page.wait_for_selector("text=Why this sentence?")
-        settle(page)
-        assert f"{Path(file).name}, " in page.inner_text('[data-testid="stMain"]')
+    for file, (read, trained, only_read) in SHAPES.items():
+        upload(page, ROOT / "tests" / "data" / file)
+        assert read in page.inner_text('[data-testid="stMain"]')
+        record = page.locator('[data-testid="stHtml"]:has(span[style*="background"])').first
+        marked = "".join(record.locator('span[style*="background"]').all_inner_texts())
+        plain = "".join(record.locator('span[style*="opacity"]').all_inner_texts())
+        assert trained in marked
+        assert only_read in plain
+        assert only_read not in marked
+    explore(page, "chat_tool_calls.jsonl")  # the same way for all
 
 
 def test_a_bad_upload_gets_a_box_and_the_demo_stays(dashboard, page, tmp_path):
@@ -362,48 +201,15 @@ def test_a_bad_upload_gets_a_box_and_the_demo_stays(dashboard, page, tmp_path):
     page.wait_for_selector("text=1,389 plain texts")
 
 
-def test_hostile_text_runs_nothing_and_calls_nobody(dashboard, page, tmp_path):
-    path = tmp_path / "hostile.jsonl"
-    path.write_text("".join(json.dumps({"text": t, "topic": HOSTILE[i % 3]}) + "\n" for i, t in enumerate(HOSTILE)))
-    asked = []
-    page.on("request", lambda r: asked.append(r.url))
-    page.on("dialog", lambda d: pytest.fail("a script ran"))
-    page.goto(f"{dashboard}/corpus?corpus={path}&holdout=0")
-    settle(page)
-    page.get_by_role("button", name=re.compile("Embed")).click()
-    page.wait_for_selector("text=Why this sentence?")
-    settle(page)
-    for record in (0, 1, 4, 9):  # markup, a script, a beacon, an endless token; the table and the legend show them all
-        page.goto(f"{dashboard}/?corpus={path}&holdout=0&record={record}&sentences=3&colour=topic")
-        page.wait_for_selector("text=gain of each token")
-        settle(page)
-        main = page.locator('[data-testid="stMain"]')
-        assert main.locator("img, script, iframe, a[href^='javascript']").count() == 0
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 2")
-    assert not [u for u in asked if "127.0.0.1:9/" in u]
-
-
-def test_a_servers_first_visitor_may_open_any_page_by_its_address(page, tmp_path):
-    env = {**os.environ, "FISHERSFT_HOME": str(tmp_path / "home")}
-    server, address = started([sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")], env, tmp_path)
-    try:
-        page.goto(f"{address}/corpus?corpus=demo")
-        page.wait_for_selector("text=1,389 plain texts")
-        settle(page)
-        assert page.locator('[data-testid="stTopNavLink"]').count() == len(list((ROOT / "pages").glob("*.py")))
-        assert page.locator('[data-testid="stSidebarNavLink"]').count() == 0
-    finally:
-        server.terminate()
-
-
 @pytest.mark.parametrize(("base", "system"), [("dark", "light"), ("light", "dark")])
 def test_a_theme_asked_for_holds_from_the_first_visitor_on_whatever_the_system_prefers(browser, tmp_path, base, system):
-    env = {**os.environ, "FISHERSFT_HOME": str(tmp_path / "home")}
-    server, address = started([sys.executable, "-m", "fishersft", "app", "--theme.base", base], env, tmp_path)
-    try:
-        for part in ("learn?lesson=greedy", "curves"):  # the first is opened by its own address
-            tab = browser.new_page(color_scheme=system)
-            tab.goto(f"{address}/{part}")
+    with serving(tmp_path / "home", "--theme.base", base, folder=tmp_path) as address:
+        tab = new_tab(browser, color_scheme=system)
+        tab.goto(f"{address}/learn?lesson=greedy")  # the server's first page is opened by its own address
+        for page in ("learn", "curves"):
+            if page == "curves":
+                tab.get_by_role("link", name="Curves").first.click()
+                tab.wait_for_url("**/curves**")
             tab.wait_for_selector(".js-plotly-plot .xtitle", state="attached")
             settle(tab)
             ground = tab.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
@@ -411,13 +217,11 @@ def test_a_theme_asked_for_holds_from_the_first_visitor_on_whatever_the_system_p
             brighter = {"light": ground, "dark": ink}[base]
             assert brighter == {"light": "rgb(255, 255, 255)", "dark": "rgb(232, 234, 237)"}[base]
             assert ground != ink
-            tab.close()
-    finally:
-        server.terminate()
+        tab.close()
 
 
 def test_two_tabs_keep_their_own_view(dashboard, page, browser):
-    other = browser.new_page(viewport={"width": 1440, "height": 1100})
+    other = new_tab(browser)
     opened(page, f"{dashboard}/?sentences=5")
     opened(other, f"{dashboard}/?sentences=50&selector=longest")
     page.reload()
@@ -472,7 +276,7 @@ def test_back_leads_to_the_record_before_and_to_none_where_there_was_none(dashbo
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(dashboard, browser):
-    phone = browser.new_page(viewport={"width": 390, "height": 844})
+    phone = new_tab(browser, viewport={"width": 390, "height": 844})
     for part in ("", "corpus", "compare", "curves", "learn", "runs"):
         phone.goto(f"{dashboard}/{part}")
         settle(phone)
@@ -486,24 +290,23 @@ def test_an_installed_wheel_opens_the_same_dashboard_outside_the_checkout(page, 
     wheel = next(tmp_path.glob("*.whl"))
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(tmp_path / "site"), str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
-    env = {**os.environ, "FISHERSFT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "site")}
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     where_from = [sys.executable, "-c", "import fishersft.paths as p; print(p.root())"]
     root = subprocess.run(where_from, env=env, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
     assert root == str(tmp_path / "site" / "fishersft" / "_bundle")
-    server, address = started([sys.executable, "-m", "fishersft", "app"], env, tmp_path)
-    try:
+    with serving(tmp_path / "home", folder=tmp_path, PYTHONPATH=str(tmp_path / "site")) as address:
         opened(page, address)
         assert "120 of 1,250" in page.inner_text('[data-testid="stMain"]')
-    finally:
-        server.terminate()
 
 
-def test_blind_votes_are_cast_by_the_keys_1_2_and_0_and_names_come_after(page, tmp_path):
+def test_a_servers_first_visitor_may_open_any_page_by_its_address_and_vote_by_the_keys_1_2_and_0(page, tmp_path):
     home = tmp_path / "home"
     tuned_run(home / "runs" / "abc123", selectors=("token_od", "uniform", "longest"))
-    server, address = started([sys.executable, "-m", "fishersft", "app"], {**os.environ, "FISHERSFT_HOME": str(home)}, tmp_path)
-    try:
+    with serving(home, command=("-m", "streamlit", "run", str(ROOT / "app.py")), folder=tmp_path) as address:
         page.goto(f"{address}/generations?run=abc123&section=Vote")
+        page.wait_for_selector('[data-testid="stTopNavLink"]')
+        assert page.locator('[data-testid="stTopNavLink"]').count() == len(list((ROOT / "pages").glob("*.py")))
+        assert page.locator('[data-testid="stSidebarNavLink"]').count() == 0
         names = ("Token Od", "Uniform", "Longest")
         for key, said in (("1", "left"), ("2", "right"), ("0", "neither")):
             page.wait_for_selector("text=Left is better")
@@ -525,5 +328,3 @@ def test_blind_votes_are_cast_by_the_keys_1_2_and_0_and_names_come_after(page, t
         settle(page)
         assert field.input_value() == "you1"
         assert "3 votes are stored" in page.inner_text('[data-testid="stMain"]')
-    finally:
-        server.terminate()

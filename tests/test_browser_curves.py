@@ -1,8 +1,6 @@
 """Curves and Runs in a real browser: hover, files, the picture, and a job that is watched without a reload."""
 
-import os
 import re
-import sys
 
 import pandas as pd
 import pytest
@@ -13,22 +11,13 @@ from fishersft.experiments.summaries import three
 from fishersft.store import jobs
 from fishersft.store.artifacts import Store
 
-from .conftest import ROOT
-from .test_browser import browser, page, pytestmark, settle, started  # noqa: F401
+from .browsing import BROWSER, settle
+
+pytestmark = BROWSER
 
 
-@pytest.fixture(scope="module")
-def curves(tmp_path_factory):
-    """(address, store) of a dashboard."""
-    home = tmp_path_factory.mktemp("home")
-    server, address = started([sys.executable, "-m", "fishersft", "app"], {**os.environ, "FISHERSFT_HOME": str(home)}, ROOT)
-    yield address, Store(home)
-    server.terminate()
-    server.wait()
-
-
-def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(curves, page, tmp_path):
-    page.goto(f"{curves[0]}/curves?part=Errors")
+def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(dashboard, page, tmp_path):
+    page.goto(f"{dashboard}/curves?result=imbalanced-tokens&part=Errors")
     page.wait_for_selector(".js-plotly-plot .points path")
     settle(page)
     plot = page.locator(".js-plotly-plot").first
@@ -57,12 +46,12 @@ def test_hover_says_n_the_error_and_its_interval_and_files_hold_them(curves, pag
     assert download.value.suggested_filename == "curves-imbalanced-tokens-maximum.png"
 
 
-def test_a_job_is_watched_to_its_end_without_a_reload(curves, page):
-    address, store = curves
+def test_a_job_is_watched_to_its_end_without_a_reload(dashboard, dashboard_home, page):
+    store = Store(dashboard_home)
     arguments = ["curves", "synthetic", "--sentences", "60", "--budgets", "5,20", "--runs", "15", "--workers", "1"]
     out = store.path / "curves" / "0123456789ab"
     job = jobs.start([*arguments, "--out", str(out)], kind="curves", title="fifteen small runs", out=out, store=store)
-    page.goto(f"{address}/runs?job={job.id}")
+    page.goto(f"{dashboard}/runs?job={job.id}")
     page.wait_for_selector("text=It keeps running if you close this tab")
     page.wait_for_selector("text=/measuring, [0-9]+ of 105/")
     page.wait_for_selector("text=/^Done after/")

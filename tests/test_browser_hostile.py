@@ -6,10 +6,8 @@ all hold markup, TeX, Markdown, beacons, formulas, marks that turn the line arou
 
 import http.server
 import json
-import os
 import shutil
 import socketserver
-import sys
 import threading
 import time
 from urllib.parse import quote, urlencode
@@ -20,15 +18,12 @@ import pytest
 from fishersft import embed, load_corpus, load_model, paths, select
 from fishersft.pipeline.selections import save_selection
 from fishersft.store import jobs
-from fishersft.store.artifacts import Store
 
-from . import test_browser
-from .test_browser import downloaded, settle, started
+from .browsing import BROWSER, VIEW, downloaded, lonely, new_tab, serving, settle, where
 from .test_pages import HOSTILE
 from .tuned_run import tuned_run
 
-pytestmark = test_browser.pytestmark
-browser = test_browser.browser
+pytestmark = BROWSER
 
 MARKUP = "<img src=x onerror=alert(1)>"
 FORMULAS = ('=HYPERLINK("http://evil.test/","free")', "+1+1", "-2+3", "@SUM(1,2)", "\t=1+1")
@@ -82,7 +77,7 @@ def beacon():
 
 @pytest.fixture(scope="module")
 def attacked(beacon, tmp_path_factory):
-    """A dashboard whose store an attacker has filled; (address, the view of the corpus under the model, the run)."""
+    """A dashboard whose store an attacker has filled; (address, the corpus and the model as an address names them)."""
     address, _ = beacon
     folder = tmp_path_factory.mktemp("attacked")
     home = folder / "home"
@@ -98,7 +93,7 @@ def attacked(beacon, tmp_path_factory):
         patch.setenv("FISHERSFT_HOME", str(home))
         corpus = load_corpus(str(path))
         rows = embed(corpus, load_model(str(model)))
-        kept = save_selection(corpus, rows, select(corpus, str(model), budget=5), name=f"{MARKUP} ![k]({address}) :red[k] $k$")
+        save_selection(corpus, rows, select(corpus, str(model), budget=5), name=f"{MARKUP} ![k]({address}) :red[k] $k$")
         run = tuned_run(home / "runs" / "abc123", write=write, source=f"{MARKUP} :red[f] ![r]({address})", prompts=8)
         about = json.loads((run / "run.json").read_text())
         about["about"]["model"]["name"] = f"<b>m</b> ![m]({address}) $m$"
@@ -126,18 +121,15 @@ def attacked(beacon, tmp_path_factory):
                 break
             time.sleep(0.1)
         assert jobs.job(job.id).state == "failed"
-    server, dashboard = started([sys.executable, "-m", "fishersft", "app"], {**os.environ, "FISHERSFT_HOME": str(home)}, folder)
-    yield dashboard, {"corpus": str(path), "model": str(model)}, Store(home), {"job": job.id, "run": kept}
-    server.terminate()
-    server.wait()
+    with serving(home, folder=folder) as dashboard:
+        yield dashboard, {"corpus": str(path), "model": str(model), "map": "PCA"}
 
 
 @pytest.fixture
 def watched(browser, attacked, beacon):
     """A tab that notes what ran, what was asked for and what went wrong; judged at the end."""
-    dashboard, _, _, _ = attacked
-    tab = browser.new_page(viewport={"width": 1440, "height": 1100})
-    tab.set_default_timeout(120_000)
+    dashboard, _ = attacked
+    tab = new_tab(browser)
     asked, wrong = [], []
     tab.on("request", lambda request: asked.append(request.url))
     tab.on("dialog", lambda dialog: (wrong.append(f"a script ran: {dialog.message}"), dialog.dismiss()))
@@ -148,6 +140,10 @@ def watched(browser, attacked, beacon):
     assert [url for url in asked if not url.startswith(own)] == []
     assert beacon[1] == []
     tab.close()
+
+
+FITS = """() => document.documentElement.scrollWidth <= innerWidth + 2
+  && [document.querySelector('[data-testid="stMain"]')].every((main) => main.scrollWidth <= main.clientWidth + 2)"""
 
 
 def sound(tab, page):
@@ -161,15 +157,10 @@ def sound(tab, page):
     assert tab.locator('[data-testid="stException"]').count() == 0
     for bold in main.locator("b, i, svg tspan[style*='bold']").all_inner_texts():
         assert bold not in ("bold", "column", "m", "v", "c")
-    for width in (1440, 390):
-        tab.set_viewport_size({"width": width, "height": 1100})
-        tab.wait_for_timeout(300)
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth + 2"), (page, width)
-        inside = (
-            """() => { const m = document.querySelector('[data-testid="stMain"]'); return m.scrollWidth <= m.clientWidth + 2 }"""
-        )
-        assert tab.evaluate(inside), (page, width)
-    tab.set_viewport_size({"width": 1440, "height": 1100})
+    assert tab.evaluate(FITS)
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.wait_for_function(FITS, timeout=60_000)
+    tab.set_viewport_size(VIEW)
 
 
 def opened(tab, dashboard, page, **address):
@@ -208,20 +199,20 @@ VIEWS = [
 
 @pytest.mark.parametrize(("page", "address"), VIEWS, ids=lambda v: v if isinstance(v, str) else "-".join(v) or "plain")
 def test_nothing_hostile_is_obeyed(attacked, watched, page, address):
-    dashboard, view, _, _ = attacked
-    opened(watched, dashboard, page, **view, **address)
+    dashboard, view = attacked
+    opened(watched, dashboard, page, **(view | address))
 
 
 def test_what_the_pointer_shows_on_the_map_is_text(attacked, watched):
-    dashboard, view, _, _ = attacked
+    dashboard, view = attacked
     opened(watched, dashboard, "", **view, colour="<b>column</b> :red[c] $c$")
     watched.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
-    for _ in range(10):  # the map may still be fitting itself to the window
-        watched.wait_for_timeout(500)
-        x, y = test_browser.where(watched, test_browser.lonely(watched))
+    for _ in range(100):  # the map may still be fitting itself to the window
+        watched.wait_for_timeout(200)
+        x, y = where(watched, lonely(watched))
         watched.mouse.move(x - 20, y - 20)
         watched.mouse.move(x, y)
-        watched.wait_for_timeout(500)
+        watched.wait_for_timeout(200)
         if watched.locator(".hoverlayer .hovertext").count():
             break
     assert watched.locator(".hoverlayer .hovertext").count()
@@ -230,14 +221,14 @@ def test_what_the_pointer_shows_on_the_map_is_text(attacked, watched):
 
 
 def test_every_pair_of_fine_tuned_texts_is_read_as_text(attacked, watched):
-    dashboard, view, _, _ = attacked
+    dashboard, view = attacked
     for prompt in range(3):
         opened(watched, dashboard, "generations", run="abc123", section="Read", prompt=str(prompt), **view)
     assert "[U+202E]" in watched.inner_text('[data-testid="stMain"]')
 
 
 def test_a_hostile_file_is_uploaded_under_its_own_name(attacked, watched, tmp_path):
-    dashboard, view, _, _ = attacked
+    dashboard, view = attacked
     file = tmp_path / f"{MARKUP} $u$ :red[u].jsonl"
     shutil.copy(view["corpus"], file)
     watched.goto(f"{dashboard}/corpus")
@@ -249,7 +240,7 @@ def test_a_hostile_file_is_uploaded_under_its_own_name(attacked, watched, tmp_pa
 
 
 def test_what_is_saved_from_a_table_holds_no_formula(attacked, watched, tmp_path):
-    dashboard, view, _, _ = attacked
+    dashboard, view = attacked
     opened(watched, dashboard, "corpus", **view)
     assert watched.locator('button[aria-label^="Download as CSV"]:visible').count() == 0
     opened(watched, dashboard, "explore", **view, sentences="30")

@@ -1,6 +1,7 @@
 """A report in a real browser with the network cut off: drawn, in both themes, on paper, saved as png and svg, and obeying nobody."""
 
 import json
+import time
 
 import pytest
 
@@ -9,10 +10,11 @@ from fishersft.export.finetune_report import finetune_page
 from fishersft.export.selection_report import selection_page
 from fishersft.pipeline.selections import kept_of
 
-from .test_browser import browser, pytestmark  # noqa: F401
+from .browsing import BROWSER, PATIENCE
 from .test_pages import HOSTILE
 from .test_reports import measured
 
+pytestmark = BROWSER
 EXTRA = [
     "<style>body{display:none}</style>",
     "<svg onload=alert(1)>",
@@ -20,21 +22,23 @@ EXTRA = [
 ]
 
 
-@pytest.fixture
-def reports(tmp_path):
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
     """{name: file} of a selection's and a fine-tuning's report, both full of hostile texts."""
-    path = tmp_path / "<img src=x onerror=alert(1)>.jsonl"
+    folder = tmp_path_factory.mktemp("reports")
+    path = folder / "<img src=x onerror=alert(1)>.jsonl"
     texts = [*HOSTILE, *EXTRA]
     path.write_text("".join(json.dumps({"text": t, "<b>c</b>": "ab"[k % 2]}) + "\n" for k, t in enumerate(texts)))
-    corpus = load_corpus(str(path), holdout=0)
-    rows = embed(corpus)
-    picks = select(corpus, budget=len(texts) - 1)
-    run = measured(tmp_path / "run", write=lambda cell, k: texts[k % len(texts)], prompts=len(texts), source=HOSTILE[0])
-    pages = {"selection": selection_page(kept_of(corpus, rows, picks), (corpus, rows)), "finetune": finetune_page(run)}
-    files = {}
-    for name, page in pages.items():
-        files[name] = tmp_path / f"{name}.html"
-        files[name].write_text(page.html(), encoding="utf-8")
+    run = measured(folder / "run", write=lambda cell, k: texts[k % len(texts)], prompts=len(texts), source=HOSTILE[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FISHERSFT_HOME", str(folder / "home"))
+        corpus = load_corpus(str(path), holdout=0)
+        rows = embed(corpus)
+        picks = select(corpus, budget=len(texts) - 1)
+        pages = {"selection": selection_page(kept_of(corpus, rows, picks), (corpus, rows)), "finetune": finetune_page(run)}
+        files = {name: folder / f"{name}.html" for name in pages}
+        for name, page in pages.items():
+            files[name].write_text(page.html(), encoding="utf-8")
     return files
 
 
@@ -68,11 +72,10 @@ def test_it_is_drawn_without_a_network_and_nothing_leaves_or_runs(reports, brows
 
 def until(page, holds):
     """Wait for it here: the page's policy lets nobody evaluate words inside it."""
-    for _ in range(100):
-        if holds():
-            return
+    until = time.monotonic() + PATIENCE / 1000
+    while not holds():
+        assert time.monotonic() < until, "it never came true"
         page.wait_for_timeout(100)
-    raise AssertionError("it did not come true in 10 s")
 
 
 def test_it_follows_the_theme_is_light_on_paper_and_saves_both_kinds_of_picture(reports, browser, tmp_path):

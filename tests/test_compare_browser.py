@@ -1,10 +1,8 @@
 """Compare in a real browser: maps that zoom, pan and brush together, and the budget that the address keeps."""
 
-from . import test_browser
-from .test_browser import settle
+from .browsing import BROWSER, settle
 
-pytestmark = test_browser.pytestmark
-dashboard, browser, page = test_browser.dashboard, test_browser.browser, test_browser.page
+pytestmark = BROWSER
 
 MAPS = '[class*="st-key-compare-map-"]'
 VIEWS = f"""() => [...document.querySelectorAll('{MAPS} .js-plotly-plot')]

@@ -15,8 +15,6 @@ from fishersft.store import jobs
 from .conftest import command_line
 from .test_pages import figure, numbers, open_page, text_of
 
-pytestmark = pytest.mark.xdist_group("jobs")
-
 
 @pytest.fixture(autouse=True)
 def nothing_left_running(home):

@@ -26,7 +26,7 @@ from tests.reference import algorithm_1
 
 from .conftest import random_blocks
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Embeddings: the row contract, batches, storage, and what a kill loses."""
 
+import json
 import os
 import signal
 import subprocess
@@ -108,29 +109,29 @@ def test_a_cancelled_start_keeps_its_batches_and_the_next_goes_on(monkeypatch):
 
 
 SCRIPT = """
-import sys, fishersft
+import sys, time, fishersft
 from fishersft.lm import embed as module
-module.BATCH_TOKENS = 512
-fishersft.embed("demo", "mini", store=fishersft.Store(fishersft.Store.default().path),
-                on_progress=lambda d, t: print(d, t, flush=True))
+module.BATCH_TOKENS = 256
+def told(done, total):
+    print(done, flush=True)
+    time.sleep(0.02)  # it is killed long before the end
+fishersft.embed(sys.argv[1], "mini", on_progress=told)
 """
 
 
 @pytest.mark.slow
-def test_kill_9_in_the_middle_loses_at_most_the_batch_in_hand(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BATCH_TOKENS", 512)
-    child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
-    reported = 0
-    for line in child.stdout:
-        reported = int(line.split()[0])
-        if reported > 8_000:
-            break
+def test_kill_9_in_the_middle_loses_at_most_the_batch_in_hand(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_TOKENS", 256)
+    texts = load_corpus("demo").texts[:400]
+    (corpus := tmp_path / "some.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    child = subprocess.Popen([sys.executable, "-c", SCRIPT, str(corpus)], stdout=subprocess.PIPE, text=True)
+    reported = next(done for done in map(int, child.stdout) if done > 2_000)
     os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    assert child.wait() == -signal.SIGKILL
     seen = []
-    resumed = embed("demo", "mini", store=Store(home), on_progress=lambda d, t: seen.append(d))
+    resumed = embed(corpus, "mini", on_progress=lambda d, t: seen.append(d))
     assert seen[0] >= reported
-    undisturbed = embed("demo", "mini", store=Store(tmp_path / "other"))
+    undisturbed = embed(corpus, "mini", store=Store(tmp_path / "other"))
     assert np.array_equal(resumed.values, undisturbed.values)
     assert undisturbed.facts["resumed_at_batch"] == 0
 

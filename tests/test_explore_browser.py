@@ -3,11 +3,9 @@
 import re
 import time
 
-from . import test_browser
-from .test_browser import draw_lasso, opened, settle
+from .browsing import BROWSER, draw_lasso, opened, settle
 
-pytestmark = test_browser.pytestmark
-dashboard, browser, page = test_browser.dashboard, test_browser.browser, test_browser.page
+pytestmark = BROWSER
 
 STEPS = """
 async () => {
@@ -31,7 +29,6 @@ AIMED = """() => {
 
 
 def player(page, address):
-    page.set_default_timeout(60_000)
     page.goto(address)
     page.wait_for_selector(".player .now:has-text('Pick')")
     settle(page)

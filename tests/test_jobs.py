@@ -25,7 +25,7 @@ from fishersft.store.job_table import LOST_SENTENCE, STALE, JobTable, Process, e
 
 from .test_cli import run as fishersft_command
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("jobs")]
+pytestmark = pytest.mark.slow
 
 STRANGER = """
 import os, pathlib, signal, subprocess, sys, time

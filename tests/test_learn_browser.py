@@ -6,15 +6,12 @@ import pytest
 
 from fishersft.lessons import ellipse, target
 
-from . import test_browser
-from .test_browser import settle
+from .browsing import BROWSER, settle
 
-pytestmark = test_browser.pytestmark
-dashboard, browser, page = test_browser.dashboard, test_browser.browser, test_browser.page
+pytestmark = BROWSER
 
 
 def opened(page, address):
-    page.set_default_timeout(60_000)
     page.goto(address)
     page.wait_for_selector(".plane svg .region, .js-plotly-plot .points path", state="attached")
     settle(page)

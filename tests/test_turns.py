@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fishersft import Message
-from fishersft.corpus.turns import RecordReader, answer, any_turns, form_of, is_missing, messages, string, tools, transcript
+from fishersft.corpus.records import is_missing
+from fishersft.corpus.turns import RecordReader, answer, any_turns, form_of, messages, string, tools, transcript
 from fishersft.errors import CorpusError
 
 SAID = [("user", "hi"), ("assistant", "ho")]

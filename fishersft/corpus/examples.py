@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fishersft.corpus import turns
-from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
-from fishersft.corpus.turns import RecordReader, any_turns, is_missing, messages, spoken_turns, string, words
+from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text, is_missing
+from fishersft.corpus.turns import RecordReader, any_turns, messages, spoken_turns, string, words
 
 Row = dict[str, Any]  # the cells of a record by what they are taken as
 INSTRUCTION = "### Instruction:\n{instruction}\n\n"

@@ -86,10 +86,10 @@ class Repeats:
     @property
     def sentence(self) -> str:
         """All of it in words."""
-        return said(self.as_json())
+        return repeats_sentence(self.as_json())
 
 
-def said(repeats: Mapping[str, int]) -> str:
+def repeats_sentence(repeats: Mapping[str, int]) -> str:
     """Near-duplicates in words, from what `Repeats.as_json` gives."""
     if not repeats["groups"]:
         return "No record is a near-duplicate of another."

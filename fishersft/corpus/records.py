@@ -383,9 +383,8 @@ def split_by_column(values: Sequence[Any]) -> tuple[np.ndarray | None, str]:
     A record whose split is unknown or missing is held out, since it may be a test record.
     """
     sides = [is_held_out(v) for v in values]
-    strange = Counter(
-        "missing" if _is_missing(v) else repr(shortened(v, 30)) for v, s in zip(values, sides, strict=True) if s is None
-    )
+    unknown = (value for value, side in zip(values, sides, strict=True) if side is None)
+    strange = Counter("missing" if is_missing(value) else repr(shortened(value, 30)) for value in unknown)
     named = ", ".join(f"{name} in {count:,} record{'s' * (count > 1)}" for name, count in strange.most_common(3))
     named += f" and {len(strange) - 3:,} more" if len(strange) > 3 else ""
     if all(side is None for side in sides):
@@ -394,5 +393,8 @@ def split_by_column(values: Sequence[Any]) -> tuple[np.ndarray | None, str]:
     return held, f"the column split has unknown values ({named}); these records are held out" if strange else ""
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or not str(value).strip() or str(value) in ("nan", "NaT", "<NA>", "None")
+def is_missing(value: Any) -> bool:
+    """Whether a cell is empty: None, NaN, pandas' own marks, blank text or an empty list."""
+    if isinstance(value, dict | list | tuple | np.ndarray):
+        return len(value) == 0
+    return not value.strip() if isinstance(value, str) else str(value) in ("None", "nan", "NaT", "<NA>")

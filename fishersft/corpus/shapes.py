@@ -15,8 +15,8 @@ import pandas as pd
 
 from fishersft.corpus import examples, turns
 from fishersft.corpus.examples import Row
-from fishersft.corpus.records import Example, ReadOptions, Understood
-from fishersft.corpus.turns import RecordReader, is_missing
+from fishersft.corpus.records import Example, ReadOptions, Understood, is_missing
+from fishersft.corpus.turns import RecordReader
 from fishersft.errors import ColumnError
 from fishersft.text import shortened
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.corpus.records import Message
+from fishersft.corpus.records import Message, is_missing
 from fishersft.corpus.tables import plain
 from fishersft.errors import CorpusError
 from fishersft.text import all_encodable, shortened
@@ -53,13 +53,6 @@ class RecordReader:
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(f"{what} in {len(records):,} record{'s' * (len(records) > 1)}" for what, records in self.odd.items())
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a cell is empty: None, NaN, pandas' own marks, blank text or an empty list."""
-    if isinstance(value, dict | list | tuple | np.ndarray):
-        return len(value) == 0
-    return not value.strip() if isinstance(value, str) else str(value) in ("None", "nan", "NaT", "<NA>")
 
 
 def string(value: Any, reader: RecordReader) -> str:

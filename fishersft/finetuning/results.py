@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fishersft.corpus.near_duplicates import said
+from fishersft.corpus.near_duplicates import repeats_sentence
 from fishersft.corpus.tables import plain
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_text
 from fishersft.text import markdown_table
@@ -190,7 +190,7 @@ class FineTuneResult:
     def near_duplicates(self) -> str:
         """How many held-out records have a near-duplicate in the pool, in a sentence; "" where the run's folder does not say."""
         found = self.run.held_out.get("near_duplicates")
-        return said(found) if found else ""
+        return repeats_sentence(found) if found else ""
 
     @cached_property
     def elsewhere(self) -> FineTuneResult:
