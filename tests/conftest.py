@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import os
+import signal
 import socketserver
 import subprocess
 import sys
@@ -23,8 +24,10 @@ from streamlit.components.v2 import manifest_scanner
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a wrong path otherwise asks the hub for many seconds
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; some tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from fishersft import TokenEmbeddings, cli
+from fishersft import Store, TokenEmbeddings, cli, embed, load_corpus
 
 from .browsing import CHROMIUM, FLAGS, ROOT, new_tab, serving
 
@@ -100,6 +103,22 @@ def jsonl(tmp_path: Path) -> Path:
     rows = [{"text": t, "topic": "ab"[i % 2]} for i, t in enumerate(TEXTS)]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def some_of_the_demo(tmp_path: Path) -> Path:
+    """A corpus of 200 records of the demo, none of which is embedded yet."""
+    path = tmp_path / "some.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in load_corpus("demo").texts[:200]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store in which the demo was embedded on this machine, without what ships behind it."""
+    store = Store(tmp_path_factory.mktemp("fresh"))
+    embed("demo", "mini", store=store)
+    return store
 
 
 @pytest.fixture

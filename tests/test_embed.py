@@ -1,6 +1,5 @@
 """Embeddings: the row contract, batches, storage, and what a kill loses."""
 
-import json
 import os
 import signal
 import subprocess
@@ -90,8 +89,8 @@ def test_max_tokens_is_never_above_the_context():
         effective_max_tokens(1, 128)
 
 
-def test_a_cancelled_start_keeps_its_batches_and_the_next_goes_on(monkeypatch):
-    monkeypatch.setattr(module, "BATCH_TOKENS", 2048)
+def test_a_cancelled_start_keeps_its_batches_and_the_next_goes_on(some_of_the_demo, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_TOKENS", 512)
     reports = []
 
     def stop_halfway(done, total):
@@ -99,10 +98,9 @@ def test_a_cancelled_start_keeps_its_batches_and_the_next_goes_on(monkeypatch):
         if done > total / 2:
             raise Cancelled("enough")
 
-    store = Store(Store.default().path)  # without the shipped demo behind it
     with pytest.raises(Cancelled):
-        embed("demo", "mini", store=store, on_progress=stop_halfway)
-    resumed = embed("demo", "mini", store=store, on_progress=lambda d, t: reports.append(d))
+        embed(some_of_the_demo, "mini", on_progress=stop_halfway)
+    resumed = embed(some_of_the_demo, "mini", on_progress=lambda d, t: reports.append(d))
     stopped_at = next(k for k in range(1, len(reports)) if reports[k] <= reports[k - 1])  # the second start's first report
     assert reports[stopped_at] == reports[stopped_at - 1]
     assert resumed.facts["resumed_at_batch"] == stopped_at - 1
@@ -111,7 +109,7 @@ def test_a_cancelled_start_keeps_its_batches_and_the_next_goes_on(monkeypatch):
 SCRIPT = """
 import sys, time, fishersft
 from fishersft.lm import embed as module
-module.BATCH_TOKENS = 256
+module.BATCH_TOKENS = 128
 def told(done, total):
     print(done, flush=True)
     time.sleep(0.02)  # it is killed long before the end
@@ -120,12 +118,11 @@ fishersft.embed(sys.argv[1], "mini", on_progress=told)
 
 
 @pytest.mark.slow
-def test_kill_9_in_the_middle_loses_at_most_the_batch_in_hand(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BATCH_TOKENS", 256)
-    texts = load_corpus("demo").texts[:400]
-    (corpus := tmp_path / "some.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+def test_kill_9_in_the_middle_loses_at_most_the_batch_in_hand(some_of_the_demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_TOKENS", 128)
+    corpus = some_of_the_demo
     child = subprocess.Popen([sys.executable, "-c", SCRIPT, str(corpus)], stdout=subprocess.PIPE, text=True)
-    reported = next(done for done in map(int, child.stdout) if done > 2_000)
+    reported = next(done for done in map(int, child.stdout) if done > 1_500)
     os.kill(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     seen = []
@@ -171,9 +168,9 @@ def test_shapes_are_checked_where_arrays_enter():
         TokenEmbeddings(np.zeros((3, 2)), np.array([0, 3]), np.arange(2), {})
 
 
-def test_the_shipped_demo_rows_are_those_this_machine_computes(home):
+def test_the_shipped_demo_rows_are_those_this_machine_computes(fresh):
     shipped = embed("demo", "mini")
     assert shipped.facts["dtype"] == "float16"
-    fresh = embed("demo", "mini", store=Store(home))
-    assert np.array_equal(shipped.offsets, fresh.offsets)
-    assert np.abs(shipped.values.astype(np.float32) - fresh.values).max() < 0.02
+    computed = embed("demo", "mini", store=fresh)
+    assert np.array_equal(shipped.offsets, computed.offsets)
+    assert np.abs(shipped.values.astype(np.float32) - computed.values).max() < 0.02

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fishersft import Budget, Pool, Store, embed, load_corpus, load_model, make_selector, select
+from fishersft import Budget, Pool, embed, load_corpus, load_model, make_selector, select
 from fishersft.corpus.records import Corpus
 from fishersft.design.trajectory import log_det_at
 from fishersft.pipeline import embed_and_select
@@ -30,7 +30,7 @@ def first(corpus, n):
     ],
 )
 def test_picks_equal_algorithm_1_on_the_models_own_hidden_states(shared, path, split, model):
-    corpus = first(load_corpus(shared / path, split_on=split), 300)
+    corpus = first(load_corpus(shared / path, split_on=split), 100)
     lm = load_model(str(shared / "models" / model))
     n = 12 if model == "mini" else 25
     chosen = select(corpus, lm, budget=n)
@@ -41,11 +41,11 @@ def test_picks_equal_algorithm_1_on_the_models_own_hidden_states(shared, path, s
     assert np.allclose(chosen.gains, gains, rtol=1e-3)
 
 
-def test_the_shipped_order_of_the_demo_is_the_one_computed_from_fresh_rows(home):
+def test_the_shipped_order_of_the_demo_is_the_one_computed_from_fresh_rows(fresh):
     shipped = select("demo", budget=150)
-    fresh = select("demo", budget=150, store=Store(home))
-    assert np.array_equal(shipped.indices, fresh.indices)
-    assert np.allclose(shipped.gains, fresh.gains, rtol=2e-3)
+    computed = select("demo", budget=150, store=fresh)
+    assert np.array_equal(shipped.indices, computed.indices)
+    assert np.allclose(shipped.gains, computed.gains, rtol=2e-3)
 
 
 def test_a_smaller_budget_is_a_prefix_of_a_stored_order(jsonl, monkeypatch):

@@ -18,7 +18,7 @@ from .conftest import ROOT
 
 
 def open_page(page="explore", **address):
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     for key, value in address.items():
         at.query_params[key] = value
     if page != "explore":  # the page alone, as a link opens it

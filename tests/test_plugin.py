@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from .conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ broken = "shortest_first:Missing"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The selector of the README's last example, installed by pip as a package of its own."""
-    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     code = readme.split("## Add a selector")[1].split("```python\n")[1].split("```")[0]
     folder = tmp_path_factory.mktemp("stranger")
     (folder / "pyproject.toml").write_text(PYPROJECT)
@@ -38,34 +39,29 @@ def site(tmp_path_factory):
     return target
 
 
-def python(site, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+EVERYWHERE = """
+import json, sys
+from streamlit.testing.v1 import AppTest
+from tests.conftest import command_line
+corpus = (sys.argv[1], "--holdout", "0", "--budget", "3")
+listed = command_line("select", "--list").stdout
+picks = command_line("select", *corpus, "--selector", "shortest").stdout
+compared = command_line("compare", *corpus, "--selectors", "token_od,shortest").stdout
+at = AppTest.from_file("app.py", default_timeout=600).run()
+box = next(box for box in at.selectbox if box.label == "Selector")
+box.set_value("shortest").run()
+print(json.dumps([listed, picks, compared, box.options, [str(e.value) for e in at.exception]]))
+"""
 
 
-def test_the_command_line_lists_and_runs_it_and_a_broken_neighbour_is_passed_over(site, jsonl):
-    listed = python(site, "-m", "fishersft", "select", "--list")
-    assert "shortest" in listed.stdout and "token_od" in listed.stdout and "broken" not in listed.stdout
-    done = python(site, "-m", "fishersft", "select", str(jsonl), "--holdout", "0", "--selector", "shortest", "--budget", "3")
-    tokens = [json.loads(line)["tokens"] for line in done.stdout.splitlines()]
+def test_it_is_listed_run_compared_and_offered_on_the_dashboard_and_a_broken_neighbour_is_passed_over(site, jsonl):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+    command = [sys.executable, "-c", EVERYWHERE, str(jsonl)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    listed, picks, compared, offered, exceptions = json.loads(done.stdout.splitlines()[-1])
+    assert "shortest" in listed and "token_od" in listed and "broken" not in listed
+    tokens = [json.loads(line)["tokens"] for line in picks.splitlines()]
     assert len(tokens) == 3 and tokens == sorted(tokens)
-
-
-def test_it_is_compared_with_ours(site, jsonl):
-    names = "token_od,shortest"
-    done = python(site, "-m", "fishersft", "compare", str(jsonl), "--holdout", "0", "--selectors", names, "--budget", "3")
-    assert "Shortest" in done.stdout, done.stderr
-
-
-def test_the_dashboard_offers_it(site):
-    code = (
-        "from streamlit.testing.v1 import AppTest\n"
-        "at = AppTest.from_file('app.py', default_timeout=120).run()\n"
-        "box = next(b for b in at.selectbox if b.label == 'Selector')\n"
-        "box.set_value('shortest').run()\n"
-        "print(box.options, [str(e.value) for e in at.exception])"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    root = Path(__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=root)
-    assert "'Shortest'" in done.stdout and done.stdout.rstrip().endswith("[]"), done.stderr[-2000:]
+    assert "Shortest" in compared and "TokenOD" in compared
+    assert "Shortest" in offered and exceptions == []

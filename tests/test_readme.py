@@ -10,7 +10,7 @@ import pytest
 
 import fishersft
 
-from .conftest import ROOT
+from .conftest import ROOT, command_line
 from .test_layers import ORDER
 
 README, EVIDENCE, ARCHITECTURE = (
@@ -35,11 +35,9 @@ def test_quick_start_has_exactly_two_commands():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", blocks(section("Command line"), "sh")[0].strip().splitlines())
-def test_every_command_runs(line, tmp_path):
-    arguments = shlex.split(line, comments=True)[1:]
-    done = subprocess.run(
-        [sys.executable, "-m", "fishersft", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+def test_every_command_runs(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command_line(*shlex.split(line, comments=True)[1:])
     assert done.returncode == 0, done.stderr
 
 

@@ -17,6 +17,8 @@ from fishersft.experiments.measure import run
 from fishersft.experiments.result import NAME, Records, Result, read_curves, read_records
 from fishersft.experiments.worlds import Synthetic
 
+from .conftest import command_line
+
 PLAN = Experiment(
     world=Synthetic(dimension=3, classes=3, sentences=50), selectors=("token_od", "uniform"), budgets=(5, 20), runs=2
 )
@@ -55,9 +57,9 @@ def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_numbers(tmp_p
         file.write(b'{"run": 8, "selec')  # as if the kill had come within a write
     for child in children:
         assert _gone(int(child), deadline)
-    subprocess.run([*command, "--out", str(killed)], check=True, capture_output=True)
+    assert command_line(*command[3:], "--out", killed).returncode == 0
     assert whole(killed / NAME)[: len(before)] == before  # nothing was made again
-    subprocess.run([*command, "--out", str(straight)], check=True, capture_output=True)
+    assert command_line(*command[3:], "--out", straight).returncode == 0
     assert numbers(killed) == numbers(straight)
     assert len(numbers(killed)) == 27
     assert (killed / "curves.csv").read_bytes() == (straight / "curves.csv").read_bytes()

@@ -248,19 +248,18 @@ def test_damage_of_the_same_size_is_a_miss(jsonl, home, name):
 
 
 @pytest.mark.parametrize("damage", ["torn journal", "no values", "short values"])
-def test_a_damaged_partial_start_never_becomes_an_artifact(home, monkeypatch, damage):
+def test_a_damaged_partial_start_never_becomes_an_artifact(some_of_the_demo, home, tmp_path, monkeypatch, damage):
     from fishersft.errors import Cancelled
     from fishersft.lm import embed as module
 
-    monkeypatch.setattr(module, "BATCH_TOKENS", 2048)
-    store = Store(home)
+    monkeypatch.setattr(module, "BATCH_TOKENS", 512)
 
     def stop(done, total):
         if done > total / 2:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        embed("demo", store=store, on_progress=stop)
+        embed(some_of_the_demo, on_progress=stop)
     (partial,) = (home / "partial").iterdir()
     match damage:
         case "torn journal":
@@ -270,10 +269,10 @@ def test_a_damaged_partial_start_never_becomes_an_artifact(home, monkeypatch, da
             (partial / "values.bin").unlink()
         case "short values":
             os.truncate(partial / "values.bin", 1000)
-    resumed = embed("demo", store=store)
+    resumed = embed(some_of_the_demo)
     assert (resumed.facts["resumed_at_batch"] > 0) == (damage == "torn journal")
-    shipped = embed("demo")
-    assert np.abs(resumed.values - shipped.values.astype(np.float32)).max() < 0.02
+    undisturbed = embed(some_of_the_demo, store=Store(tmp_path / "other"))
+    assert np.allclose(resumed.values, undisturbed.values, atol=1e-5)
 
 
 def test_a_store_in_the_way_of_a_file_gets_one_line(tmp_path, jsonl):
@@ -311,7 +310,7 @@ class TestInterruption:
             assert piece, said
             said += piece
         running.send_signal(signal.SIGINT)
-        out, rest = running.communicate(timeout=60)
+        out, rest = running.communicate(timeout=300)
         assert running.returncode == 130 and not out
         assert "Finished work is kept" in rest and "Traceback" not in said + rest
         assert not list(home.glob("artifacts/order/*")) and not list(home.glob("partial/*/*"))
@@ -325,7 +324,7 @@ class TestInterruption:
             assert piece, said
             said += piece
         running.send_signal(signal.SIGINT)
-        out, rest = running.communicate(timeout=60)
+        out, rest = running.communicate(timeout=300)
         assert running.returncode == 130 and not out and "Traceback" not in said + rest
 
 
