@@ -1,21 +1,28 @@
-"""Learn: optimal design in ten lessons, hands on."""
+"""Learn: optimal design in eleven lessons, hands on."""
 
 import streamlit as st
 
 from fishersft.ui import page
+from fishersft.ui.lessons import learning as state
 from fishersft.ui.lessons import panels as lessons
+from fishersft.ui.lessons import presenter
 
 visitor = page.begin("learn", writes=False)
-learning = lessons.current(visitor)
-lessons.contents(learning)
-page.notices(visitor, "learn")
-st.subheader(learning.lesson.title, anchor=False)
-
-left, right = st.columns([3, 2], gap="large")
-with left:
-    lessons.controls(learning)
-    shown = lessons.pictures(learning)
-with right:
-    lessons.words(learning, shown)
-lessons.neighbours(learning)
-lessons.write_address(learning)
+learning = state.current(visitor)
+if learning.manner.present:
+    presenter.show(learning)
+else:
+    page.head("learn", "How does optimal design choose?")
+    lessons.contents(learning)
+    page.notices(visitor, "learn")
+    lessons.heading(learning)
+    with st.container(key="lesson"):
+        left, right = st.columns([3, 2], gap="medium")
+    with left:
+        lessons.controls(learning)
+        shown = lessons.pictures(learning)
+    with right:
+        lessons.words(learning, shown)
+    lessons.below(learning, shown)
+    lessons.neighbours(learning)
+state.write_address(learning)

@@ -1,15 +1,36 @@
 """Lessons compute what they show: hand-made cases, brute force, and answers that follow the state."""
 
+import json
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from fishersft import paths
 from fishersft.design.information import leverage, log_det
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.fields import declared
-from fishersft.lessons import LESSONS, TERMS, drawing, ellipse, equivalence, gains, greedy, lemma, pools, target
+from fishersft.lessons import (
+    COURSE,
+    LESSONS,
+    PATHS,
+    TERMS,
+    criteria,
+    drawing,
+    ellipse,
+    equivalence,
+    exercises,
+    gains,
+    greedy,
+    lemma,
+    pools,
+    regression,
+    target,
+    tuned,
+)
+from fishersft.lessons.lesson import Dragged, Plane, read_points, write_points
 from fishersft.ui import components
 from tests.reference import algorithm_1, best_subset, stein_greedy
 
@@ -34,9 +55,14 @@ class TestEveryLesson:
             shown = lesson.show(revealed=True)
             assert 0 <= shown.question.answer < len(shown.question.options)
             assert len(set(shown.question.options)) == len(shown.question.options) >= 2
-            assert all(p.alt and p.caption and p.title for p in shown.pictures)
+            assert all(p.alt and p.caption and (p.title or isinstance(p.figure, Plane)) for p in shown.pictures)
             assert all(n.help and "nan" not in n.value for n in shown.numbers)
             assert 1 <= len(declared(kind)) <= 2
+
+    def test_the_answer_is_seen_in_a_state_of_the_same_lesson_that_asks_the_same_of_itself_again(self, kind):
+        lesson = kind()
+        seen = lesson.answered()
+        assert type(seen) is kind and seen.answered() == seen
 
     def test_does_not_tell_before_it_is_asked(self, kind):
         lesson = kind()
@@ -53,6 +79,87 @@ class TestEveryLesson:
 
     def test_says_where_it_comes_from(self, kind):
         assert kind.source and kind.symbols and kind.formulas and 3 <= len(kind.lines) <= 4
+
+
+class TestRegression:
+    def test_the_error_bar_and_the_band_are_those_of_least_squares(self):
+        lesson = regression.Regression(points=((-1.0, 0.5, 1.0), (0.0, -1.0, 2.0), (2.0, 0.3, 1.0)), noise=0.5)
+        X = np.array([[1.0, -1.0], [1.0, 0.0], [1.0, 0.0], [1.0, 2.0]])
+        C = 0.25 * np.linalg.inv(X.T @ X)
+        assert lesson.bar() == pytest.approx(1.96 * np.sqrt(C[1, 1]))
+        for x in (-3.0, 0.0, 1.5):
+            f = np.array([1.0, x])
+            assert lesson.band(x) == pytest.approx(1.96 * np.sqrt(f @ C @ f))
+
+    def test_by_hand_two_measurements_at_minus_one_and_one(self):
+        lesson = regression.Regression(points=((-1.0, 0.0, 1.0), (1.0, 0.0, 1.0)))
+        assert lesson.bar() == pytest.approx(1.96 / np.sqrt(2))  # S = 2
+        assert lesson.bar(0.0) == lesson.bar()  # in the middle one more says nothing of the slope
+        assert lesson.bar(2.0) == pytest.approx(1.96 / np.sqrt(2 + 2 / 3 * 4))  # S grows by n / (n + 1) (x - mean)^2
+
+    def test_the_answer_is_the_place_with_the_shortest_error_bar_and_nowhere_without_points(self):
+        for points in (regression.START, ((-2.0, 0.0, 1.0), (-1.0, 0.0, 1.0)), ((0.0, 0.0, 3.0),)):
+            lesson = regression.Regression(points=points)
+            bars = [lesson.bar(float(x)) for x in lesson.candidates()]
+            assert lesson.show().question.answer == int(np.argmin(bars)) == 2
+        assert regression.Regression(points=()).show().question.answer == 3
+
+
+class TestCriteria:
+    def test_at_the_start_d_a_and_e_each_want_another_row(self):
+        lesson = criteria.Criteria()
+        V = np.eye(2) + sum(np.outer(p[:2], p[:2]) for p in lesson.points)
+        inverses = [np.linalg.inv(V + np.outer(x, x)) for x in criteria.CANDIDATES]
+        wanted = {
+            "D": int(np.argmin([np.linalg.det(C) for C in inverses])),
+            "A": int(np.argmin([np.trace(C) for C in inverses])),
+            "E": int(np.argmin([np.linalg.eigvalsh(C).max() for C in inverses])),
+        }
+        assert {name: lesson.wanted()[name] for name in wanted} == wanted
+        assert len(set(wanted.values())) == 3
+        assert lesson.show().question.answer == 2
+
+    def test_they_are_one_where_one_candidate_is_best_in_every_way(self):
+        assert criteria.Criteria(points=((2.0, 0.0, 100.0), (0.0, 2.0, 0.001))).show().question.answer < 2
+
+
+class TestTuned:
+    def test_every_number_is_that_of_the_shipped_files(self):
+        found = tuned.untargeted("tokens")
+        held = json.loads(paths.asset("results", "sherlock.json").read_text())["tokens"]["lines"]
+        mine = [line["minus_uniform"]["mean"]["value"] for line in held if line["selector"] == "token_od"]
+        assert [d.value for d in found if d.where == "Sherlock"] == mine
+        aimed = json.loads(paths.asset("evidence", "targets-mini.json").read_text())["targets"]
+        for d in tuned.targeted("target_matched"):
+            lines = [line for line in aimed[d.where]["lines"] if line["selector"] == "target_matched"]
+            assert lines[-1]["minus_uniform"]["mean"] == {"value": d.value, "low": d.low, "high": d.high}
+        shown = tuned.Tuned().show()
+        assert shown.question.answer == 0 == sum(d.side == -1 for d in found)
+        assert all(d.said in shown.question.because for d in tuned.targeted("target_matched"))
+
+    def test_at_equal_sentences_length_makes_a_lead(self):
+        assert tuned.Tuned(equal="sentences").show().question.answer > 0
+
+    def test_a_difference_counts_beyond_its_interval(self):
+        sides = [tuned.Difference("", 1, v, v - 1, v + 1).side for v in (-2.0, 0.5, 2.0)]
+        assert sides == [-1, 0, 1]
+
+    def test_without_the_files_there_is_less_to_show(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(tuned.paths, "asset", tmp_path.joinpath)
+        for held in (tuned.untargeted, tuned.targeted):
+            held.cache_clear()
+        assert tuned.Tuned().show().question.answer == 0
+        for held in (tuned.untargeted, tuned.targeted):
+            held.cache_clear()
+
+
+class TestPaths:
+    def test_a_path_takes_its_minutes_and_keeps_the_order_of_the_course(self):
+        course = [kind.name for kind in COURSE]
+        for minutes, path in PATHS.items():
+            assert sum(path.values()) == minutes
+            assert [name for name in course if name in path] == list(path)
+        assert list(PATHS[45]) == course
 
 
 class TestEllipse:
@@ -79,17 +186,17 @@ class TestEllipse:
 
     def test_candidates_can_be_reached_by_hand(self):
         for points in (ellipse.START, ((0.7, 2.0, 5.0),), ()):
-            assert (np.abs(ellipse.Ellipse(points=points).candidates()) <= ellipse.REACH).all()
+            assert (np.abs(ellipse.Ellipse(points=points).candidates()) <= Dragged.reach).all()
 
     def test_points_survive_the_address(self):
         points = ((1.25, -0.5, 1.0), (0.333, 3.0, 0.5))
-        assert ellipse.read_points(ellipse.write_points(points)) == points
-        assert ellipse.read_points(ellipse.write_points(())) == ()
+        assert read_points(write_points(points)) == points
+        assert read_points(write_points(())) == ()
 
     @pytest.mark.parametrize("bad", ["1,2", "a,b,c", "9,0,1", "0,0,0", "0,0,nan", "1,1,1;" * 41])
     def test_points_of_a_bad_address_are_refused_in_a_sentence(self, bad):
         with pytest.raises(ParameterError, match="points"):
-            ellipse.read_points(bad)
+            ellipse.Ellipse(points=read_points(bad))
 
 
 class TestEquivalence:
@@ -123,6 +230,13 @@ class TestEquivalence:
             assert best - log_det(M) <= equivalence.missing_at_most(leverage(M, X).max(), 2) + 1e-6
             before, w = log_det(M), equivalence.step(X, w)
 
+    def test_dragged_points_are_those_that_are_weighed_and_may_not_lie_on_one_line(self):
+        points = ((2.0, 0.0, 1.0), (0.0, 1.0, 1.0), (0.1, 0.1, 5.0))
+        shown = equivalence.Equivalence(points=points, steps=60).show()
+        assert shown.question.because.startswith("Their shares: 50%, 50%.")
+        with pytest.raises(ParameterError, match="one line"):
+            equivalence.Equivalence(points=((1.0, 1.0, 1.0), (2.0, 2.0, 1.0), (-1.0, -1.0, 1.0)))
+
     def test_at_the_optimum_the_ellipse_of_leverage_d_holds_every_point(self):
         X = equivalence.pool("a cloud")
         M = equivalence.spread_out(X, equivalence.optimal_weights(X))
@@ -132,17 +246,20 @@ class TestEquivalence:
 class TestReturns:
     def test_copy_number_k_gains_what_the_formula_says(self):
         for k in range(5):
-            assert gains.gains_beside(k, 90)[0] == pytest.approx(np.log((k + 2) / (k + 1)))
+            assert gains.gains_beside(k, np.array([0.0, 1.0]))[0] == pytest.approx(np.log((k + 2) / (k + 1)))
 
     def test_a_row_at_a_right_angle_loses_nothing_and_no_other_gains_more_than_before(self):
-        assert gains.gains_beside(9, 90)[1] == pytest.approx(np.log(1 + 0.36))
-        for angle in (0, 30, 75):
-            each = [gains.gains_beside(k, angle)[1] for k in range(6)]
+        assert gains.gains_beside(9, np.array([0.0, 0.6]))[1] == pytest.approx(np.log(1 + 0.36))
+        for b in ((0.6, 0.0), (0.5, 0.3), (0.2, -0.6)):
+            each = [gains.gains_beside(k, np.array(b))[1] for k in range(6)]
             assert all(a > b for a, b in pairwise(each))
 
-    @pytest.mark.parametrize(("copies", "angle", "answer"), [(0, 90, 0), (12, 90, 1), (12, 0, 0), (2, 90, 1)])
-    def test_the_answer_turns_with_the_copies_and_the_angle(self, copies, angle, answer):
-        assert gains.Returns(copies, angle).show().question.answer == answer
+    @pytest.mark.parametrize(
+        ("copies", "b", "answer"),
+        [(0, (0.0, 0.6), 0), (12, (0.0, 0.6), 1), (12, (0.6, 0.0), 0), (2, (0.0, 0.6), 1), (3, (1.0, 0.0), 2)],
+    )
+    def test_the_answer_turns_with_the_copies_and_with_b(self, copies, b, answer):
+        assert gains.Returns(((*b, 1.0),), copies).show().question.answer == answer
 
 
 class TestSentences:
@@ -176,10 +293,18 @@ class TestSubsets:
             lesson = greedy.Subsets(picks=3, pool=pool)
             best = greedy.all_subsets(lesson.rows, 3)[1].max()
             reached = sum(s.gain for s in lesson.steps)
-            assert reached / lesson.steps[-1].optimum_bound <= reached / best <= 1 + 1e-12
+            assert reached / lesson.bounds[2] <= reached / best <= 1 + 1e-12
+            assert lesson.bounds[2] <= lesson.steps[-1].optimum_bound + 1e-9  # the bound of one prefix is no tighter
             assert reached / best > 1 - 1 / np.e
             answers.add(lesson.show().question.answer)
         assert answers == {0, 1, 2}
+
+    def test_the_certificate_holds_at_every_budget_and_never_falls(self):
+        for pool in range(1, 31):
+            lesson = greedy.Subsets(pool=pool)
+            assert (np.diff(lesson.bounds) >= -1e-9).all()
+            for n in (1, 4, 6):
+                assert lesson.bounds[n - 1] >= greedy.all_subsets(lesson.rows, n)[1].max() - 1e-9
 
 
 class TestLazy:
@@ -215,6 +340,11 @@ class TestImbalance:
         assert any(i >= pools.SENTENCES - 8 for i in lesson.design[:3])
         ours, chance = pools.curves_of(8)
         assert ours[7] < chance[:, 7].min()
+
+    def test_every_row_has_one_norm_wherever_the_rare_topic_is_dragged(self):
+        for points in (pools.Imbalance.points, ((0.3, -0.1, 1.0),), ((0.0, 0.0, 1.0),)):
+            rows = pools.Imbalance(points=points).rows.values
+            assert np.linalg.norm(rows, axis=1) == pytest.approx(pools.NORM, rel=1e-5)
 
     def test_worst_leverage_is_measured_on_every_token_of_the_pool(self):
         lesson = pools.Imbalance(rare=5)
@@ -261,17 +391,21 @@ class TestLemma:
 
 class TestOutlier:
     def test_picks_and_losses_are_those_of_the_definition(self):
-        lesson = pools.Outlier(distance=5.0)
+        lesson = pools.Outlier(points=((-3.0, 4.0, 1.0),))
         _, matched_od, losses = lesson.orders
         picks, expected = stein_greedy(blocks_of(lesson.rows), 6, pools.PRIOR, pools.RIDGE)
         assert (matched_od[:6], losses[:6]) == (picks, pytest.approx(expected, abs=1e-9))
         assert lesson.loss(matched_od[:6]) == pytest.approx(losses[5], abs=1e-9)
 
     def test_token_od_buys_the_outlier_first_and_matched_od_late(self):
-        for distance in (3.0, 6.0, 10.0):
-            token_od, matched_od, _ = pools.Outlier(distance=distance).orders
+        for x, y in ((-1.8, 2.4), (-3.6, 4.8), (0.0, 6.0)):
+            token_od, matched_od, _ = pools.Outlier(points=((x, y, 1.0),)).orders
             assert token_od[0] == pools.OUTLIER
             assert matched_od.index(pools.OUTLIER) > 20
+
+    def test_the_answer_is_seen_where_matched_od_has_taken_it(self):
+        lesson = pools.Outlier(picks=3)
+        assert pools.OUTLIER in lesson.orders[1][: lesson.answered().picks]
 
     def test_a_selection_of_the_whole_pool_matches_it(self):
         lesson = pools.Outlier()
@@ -293,7 +427,7 @@ class TestTarget:
         said = {n.label.split(", ")[1]: (n.value, n.beside) for n in shown.numbers}
         for name in target.DESIGNS:
             assert said[name] == (f"{lesson.variance(name, 5):.3g}", f"{lesson.near(name, 5)} of 5 picks near")
-        assert shown.pictures[0].figure.design == pytest.approx(
+        assert shown.pictures[0].figure.prior == pytest.approx(
             tuple((np.eye(2) + lesson.taken("VOptimal", 5).T @ lesson.taken("VOptimal", 5))[[0, 0, 1], [0, 1, 1]])
         )
 
@@ -346,3 +480,37 @@ class TestTerms:
 
     def test_help_ends_with_the_link(self):
         assert components.helped("The largest of the pool.", "leverage").endswith("](learn?lesson=criteria)")
+
+
+class TestExercises:
+    """The numbers of the answers, by hand."""
+
+    BY_HAND: ClassVar = {
+        "line": [{"ends": 0.98, "even": 1.96 / np.sqrt(20 / 9)}, {"before": 1.96 / np.sqrt(8), "after": 1.96 / 4}],
+        "ellipse": [{"grown": np.log(5)}, {"once": np.log(9), "spread": np.log(25)}],
+        "returns": [
+            {"first": np.log(2), "second": np.log(1.5), "third": np.log(4 / 3)},
+            {"after": np.log(1 + 1 / 16 + 1 / 4), "before": np.log(1.5)},
+        ],
+        "criteria": [{"A": 1.25, "E": 1.0, "leverage": 2.0}, {"long": np.log(3.25), "short": np.log(2)}],
+        "greedy": [
+            {"greedy": np.log(11.25 * 5 - 16), "best": 2 * np.log(7.25)},
+            {"bound": np.log(9) + 2 * np.log((11.25 * 5 - 16) / 9)},
+        ],
+        "sentences": [{"alike": np.log(5), "apart": np.log(4)}, {"one": np.log(2), "two": np.log(4)}],
+        "imbalance": [{"miss": 8 / 10 * 7 / 9 * 6 / 8}, {"miss": np.prod([(95 - k) / (100 - k) for k in range(20)])}],
+        "outlier": [{"far": np.log(101), "near": np.log(2)}, {"longer": 3 - np.log(4), "narrow": 0.25 + np.log(4) - 1}],
+        "target": [{"before": 1.0, "along": 0.2, "across": 1.0}, {"opposite": 0.2}],
+        "lemma": [{"guessing": 0.25, "sure": 0.0099}, {"lost": 0.0}],
+        "tuned": [{"one": 0, "other": -1, "ratio": np.exp(0.28)}, {"times": 25 / 6}],
+        "lazy": [{"computed": 2}, {"naive": 27}],
+        "equivalence": [{"first": 0.1, "second": 0.5, "third": 0.4}, {"bound": 2 * np.log(1.5)}],
+    }
+
+    @pytest.mark.parametrize("name", LESSONS)
+    def test_every_lesson_has_two_and_their_numbers_are_those_by_hand(self, name):
+        made = exercises.exercises(name)
+        assert len(made) == len(self.BY_HAND[name]) == 2
+        for one, by_hand in zip(made, self.BY_HAND[name], strict=True):
+            assert one.task.endswith(("?", ".")) and one.answer
+            assert one.numbers == pytest.approx(by_hand, abs=1e-9)

@@ -11,22 +11,33 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.plots.base import VERMILION, figure, ink
+from fishersft.plots.base import GREEN, ORANGE, PURPLE, VERMILION, edge, figure, ink, style
+from fishersft.selectors import DEFAULT_SELECTOR
 
-TALL = 440
-LOW = 320
+TALL = 400  # as high as a plane beside it
 
 
-def plane(dark: bool, box: tuple[float, ...], *, height: int = TALL, **layout: Any) -> go.Figure:
+def colours(dark: bool) -> dict[str, str]:
+    """By what they paint on a plane that the browser draws."""
+    text, grid, quiet = ink(dark)
+    ours = {"point": style(DEFAULT_SELECTOR, dark)[0], "candidate": ORANGE, "target": VERMILION, "green": GREEN, "purple": PURPLE}
+    return {**ours, "uniform": style("uniform", dark)[0], "ink": text, "grid": grid, "quiet": quiet, "edge": edge(dark)}
+
+
+ROWS = ("first coordinate of a row", "second coordinate")
+COEFFICIENTS = ("first coefficient, from its estimate", "second coefficient")
+
+
+def plane(dark: bool, box: tuple[float, ...], named: tuple[str, str] = ROWS, *, height: int = TALL, **layout: Any) -> go.Figure:
     """An empty plane with equal axes that nobody zooms by accident; `box` is left, right, bottom and top."""
-    fig = axes(dark, "first coordinate of a row", "second coordinate", height=height, **layout)
+    fig = axes(dark, *named, height=height, **layout)
     common = {"zeroline": True, "zerolinecolor": ink(dark)[1], "constrain": "domain"}
     fig.update_xaxes(range=box[:2], **common)
     fig.update_yaxes(range=box[2:], scaleanchor="x", constraintoward="top", **common)
     return fig
 
 
-def axes(dark: bool, x: str, y: str, *, height: int = LOW, **layout: Any) -> go.Figure:
+def axes(dark: bool, x: str, y: str, *, height: int = TALL, **layout: Any) -> go.Figure:
     """An empty figure with named axes that nobody zooms by accident."""
     fig = figure(dark, height=height, dragmode=False, **layout)
     fig.update_xaxes(title_text=x, fixedrange=True)

@@ -3,8 +3,8 @@
     V = sigma2 I + sum of w x x^T      w  weight of a point, as if its row occurred w times
     {t : t^T V t <= r}                 holds the unknown coefficients with probability 0.95: r = -2 log 0.05
 
-That holds for a linear model with noise of variance 1 and a prior of precision sigma2.  D is log det V, A the trace of V^-1,
-E its largest eigenvalue, G the largest x^T V^-1 x over the points.
+That holds for a linear model with normal noise of variance 1 and a normal prior of precision sigma2, with t
+counted from the estimate.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 import fishersft.lessons.drawing as drawing
-from fishersft.design.information import design_matrix, gain, leverage, log_det
-from fishersft.errors import ParameterError
+from fishersft.design.information import design_matrix, gain, log_det
 from fishersft.lessons.lesson import (
+    DRAG_ALL,
+    LEAST_WEIGHT,
+    MOST_POINTS,
+    MOST_WEIGHT,
     TEXTBOOK,
+    Coefficients,
     Dragged,
     Number,
     Picture,
@@ -30,40 +34,9 @@ from fishersft.lessons.lesson import (
     several,
     short,
 )
-from fishersft.plots.base import ORANGE, ink, style
-from fishersft.selectors import DEFAULT_SELECTOR
 
-REACH = 3.0  # of the plane, in each direction
-MOST_POINTS, LEAST_WEIGHT, MOST_WEIGHT = 40, 0.001, 100.0
 LEVEL = -2 * np.log(0.05)  # of a chi-squared with two degrees of freedom
 START: Points = ((1.5, 0.5, 1.0), (1.0, -0.25, 1.0), (-2.0, 0.25, 1.0))
-
-
-def read_points(text: str) -> Points:
-    """Points from "x,y,w;x,y,w", as an address carries them.
-
-    Raises:
-        ParameterError: not numbers, too many, or outside the plane.
-    """
-    found = []
-    for part in filter(None, text.split(";")):
-        numbers = part.split(",")
-        try:
-            x, y, w = (round(float(n), 3) for n in numbers)
-        except ValueError as error:
-            raise ParameterError(f"points '{part[:24]}' (three numbers: x, y and weight)") from error
-        if not (abs(x) <= REACH and abs(y) <= REACH and LEAST_WEIGHT <= w <= MOST_WEIGHT):
-            raise ParameterError(
-                f"points '{part[:24]}' (x and y from -{REACH:g} to {REACH:g}, weight from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g})"
-            )
-        found.append((x, y, w))
-    if len(found) > MOST_POINTS:
-        raise ParameterError(f"{len(found)} points (at most {MOST_POINTS})")
-    return tuple(found)
-
-
-def write_points(points: Points) -> str:
-    return ";".join(",".join(f"{round(n, 3):g}" for n in point) for point in points)
 
 
 @dataclass(frozen=True)
@@ -78,18 +51,21 @@ class Ellipse(Dragged):
     title = "Points and the ellipse"
     terms = ("design matrix", "sigma2", "log det", "nats", "ellipse")
     lines = (
-        "Each point is a row x, one token's embedding, here in two dimensions; the ellipse is what you still do not know about "
-        "a linear model after seeing its rows.",
-        "A row shrinks the ellipse in its own direction, a long row more than a short one; its weight counts how often it is "
-        "seen.",
-        "Drag a point, or add some along one line: the ellipse becomes thin and stays long. A poor design looks like that.",
+        "A measurement is now any row x of two numbers, and y is x₁ θ₁ + x₂ θ₂ plus noise, with unknown coefficients θ. In a "
+        "language model x is a token's embedding, the numbers that its last layer reads at a word or a part of one, and θ are "
+        "that layer's weights.",
+        "How well θ is then known is in the design matrix V. It makes the ellipse: the θ that are still possible. Its area "
+        "shrinks as log det V, the logarithm of V's determinant, grows.",
+        "A row shrinks the ellipse along its own direction, a long row more than a short one. Add rows along one line only, "
+        "and the ellipse becomes thin and stays long: a poor design.",
     )
-    formulas = (r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top", r"\{\theta : \theta^\top V \theta \le 5.99\}")
+    formulas = (r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top", r"(\theta - \hat\theta)^\top V (\theta - \hat\theta) \le 5.99")
     symbols = (
-        "X is the matrix of rows x, V the design matrix, sigma2 the weight of the identity, w a weight. The ellipse is the 95% "
-        "region of the coefficients, moved to the origin, for noise of variance 1. Logarithms are natural; their unit is the nat."
+        "w is a row's weight, how often it is seen. sigma2, the weight of the identity I, says how much is known before any row. "
+        "The ellipse holds θ with probability 95%, for normal noise of variance 1 and a normal prior of precision sigma2; it is "
+        "drawn around the estimate. Logarithms are natural, and their unit is the nat."
     )
-    source = ((TEXTBOOK, "Bayesian linear regression; D, A, E and G are the classical criteria of optimal design."),)
+    source = ((TEXTBOOK, "Bayesian linear regression. The area is π · 5.99 / √det V, so it shrinks as log det V grows."),)
 
     @property
     def matrix(self) -> np.ndarray:
@@ -106,61 +82,45 @@ class Ellipse(Dragged):
         V = self.matrix
         half, _ = drawing.semi_axes(V, LEVEL)
         gains = [gain(V, x[None]) for x in self.candidates()]
-        f = log_det(V) - 2 * np.log(self.sigma2)
-        inverse = np.linalg.eigvalsh(V) ** -1
-        table = np.array(self.points).reshape(-1, 3)
-        worst = f"{leverage(V, table[:, :2]).max():.3g}" if len(table) else "–"
+        best = int(np.argmax(gains))
+        area, before = np.pi * half[0] * half[1], np.pi * LEVEL / self.sigma2
         numbers = (
-            Number(
-                "D: log det gained",
-                nats(f),
-                "log det V minus its value without points; the ellipse's area is π · 5.99 / √det V. TokenOD makes this large.",
-                f"area {short(np.pi * half[0] * half[1])}",
-            ),
-            Number("A: trace of V⁻¹", short(inverse.sum()), "The sum of the variances of the two coefficients; small is good."),
-            Number(
-                "E: largest variance",
-                short(inverse.max()),
-                "The largest eigenvalue of V⁻¹: the variance along the ellipse's long axis.",
-                f"half axes {short(half[0])} and {short(half[1])}",
-            ),
-            Number(
-                "G: worst leverage",
-                worst,
-                "The largest xᵀ V⁻¹ x over your points: the variance of the worst prediction among them.",
-                several(len(self.points), "point"),
-            ),
+            Number("log det gained", nats(log_det(V) - 2 * np.log(self.sigma2)), "log det V minus its value without points."),
+            Number("Area of the ellipse", short(area), "Of the 95% region.", f"without points {short(before)}"),
+            Number("Half axes", f"{short(half[0])}, {short(half[1])}", "Of the ellipse.", several(len(self.points), "point")),
         )
         picture = Picture(
-            "Your points and the 95% ellipse",
-            self._plane(gains, dark, revealed),
-            f"{several(len(self.points), 'point')} in the plane, larger where the weight is larger, and an ellipse with half "
-            f"axes {short(half[0])} and {short(half[1])}; three hollow candidates A, B and C.",
-            "Blue: points, larger with more weight. Line: the 95% ellipse; dotted: without any point. A, B, C: candidates of "
-            "the question. Under the plane: what the points gain, and the leverage where the pointer is.",
+            "",
+            self._plane(gains, best, dark, revealed),
+            f"{several(len(self.points), 'point')} in the plane of rows, larger where the weight is larger, and three hollow "
+            "candidates A, B and C.",
+            "Left, each point is a row. Right, the filled ellipse is what the rows leave unknown; dotted: without any row"
+            + ("; dashed: with the best of the three." if revealed else "."),
         )
         lengths = [np.linalg.norm(x) for x in self.candidates()]
         listed = ", ".join(f"{letter} {nats(g)} (length {short(n)})" for letter, g, n in zip("ABC", gains, lengths, strict=True))
-        best = int(np.argmax(gains))
         question = Question(
-            "One more point of weight 1: which of the hollow places A, B and C shrinks the ellipse's area most?",
+            "One more row of weight 1: which of the hollow places A, B and C shrinks the ellipse's area most?",
             ("A", "B", "C"),
             best,
-            f"Their gains are {listed}. The area falls by the factor exp(−gain / 2), here {np.exp(-gains[best] / 2):.2f}. Length "
-            "counts, and so does what is not yet known in that direction.",
+            f"log det V would grow by {listed}. The area falls by the factor exp(−gain / 2), here {np.exp(-gains[best] / 2):.2f} "
+            "(dashed). Length counts, and so does what is not yet known in that direction.",
         )
         return Shown((picture,), numbers, question)
 
-    def _plane(self, gains: list[float], dark: bool, revealed: bool) -> Plane:
-        text, grid, quiet = ink(dark)
-        words = [f"{c}: {short(g)}" if revealed else c for c, g in zip("ABC", gains, strict=True)]
+    def _plane(self, gains: list[float], best: int, dark: bool, revealed: bool) -> Plane:
+        words = [f"{c}: {nats(g)}" if revealed else c for c, g in zip("ABC", gains, strict=True)]
+        alt = f"An ellipse with half axes {' and '.join(map(short, drawing.semi_axes(self.matrix, LEVEL)[0]))}."
         return Plane(
             points=self.points,
-            sigma2=self.sigma2,
-            level=float(LEVEL),
-            reach=REACH,
+            colours=drawing.colours(dark),
+            reach=self.reach,
+            hint=DRAG_ALL,
             weights=(LEAST_WEIGHT, MOST_WEIGHT),
             most=MOST_POINTS,
+            follows=True,
+            prior=(self.sigma2, 0.0, self.sigma2),
+            level=float(LEVEL),
             candidates=tuple((float(x), float(y), said) for (x, y), said in zip(self.candidates(), words, strict=True)),
-            colours={"point": style(DEFAULT_SELECTOR, dark)[0], "candidate": ORANGE, "ink": text, "grid": grid, "quiet": quiet},
+            theta=Coefficients(2.6, alt=alt, after=((best, "candidate", "6 4"),) if revealed else ()),
         )

@@ -1,4 +1,4 @@
-"""Lesson: the criteria D, A, E and G, and why the best D-design is the best G-design (Kiefer and Wolfowitz, 1960).
+"""Appendix: why the best D-design is the best G-design (Kiefer and Wolfowitz, 1960).
 
 A continuous design puts weights w, summing to 1, on k points; M(w) = sum of w_i x_i x_i^T and the leverage of x is
 x^T M^-1 x.  Always sum of w_i leverage_i = d, so the worst leverage is at least d; w maximises log det M exactly when it is d.
@@ -11,27 +11,32 @@ From log det A <= d log(tr A / d) with A = M^-1 M(w*):   log det M(w*) - log det
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import plotly.graph_objects as go
 
 import fishersft.lessons.drawing as drawing
 from fishersft.design.information import leverage, log_det
+from fishersft.errors import ParameterError
 from fishersft.fields import parameter
 from fishersft.lessons.lesson import (
+    LEAST_WEIGHT,
     PAPER,
     READING,
     TEXTBOOK,
-    Lesson,
+    Dragged,
+    Marks,
     Number,
     Picture,
+    Plane,
+    Points,
     Question,
     Shown,
     control,
     nats,
     percent,
-    short,
+    places,
 )
 from fishersft.plots.base import VERMILION, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR
@@ -39,7 +44,9 @@ from fishersft.selectors import DEFAULT_SELECTOR
 CONVERGED = 1e-6  # worst leverage / d - 1
 MOST_STEPS = 200_000
 MOST_SHOWN = 60  # steps that the reader may take
+LEAST_SPREAD = 0.1  # of the points in their second direction
 KEPT = 0.01  # a weight that counts as kept
+SEEN = 30.0  # times its weight is a point's size
 
 
 def spread_out(X: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -90,21 +97,25 @@ def pool(name: str) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Equivalence(Lesson):
-    points: str = parameter(POOLS[0], "The rows that may be given weight.", choices=POOLS)
+class Equivalence(Dragged):
+    """Points of a pool, to drag, and the weights of a design among them; without points of its own it has the pool's."""
+
+    points: Points = ()
+    among: str = parameter(POOLS[0], "The rows that may be given weight.", label="Points", choices=POOLS)
     steps: int = control(0, 0, MOST_SHOWN, 1, "Steps", "Each step multiplies a point's weight by its leverage over d.")
 
-    name = "criteria"
-    tab = "Criteria"
-    title = "D, A, E, G and the equivalence theorem"
-    terms = ("leverage", "worst leverage", "criteria", "equivalence theorem")
+    begins = "among"
+    name = "equivalence"
+    tab = "Appendix: equivalence"
+    title = "The best design for D is the best for G"
+    terms = ("equivalence theorem",)
     lines = (
-        "Four numbers judge a design: D, the volume of what is uncertain; A, its average; E, its worst direction; G, the worst "
-        "prediction at any point of the pool. They can want different designs, but D and G never do.",
-        "Leverage, the shade, is the variance of a prediction at each place of the plane. Weighted by the design its average "
-        "is always d = 2, so the worst cannot be below 2.",
-        "Give weight to points of high leverage, outside the line of leverage 2, and take it from those inside. When no point "
-        "is left outside, the worst leverage is 2, and the same design has the largest log det.",
+        "Give each row of a pool a weight, and let the weights sum to 1. D and G then want the same weights: those with the "
+        "largest log det also have the smallest worst leverage.",
+        "Leverage, the variance of a prediction, is 2 on the orange line, less inside and more outside. Weighted by the design, "
+        "the average over the points is always d = 2, so the worst cannot be below 2.",
+        "Give weight to the points outside the line, and take it from those inside. When no point "
+        "is left outside, the worst leverage is 2, and log det is at its largest.",
     )
     formulas = (
         r"M(w) = \sum_i w_i\, x_i x_i^\top",
@@ -118,15 +129,28 @@ class Equivalence(Lesson):
         (READING, "this theorem is why one brings the other. It is exact for weights, and only a guide for whole sentences."),
     )
 
+    def answered(self) -> Equivalence:
+        return replace(self, steps=MOST_SHOWN)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.points and (len(self.points) < 3 or np.linalg.svd(self.rows, compute_uv=False)[1] < LEAST_SPREAD):
+            raise ParameterError(f"{len(self.points)} points (at least three, and not all on one line through the origin)")
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(k, 2) points."""
+        return np.array(self.points)[:, :2] if self.points else pool(self.among)
+
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
-        X = pool(self.points)
+        X = self.rows
         path = [np.full(len(X), 1 / len(X))]  # the weights after each step
         for _ in range(MOST_SHOWN):
             path.append(step(X, path[-1]))
         w = path[self.steps]
         M = spread_out(X, w)
-        inverse = 1 / np.linalg.eigvalsh(M)
         worst = float(leverage(M, X).max())
+        outside = int((leverage(M, X) > 2 * (1 + 1e-3)).sum())
         numbers = (
             Number(
                 "D: log det M",
@@ -134,19 +158,17 @@ class Equivalence(Lesson):
                 "Large is good. The bound beside it is proven: d log(worst leverage / d).",
                 f"missing at most {nats(missing_at_most(worst, 2))}",
             ),
-            Number("A: trace of M⁻¹", short(inverse.sum()), "The sum of the variances of the coefficients; small is good."),
-            Number("E: largest variance", short(inverse.max()), "The largest eigenvalue of M⁻¹, along the worst direction."),
             Number("G: worst leverage", f"{worst:.3f}", "The largest xᵀ M⁻¹ x over the points; small is good.", "at best d = 2"),
+            Number("Points outside", f"{outside}", "Points whose leverage is above 2.", f"of {len(X)}"),
         )
-        outside = int((leverage(M, X) > 2 * (1 + 1e-3)).sum())
         pictures = (
             Picture(
-                "Leverage over the plane",
-                self._plane(X, w, M, dark, revealed),
-                f"Leverage as shade over the plane, {len(X)} points with their weights as size, and the line where leverage is "
-                f"2; {outside} of the points lie outside it.",
-                f"Shade: leverage. Points: larger with more weight; crosses have less than 1%. Line: leverage 2; "
-                f"{outside} of {len(X)} points lie outside.",
+                "",
+                self._plane(X, w, dark, revealed),
+                f"{len(X)} points with their weights as size, and the line where leverage is 2; {outside} of the points lie "
+                "outside it.",
+                f"Points: larger with more weight. Line: leverage 2; {outside} of {len(X)} points lie outside"
+                + (". Rings: those that keep weight in the best design." if revealed else "."),
             ),
             Picture(
                 "The worst leverage falls to d",
@@ -168,40 +190,22 @@ class Equivalence(Lesson):
         )
         return Shown(pictures, numbers, question)
 
-    def _plane(self, X: np.ndarray, w: np.ndarray, M: np.ndarray, dark: bool, revealed: bool) -> go.Figure:
-        right, up = 1.2 * np.maximum(np.abs(X).max(0), np.abs(X).max() / 2)
-        fig = drawing.plane(dark, (-right, right, -up, up), height=400)
-        across, upwards = np.linspace(-right, right, 61), np.linspace(-up, up, 61)
-        grid = np.stack([g.ravel() for g in np.meshgrid(across, upwards)], axis=1)
-        blue, symbol = style(DEFAULT_SELECTOR, dark)
-        ground = "#14171A" if dark else "#FFFFFF"
-        bar = {"title": {"text": "leverage", "side": "top"}, "orientation": "h", "y": -0.22, "yanchor": "top", "len": 0.7}
-        bar |= {"thickness": 10, "outlinewidth": 0, "tickvals": [0, 2, 4, 6, 8], "ticktext": ["0", "d = 2", "4", "6", "8+"]}
-        fig.add_trace(
-            go.Heatmap(
-                x=across,
-                y=upwards,
-                z=np.minimum(leverage(M, grid), 8).reshape(61, 61),
-                zmin=0,
-                zmax=8,
-                zsmooth="best",
-                colorscale=[[0, ground], [1, "#7A5C00" if dark else "#F2C879"]],
-                name="leverage",
-                colorbar=bar,
-                hovertemplate="leverage %{z:.2f}<extra></extra>",
-            )
+    def _plane(self, X: np.ndarray, w: np.ndarray, dark: bool, revealed: bool) -> Plane:
+        kept = X[optimal_weights(X) > KEPT] if revealed else X[:0]
+        return Plane(
+            points=tuple((float(x), float(y), max(LEAST_WEIGHT, float(SEEN * v))) for (x, y), v in zip(X, w, strict=True)),
+            colours=drawing.colours(dark),
+            reach=self.reach,
+            hint="Drag a point, or Tab to it and press the arrow keys.",
+            title="The points and their weights",
+            fixed=True,
+            most=len(X),
+            follows=True,
+            prior=(0.0, 0.0, 0.0),
+            around=2 / SEEN,
+            marks=(Marks(places(kept), "circle", "ink", open=True, size=2.6),),
+            legend=(("line", "target", "leverage 2", ""),),
         )
-        fig.add_trace(drawing.line(drawing.ellipse_of(np.linalg.inv(M), 2.0), "leverage 2", VERMILION, width=2.5))
-        some = w > KEPT
-        fig.add_trace(
-            drawing.points(X[some], "weight", blue, symbol, 5 + 34 * np.sqrt(w[some]), outline=ink(dark)[0], opacity=0.9)
-        )
-        if (~some).any():
-            fig.add_trace(drawing.points(X[~some], "less than 1%", ink(dark)[0], "x-thin-open", 6))
-        if revealed:
-            kept = X[optimal_weights(X) > KEPT]
-            fig.add_trace(drawing.points(kept, "keeps weight at the optimum", ink(dark)[0], "circle-open", 30))
-        return fig
 
     def _progress(self, worst: list[float], dark: bool) -> go.Figure:
         fig = drawing.axes(dark, "steps", "worst leverage")

@@ -18,83 +18,106 @@ import fishersft.lessons.drawing as drawing
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, gain, token_gains
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.lessons.lesson import OURS, PAPER, TEXTBOOK, Lesson, Number, Picture, Question, Shown, control, nats, short
-from fishersft.plots.base import ORANGE, faint, ink, style
+from fishersft.lessons.lesson import (
+    DRAG,
+    OURS,
+    PAPER,
+    TEXTBOOK,
+    Dragged,
+    Lesson,
+    Number,
+    Picture,
+    Plane,
+    Points,
+    Question,
+    Shown,
+    control,
+    nats,
+    short,
+)
+from fishersft.plots.base import ORANGE, VERMILION, faint, ink, style
 from fishersft.selectors import DEFAULT_SELECTOR
 
 A = np.array([1.0, 0.0])
-LENGTH_B = 0.6
 MOST = 12  # copies of A
 SENTENCES, DIMENSION = 60, 6
 MORE, MUCH_MORE = 1.25, 2.0  # times the tokens of a draw
 
 
-def row_b(angle: float) -> np.ndarray:
-    """B, shorter than A, in degrees from it."""
-    return LENGTH_B * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
-
-
-def gains_beside(copies: int, angle: float) -> tuple[float, float]:
-    """What one more copy of A, and what B at an angle (degrees) to it, would gain where A is there `copies` times; nats."""
+def gains_beside(copies: int, b: np.ndarray) -> tuple[float, float]:
+    """What one more copy of A, and what the row b (2,), would gain where A is there `copies` times; nats."""
     V = design_matrix([np.tile(A, (copies, 1))], 2)
-    return gain(V, A[None]), gain(V, row_b(angle)[None])
+    return gain(V, A[None]), gain(V, b[None])
 
 
 @dataclass(frozen=True)
-class Returns(Lesson):
-    copies: int = control(2, 0, MOST, 1, "Copies of A in the design", "How often row A has been seen.")
-    angle: int = control(60, 0, 90, 5, "Angle of B to A (degrees)", "0: B points where A points; 90: in a new direction.")
+class Returns(Dragged):
+    """Row A, repeated, and a row B to drag."""
 
+    points: Points = ((0.3, 0.5, 1.0),)
+    copies: int = control(2, 0, MOST, 1, "Copies of A in the design", "How often row A has been seen.")
+
+    reach = 1.5
+    alone = "row B"
     name = "returns"
     tab = "Returns"
     title = "Diminishing returns"
     terms = ("gain", "diminishing returns", "submodularity")
     lines = (
-        "The first copy of a row says much, the second less: the ellipse is already thin in its direction.",
-        "A row in another direction keeps its gain, the better the closer it is to a right angle, but it never gains more than "
-        "before. That is submodularity.",
+        "The gain of a row is what it adds to log det V. The first copy of a row gains much and the second less, because its "
+        "direction is then known better.",
+        "Another row loses as well, by how far it points in the same direction; at a right angle it loses nothing. No gain ever "
+        "grows as rows are added. This property is called submodularity.",
         "So a selector that looks at gains is slow to take duplicates, and a short row in a new direction can beat a "
-        "long one in an old direction.",
+        "long one in an old direction. Drag B, and change the copies of A.",
     )
     formulas = (
         r"\log\frac{\det(V + x x^\top)}{\det V} = \log(1 + x^\top V^{-1} x)",
         r"V \preceq V' \Rightarrow x^\top V'^{-1} x \le x^\top V^{-1} x",
     )
     symbols = (
-        "V is the design matrix before, x a new row, sigma2 = 1; the gain of x is what it adds to log det V. A has length 1 and "
-        "B has length 0.6."
+        "V is the design matrix before, with sigma2 = 1, and x a new row; V ⪯ V' says that V' holds at least the information of "
+        "V in every direction. A is (1, 0)."
     )
     source = ((TEXTBOOK, "the matrix determinant lemma."), (PAPER, "Algorithm 2 is correct because gains only shrink."))
 
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
-        again, other = gains_beside(self.copies, self.angle)
-        first, hidden = gains_beside(0, self.angle), nats(other) if revealed else "?"
-        together = sum(gains_beside(k, self.angle)[0] for k in range(self.copies))
+        again, other = gains_beside(self.copies, self.place)
+        first, hidden = gains_beside(0, self.place), nats(other) if revealed else "?"
+        together = sum(gains_beside(k, self.place)[0] for k in range(self.copies))
         copies = f"{self.copies} {'copy' if self.copies == 1 else 'copies'}"
+        length, angle = np.hypot(*self.place), np.degrees(np.arctan2(*self.place[::-1]))
         numbers = (
             Number("One more copy of A", nats(again), f"The gain of copy {self.copies + 1}.", f"the first: {nats(first[0])}"),
             Number("B", hidden, "The gain of B; shown with the answer.", f"without any A: {nats(first[1])}"),
             Number("A, all copies", nats(together), "log det gained by all the copies of A together.", copies),
         )
-        shown = "up to the copies in the design; the rest comes with the answer." if not revealed else "and beyond."
         pictures = (
             Picture(
-                "The two rows, and what is still uncertain",
-                self._plane(dark),
-                f"Row A of length 1 along the first axis, row B at {self.angle} degrees to it, and the ellipse of V after "
-                f"{self.copies} copies of A.",
-                "Line: the ellipse θᵀ V θ = 1 after the copies of A; dotted: before any. It becomes thin only along A.",
+                "",
+                self._rows(dark),
+                f"Row A of length 1 along the first axis, and row B of length {short(length)} at {angle:.0f} degrees to it.",
+                "Two rows. B can be dragged.",
             ),
             Picture(
                 "What each would gain",
                 self._curves(dark, revealed),
-                "Gain in nats against the copies of A already in the design, for another copy of A and for B; both fall.",
-                f"Gains against the copies already there, {shown}",
+                "Gain in nats against the copies of A already in the design, for another copy of A"
+                + (" and for B; neither ever rises." if revealed else "; it falls."),
+                "Gains against the copies of A already there; upright line: as many as now."
+                + ("" if revealed else " B's curve and the rest of A's come with the answer."),
+            ),
+            Picture(
+                "What is still unknown",
+                self._ellipse(dark),
+                f"The ellipse of V after {self.copies} copies of A, thin along the first axis.",
+                "Filled: the ellipse θᵀ V θ = 1 after the copies of A; dotted: before any. It becomes thin only along A.",
             ),
         )
         times = {0: "not at all", 1: "once", 2: "twice"}.get(self.copies, f"{self.copies} times")
         question = Question(
-            f"A is there {times}. Which gains more now: A once more, or B, which is only 0.6 as long?",
+            f"A is there {times}. B has length {short(length)} and stands at {angle:.0f}° to A. Which gains more now: A once "
+            "more, or B?",
             ("A once more", "B", "about the same (within 2%)"),
             2 if abs(again - other) <= 0.02 * max(again, other) else int(again < other),
             f"A once more gains {nats(again)}, B gains {nats(other)}. Change the copies: the answer turns where the curves "
@@ -102,26 +125,36 @@ class Returns(Lesson):
         )
         return Shown(pictures, numbers, question)
 
-    def _plane(self, dark: bool) -> go.Figure:
-        fig = drawing.plane(dark, (-1.25, 1.25, -1.15, 1.15), height=drawing.LOW)
+    def _rows(self, dark: bool) -> Plane:
+        return Plane(
+            points=self.points,
+            colours=drawing.colours(dark),
+            reach=self.reach,
+            hint=DRAG,
+            names=("B",),
+            fixed=True,
+            arrows=((1.0, 0.0, f"A × {self.copies}"),),
+        )
+
+    def _ellipse(self, dark: bool) -> go.Figure:
+        fig = drawing.plane(dark, (-1.25, 1.25, -1.25, 1.25), drawing.COEFFICIENTS)
         blue, _ = style(DEFAULT_SELECTOR, dark)
         V = design_matrix([np.tile(A, (self.copies, 1))], 2)
         fig.add_trace(drawing.line(drawing.ellipse_of(np.eye(2)), "before", ink(dark)[2], dash="dot", width=1.5))
-        fig.add_trace(drawing.line(drawing.ellipse_of(V), "ellipse", blue, fill="toself", fillcolor=faint(blue, 0.12)))
-        for row, letter, colour, symbol in ((A, "A", blue, "circle"), (row_b(self.angle), "B", ORANGE, "diamond")):
-            fig.add_trace(drawing.line(np.stack([np.zeros(2), row]), letter, colour, showlegend=False))
-            named = {"mode": "markers+text", "text": [letter], "textposition": "top center", "showlegend": False}
-            fig.add_trace(drawing.points(row[None], letter, colour, symbol, 11, **named))
-        return fig
+        return fig.add_trace(
+            drawing.line(drawing.ellipse_of(V), "with the copies of A", blue, fill="toself", fillcolor=faint(blue, 0.12))
+        )
 
     def _curves(self, dark: bool, revealed: bool) -> go.Figure:
         known = np.arange(MOST + 1) if revealed else np.arange(self.copies + 1)
-        again, other = np.array([gains_beside(int(k), self.angle) for k in known]).T
+        again, other = np.array([gains_beside(int(k), self.place) for k in known]).T
         series: list[drawing.Series] = [("A once more", again, style(DEFAULT_SELECTOR, dark)[0], "circle")]
-        series += [("B", other, ORANGE, "diamond")] if revealed else []
+        series += [("B", other, VERMILION, "diamond")] if revealed else []
         fig = drawing.axes(dark, "copies of A already in the design", "gain (nats)")
         fig.update_xaxes(range=[-0.4, MOST + 0.4], dtick=2)
-        return drawing.curves(fig, known, series, "%{y:.3f} nats", at=self.copies)
+        drawing.curves(fig, known, series, "%{y:.3f} nats")
+        drawing.here(fig, self.copies, ink(dark)[2])
+        return fig
 
 
 @dataclass(frozen=True)
@@ -134,11 +167,11 @@ class Sentences(Lesson):
     title = "Tokens come in sentences"
     terms = ("token gain", "gain per token", "length", "equal tokens")
     lines = (
-        "TokenOD takes whole sentences, and a sentence brings all its tokens. Each token adds what those before it left open, "
-        "so the gain of a sentence is exactly the sum over its tokens.",
+        "TokenOD, the paper's selector, is greedy for log det V. It takes whole sentences, and a sentence brings the rows of all "
+        "its tokens (words and parts of words). A sentence's gain is exactly the sum of its tokens' gains, one after another.",
         "More tokens mean more gain, so at a budget in sentences the long ones win. This says little about what they say.",
-        "Divide the gain by the tokens, and short sentences come back. Make the tokens alike, and length is worth less, but not "
-        "nothing.",
+        "Divide the gain by the tokens, and short sentences come back. Make the tokens of a sentence alike, and length is worth "
+        "less, but not nothing.",
     )
     formulas = (
         r"\log\det(I + X_i V^{-1} X_i^\top)",

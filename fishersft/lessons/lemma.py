@@ -58,20 +58,21 @@ class Lemma(Lesson):
     title = "What the lemma leaves out"
     terms = ("lemma 3.1", "confidence of the model")
     lines = (
-        "The true information about the last layer is a large matrix with the model's probabilities in it. Lemma 3.1 bounds "
-        "its log det from below by a small matrix, V, that has only the rows.",
-        "One class must be pinned: with all of them free the smallest eigenvalue is exactly 0. And the bound holds for every "
-        "row at once, so the surest row sets it.",
-        "What the model already knows never enters V. When it is sure, the true information shrinks, V stays, and the best "
-        "sentence can be another. All ten have three rows here, about equally long.",
+        "A language model is no linear model: its last layer chooses the next token from L classes. What a text says about that "
+        "layer (its Fisher information, H) depends on the model's probabilities p. Lemma 3.1 of the paper bounds log det H from "
+        "below by log det V, which has only the rows.",
+        "One class must be pinned, since adding one vector to all classes changes no probability: with all classes free c is 0, "
+        "and the bound says nothing. c holds for every row at once, so the surest row sets it.",
+        "What the model already knows never enters V. When it is sure, H shrinks, V stays, and the best sentence can be another.",
     )
     formulas = (
         r"H = \sigma^2 I + \sum_x (\mathrm{diag}(p) - p p^\top) \otimes x x^\top",
         r"\log\det H \ge (L-1)(\log\det V + d \log c)",
     )
     symbols = (
-        "L is the number of classes, d of dimensions, p are the model's probabilities at x (without the pinned class), c the "
-        "smallest eigenvalue of any diag(p) − p pᵀ."
+        "L is the number of classes, d of dimensions, p the model's probabilities at x (without the pinned class), c the "
+        "smallest eigenvalue of any diag(p) − p pᵀ, and ⊗ puts a copy of x xᵀ, times its entry, at each entry. All ten sentences "
+        "have three rows, about equally long."
     )
     source = (
         (PAPER, "Lemma 3.1; one reviewer called the step a leap of faith."),
@@ -123,19 +124,19 @@ class Lemma(Lesson):
         by_rows, true_gains = self.gains()
         pictures = (
             Picture(
-                "The surer the model, the looser the bound",
-                self._bound(dark),
-                "log det in nats against how sure the model is: the true information falls, the bound falls faster, V does not "
-                f"move. Here {nats(true)} and {nats(bound)}.",
-                "All ten sentences in the design. Upright line: this model. The bound soon falls out of the picture.",
-            ),
-            Picture(
                 "What each sentence would gain",
                 self._bars(by_rows, true_gains if revealed else None, dark),
                 "Bars: the first gain of each of ten sentences from the rows alone"
                 + (" and under the true information." if revealed else "; the true ones come with the answer."),
                 "Blue: (L − 1) times the gain under V, what TokenOD sees. Purple: the true "
                 f"gain{'' if revealed else ', with the answer'}.",
+            ),
+            Picture(
+                "The surer the model, the looser the bound",
+                self._bound(dark),
+                "log det in nats against how sure the model is: the true information falls, the bound falls faster, V does not "
+                f"move. Here {nats(true)} and {nats(bound)}.",
+                "All ten sentences in the design. Upright line: this model. The bound soon falls out of the picture.",
             ),
         )
         a, b = (winner_of([Contender(i, float(g), float(g)) for i, g in enumerate(of)]).position for of in (by_rows, true_gains))
@@ -154,7 +155,7 @@ class Lemma(Lesson):
         table = np.array([self.log_dets(s) for s in SCALES])
         rows, _ = self.world
         flat = (self.classes - 1) * log_det(design_matrix([rows.reshape(-1, DIMENSION)], DIMENSION))
-        fig = drawing.axes(dark, "how sure the model is (scale of its logits)", "log det (nats)", height=drawing.LOW + 40)
+        fig = drawing.axes(dark, "how sure the model is (scale of its logits)", "log det (nats)")
         blue, _ = style(DEFAULT_SELECTOR, dark)
         for name, y, colour, dash in (
             ("(L − 1) log det V", np.full(len(SCALES), flat), blue, "dash"),
@@ -168,7 +169,7 @@ class Lemma(Lesson):
         return fig
 
     def _bars(self, by_rows: np.ndarray, true: np.ndarray | None, dark: bool) -> go.Figure:
-        fig = drawing.axes(dark, "sentence", "first gain (nats)", height=drawing.LOW + 40, barmode="group")
+        fig = drawing.axes(dark, "sentence", "first gain (nats)", barmode="group")
         blue, _ = style(DEFAULT_SELECTOR, dark)
         look = {"x": np.arange(1, SENTENCES + 1), "hovertemplate": "%{y:.2f} nats"}
         pattern = {"shape": "/", "fgcolor": ink(dark)[0], "solidity": 0.12, "bgcolor": PURPLE}

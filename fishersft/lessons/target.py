@@ -6,7 +6,7 @@ weighing the same; the mean variance of predictions on it is tr(M_A V^-1), the m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import islice
 
@@ -18,24 +18,28 @@ from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.targeted import RIDGE, SteinRule, VarianceRule, aimed, target_moment
-from fishersft.errors import ParameterError
 from fishersft.fields import parameter
-from fishersft.lessons.ellipse import LEVEL, REACH
+from fishersft.lessons.ellipse import LEVEL
 from fishersft.lessons.lesson import (
+    DRAG,
     OURS,
+    READING,
     TEXTBOOK,
     Dragged,
+    Marks,
     Number,
     Picture,
+    Plane,
     Points,
     Question,
     Shown,
-    TargetPlane,
     control,
+    places,
     several,
     short,
+    symmetric,
 )
-from fishersft.plots.base import VERMILION, edge, ink, style
+from fishersft.plots.base import VERMILION, faint, style
 from fishersft.selectors import DEFAULT_SELECTOR
 
 TOPICS = ((1.9, 0.5, 34), (-1.3, 1.5, 20), (0.5, -1.9, 16), (0.8, 1.1, 14), (-0.8, -0.6, 12))  # x, y and sentences
@@ -84,19 +88,17 @@ class TargetLesson(Dragged):
     design: str = parameter("VOptimal", "Whose picks and ellipses the plane shows.", label="Design", choices=tuple(DESIGNS))
     picks: int = control(8, 1, MOST, 1, "Picks", "The budget, in sentences; all have four tokens.")
 
+    alone = "target"
     name = "target"
     tab = "Target"
     title = "A design for a target"
     terms = ("target", "VOptimal", "TargetMatched")
     lines = (
-        "If the model has to be good at some texts only, the target, then TokenOD (D-optimal) pays for directions that never "
-        "occur there.",
-        "VOptimal lowers the mean variance of predictions on the target (V-optimal). It takes long rows along the target's "
-        "direction, whichever topic they are from.",
+        "If the model has to be good at some texts only, the target, then TokenOD pays for directions that never occur there.",
+        "VOptimal lowers the mean variance of predictions on the target. It takes long rows along the target's direction, "
+        "whichever topic they are from.",
         "TargetMatched wants the picks' second moment to be the target's, so its rows are like the target's and as long. That "
         "costs variance and keeps most picks on the topic; some may lie opposite, since x and −x have the same second moment.",
-        "The variance is that of a linear model. For a language model the loss on target texts decides, on a half of them that "
-        "no selector saw.",
     )
     formulas = (
         r"\mathrm{tr}(M_A V^{-1}) = \mathrm{mean}_{x \in A}\; x^\top V^{-1} x",
@@ -108,18 +110,10 @@ class TargetLesson(Dragged):
         "more like the target's, t in all."
     )
     source = (
+        (READING, "the variance is a linear model's; for a language model the loss on target texts decides (last lesson)."),
         (TEXTBOOK, "V- or I-optimality; for language models VTL in SIFT (Hübotter et al. 2025, arXiv 2410.08020)."),
         (OURS, "TargetMatched, and this pool."),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.points) != 1:
-            raise ParameterError(f"{len(self.points)} points (this lesson has one target)")
-
-    @property
-    def place(self) -> np.ndarray:
-        return np.array(self.points[0][:2])
 
     @cached_property
     def moment(self) -> np.ndarray:
@@ -139,6 +133,13 @@ class TargetLesson(Dragged):
         """How many of its first n picks lie near the target."""
         means = self.taken(name, n).reshape(n, TOKENS, 2).mean(1)
         return int((np.linalg.norm(means - self.place, axis=1) <= NEAR).sum())
+
+    def worst(self) -> str:
+        """The design that leaves the largest variance on the target."""
+        return max(DESIGNS, key=lambda name: self.variance(name, self.picks))
+
+    def answered(self) -> TargetLesson:
+        return replace(self, design=self.worst())
 
     def show(self, *, revealed: bool = True, dark: bool = False) -> Shown:
         n = self.picks
@@ -161,23 +162,29 @@ class TargetLesson(Dragged):
         told = f"mean variance {short(reached[self.design])}" if self._told(revealed) else "its variance comes with the answer"
         pictures = (
             Picture(
-                f"The target and the picks of {self.design}",
+                "",
                 self._plane(dark, revealed),
                 f"Ninety-six sentences in five topics, a target at {at}, and the first {several(n, 'pick')} of {self.design}: "
                 f"{near[self.design]} near the target, {told}.",
-                "Dots: sentences; crosses: the target's rows; large: picks. Filled: the 95% ellipse of what is still unknown; "
-                "narrow towards the target is good. Line: the picks' second moment; dashed: the target's.",
+                "Dots: sentences; crosses: the target's rows; large: picks. Line: their second moment; dashed: the target's.",
             ),
             Picture(
-                "Mean variance on the target against the picks",
+                "Variance on the target",
                 self._curves(dark, revealed),
                 "Mean variance on the target against the number of picks, "
                 + ("a falling line for each design." if revealed else "VOptimal's line; the others come with the answer."),
-                "Lower is better. All sentences are equally long: equal picks are equal tokens."
-                + ("" if revealed else " TokenOD and TargetMatched are drawn with the answer."),
+                "Mean variance of predictions on the target; lower is better. All sentences are equally long, so equal picks are "
+                "equal tokens." + ("" if revealed else " TokenOD and TargetMatched are drawn with the answer."),
+            ),
+            Picture(
+                "What is still unknown",
+                self._unknown(dark),
+                f"The 95% ellipse of the coefficients after {several(n, 'pick')} of {self.design}, and the target's direction.",
+                "Filled: the 95% ellipse of the coefficients. Line: the target's direction; narrow along it is good, since only "
+                "that part of θ enters predictions there.",
             ),
         )
-        worst = max(reached, key=reached.__getitem__)
+        worst = self.worst()
         listed = ", ".join(f"{name} {short(value)} ({near[name]} near)" for name, value in reached.items())
         question = Question(
             f"After {several(n, 'pick')} of each design: which one leaves the largest mean variance on the target?",
@@ -190,30 +197,37 @@ class TargetLesson(Dragged):
     def _told(self, revealed: bool) -> bool:
         return revealed or self.design == "VOptimal"
 
-    def _plane(self, dark: bool, revealed: bool) -> TargetPlane:
-        text, grid, quiet = ink(dark)
+    def _plane(self, dark: bool, revealed: bool) -> Plane:
         colour, marker = style(DESIGNS[self.design], dark)
         X = self.taken(self.design, self.picks)
         means = pool().values.reshape(-1, TOKENS, 2).mean(1)
         picked = orders(*self.points[0][:2])[self.design][: self.picks]
-        return TargetPlane(
+        return Plane(
             points=self.points,
-            sigma2=1.0,
-            level=float(LEVEL),
-            reach=REACH,
-            weights=(1.0, 1.0),
-            most=1,
-            candidates=(),
-            colours={"point": colour, "target": VERMILION, "ink": text, "grid": grid, "quiet": quiet, "edge": edge(dark)},
-            cloud=_pairs(cloud().reshape(-1, 2)),
+            colours={**drawing.colours(dark), "point": colour},
+            reach=self.reach,
+            hint=DRAG,
+            title=f"The target and the picks of {self.design}",
+            names=("target",),
+            fixed=True,
+            prior=symmetric(design_matrix([X], 2)),
+            dots=places(means),
+            marks=(Marks(places(means[picked]), marker, "point"),),
+            curves=((places(drawing.ellipse_of(np.linalg.inv(X.T @ X / len(X)))), "point", ""),),
+            cloud=places(cloud().reshape(-1, 2)),
             ridge=RIDGE,
-            design=_three(design_matrix([X], 2)),
-            moment=_three(X.T @ X / len(X)),
-            sentences=_pairs(means),
-            picks=_pairs(means[picked]),
-            marker=marker,
             told=self._told(revealed),
         )
+
+    def _unknown(self, dark: bool) -> go.Figure:
+        V = design_matrix([self.taken(self.design, self.picks)], 2)
+        ellipse = drawing.ellipse_of(V, LEVEL)
+        reach = 1.3 * float(np.abs(ellipse).max())
+        colour, _ = style(DESIGNS[self.design], dark)
+        fig = drawing.plane(dark, (-reach, reach, -reach, reach), drawing.COEFFICIENTS)
+        fig.add_trace(drawing.line(ellipse, self.design, colour, fill="toself", fillcolor=faint(colour, 0.14)))
+        way = 2 * reach * self.place / max(float(np.hypot(*self.place)), 1e-9)
+        return fig.add_trace(drawing.line(np.stack([-way, way]), "direction of the target", VERMILION, dash="dash"))
 
     def _curves(self, dark: bool, revealed: bool) -> go.Figure:
         x = np.arange(1, MOST + 1)
@@ -225,11 +239,3 @@ class TargetLesson(Dragged):
         ]
         drawing.curves(fig, x, series, "%{y:.3g}", at=self.picks, size=6)
         return fig.update_yaxes(type="log", rangemode="normal", dtick=1, minor={"dtick": "D1"})
-
-
-def _pairs(xy: np.ndarray) -> tuple[tuple[float, float], ...]:
-    return tuple((round(float(x), 3), round(float(y), 3)) for x, y in xy)
-
-
-def _three(A: np.ndarray) -> tuple[float, float, float]:
-    return float(A[0, 0]), float(A[0, 1]), float(A[1, 1])

@@ -38,7 +38,9 @@ PAGES: dict[str, frozenset[str]] = {
         "compare": "selectors seed equal budget maps map rows log score picture",
         "curves": "experiment result part equal measure n logarithmic guides picture",
         "generations": "section run measured held_out minus lost against picture left right at draw prompt judge",
-        "learn": " ".join(["lesson points", *(name for kind in LESSONS.values() for name in declared(kind))]),
+        "learn": " ".join(
+            ["lesson points path chart present step answers", *(name for kind in LESSONS.values() for name in declared(kind))]
+        ),
         "runs": "show job run result finetuned",
     }.items()
 }
