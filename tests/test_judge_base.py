@@ -191,7 +191,7 @@ class TestBlindVotes:
 
 
 def test_a_very_long_text_is_looked_at_quickly():
-    started = time.monotonic()
+    started = time.process_time()
     for text in ("<" + " " * 200_000, "answer " * 30_000, "ignore " * 30_000, "<tag" * 50_000):
         addressing(TextPair("p", text, "x"))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5

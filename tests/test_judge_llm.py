@@ -355,7 +355,7 @@ def served(tmp_path_factory):
     with log.open("wb") as told:
         process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], stdout=told, stderr=told)
     try:
-        for _ in range(240):
+        for _ in range(600):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
                 break
@@ -363,7 +363,7 @@ def served(tmp_path_factory):
                 assert process.poll() is None, f"transformers serve ended: {log.read_text()[-2000:]}"
                 time.sleep(0.5)
         else:
-            pytest.fail("transformers serve did not answer in two minutes")
+            pytest.fail("transformers serve did not answer in five minutes")
         yield f"http://127.0.0.1:{port}/v1", str(model)
     finally:
         process.kill()
@@ -373,7 +373,7 @@ def served(tmp_path_factory):
 @pytest.mark.slow
 def test_a_real_server_that_nobody_scripted_is_asked_and_read(served):
     base_url, model = served
-    judge = LLMJudge.at(base_url, model, "story", seconds=60.0)
+    judge = LLMJudge.at(base_url, model, "story", seconds=300.0)
     verdict = judge.compare("Once upon a time", " there was a cat.", " qzx the the")
     assert verdict.how == "asked" and len(verdict.judgments) == 2
     assert judge.cost.readings == 2 and judge.cost.tokens_in > 100

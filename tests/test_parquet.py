@@ -22,10 +22,10 @@ def data_of(table, **options):
 
 
 def test_a_small_file_that_stands_for_gigabytes_is_refused_in_a_moment():
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(CorpusError, match=r"has 987 bytes but unpacks to more than 8,000 MB"):
         load_corpus(CASES / "dict_bomb.parquet")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_numbers(tmp_p
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     command = [*COMMAND, "--workers", str(workers)]
     process = subprocess.Popen([*command, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while len(whole(killed / NAME)) < 6 and time.monotonic() < deadline:
         time.sleep(0.01)
     crew = Path(f"/proc/{process.pid}/task/{process.pid}/children")

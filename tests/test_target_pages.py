@@ -1,6 +1,7 @@
 """A target on Explore and Compare: each way to name one, what follows from it, and what is said of one that cannot be used."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -24,11 +25,21 @@ PLACES = ["Oslo", "Bergen", "Turin", "Lyon", "Porto", "Ghent", "Leeds", "York", 
 RECORDS = [(topic, text.format(place)) for topic, texts in KINDS.items() for text in texts for place in PLACES]
 
 
-@pytest.fixture
-def corpus(tmp_path):
-    path = tmp_path / "mixed.jsonl"
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    """A corpus of two topics, and a store in which it is embedded."""
+    folder = tmp_path_factory.mktemp("mixed")
+    path = folder / "mixed.jsonl"
     path.write_text("".join(json.dumps({"text": text, "topic": topic}) + "\n" for topic, text in RECORDS))
-    embed(load_corpus(path, holdout=0))
+    embed(load_corpus(path, holdout=0), store=Store(folder / "home"))
+    return path, folder / "home"
+
+
+@pytest.fixture
+def corpus(embedded, home):
+    """What an address says of that corpus; the test's own store has its embeddings."""
+    path, store = embedded
+    shutil.copytree(store, home)
     return {"corpus": str(path), "holdout": "0", "map": "PCA"}
 
 
