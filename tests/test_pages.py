@@ -53,7 +53,7 @@ def test_the_demo_opens_with_picks_on_the_map():
     points = figure(at)["data"][0]
     codes = numbers(points["marker"]["color"])
     assert (len(codes), int((codes == 1).sum()), int((codes == 0).sum())) == (1250, 120, 1130)
-    assert "1,389 records" in text_of(at)
+    assert "1,250 to choose from" in text_of(at)
     names = [t.get("name") for t in figure(at, 1)["data"]]
     assert "Uniform, 20 draws" in names
     assert "Longest" in names
@@ -286,7 +286,7 @@ def hostile(tmp_path):
 
 def test_hostile_text_is_shown_and_never_obeyed(hostile):
     for record in range(len(HOSTILE)):
-        at = open_page(corpus=hostile, holdout="0", record=str(record), sentences="5", colour="topic")
+        at = open_page(corpus=hostile, holdout="0", record=str(record), sentences="5", colour="topic", map="PCA")
         for element in at.get("html"):
             body = element.proto.body
             assert not re.search(r"<(?!/?(div|span|br|style)\b)[a-z]", body.split("</style>")[-1])

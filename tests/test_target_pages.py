@@ -111,7 +111,9 @@ def test_a_lasso_becomes_the_target_and_is_kept_across_pages(corpus):
     assert at.selectbox(key="selector").value == "target_matched"
     chosen = pool_for(corpus, "records=0,3-8,20").target
     assert chosen.sentence in shown(at)
-    at.switch_page("pages/compare.py").run()
+    at.switch_page("pages/compare.py")
+    at.query_params["map"] = "PCA"
+    at.run()
     assert not at.exception
     assert chosen.sentence in shown(at)
     assert at.multiselect(key="compare-selectors").value == list(COMPARED)
