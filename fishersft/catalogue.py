@@ -153,7 +153,7 @@ def _jobs(store: Store) -> Iterator[Run]:
             "state": "stopping" if job.stopping else job.state,
             "kind": job.kind,
             "what": job.title,
-            "done": round(job.done / job.total, 2) if job.total else float(job.state == "done"),
+            "done": round(job.share, 2),
             "took": job.seconds,
         }
         yield Run(job.id, JOB, f"{job.kind}: {job.title}", job.started or job.queued, False, job.log, facts, job)

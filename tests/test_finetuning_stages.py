@@ -15,7 +15,7 @@ from fishersft.corpus.records import Text
 from fishersft.errors import StoreError
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import read_run
-from fishersft.finetuning.stages import edge_warning
+from fishersft.finetuning.stages import edge_warning, finetune
 from fishersft.lm.losses import nats_of
 from fishersft.lm.model import load_model
 from tests.conftest import ROOT, command_line
@@ -245,6 +245,38 @@ def test_the_learning_rate_is_found_on_a_uniform_draw_of_the_pool(corpus, model,
     assert found["chosen"] == min((nats, float(rate)) for rate, nats in found["nats"].items())[1]
     assert f"learning rate {found['chosen']:g}" in answer.stderr
     assert read_run(out).models["token_od-8-s0"].facts["learning_rate"] == found["chosen"]
+
+
+def test_a_search_for_the_learning_rate_that_was_stopped_goes_on_where_it_was(corpus, model, tmp_path, home):
+    class Stopped(Exception):
+        pass
+
+    def search(out, stop_at=2.0):
+        """The shares of the search that were reported; stopped once one of them is above `stop_at`."""
+        seen = []
+
+        def told(what, done, total):
+            if what.startswith("finding"):
+                seen.append(done / total)
+                if seen[-1] > stop_at:
+                    raise Stopped
+
+        settings = {"epochs": 1, "batch": 4, "prompts": 0, "precision": "float32", "budgets": (8,), "all": False}
+        try:
+            finetune(corpus, model, selectors=["uniform"], out=out, on_stage=told, checkpoint_seconds=0, **settings)
+        except Stopped:
+            return seen
+        return seen
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert search(whole)[0] < 0.25
+    search(parts, stop_at=0.5)  # in the third of four rates
+    tried = json.loads((parts / "work" / "tried.json").read_text())
+    assert list(tried["nats"]) == ["3e-05", "0.0001"]
+    assert search(parts)[0] > 0.5  # neither the two that were finished nor the steps before the last checkpoint
+    nats = [json.loads((out / "rate.json").read_text())["nats"] for out in (whole, parts)]
+    assert nats[0] == pytest.approx(nats[1], rel=1e-5)
+    assert not (parts / "work").exists()
 
 
 def test_a_rate_at_the_end_of_those_tried_is_said_to_be_one():

@@ -185,7 +185,7 @@ def test_a_cancelled_job_stops_and_frees_the_device_and_one_in_the_queue_never_s
 def test_a_job_deaf_to_ctrl_c_is_killed_with_what_it_started(jsonl, stranger, tmp_path, monkeypatch):
     monkeypatch.setenv("STUBBORN", str(tmp_path / "child"))
     job = jobs.start(["select", str(jsonl), "--selector", "gated", "--budget", "4"], kind="select", title="deaf")
-    waited(job, lambda now: now.what == "sulking" and (tmp_path / "child").exists())
+    waited(job, lambda now: now.what == "sulking, 1 of 2" and (tmp_path / "child").exists())
     child = Process.of(int((tmp_path / "child").read_text()))
     assert child.alive
     ended = jobs.cancel(job.id, grace=0.2)
@@ -322,21 +322,22 @@ def test_progress_is_written_at_most_twice_a_second_and_the_last_is_not_lost(row
     reporter.start()
     started = time.monotonic()
     for k in range(20_000):
-        reporter.note("embedding", k, 19_999)
+        reporter.note(f"embedding, {k}", k / 19_999)
     reporter.stop()
     assert 1 <= len(written) <= 2 + 2 * (time.monotonic() - started)
     job = jobs.job("abc")
-    assert (job.what, job.done, job.total) == ("embedding", 19_999, 19_999)
+    assert (job.what, job.share) == ("embedding, 19999", 1.0)
 
 
 def test_a_worker_of_a_job_processs_and_does_not_speak_for_its_life(rows, row, monkeypatch):
     monkeypatch.setenv("FISHERSFT_JOB", "abc123")
     monkeypatch.setenv("FISHERSFT_JOB_ATTEMPT", "1")
     monkeypatch.setattr(job_runner, "_current", None)
+    monkeypatch.setattr(job_runner, "_share", job_runner.Share())
     job_runner.report("training", 2, 8)
     job_runner._current.stop()
-    now = rows.one("abc123")
-    assert (now["what"], now["done"], now["total"], now["heartbeat"]) == ("training", 2, 8, row["heartbeat"])
+    now, job = rows.one("abc123"), jobs.job("abc123")
+    assert (job.what, job.share, now["heartbeat"]) == ("training, 2 of 8", 0.25, row["heartbeat"])
 
 
 def test_a_running_jobs_row_comes_back_where_the_file_was_set_aside(rows, row, caplog):
@@ -345,12 +346,12 @@ def test_a_running_jobs_row_comes_back_where_the_file_was_set_aside(rows, row, c
         assert jobs.jobs() == []
     assert "set aside as jobs.sqlite.damaged-1" in caplog.text
     reporter = Reporter(row, owner=True)
-    reporter.note("training", 3, 9)
+    reporter.note("training, 3 of 9", 0.3)
     reporter.start(), reporter.stop()
-    assert [(job.id, job.state, job.done) for job in jobs.jobs()] == [("abc123", "running", 3)]
+    assert [(job.id, job.state, job.share) for job in jobs.jobs()] == [("abc123", "running", 0.3)]
 
 
-def test_time_left_is_that_of_the_step_at_its_mean_pace(rows, row):
+def test_time_left_is_that_of_the_whole_job_at_its_mean_pace(rows, row):
     now = time.time()
     step = {"what": "training", "step_started": now - 30, "step_first": 40, "done": 60, "total": 100, "reported": now - 10}
     rows.beat(row, step)  # 20 in 20 s, and 10 s ago there were 40 to do
@@ -364,7 +365,7 @@ def test_time_left_is_that_of_the_step_at_its_mean_pace(rows, row):
 def test_a_job_asked_through_its_row_stops_itself(rows, row):
     reporter = Reporter(row, owner=True)
     rows.stop(row, 1)
-    reporter.note("training", 1, 9)
+    reporter.note("training, 1 of 9", 0.1)
     reporter.start()
     with pytest.raises(KeyboardInterrupt):
         time.sleep(30)

@@ -15,6 +15,7 @@ from fishersft.errors import UserError
 from fishersft.lm.folder import find_model
 from fishersft.paths import write_whole
 from fishersft.selectors import criterion_of, make_selectors
+from fishersft.store import job_runner
 
 DEFAULT = "token_od,token_od_per_token,matched_od,sentence_od,longest"
 HEADS = {
@@ -94,6 +95,8 @@ def compare(
         raise UserError(f"--out must be a .csv or .json file in an existing folder, not {out}.")
     shared.check_out(out, options["corpus"])
     corpus, folder = shared.load(options)
+    twice = 2 if score_model else 1
+    job_runner.expect({"embedding": (3, twice), "choosing": (2, twice * len(chosen)), "scoring random draws": (1, 2)})
     with shared.engine_of(options) as engine, shared.stages() as on_stage:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
         where |= {name: options[name] for name in ("target", "target_seed")}

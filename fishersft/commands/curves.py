@@ -27,6 +27,7 @@ from fishersft.experiments.settings import (
     default_budgets,
 )
 from fishersft.paths import write_whole
+from fishersft.store import job_runner
 
 F = TypeVar("F", bound=Callable[..., Any])
 TIMED = ("features", "dimension", "sentences", "budgets", "box", "seed")
@@ -85,6 +86,7 @@ def teacher(**given: Any) -> None:
     measured = {name: given.pop(name) for name in (*fields.declared(MeasureSettings), "settings", "workers", "out", "as_json")}
     corpus, folder = shared.load(given)
     model = fishersft.load_model(folder, device=given["device"])
+    job_runner.expect({"embedding": (1, 1), "measuring": (4, 1)})
     with shared.progress("embedding", "tokens") as on_progress:
         embeddings = fishersft.embed(
             corpus, model, max_tokens=given["max_tokens"], device=given["device"], on_progress=on_progress
@@ -101,6 +103,7 @@ def timing(out: Path | None, as_json: bool, **given: Any) -> None:
     """Fast against slow: how long Algorithm 1 and the fast greedy take, by number of picks."""
     asked = TimingSettings(**given)
     world = fishersft.Synthetic(features=asked.features, dimension=asked.dimension, sentences=asked.sentences)
+    job_runner.expect({"the fast greedy": (2, 1), "Algorithm 1": (max(asked.box, 1.0), 1)})
     with shared.stages() as on_progress:
         found = fishersft.time_greedy(world, asked.budgets, box=asked.box, seed=asked.seed, out=out, on_progress=on_progress)
     if out:

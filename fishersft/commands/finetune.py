@@ -14,10 +14,12 @@ import fishersft
 from fishersft import fields
 from fishersft.commands import shared
 from fishersft.finetuning import AIMED, FineTuneSettings
+from fishersft.finetuning.plan import make_plan, parts_of
 from fishersft.judge.form import JudgeForm
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Sampling, Training
 from fishersft.paths import write_whole
 from fishersft.selectors import make_selectors
+from fishersft.store import job_runner
 
 EQUAL = ("sentences", "tokens")
 PARAMETERS = [name for kind in (FineTuneSettings, Training, Sampling) for name in fields.declared(kind)]
@@ -85,11 +87,14 @@ def _tune_and_save(
 ) -> fishersft.FineTuneResult:
     """The run that the options of the current command ask for, its results saved in its folder."""
     names = [n.strip() for n in options["selectors"].split(",") if n.strip()]
+    selectors = make_selectors(names, options["settings"])
+    parameters = {name: options[name] for name in PARAMETERS if name in options}
+    job_runner.expect(parts_of(make_plan(selectors, **parameters), len(corpus.pool_index), int(corpus.held_out.sum())))
     with shared.stages() as on_stage:
         result = fishersft.finetune(
             corpus,
             folder,
-            selectors=make_selectors(names, options["settings"]),
+            selectors=selectors,
             out=out,
             target=options.get("target"),
             target_seed=options.get("target_seed", 0),
@@ -100,7 +105,7 @@ def _tune_and_save(
             checkpoint_seconds=options["checkpoint_seconds"],
             on_stage=on_stage,
             say=lambda sentence: click.echo(f"fishersft: {sentence}", err=True),
-            **{name: options[name] for name in PARAMETERS if name in options},
+            **parameters,
         )
     result.save()
     return result

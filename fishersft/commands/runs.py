@@ -157,7 +157,7 @@ def _progress(job: Job, before: str) -> str:
     if job.state != "running" or not job.total:
         return ""
     left = "" if job.eta is None else f", {duration(job.eta)} left"
-    return f"{before}{job.what} {job.done:,} of {job.total:,}{left}"
+    return f"{before}{job.share:.0%} of the job{left}: {job.what}"
 
 
 def _line(text: str) -> str:

@@ -14,6 +14,7 @@ from fishersft.commands import shared
 from fishersft.corpus.encode import encoding_sentences
 from fishersft.errors import ParameterError, UserError
 from fishersft.selectors import DEFAULT_SELECTOR
+from fishersft.store import job_runner
 
 
 def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -79,6 +80,7 @@ def select(
     format = format_of(out) if out else "jsonl"
     shared.check_out(out, options["corpus"])
     corpus, folder = shared.load(options)
+    job_runner.expect({"embedding": (2, 1), "": (2, 2), "selecting": (1, 1)})  # between: what a selector asks a model first
     with shared.engine_of(options) as engine:
         where: dict[str, Any] = {"max_tokens": options["max_tokens"], "device": options["device"], "engine": engine}
         with shared.progress("embedding", "tokens") as on_progress:

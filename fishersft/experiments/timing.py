@@ -140,8 +140,13 @@ def time_greedy(
     n, N = ascending[-1], len(rows)
     with suited_to(rows.dimension):
         steps = (Progressed(step.position, k) for k, step in enumerate(greedy(rows), 1))
-        fast = boxed(steps, n, math.inf, lambda k: tell("the fast greedy", k, n))
-        done = boxed(by_determinant(rows), n, box, lambda k: tell("Algorithm 1", k, n))
+        fast = boxed(steps, n, math.inf, lambda k, _: tell("the fast greedy", k, n))
+        done = boxed(
+            by_determinant(rows),
+            n,
+            box,
+            lambda k, spent: tell("Algorithm 1, seconds", int(min(box, max(spent, box * k / n))), int(box)),
+        )
     made = len(done.picks)
     each = (done.seconds - done.prepared) / done.evaluations
     slow = [done.marks[k - 1][0] if k <= made else done.prepared + each * evaluations(k, N) for k in ascending]
@@ -195,8 +200,8 @@ class Boxed:
     marks: list[tuple[float, int]]  # (seconds, evaluations)
 
 
-def boxed(events: Iterator[Progressed], n: int, box: float, told: Callable[[int], None]) -> Boxed:
-    """Let a method work until it has n picks or `box` seconds have passed; `told` is called with the number of picks."""
+def boxed(events: Iterator[Progressed], n: int, box: float, told: Callable[[int, float], None]) -> Boxed:
+    """Let a method work until it has n picks or `box` seconds have passed; `told` is called with the picks and the seconds."""
     picks: list[int] = []
     marks: list[tuple[float, int]] = []
     prepared, evaluations = 0.0, 0
@@ -208,7 +213,7 @@ def boxed(events: Iterator[Progressed], n: int, box: float, told: Callable[[int]
         if seen.position is not None:
             picks.append(seen.position)
             marks.append((now, evaluations))
-            told(len(picks))
+            told(len(picks), now)
         if len(picks) == n or (now > box and evaluations):
             break
     return Boxed(picks, prepared, time.perf_counter() - started, evaluations, marks)

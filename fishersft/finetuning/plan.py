@@ -113,6 +113,21 @@ def manifest_of(
     }
 
 
+def parts_of(plan: FineTunePlan, pool: int, held_out: int) -> dict[str, tuple[float, int]]:
+    """The stages of a run in their order, for `job_runner.expect`: how large each is, in sentences that are read once, and how
+    many stages share that; of a pool and held-out texts of so many sentences."""
+    step = PASSES * plan.training.epochs
+    trained = sum(n or (pool if selector == ALL else 0) for selector, n, _ in plan.models.values())
+    tried = plan.search_size(pool)
+    search = len(RATES) * (step * tried + min(SEARCH_EXAMPLES, pool - tried)) if plan.training.learning_rate is None else 0
+    return {
+        "embedding": (pool, 1),
+        "finding the learning rate": (search, 1),
+        "choosing": (pool / 5, len(plan.selectors) * plan.seeds),
+        "fine-tuning": (step * trained + len(plan.models) * held_out, 1),
+    }
+
+
 @dataclass(frozen=True)
 class Speed:
     """Measured on this machine: trained tokens per second of a forward pass, and seconds to write one token of a batch."""

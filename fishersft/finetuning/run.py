@@ -11,6 +11,7 @@
     cells/NAME/texts.jsonl   one line per prompt: what it wrote
     cells/all-s0/model/      the model tuned on the whole pool, which the reference judge reads with
     rate.json                the learning rates that were tried on a uniform draw, and the one that was taken
+    work/tried.json          the learning rates that a search in progress has tried so far
     work/NAME/               a model in progress: its checkpoints and losses.jsonl; deleted when the run is complete
 
 A model is named `base`, `all-s0` or `token_od-50-s0` (selector, sentences, seed).
@@ -41,7 +42,7 @@ VERSION = 1
 RUN, PROMPTS, HELD_OUT = "run.json", "prompts.jsonl", "held_out.json"
 CELLS, CELL, NATS, TEXTS, MODEL = "cells", "cell.json", "held_out.npy", "texts.jsonl", "model"
 TARGET, TARGET_NATS = "target.json", "target.npy"
-RATE, WORK, LOSSES = "rate.json", "work", "losses.jsonl"
+RATE, TRIED, WORK, LOSSES = "rate.json", "tried.json", "work", "losses.jsonl"
 BASE, ALL = "base", "all"
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # what may be added to a run later
 AGAIN = "delete the run's folder, or resume the run from a copy of it"

@@ -74,6 +74,13 @@ class CellFile(TypedDict):
     seconds: NotRequired[Finite]
 
 
+class TriedFile(TypedDict):
+    """tried.json: the nats of each learning rate that a search has finished, None where it diverged."""
+
+    trained_on: Count
+    nats: dict[Rate, Finite | None]
+
+
 class RateFile(TypedDict):
     """rate.json: the learning rate that was taken, and the nats of each that was tried, None where it diverged."""
 

@@ -22,20 +22,20 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from fishersft.corpus.encode import MAX_TOKENS, encode
+from fishersft.corpus.encode import MAX_TOKENS, Encoded, encode
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
 from fishersft.errors import ParameterError, TrainingError
 from fishersft.finetuning.models import RunContext, claimed, make_model, take_over, work_of
 from fishersft.finetuning.plan import SEARCH_EXAMPLES, make_plan, manifest_of
 from fishersft.finetuning.results import FineTuneResult
-from fishersft.finetuning.run import RATE, WORK, begin, write_text
-from fishersft.finetuning.schema import RateFile
+from fishersft.finetuning.run import RATE, TRIED, WORK, begin, write_text
+from fishersft.finetuning.schema import RateFile, TriedFile
 from fishersft.lm.finetune import finetune as tune
 from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, RATES, Training
 from fishersft.lm.losses import nats_of
-from fishersft.lm.model import load_tokenizer
+from fishersft.lm.model import CausalLM, load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.embed_and_select import Stage
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Selector
@@ -160,28 +160,12 @@ def _training_of(context: RunContext) -> Training:
         raise ParameterError("The pool is too small to find a learning rate on; give --learning-rate.")
     train = [context.encoded[i] for i in pool_index[order[:n]]]
     test = [context.encoded[i] for i in pool_index[order[n : n + SEARCH_EXAMPLES]]]
-    tokens = sum(len(e.rows) for e in test)
-    found: dict[str, float | None] = {}
-    for k, rate in enumerate(RATES):
-
-        def steps(done: int, of: int, k: int = k) -> None:
-            context.on_stage("finding the learning rate", k * of + done, len(RATES) * of)
-
-        model = context.model()
-        workspace = context.run.folder / WORK / "rate"
-        shutil.rmtree(workspace, ignore_errors=True)
-        try:
-            trial = replace(plan.training, learning_rate=rate)
-            tuned = tune(model, train, trial, workspace=workspace, on_progress=steps)
-            nats = float(nats_of(tuned.model, test).sum() / tokens)
-            found[f"{rate:g}"] = nats if np.isfinite(nats) else None
-        except TrainingError:
-            found[f"{rate:g}"] = None
+    found = _tried(context, train, test)
     finite = {rate: nats for rate, nats in found.items() if nats is not None}
     if not finite:
         raise TrainingError("Fine-tuning diverged at every learning rate tried; give a smaller one with --learning-rate.")
     chosen = min(finite, key=lambda r: finite[r])
-    untuned = float(nats_of(context.model(), test).sum() / tokens)
+    untuned = _mean_nats(context.model(), test)
     content = {"chosen": float(chosen), "nats": found, "base": untuned, "trained_on": n, "measured_on": len(test)}
     write_text(path, json.dumps(content))
     context.say(
@@ -189,6 +173,41 @@ def _training_of(context: RunContext) -> Training:
         f"(untuned {untuned:.3f}).{edge_warning(float(chosen), found)}"
     )
     return replace(plan.training, learning_rate=float(chosen))
+
+
+def _tried(context: RunContext, train: Sequence[Encoded], test: Sequence[Encoded]) -> dict[str, float | None]:
+    """{learning rate: nats per token on `test` of a model trained on `train`, None where it diverged}, of all `RATES`.
+
+    Each is kept as soon as it is found, and a training that was stopped resumes from its checkpoint, so a run that is started
+    again goes on where the search was.
+    """
+    work = context.run.folder / WORK
+    kept = read_json(work / TRIED, TriedFile, "delete it and resume the run")
+    found = dict(kept["nats"]) if kept and kept["trained_on"] == len(train) else {}
+    for k, rate in enumerate(RATES):
+        name = f"{rate:g}"
+        if name in found:
+            continue
+
+        def steps(done: int, of: int, k: int = k) -> None:
+            context.on_stage("finding the learning rate", k * of + done, len(RATES) * of)
+
+        trial, workspace = replace(context.plan.training, learning_rate=rate), work / f"rate-{name}-{len(train)}"
+        every = context.checkpoint_seconds
+        try:
+            tuned = tune(context.model(), train, trial, workspace=workspace, checkpoint_seconds=every, on_progress=steps)
+            nats = _mean_nats(tuned.model, test)
+            found[name] = nats if np.isfinite(nats) else None
+        except TrainingError:
+            found[name] = None
+        write_text(work / TRIED, json.dumps({"trained_on": len(train), "nats": found}))
+        shutil.rmtree(workspace, ignore_errors=True)
+    return found
+
+
+def _mean_nats(model: CausalLM, texts: Sequence[Encoded]) -> float:
+    """Nats per trained token."""
+    return float(nats_of(model, texts).sum() / sum(len(e.rows) for e in texts))
 
 
 def edge_warning(chosen: float, tried: Mapping[str, float | None]) -> str:

@@ -253,7 +253,8 @@ def judge_run(
     note_judge(run, about, store)
     kept = StoredJudgments(run, about["id"], store)
     pairs, texts = competence.questions(run, reads_words=judge.reads_words)
-    every = len(pairs) + len(texts) + len(comparisons)
+    shown = _texts(comparisons) if judge.reads_words and judge.protocol != PAPER else []
+    every = len(pairs) + len(texts) + len(comparisons) + len(shown)
     tell = on_progress or (lambda *_: None)
     tell(0, every)
     with held_open(store):
@@ -262,8 +263,9 @@ def judge_run(
         done = len(pairs) + len(texts)
         for more, _ in enumerate(judge.compare_all([c.pair for c in comparisons], kept), 1):
             tell(done + more, every)
-        for _ in competence.ask_whether(judge, _texts(comparisons), kept):
-            tell(every, every)
+        for more in competence.ask_whether(judge, _texts(comparisons), kept):
+            tell(min(done + len(comparisons) + more, every), every)
+        tell(every, every)
     return verdicts_of(run, about, comparisons, store)
 
 

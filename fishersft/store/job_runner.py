@@ -4,9 +4,10 @@
 free, marks the job `running`, runs `python -m fishersft ARGUMENTS` inside itself, and records how that ended.  The system
 releases the lock when the process ends for whatever reason, so no server has to stay alive for the next job to start.
 
-A job's environment names it (FISHERSFT_JOB, FISHERSFT_JOB_ATTEMPT).  Commands may call `report` as often as they like: it stores
-the numbers, and a thread writes the latest to the job's row at most twice a second, or a heartbeat while nothing changes.
-Outside of a job, `report` does nothing.  Failing to write the row never interrupts the work.
+A job's environment names it (FISHERSFT_JOB, FISHERSFT_JOB_ATTEMPT).  A command says with `expect` which stages its work has and
+how large each is, and calls `report` as often as it likes: that stores how much of the whole job is done, and a thread writes
+the latest to the job's row at most twice a second, or a heartbeat while nothing changes.  Outside of a job, `report` does
+nothing.  Failing to write the row never interrupts the work.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -42,6 +44,44 @@ BEAT = 5.0  # seconds between two heartbeats
 SLOW = 10.0  # seconds after which a job's own heartbeat stops it, in case the signal to stop did not
 _held: list[FileLock] = []  # kept until the process ends: a lock that is garbage-collected is released
 _current: Reporter | None = None
+Parts = Mapping[str, tuple[float, int]]  # the parts of a job in their order: {what its stages' names have: (size, stages)}
+
+
+class Share:
+    """How much of a whole job is done, told from its stages one after another; it never goes back.
+
+    A stage belongs to the part with the longest name that its own name has, and else to the part before; stages of one part are
+    taken as equally long.  What a job finds finished already is never reported, and is passed over when a later part begins.
+    """
+
+    def __init__(self, parts: Parts | None = None) -> None:
+        self._parts = dict(parts or {"": (1.0, 1)})
+        self._part = next(iter(self._parts))
+        self._stages = dict.fromkeys(self._parts, -1)  # how many of each part have begun, less one
+        self._last: tuple[str, int] = ("", 0)
+        self.done = 0.0
+
+    def move(self, what: str, done: int, total: int) -> float:
+        """The share of the whole, from 0 to 1, now that the stage `what` has done `done` of `total`."""
+        self._part = max((part for part in self._parts if part in what), key=len, default=self._part)
+        if what != self._last[0] or done < self._last[1] or self._stages[self._part] < 0:
+            self._stages[self._part] += 1
+        self._last = what, done
+        size, stages = self._parts[self._part]
+        within = (min(self._stages[self._part], stages - 1) + min(1.0, done / max(total, 1))) / stages
+        names = list(self._parts)
+        before = sum(self._parts[name][0] for name in names[: names.index(self._part)])
+        self.done = max(self.done, (before + size * within) / sum(size for size, _ in self._parts.values()))
+        return self.done
+
+
+_share = Share()
+
+
+def expect(parts: Parts) -> None:
+    """Say which stages this process will report, and how large each is as a part of the whole job."""
+    global _share
+    _share = Share(parts)
 
 
 def in_job() -> bool:
@@ -49,7 +89,7 @@ def in_job() -> bool:
 
 
 def report(what: str, done: int, total: int) -> None:
-    """Report that the step `what` has done `done` of `total`, in the step's own unit."""
+    """Report that the stage `what` has done `done` of `total`, in the stage's own unit; kept as a share of the whole job."""
     if not in_job():
         return
     global _current
@@ -58,7 +98,7 @@ def report(what: str, done: int, total: int) -> None:
         _current = Reporter(row, owner=False)
         _current.start()
         atexit.register(_current.stop)
-    _current.note(what, done, total)
+    _current.note(f"{what}, {done:,} of {total:,}", _share.move(what, done, total))
 
 
 class Reporter:
@@ -83,12 +123,12 @@ class Reporter:
         if self._thread.ident is not None and self.pid == os.getpid():
             self._thread.join()
 
-    def note(self, what: str, done: int, total: int) -> None:
-        now = time.time()
+    def note(self, what: str, share: float) -> None:
+        """What the job is doing, and how much of it is done, from 0 to 1."""
+        now, done = time.time(), int(share * job_table.WHOLE)
         with self._guard:
-            if self._step.get("what") != what or done < self._step["done"]:
-                self._step = {"what": str(what)[:200], "step_started": now, "step_first": int(done)}
-            self._step.update(done=int(done), total=int(total), reported=now)
+            self._step = self._step or {"step_started": now, "step_first": done}
+            self._step.update(what=what[:200], done=done, total=job_table.WHOLE, reported=now)
             self._new = True
 
     def _work(self) -> None:

@@ -37,6 +37,7 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED, LOST = "queued", "running", "done", "f
 ENDED = (DONE, FAILED, CANCELLED, LOST)
 RESUMABLE = (FAILED, CANCELLED, LOST)
 JOB, ATTEMPT = "FISHERSFT_JOB", "FISHERSFT_JOB_ATTEMPT"  # environment variables that name the attempt in all of its processes
+WHOLE = 10_000  # of so many parts `done` counts those of the whole job that are done
 STALE = 90.0  # seconds without a heartbeat after which a process on another machine counts as gone
 ASKED, SIGNALLED = 1, 2  # how a job learns that it is to stop: from its row, or by a signal
 NEVER_STARTED = "Cancelled before it started."
@@ -56,10 +57,10 @@ class Job:
     device: str
     state: str
     attempt: int
-    what: str  # the current step
-    done: int  # its progress in the step's own unit
+    what: str  # what it is doing and how far that is, in words
+    done: int  # of the whole job, in parts of `total`
     total: int  # 0 before the first report
-    eta: float | None  # seconds left of that step
+    eta: float | None  # seconds left of the whole job
     queued: float
     started: float | None
     finished: float | None
@@ -75,6 +76,11 @@ class Job:
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def share(self) -> float:
+        """How much of the whole job is done, from 0 to 1."""
+        return 1.0 if self.state == DONE else min(1.0, self.done / self.total) if self.total else 0.0
 
     @property
     def seconds(self) -> float | None:
@@ -247,7 +253,7 @@ def _marks(values: Any) -> str:
 
 
 def _eta(row: dict[str, Any]) -> float | None:
-    """Seconds left of the step at its mean pace so far; the work of earlier attempts does not count towards the pace."""
+    """Seconds left of the whole job at its mean pace so far; the work of earlier attempts does not count towards the pace."""
     if row["state"] != RUNNING or row["step_started"] is None or row["done"] <= row["step_first"]:
         return None
     pace = (row["reported"] - row["step_started"]) / (row["done"] - row["step_first"])

@@ -74,7 +74,7 @@ def _going_on(id: str, link: bool) -> None:
     if job.ended:
         st.rerun()
     _heading(job)
-    st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=escape_markdown(_step(job)))
+    st.progress(job.share, text=escape_markdown(_how_far(job)))
     st.caption("It keeps running if you close this tab, and if the server stops.")
     _log(job)
     row = st.container(horizontal=True, vertical_alignment="center")
@@ -122,14 +122,14 @@ def _heading(job: Job) -> None:
     )
 
 
-def _step(job: Job) -> str:
-    """The current step of a job and the time left of it."""
+def _how_far(job: Job) -> str:
+    """How much of the whole job is done, the time left of it, and what it is doing."""
     if job.state == QUEUED:
         return f"Waiting for its turn on {job.device}, {duration(max(0.0, time.time() - job.queued))} so far"
     if not job.total:
         return "Starting"
     left = "" if job.eta is None else f", about {duration(job.eta)} left"
-    return f"{job.what}: {job.done:,} of {job.total:,}{left}"
+    return f"{job.share:.0%} of the whole job is done{left}. Now: {job.what}"
 
 
 def _log(job: Job) -> None:
