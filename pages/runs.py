@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from fishersft import catalogue
 from fishersft.ui import page, runs
 from fishersft.ui.session import public
 
@@ -9,4 +10,6 @@ with page.page("runs", "What is still running, and what was kept?") as visitor:
     if public():
         st.caption("On this hosted demo, runs can be viewed but not changed.")
     runs.set_aside()
-    runs.show(runs.choose_section())
+    every = catalogue.runs()
+    runs.verdict(every)
+    runs.show(runs.choose_section(every), every)

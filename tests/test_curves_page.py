@@ -1,6 +1,7 @@
 """The Curves and Runs pages: shipped results at once, own runs as real jobs, refusals in one sentence, a hosted demo."""
 
 import json
+import re
 import time
 
 import pytest
@@ -225,6 +226,7 @@ class TestJob:
         job = jobs.start(["curves", "synthetic", "--runs", "500"], kind="curves", title="a long one")
         at = open_page("runs", job=job.id[:6])
         assert "a long one" in text_of(at)
+        assert re.search(r"1 job (is running|waits)", text_of(at))
         label(at.button, "Cancel").click().run()
         assert not at.exception
         assert jobs.job(job.id).state == "cancelled"
@@ -318,11 +320,13 @@ class TestRuns:
         done = command_line("select", "demo", "--budget", 7, "--out", out, "--json")
         run = json.loads(done.stdout)["run"]
         at = open_page("runs", run=run)
-        assert f"Run {run}" in text_of(at)
+        assert [h.value for h in at.header] == [f"Selection {run}"]
         assert "7 of 1,250 sentences" in text_of(at)
         assert at.dataframe[1].value["index"].tolist() == select("demo", budget=7).indices.tolist()
+        assert "Nothing is running; 1 selection, 1 fine-tuning and 10 curves are kept, 11 of them shipped" in text_of(at)
         label(at.button, "Yes, delete").click().run()
         assert "No selection is kept yet" in text_of(at)
+        assert "Nothing is running; 1 fine-tuning and 10 curves are kept" in text_of(at)
 
     def test_a_link_to_a_run_that_is_gone_says_so(self):
         jobs.start(["curves", "synthetic", "--budgets", "x"], kind="curves", title="t")

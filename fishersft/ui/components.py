@@ -24,6 +24,7 @@ from fishersft.ui.session import Session
 LONGEST_TOKEN = 80
 HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and the opacity that leaves words readable
 MOST_ROWS = 2_000
+MOST_CARDS = 6  # of a table on a phone that are open at once
 NARROW = {
     "pick": 56,
     "group": 64,
@@ -286,18 +287,27 @@ def open_row(visitor: Session, key: str, records: Sequence[int] | np.ndarray) ->
 
 
 def table(rows: Sequence[Mapping[str, Any]], alt: str, **look: Any) -> None:
-    """Rows as a table; on a phone each is a card under its first value, so that no column is cut."""
+    """Rows as a table; on a phone each is a card under its first value, so that no column is cut, most of them folded."""
     if not touch():
         st.dataframe(pd.DataFrame(rows), hide_index=True, alt=alt, placeholder="–", **look)
         return
-    for row in rows:
-        (_, first), *rest = ((name, value) for name, value in row.items() if value not in (None, "", "–") and value == value)
-        said = "  \n".join(f"{escape_markdown(name)}: {escape_markdown(_cell(value))}" for name, value in rest)
-        with st.container(border=True, gap=None):
-            st.markdown(f"**{escape_markdown(_cell(first))}**  \n{said}")
+    for row in rows[:MOST_CARDS]:
+        _card(row)
+    if more := rows[MOST_CARDS:]:
+        with st.expander(f"{len(more):,} more"):
+            for row in more:
+                _card(row)
 
 
-def _cell(value: Any) -> str:
+def _card(row: Mapping[str, Any]) -> None:
+    (_, first), *rest = ((name, value) for name, value in row.items() if value not in (None, "", "–") and value == value)
+    said = " · ".join(f"{escape_markdown(name)} {escape_markdown(in_words(value))}" for name, value in rest)
+    with st.container(border=True, gap=None):
+        st.markdown(f"**{escape_markdown(in_words(first))}**  \n{said}")
+
+
+def in_words(value: Any) -> str:
+    """A table's value on one line."""
     return f"{value:,}" if isinstance(value, int) else one_line(value, 600)
 
 

@@ -21,12 +21,16 @@ from fishersft.export.report import report
 from fishersft.finetuning.run import RUN
 from fishersft.pipeline import selections
 from fishersft.store.artifacts import Store
-from fishersft.text import duration, moment, visible, visible_text
+from fishersft.store.job_table import RUNNING
+from fishersft.text import duration, listed, moment, visible, visible_text
 from fishersft.ui import components, downloads, job_panel, query_widgets
 from fishersft.ui.components import one_line
 from fishersft.ui.session import public
 
 MOST_ROWS = 500
+MOST_CARDS = 40  # on a phone
+MOST_WHOLE, TALLEST = 16, 560  # rows of a list that is shown whole, and pixels of a longer one
+KEPT = {SELECTION: "selection", FINETUNED: "fine-tuning", CURVES: "curve"}
 SHORT = 12  # characters of an id
 LONG = ("what", "problem")  # columns whose texts are not cut short
 
@@ -36,6 +40,7 @@ class RunSection:
     """How a kind of run is listed.
 
     Attributes:
+        noun: what one of them is called.
         parameter: the address' name for the id; also the column of ids.
         made: the column of dates.
         empty: what is said where there is none.
@@ -45,6 +50,7 @@ class RunSection:
     """
 
     kind: str
+    noun: str
     parameter: str
     made: str
     empty: str
@@ -59,24 +65,52 @@ def set_aside() -> None:
         st.warning(components.escape_markdown(sentence), icon=":material/heart_broken:")
 
 
-def choose_section() -> str:
-    """Which kind is listed; a link to a run opens its list."""
+def verdict(every: Sequence[Run]) -> None:
+    """What is at work now and how far it is, and how much is kept."""
+    going = [run.content for run in every if run.kind == JOB and not run.problem and not run.content.ended]
+    running = [job for job in going if job.state == RUNNING]
+    now = []
+    if running:
+        left = "" if running[0].eta is None else f", about {duration(running[0].eta)} left"
+        now = [
+            f"{_counted(len(running), 'job')} {'is' if len(running) == 1 else 'are'} running ({running[0].share:.0%} done{left})"
+        ]
+    if waiting := len(going) - len(running):
+        now.append(f"{_counted(waiting, 'job')} {'waits' if waiting == 1 else 'wait'}")
+    kept = {kind: sum(run.kind == kind for run in every) for kind in KEPT}
+    words = listed([_counted(n, KEPT[kind]) for kind, n in kept.items() if n]) or "nothing"
+    shipped = sum(run.shipped for run in every)
+    more = f", {shipped} of them shipped with fishersft" if shipped else ""
+    verb = "is" if sum(kept.values()) <= 1 else "are"
+    components.verdict(f"{' and '.join(now) or 'Nothing is running'}; {words} {verb} kept{more}.")
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def choose_section(every: Sequence[Run]) -> str:
+    """Which kind is listed, at first the first of which there are any; a link to a run opens its list."""
     opens = next((name for name, section in SECTIONS.items() if section.parameter in st.query_params), None)
     if opens and "show" not in st.session_state and st.query_params.get("show") not in SECTIONS:
         st.session_state["show"] = opens
+    there = {run.kind for run in every}
+    usual = next((name for name, section in SECTIONS.items() if section.kind in there), next(iter(SECTIONS)))
     return query_widgets.segmented(
         "Show",
         list(SECTIONS),
         "show",
+        default=usual,
+        wrap=True,
         help="Jobs: long work in the background. Selections: what `fishersft select` kept. Curves: results of error curves. "
         "Generations: fine-tuned runs.",
     )
 
 
-def show(name: str) -> None:
+def show(name: str, every: Sequence[Run]) -> None:
     """The list of a section, and the chosen run below it."""
     section = SECTIONS[name]
-    there = catalogue.runs(section.kind)
+    there = [run for run in every if run.kind == section.kind]
     if not there:
         _asked(section.parameter, [])
         st.info(section.empty, icon=":material/inbox:")
@@ -88,10 +122,11 @@ def show(name: str) -> None:
     if section.kind == JOB:
         active = sorted((run for run in there if not run.content.ended), key=lambda run: run.content.state != "running")
         usual = (active or there)[0]
-    id = _table(section, there, usual.id)
+    id = _list(section, there, usual.id)
     if section.kind == JOB:
         st.button("Look again", icon=":material/refresh:", help="The list is read once; the job below is watched while it runs.")
     run = next(run for run in there if run.id == id)
+    st.header(f"{section.noun} {components.escape_markdown(run.id)}", anchor=False)
     try:
         _ = run.opened
         row = section.below(run)
@@ -119,9 +154,7 @@ def _selection(run: Run) -> Any:
     """The picks of a selection, and its files."""
     found = selections.load_kept(run.id)
     picks = found.picks
-    st.markdown(
-        f"**Run {found.id}**: {len(picks):,} of {found.manifest['pool']:,} sentences, {int(picks['tokens'].sum()):,} tokens"
-    )
+    st.markdown(f"{len(picks):,} of {found.manifest['pool']:,} sentences, {int(picks['tokens'].sum()):,} tokens")
     shown = picks.head(MOST_ROWS).map(lambda value: one_line(value) if isinstance(value, str) else value)
     st.dataframe(shown, hide_index=True, height=280, placeholder="", alt="The picks of the run, in order")
     files = st.container(horizontal=True, vertical_alignment="bottom")
@@ -150,6 +183,7 @@ OPENS = {"curves": ("result", "show_chart"), "generations": ("run", "forum")}  #
 SECTIONS = {
     "jobs": RunSection(
         kind=JOB,
+        noun="Job",
         parameter="job",
         made="since",
         empty="No job yet. Long work, such as error curves, runs as one and is listed here.",
@@ -159,6 +193,7 @@ SECTIONS = {
     ),
     "selections": RunSection(
         kind=SELECTION,
+        noun="Selection",
         parameter="run",
         made="made",
         empty="No selection is kept yet. This keeps one: `fishersft select demo --budget 120 --out picks.jsonl`",
@@ -168,6 +203,7 @@ SECTIONS = {
     ),
     "curves": RunSection(
         kind=CURVES,
+        noun="Curves",
         parameter="result",
         made="made",
         empty="No error curves yet.",
@@ -177,6 +213,7 @@ SECTIONS = {
     ),
     "generations": RunSection(
         kind=FINETUNED,
+        noun="Fine-tuning",
         parameter="finetuned",
         made="made",
         empty="No fine-tuned run yet.",
@@ -198,10 +235,18 @@ def _asked(key: str, ids: Sequence[str]) -> str | None:
     return matching[0] if len(matching) == 1 else None
 
 
-def _table(section: RunSection, there: Sequence[Run], usual: str) -> str:
-    """The list; the id of the chosen run, which the address carries too."""
+def _list(section: RunSection, there: Sequence[Run], usual: str) -> str:
+    """The list, on a phone as cards; the id of the chosen run, which the address carries too."""
     key, ids = section.parameter, [run.id for run in there]
     chosen = _asked(key, ids) or usual
+    rows = []
+    for run in there[:MOST_ROWS]:
+        facts = {name.replace("log_det", "log det (nats)"): _cell(name, value) for name, value in run.facts.items()}
+        problem = {"problem": _cell("problem", run.problem)} if run.problem else {}
+        rows.append({key: run.id, **facts, **problem, section.made: "shipped" if run.shipped else moment(run.made)})
+    if components.touch():
+        _cards(key, rows, chosen)
+        return chosen
     name = f"table-{key}-{len(ids)}"
 
     def picked() -> None:
@@ -209,11 +254,6 @@ def _table(section: RunSection, there: Sequence[Run], usual: str) -> str:
         if marked and marked[0] < len(ids):
             st.query_params[key] = ids[marked[0]]
 
-    rows = []
-    for run in there[:MOST_ROWS]:
-        facts = {name.replace("log_det", "log det (nats)"): _cell(name, value) for name, value in run.facts.items()}
-        problem = {"problem": _cell("problem", run.problem)} if run.problem else {}
-        rows.append({key: run.id, **facts, **problem, section.made: "shipped" if run.shipped else moment(run.made)})
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
@@ -221,7 +261,7 @@ def _table(section: RunSection, there: Sequence[Run], usual: str) -> str:
         on_select=picked,
         selection_mode="single-row",
         placeholder="",
-        height=min(320, 46 + 35 * len(rows)),
+        height="content" if len(rows) < MOST_WHOLE else TALLEST,
         alt=f"One row a {key}, the newest first",
         column_config={
             "done": st.column_config.ProgressColumn("done", min_value=0, max_value=1, format="percent", width=90),
@@ -230,8 +270,25 @@ def _table(section: RunSection, there: Sequence[Run], usual: str) -> str:
             key: st.column_config.TextColumn(key, width=130),
         },
     )
-    st.caption(f"{len(ids):,} in all. Click the box before a row to open it; below: {key} {components.escape_markdown(chosen)}.")
+    st.caption(f"{len(ids):,} in all. Click the box before a row to open it below.")
     return chosen
+
+
+def _cards(key: str, rows: Sequence[dict[str, Any]], chosen: str) -> None:
+    """A card for each run, with a button that opens it."""
+    for row in rows[:MOST_CARDS]:
+        id = str(row[key])
+        with st.container(border=True, gap="small"):
+            title, rest = str(row.get("what") or row.get("name") or id), [n for n in row if n not in ("what", "name", key)]
+            told = [f"{name} {components.in_words(row[name])}" for name in rest if row[name] not in (None, "")]
+            st.markdown(f"**{components.escape_markdown(title)}**  \n{components.escape_markdown(' · '.join(told))}")
+
+            def opened(id: str = id) -> None:
+                st.query_params[key] = id
+
+            st.button("Shown below" if id == chosen else "Open below", key=f"open-{id}", on_click=opened, disabled=id == chosen)
+    shown = f" The {MOST_CARDS} newest are shown." if len(rows) > MOST_CARDS else ""
+    st.caption(f"{len(rows):,} in all.{shown}")
 
 
 def _cell(name: str, value: Any) -> Any:
