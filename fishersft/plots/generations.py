@@ -15,10 +15,11 @@ from fishersft.finetuning.results import SelectionResult
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.judge.report import MatchResult
 from fishersft.judge.statistics import Rate, Strength
-from fishersft.plots.base import BLUE, ORANGE, axis_style, band, chart, figure, ink, label, style
+from fishersft.plots.base import BLUE, ORANGE, axis_style, band, chart, figure, ink, label, mark_sides, style
 
 MEASURES = {"mean": "mean", "p95": "95th percentile of texts", "max": "largest of texts", "worst": "worst topic"}
 MINUS = {"nats": "values", "minus Uniform": "minus_uniform", "minus untuned": "minus_base"}
+RIVALS = {"minus Uniform": "a random draw", "minus untuned": "the untuned model"}
 DASHES = {BASE: "dash", ALL: "dot"}
 MOST_LOSSES = 12  # models in one picture
 LOSING, EVEN, WINNING = ORANGE, ("#FFFFFF", "#2A2F36"), BLUE
@@ -46,7 +47,7 @@ def held_out_figure(
     cut = against == "sentences" and any(round(one.sentences) != one.budget for one in tuned)  # at equal tokens
     along = "n, sentences of the reference selector" if cut else f"{against} of a selection"
     unit = f"nats per {of} token" if shown == "nats" else f"nats per {'target ' * (of == 'target')}token {shown}"
-    fig = _axes(dark, height, along, f"{MEASURES[measure]}, {unit}")
+    fig = _axes(dark, height, along, f"{MEASURES[measure]}, {unit}; lower is better")
     ticks = sorted({one.budget for one in tuned if one.budget}) if against == "sentences" else []
     fig.update_xaxes(type="log", **({"tickvals": ticks, "ticktext": [f"{n:,}" for n in ticks]} if ticks else {}))
     places: list[float] = []
@@ -82,10 +83,26 @@ def held_out_figure(
                 hovertemplate="%{y:.3f}",
             )
     if shown != "nats":
-        quiet = ink(dark)[2]
-        note = {"text": shown.removeprefix("minus "), "font": {"color": quiet, "size": 11}}
-        fig.add_hline(y=0, line={"color": quiet, "width": 1}, annotation=note, annotation_position="bottom right")
+        _mark_level(fig, RIVALS[shown], span, dark)
     return fig
+
+
+def _mark_level(fig: go.Figure, rival: str, span: tuple[float, float], dark: bool) -> None:
+    """The line of the model that is subtracted, and in words on which side of it a model is better; both sides are in view."""
+    ends = [trace.y for trace in fig.data] + [
+        trace.customdata.T for trace in fig.data if trace.mode == "lines+markers" and trace.customdata is not None
+    ]
+    every = np.concatenate([[0.0], *(np.ravel(np.asarray(end, float)) for end in ends)])
+    low, high = float(np.nanmin(every)), float(np.nanmax(every))
+    edge = max(0.25 * (high - low), 1e-3)
+    low, high = min(low, -edge), max(high, edge)
+    room = 0.12 * (high - low)
+    fig.update_yaxes(range=[low - room, high + room])
+    colour = style("uniform", dark)[0] if rival == "a random draw" else ink(dark)[2]
+    name = "Uniform, a random draw" if rival == "a random draw" else "untuned"
+    level = {"x": list(span), "y": [0.0, 0.0], "mode": "lines", "line": {"color": colour, "width": 2}}
+    fig.add_scatter(**level, name=name, hoverinfo="skip")
+    mark_sides(fig, dark, f"better than {rival}", f"worse than {rival}", level=0.0)
 
 
 def losses_figure(losses: Mapping[str, Sequence[tuple[int, float]]], *, dark: bool = False) -> go.Figure:

@@ -15,23 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
-from fishersft.finetuning.results import BASELINE, SelectionResult, with_interval
+from fishersft.finetuning.results import BASELINE, Interval, SelectionResult, with_interval
 from fishersft.finetuning.results import MEASURES as NAMES
 from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
 from fishersft.finetuning.schema import RateFile
 from fishersft.finetuning.stages import edge_warning
 from fishersft.plots import generations as generation_plots
 from fishersft.store.checked import read_json
-from fishersft.text import visible
+from fishersft.text import listed, visible
 from fishersft.ui import components, downloads, query_widgets
 from fishersft.ui.components import chart, dark
-from fishersft.ui.generations.page_state import FINETUNE, LoadedRun, watched_job
+from fishersft.ui.generations.page_state import FINETUNE, LoadedRun, headline, watched_job
 from fishersft.ui.job_panel import EVERY
 
 WORSE = "no better than untuned"
+NATS = (
+    "A loss of x nats a token means that the model gives the next token a probability of e to the power -x (the geometric mean), "
+    "so lower is better, and 0.1 nats less are about 10% more probability for every token. Uniform is the random draw. n: "
+    "sentences of a selection."
+)
 ENOUGH_SEEDS = 5  # for a bootstrap; with 2, about 75 of 100 intervals hold the truth where seeds matter as much as texts
 PAUSE = 10.0  # seconds between two readings of a run that is going on
 MEASURES = {name: measure for measure, name in NAMES.items()}
@@ -39,18 +43,14 @@ AGAINST = ("sentences", "tokens")
 ON = ("the target", "elsewhere")
 
 
-def verdict(of: LoadedRun) -> None:
-    """Of a run with a target: who predicts it best and what was lost elsewhere, the largest budget first."""
-    for k, sentence in enumerate(reversed(of.verdict)):
-        st.markdown(f"**{components.escape_markdown(sentence)}**" if k == 0 else components.escape_markdown(sentence))
-
-
-def section(of: LoadedRun) -> None:
+def section(of: LoadedRun, row: Any) -> None:
+    """What fine-tuning on the selections came to: in words, as a picture, and in numbers; `row` takes the controls."""
     job = watched_job(FINETUNE, of)
     if job is not None and not job.ended:
         _going_on(of)
     if not of.lines:
         st.info("No model of this run is finished yet.", icon=":material/hourglass_empty:")
+        headline(of)
         return
     if of.result.unsound:
         names = ", ".join(line.title for line in of.result.unsound)
@@ -59,11 +59,22 @@ def section(of: LoadedRun) -> None:
             "learning rate mislead; lower it, or let it be found."
         )
         st.error(components.escape_markdown(warning), icon=":material/warning:")
-    if of.result.on_target:
-        of = _measured(of)
-    measure, shown, against = _controls(of)
-    st.markdown(components.escape_markdown(held_out_summary(of.lines, measure, str(of.run.about["equal"]))))
-    _chart(of, measure, shown, against)
+    told, aimed = of.verdict, of.result.on_target
+    first = row.container(horizontal=True, width="content")  # its controls depend on what is measured, which is an option
+    with row.popover("Options", icon=":material/tune:", help="What is measured, the axes, and how pictures are saved."):
+        of = _measured(of) if aimed else of
+        against = query_widgets.segmented("Against", AGAINST, "against", default="sentences", help=_length_help())
+        components.pictures(st)
+    measure, shown = _controls(of, first)
+    said = held_out_summary(of.lines, measure, str(of.run.about["equal"]))
+    components.verdict(components.escape_markdown(told[-1] if told else said), help=components.helped(NATS))
+    if told:
+        st.markdown("  \n".join(map(components.escape_markdown, [*told[-2::-1], said])))
+    headline(of)
+    if aimed:
+        _whose_numbers(of)
+    _chart(of, measure, shown, against, said)
+    st.header("Every selection", anchor=False)
     _table(of, measure)
     _losses(of)
     table, texts = "one row per selection, with intervals", "prompts and what each model wrote, as JSON lines"
@@ -83,16 +94,21 @@ def _measured(of: LoadedRun) -> LoadedRun:
         "lost while it learned the target."
     )
     where = query_widgets.segmented("Measured on", ON, "measured", help=components.helped(help, "target"))
-    of = of.elsewhere if where == ON[1] else of
+    return of.elsewhere if where == ON[1] else of
+
+
+def _whose_numbers(of: LoadedRun) -> None:
     lost = "" if of.result.on_target else " Minus untuned: above 0 is lost there while the target was learned."
-    said = f"The numbers below are of {of.result.measured_on}, which no selector saw.{lost}"
-    st.caption(components.escape_markdown(said))
-    return of
+    st.caption(components.escape_markdown(f"The numbers below are of {of.result.measured_on}, which no selector saw.{lost}"))
 
 
-def _controls(of: LoadedRun) -> tuple[str, str, str]:
-    """The measure, what is shown of it, and what it is drawn against."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", key="held-out-controls")
+def _length_help() -> str:
+    said = "Sentences of the budget, or the trained tokens that each selection has, since some selectors prefer long texts."
+    return components.helped(said, "equal tokens")
+
+
+def _controls(of: LoadedRun, row: Any) -> tuple[str, str]:
+    """The measure, and what is shown of it."""
     there = [name for name, measure in MEASURES.items() if measure in of.lines[0].values]
     key, usual = "minus", "minus Uniform" if any(line.minus_uniform for line in of.lines) else "nats"
     if of.run.target and not of.result.on_target:  # what was lost is told against the untuned model
@@ -107,53 +123,60 @@ def _controls(of: LoadedRun) -> tuple[str, str, str]:
         "Differences are paired, text by text and seed by seed, so that what every model finds hard cancels and the band "
         "is narrower. Below 0 is better."
     )
-    length = "Sentences of the budget, or the trained tokens that each selection has, since some selectors prefer long texts."
-    tail, length = components.helped(tail, "coverage"), components.helped(length, "equal tokens")
-    measure = query_widgets.segmented("Measure", there, "held_out", default="mean", place=row, help=tail)
-    shown = query_widgets.segmented("Shown", list(generation_plots.MINUS), key, default=usual, place=row, help=paired)
-    against = query_widgets.segmented("Against", AGAINST, "against", default="sentences", place=row, help=length)
-    components.pictures(row)
-    return MEASURES[measure], shown, against
+    look: dict[str, Any] = {"place": row, "width": 165}
+    measure = query_widgets.select(
+        "Measure", there, "held_out", index=there.index("mean"), help=components.helped(tail, "coverage"), **look
+    )
+    options = list(generation_plots.MINUS)
+    shown = query_widgets.select("Shown", options, key, index=options.index(usual), help=paired, **look)
+    return MEASURES[measure], shown
 
 
 def held_out_summary(lines: Sequence[SelectionResult], measure: str, equal: str) -> str:
-    """What the largest budget shows, selector by selector, against Uniform."""
+    """Which selections are better or worse than a random draw at the largest budget, by how much, and what that draw has."""
     n = max((line.budget for line in lines if line.budget is not None), default=None)
     if n is None:
         return "No selection is finished yet."
     at = {line.selector: line for line in lines if line.budget == n}
     base = next((line for line in lines if line.selector == BASE), None)
-    untuned = f"; untuned {base.values[measure].value:.3f}" if base else ""
-    start = f"At n = {n:,} and equal {equal}, the {generation_plots.MEASURES[measure]}"
+    untuned = f"; the untuned model has {base.values[measure].value:.3f}" if base else ""
+    start, what = f"At n = {n:,} and equal {equal}", generation_plots.MEASURES[measure]
     if BASELINE not in at:
         each = ", ".join(f"{line.label} {line.values[measure].value:.3f}" for line in at.values())
-        return f"{start}: {each} nats{untuned}."
-    groups: dict[str, list[str]] = {"better than Uniform": [], "worse than Uniform": [], "not distinguishable from Uniform": []}
+        return f"{start}, the {what}: {each} nats a token{untuned}."
+    told: dict[str, list[str]] = {"better than": [], "worse than": [], "no different from": []}
     for line in at.values():
-        if difference := line.minus_uniform.get(measure):
-            verdict = "better than" if difference.high < 0 else "worse than" if difference.low > 0 else "not distinguishable from"
-            groups[f"{verdict} Uniform"].append(f"{line.label}, {with_interval(difference, signed=True)},")
-    told = [f"{' and '.join(some)} {'is' if len(some) == 1 else 'are'} {where}" for where, some in groups.items() if some]
+        if d := line.minus_uniform.get(measure):
+            side = "better than" if d.high < 0 else "worse than" if d.low > 0 else "no different from"
+            off = with_interval(d, signed=True) if side == "no different from" else f"by {with_interval(_size(d))}"
+            told[side].append(f"{line.label} ({off.replace(' (', ', ').rstrip(')')})")
+    groups = [f"{side} a random draw: {listed(some)}" for side, some in told.items() if some]
     uniform = with_interval(at[BASELINE].values[measure])
-    return f"{start} of Uniform is {uniform} nats{untuned}." + (f" {'; '.join(told)}." if told else "")
+    said = f"{start}, {'; '.join(groups)}, in nats a token." if groups else f"{start}, only Uniform is finished."
+    return f"{said} The draw's {what} is {uniform}{untuned}."
 
 
-def _chart(of: LoadedRun, measure: str, shown: str, against: str) -> None:
+def _size(d: Interval) -> Interval:
+    """A difference without its sign."""
+    return d if d.value > 0 else Interval(-d.value, -d.high, -d.low)
+
+
+def _chart(of: LoadedRun, measure: str, shown: str, against: str, said: str) -> None:
     group = generation_plots.MINUS[shown]
     if not any(measure in getattr(line, group) for line in of.lines):
         missing = "Uniform" if shown == "minus Uniform" else "the untuned model"
         st.info(f"This run has no finished model of {missing} to compare with; choose nats instead.", icon=":material/info:")
         return
     texts = "target" if of.result.on_target else "held-out"
-    fig = generation_plots.held_out_figure(of.lines, measure, shown, against=against, of=texts, dark=dark(), height=440)
+    fig = generation_plots.held_out_figure(of.lines, measure, shown, against=against, of=texts, dark=dark(), height=400)
     key = f"{texts}-{of.name}-{measure}-{shown}-{against}"
-    chart(fig, key, f"Nats of the {texts} texts against the budget, as in the table below")
+    chart(fig, key, f"{said} Nats of the {texts} texts against the budget, as in the table below.")
     seeds = len(of.run.about["seeds"])
     texts = components.escape_markdown(of.result.measured_on)
     few = ", too few for the band to be wide enough" if seeds < ENOUGH_SEEDS else ""
     drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; the chance of another seed is not included"
     st.caption(
-        f"Bands and brackets: 95% intervals of a bootstrap {drawn}. Lower is better. No selector ever sees one of these texts. "
+        f"Bands and brackets: 95% intervals of a bootstrap {drawn}. No selector ever sees one of these texts. "
         + ("The bands mostly show how texts differ; minus Uniform is paired, text by text. " if shown == "nats" else "")
         + "Hover for numbers; the camera above the chart saves the picture."
     )
@@ -170,12 +193,11 @@ def _table(of: LoadedRun, measure: str) -> None:
             row[f"{NAMES[measure]}, minus {name}"] = with_interval(found[measure], signed=True) if measure in found else "–"
         row["seconds"] = None if np.isnan(line.seconds) else round(line.seconds)
         rows.append(row)
-    frame = pd.DataFrame(rows)
     if not any(line.worse for line in of.lines):
-        frame = frame.drop(columns="verdict")
+        rows = [{name: value for name, value in row.items() if name != "verdict"} for row in rows]
     numbers = {name: st.column_config.NumberColumn(name, format="localized") for name in ("n", "sentences", "tokens")}
-    look: dict[str, Any] = {"placeholder": "–", "height": "content" if len(rows) < 16 else 560}
-    st.dataframe(frame, hide_index=True, alt="Nats of every selection", column_config=numbers, **look)
+    height = "content" if len(rows) < 16 else 560
+    components.table(rows, "Nats of every selection", column_config=numbers, height=height)
 
 
 def _losses(of: LoadedRun) -> None:

@@ -33,6 +33,7 @@ from fishersft.ui.session import Session
 RESULTS, READ, VOTE, WIN_RATES, SET_UP = SECTIONS = ("Results", "Read", "Vote", "Win rates", "Set up")
 FINETUNE, JUDGE = "finetune", "judge"  # kinds of jobs
 PEOPLE = "people"  # the id of the votes among the judges
+RUN = 330  # pixels of the box that names a run
 Stamp = tuple[tuple[str, int], ...]
 
 
@@ -145,15 +146,15 @@ def _reports(folder: str, stamp: Stamp, verdicts_stamp: Stamp, _of: LoadedRun) -
     return out
 
 
-def choose_section() -> str:
+def choose_section(row: Any) -> str:
     help = (
         "Results: nats of texts that no selector saw. Read: two texts side by side. Vote: blind, with keys. Win rates: what "
         "judges and people say. Set up: fine-tune on selections of your own."
     )
-    return query_widgets.segmented("Section", SECTIONS, "section", label_visibility="collapsed", help=help)
+    return query_widgets.segmented("Section", SECTIONS, "section", place=row, help=help, wrap=True)
 
 
-def choose_run() -> LoadedRun | None:
+def choose_run(row: Any) -> LoadedRun | None:
     """The open run; None where there is none yet.
 
     Raises:
@@ -170,9 +171,9 @@ def choose_run() -> LoadedRun | None:
         except StoreError as error:
             st.session_state["generations_refused"] = str(error)
     if refused := st.session_state.get("generations_refused"):
-        row = st.container(horizontal=True, vertical_alignment="center")
-        row.warning(components.escape_markdown(refused), icon=":material/link_off:")
-        if row.button("Got it", key="refused-run"):
+        box = st.container(horizontal=True, vertical_alignment="center")
+        box.warning(components.escape_markdown(refused), icon=":material/link_off:")
+        if box.button("Got it", key="refused-run"):
             del st.session_state["generations_refused"]
             st.rerun()
     if not there:
@@ -191,7 +192,8 @@ def choose_run() -> LoadedRun | None:
         return f"{visible_text(components.one_line(run.title, 160))} ({origin})"
 
     help = "Your own runs of fine-tuning and the shipped ones."
-    mine.run = name = str(st.selectbox("Run", list(there), key="run-choice", format_func=named, on_change=another, help=help))
+    look: dict[str, Any] = {"format_func": named, "on_change": another, "help": help, "width": RUN}
+    mine.run = name = str(row.selectbox("Run", list(there), key="run-choice", **look))
     if st.query_params.get("run") != name:
         st.query_params["run"] = name
     st.session_state["generations_asked"] = name
@@ -201,6 +203,7 @@ def choose_run() -> LoadedRun | None:
 
 
 def headline(of: LoadedRun) -> None:
+    """What was tuned on what, and how far the run has got."""
     about = of.run.about
     corpus, model = about["corpus"], about["model"]
     records, held_out = corpus.get("records", 0), corpus.get("held_out", 0)
@@ -216,11 +219,11 @@ def headline(of: LoadedRun) -> None:
         epochs = about["training"].get("epochs")
         trained = f", {epochs} epoch{'s' * (epochs != 1)}, learning rate {rate}"
     equal = components.escape_markdown(str(about["equal"]))
-    st.markdown(f"**{names[0]}**{size}, **{names[1]}** tuned on each selection, at equal {equal}{trained}")
+    st.caption(f"**{names[0]}**{size}, **{names[1]}** tuned on each selection, at equal {equal}{trained}")
     if aim := about.get("target"):
         chose, measure = (aim.get(half, 0) for half in ("choosing", "measuring"))
         name = components.escape_markdown(label(aim["name"]))
-        st.markdown(f"Target: **{name}**; {chose:,} of its texts chose, the other {measure:,} only measure")
+        st.caption(f"Target: **{name}**; {chose:,} of its texts chose, the other {measure:,} only measure")
     if 0 < len(of.models) < of.planned:
         st.info(f"{len(of.models)} of {of.planned} models are finished; this page shows these.", icon=":material/hourglass_top:")
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from fishersft.finetuning.run import Generated, Prompt
@@ -19,6 +18,7 @@ from fishersft.judge.base import FIRST, SECOND, TIE, A, B, Judgment, TextPair, V
 from fishersft.judge.report import EARLIER
 from fishersft.selectors import DEFAULT_SELECTOR
 from fishersft.text import Span, compared, share_alike, visible, visible_text
+from fishersft.ui import components
 from fishersft.ui.components import dark, escape_markdown, one_line
 from fishersft.ui.generations.page_state import LoadedRun, choose, damage_reported, label
 from fishersft.ui.session import Session
@@ -38,14 +38,15 @@ class Side:
     ended: bool
 
 
-def section(of: LoadedRun, visitor: Session) -> None:
+def section(of: LoadedRun, row: Any, visitor: Session) -> None:
+    """Two texts and what was said of them; `row` takes the choice of the two."""
     with damage_reported(of.run):
         written = {name: {g.prompt: g for g in of.run.texts(name)} for name in of.models}
         prompts = [p for p in of.run.prompts if any(p.number in texts for texts in written.values())]
     if not prompts:
         st.info("This run has no texts: it was set up without prompts, or no model is finished yet.", icon=":material/notes:")
         return
-    a, b, budget, seed = _choose(of, visitor)
+    a, b, budget, seed = _choose(of, row, visitor)
     prompt = _prompt(of, prompts, visitor)
     left, right = (_side(of, written, which, budget, seed, prompt) for which in (a, b))
     _given(of, prompt)
@@ -64,23 +65,26 @@ def section(of: LoadedRun, visitor: Session) -> None:
     _everyone(of, written, prompt)
 
 
-def _choose(of: LoadedRun, visitor: Session) -> tuple[str, str, int | None, int]:
+def _choose(of: LoadedRun, row: Any, visitor: Session) -> tuple[str, str, int | None, int]:
     """Two models: selectors or the record itself, at one budget and seed."""
     tuned = list(dict.fromkeys(c.selector for c in of.models.values()))
     options = [*tuned, OWN]
     usual: list[str] = [name for name in (DEFAULT_SELECTOR, "uniform") if name in tuned]
     usual = [*usual, *(name for name in tuned if name not in (*usual, "base")), *options][:2]
-    one, two, three, four = st.columns([3, 3, 2, 2])
-
-    look: dict[str, Any] = {"format_func": lambda option: RECORD if option == OWN else of.label(option)}
+    look: dict[str, Any] = {
+        "place": row,
+        "width": 170,
+        "format_func": lambda option: RECORD if option == OWN else of.label(option),
+    }
     look["help"] = "The model whose text is shown here."
-    left = choose("left", "Left", options, usual[0], visitor, place=one, **look)
-    right = choose("right", "Right", options, usual[1], visitor, place=two, **look)
+    left = choose("left", "Left", options, usual[0], visitor, **look)
+    right = choose("right", "Right", options, usual[1], visitor, **look)
     budgets = sorted({c.budget for c in of.models.values() if c.budget is not None}) or [0]
     seeds = sorted({c.seed for c in of.models.values() if c.seed is not None and c.budget is not None}) or [0]
-    look = {"format_func": lambda n: f"{n:,}" if n else "–", "help": "Sentences it was tuned on."}
-    at = choose("at", "n", budgets, budgets[-1], visitor, place=three, **look)
-    draw = choose("draw", "Seed", seeds, seeds[0], visitor, place=four, help="Seed of the draw and of the training.")
+    look = {"place": row, "width": 100, "help": "Sentences it was tuned on."}
+    at = choose("at", "n", budgets, budgets[-1], visitor, format_func=lambda n: f"{n:,}" if n else "–", **look)
+    look["help"] = "Seed of the draw and of the training."
+    draw = choose("draw", "Seed", seeds, seeds[0], visitor, **look)
     return left, right, at or None, draw
 
 
@@ -180,7 +184,7 @@ def _verdicts(of: LoadedRun, prompt: Prompt, left: Side, right: Side) -> None:
         st.caption("No judge has read this pair; Win rates has a form that asks one.")
         return
     rows = [_row(judge, verdict, left, right) for judge, verdict in told]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What judges said of these two texts", height="content")
+    components.table(rows, "What judges said of these two texts", height="content")
     st.caption("A judge sees no names and reads both orders; a verdict that changes with the order is a tie.")
     for judge, verdict in told:
         replies = [reply_of(one) for one in verdict.judgments]
@@ -260,5 +264,4 @@ def _everyone(of: LoadedRun, written: Mapping[str, Mapping[int, Generated]], pro
                 rows.append({"model": of.label(model.selector), **numbers, "text": visible_text(one_line(mine.text, 600))})
         rows.append({"model": RECORD, "text": visible_text(one_line(prompt.continuation, 600))})
         wide = {"text": st.column_config.TextColumn("text", width="large")}
-        table = pd.DataFrame(rows)
-        st.dataframe(table, hide_index=True, placeholder="–", alt="The text of each model", column_config=wide)
+        components.table(rows, "The text of each model", column_config=wide)

@@ -28,7 +28,8 @@ CHECKED = {
 BUTTONS = (("1", "Left is better"), ("0", "Tie"), ("2", "Right is better"))
 
 
-def section(of: LoadedRun) -> None:
+def section(of: LoadedRun, row: Any) -> None:
+    """One pair at a time; `row` takes the controls."""
     if public():
         st.info(
             "This hosted demo takes no votes: visitors' votes are not mixed. Install fishersft to vote on your own machine.",
@@ -38,13 +39,14 @@ def section(of: LoadedRun) -> None:
     if not of.between:
         st.info("There is nothing to vote on yet: it takes texts of two finished selectors.", icon=":material/how_to_vote:")
         return
-    st.caption(
-        "Which text continues the prompt better? Pairs come from a queue that a seed shuffles, with the sides drawn: nobody "
-        f"picks them. Of every {votes.BATCH}, {votes.CHECKS} have a known answer and show whether voting works here. You see no "
-        "names. Keys: 1 left, 2 right, 0 tie; N for the next pair. A vote is stored at once and cannot be changed; only then are "
-        "the names shown."
+    components.verdict(
+        "Which text continues the prompt better? You see no names until your vote is stored.",
+        help="Pairs come from a queue that a seed shuffles, with the sides drawn: nobody picks them. Of every "
+        f"{votes.BATCH}, {votes.CHECKS} have a known answer and show whether voting works here. A vote is stored at once and "
+        "cannot be changed; only then are the names shown.",
     )
-    voter, seed = _who()
+    st.caption("Keys: 1 left, 2 right, 0 tie; N for the next pair.")
+    voter, seed = _who(row)
     with damage_reported(of.run):
         queue = votes.vote_queue(of.run, seed, of.between)
         offered, waiting = _offered(of, queue, voter)
@@ -91,12 +93,12 @@ def _done(of: LoadedRun, offered: int, every: int) -> None:
     st.button(label, icon=":material/add:", type="primary", key="vote-more", on_click=more)
 
 
-def _who() -> tuple[str, int]:
-    left, right, _ = st.columns([2, 2, 4])
+def _who(row: Any) -> tuple[str, int]:
     chosen = page_state().chosen
-    name = left.text_input("Voter", chosen.get("voter", VOTER), max_chars=40, key="voter", help="Any name.")
-    order = "The order of the pairs; the same seed gives the same queue."
-    seed = right.number_input("Seed of the queue", 0, 10**6 - 1, chosen.get("queue", 0), key="queue", help=order)
+    with row.popover("Voter", icon=":material/tune:", help="Who votes, and in which order the pairs come."):
+        name = st.text_input("Voter", chosen.get("voter", VOTER), max_chars=40, key="voter", help="Any name.")
+        order = "The order of the pairs; the same seed gives the same queue."
+        seed = st.number_input("Seed of the queue", 0, 10**6 - 1, chosen.get("queue", 0), key="queue", help=order)
     chosen.update(voter=name, queue=int(seed))
     return (" ".join(str(name).split()) or VOTER), int(seed)
 

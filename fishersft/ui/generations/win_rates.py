@@ -1,4 +1,4 @@
-"""The Win rates section: what judges and people say, with intervals, their biases, the ranking, and the paper's own numbers."""
+"""The Win rates section: who can judge, what they say with intervals, their biases, and the paper's own numbers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fishersft.judge.report import CHANCE, PAPER_BUDGETS, PAPER_RATES, PAPER_SOURCE, Report
+from fishersft.finetuning.results import BASELINE
+from fishersft.judge.report import CHANCE, PAPER_BUDGETS, PAPER_RATES, PAPER_SOURCE, Report, in_percent
 from fishersft.plots import generations as generation_plots
 from fishersft.selectors import DEFAULT_SELECTOR, registry
-from fishersft.text import visible_text
+from fishersft.text import listed, visible_text
 from fishersft.ui import components, downloads
 from fishersft.ui.components import chart, dark, escape_markdown
 from fishersft.ui.generations import judge_form
-from fishersft.ui.generations.page_state import JUDGE, PEOPLE, LoadedRun, choose, judge_reports, label, watched_job
+from fishersft.ui.generations.page_state import JUDGE, PEOPLE, LoadedRun, choose, headline, judge_reports, label, watched_job
 from fishersft.ui.generations.vote import agreement
 from fishersft.ui.session import Session
 
+KNOWN = "Pairs of the same held-out prompts whose answer is known; right is who names the better text."
+JUDGES = 300  # pixels of the box that names a judge
 SHOWN = 3  # contradictions
 MOST_ASIDE = 200  # pairs
 PYTHON = """import fishersft
@@ -29,44 +32,48 @@ for report in fishersft.judge_reports({name!r}):
 """
 
 
-def section(of: LoadedRun, visitor: Session) -> None:
+def section(of: LoadedRun, row: Any, visitor: Session) -> None:
+    """Who can judge these texts comes first, then what they say; `row` takes the controls."""
     watched_job(JUDGE, of)
     every = judge_reports(of)
     if not every:
         st.info("No judge has read this run yet, and nobody has voted. The form below asks a judge.", icon=":material/balance:")
+        headline(of)
     else:
         names = {report.id: _named(report) for report in every}
         help = "People are the votes on this run. A judge reads both orders; a verdict that changes with the order is a tie."
-        id = choose("judge", "Judge", list(names), every[0].id, visitor, format_func=names.__getitem__, help=help)
+        usual = next((report for report in every if not report.refusal), every[0])
+        look: dict[str, Any] = {"format_func": names.__getitem__, "help": help, "width": JUDGES}
+        id = choose("judge", "Judge", list(names), usual.id, visitor, place=row, **look)
         _report(of, next(report for report in every if report.id == id), every)
     _paper(of)
     judge_form.panel(of, empty=not every)
 
 
 def _named(report: Report) -> str:
+    able = "cannot judge: " if report.refusal else ""
     how = "" if report.id == PEOPLE else f", {report.protocol}"
-    return f"{label(report.label)}{how}, {len(report.judged):,} {'votes' if report.id == PEOPLE else 'verdicts'}"
+    return f"{able}{label(report.label)}{how}, {len(report.judged):,} {'votes' if report.id == PEOPLE else 'verdicts'}"
 
 
 def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
+    name = f"{of.name}-{report.id}"
+    components.verdict(escape_markdown(_verdict(report, every)), help=KNOWN)
+    headline(of)
     if report.planned > len(report.judged):
         st.info(
             f"This judge has read {len(report.judged):,} of {report.planned:,} comparisons so far; the job goes on from there.",
             icon=":material/hourglass_top:",
         )
-    name = f"{of.name}-{report.id}"
-    _competence(report)
-    if report.refusal:
-        st.warning(f"No ranking is drawn. {escape_markdown(report.refusal)}", icon=":material/block:")
-    elif report.lines:
+    if report.lines and not report.refusal:
         _ranking(report, name)
+        _against(report, name)
+        _table(report)
+    _competence(report)
     for sentence in report.contradictions[:SHOWN]:
         st.warning(escape_markdown(sentence), icon=":material/compare_arrows:")
     if (more := len(report.contradictions) - SHOWN) > 0:
         st.caption(f"{more:,} more of its preferences contradict the held-out losses; the download has them all.")
-    if report.lines:
-        _against(report, name)
-        _table(report)
     _set_aside(of, report)
     voted = f"{len(report.judged):,} votes; the sides were drawn, so a habit of voting left favours nobody."
     st.markdown(escape_markdown(f"{voted if report.id == PEOPLE else report.biases} {report.power}"))
@@ -84,8 +91,30 @@ def _report(of: LoadedRun, report: Report, every: list[Report]) -> None:
     components.footer(f"fishersft judge {of.name}", PYTHON.format(name=of.name))
 
 
+def _verdict(report: Report, every: list[Report]) -> str:
+    """Whether this judge can judge, and if so whose texts it prefers; who else can, where it cannot."""
+    who = "People" if report.id == PEOPLE else f"The judge {label(report.label)}"
+    if report.refusal:
+        able = [other for other in every if not other.refusal]
+        others = listed(["people" if other.id == PEOPLE else label(other.label) for other in able]) if able else ""
+        rest = f" Of those who read this run, {others} can." if able else " Nobody who read this run can."
+        return f"No ranking is drawn. {report.refusal}{rest}"
+    told = report.examined
+    said = (
+        f"{who} can judge these texts: {told.summary.removeprefix('Yes: ')}"
+        if told and told.right
+        else f"{who} was not examined."
+    )
+    rate = report.matrix.get(DEFAULT_SELECTOR, {}).get(BASELINE)
+    if rate is None:
+        return said
+    side = "better than" if rate.low > 0.5 else "worse than" if rate.high < 0.5 else "no different from"
+    mine = label(report.labels.get(DEFAULT_SELECTOR, DEFAULT_SELECTOR))
+    return f"{said} It finds {mine}'s texts {side} those of a random draw: they win {in_percent(rate)} of comparisons."
+
+
 def _competence(report: Report) -> None:
-    """What the judge was found to be able to do, before what it says."""
+    """What the judge was found to be able to do, kind by kind."""
     examined = report.examined
     if examined is None or not examined.right:
         if report.id != PEOPLE:
@@ -93,30 +122,30 @@ def _competence(report: Report) -> None:
                 escape_markdown(f"How it was asked: {report.protocol}. The form below asks this judge again, and examines it.")
             )
         return
-    st.subheader("Can people judge these texts?" if report.id == PEOPLE else "Can this judge judge these texts?", anchor=False)
+    st.header("Can people judge these texts?" if report.id == PEOPLE else "Can this judge judge these texts?", anchor=False)
     st.markdown(escape_markdown(examined.summary))
-    st.dataframe(pd.DataFrame(examined.table()), hide_index=True, alt="Pairs with a known answer, by kind", height="content")
-    asked = "Pairs of the same held-out prompts whose answer is known; right is who names the better text"
+    components.table(examined.table(), "Pairs with a known answer, by kind", height="content")
     if report.id == PEOPLE:
-        st.caption(f"{asked}. They are hidden among the pairs to vote on.")
+        st.caption(f"{KNOWN} They are hidden among the pairs to vote on.")
     else:
-        st.caption(escape_markdown(f"{asked} in both orders. How it was asked: {report.protocol}. {examined.canary}"))
+        st.caption(escape_markdown(f"{KNOWN} A judge reads both orders. How it was asked: {report.protocol}. {examined.canary}"))
 
 
 def _ranking(report: Report, name: str) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
-        st.subheader("Who wins against whom", anchor=False)
+        st.header("Who wins against whom", anchor=False)
         fig = generation_plots.matrix_figure(report.matrix, report.labels, dark=dark())
         chart(fig, f"matrix-{name}", "Win rates by pair", file=f"win-rates-{name}", always=False)
         st.caption(
             "How often the row wins, over all budgets and seeds, ties as halves, with 95% intervals; blue wins, orange loses."
         )
     with right:
-        st.subheader("Ranking", anchor=False)
+        st.header("Ranking", anchor=False)
         if report.ranking:
             fig = generation_plots.ranking_figure(report.ranking, report.labels, dark=dark())
-            chart(fig, f"ranking-{name}", "Bradley-Terry strengths with intervals")
+            order = ", ".join(label(report.labels.get(one.name, one.name)) for one in report.ranking)
+            chart(fig, f"ranking-{name}", f"Bradley-Terry strengths with intervals, the strongest first: {order}")
             st.caption(
                 "Bradley-Terry over all comparisons; a lead of 1 wins 73% of the time. 95% intervals by resampling prompts."
             )
@@ -167,8 +196,9 @@ def _selectors() -> dict[str, str]:
 
 def _table(report: Report) -> None:
     rows = [row | {name: label(row[name]) for name in ("a", "b")} for row in report.table(needed=True)]
-    look: dict[str, Any] = {"placeholder": "–", "height": "content" if len(rows) < 16 else 480}
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Every comparison at every budget", **look)
+    look: dict[str, Any] = {"height": "content" if len(rows) < 16 else 480}
+    st.header("Every comparison", anchor=False)
+    components.table(rows, "Every comparison at every budget", **look)
     st.caption(
         escape_markdown(
             f"{CHANCE} p: exact sign test over prompts. At equal length: from a logistic regression on how much longer a is. "
