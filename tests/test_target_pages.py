@@ -9,7 +9,8 @@ import pytest
 from fishersft import embed, load_corpus, load_pool, select
 from fishersft.design.information import design_matrix
 from fishersft.pipeline.aim import written
-from fishersft.scoring.precomputed import variance_along
+from fishersft.scoring import precomputed
+from fishersft.scoring.precomputed import project, variance_along
 from fishersft.scoring.why import target_help
 from fishersft.selectors import find_selector, make_selector, registry
 from fishersft.store.artifacts import Store
@@ -36,10 +37,11 @@ def embedded(tmp_path_factory):
 
 
 @pytest.fixture
-def corpus(embedded, home):
-    """What an address says of that corpus; the test's own store has its embeddings."""
+def corpus(embedded, home, monkeypatch):
+    """What an address says of that corpus; the test's own store has its embeddings.  Where pages prefer UMAP, PCA draws the map."""
     path, store = embedded
     shutil.copytree(store, home)
+    monkeypatch.setattr(precomputed, "project", lambda means, method, seed: project(means, "pca", seed))
     return {"corpus": str(path), "holdout": "0", "map": "PCA"}
 
 
@@ -111,9 +113,7 @@ def test_a_lasso_becomes_the_target_and_is_kept_across_pages(corpus):
     assert at.selectbox(key="selector").value == "target_matched"
     chosen = pool_for(corpus, "records=0,3-8,20").target
     assert chosen.sentence in shown(at)
-    at.switch_page("pages/compare.py")
-    at.query_params["map"] = "PCA"
-    at.run()
+    at.switch_page("pages/compare.py").run()
     assert not at.exception
     assert chosen.sentence in shown(at)
     assert at.multiselect(key="compare-selectors").value == list(COMPARED)
