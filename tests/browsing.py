@@ -30,7 +30,7 @@ BROWSER = [
 FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-background-networking", "--disable-quic",
          "--no-first-run", "--disable-component-update", "--disable-sync"]  # fmt: skip
 VIEW = {"width": 1440, "height": 1100}
-PATIENCE = 300_000  # milliseconds that a page may take on a machine that does much else
+PATIENCE = 150_000  # milliseconds that a page may take on a machine that does much else
 IDLE = """
 ([turn, quiet]) => {
   const app = document.querySelector('[data-testid="stApp"]'), now = performance.now();
