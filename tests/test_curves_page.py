@@ -8,7 +8,8 @@ import pytest
 
 from fishersft import catalogue, paths, select
 from fishersft.experiments.fits import fits_of
-from fishersft.experiments.result import Records, read_curves
+from fishersft.experiments.result import Records, label_of, read_curves
+from fishersft.experiments.settings import SELECTORS
 from fishersft.experiments.summaries import alike_sentence, standing_of, verdict_sentences, worth_sentences
 from fishersft.experiments.timing import read_timing
 from fishersft.store import jobs
@@ -327,6 +328,20 @@ class TestRuns:
         label(at.button, "Yes, delete").click().run()
         assert "No selection is kept yet" in text_of(at)
         assert "Nothing is running; 1 fine-tuning and 10 curves are kept" in text_of(at)
+
+    def test_a_phone_gets_cards_that_keep_every_word_instead_of_tables(self, monkeypatch):
+        monkeypatch.setattr("fishersft.ui.components.touch", lambda: True)
+        at = open_page("runs", show="curves")
+        assert not at.dataframe
+        assert [b.label for b in at.button if b.key.startswith("open-")] == ["Shown below", *["Open below"] * 9]
+        assert "Synthetic pool, isotropic rows, dimension d and classes L moved at n = 1,000" in plain(at)
+        next(b for b in at.button if b.key == "open-sweep").click().run()
+        assert [h.value for h in at.header] == ["Curves sweep"]
+        at = open_page("curves", part="Table")
+        assert not at.dataframe
+        cards = [m.value for m in at.markdown if m.value.startswith("**") and "slope" in m.value]
+        assert [card.partition("  \n")[0] for card in cards] == [f"**{label_of(s)}**" for s in SELECTORS] * 2
+        assert [e.label for e in at.expander] == ["1 more", "1 more"]
 
     def test_a_link_to_a_run_that_is_gone_says_so(self):
         jobs.start(["curves", "synthetic", "--budgets", "x"], kind="curves", title="t")

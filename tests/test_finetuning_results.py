@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fishersft.finetuning.results import HeldOut, difference, estimate
+from fishersft.finetuning.results import HeldOut, Interval, apart, difference, estimate
 
 
 def test_by_hand():
@@ -57,3 +57,10 @@ def test_pairs_must_be_of_the_same_texts():
     a = HeldOut(np.ones((1, 2)), np.array([1, 2]))
     with pytest.raises(ValueError, match="same texts"):
         difference(a, HeldOut(np.ones((1, 2)), np.array([2, 2])), "mean")
+
+
+def test_a_difference_of_losses_is_told_as_better_or_worse():
+    assert apart(Interval(-0.05, -0.08, -0.02), "Uniform") == "0.050 (0.020 to 0.080) better than Uniform"
+    assert apart(Interval(0.05, 0.02, 0.08), "Uniform") == "0.050 (0.020 to 0.080) worse than Uniform"
+    assert apart(Interval(0.01, -0.02, 0.04), "Uniform") == "no different from Uniform, +0.010 (-0.020 to +0.040)"
+    assert apart(Interval(0.01, np.nan, np.nan), "Uniform") == "+0.010 against Uniform"

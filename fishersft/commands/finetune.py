@@ -14,7 +14,6 @@ import fishersft
 from fishersft import fields
 from fishersft.commands import shared
 from fishersft.finetuning import AIMED, FineTuneSettings
-from fishersft.finetuning.plan import make_plan, parts_of
 from fishersft.judge.form import JudgeForm
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Sampling, Training
 from fishersft.paths import write_whole
@@ -86,6 +85,8 @@ def _tune_and_save(
     corpus: Any, folder: Any, out: Path | None, options: dict[str, Any], donors: Sequence[Path] = ()
 ) -> fishersft.FineTuneResult:
     """The run that the options of the current command ask for, its results saved in its folder."""
+    from fishersft.finetuning.plan import make_plan, parts_of  # loads torch
+
     names = [n.strip() for n in options["selectors"].split(",") if n.strip()]
     selectors = make_selectors(names, options["settings"])
     parameters = {name: options[name] for name in PARAMETERS if name in options}

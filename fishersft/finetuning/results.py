@@ -336,12 +336,12 @@ class FineTuneResult:
             first = ranked[0]
             against = []
             if first.minus_uniform:
-                against.append(f"{with_interval(first.minus_uniform['mean'], signed=True)} against Uniform")
+                against.append(apart(first.minus_uniform["mean"], "Uniform"))
             if len(ranked) > 1 and ranked[1].selector != BASELINE:
                 gap = difference(self.held[first.selector, budget], self.held[ranked[1].selector, budget], "mean")
-                against.append(f"{with_interval(gap, signed=True)} against {ranked[1].label}")
-            there = _signed(lost[first.selector, budget])
-            elsewhere = f" On the corpus' held-out texts it is {there} against the untuned model." if there else ""
+                against.append(apart(gap, ranked[1].label))
+            there = lost[first.selector, budget].get("mean")
+            elsewhere = f" On the corpus' held-out texts it is {apart(there, 'the untuned model')}." if there else ""
             out.append(
                 f"{first.title}, with {first.tokens:,.0f} tokens, predicts the target best: "
                 f"{with_interval(first.values['mean'])} nats a token{', ' if against else ''}{' and '.join(against)}.{elsewhere}"
@@ -355,6 +355,26 @@ class FineTuneResult:
 
 def _signed(minus: dict[str, Interval]) -> str:
     return with_interval(minus["mean"], signed=True) if minus else ""
+
+
+def side_of(d: Interval) -> str:
+    """A difference of losses in words: "better than", "worse than", or "no different from" where its interval contains 0."""
+    return "better than" if d.high < 0 else "worse than" if d.low > 0 else "no different from"
+
+
+def size_of(d: Interval) -> Interval:
+    """A difference without its sign."""
+    return d if d.value > 0 else Interval(-d.value, -d.high, -d.low)
+
+
+def apart(d: Interval, other: str) -> str:
+    """ "0.051 (0.020 to 0.083) better than Uniform", or "no different from Uniform, +0.002 (-0.010 to +0.014)"."""
+    side = side_of(d)
+    if np.isnan(d.low):
+        return f"{d.value:+.3f} against {other}"
+    if side == "no different from":
+        return f"{side} {other}, {with_interval(d, signed=True)}"
+    return f"{with_interval(size_of(d))} {side} {other}"
 
 
 def with_interval(e: Interval, *, signed: bool = False) -> str:

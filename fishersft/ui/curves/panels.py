@@ -170,8 +170,9 @@ def two_worlds(row: Any) -> None:
             st.header(heading, anchor=False, help=components.helped(why, "coverage"))
             _part(part, results[k], how, drawn[k] if drawn else None, found[k].id, told[k])
             _files(results[k], found[k])
+    one_axis = how.log_y or part == DIFFERENCE
     st.caption(
-        f"{_how_drawn(results[0])} {'Both charts have one y axis. ' if drawn and how.log_y else ''}Both pools have 3,000 "
+        f"{_how_drawn(results[0])} {'Both charts have one y axis. ' if drawn and one_axis else ''}Both pools have 3,000 "
         "sentences with lengths of one distribution, d = 10 and L = 20."
     )
     _guides(results, how, part)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from fishersft.finetuning.results import BASELINE, Interval, SelectionResult, with_interval
+from fishersft.finetuning.results import BASELINE, SelectionResult, side_of, size_of, with_interval
 from fishersft.finetuning.results import MEASURES as NAMES
 from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
 from fishersft.finetuning.schema import RateFile
@@ -98,7 +98,7 @@ def _measured(of: LoadedRun) -> LoadedRun:
 
 
 def _whose_numbers(of: LoadedRun) -> None:
-    lost = "" if of.result.on_target else " Minus untuned: above 0 is lost there while the target was learned."
+    lost = "" if of.result.on_target else " Minus untuned: above 0, a model got worse there while it learned the target."
     st.caption(components.escape_markdown(f"The numbers below are of {of.result.measured_on}, which no selector saw.{lost}"))
 
 
@@ -147,18 +147,13 @@ def held_out_summary(lines: Sequence[SelectionResult], measure: str, equal: str)
     told: dict[str, list[str]] = {"better than": [], "worse than": [], "no different from": []}
     for line in at.values():
         if d := line.minus_uniform.get(measure):
-            side = "better than" if d.high < 0 else "worse than" if d.low > 0 else "no different from"
-            off = with_interval(d, signed=True) if side == "no different from" else f"by {with_interval(_size(d))}"
+            side = side_of(d)
+            off = with_interval(d, signed=True) if side == "no different from" else f"by {with_interval(size_of(d))}"
             told[side].append(f"{line.label} ({off.replace(' (', ', ').rstrip(')')})")
     groups = [f"{side} a random draw: {listed(some)}" for side, some in told.items() if some]
     uniform = with_interval(at[BASELINE].values[measure])
     said = f"{start}, {'; '.join(groups)}, in nats a token." if groups else f"{start}, only Uniform is finished."
     return f"{said} The draw's {what} is {uniform}{untuned}."
-
-
-def _size(d: Interval) -> Interval:
-    """A difference without its sign."""
-    return d if d.value > 0 else Interval(-d.value, -d.high, -d.low)
 
 
 def _chart(of: LoadedRun, measure: str, shown: str, against: str, said: str) -> None:
@@ -168,7 +163,8 @@ def _chart(of: LoadedRun, measure: str, shown: str, against: str, said: str) -> 
         st.info(f"This run has no finished model of {missing} to compare with; choose nats instead.", icon=":material/info:")
         return
     texts = "target" if of.result.on_target else "held-out"
-    fig = generation_plots.held_out_figure(of.lines, measure, shown, against=against, of=texts, dark=dark(), height=400)
+    height = 460 if components.touch() else 400  # there every name has a line of its own
+    fig = generation_plots.held_out_figure(of.lines, measure, shown, against=against, of=texts, dark=dark(), height=height)
     key = f"{texts}-{of.name}-{measure}-{shown}-{against}"
     chart(fig, key, f"{said} Nats of the {texts} texts against the budget, as in the table below.")
     seeds = len(of.run.about["seeds"])

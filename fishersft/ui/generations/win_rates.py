@@ -196,6 +196,11 @@ def _selectors() -> dict[str, str]:
 
 def _table(report: Report) -> None:
     rows = [row | {name: label(row[name]) for name in ("a", "b")} for row in report.table(needed=True)]
+    if components.touch():  # the head of a card names both
+        rows = [
+            {"pair": f"{row['a']} against {row['b']}", **{k: v for k, v in row.items() if k not in ("a", "b")}} for row in rows
+        ]
+        rows = [{name.replace("a wins", "the first wins"): value for name, value in row.items()} for row in rows]
     look: dict[str, Any] = {"height": "content" if len(rows) < 16 else 480}
     st.header("Every comparison", anchor=False)
     components.table(rows, "Every comparison at every budget", **look)
