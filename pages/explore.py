@@ -2,47 +2,46 @@
 
 import streamlit as st
 
-from fishersft.ui import page, targets
-from fishersft.ui.components import touch
+from fishersft.ui import behind, components, page, targets
+from fishersft.ui.explore import map as sentences
 from fishersft.ui.explore import panels as explore
 from fishersft.ui.explore import sets, view, why
+
+PARTS = ("Picks", "Sets", "What if", "Numbers", "Save and repeat")
 
 with page.page("explore", "Which sentences teach the model most?") as visitor:
     targets.take_over()
     embedded = page.embedded(visitor)
     sets.reopen(embedded, visitor)
-    explore.guide(visitor)
-    targets.control(embedded.whole, embedded.pool, visitor, lasso=True)
-    shown = view.view_of(embedded, visitor)
+    targets.control(embedded.whole, embedded.pool, visitor, lasso=True, place=page.about())
+    shown = view.controls(embedded, visitor)
     why.what_if_banner(shown, visitor)
-    numbers = st.container()
-    playing = view.choose_view() == "player"
+    answer = st.container()
     left, right = st.columns([3, 2], gap="medium")
-    with st.container() if playing else left:
-        kind, colour, matched = view.map_controls(shown, visitor, playing)
-    if playing:
-        explore.player_panel(shown, visitor, kind, matched)
-        left, right = st.columns([3, 2], gap="medium")
-        with left:
-            why.why_panel(shown, visitor)
-    else:
-        explore.check_directions(shown, visitor)
-        with left:
-            explore.map_panel(shown, visitor, kind, colour, matched)
-    with numbers:  # once the picks are on the map
-        explore.tiles(shown)
+    with left:
+        look = sentences.map_controls(shown, visitor)
+    with st.container() if look.playing else left:
+        sentences.map_panel(shown, visitor, look)
+    if look.playing:
+        left, right = st.columns(2, gap="medium")
+    with left if look.playing else right:
+        why.why_panel(shown, visitor)
     with right:
-        explore.gain_panel(shown, sets.chosen_set(shown, visitor, matched))
-        if not playing:
-            why.why_panel(shown, visitor)
-    # a record's reasons are long: the table stands beside them, under the map; on a phone they come first
-    beside = visitor.record is not None and not playing and not touch()
-    if not beside:
+        explore.difference_panel(shown)
+    with answer:
+        explore.verdict(shown)
+        sets.marked(shown, visitor, look.matched)
+
+    part = components.tabs(PARTS, "part", "More about this selection")
+    if part == "Picks":
+        sets.table_panel(shown, visitor, look.matched)
+    elif part == "Sets":
+        sets.kept_panel(shown, visitor, look.matched)
+    elif part == "What if":
         why.what_if_panel(shown)
-    with left if beside else st.container():
-        held = sets.table_panel(shown, visitor, matched, beside=beside)
-    if beside:
-        why.what_if_panel(shown)
-    sets.downloads(shown, visitor, held)
+    elif part == "Numbers":
+        explore.numbers_panel(shown, sets.chosen_set(shown, visitor, look.matched))
+    else:
+        sets.downloads(shown, visitor, look.matched)
     sets.left_out(visitor)
-    sets.kept_panel(shown, visitor)
+    behind.look_again()

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,39 +83,44 @@ def settle(page: Any, quiet: int = 750) -> None:
 
 
 def opened(page: Any, address: str) -> Any:
-    """The page at an address, when its first chart has points and nothing runs any more."""
+    """The page at an address, when its first chart is drawn and nothing runs any more."""
     page.goto(address)
-    page.wait_for_selector(".js-plotly-plot .points path")
+    page.wait_for_selector(".js-plotly-plot .points path, .js-plotly-plot .scatterlayer", state="attached")
     settle(page)
     return page
 
 
-def where(page: Any, record: int) -> list[float]:
-    """The pixel of a record's point on the map."""
-    return page.locator(".js-plotly-plot").first.evaluate(
-        """(g, record) => {
-            const f = g._fullLayout, t = g._fullData[0], i = Array.from(t.customdata).indexOf(record), r = g.getBoundingClientRect();
-            return [r.left + f._size.l + f.xaxis.d2p(t.x[i]), r.top + f._size.t + f.yaxis.d2p(t.y[i])];
-        }""",
-        record,
-    )
+MAP = ".sentences .map"  # the canvas of Explore's map
+
+
+def points_of(page: Any) -> dict[str, Any]:
+    """The points of Explore's map, as the browser holds them."""
+    points: dict[str, Any] = page.evaluate("[...globalThis.fishersftPoints.values()].at(-1)")
+    return points
+
+
+def where(page: Any, record: int) -> tuple[float, float]:
+    """The pixel of a record's point on Explore's map, which is not zoomed."""
+    points, box, gap = points_of(page), page.locator(MAP).bounding_box(), 16
+    i = points["record"].index(record)
+    x = gap + points["x"][i] / points["fine"] * (box["width"] - 2 * gap)
+    y = gap + (1 - points["y"][i] / points["fine"]) * (box["height"] - 2 * gap)
+    return box["x"] + x, box["y"] + y
 
 
 def lonely(page: Any) -> int:
     """The record whose point is farthest from every other."""
-    return page.locator(".js-plotly-plot").first.evaluate(
-        """g => {
-            const t = g._fullData[0], f = g._fullLayout, n = t.x.length;
-            const P = Array.from({length: n}, (_, i) => [f.xaxis.d2p(t.x[i]), f.yaxis.d2p(t.y[i])]);
-            let best = 0, far = -1;
-            for (let i = 0; i < n; i++) {
-                let d = 1e9;
-                for (let j = 0; j < n; j++) if (j != i) d = Math.min(d, (P[i][0] - P[j][0]) ** 2 + (P[i][1] - P[j][1]) ** 2);
-                if (d > far) { far = d; best = i; }
-            }
-            return t.customdata[best];
-        }"""
-    )
+    points = points_of(page)
+    at = np.array([points["x"], points["y"]]).T.astype(float)
+    far = ((at[:, None] - at[None]) ** 2).sum(-1)
+    np.fill_diagonal(far, np.inf)
+    return int(points["record"][int(far.min(1).argmax())])
+
+
+def circle(page: Any) -> None:
+    """A lasso over the middle of Explore's map."""
+    page.get_by_role("button", name="Lasso: draw around a set").click()
+    _draw(page, page.locator(MAP).bounding_box())
 
 
 def draw_lasso(page: Any, k: int) -> None:
@@ -122,7 +128,10 @@ def draw_lasso(page: Any, k: int) -> None:
     chart = page.locator(".js-plotly-plot").nth(k)
     chart.hover()
     chart.locator('.modebar-btn[data-title="Lasso Select"]').click()
-    box = chart.locator(".plot-container .nsewdrag").first.bounding_box()
+    _draw(page, chart.locator(".plot-container .nsewdrag").first.bounding_box())
+
+
+def _draw(page: Any, box: dict[str, float]) -> None:
     left, top, w, h = box["x"], box["y"], box["width"], box["height"]
     corners = [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.31)]
     page.mouse.move(left + corners[0][0] * w, top + corners[0][1] * h)

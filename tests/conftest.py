@@ -28,6 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from fishersft import Store, TokenEmbeddings, cli, embed, load_corpus
+from fishersft.ui import behind
 
 from .browsing import CHROMIUM, FLAGS, ROOT, new_tab, serving
 
@@ -36,6 +37,10 @@ SHARED = ROOT.parent / "shared"
 # Every AppTest looks through all installed packages for components of their own, half a second each time; nothing is installed
 # while the tests run, so one look is enough.
 manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
+
+
+# A test's page waits for all that it shows; what a page looks like before that has tests of its own.
+behind.AT_ONCE = behind.ALREADY = 200.0
 
 
 @pytest.fixture(autouse=True)

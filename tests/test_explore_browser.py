@@ -1,9 +1,9 @@
-"""The pick player in a real browser: playing, keys, clicks, and a phone's tap."""
+"""The map of Explore in a real browser: hovering, dragging the budget, playing, keys, clicks, a lasso, and a phone's tap."""
 
 import re
 import time
 
-from .browsing import BROWSER, draw_lasso, opened, settle
+from .browsing import BROWSER, MAP, circle, lonely, opened, points_of, settle, where
 
 pytestmark = BROWSER
 
@@ -22,26 +22,63 @@ async () => {
 """
 
 
-AIMED = """() => {
-  const map = document.querySelector(".js-plotly-plot")?._fullData;
-  return map?.some((trace) => trace.name === "target text");
-}"""
-
-
 def player(page, address):
     page.goto(address)
-    page.wait_for_selector(".player .now:has-text('Pick')")
+    page.wait_for_selector(".sentences .now:has-text('Pick')")
     settle(page)
-    return page.locator(".player .at")
+    return page.locator(".sentences .at")
 
 
 def newest(page):
-    return int(re.search(r"Pick ([\d,]+)", page.inner_text(".player .now"))[1].replace(",", ""))
+    return int(re.search(r"Pick ([\d,]+)", page.inner_text(".sentences .now"))[1].replace(",", ""))
 
 
-def test_playing_passes_every_pick_quickly_and_rests_on_one_that_is_explained(dashboard, page):
-    player(page, f"{dashboard}/?view=player&sentences=400")
-    page.locator(".player .speed").select_option("60")
+def test_the_pointer_shows_text_topic_tokens_gain_and_pick(dashboard, page):
+    opened(page, f"{dashboard}/?sentences=20")
+    points = points_of(page)
+    x, y = where(page, 902)
+    page.mouse.move(x - 30, y - 30)
+    page.mouse.move(x, y)
+    page.wait_for_selector(".sentences .hover:not([hidden])")
+    said = page.inner_text(".sentences .hover")
+    i = points["record"].index(902)
+    assert f"pick 1, +625 nats · {points['tags'][points['tag'][i]]} · {points['tokens'][i]} tokens · record 902" in said
+    assert points["text"][i] in said
+    record = lonely(page)
+    page.mouse.move(*where(page, record))
+    page.wait_for_function("document.querySelector('.sentences .hover') || true")
+    assert f"record {record:,}" in page.inner_text(".sentences .hover")
+
+
+def test_dragging_the_budget_moves_the_lit_points_while_it_is_dragged_and_the_numbers_follow(dashboard, page):
+    opened(page, dashboard)
+    assert newest(page) == 120
+    thumb = page.locator('.st-key-sentences [data-testid="stSliderThumbValue"]')
+    box = thumb.bounding_box()
+    y = (
+        page.locator(".st-key-sentences input[type=range]").evaluate(
+            "e => e.closest('[style*=left]').getBoundingClientRect().top"
+        )
+        + 6
+    )
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    seen = []
+    for step in (20, 60, 120):
+        page.mouse.move(box["x"] + box["width"] / 2 + step, y)
+        page.wait_for_timeout(60)
+        seen.append(newest(page))
+    assert 120 < seen[0] < seen[1] < seen[2]
+    assert f"the {seen[2]} picks" not in page.inner_text(".st-key-verdict")  # the server has not been asked yet
+    page.mouse.up()
+    page.wait_for_selector(f".st-key-verdict:has-text('the {seen[2]:,} picks')")
+    settle(page)
+    assert newest(page) == seen[2]
+
+
+def test_playing_on_the_map_passes_every_pick_quickly_and_rests_on_one_that_is_explained(dashboard, page):
+    player(page, f"{dashboard}/?sentences=400")
+    page.locator(".sentences .speed").select_option("60")
     page.get_by_role("button", name="Play", exact=True).click()
     assert max(page.evaluate(STEPS) for _ in range(4)) >= 10
     page.get_by_role("button", name="Pause", exact=True).click()
@@ -49,14 +86,14 @@ def test_playing_passes_every_pick_quickly_and_rests_on_one_that_is_explained(da
     settle(page)
     at = newest(page)
     assert at > 30
-    record = re.search(r"record ([\d,]*\d)", page.inner_text(".player .now"))[1]
+    record = re.search(r"record ([\d,]*\d)", page.inner_text(".sentences .now"))[1]
     assert f"Record {record} is pick {at} of TokenOD" in page.inner_text('[data-testid="stMain"]')
 
 
 def test_the_keyboard_steps_and_plays(dashboard, page):
     slider = player(page, f"{dashboard}/?view=player&sentences=40")
     slider.focus()
-    for key, place in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 40), ("Home", 1)):
+    for key, place in (("Home", 1), ("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 40), ("Home", 1)):
         page.keyboard.press(key)
         assert newest(page) == place
     page.keyboard.press("ArrowRight")
@@ -73,7 +110,7 @@ def test_the_keyboard_steps_and_plays(dashboard, page):
 def test_back_takes_the_player_to_the_pick_before(dashboard, page):
     slider = player(page, f"{dashboard}/?view=player&sentences=40")
     slider.focus()
-    for key, record in (("End", ""), ("Home", "902")):
+    for key, record in (("ArrowLeft", ""), ("Home", "902")):
         page.keyboard.press(key)
         page.wait_for_url(f"**record={record}*")
         settle(page)
@@ -81,19 +118,10 @@ def test_back_takes_the_player_to_the_pick_before(dashboard, page):
     page.go_back()
     page.wait_for_function("!location.href.includes('record=902')")
     settle(page)
-    assert newest(page) == 40
+    assert newest(page) == 39
 
 
-def test_a_click_in_the_player_opens_that_record(dashboard, page):
-    player(page, f"{dashboard}/?view=player&sentences=5")
-    box = page.locator(".player .map").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_url("**record=*")
-    settle(page)
-    assert "Why this sentence?" in page.inner_text('[data-testid="stMain"]')
-
-
-def test_a_phone_begins_in_the_player_where_a_tap_selects(dashboard, browser):
+def test_a_phone_selects_by_a_tap(dashboard, browser):
     context = browser.new_context(
         viewport={"width": 390, "height": 844},
         has_touch=True,
@@ -102,32 +130,53 @@ def test_a_phone_begins_in_the_player_where_a_tap_selects(dashboard, browser):
     )
     phone = context.new_page()
     player(phone, dashboard)
-    field = phone.locator(".player .map")
+    field = phone.locator(MAP)
     field.scroll_into_view_if_needed()
-    box = field.bounding_box()
-    phone.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    phone.wait_for_url("**record=*")
+    phone.touchscreen.tap(*where(phone, record := lonely(phone)))
+    phone.wait_for_url(f"**record={record}*")
     settle(phone)
-    assert re.search(r"Record [\d,]+ is ", phone.inner_text('[data-testid="stMain"]'))
+    assert re.search(rf"Record {record:,} is ", phone.inner_text('[data-testid="stMain"]'))
     assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth + 2")
     context.close()
 
 
+def test_zooming_brings_a_region_near_and_the_whole_map_back(dashboard, page):
+    opened(page, f"{dashboard}/?sentences=20")
+    record = lonely(page)
+    x, y = where(page, record)
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -800)
+    page.mouse.click(x, y)  # a point under the pointer stays there
+    page.wait_for_url(f"**record={record}*")
+    page.get_by_role("button", name="Show the whole map").click()
+    page.mouse.move(x, y)
+    assert f"record {record:,}" in page.inner_text(".sentences .hover")
+
+
+def test_the_camera_saves_the_map_as_png_and_svg(dashboard, page):
+    for picture, start in (("png", b"\x89PNG"), ("svg", b"<svg")):
+        opened(page, f"{dashboard}/?sentences=20&picture={picture}&part=Save+and+repeat")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save the picture").click()
+        data = download.value.path().read_bytes()
+        assert download.value.suggested_filename == f"explore-map.{picture}"
+        assert data.startswith(start)
+    assert data.count(b"<path") >= 1250
+
+
 def test_a_lasso_on_the_map_becomes_the_target_and_its_picks_are_there_soon(dashboard, page):
-    seconds = []
     for kind in ("UMAP", "PCA"):  # two sets; the first one also loads what any target needs
         opened(page, f"{dashboard}/?map={kind}")
-        draw_lasso(page, 0)
+        circle(page)
         page.wait_for_selector("text=/the lasso's [0-9,]+/")
         settle(page)
         button = page.get_by_role("button", name="Use as target").first
         started = time.monotonic()
         button.click()
-        page.wait_for_function(AIMED)
-        seconds.append(time.monotonic() - started)
-        print(f"from lasso to picks: {seconds[-1]:.1f} s")  # under 3 s on two idle cores is the aim
+        page.wait_for_selector(".sentences .legend:has-text('target text')")
+        print(f"from lasso to picks: {time.monotonic() - started:.1f} s")  # under 3 s on two idle cores is the aim
+        page.wait_for_selector("text=at looking like the target")
         settle(page)
         said = page.inner_text('[data-testid="stMain"]')
-        assert "of its texts choose and" in said
         assert "Variance on the target" in said
         assert "the lasso's" not in said

@@ -9,9 +9,9 @@ import pytest
 from fishersft import load_corpus
 from fishersft.pipeline.selections import saved_selections
 from fishersft.ui.address import as_ranges, from_ranges
-from fishersft.ui.explore.view import code_of
+from fishersft.ui.explore.map import code_of
 
-from .test_pages import figure, numbers, open_page, text_of
+from .test_pages import drawn_map, lit, open_page, text_of
 
 
 def address(at):
@@ -26,13 +26,6 @@ def said(at):
 def held_by(at, *records):
     at.session_state["fishersft"].lasso = tuple(records)
     return at.run()
-
-
-def lit(at):
-    """Records that stand out on the map."""
-    points = figure(at)["data"][0]
-    bright = numbers(points["marker"]["opacity"]) == 1
-    return set(numbers(points["customdata"])[bright].tolist())
 
 
 class TestRanges:
@@ -93,9 +86,7 @@ class TestLasso:
         at = open_page(**link)
         assert sorted(at.dataframe[0].value["record"]) == [1, 2, 4]
         assert lit(at) == {1, 2, 4}
-        at = open_page(**link, view="player")
-        played = json.loads(at.get("bidi_component")[0].proto.json)
-        assert sorted(played["lit"]["record"]) == [1, 2, 4]
+        assert lit(open_page(**link, view="player")) == {1, 2, 4}
 
     def test_records_of_a_lasso_that_are_not_in_the_pool_are_named(self):
         at = open_page(lasso="1-4")  # 3 is held out
@@ -103,10 +94,9 @@ class TestLasso:
         assert sorted(at.dataframe[0].value["record"]) == [1, 2, 4]
 
     def test_a_lasso_too_large_for_a_link_is_told_and_a_kept_one_has_its_id_there(self):
-        at = open_page(sentences="5")
+        at = open_page(sentences="5", part="Sets")
         many = at.session_state["fishersft"]
-        index = figure(at)["data"][0]["customdata"]
-        held_by(at, *np.sort(numbers(index))[::2].tolist())
+        held_by(at, *np.sort(drawn_map(at)[1]["record"])[::2].tolist())
         assert "lasso" not in address(at)
         assert "leaves out the 625 records of the lasso" in text_of(at)
         next(t for t in at.text_input if t.label == "Name").set_value("every other")
@@ -142,14 +132,13 @@ class TestLasso:
 
 def test_the_player_lights_what_is_searched_and_goes_on_where_it_was():
     at = open_page(view="player", sentences="15")
-    before = json.loads(at.get("bidi_component")[0].proto.json)
+    before = drawn_map(at)[0]
     assert before["lit"] is None
     at.text_input(key="q").set_value("water").run()
-    after = json.loads(at.get("bidi_component")[0].proto.json)
-    assert after["key"] == before["key"]  # the player keeps its place
+    assert drawn_map(at)[0]["key"] == before["key"]  # the player keeps its place
     texts = load_corpus("demo").texts
-    assert after["lit"]["record"]
-    assert all("water" in texts[r].lower() for r in after["lit"]["record"])
-    assert after["lit"]["picks"] == ["water" in texts[r].lower() for r in after["picks"]["record"]]
+    found = [record for record in drawn_map(at)[1]["record"] if "water" in texts[record].lower()]
+    assert sorted(lit(at)) == sorted(found)
+    assert found
     assert "leaves out the search words" in text_of(at)
     assert "water" not in json.dumps(address(at))

@@ -10,13 +10,13 @@ from fishersft import embed, load_corpus, select
 from fishersft.pipeline.selections import load_selection, saved_selections
 from fishersft.ui.downloads import LABELS
 
-from .test_pages import HOSTILE, figure, numbers, open_page, text_of, tiles
+from .test_pages import HOSTILE, drawn_map, figure, lit, open_page, part, text_of, tiles
 
 CORPUS = {"sentences": "20"}
 
 
 def played(at):
-    return json.loads(at.get("bidi_component")[0].proto.json)
+    return drawn_map(at)[0]
 
 
 def button(at, start):
@@ -25,12 +25,11 @@ def button(at, start):
 
 def test_the_player_has_the_picks_in_order_with_their_gains():
     at = open_page(view="player", sentences="15")
-    picks, chosen = played(at)["picks"], select("demo", budget=15)
-    assert picks["record"] == chosen.indices.tolist()
-    assert np.allclose(picks["gain"], chosen.gains, rtol=1e-4)
-    assert len(played(at)["rest"]["x"]) == 1250 - 15
-    assert len(played(at)["axes"]) == 16
-    assert len(at.get("plotly_chart")) == 1  # the curve; the player stands for the map
+    (data, points), chosen = drawn_map(at), select("demo", budget=15)
+    assert [points["record"][k] for k in data["picks"][:15]] == chosen.indices.tolist()
+    assert np.allclose(data["gain"], chosen.gains, rtol=1e-4)
+    assert len(data["axes"]) == 16
+    assert data["side"] is True
 
 
 def test_the_player_rests_on_the_record_that_is_looked_at():
@@ -51,9 +50,12 @@ def test_pinning_in_and_out_chooses_the_rest_again_and_the_address_says_so():
     button(at, "Pin in").click().run()
     assert at.dataframe[0].value["record"].tolist()[0] == 5
     assert "pinned record 5; excluded record 281" in text_of(at)
+    listed = at.dataframe[0].value["record"].tolist()
+    part(at, "Save and repeat")
     assert "--pin 5 --exclude 281" in at.code[0].value
     exec(at.code[1].value.split("print(")[0], scope := {})
-    assert scope["picks"].indices.tolist() == at.dataframe[0].value["record"].tolist()
+    assert scope["picks"].indices.tolist() == listed
+    part(at, "Picks")
     button(at, "Clear the what-if").click().run()
     assert at.dataframe[0].value["record"].tolist() == select("demo", budget=20).indices.tolist()
 
@@ -69,7 +71,7 @@ def test_selectors_that_take_no_pins_say_so():
 
 
 def test_a_copy_of_a_picked_sentence_gains_little_and_a_new_long_one_more():
-    at = open_page(sentences="120")
+    at = open_page(sentences="120", part="What if")
     places = []
     for text in (HOSTILE[0], " ".join(["quartz sphinx judged my vow over zebra lakes"] * 6)):
         at.text_area[0].set_value(text)
@@ -87,7 +89,7 @@ def test_a_pool_sentence_pasted_gains_what_the_pool_says_it_gains():
     from fishersft import load_corpus
     from fishersft.scoring.why import gains_now
 
-    at = open_page(sentences="20")
+    at = open_page(sentences="20", part="What if")
     text = load_corpus("demo").texts[int(rows.index[7])]
     at.text_area[0].set_value(text)
     button(at, "What would it gain").click().run()
@@ -99,13 +101,14 @@ def test_a_filter_acts_on_table_map_and_curve():
     at = open_page(sentences="50")
     at.multiselect(key="filter topic").set_value(["science"]).run()
     assert set(at.dataframe[0].value[" topic"]) == {"science"}
-    assert "the search results" in [t.get("name") for t in figure(at, 1)["data"]]
-    lit = int((numbers(figure(at)["data"][0]["marker"]["opacity"]) == 1).sum())
-    assert f"{lit} of 1,250 sentences" in text_of(at)
+    topics = load_corpus("demo").fields["topic"].to_numpy()
+    assert {topics[record] for record in lit(at)} == {"science"}
+    assert f"{len(lit(at))} of 1,250 sentences" in text_of(at)
+    assert "the search results" in [t.get("name") for t in figure(part(at, "Numbers"), 1)["data"]]
 
 
 def test_a_set_is_kept_under_its_name_compared_and_shown_again():
-    at = open_page(sentences="5")
+    at = open_page(sentences="5", part="Sets")
     at.session_state["fishersft"].lasso = (4, 1, 2)
     at.run()
     next(t for t in at.text_input if t.label == "Name").set_value("my <b>three</b>")
@@ -113,21 +116,21 @@ def test_a_set_is_kept_under_its_name_compared_and_shown_again():
     kept = saved_selections()[0]
     assert kept["name"] == "my <b>three</b>"
     assert sorted(load_selection(kept["key"])[1]["index"]) == [1, 2, 4]
-    at = open_page(sentences="5")
-    at.toggle(key="kept").set_value(True).run()
+    at = open_page(sentences="5", part="Sets")
     table = at.dataframe[-1].value
     assert (table["name"][0], table["records"][0], table["also picked"][0]) == ("my <b>three</b>", 3, 0)
     at.session_state["kept-1"] = {"selection": {"rows": [0]}}
     at.run()
     button(at, "Show 3 records").click().run()
-    assert sorted(at.dataframe[0].value["record"]) == [1, 2, 4]
-    names = [t.get("name") or "" for t in figure(at, 1)["data"]]
+    assert lit(at) == {1, 2, 4}
+    assert sorted(part(at, "Picks").dataframe[0].value["record"]) == [1, 2, 4]
+    names = [t.get("name") or "" for t in figure(part(at, "Numbers"), 1)["data"]]
     assert any("three" in n for n in names)
     assert not any("<b>" in n for n in names)
 
 
 def test_what_the_table_shows_is_offered_in_every_form():
-    at = open_page(sentences="5")
+    at = open_page(sentences="5", part="Save and repeat")
     at.session_state["fishersft"].lasso = (4, 1, 2)
     at.run()
     for format in LABELS:
@@ -139,20 +142,26 @@ def test_what_the_table_shows_is_offered_in_every_form():
 
 def test_a_hosted_demo_keeps_nothing_and_takes_a_pasted_sentence(monkeypatch):
     monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
-    at = open_page(**CORPUS)
+    at = open_page(**CORPUS, part="Sets")
     assert not [b for b in at.button if b.label == "Keep"]
+    part(at, "What if")
     at.text_area[0].set_value("A bishop sat on the shore.")
     button(at, "What would it gain").click().run()
     assert "Place" in tiles(at)
 
 
 @pytest.mark.parametrize(
-    ("part", "words"),
-    [("direction", "Other records along this direction"), ("budgets", "After 1 picks"), ("neighbours", "cosine of centred")],
+    ("further", "words"),
+    [
+        ("nearest", "Nearest selected sentence"),
+        ("direction", "Other records along this direction"),
+        ("budgets", "After 1 picks"),
+        ("neighbours", "cosine of centred"),
+    ],
 )
-def test_every_further_reason_opens(part, words):
+def test_every_further_reason_opens(further, words):
     at = open_page(**CORPUS, record="281")
-    at.session_state["why-more"] = part
+    at.session_state["why-more-None"] = further
     at.run()
     assert not at.exception
     assert words in text_of(at)
@@ -161,7 +170,7 @@ def test_every_further_reason_opens(part, words):
 def test_ranks_are_those_of_the_orders_and_slow_ones_wait_for_a_button(monkeypatch):
     monkeypatch.setattr("fishersft.ui.explore.why.AT_ONCE", 0.3)
     at = open_page(**CORPUS, record="281")
-    at.session_state["why-more"] = "ranks"
+    at.session_state["why-more-None"] = "ranks"
     at.run()
     ranks = next(d.value for d in at.dataframe if "selector" in d.value).set_index("selector")["rank"]
     assert ranks["TokenOD"] == 2
@@ -177,7 +186,8 @@ def test_perplexity_is_that_of_the_stored_losses():
     at = open_page(**CORPUS, record="281")
     pool = load_pool("demo")
     expected = np.exp(pool.losses(np.flatnonzero(pool.index == 281))[0])
-    assert float(tiles(at)["Perplexity"]) == pytest.approx(expected, rel=0.01)
+    said = re.search(r"Perplexity \*\*([\d.,]+)\*\*", text_of(at))[1]
+    assert float(said.replace(",", "")) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize("page", ["explore", "compare"])

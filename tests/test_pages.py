@@ -13,6 +13,7 @@ from fishersft import Store, embed, load_corpus, select
 from fishersft.design.trajectory import draw_orders, log_det_at
 from fishersft.fields import declared
 from fishersft.selectors import find_selector, registry
+from fishersft.ui.explore.panels import _standing
 
 from .conftest import ROOT
 
@@ -32,6 +33,27 @@ def figure(at, k=0):
     return json.loads(at.get("plotly_chart")[k].proto.spec)
 
 
+def drawn_map(at):
+    """What the map on Explore draws, and the points that it draws it of."""
+    parts = [json.loads(part.proto.json) for part in at.get("bidi_component")]
+    data = next(part for part in parts if "picks" in part)
+    return data, next(part for part in parts if part.get("key") == data["points"])
+
+
+def part(at, name):
+    """The page with this part of Explore shown below the map."""
+    at.session_state["part"] = name
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def lit(at):
+    """The records that search, filters or a lasso light up on Explore's map."""
+    data, points = drawn_map(at)
+    return {points["record"][k] for k in data["lit"] or []}
+
+
 def numbers(packed):
     """An array as plotly packs it into JSON."""
     return np.frombuffer(base64.b64decode(packed["bdata"]), dtype=packed["dtype"])
@@ -39,7 +61,9 @@ def numbers(packed):
 
 def text_of(at):
     return " ".join(
-        str(e.value) for kind in ("markdown", "caption", "info", "warning", "error", "text", "subheader") for e in at.get(kind)
+        str(e.value)
+        for kind in ("markdown", "caption", "info", "warning", "error", "text", "title", "header", "subheader")
+        for e in at.get(kind)
     )
 
 
@@ -48,22 +72,46 @@ def tiles(at):
 
 
 def test_the_demo_opens_with_picks_on_the_map():
-    at = open_page()
+    at = open_page(part="Numbers")
     assert tiles(at)["Selected"] == "120 of 1,250"
-    points = figure(at)["data"][0]
-    codes = numbers(points["marker"]["color"])
-    assert (len(codes), int((codes == 1).sum()), int((codes == 0).sum())) == (1250, 120, 1130)
+    data, points = drawn_map(at)
+    assert (len(points["x"]), len(points["text"]), len(data["picks"]), data["n"]) == (1250, 1250, 1250, 120)
+    assert [points["record"][k] for k in data["picks"][:120]] == select("demo", budget=120).indices.tolist()
     assert "1,250 to choose from" in text_of(at)
-    names = [t.get("name") for t in figure(at, 1)["data"]]
-    assert "Uniform, 20 draws" in names
-    assert "Longest" in names
+    for k in (0, 1):  # the difference beside the map, and log det itself
+        names = [t.get("name") for t in figure(at, k)["data"]]
+        assert "Uniform, 20 draws" in names
+        assert "Longest" in names
+
+
+def test_the_verdict_says_where_the_picks_stand_at_equal_tokens_and_what_is_proven():
+    at, chosen, rows = open_page(), select("demo", budget=120), embed("demo")
+    fits = [int((np.cumsum(rows.tokens[o]) <= chosen.tokens.sum()).sum()) for o in draw_orders(len(rows))]
+    draws = [float(log_det_at(rows, o, [n])[0]) for o, n in zip(draw_orders(len(rows)), fits, strict=True)]
+    said = re.search(
+        r"\*\*Barely better than chance at equal tokens\*\*: the 120 picks of TokenOD gain \*\*([\d,]+) nats\*\* of log det with 10,119 "
+        r"trained tokens, random draws of as many tokens ([\d,]+) to ([\d,]+) and the longest sentences first [\d,]+\. "
+        r"At least ([\d.]+)% of the largest",
+        text_of(at),
+    )
+    gained, low, high, proven = (float(part.replace(",", "")) for part in said.groups())
+    assert (gained, low, high) == pytest.approx((chosen.log_det, min(draws), max(draws)), rel=1e-3)
+    assert 100 * chosen.proven_share <= proven < 100 * chosen.proven_share + 2
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(120.0, "Better than chance"), (101.6, "Barely better"), (101.0, "No better than chance"), (97.0, "Worse than chance")],
+)
+def test_a_lead_over_random_draws_is_called_what_it_is(value, words):
+    assert _standing(value, np.array([100.0, 101.5, 101.5])).startswith(words)
 
 
 def test_moving_the_budget_changes_tiles_map_and_table_and_computes_no_selection(monkeypatch):
     at = open_page()
     monkeypatch.setattr("fishersft.selectors.token_od.TokenOD.order", lambda *a, **k: pytest.fail("computed again"))
     at.slider(key="sentences").set_value(7).run()
-    assert tiles(at)["Selected"] == "7 of 1,250"
+    assert drawn_map(at)[0]["n"] == 7
     assert len(at.dataframe[0].value) == 7
     assert at.dataframe[0].value["pick"].tolist() == [1, 2, 3, 4, 5, 6, 7]
 
@@ -73,7 +121,7 @@ def test_the_comparison_in_words_is_what_the_draws_and_the_control_give(budget):
     rows = embed("demo")
     chosen = select("demo", budget=budget)
     spent = int(chosen.tokens.sum())
-    said = text_of(open_page(sentences=str(budget))).replace(",", "")
+    said = text_of(open_page(sentences=str(budget), part="Numbers")).replace(",", "")
     longest = np.argsort(-rows.tokens, kind="stable")
     draws = draw_orders(len(rows))
 
@@ -84,7 +132,7 @@ def test_the_comparison_in_words_is_what_the_draws_and_the_control_give(budget):
         return int((np.cumsum(rows.tokens[order]) <= spent).sum())
 
     found = [float(v) for v in re.search(
-        r"gains ([\d.]+) nats.*?Uniform gains ([\d.]+) to ([\d.]+) and Longest ([\d.]+)\. .*?Uniform gains ([\d.]+) to ([\d.]+) and Longest ([\d.]+)\.",
+        r"At your budget TokenOD gains ([\d.]+) nats.*?Uniform gains ([\d.]+) to ([\d.]+) and Longest ([\d.]+)\. .*?Uniform gains ([\d.]+) to ([\d.]+) and Longest ([\d.]+)\.",
         said,
     ).groups()]  # fmt: skip
     numbers, tokens = [f(o, budget) for o in draws], [f(o, fitting(o)) for o in draws]
@@ -102,7 +150,7 @@ def test_the_comparison_in_words_is_what_the_draws_and_the_control_give(budget):
 
 @pytest.mark.parametrize("unit", ["percent", "tokens"])
 def test_budgets_in_percent_and_tokens(unit):
-    at = open_page(unit=unit)
+    at = open_page(unit=unit, part="Numbers")
     at.slider(key=unit).set_value({"percent": 2.0, "tokens": 1000}[unit]).run()
     selected = int(tiles(at)["Selected"].split()[0])
     if unit == "percent":
@@ -114,18 +162,18 @@ def test_budgets_in_percent_and_tokens(unit):
 
 @pytest.mark.parametrize("selector", ["sentence_od", "uniform", "longest"])
 def test_every_selector_is_shown_beside_token_od(selector):
-    at = open_page(selector=selector)
-    assert "TokenOD" in [t.get("name") for t in figure(at, 1)["data"]]
+    at = open_page(selector=selector, part="Numbers")
+    assert "TokenOD" in [t.get("name") for t in figure(at)["data"]]
     share = tiles(at)["Share of the optimum"]
     assert 50 < float(re.search(r"[\d.]+", share)[0]) < 100
 
 
 def test_an_address_opens_the_same_view():
     at = open_page(selector="sentence_od", sentences="33", colour="topic", record="281")
-    assert tiles(at)["Selected"] == "33 of 1,250"
+    assert "the 33 picks of SentenceOD" in text_of(at)
     assert "Record 281" in text_of(at)
     assert at.selectbox(key="colour").value == "topic"
-    assert len({t.get("name") for t in figure(at)["data"]} & {"recipes", "chess", "clinic"}) == 3
+    assert {"recipes", "chess", "clinic"} <= {entry[0] for entry in drawn_map(at)[0]["legend"]}
 
 
 @pytest.mark.parametrize(
@@ -134,17 +182,19 @@ def test_an_address_opens_the_same_view():
 def test_a_stale_address_is_named_on_the_page(bad):
     at = open_page(**bad)
     assert next(iter(bad.values())) in " ".join(w.value for w in at.warning)
-    assert tiles(at)["Selected"] == "120 of 1,250"
+    assert "the 120 picks of TokenOD" in text_of(at)
 
 
 def test_clicking_a_point_opens_its_reasons_and_a_lasso_its_set():
     at = open_page()
-    at.session_state["map-0"] = {"selection": {"points": [{"customdata": 902}], "point_indices": [1249]}}
-    at.session_state["fishersft"].record = 902
+    assert "Record 902 is **pick 1** of TokenOD" in text_of(at)  # nothing is asked for yet: the first pick
+    assert "record" not in at.query_params
+    at.session_state["fishersft"].record = 281
     at.run()
-    assert "Record 902 is **pick 1** of TokenOD" in text_of(at)
-    assert tiles(at)["Gain"] == "625 nats"
-    assert at.query_params["record"] == "902"
+    assert "Record 281 is **pick 2** of TokenOD" in text_of(at)
+    rows = embed("demo")
+    assert f"Length **{int(rows.tokens[rows.index == 281][0])} tokens**" in text_of(at)
+    assert at.query_params["record"] == "281"
     at.session_state["fishersft"].lasso = (0, 1, 2, 4)
     at.run()
     assert len(at.dataframe[0].value) == 4
@@ -171,7 +221,7 @@ def test_searching_lights_up_matches_and_filters_the_table():
 
 
 def test_the_command_line_on_the_page_is_the_one_that_does_the_same():
-    at = open_page(selector="uniform", seed="7", sentences="12")
+    at = open_page(selector="uniform", seed="7", sentences="12", part="Save and repeat")
     command = at.code[0].value
     assert command == "fishersft select demo --model mini --selector uniform --budget 12 --seed 7 --out picks.jsonl"
     exec(at.code[1].value.split("print(")[0], scope := {})
@@ -193,7 +243,7 @@ def test_a_corpus_that_is_not_embedded_is_embedded_by_one_button(jsonl):
     assert not at.exception
     assert len(embed(load_corpus(str(jsonl)))) == 4
     shown = open_page(corpus=str(jsonl))
-    assert tiles(shown)["Selected"].endswith("of 4")
+    assert len(drawn_map(shown)[1]["x"]) == 4
 
 
 @pytest.mark.parametrize(
@@ -308,14 +358,14 @@ class TestParameters:
         return str(jsonl)
 
     def test_a_form_appears_for_the_parameters_of_a_selector_and_changes_what_is_computed(self, small):
-        at = open_page(corpus=small)
+        at = open_page(corpus=small, part="Save and repeat")
         at.number_input(key="token_od.sigma2").set_value(50.0).run()
         assert not at.exception
         assert "--set sigma2=50.0" in "".join(c.value for c in at.code)
-        assert "TokenOD, sigma2=50.0" in [t.get("name") for t in figure(at, 1)["data"]]
+        assert "TokenOD, sigma2=50.0" in [t.get("name") for t in figure(at)["data"]]
 
     def test_a_link_carries_numbers_and_choices_but_never_a_server(self, small):
-        at = open_page(corpus=small, selector="perplexity", **{"perplexity.keep": "middle"})
+        at = open_page(corpus=small, selector="perplexity", part="Save and repeat", **{"perplexity.keep": "middle"})
         assert "--set keep=middle" in "".join(c.value for c in at.code)
         at = open_page(corpus=small, selector="ask_llm", **{"ask_llm.base_url": "http://127.0.0.1:9/v1", "ask_llm.model": "x"})
         assert next(t for t in at.text_input if t.key == "ask_llm.base_url").value == ""

@@ -16,7 +16,7 @@ from fishersft.selectors import find_selector, make_selector, registry
 from fishersft.store.artifacts import Store
 from fishersft.ui.targets import COMPARED, keep_texts
 
-from .test_pages import figure, numbers, open_page, text_of, tiles
+from .test_pages import drawn_map, figure, open_page, part, text_of, tiles
 
 KINDS = {
     "law": ["The court of {} heard the appeal.", "A judge in {} signed the order.", "The lease of the house in {} was void."],
@@ -64,6 +64,7 @@ def test_a_column_s_value_aims_explore_and_the_commands_say_so(corpus):
     assert at.selectbox(key="selector").value == "target_matched"
     picks = select(load_corpus(corpus["corpus"], holdout=0), selector="target_matched", budget=5, target="topic=law")
     assert at.dataframe[0].value["record"].tolist() == picks.indices.tolist()
+    part(at, "Save and repeat")
     assert "--target topic=law" in at.code[0].value
     exec(at.code[1].value.split("print(")[0], scope := {})
     assert scope["picks"].indices.tolist() == picks.indices.tolist()
@@ -82,26 +83,25 @@ def test_every_selector_opens_with_a_target(corpus):
 
 def test_the_map_keeps_every_record_and_stars_the_target_s(corpus):
     at = open_page(**corpus, target="topic=law", sentences="5")
-    points = figure(at)["data"][0]
-    assert len(numbers(points["x"])) == len(RECORDS)
+    data, points = drawn_map(at)
+    assert len(points["x"]) == len(RECORDS)
     picks = select(load_corpus(corpus["corpus"], holdout=0), selector="target_matched", budget=5, target="topic=law")
-    drawn = numbers(points["customdata"])[numbers(points["marker"]["color"]) > 0]
-    assert sorted(drawn.tolist()) == sorted(picks.indices.tolist())
-    stars = next(t for t in figure(at)["data"] if t.get("name") == "target text")
+    assert [points["record"][k] for k in data["picks"][:5]] == picks.indices.tolist()
     target = pool_for(corpus, "topic=law").target
-    assert len(numbers(stars["x"])) == len(target.choosing) + len(target.measuring)
-    assert stars["marker"]["symbol"] == "star-open"
+    texts = [*target.choosing.index, *target.measuring.index]
+    assert sorted(points["record"][k] for k in data["stars"]) == sorted(texts)
+    assert ["target text", "star"] in [[entry[0], entry[2]] for entry in data["legend"]]
 
 
 def test_the_variance_beside_the_map_is_that_of_the_measuring_half(corpus):
-    at = open_page(**corpus, target="topic=law", sentences="5")
+    at = open_page(**corpus, target="topic=law", sentences="5", part="Numbers")
     pool = pool_for(corpus, "topic=law")
     order = make_selector("target_matched").select(pool, 5).order.positions
     V = design_matrix((pool.embeddings.block(p) for p in order), pool.embeddings.dimension)
     expected = np.trace(np.linalg.solve(V, pool.target.measured_moment))
     assert variance_along(pool.embeddings, order, np.array([0, 5]), pool.target.measured_moment)[1] == pytest.approx(expected)
     assert float(tiles(at)["Variance on the target"].replace(",", "")) == pytest.approx(expected, rel=0.02)
-    assert {"Uniform, 20 draws", "TargetMatched", "TokenOD"} <= {t.get("name") for t in figure(at, 1)["data"]}
+    assert {"Uniform, 20 draws", "TargetMatched", "TokenOD"} <= {t.get("name") for t in figure(at)["data"]}
 
 
 def test_a_lasso_becomes_the_target_and_is_kept_across_pages(corpus):
@@ -136,12 +136,12 @@ def test_compare_has_criteria_of_the_target_only_with_one(corpus):
 
 def test_pasted_texts_are_kept_and_aim_by_their_upload(corpus):
     target = keep_texts(["The court of Rome heard him.", "A judge in Kiel signed.", "", "The lease was void in Metz."])
-    at = open_page(**corpus, target=target)
+    at = open_page(**corpus, target=target, part="Save and repeat")
     assert "Target pasted.jsonl: 2 of its texts choose and 1 only measure." in shown(at)
     assert "--target pasted.jsonl" in at.code[0].value
     assert str(Store.default().path) not in json.dumps([c.value for c in at.code])
     assert at.query_params["target"] in ([target], target)
-    assert not any(t.get("name") == "target text" for t in figure(at)["data"])  # they are not records of the corpus
+    assert drawn_map(at)[0]["stars"] == []  # they are not records of the corpus
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_a_pick_helps_as_it_did_when_it_was_picked(pool_of):
 
 
 def test_without_a_target_nothing_is_said_of_one(corpus):
-    at = open_page(**corpus)
+    at = open_page(**corpus, part="Numbers")
     assert "Variance on the target" not in tiles(at)
-    assert not any(t.get("name") == "target text" for t in figure(at)["data"])
-    assert "--target" not in at.code[0].value
+    assert drawn_map(at)[0]["stars"] == []
+    assert "--target" not in part(at, "Save and repeat").code[0].value
     assert "target_matched" not in at.selectbox(key="selector").options

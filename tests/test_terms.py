@@ -6,8 +6,7 @@ import re
 import pytest
 
 from .conftest import ROOT
-from .test_explore_page import button
-from .test_pages import open_page, text_of
+from .test_pages import open_page
 
 TERM = re.compile(r"log det|\bgain|leverage|best possible|criterion|covered|standard error|\blength\b|overlap|differs", re.I)
 EXPLAINED = {
@@ -21,7 +20,7 @@ EXPLAINED = {
 
 def explained(at):
     """(what is said, its help) of every tile, heading and control."""
-    for kind in ("metric", "subheader", "markdown", "segmented_control", "number_input", "selectbox", "button_group"):
+    for kind in ("metric", "header", "subheader", "markdown", "segmented_control", "number_input", "selectbox", "button_group"):
         for element in at.get(kind):
             said = getattr(element, "label", None) or getattr(element, "value", "") or ""
             yield kind, str(said), getattr(element.proto, "help", "") or ""
@@ -29,12 +28,12 @@ def explained(at):
 
 @pytest.mark.parametrize("page", EXPLAINED)
 def test_tiles_and_headings_with_a_term_link_to_its_lesson(page):
-    at = open_page(page, **({"record": "281", "sentences": "20"} if page == "explore" else {}))
+    at = open_page(page, **({"record": "281", "sentences": "20", "part": "Numbers"} if page == "explore" else {}))
     if page == "explore":
-        at.session_state["why-more"] = "direction"
+        at.session_state["why-more-None"] = "direction"
         at.run()
     found = list(explained(at))
-    heads = [(said, help) for kind, said, help in found if kind in ("metric", "subheader")]
+    heads = [(said, help) for kind, said, help in found if kind in ("metric", "header", "subheader")]
     assert not [said for said, help in heads if TERM.search(said) and "learn?" not in help]
     assert {name for _, _, help in found for name in re.findall(r"learn\?lesson=(\w+)", help)} >= EXPLAINED[page]
 
@@ -53,23 +52,3 @@ def test_every_chart_and_table_has_alternative_text():
             ):
                 bare.append(f"{path.name}:{node.lineno} {name}")
     assert not bare
-
-
-class TestGuide:
-    def test_a_first_visitor_sees_three_steps_until_they_are_put_away(self):
-        at = open_page()
-        assert "New here?" in text_of(at)
-        button(at, "Got it").click().run()
-        assert "New here?" not in text_of(at)
-        scripts = [e.proto.body for e in at.get("html") if "<script" in e.proto.body]
-        assert len(scripts) == 1 and "fishersft_guide=read" in scripts[0]
-        at.run()
-        assert "New here?" not in text_of(at)
-        assert not [e for e in at.get("html") if "<script" in e.proto.body]
-
-    def test_who_looks_at_a_sentence_has_found_the_way(self):
-        at = open_page(record="281")
-        assert "New here?" not in text_of(at)
-        at.session_state["fishersft"].record = None
-        at.run()
-        assert "New here?" not in text_of(at)

@@ -16,6 +16,7 @@ import numpy as np
 from fishersft.corpus.encode import CHAT_TEMPLATE, MAX_TOKENS, PLAIN_FORM
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
+from fishersft.design.greedy import Pick
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.distributed.engine import Engine, as_engine
 from fishersft.lm.embed import (
@@ -37,6 +38,7 @@ from fishersft.store.artifacts import Artifact, ArtifactKey, Store, commit_array
 Model = str | Path | ModelFolder | CausalLM
 Progress = Callable[[int, int], None]
 Stage = Callable[[str, int, int], None]
+OnPick = Callable[[Pick, float], None]
 EMBEDDINGS, ORDER = "embeddings", "order"
 
 
@@ -255,14 +257,16 @@ def order(
     store: Store | None = None,
     on_progress: Progress | None = None,
     on_stage: Stage | None = None,
+    on_pick: OnPick | None = None,
 ) -> Order:
     """A selector's order, at least as far as the budget needs it; a longer one already stored serves as well.
 
-    `on_stage(what, done, total)` reports work before the first pick, such as texts asked.
+    `on_stage(what, done, total)` reports work before the first pick, such as texts asked; `on_pick(pick, seconds)` is given each
+    pick as it is made.
     """
     budget.check(pool)
     if not pool.embeddings.key or not pool.is_free:  # an order from pins is no prefix of the selector's own
-        return selector.take(pool, budget, seed, on_progress, on_stage)
+        return selector.take(pool, budget, seed, on_progress, on_stage, on_pick)
     store = store or Store.default()
     if (found := stored_order(pool, selector, budget, seed, store)) is not None:
         return found
@@ -270,7 +274,7 @@ def order(
     with store.lock(key):
         if (found := stored_order(pool, selector, budget, seed, store)) is not None:
             return found
-        taken = selector.take(pool, budget, seed, on_progress, on_stage)
+        taken = selector.take(pool, budget, seed, on_progress, on_stage, on_pick)
         commit_arrays(store, key, taken.arrays, {"picks": len(taken), "notes": taken.notes})
         return taken
 

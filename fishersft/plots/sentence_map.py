@@ -1,4 +1,4 @@
-"""The map of sentences: as a plotly figure, the pool small and pale, the picks larger and on top; and as numbers to be played.
+"""The map of sentences: as a plotly figure, the pool small and pale, the picks larger and on top; and as numbers for a browser.
 
 Corpus text never enters the figure unescaped, and only a record's number travels with a point.  Knows no Streamlit and no file.
 """
@@ -6,6 +6,7 @@ Corpus text never enters the figure unescaped, and only a record's number travel
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ from fishersft.plots.base import CATEGORY_COLOURS, CATEGORY_ON_DARK, CATEGORY_SY
 
 FEW_POINTS = 3_000  # up to here plain SVG is ready sooner than WebGL, which first compiles its shaders
 MOST_POINTS = 50_000  # beyond this, hovering freezes in a browser
-MOST_PLAYED = 20_000  # points of the pool that the player draws; picks always are
-FINE = 10_000  # places of a point of the player across and up
+TEXTS = 5_000  # points whose text travels with them
+FINE = 10_000  # places of a point across and up, in the map that moves
 SHADES = 64  # of a colour scale
 SYMBOL_NUMBERS = {name: k for k, name in enumerate(("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down"))}
 SYMBOL_NUMBERS |= {"pentagon": 13, "hexagon": 14, "octagon": 16, "star": 17, "star-triangle-up": 19, "diamond-tall": 23}
@@ -255,54 +256,79 @@ def _numbers(column: Sequence[Any]) -> np.ndarray | None:
     return out if len(np.unique(out[np.isfinite(out)])) > 12 else None
 
 
-def playback(
-    xy: np.ndarray,
-    index: np.ndarray,
-    tokens: np.ndarray,
-    walk: Walk,
-    chance: np.ndarray,
-    texts: Sequence[str],
-    lit: np.ndarray | None,
-    *,
-    picks: np.ndarray,
-    directions: tuple[int, int],
-    selector: str,
-    label: str,
-    kind: str,
-    dark: bool,
+def points_of(
+    xy: np.ndarray, index: np.ndarray, tokens: np.ndarray, tags: Sequence[str], texts: Sequence[str], *, equal_axes: bool
 ) -> dict[str, Any]:
-    """An order of n picks from a pool of N as JSON for the player, which draws it in the browser and asks the server nothing.
+    """The N points of a pool as JSON for the map that moves in the browser, with a `key` that names them.
 
-    Its `key` names what is played, so that a search or a filter does not begin it anew.  Texts travel as plain strings, which the
-    player shows as text and never as markup.
-
-    `xy` is (N, 2), `index` and `tokens` (trained ones) are (N,), and `lit` (N,) bool is what stands out, if anything does;
-    `picks` (n,) are positions in pick order, `texts` (n,) what a reader sees of each, and `chance` (n,) the mean nats of random
-    draws.  `kind` is UMAP or PCA; of PCA one unit across is as long as one up.  `directions` are the plane's two, from 1.
+    Args:
+        xy: (N, 2).
+        index, tokens: (N,) numbers of the records, and their trained tokens.
+        tags: (N,) a category of each, or empty.
+        texts: what a pointer shows of each record, as plain strings that are never read as markup; may be empty.
+        equal_axes: one unit across is as long as one up.
     """
-    low, high = xy.min(0), xy.max(0)
-    span = np.maximum(high - low, 1e-9)
-    if kind == "PCA":
-        low, span = low - (span.max() - span) / 2, np.full(2, span.max())
-    places = np.round((xy - low) / span * FINE).astype(int)
-
-    def at(some: np.ndarray) -> dict[str, Any]:
-        return {"x": places[some, 0].tolist(), "y": places[some, 1].tolist(), "record": index[some].tolist()}
-
-    gains = [float(f"{g:.5g}") for g in walk.gains]
+    names = sorted(set(tags))
+    place = {name: k for k, name in enumerate(names)}
     content = {
         "fine": FINE,
-        "rest": at(_sample(np.setdiff1d(np.arange(len(xy)), picks), MOST_PLAYED)),
-        "picks": {**at(picks), "tokens": tokens[picks].tolist(), "gain": gains, "text": list(texts)},
-        "chance": [float(f"{v:.6g}") for v in chance],
-        "axes": [] if walk.shadows is None else [[float(f"{v:.5g}") for v in axes(C)] for C in walk.shadows],
-        "directions": list(directions),
-        "label": label,
-        "kind": kind,
+        "x": (places := on_grid(xy, equal_axes=equal_axes))[:, 0].tolist(),
+        "y": places[:, 1].tolist(),
+        "record": index.tolist(),
+        "tokens": tokens.tolist(),
+        "tag": [place[tag] for tag in tags] if len(names) else None,
+        "tags": names,
+        "text": list(texts),
+        "equal": equal_axes,
     }
-    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return {"key": hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16], **content}
+
+
+def on_grid(xy: np.ndarray, *, equal_axes: bool) -> np.ndarray:
+    """(N, 2) whole numbers from 0 to `FINE`: where points lie in the map that moves, and what a lasso's corners are given in."""
+    low, high = xy.min(0), xy.max(0)
+    span = np.maximum(high - low, 1e-9)
+    if equal_axes:
+        low, span = low - (span.max() - span) / 2, np.full(2, span.max())
+    return np.asarray(np.round((xy - low) / span * FINE).astype(int))
+
+
+def inside(places: np.ndarray, corners: Sequence[Sequence[float]]) -> np.ndarray:
+    """(N,) bool: which of (N, 2) places lie in a polygon, by the even-odd rule."""
+    x, y = places[:, 0].astype(float), places[:, 1] + 0.5  # between the grid's lines, where no corner lies
+    within = np.zeros(len(places), dtype=bool)
+    for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]], strict=True):
+        crosses = (ay > y) != (by > y)
+        within ^= crosses & (x < ax + (y - ay) / ((by - ay) or 1.0) * (bx - ax))
+    return within
+
+
+def looks_of(points: Points, *, colour_by: str, values: Any, selector: str, dark: bool) -> dict[str, Any]:
+    """How the map that moves paints its points: `paint`, `symbol` of picks, `legend` entries, a `scale` of colours, and colours.
+
+    The arguments are those of `sentence_map`.  Picks are painted in the browser, which knows how many there are at any moment.
+    """
+    paint = _paint(points, np.arange(len(points.xy)), colour_by, values, selector, dark)
     text, grid, quiet = ink(dark)
-    colours = {"pick": style(selector, dark)[0], "ink": text, "grid": grid, "quiet": quiet}
-    colours |= {"pale": pale(dark), "edge": edge(dark)}
-    shining = None if lit is None else {**at(np.flatnonzero(lit)[:MOST_PLAYED]), "picks": lit[picks].tolist()}
-    return {"key": key, "colours": colours, "lit": shining, **content}
+    colour, marker = style(selector, dark)
+    colours = {"pick": colour, "ink": text, "grid": grid, "quiet": quiet, "pale": pale(dark), "edge": edge(dark)}
+    by_column = colour_by not in ("selection", "pick order") and values is not None
+    symbols = paint.symbols if by_column and not isinstance(paint.symbols, str) else None
+    look: dict[str, Any] = {"codes": None, "symbols": symbols, "palette": paint.palette}
+    if by_column:
+        look["codes"] = np.asarray(paint.codes).astype(int).tolist()
+    elif colour_by == "pick order":
+        look["shades"] = paint.palette[1:]
+    legend = [[html.unescape(name), fill, shape, big, False] for name, fill, shape, big in paint.entries]
+    if points.target is not None and points.target.any():
+        legend.append(["target text", text, "star", True, True])
+    scale = None
+    if paint.bar is not None:
+        low, high, title = paint.bar
+        scale = {"low": f"{low:,.4g}", "high": f"{high:,.4g}", "title": html.unescape(title), "shades": paint.palette[1:]}
+    return {"paint": look, "symbol": marker, "legend": legend, "scale": scale, "colours": colours, "dark": dark}
+
+
+def ellipses(walk: Walk) -> list[list[float]]:
+    """Half axes and angle of the design's ellipse after 0, 1, ... picks; empty where the walk has no plane."""
+    return [] if walk.shadows is None else [[float(f"{v:.5g}") for v in axes(C)] for C in walk.shadows]

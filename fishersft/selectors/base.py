@@ -24,6 +24,7 @@ from fishersft.selectors.selection import Budget, Doing, Note, Order, Selection,
 
 Progress = Callable[[int, int], None]
 Stage = Callable[[str, int, int], None]
+OnPick = Callable[[Pick, float], None]
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,12 @@ class Selector(ABC):
         seed: int = 0,
         on_progress: Progress | None = None,
         on_stage: Stage | None = None,
+        on_pick: OnPick | None = None,
     ) -> Order:
         """The order as far as the budget needs it (with a token budget, one pick beyond it where there is one).
 
-        `on_progress(done, total)` counts picks or tokens; `on_stage(what, done, total)` tells of work before the first pick.
+        `on_progress(done, total)` counts picks or tokens; `on_stage(what, done, total)` tells of work before the first pick;
+        `on_pick(pick, seconds)` is given each pick as it is made, and the time until then.
         """
         budget.check(pool)
         self._check_pins(pool, budget)
@@ -124,6 +127,8 @@ class Selector(ABC):
             seen[pick.position] = True
             picks.append(pick)
             seconds.append(time.perf_counter() - started)
+            if on_pick:
+                on_pick(pick, seconds[-1])
             spent += int(pool.tokens[pick.position])
             done = len(picks) if budget.sentences is not None else min(spent, total)
             if on_progress:
@@ -132,14 +137,7 @@ class Selector(ABC):
                 break
         if len(picks) < min(total, len(pool)) and budget.sentences is not None:
             raise ValueError(f"{self.name} stopped after {len(picks)} picks of {budget.sentences}")
-        return Order(
-            positions=np.array([p.position for p in picks], dtype=np.int64),
-            gains=np.array([p.gain for p in picks], dtype=np.float64),
-            evaluations=np.array([p.evaluations for p in picks], dtype=np.int64),
-            seconds=np.array(seconds),
-            optimum_bounds=np.array([p.optimum_bound for p in picks], dtype=np.float64),
-            notes=notes,
-        )
+        return Order.of(picks, seconds, notes)
 
     def _check_pins(self, pool: Pool, budget: Budget) -> None:
         if pool.is_free:

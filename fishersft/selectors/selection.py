@@ -5,11 +5,13 @@ Knows no selector, no file and no screen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fishersft.design.greedy import Pick
 from fishersft.errors import BudgetError, ParameterError
 
 if TYPE_CHECKING:
@@ -97,6 +99,18 @@ class Order:
     seconds: np.ndarray
     optimum_bounds: np.ndarray
     notes: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, picks: Sequence[Pick], seconds: Sequence[float], notes: Mapping[str, Any]) -> Order:
+        """The order of picks that were made after so many seconds each."""
+        return cls(
+            positions=np.array([p.position for p in picks], dtype=np.int64),
+            gains=np.array([p.gain for p in picks], dtype=np.float64),
+            evaluations=np.array([p.evaluations for p in picks], dtype=np.int64),
+            seconds=np.array(seconds, dtype=np.float64),
+            optimum_bounds=np.array([p.optimum_bound for p in picks], dtype=np.float64),
+            notes=dict(notes),
+        )
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -33,7 +33,7 @@ CROSSING = 1.0  # seconds in which a browser may still send the address that it 
 PAGES: dict[str, frozenset[str]] = {
     page: frozenset(names.split())
     for page, names in {
-        "explore": "selector seed unit sentences percent tokens view map colour filter length log picture across up",
+        "explore": "selector seed unit sentences percent tokens view map colour filter length part log picture across up",
         "corpus": "",
         "compare": "selectors seed equal budget maps map rows log score picture",
         "curves": "experiment result part equal measure n logarithmic guides picture",

@@ -18,6 +18,7 @@ from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus, Text
 from fishersft.design import trajectory
+from fishersft.design.greedy import Pick
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import Walk, log_det_at
 from fishersft.experiments.evidence import Evidence, gather
@@ -34,12 +35,12 @@ from fishersft.scoring.interpolation import ScoredOrder
 from fishersft.scoring.random_baseline import whole_pool
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, make_selector
 from fishersft.store.artifacts import Store
+from fishersft.ui import behind
 from fishersft.ui.session import Choice
 
 MOST_PICKS = 1_000  # an order is computed this far at first where the pool is large
 SMALL_POOL = 2_000
-AIMED_PICKS = 30  # with a target at first, so that a lasso's picks are there in a moment; each "further" is FURTHER times as many
-FURTHER = 4
+AIMED_PICKS = 240  # with a target
 KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
     Corpus: lambda corpus: corpus.fingerprint,
     ModelFolder: lambda folder: folder.fingerprint,
@@ -134,7 +135,7 @@ def _speed(lm: CausalLM, length: int) -> float:
 def reach(pool: Pool) -> int:
     """How far an order is computed: all of a small pool, the first thousand of a large one, fewer where it has a target."""
     most = len(pool) if len(pool) <= SMALL_POOL else MOST_PICKS
-    return most if pool.target is None else min(most, AIMED_PICKS * FURTHER ** int(st.session_state.get("further", 0)))
+    return most if pool.target is None else min(most, AIMED_PICKS)
 
 
 def order(pool: Pool, selector: Selector, seed: int) -> Order | None:
@@ -145,6 +146,22 @@ def order(pool: Pool, selector: Selector, seed: int) -> Order | None:
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEYS)
 def _order(pool: Pool, selector: Selector, seed: int, picks: int) -> Order | None:
     return embed_and_select.stored_order(pool, selector, Budget(sentences=picks), seed)
+
+
+def growing_order(pool: Pool, selector: Selector, seed: int) -> Order | None:
+    """The order as far as it exists by now, while more picks are made behind the page; None before the first one."""
+    if (known := order(pool, selector, seed)) is not None:
+        return known
+    budget = Budget(sentences=reach(pool))
+
+    def choose(add: Callable[[tuple[Pick, float]], None]) -> Order:
+        return embed_and_select.order(pool, selector, budget, seed, on_pick=lambda pick, seconds: add((pick, seconds)))
+
+    key = (KEYS[Pool](pool), pool.target and pool.target.key, selector, seed, len(pool))
+    made, whole = behind.grow(f"picks of {selector.label}", key, choose)
+    if whole is not None:
+        return whole
+    return Order.of([pick for pick, _ in made], [seconds for _, seconds in made], {}) if made else None
 
 
 def order_now(pool: Pool, selector: Selector, seed: int) -> Order:

@@ -63,12 +63,6 @@ def variance(pool: Pool, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return precomputed.target_variance_of(pool.embeddings, order, _measured(pool))
 
 
-@st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …", hash_funcs=KEYS)
-def band(pool: Pool, top: int, tokens: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Budgets up to `top` tokens or sentences, and the same of 20 random draws."""
-    return precomputed.target_variance_band(pool.embeddings, top, _measured(pool), tokens=tokens)
-
-
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
 def near(pool: Pool) -> np.ndarray:
     """(N,) bool: which records of the pool are near its target."""
@@ -80,6 +74,11 @@ def near(pool: Pool) -> np.ndarray:
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
 def loss(pool: Pool, picks: np.ndarray) -> float:
     """Stein's loss of some picks to the target's measuring half."""
+    return loss_of(pool, picks)
+
+
+def loss_of(pool: Pool, picks: np.ndarray) -> float:
+    """The same, not kept."""
     rows = pool.embeddings
     V = design_matrix((rows.block(int(p)) for p in picks), rows.dimension)
     return stein_loss(V, _measured(pool), int(rows.tokens[picks].sum()))

@@ -107,7 +107,7 @@ def verdict(sentence: str, *, help: str | None = None) -> None:
 
 def tabs(names: Sequence[str], key: str, label: str) -> str:
     """Which of a page's further parts is shown; only that one is computed.  The address keeps it."""
-    return query_widgets.segmented(label, names, key, label_visibility="collapsed", width="stretch")
+    return query_widgets.segmented(label, names, key, label_visibility="collapsed", width="stretch", help=f"{label}.")
 
 
 def problem(sentence: str) -> None:
@@ -144,8 +144,13 @@ def tile(label: str, value: str, help: str, beside: str = "") -> None:
     st.metric(label, value, help=help, border=True, delta=beside or None, delta_color="off", delta_arrow="off")
 
 
-def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> None:
-    """A text whose trained tokens are shaded by their gain; untrained ones are plain and grey."""
+def fact(label: str, value: str, help: str, beside: str = "") -> None:
+    """A number in a line of several, with its unit and something to compare it with."""
+    st.markdown(f"{label} **{value}**{f' ({beside})' if beside else ''}", help=help, width="content")
+
+
+def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, *, low: bool = False) -> None:
+    """A text whose trained tokens are shaded by their gain; untrained ones are plain and grey.  `low`: a long text scrolls."""
     rgb, most = HEAT[dark()]
     top = float(gains.max()) if len(gains) else 1.0
     spans, row = [], 0
@@ -165,7 +170,8 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray) -> No
         f'<span style="display:inline-block;width:6rem;height:.7rem;vertical-align:middle;border-radius:3px;'
         f'background:linear-gradient(90deg,rgba({rgb},.04),rgba({rgb},{most}))"></span> {top:.2f} nats</div>'
     )
-    st.html(f'<div style="line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap">{"".join(spans)}</div>{scale}')
+    room = ";max-height:9.5rem;overflow-y:auto" if low else ""
+    st.html(f'<div style="line-height:1.7;overflow-wrap:anywhere;white-space:pre-wrap{room}">{"".join(spans)}</div>{scale}')
 
 
 def marked_tokens(texts: Sequence[str], trained: np.ndarray) -> None:

@@ -25,7 +25,7 @@ from fishersft.corpus.shapes import HOW_TO_NAME
 from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.fields import declared
 from fishersft.selectors import Pool
-from fishersft.ui import address, cached, targets
+from fishersft.ui import address, behind, cached, targets
 from fishersft.ui.components import escape_markdown, one_line, position_of, problem
 from fishersft.ui.session import Choice, Session
 
@@ -63,6 +63,7 @@ def page(name: str, asks: str = "") -> Iterator[Session]:
     visitor = begin(name)
     address.write_address(visitor)
     head(name, asks)
+    behind.begin()
     top = st.container()
     try:
         yield visitor
@@ -90,6 +91,11 @@ def head(name: str, asks: str = "") -> None:
     if asks:
         row.caption(asks, width="content")
     _head.set(row)
+
+
+def about() -> Any:
+    """Where the page's first row says what it speaks of; `embedded` begins it."""
+    return _head.get()
 
 
 def begin(name: str, *, writes: bool = True) -> Session:
@@ -142,7 +148,7 @@ def embedded(visitor: Session) -> Embedded:
         f"**{escape_markdown(one_line(choice.model, 40))}**",
         width="content",
         help=f"{len(corpus):,} records: {in_pool:,} in the pool that selectors choose from, "
-        f"{int(corpus.held_out.sum()):,} held out{without}.",
+        f"{int(corpus.held_out.sum()):,} held out{without}. Embedded with the model that is named last.",
     )
     row.page_link("pages/corpus.py", label="Change", icon=":material/swap_horiz:", help="Choose another corpus or model.")
     if embeddings is None:

@@ -24,19 +24,23 @@ MOST_SEGMENTS = 5  # choices that stand side by side; more make a list
 
 def selector_form(kind: type[Selector], title: str = "Parameters") -> dict[str, Any]:
     """What the visitor chose for a selector's parameters, by name; the defaults at first."""
-    known = declared(kind)
-    if not known:
+    if not declared(kind):
         return {}
     with st.popover(title, icon=":material/tune:", help=f"The parameters of {kind.label}.", width="stretch"):
-        return {
-            name: widget(
-                kind,
-                name,
-                key=f"{kind.name}.{name}",
-                linked=one.about.in_address and (one.type is not str or one.about.choices != ()),
-            )
-            for name, one in known.items()
-        }
+        return parameter_fields(kind)
+
+
+def parameter_fields(kind: type[Selector]) -> dict[str, Any]:
+    """The same, one below the other where the page is."""
+    return {
+        name: widget(
+            kind,
+            name,
+            key=f"{kind.name}.{name}",
+            linked=one.about.in_address and (one.type is not str or one.about.choices != ()),
+        )
+        for name, one in declared(kind).items()
+    }
 
 
 def selector_help(kind: type[Selector]) -> str:

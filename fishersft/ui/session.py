@@ -145,7 +145,6 @@ class Session:
         pinned, excluded: record numbers of the what-if, in the order they were named.
         selectors, score_model: what Compare shows; () and "" at first.
         picture: what a chart's camera saves, png or svg.
-        guide: whether a first visitor's guide was "put away" just now or "read" before; "" at first.
         turns: how often the record came from the address.
     """
 
@@ -161,7 +160,6 @@ class Session:
     selectors: tuple[str, ...] = ()
     score_model: str = ""
     picture: str = "png"
-    guide: str = ""
     turns: int = 0
 
     def show_set(self, records: Sequence[int] = (), name: str = "", run: str = "") -> None:

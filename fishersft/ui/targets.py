@@ -16,11 +16,11 @@ import streamlit as st
 
 from fishersft.errors import CorpusError, FisherSFTError, ParameterError
 from fishersft.pipeline.aim import written
-from fishersft.selectors import DEFAULT_SELECTOR, Pool, Selector, find_selector
+from fishersft.selectors import DEFAULT_SELECTOR, Pool, find_selector
 from fishersft.selectors.target import MOST_TEXTS
 from fishersft.store.artifacts import Store
-from fishersft.text import duration, visible_text
-from fishersft.ui import address, cached, cached_target, components
+from fishersft.text import visible_text
+from fishersft.ui import address, cached_target, components
 from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.session import Choice, Session
 from fishersft.ui.uploads import check_upload
@@ -54,7 +54,6 @@ def aim_at(target: str, seed: int = 0) -> None:
     """Choose for a target; selectors that choose for none make room for one that does."""
     address.choose(target=target, target_seed=seed)
     _suit_selectors(aimed=True)
-    st.session_state.pop("further", None)
 
 
 def drop() -> None:
@@ -74,19 +73,18 @@ def _suit_selectors(*, aimed: bool) -> None:
         address.write_value("selectors", "")
 
 
-def control(whole: Pool, pool: Pool, visitor: Session, *, lasso: bool) -> None:
+def control(whole: Pool, pool: Pool, visitor: Session, *, lasso: bool, place: Any = st) -> None:
     """The question, what is set, and what that means in a sentence; `lasso`: the page has a map to draw around texts on."""
     choice = visitor.choice
     now = one_line(pool.target.name, 40) if pool.target else NOTHING
-    row = st.container(horizontal=True, vertical_alignment="center", key="target")
+    row = place.container(horizontal=True, vertical_alignment="center", key="target", width="content", gap="small")
     said = "Texts that the model should get good at. Half of them choose and the other half only measures, so none judges itself."
     with row.popover(f"Good at: {escape_markdown(now)}", icon=":material/target:", help=said, width="content"):
         st.markdown(f"**{ASKS}**")
+        if pool.target:
+            st.caption(escape_markdown(pool.target.sentence))
         _form(whole, visitor, lasso=lasso)
-    if lasso:
-        from_lasso(visitor, "lasso-target", row)
     if pool.target:
-        row.caption(escape_markdown(pool.target.sentence), width="stretch")
         row.button("Drop", icon=":material/close:", key="drop-target", help="Choose for nothing in particular.", on_click=drop)
     elif choice.corpus == "demo":
         said = "An example: a quarter of the demo's 48 texts about law choose, a quarter measures, and the rest can be picked."
@@ -107,22 +105,6 @@ def _example(whole: Pool) -> str:
     assert whole.corpus is not None
     column, value = EXAMPLE
     return "records=" + written(whole.index[whole.corpus.fields[column].to_numpy()[whole.index] == value])
-
-
-def choose_further(pool: Pool, selector: Selector, done: int) -> None:
-    """A button for more picks: with a target only the first are computed at once."""
-    goal = min(len(pool), cached.MOST_PICKS, done * cached.FURTHER)
-    if pool.target is None or goal <= done:
-        return
-    known = cached.order(pool, selector, 0)
-    spent = float(known.seconds[-1]) if known is not None and not np.isnan(known.seconds).all() else 0.0
-    about = f", about {duration(spent * cached.FURTHER**1.5)}" if spent > 1 else ""
-
-    def further() -> None:
-        st.session_state["further"] = int(st.session_state.get("further", 0)) + 1
-
-    said = f"For a target the first {done:,} picks are computed at once."
-    st.button(f"Choose {goal:,}{about}", icon=":material/more_horiz:", key="further-picks", help=said, on_click=further)
 
 
 def _form(whole: Pool, visitor: Session, *, lasso: bool) -> None:

@@ -13,7 +13,7 @@ import streamlit as st
 from fishersft.errors import FisherSFTError
 from fishersft.pipeline import selections
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection
-from fishersft.ui import address, cached, components
+from fishersft.ui import address, cached, components, targets
 from fishersft.ui import downloads as files
 from fishersft.ui.components import MOST_ROWS, blank_zeros, escape_markdown, one_line
 from fishersft.ui.explore.view import ExploreView
@@ -55,12 +55,25 @@ def chosen_set(view: ExploreView, session: Session, matched: np.ndarray | None) 
     return RecordSet(label, np.flatnonzero(inside))
 
 
-def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None, *, beside: bool) -> RecordSet | None:
-    """Picks in order, or the lasso's set, or what search and filters found; a row opens its reasons.
+def marked(view: ExploreView, session: Session, matched: np.ndarray | None) -> None:
+    """What is marked on the map, in words, and what can be done with it."""
+    if not session.lasso:
+        return
+    found = chosen_set(view, session, matched)
+    row = st.container(horizontal=True, vertical_alignment="center", key="marked")
+    what = (
+        f"{len(found.positions):,} records of the pool, {found.tokens(view.pool):,} trained tokens"
+        if found
+        else "no record of the pool"
+    )
+    name = escape_markdown(session.lasso_name) or "The lasso"
+    row.markdown(f":material/lasso_select: **{name}** holds {what}.", width="content")
+    targets.from_lasso(session, "lasso-target", row)
+    row.button("Clear the lasso", icon=":material/deselect:", on_click=session.clear_set)
 
-    Args:
-        beside: the table stands in a column beside something else.
-    """
+
+def _listed(view: ExploreView, session: Session, matched: np.ndarray | None) -> tuple[RecordSet | None, str]:
+    """Which records the table lists and the files hold, as chosen by a control; and the choice."""
     everything, matched = np.ones(len(view.pool), dtype=bool), view.in_pool(matched)
     inside = np.isin(view.pool.index, session.lasso)
     lasso = escape_markdown(session.lasso_name) or "the lasso's"
@@ -71,26 +84,32 @@ def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None,
     }
     if session.lasso:
         options["lasso"] = (f"{lasso} {int(inside.sum()):,}", session.lasso_name or "the lasso's set", inside)
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    show = left.segmented_control(
+    show = st.segmented_control(
         "Table of",
         list(options),
         default="lasso" if session.lasso else "picks",
         required=True,
         key=f"show-{session.lasso}",
-        help="Which records are listed and downloaded.",
+        help="Which records are listed, kept and downloaded.",
         format_func=lambda option: options[option][0],
     )
-    if session.lasso and right.button("Clear the lasso", icon=":material/deselect:"):
-        session.clear_set()
-        st.rerun()
     _, label, keep = options[str(show)]
     positions = np.flatnonzero(keep if matched is None else keep & matched)
     positions = positions[np.argsort(np.where(view.rank[positions] > 0, view.rank[positions], len(view.pool) + 1), kind="stable")]
     if not len(positions):
         where = f" among the {view.n:,} picks" if show == "picks" else ""
         st.info(f"No record matches{where}; clear the search, the filters or the lasso.", icon=":material/search_off:")
-        return None
+        return None, str(show)
+    narrowed = "" if matched is None else ", as searched and filtered"
+    return RecordSet(label + narrowed, positions, picks=show == "picks" and matched is None), str(show)
+
+
+def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None) -> None:
+    """Picks in order, or the lasso's set, or what search and filters found; a row opens its reasons."""
+    held, show = _listed(view, session, matched)
+    if held is None:
+        return
+    positions = held.positions
     cut = positions[:MOST_ROWS]
     rank = view.rank[cut]
     columns: dict[str, Any] = {"pick": blank_zeros(rank), "record": view.pool.index[cut]}
@@ -102,24 +121,19 @@ def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None,
         "The selected sentences in the order they were picked" if show == "picks" else "Sentences of the pool",
         visitor=session,
         key=f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}",
-        beside=beside,
     )
     st.caption(
         f"{len(positions):,} rows, {int((view.rank[positions] > 0).sum()):,} of them selected. "
         "Click the box before a row to see why." + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
     )
-    narrowed = "" if matched is None else ", as searched and filtered"
-    return RecordSet(label + narrowed, positions, picks=show == "picks" and matched is None)
 
 
-def downloads(view: ExploreView, session: Session, held: RecordSet | None) -> None:
-    """Offer what the table shows as files and under a name, and show the calls that make the picks."""
+def downloads(view: ExploreView, session: Session, matched: np.ndarray | None) -> None:
+    """Offer what the table lists as files, and show the calls that make the picks."""
+    held, _ = _listed(view, session, matched)
     if held is not None:
         rows = view.pool.embeddings
-        if held.picks:
-            selection = view.selector.cut(view.pool, view.order, Budget(sentences=view.n), view.seed)
-        else:
-            selection = selections.by_hand(view.pool, held.positions)
+        selection = _selection(view, held)
         row = st.container(horizontal=True, vertical_alignment="bottom")
         label = escape_markdown(held.label[:1].upper() + held.label[1:])
         row.markdown(f"{label}, {len(held.positions):,} records:", width="content")
@@ -129,11 +143,21 @@ def downloads(view: ExploreView, session: Session, held: RecordSet | None) -> No
         st.caption("Gains in the files use the selector's own sigma2; this page measures every selector with sigma2 = 1.")
     for name, value in view.order.notes.items():
         st.caption(escape_markdown(f"{view.selector.label}, {name}: {value}."))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        if held is not None and not public():
-            _keep(view, session, held.label, selection)
-        components.footer(*_calls(view))
-        components.pictures(st)
+    left, right = st.columns(2)
+    command, python = _calls(view)
+    with left:
+        st.caption("The same picks on the command line")
+        components.shell(command)
+    with right:
+        st.caption("The same picks in Python")
+        st.code(python, language="python", wrap_lines=True)
+    components.pictures(st)
+
+
+def _selection(view: ExploreView, held: RecordSet) -> Selection:
+    if held.picks:
+        return view.selector.cut(view.pool, view.order, Budget(sentences=view.n), view.seed)
+    return selections.by_hand(view.pool, held.positions)
 
 
 def _calls(view: ExploreView) -> tuple[str, str]:
@@ -189,13 +213,17 @@ def left_out(session: Session) -> None:
         st.caption(f":material/link_off: A link to this page leaves out {' and '.join(said)}.")
 
 
-def kept_panel(view: ExploreView, session: Session) -> None:
-    """Sets kept under this corpus and model, beside the picks; one can be shown on the map."""
-    if not st.toggle("Kept sets", key="kept", help="Sets kept from this corpus under this model, compared with the picks."):
+def kept_panel(view: ExploreView, session: Session, matched: np.ndarray | None) -> None:
+    """Keep what is listed under a name; sets kept under this corpus and model, beside the picks, of which one can be shown."""
+    held, _ = _listed(view, session, matched)
+    if held is not None and not public():
+        _keep(view, session, held.label, _selection(view, held))
+    if view.band is None:
+        st.caption("The random draws are still being computed.")
         return
     here = [m for m in selections.saved_selections() if m.get("embeddings") == view.pool.embeddings.key]
     if not here:
-        st.info("You have kept no set from this corpus yet: use Keep this set, below the table.", icon=":material/inbox:")
+        st.info("You have kept no set from this corpus yet: use Keep this set, above.", icon=":material/inbox:")
         return
     sets = [(m, at) for m in here if (at := _positions(view.pool, m["key"])) is not None]
     rows = []

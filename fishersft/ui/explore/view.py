@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
-from fishersft.design.trajectory import within_tokens
+from fishersft.design.information import optimum_bound, share_of_optimum
+from fishersft.design.trajectory import draw_orders, within_tokens
+from fishersft.pipeline import embed_and_select
+from fishersft.scoring import precomputed, why
 from fishersft.scoring.precomputed import Band
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector, registry
-from fishersft.text import visible_text
-from fishersft.ui import cached, cached_target, components, maps, query_widgets, targets
-from fishersft.ui.address import check_address, write_value
-from fishersft.ui.components import escape_markdown, helped, one_line
+from fishersft.ui import behind, cached, cached_target, maps, query_widgets, targets
+from fishersft.ui.address import check_address
+from fishersft.ui.cached import KEYS
+from fishersft.ui.components import helped
 from fishersft.ui.page import Embedded
-from fishersft.ui.parameters import selector_form, selector_help
+from fishersft.ui.parameters import parameter_fields, selector_help
 from fishersft.ui.session import Choice, Session
 
+T = TypeVar("T")
 UNITS = ("sentences", "percent", "tokens")
-SHOWN = ("map", "player")
-COLOURS = ("selection", "pick order", "tokens")  # a column of the corpus is the other choice
 WHAT_IF_STEP = 40
-MOST_COLUMNS = 3
 
 
 @dataclass(frozen=True)
 class ExploreView:
-    """A pool, an order and how much of it is selected.
+    """A pool, an order and how much of it is selected.  What takes long is computed behind the page, and is None until then.
 
     Attributes:
         everything: every record of the corpus that is embedded: what the map shows.
@@ -39,6 +40,7 @@ class ExploreView:
         plain: the selector's order with nothing pinned, as far as it was computed.
         order: the one shown: `plain`, or what is chosen from the pins.
         n: picks selected.
+        record: number of the record that is explained: the one that was asked for, else the first pick.
     """
 
     choice: Choice
@@ -51,16 +53,26 @@ class ExploreView:
     order: Order
     n: int
     unit: str
+    record: int
 
     @cached_property
-    def reference(self) -> Order:
+    def reference(self) -> Order | None:
         """TokenOD's order, which the certificate comes from."""
-        return cached.order_now(self._free, make_selector(DEFAULT_SELECTOR), 0)
+        chosen = make_selector(DEFAULT_SELECTOR)
+        if self.selector == chosen:
+            return self.plain
+        budget = Budget(sentences=cached.reach(self._free))
+        return self._behind("TokenOD's picks", chosen.name, partial(embed_and_select.order, self._free, chosen, budget))
 
     @cached_property
     def longest(self) -> Order:
         """The control's order."""
         return cached.order_now(self._free, make_selector("longest"), 0)
+
+    def _behind(self, said: str, key: Hashable, compute: Callable[[], T]) -> T | None:
+        """Something about the pool without pins that the page does not wait for."""
+        pool = self._free
+        return behind.ready(said, (KEYS[Pool](pool), pool.target and pool.target.key, len(pool), key), compute)
 
     @property
     def _free(self) -> Pool:
@@ -100,17 +112,21 @@ class ExploreView:
         return out
 
     @cached_property
-    def gain(self) -> tuple[np.ndarray, np.ndarray]:
+    def gain(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Budgets in sentences and f there, nats."""
         if not self.pool.is_free:
             walked = cached.walk(self.pool.embeddings, self.order.positions)
             return np.arange(1, len(self.order) + 1), np.cumsum(walked.gains)
-        return cached.gain_of(self.pool.embeddings, self.order, self.selector, self.seed)
+        return self._gain_of(self.order, self.selector, self.seed)
 
-    @property
+    def _gain_of(self, order: Order, selector: Selector, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+        compute = partial(precomputed.gain_of, self.pool.embeddings, order, selector, seed)
+        return self._behind(f"the gain of {selector.label}", (selector, seed), compute)
+
+    @cached_property
     def f(self) -> float:
         """log det gained by the selection, nats."""
-        return float(np.interp(self.n, *self.gain))
+        return float(self.gains.sum())
 
     @cached_property
     def gains(self) -> np.ndarray:
@@ -120,14 +136,32 @@ class ExploreView:
         return cached.walk(self.pool.embeddings, self.picks).gains
 
     @cached_property
-    def longest_gain(self) -> tuple[np.ndarray, np.ndarray]:
+    def longest_gain(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The control's budgets in sentences and f there, nats."""
-        return cached.gain_of(self.pool.embeddings, self.longest, make_selector("longest"), 0)
+        return self._gain_of(self.longest, make_selector("longest"), 0)
 
     @cached_property
-    def band(self) -> Band:
-        most = max(int(self.pool.tokens[o.positions].sum()) for o in (self.plain, self.reference))
-        return cached.band(self.pool.embeddings, len(self.plain), most)
+    def band(self) -> Band | None:
+        """What random draws gain."""
+        top = cached.reach(self._free)
+        most = int(np.sort(self.pool.tokens)[::-1][:top].sum())  # no order spends more
+        return self._behind("20 random draws", "band", partial(precomputed.band, self.pool.embeddings, top, most))
+
+    @cached_property
+    def proven(self) -> float | None:
+        """The proven share of the largest possible log det of as many sentences: by TokenOD's bounds while it picked, or by what
+        every sentence would add to its picks now (Minoux 1978)."""
+        if self.reference is None or len(self.reference) < self.n:
+            return None
+        bound = float(self.reference.optimum_bounds[self.n - 1])
+        if self.pool.is_free:
+            picks = self.reference.positions[: self.n]
+            reached = float(self.reference.gains[: self.n].sum())
+            gains = self._behind("the certificate", ("proof", self.n), partial(why.gains_now, self.pool.embeddings, picks))
+            if gains is not None:
+                outside = np.delete(gains, picks) * (1 + 1e-4)  # they are exact to about 1e-5
+                bound = min(bound, optimum_bound(reached, outside, self.n))
+        return share_of_optimum(self.f, bound)
 
     @cached_property
     def variance(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -141,16 +175,36 @@ class ExploreView:
         """At the budget."""
         return float(np.interp(self.n, *self.variance)) if self.variance is not None else float("nan")
 
-    def variance_band(self, *, tokens: bool) -> tuple[np.ndarray, np.ndarray]:
+    def variance_band(self, *, tokens: bool) -> tuple[np.ndarray, np.ndarray] | None:
         """Budgets and the variances of random draws there."""
-        top = int(self.pool.tokens[self.plain.positions].sum()) if tokens else len(self.plain)
-        return cached_target.band(self._free, top, tokens)
+        top = cached.reach(self._free)
+        if tokens:
+            top = int(np.sort(self.pool.tokens)[::-1][:top].sum())
+        moment = None if self.pool.target is None else self.pool.target.measured_moment
+        assert moment is not None
+        compute = partial(precomputed.target_variance_band, self.pool.embeddings, top, moment, tokens=tokens)
+        return self._behind("the target's variance under 20 random draws", ("variance", tokens), compute)
 
     @cached_property
-    def chance_variance(self) -> np.ndarray:
+    def chance_variance(self) -> np.ndarray | None:
         """(draws,) variances of random draws of as many tokens as the picks have."""
-        x, draws = self.variance_band(tokens=True)
+        found = self.variance_band(tokens=True)
+        if found is None:
+            return None
+        x, draws = found
         return np.array([np.exp(np.interp(self.picked_tokens, x, np.log(each))) for each in draws])
+
+    @cached_property
+    def chance_losses(self) -> np.ndarray | None:
+        """(draws,) Stein's losses of the same draws to the target's measuring half."""
+        pool, spent = self.pool, self.picked_tokens
+
+        def losses() -> np.ndarray:
+            limit = np.array([spent])
+            draws = [o[: max(1, within_tokens(pool.tokens[o], limit)[0])] for o in draw_orders(len(pool))]
+            return np.array([cached_target.loss_of(pool, draw) for draw in draws])
+
+        return self._behind("how random draws look to the target", ("losses", spent), losses)
 
     def pieces(self, record: int) -> tuple[list[str], np.ndarray]:
         """The text of every token of a record, and which of them are trained."""
@@ -168,8 +222,45 @@ class ExploreView:
         return None if mask is None else mask[self.places]
 
 
-def control_bar(session: Session) -> tuple[Selector, int, str]:
-    """Selector, seed and unit."""
+def controls(embedded: Embedded, session: Session) -> ExploreView:
+    """One row: selector, budget, unit and parameters; and what they choose."""
+    pool = embedded.pool
+    first, middle, unit_place, last = st.columns([22, 44, 22, 15], vertical_alignment="bottom")
+    kind = _selector_box(session, first)
+    with last.popover("Parameters", icon=":material/tune:", width="stretch", help="The selector's parameters and its seed."):
+        selector = make_selector(kind.name, parameter_fields(kind))
+        said = "Seed for selectors that draw at random; the same seed gives the same picks."
+        seed = query_widgets.seed(st, said, disabled=not selector.random)
+    seed = seed if selector.random else 0
+    said = (
+        "Sentences as in the paper, percent of the pool, or trained tokens. TokenOD prefers long sentences, so compare "
+        "selectors at equal tokens too: the chart's axis follows this switch."
+    )
+    unit = query_widgets.segmented("Budget in", UNITS, "unit", place=unit_place, help=helped(said, "equal tokens"))
+    with middle:
+        plain = cached.growing_order(pool, selector, seed)
+        if plain is None:
+            st.caption(f"{selector.label} is making its first pick from {len(pool):,} sentences …")
+            behind.look_again()
+            st.stop()
+        budget = budget_slider(pool, plain, unit, session)
+    given, order = pool, plain
+    if selector.heeds_pins and (session.pinned or session.excluded):
+        given = pool.given(session.pinned, session.excluded)
+        wanted = budget
+        if budget.sentences is not None:  # a little more, so that a nudge of the budget computes nothing
+            steps = -(-max(min(budget.sentences, len(plain)), len(given.pinned)) // WHAT_IF_STEP) * WHAT_IF_STEP
+            wanted = Budget(sentences=min(len(given) - len(given.excluded), steps))
+        order = cached.what_if(given, selector, seed, wanted, plain)
+    n = max(1, min(len(order), budget.cut(pool.tokens[order.positions]) or len(order)))
+    if budget.tokens is not None:
+        n = max(1, int(within_tokens(pool.tokens[order.positions], np.array([budget.tokens]))[0]))
+    record = session.record if session.record is not None else int(pool.index[order.positions[0]])
+    chosen = (selector, seed, plain, order, n, unit, record)
+    return ExploreView(embedded.choice, embedded.corpus, embedded.whole, given, *chosen)
+
+
+def _selector_box(session: Session, place: Any) -> type[Selector]:
     names = query_widgets.offered(aimed=bool(session.choice.target))
     if session.choice.target:  # the first is where the box begins
         names = [targets.AIMED, *(name for name in names if name != targets.AIMED)]
@@ -179,8 +270,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
     if (asked := st.query_params.get("selector")) in names:
         st.query_params["selector"] = find_selector(asked).label  # as the box keeps it there, and reads it as a run begins
         st.rerun()
-    left, form, middle, right = st.columns([3, 2, 4, 2], vertical_alignment="bottom")
-    name = left.selectbox(
+    name = place.selectbox(
         "Selector",
         names,
         key="selector",
@@ -188,16 +278,7 @@ def control_bar(session: Session) -> tuple[Selector, int, str]:
         format_func=lambda s: find_selector(s).label,
         help="The rule that chooses sentences.\n\n" + "\n".join(f"- {selector_help(find_selector(n))}" for n in names),
     )
-    with form:
-        selector = make_selector(str(name), selector_form(find_selector(str(name))))
-    said = (
-        "Sentences as in the paper, percent of the pool, or trained tokens. TokenOD prefers long sentences, so compare "
-        "selectors at equal tokens too: the chart's axis follows this switch."
-    )
-    unit = query_widgets.segmented("Budget in", UNITS, "unit", place=middle, help=helped(said, "equal tokens"))
-    said = "Seed for selectors that draw at random; the same seed gives the same picks."
-    seed = query_widgets.seed(right, said, disabled=not selector.random)
-    return selector, seed if selector.random else 0, unit
+    return find_selector(str(name))
 
 
 def _check_target(session: Session) -> None:
@@ -216,38 +297,13 @@ def _check_target(session: Session) -> None:
     )
 
 
-def view_of(embedded: Embedded, session: Session) -> ExploreView:
-    """Draw the controls and compute what they ask for."""
-    pool = embedded.pool
-    selector, seed, unit = control_bar(session)
-    plain = cached.order_now(pool, selector, seed)
-    if pool.target is None:
-        budget = budget_slider(pool, plain, unit, session)
-    else:
-        left, right = st.columns([5, 1], vertical_alignment="center")
-        with left:
-            budget = budget_slider(pool, plain, unit, session)
-        with right:
-            targets.choose_further(pool, selector, len(plain))
-    given, order = pool, plain
-    if selector.heeds_pins and (session.pinned or session.excluded):
-        given = pool.given(session.pinned, session.excluded)
-        wanted = budget
-        if budget.sentences is not None:  # a little more, so that a nudge of the budget computes nothing
-            steps = -(-max(budget.sentences, len(given.pinned)) // WHAT_IF_STEP) * WHAT_IF_STEP
-            wanted = Budget(sentences=min(len(given) - len(given.excluded), steps))
-        order = cached.what_if(given, selector, seed, wanted, plain)
-    n = max(1, min(len(order), budget.cut(pool.tokens[order.positions]) or len(order)))
-    if budget.tokens is not None:
-        n = max(1, int(within_tokens(pool.tokens[order.positions], np.array([budget.tokens]))[0]))
-    return ExploreView(embedded.choice, embedded.corpus, embedded.whole, given, selector, seed, plain, order, n, unit)
-
-
 def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budget:
-    """The budget; its range is what `order` was computed to."""
-    N, most = len(pool), len(order)
+    """The budget, as far as an order will be computed; what is beyond the picks that exist by now waits for them."""
+    N, most = len(pool), cached.reach(pool)
     usual = max(1, min(120, most, N // 8))
     note = "" if most == N else f" The first {most:,} picks of {N:,} are computed."
+    if len(order) < most:
+        st.caption(f":material/hourglass_top: {len(order):,} of {most:,} picks exist by now.")
     if unit == "sentences":
         said = "How many sentences to select." + note
         return Budget(sentences=query_widgets.slide("Budget: sentences", 1, most, usual, "sentences", said))
@@ -259,108 +315,9 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
         share = st.slider("Budget: percent of the pool", 0.1, top, min(10.0, top), 0.1, help=said, **look)
         return Budget(sentences=min(most, max(1, round(share / 100 * N))))
     tokens = pool.tokens[order.positions]
-    least, total = int(tokens[0]), int(tokens.sum())
+    least, total = int(pool.tokens.min()), int(tokens.sum())
+    if len(order) < most:  # an end that stays as the picks become more
+        total = int(np.sort(pool.tokens)[::-1][:most].sum())
     said = "The longest prefix of the picks with at most this many trained tokens." + note
     start = max(least, int(tokens[:usual].sum()))
     return Budget(tokens=query_widgets.slide("Budget: trained tokens", least, total, start, "tokens", said))
-
-
-def choose_view() -> str:
-    """The map, or the player, where a phone begins."""
-    return query_widgets.segmented(
-        "Show",
-        SHOWN,
-        "view",
-        default="player" if components.touch() else "map",  # plotly's points take no taps
-        help="The map is for exploring; the player shows the picks one by one, with their gains and the ellipse.",
-    )
-
-
-def map_controls(view: ExploreView, session: Session, playing: bool) -> tuple[str, str, np.ndarray | None]:
-    """Which map, coloured by what (the player has colours of its own), and which of its records search and filters leave.
-
-    None where nothing is searched or filtered.
-    """
-    left, form, middle, right = st.columns([3, 2, 3, 2], vertical_alignment="bottom")
-    said = "Finds records that contain all the words, in any order and case; they are highlighted on the map."
-    found = components.search("Search", "q", said, left)
-    with form:
-        matched = _filters(view, session)
-    colour = "selection"
-    if not playing:
-        colour = query_widgets.select(
-            "Colour by",
-            [*COLOURS, *(c for c in view.corpus.colourable if c not in COLOURS)],
-            "colour",
-            place=middle,
-            says="selection, pick order, tokens or a column",
-            help="Picks stay larger and on top, whatever the colours show.",
-        )
-    kind = maps.kind(view.everything, middle if playing else right)
-    if found:
-        hits = np.array([found(view.corpus.texts[i]) for i in view.everything.index])
-        matched = hits if matched is None else hits & matched
-    if matched is not None:
-        picked = int((matched & (view.on_map(view.rank) > 0)).sum())
-        st.caption(f"{int(matched.sum()):,} of {len(view.everything):,} sentences, {picked:,} of them selected")
-    return kind, str(colour), matched
-
-
-def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
-    """Which records on the map have some values of a column and some lengths; None where nothing is filtered."""
-    pool = view.everything
-    tokens = pool.tokens
-    span = (int(tokens.min()), int(tokens.max()))
-    columns = {c: view.corpus.fields[c].map(str).to_numpy()[pool.index] for c in view.corpus.categories[:MOST_COLUMNS]}
-    offered = {column: sorted(set(values)) for column, values in columns.items()}
-    start = _from_address(session, offered, span)
-    mask, codes, written = np.ones(len(pool), dtype=bool), [], {"length": ""}
-    with st.popover("Filter", icon=":material/filter_alt:", help="Filter by a column's values and by length.", width="stretch"):
-        for column, values in columns.items():
-            chosen = st.multiselect(
-                escape_markdown(one_line(column, 24)),
-                offered[column],
-                key=f"filter {column}",
-                format_func=lambda v: visible_text(one_line(v, 60)),
-                placeholder="any",
-                help="Only records with one of these values.",
-            )
-            if chosen:
-                mask &= np.isin(values, chosen)
-                codes += [code_of(column, value) for value in chosen]
-        if span[0] < span[1]:
-            key = f"filter tokens {span[0]} {span[1]} {start}"
-            low, high = st.slider("Trained tokens", *span, start, key=key, help="Only records whose length is in this range.")
-            mask &= (tokens >= low) & (tokens <= high)
-            if (low, high) != span:
-                written["length"] = f"{low}-{high}"
-    written["filter"] = ",".join(sorted(codes))
-    for name, value in written.items():
-        write_value(name, value)
-    st.session_state["filters_written"] = written
-    return None if mask.all() else mask
-
-
-def code_of(column: str, value: str) -> str:
-    """What stands for a column's value in an address, where no text of a corpus may be."""
-    return hashlib.sha256(f"{column}\0{value}".encode("utf-8", "replace")).hexdigest()[:8]
-
-
-def _from_address(session: Session, offered: dict[str, list[str]], span: tuple[int, int]) -> tuple[int, int]:
-    """Apply the filters of a link, name those that cannot be met, and return where the slider of lengths begins."""
-    asked = {key: st.query_params.get(key, "") for key in ("filter", "length")}
-    if asked != st.session_state.get("filters_written", {"filter": "", "length": ""}):
-        unknown = dict.fromkeys(code for code in asked["filter"].split(",") if code)
-        codes = set(unknown)
-        for column, values in offered.items():
-            found = {value: code for value in values if (code := code_of(column, value)) in codes}
-            st.session_state[f"filter {column}"] = list(found)
-            unknown = {code: None for code in unknown if code not in found.values()}
-        session.notices += [f"filter {code[:24]} (matches no value of this corpus)" for code in unknown]
-        low, _, high = asked["length"].partition("-")
-        fits = low.isdigit() and high.isdigit() and span[0] <= int(low) <= int(high) <= span[1]
-        st.session_state["lengths_start"] = (int(low), int(high)) if fits else span
-        if asked["length"] and not fits:
-            session.notices.append(f"length {asked['length'][:24]} ({span[0]:,} to {span[1]:,} trained tokens)")
-    start: tuple[int, int] = st.session_state.get("lengths_start", span)
-    return start if span[0] <= start[0] <= start[1] <= span[1] else span  # another corpus has other lengths

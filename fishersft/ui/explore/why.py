@@ -22,7 +22,7 @@ from fishersft.selectors import Selector, make_selector, registry
 from fishersft.text import duration, visible, visible_text
 from fishersft.ui import cached, cached_target, components
 from fishersft.ui.address import MOST_PINS
-from fishersft.ui.components import dark, escape_markdown, helped, number, tile
+from fishersft.ui.components import dark, escape_markdown, fact, helped, number, tile
 from fishersft.ui.explore.view import ExploreView
 from fishersft.ui.session import Session, public
 
@@ -35,27 +35,27 @@ LONGEST_TEXT = 2_000
 
 
 def why_panel(view: ExploreView, session: Session) -> None:
-    """Why this sentence: its gain, split over its tokens."""
-    row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+    """Why this sentence: its gain, split over its tokens; at first of the first pick."""
+    record = view.record
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     said = "How much each of its tokens adds to its gain, in nats."
-    row.subheader("Why this sentence?", anchor="why", help=helped(said, "token gain", "gain"))
-    record = session.record
-    if record is not None and row.button("Clear", icon=":material/close:", help="Deselect the sentence."):
+    row.header("Why this sentence?", help=helped(said, "token gain", "gain"), anchor=False, width="stretch")
+    position = components.position_of(view.pool, record)
+    with row:
+        if position is not None:
+            _pin_buttons(view, session, record)
+        _goto(view, session)
+    if session.record is not None and row.button(
+        "Clear", icon=":material/close:", help="Back to the first pick.", type="tertiary"
+    ):
         session.record = None
         session.generation += 1
         st.rerun()
-    _goto(view, session)
-    if record is None:
-        said = "Click a point on the map or a row of the table to see its gain here, token by token."
-        st.info(said, icon=":material/ads_click:")
-        return
-    position = components.position_of(view.pool, record)
     if position is None:
         st.warning(f"Record {record:,} {_unseen(view, record)}.", icon=":material/visibility_off:")
         return
     found = why.why(view.pool.embeddings, view.order.positions, view.n, position)
     label = view.selector.label
-    _pin_buttons(view, session, record)
     if found.picked:
         st.markdown(f"Record {record:,} is **pick {found.rank:,}** of {label}. Its gain when it was picked:")
     elif found.rank:
@@ -63,39 +63,57 @@ def why_panel(view: ExploreView, session: Session) -> None:
     else:
         st.markdown(f"Record {record:,} is not among the first {len(view.order):,} picks of {label}. Its gain now:")
     texts, trained = view.pieces(record)
-    components.heat_map(texts, trained, found.token_gains)
-    with st.container(horizontal=True):
-        _gain_tile(found.token_gains, f"With {found.before:,} sentences in the design before it.")
-        _length_tile(view, len(found.token_gains), "Trained tokens of this record.")
+    components.heat_map(texts, trained, found.token_gains, low=True)
+    with st.container(horizontal=True, gap="small"):
+        gain = number(found.gain)
+        said = f"With {found.before:,} sentences in the design before it."
+        fact("Gain", f"{gain} nats", helped(said, "gain"), f"{number(found.gain / len(found.token_gains))} per token")
+        usual = f"pool median {int(np.median(view.pool.tokens)):,}"
+        fact("Length", f"{len(found.token_gains):,} tokens", helped("Trained tokens of this record.", "length"), usual)
         if cached.has_losses(view.pool):
             said = (
                 "exp of the mean loss of its trained tokens under the model, before any tuning. Selection by log det ignores it."
             )
             all_of_pool = cached.perplexities(view.pool)
             usual = f"pool median {number(float(np.median(all_of_pool)))}"
-            tile("Perplexity", number(float(all_of_pool[position])), said, usual)
+            fact("Perplexity", number(float(all_of_pool[position])), said, usual)
     # the heat map in words, for those who do not see colours or cannot hover
     listed = _largest(texts, trained, found.token_gains, number)
     st.caption(escape_markdown(f"Largest: {listed} nats. All {int(trained.sum()):,} tokens together give the gain exactly."))
-    if found.nearest is not None:
-        near = int(view.pool.index[found.nearest])
-        st.markdown(
-            f"**Nearest selected sentence**: record {near:,}, pick {int(view.rank[found.nearest]):,} "
-            f"(cosine {found.similarity:.2f} of centred means)"
-        )
-        st.text(visible_text(view.corpus.texts[near], 600))
-    if view.pool.target is not None:
-        _for_target(view, position, found)
     # one further view at a time, so that only what is looked at is computed
-    further = {
+    further: dict[str, tuple[str, Callable[[], None]]] = {}
+    if view.pool.target is not None:
+        further["target"] = ("For the target", partial(_for_target, view, position, found))
+    if found.nearest is not None:
+        further["nearest"] = ("Nearest pick", partial(_nearest, view, found))
+    further |= {
         "direction": ("Direction added", partial(_direction, view, position, found)),
         "budgets": ("At any budget", partial(_budgets, view, record, position, found)),
         "ranks": ("Under every selector", partial(_ranks, view, position)),
         "neighbours": ("Neighbours", partial(_neighbours, view, session, position)),
     }
-    part = st.pills("More about this record", list(further), key="why-more", format_func=lambda part: further[part][0])
+    first = "target" if "target" in further else None
+    part = st.pills(
+        "More about this record",
+        list(further),
+        key=f"why-more-{first}",
+        default=first,
+        format_func=lambda part: further[part][0],
+        label_visibility="collapsed",
+    )
     if part:
         further[part][1]()
+
+
+def _nearest(view: ExploreView, found: why.Why) -> None:
+    """The pick that is most like the record."""
+    assert found.nearest is not None
+    near = int(view.pool.index[found.nearest])
+    st.markdown(
+        f"**Nearest selected sentence**: record {near:,}, pick {int(view.rank[found.nearest]):,} "
+        f"(cosine {found.similarity:.2f} of centred means)"
+    )
+    st.text(visible_text(view.corpus.texts[near], 600))
 
 
 def _unseen(view: ExploreView, record: int) -> str:
@@ -141,37 +159,40 @@ def _goto(view: ExploreView, session: Session) -> None:
         asked = st.session_state[key]
         session.record = session.record if asked is None else int(asked)
 
-    st.number_input(
-        "Record number",
-        0,
-        max(0, last),
-        session.record if session.record is not None and session.record <= last else None,
-        key=key,
-        on_change=gone,
-        placeholder="click the map or a table row, or type a number",
-        help="Any record of the pool; a ring marks it on the map.",
-    )
+    said = "Any record of the pool; a ring marks it on the map."
+    with st.popover("Another", icon=":material/tag:", help="Explain another record, by its number.", type="tertiary"):
+        st.number_input(
+            "Record number",
+            0,
+            max(0, last),
+            session.record if session.record is not None and session.record <= last else None,
+            key=key,
+            on_change=gone,
+            placeholder="click the map or a table row, or type a number",
+            help=said,
+        )
 
 
 def _pin_buttons(view: ExploreView, session: Session, record: int) -> None:
     """Buttons that take this record first, never, or as the selector would."""
     if not view.selector.heeds_pins:
         return
-    row = st.container(horizontal=True)
     pinned, out = record in session.pinned, record in session.excluded
     full = len(session.pinned) + len(session.excluded) >= MOST_PINS and not pinned and not out
-    row.button(
+    st.button(
         "Unpin" if pinned else "Pin in",
         icon=":material/push_pin:",
         key="pin-in",
+        type="tertiary",
         disabled=full,
         on_click=partial(session.pin, record, pinned=not pinned),
         help="A pinned record is taken first; the rest are chosen after it.",
     )
-    row.button(
+    st.button(
         "Allow again" if out else "Pin out",
         icon=":material/block:",
         key="pin-out",
+        type="tertiary",
         disabled=full or len(view.pool) - len(session.excluded) < 3,
         on_click=partial(session.pin, record, excluded=not out),
         help="An excluded record is never taken; the picks are chosen without it.",
@@ -321,24 +342,23 @@ def what_if_banner(view: ExploreView, session: Session) -> None:
 
 def what_if_panel(view: ExploreView) -> None:
     """A sentence of the visitor's own under the design as it is."""
-    with st.expander("What if? Your own sentence, pins and sigma2", icon=":material/science:"):
-        said = (
-            "Pin a record in or out under “Why this sentence?”. sigma2, how much is taken as known before any pick, is among the "
-            "selector's Parameters. Both update the picks at once. Below, try a text of your own."
+    said = (
+        "Pin a record in or out under “Why this sentence?”. sigma2, how much is taken as known before any pick, is among the "
+        "selector's Parameters. Both update the picks at once. Below, try a text of your own."
+    )
+    st.caption(helped(said, "sigma2"))
+    with st.form("own-sentence", border=False):
+        text = st.text_area(
+            "Your own sentence",
+            help="Its gain is what it would add to the current picks.",
+            max_chars=LONGEST_TEXT,
+            placeholder="Paste or write a text; it is processed here and never stored.",
         )
-        st.caption(helped(said, "sigma2"))
-        with st.form("own-sentence", border=False):
-            text = st.text_area(
-                "Your own sentence",
-                help="Its gain is what it would add to the current picks.",
-                max_chars=LONGEST_TEXT,
-                placeholder="Paste or write a text; it is processed here and never stored.",
-            )
-            asked = st.form_submit_button("What would it gain?", icon=":material/calculate:")
-        if asked and not text.strip():
-            st.caption("Write a sentence first.")
-        elif asked:
-            _own_sentence(view, text)
+        asked = st.form_submit_button("What would it gain?", icon=":material/calculate:")
+    if asked and not text.strip():
+        st.caption("Write a sentence first.")
+    elif asked:
+        _own_sentence(view, text)
 
 
 def _own_sentence(view: ExploreView, text: str) -> None:

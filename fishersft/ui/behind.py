@@ -1,0 +1,158 @@
+"""What a page does not wait for: computed behind it, while everything else is shown and can be used.
+
+draws = behind.ready("20 random draws", key, partial(precomputed.band, rows, top, token_top))   # None while it is computed
+picks, order = behind.grow("picks of TokenOD", key, choose)       # those that exist so far; and the whole, once it is there
+...
+behind.look_again()     # at the page's end: says what is still computed, and draws the page again when there is more
+
+What is computed must not call Streamlit.  A few threads compute for all visitors, so that the pages stay quick.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from fishersft.errors import Cancelled
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+AT_ONCE = 0.5  # seconds that a page waits for something that may be in the store
+ALREADY = 0.05  # the same once it goes without something else
+EVERY = 1.0  # seconds between looks
+KEPT = 64  # results in memory
+
+
+@dataclass
+class _Work:
+    """One computation, and what it has given so far."""
+
+    result: Future[Any]
+    items: list[Any] = field(default_factory=list)
+    grows: bool = False
+    dropped: bool = False
+
+
+@dataclass
+class _Desk:
+    """The computations of all visitors, the latest last, and which growing one each visitor looks at."""
+
+    work: OrderedDict[Hashable, _Work] = field(default_factory=OrderedDict)
+    looks: dict[str, Hashable] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    quick: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "behind"))
+    growing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "growing"))
+
+    def begin(self, key: Hashable, compute: Callable[[], object]) -> _Work:
+        with self.lock:
+            if key not in self.work:
+                self.work[key] = _Work(self.quick.submit(compute))
+            return self._used(key)
+
+    def grow(self, key: Hashable, compute: Callable[[Callable[[Any], None]], object], visitor: str) -> _Work:
+        with self.lock:
+            self.looks[visitor] = key
+            for other, work in list(self.work.items()):  # nobody looks at it any more
+                if (
+                    isinstance(other, tuple)
+                    and other[:1] == ("grow",)
+                    and other not in self.looks.values()
+                    and not work.result.done()
+                ):
+                    work.dropped = True
+                    del self.work[other]
+            if key not in self.work:
+                work = _Work(Future())
+                work.result = self.growing.submit(compute, self._adder(work))
+                self.work[key] = work
+            return self._used(key)
+
+    @staticmethod
+    def _adder(work: _Work) -> Callable[[Any], None]:
+        def add(item: Any) -> None:
+            if work.dropped:
+                raise Cancelled("Nobody looks at these picks any more.")
+            work.items.append(item)
+
+        return add
+
+    def _used(self, key: Hashable) -> _Work:
+        self.work.move_to_end(key)
+        for old in [k for k, work in self.work.items() if work.result.done()][: max(0, len(self.work) - KEPT)]:
+            del self.work[old]
+        return self.work[key]
+
+    def forget(self, key: Hashable) -> None:
+        with self.lock:
+            self.work.pop(key, None)
+
+
+_desk = _Desk()
+
+
+def ready(said: str, key: Hashable, compute: Callable[[], T]) -> T | None:
+    """The result, or None while it is computed behind the page; an error is raised here, and the next look tries again.
+
+    Args:
+        said: what is computed, for those who wait.
+        key: names the result among all others.
+    """
+    result: T | None = _asked(said, key, _desk.begin(key, compute))
+    return result
+
+
+def grow(said: str, key: Hashable, compute: Callable[[Callable[[Item], None]], T]) -> tuple[list[Item], T | None]:
+    """What a computation has given so far, and its result once it is there.
+
+    `compute(add)` gives each item as it is made.  It is stopped where no visitor looks at it any more: `add` raises then.
+    """
+    visitor = st.session_state.setdefault("fishersft_visitor", uuid.uuid4().hex)
+    work = _desk.grow(key, compute, visitor)
+    result: T | None = _asked(said, key, work)
+    return list(work.items), result
+
+
+def _asked(said: str, key: Hashable, work: _Work) -> Any:
+    try:
+        return work.result.result(ALREADY if _waiting() else AT_ONCE)
+    except TimeoutError:
+        _waiting()[key] = said, len(work.items)
+        return None
+    except Exception:
+        _desk.forget(key)
+        raise
+
+
+def _waiting() -> dict[Hashable, tuple[str, int]]:
+    """What this run of the page went without: in words, and how many items there were."""
+    waiting: dict[Hashable, tuple[str, int]] = st.session_state.setdefault("fishersft_waiting", {})
+    return waiting
+
+
+def begin() -> None:
+    """At the beginning of a page: nothing is waited for yet."""
+    _waiting().clear()
+
+
+def look_again() -> None:
+    """At the end of a page: name what is still computed, and draw the page again as soon as there is more of it."""
+    waiting = dict(_waiting())
+    if not waiting:
+        return
+
+    @st.fragment(run_every=EVERY)
+    def look() -> None:
+        st.caption(f":material/hourglass_top: Still computing: {', '.join(dict.fromkeys(said for said, _ in waiting.values()))}.")
+        for key, (_, items) in waiting.items():
+            work = _desk.work.get(key)
+            if work is None or work.result.done() or len(work.items) > items:
+                st.rerun()
+
+    look()
