@@ -27,6 +27,7 @@ Item = TypeVar("Item")
 AT_ONCE = 0.5  # seconds that a page waits for something that may be in the store
 ALREADY = 0.05  # the same once it goes without something else
 EVERY = 1.0  # seconds between looks
+MORE = 1.5  # times as many items make it worth to draw the page again
 KEPT = 64  # results in memory
 
 
@@ -152,7 +153,7 @@ def look_again() -> None:
         st.caption(f":material/hourglass_top: Still computing: {', '.join(dict.fromkeys(said for said, _ in waiting.values()))}.")
         for key, (_, items) in waiting.items():
             work = _desk.work.get(key)
-            if work is None or work.result.done() or len(work.items) > items:
+            if work is None or work.result.done() or len(work.items) > MORE * items:
                 st.rerun()
 
     look()

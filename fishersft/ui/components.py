@@ -77,10 +77,15 @@ def still_chart(fig: go.Figure, key: str, alt: str, file: str = "") -> None:
 
 
 def saved_as(name: str) -> dict[str, Any]:
-    asked = st.session_state.get("picture") or st.query_params.get("picture")  # the switch may stand below the chart
-    format = asked if asked in PICTURES else current().picture
+    format = picture_format()
     options = {"format": format, "filename": name, "scale": 2 if format == "png" else 1}
     return {"displaylogo": False, "toImageButtonOptions": options}
+
+
+def picture_format() -> str:
+    """What cameras save: png or svg."""
+    asked = st.session_state.get("picture") or st.query_params.get("picture")  # the switch may stand below the chart
+    return str(asked) if asked in PICTURES else current().picture
 
 
 def pictures(row: Any) -> None:

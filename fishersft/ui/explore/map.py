@@ -98,7 +98,7 @@ def map_panel(view: ExploreView, session: Session, asked: MapLook) -> None:
         "neighbour": None if nearest is None else int(to_draw[nearest]),
         "at": _rests_on(view, session) if playing else 0,
         "turn": session.turns,
-        "picture": session.picture,
+        "picture": components.picture_format(),
         "alt": said,
         "side": playing,
         "chance": [],
