@@ -24,7 +24,7 @@ with page.page("explore", "Which sentences teach the model most?") as visitor:
         sentences.map_panel(shown, visitor, look)
     if look.playing:
         left, right = st.columns(2, gap="medium")
-    with left if look.playing else right:
+    with (left if look.playing else right).container(gap="xsmall"):
         why.why_panel(shown, visitor)
     with right:
         explore.difference_panel(shown)

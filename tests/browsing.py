@@ -82,10 +82,13 @@ def settle(page: Any, quiet: int = 750) -> None:
     page.wait_for_function(IDLE, arg=[next(_turns), quiet], polling=50)
 
 
+CHART = ".js-plotly-plot .points path, .js-plotly-plot .scatterlayer"  # a chart that is drawn
+
+
 def opened(page: Any, address: str) -> Any:
     """The page at an address, when its first chart is drawn and nothing runs any more."""
     page.goto(address)
-    page.wait_for_selector(".js-plotly-plot .points path, .js-plotly-plot .scatterlayer", state="attached")
+    page.wait_for_selector(CHART, state="attached")
     settle(page)
     return page
 

@@ -13,7 +13,23 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 
-from .browsing import BROWSER, MAP, ROOT, circle, downloaded, draw_lasso, lit, lonely, new_tab, opened, points_of, serving, settle, where
+from .browsing import (
+    BROWSER,
+    CHART,
+    MAP,
+    ROOT,
+    circle,
+    downloaded,
+    draw_lasso,
+    lit,
+    lonely,
+    new_tab,
+    opened,
+    points_of,
+    serving,
+    settle,
+    where,
+)
 from .tuned_run import tuned_run
 
 A_HERON = "Herons nest in tall trees, often near water."
@@ -141,7 +157,7 @@ def explore(page, name):
     """Embed what the Corpus page shows and go on to Explore, which names it."""
     page.get_by_role("button", name=re.compile("Embed")).click()
     page.wait_for_selector("text=Why this sentence?")
-    page.wait_for_selector(".js-plotly-plot .points path")
+    page.wait_for_selector(CHART, state="attached")
     settle(page)
     assert f"{name} ·" in page.inner_text('[data-testid="stMain"]')
 
@@ -227,7 +243,7 @@ def test_two_tabs_keep_their_own_view(dashboard, page, browser):
 
 def test_the_path_of_explore_leads_there_with_what_it_asks_for(dashboard, page):
     page.goto(f"{dashboard}/explore?sentences=77&selector=longest")
-    page.wait_for_selector(".js-plotly-plot .points path", state="attached")
+    page.wait_for_selector(CHART, state="attached")
     settle(page)
     said = page.inner_text("body")
     assert "77 of 1,250" in said and "Page not found" not in said
@@ -240,7 +256,7 @@ def test_back_returns_to_the_view_that_was_left(dashboard, page):
     page.wait_for_url("**/runs**")
     settle(page)
     page.go_back()
-    page.wait_for_selector(".js-plotly-plot .points path")
+    page.wait_for_selector(CHART, state="attached")
     settle(page)
     assert "7 of 1,250" in page.inner_text('[data-testid="stMain"]')
     assert "selector=Longest" in page.url
@@ -248,7 +264,7 @@ def test_back_returns_to_the_view_that_was_left(dashboard, page):
 
 def test_back_leads_to_the_record_before_and_to_none_where_there_was_none(dashboard, page):
     page.goto(f"{dashboard}/?sentences=60")
-    page.wait_for_selector(".js-plotly-plot .points path", state="attached")
+    page.wait_for_selector(CHART, state="attached")
     settle(page)
     asked = page.get_by_role("spinbutton", name="Record number")
     for record in ("902", "281"):

@@ -19,7 +19,7 @@ from fishersft import embed, load_corpus, load_model, paths, select
 from fishersft.pipeline.selections import save_selection
 from fishersft.store import jobs
 
-from .browsing import BROWSER, PATIENCE, VIEW, downloaded, lonely, new_tab, serving, settle, where
+from .browsing import BROWSER, VIEW, downloaded, lonely, new_tab, points_of, serving, settle, where
 from .test_pages import HOSTILE
 from .tuned_run import tuned_run
 
@@ -205,17 +205,12 @@ def test_nothing_hostile_is_obeyed(attacked, watched, page, address):
 def test_what_the_pointer_shows_on_the_map_is_text(attacked, watched):
     dashboard, view = attacked
     opened(watched, dashboard, "", **view, colour="<b>column</b> :red[c] $c$")
-    watched.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
-    for _ in range(100):  # the map may still be fitting itself to the window
-        watched.wait_for_timeout(200)
-        x, y = where(watched, lonely(watched))
-        watched.mouse.move(x - 20, y - 20)
-        watched.mouse.move(x, y)
-        watched.wait_for_timeout(200)
-        if watched.locator(".hoverlayer .hovertext").count():
-            break
-    assert watched.locator(".hoverlayer .hovertext").count()
-    assert watched.locator(".js-plotly-plot image, .js-plotly-plot a").count() == 0
+    x, y = where(watched, lonely(watched))
+    watched.mouse.move(x - 40, y - 40)
+    watched.mouse.move(x, y)
+    watched.wait_for_selector(".sentences .hover:not([hidden])")
+    assert watched.inner_text(".sentences .hover span") in points_of(watched)["text"]
+    assert watched.locator(".sentences .hover *:not(b):not(span), .sentences .legend a, .sentences .legend img").count() == 0
     sound(watched, "explore")
 
 

@@ -151,7 +151,7 @@ def tile(label: str, value: str, help: str, beside: str = "") -> None:
 
 def fact(label: str, value: str, help: str, beside: str = "") -> None:
     """A number in a line of several, with its unit and something to compare it with."""
-    st.markdown(f"{label} **{value}**{f' ({beside})' if beside else ''}", help=help, width="content")
+    st.caption(f"{label} **{value}**{f' ({beside})' if beside else ''}", help=help, width="content")
 
 
 def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, *, low: bool = False) -> None:
@@ -175,7 +175,7 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, *, lo
         f'<span style="display:inline-block;width:6rem;height:.7rem;vertical-align:middle;border-radius:3px;'
         f'background:linear-gradient(90deg,rgba({rgb},.04),rgba({rgb},{most}))"></span> {top:.2f} nats</div>'
     )
-    room = ";max-height:9.5rem;overflow-y:auto" if low else ""
+    room = ";max-height:8.5rem;overflow-y:auto" if low else ""
     st.html(f'<div style="line-height:1.7;overflow-wrap:anywhere;white-space:pre-wrap{room}">{"".join(spans)}</div>{scale}')
 
 

@@ -102,7 +102,7 @@ def difference_panel(view: ExploreView) -> None:
     for name, curve in _lines(view, tokens=True):
         within = (x >= curve.x[0]) & (x <= curve.x[-1])
         curves.append((name, Curve(curve.label, x[within], np.interp(x[within], curve.x, curve.mean) - mean[within], unit)))
-    drawn = plots.gain_curves(curves, budget=budget, dark=dark(), height=220)
+    drawn = plots.gain_curves(curves, budget=budget, dark=dark(), height=200)
     drawn.update_layout(
         yaxis={"title": {"text": "nats above a random draw"}, "rangemode": "normal"}, xaxis={"rangemode": "normal"}
     )

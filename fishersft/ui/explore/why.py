@@ -67,15 +67,21 @@ def why_panel(view: ExploreView, session: Session) -> None:
     with st.container(horizontal=True, gap="small"):
         gain = number(found.gain)
         said = f"With {found.before:,} sentences in the design before it."
-        fact("Gain", f"{gain} nats", helped(said, "gain"), f"{number(found.gain / len(found.token_gains))} per token")
-        usual = f"pool median {int(np.median(view.pool.tokens)):,}"
-        fact("Length", f"{len(found.token_gains):,} tokens", helped("Trained tokens of this record.", "length"), usual)
+        fact("Gain", f"{gain} nats", helped(said, "gain"), f"{number(found.gain / len(found.token_gains))} a token")
+        usual = f"median {int(np.median(view.pool.tokens)):,}"
+        fact(
+            "Length",
+            f"{len(found.token_gains):,} tokens",
+            helped("Trained tokens of this record, and the median of the pool.", "length"),
+            usual,
+        )
         if cached.has_losses(view.pool):
             said = (
-                "exp of the mean loss of its trained tokens under the model, before any tuning. Selection by log det ignores it."
+                "exp of the mean loss of its trained tokens under the model, before any tuning, and the median of the pool. "
+                "Selection by log det ignores it."
             )
             all_of_pool = cached.perplexities(view.pool)
-            usual = f"pool median {number(float(np.median(all_of_pool)))}"
+            usual = f"median {number(float(np.median(all_of_pool)))}"
             fact("Perplexity", number(float(all_of_pool[position])), said, usual)
     # the heat map in words, for those who do not see colours or cannot hover
     listed = _largest(texts, trained, found.token_gains, number)
@@ -87,9 +93,9 @@ def why_panel(view: ExploreView, session: Session) -> None:
     if found.nearest is not None:
         further["nearest"] = ("Nearest pick", partial(_nearest, view, found))
     further |= {
-        "direction": ("Direction added", partial(_direction, view, position, found)),
-        "budgets": ("At any budget", partial(_budgets, view, record, position, found)),
-        "ranks": ("Under every selector", partial(_ranks, view, position)),
+        "direction": ("Direction", partial(_direction, view, position, found)),
+        "budgets": ("Any budget", partial(_budgets, view, record, position, found)),
+        "ranks": ("Every selector", partial(_ranks, view, position)),
         "neighbours": ("Neighbours", partial(_neighbours, view, session, position)),
     }
     first = "target" if "target" in further else None
