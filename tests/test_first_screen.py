@@ -1,5 +1,7 @@
 """What a visitor sees of every page before scrolling, and what a screen reader or a keyboard meets there."""
 
+import itertools
+
 import pytest
 
 from .browsing import BROWSER, new_tab, settle
@@ -50,7 +52,7 @@ def test_the_first_screen_answers_and_every_one_can_use_it(page, dashboard, tab)
         assert box["y"] + box["height"] <= DESK["height"], (selector, box)
         assert box["x"] + box["width"] <= DESK["width"], (selector, box)
     levels = tab.eval_on_selector_all("h1, h2, h3, h4", "all => all.filter(h => h.offsetParent).map(h => Number(h.tagName[1]))")
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)), levels
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), levels
     found = Axe().run(tab, options={"runOnly": RULES}).response["violations"]
     serious = [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in ("serious", "critical")]
     assert serious == []

@@ -5,7 +5,8 @@ picks, order = behind.grow("picks of TokenOD", key, choose)       # those that e
 ...
 behind.look_again()     # at the page's end: says what is still computed, and draws the page again when there is more
 
-What is computed must not call Streamlit.  A few threads compute for all visitors, so that the pages stay quick.
+What is computed must not call Streamlit.  One thing at a time is computed for all visitors, and two that grow, so that pages
+stay quick.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -48,13 +50,14 @@ class _Desk:
     work: OrderedDict[Hashable, _Work] = field(default_factory=OrderedDict)
     looks: dict[str, Hashable] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    quick: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "behind"))
-    growing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "growing"))
+    one: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
+    two: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(2))
 
     def begin(self, key: Hashable, compute: Callable[[], object]) -> _Work:
         with self.lock:
             if key not in self.work:
-                self.work[key] = _Work(self.quick.submit(compute))
+                self.work[key] = _Work(Future())
+                self._start(self.work[key], compute, self.one)
             return self._used(key)
 
     def grow(self, key: Hashable, compute: Callable[[Callable[[Any], None]], object], visitor: str) -> _Work:
@@ -71,9 +74,20 @@ class _Desk:
                     del self.work[other]
             if key not in self.work:
                 work = _Work(Future())
-                work.result = self.growing.submit(compute, self._adder(work))
+                self._start(work, partial(compute, self._adder(work)), self.two)
                 self.work[key] = work
             return self._used(key)
+
+    @staticmethod
+    def _start(work: _Work, compute: Callable[[], object], turn: threading.Semaphore) -> None:
+        def run() -> None:
+            with turn:
+                try:
+                    work.result.set_result(compute())
+                except BaseException as error:
+                    work.result.set_exception(error)
+
+        threading.Thread(target=run, name="behind", daemon=True).start()  # no server waits for it at its end
 
     @staticmethod
     def _adder(work: _Work) -> Callable[[Any], None]:
@@ -114,8 +128,7 @@ def grow(said: str, key: Hashable, compute: Callable[[Callable[[Item], None]], T
 
     `compute(add)` gives each item as it is made.  It is stopped where no visitor looks at it any more: `add` raises then.
     """
-    visitor = st.session_state.setdefault("fishersft_visitor", uuid.uuid4().hex)
-    work = _desk.grow(key, compute, visitor)
+    work = _desk.grow(key, compute, _visitor())
     result: T | None = _asked(said, key, work)
     return list(work.items), result
 
@@ -129,6 +142,11 @@ def _asked(said: str, key: Hashable, work: _Work) -> Any:
     except Exception:
         _desk.forget(key)
         raise
+
+
+def _visitor() -> str:
+    """Whose page this is."""
+    return str(st.session_state.setdefault("fishersft_visitor", uuid.uuid4().hex))
 
 
 def _waiting() -> dict[Hashable, tuple[str, int]]:
