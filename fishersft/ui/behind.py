@@ -63,19 +63,13 @@ class _Desk:
     def grow(self, key: Hashable, compute: Callable[[Callable[[Any], None]], object], visitor: str) -> _Work:
         with self.lock:
             self.looks[visitor] = key
-            for other, work in list(self.work.items()):  # nobody looks at it any more
-                if (
-                    isinstance(other, tuple)
-                    and other[:1] == ("grow",)
-                    and other not in self.looks.values()
-                    and not work.result.done()
-                ):
+            for other, work in list(self.work.items()):
+                if work.grows and not work.result.done() and other not in self.looks.values():  # nobody looks at it any more
                     work.dropped = True
                     del self.work[other]
             if key not in self.work:
-                work = _Work(Future())
+                self.work[key] = work = _Work(Future(), grows=True)
                 self._start(work, partial(compute, self._adder(work)), self.two)
-                self.work[key] = work
             return self._used(key)
 
     @staticmethod
