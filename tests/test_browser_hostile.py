@@ -19,7 +19,7 @@ from fishersft import embed, load_corpus, load_model, paths, select
 from fishersft.pipeline.selections import save_selection
 from fishersft.store import jobs
 
-from .browsing import BROWSER, VIEW, downloaded, lonely, new_tab, points_of, serving, settle, where
+from .browsing import BROWSER, PATIENCE, VIEW, downloaded, lonely, new_tab, points_of, serving, settle, where
 from .test_pages import HOSTILE
 from .tuned_run import tuned_run
 
