@@ -11,6 +11,7 @@ visitor = page.begin("learn", writes=False)
 learning = state.current(visitor)
 if learning.manner.present:
     presenter.show(learning)
+    page.notices(visitor, "learn")
 else:
     page.head("learn", "How does optimal design choose?")
     lessons.contents(learning)
@@ -25,4 +26,5 @@ else:
         lessons.words(learning, shown)
     lessons.below(learning, shown)
     lessons.neighbours(learning)
+    lessons.answers(learning, shown.question)
 state.write_address(learning)

@@ -173,6 +173,13 @@ def test_a_target_keeps_its_place_beside_the_points_of_the_first_lesson():
     assert address(at) == {"lesson": "target"}
 
 
+def test_another_pool_of_the_appendix_begins_with_its_own_points():
+    at = open_lesson(lesson="equivalence", points="2,0,1;0,1,1;0.1,0.1,1")
+    assert "of 3" in [m.delta for m in at.metric]
+    at.selectbox(key="equivalence.among").set_value("a ring").run()
+    assert address(at) == {"lesson": "equivalence", "among": "a ring"} and "of 7" in [m.delta for m in at.metric]
+
+
 def test_starting_again_and_clearing():
     at = open_lesson(lesson="ellipse", points="1,0,1")
     next(b for b in at.button if b.label == "Clear").click().run()

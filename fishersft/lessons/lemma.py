@@ -50,7 +50,14 @@ def head_information(X: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lemma(Lesson):
-    sure: float = control(2.0, 0.0, 4.0, 0.5, "How sure the model is", "Its logits are multiplied by this; 0 is guessing.")
+    sure: float = control(
+        2.0,
+        0.0,
+        4.0,
+        0.5,
+        "How sure the model is",
+        "Its logits, the scores that become probabilities, are multiplied by this; 0 is guessing.",
+    )
     classes: int = control(4, 2, 8, 1, "Classes L", "The size of the vocabulary.")
 
     name = "lemma"

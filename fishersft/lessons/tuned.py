@@ -107,8 +107,9 @@ class Tuned(Lesson):
     )
     formulas = (r"\Delta = \mathrm{nats}(\text{tuned on the choice}) - \mathrm{nats}(\text{tuned on a random draw})",)
     symbols = (
-        "Each interval comes from drawing held-out texts, and training seeds where there are several, again and again. One small "
-        "model (mini, 4.3 million parameters) made all of these; a larger one may differ."
+        "Each interval comes from drawing the held-out texts again and again, and the trainings, which differ by their random "
+        "seed, where there are several. One small model (mini, 4.3 million parameters) made all of these; a larger one may "
+        "differ."
     )
     source = (
         (PAPER, "reports that TokenOD wins, at equal sentences, on GPT-2."),

@@ -1,7 +1,8 @@
-"""The Learn page around a lesson: the row of lessons, controls, pictures, question and words.
+"""The Learn page around a lesson: the row of lessons, controls, pictures, question, words and exercises.
 
 Question, its button, and the whole picture that answers it stand in one view of 1440 x 900; numbers, formulas, exercises and the
-table of points follow below.
+table of points follow below.  On paper a lesson is one sheet: its picture, its sentences, the question, the exercises.  The
+answers are on a second page, or left out.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import streamlit as st
 
 from fishersft.fields import declared
 from fishersft.lessons import APPENDIX, LESSONS, PATHS
+from fishersft.lessons.exercises import exercises
 from fishersft.lessons.lesson import Picture, Plane, Question, Shown
 from fishersft.ui.components import camera, dark, tile
-from fishersft.ui.lessons import exercises, planes
+from fishersft.ui.lessons import planes
 from fishersft.ui.lessons.learning import Learning
 
 LARGE = 520  # pixels, of a chart in the presenter's view
@@ -167,17 +169,48 @@ def below(learning: Learning, shown: Shown) -> None:
     with st.container(horizontal=True, key="lesson-numbers"):
         for n in shown.numbers:
             tile(n.label, n.value, n.help, n.beside)
-    left, right = st.columns(2, gap="large")
-    with left:
+    with st.container(key="lesson-below"):
+        left, right = st.columns(2, gap="large")
+    with left, st.container(key="lesson-formulas"):
         for line in lesson.formulas:
             st.latex(line)
         st.caption(lesson.symbols)
         for mark, where in lesson.source:
             st.caption(f"**{mark}:** {where}")
     with right:
-        exercises.show(learning, shown.question)
+        _exercises(learning)
         if learning.name == "ellipse":
             planes.table(learning)
+
+
+def _exercises(learning: Learning) -> None:
+    """The tasks, each with its answer behind a button, and the switch for answers on paper."""
+
+    def switched() -> None:
+        learning.manner.answers = bool(st.session_state["lesson-answers-on"])
+
+    with st.container(key="lesson-exercises"):
+        st.subheader("Exercises", anchor=False)
+        for k, one in enumerate(exercises(learning.name), 1):
+            st.markdown(f"**{k}.** {one.task}")
+            with st.popover("Answer", icon=":material/visibility:", key=f"exercise-{learning.name}-{k}"):
+                st.markdown(one.answer)
+    st.session_state["lesson-answers-on"] = learning.manner.answers
+    with st.container(key="lesson-sheet"):
+        help = "Print the page with your browser (Ctrl or Cmd and P): a sheet with the picture, the question and the exercises."
+        st.toggle("Answers on the printed sheet", key="lesson-answers-on", on_change=switched, help=help)
+
+
+def answers(learning: Learning, asked: Question) -> None:
+    """The second page of the printed sheet, which the screen does not show."""
+    if not learning.manner.answers:
+        return
+    with st.container(key="lesson-answers"):
+        st.subheader(f"Answers: {learning.lesson.title}", anchor=False)
+        right = asked.options[asked.answer]
+        st.markdown(f"**Question:** {right[0].upper()}{right[1:]}. {asked.because}")
+        for k, one in enumerate(exercises(learning.name), 1):
+            st.markdown(f"**Exercise {k}:** {one.answer}")
 
 
 def neighbours(learning: Learning) -> None:
@@ -188,4 +221,4 @@ def neighbours(learning: Learning) -> None:
             if 0 <= k < len(names):
                 to = {"lesson": names[k]} | ({"path": str(learning.manner.path)} if learning.manner.path else {})
                 st.page_link("pages/learn.py", label=LESSONS[names[k]].title, icon=icon, query_params=to)
-    st.caption("The address bar holds this lesson in this state, as a link to share. On paper the page has no controls.")
+        st.caption("The address bar holds this lesson in this state, as a link to share.")

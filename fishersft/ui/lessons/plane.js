@@ -126,7 +126,7 @@ function make(root) {
       const f = Math.log(V[0] * V[2] - V[1] * V[1]) - Math.log(d.prior[0] * d.prior[2] - d.prior[1] ** 2);
       const [long, short] = halfAxes(V, d.level);
       said.textContent = `log det gained ${three(f)} nats, half axes ${three(long)} and ${three(short)}${where}`
-        + (at ? ` leverage ${three(form(inverse(V), at))}` : "");
+        + (at ? ` a prediction has variance ${three(form(inverse(V), at))}` : "");
     } else {
       const [x, y] = plane.points[0];
       const angle = Math.round((Math.atan2(y, x) * 180) / Math.PI);
