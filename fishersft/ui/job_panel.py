@@ -91,7 +91,8 @@ def _ended(job: Job, link: bool) -> None:
     if job.state == DONE:
         st.success(f"Done{took}.", icon=ICONS[DONE])
     elif job.state == CANCELLED:
-        st.info(f"Cancelled{took}; finished work is kept. {sentence}", icon=ICONS[CANCELLED])
+        more = "" if "work is kept" in job.sentence else f" {sentence}"
+        st.info(f"Cancelled{took}; finished work is kept, and Resume goes on from there.{more}", icon=ICONS[CANCELLED])
     else:
         st.error(sentence or f"The process died without an exit status{took}.", icon=ICONS[FAILED])
     if job.state != DONE:

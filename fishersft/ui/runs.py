@@ -280,7 +280,7 @@ def _cards(key: str, rows: Sequence[dict[str, Any]], chosen: str) -> None:
         id = str(row[key])
         with st.container(border=True, gap="small"):
             title, rest = str(row.get("what") or row.get("name") or id), [n for n in row if n not in ("what", "name", key)]
-            told = [f"{name} {components.in_words(row[name])}" for name in rest if row[name] not in (None, "")]
+            told = [_fact(name, row[name]) for name in rest if row[name] not in (None, "")]
             st.markdown(f"**{components.escape_markdown(title)}**  \n{components.escape_markdown(' · '.join(told))}")
 
             def opened(id: str = id) -> None:
@@ -289,6 +289,10 @@ def _cards(key: str, rows: Sequence[dict[str, Any]], chosen: str) -> None:
             st.button("Shown below" if id == chosen else "Open below", key=f"open-{id}", on_click=opened, disabled=id == chosen)
     shown = f" The {MOST_CARDS} newest are shown." if len(rows) > MOST_CARDS else ""
     st.caption(f"{len(rows):,} in all.{shown}")
+
+
+def _fact(name: str, value: Any) -> str:
+    return f"{value:.0%} done" if name == "done" else f"{name} {components.in_words(value)}"
 
 
 def _cell(name: str, value: Any) -> Any:
