@@ -329,7 +329,7 @@ def test_a_servers_first_visitor_may_open_any_page_by_its_address_and_vote_by_th
             assert sum(f"{side}: {name}" in main.inner_text() for side in ("Left", "Right") for name in names) == 2
             page.keyboard.press("n")
         page.wait_for_selector("text=Pair 4 of 20")
-        page.locator('[data-testid="stPopover"] button', has_text="Voter").click()
+        page.get_by_role("button", name="Voter").first.click()
         field = page.get_by_role("textbox", name="Voter")
         field.click()
         field.press("End")

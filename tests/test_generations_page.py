@@ -327,6 +327,8 @@ class TestWinRates:
         assert [float(s.split("%")[0]) for s in table["a wins (95%)"]] == [round(100 * x.rate.value) for x in report.lines]
         cells = figure(at)["data"][0]
         assert cells["text"][0][1].startswith(f"<b>{100 * report.matrix['token_od']['uniform'].value:.0f}%")
+        lead = max(report.matrix["token_od"]["uniform"].value, report.matrix["uniform"]["token_od"].value)
+        assert f"wins {100 * lead:.0f}% against" in at.get("plotly_chart")[0].proto.alt
         assert report.power in words_of(at)
         assert "The order changed the verdict" in words_of(at)
         assert "the paper's" not in table

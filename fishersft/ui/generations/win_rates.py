@@ -23,6 +23,7 @@ from fishersft.ui.session import Session
 
 KNOWN = "Pairs of the same held-out prompts whose answer is known; right is who names the better text."
 JUDGES = 300  # pixels of the box that names a judge
+MOST_SAID = 15  # pairs in the words that stand for a picture
 SHOWN = 3  # contradictions
 MOST_ASIDE = 200  # pairs
 PYTHON = """import fishersft
@@ -136,7 +137,13 @@ def _ranking(report: Report, name: str) -> None:
     with left:
         st.header("Who wins against whom", anchor=False)
         fig = generation_plots.matrix_figure(report.matrix, report.labels, dark=dark())
-        chart(fig, f"matrix-{name}", "Win rates by pair", file=f"win-rates-{name}", always=False)
+        wins = [
+            f"{label(report.labels.get(a, a))} wins {100 * rate.value:.0f}% against {label(report.labels.get(b, b))}"
+            for a, row in report.matrix.items()
+            for b, rate in row.items()
+            if rate.value > 0.5
+        ]
+        chart(fig, f"matrix-{name}", f"Win rates by pair: {'; '.join(wins[:MOST_SAID])}.", file=f"win-rates-{name}", always=False)
         st.caption(
             "How often the row wins, over all budgets and seeds, ties as halves, with 95% intervals; blue wins, orange loses."
         )
@@ -184,7 +191,7 @@ def _against(report: Report, name: str) -> None:
         who = str(st.selectbox("Of", players, usual, format_func=lambda p: label(report.labels.get(p, p)), **look))
         paper = report.paper if who == DEFAULT_SELECTOR else {}
         fig = generation_plots.win_figure(report.lines, who, _selectors() | dict(report.labels), paper, dark=dark())
-        chart(fig, f"wins-{name}-{who}", "Win rate against the budget")
+        chart(fig, f"wins-{name}-{who}", f"Win rate of {label(report.labels.get(who, who))} against the budget")
         told = " Hollow and dotted: the paper's, not ours." if paper else ""
         st.caption(f"Ties as halves; 95% intervals, clustered by prompt.{told}")
 
