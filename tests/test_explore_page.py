@@ -2,12 +2,15 @@
 
 import json
 import re
+import threading
 
 import numpy as np
 import pytest
 
 from fishersft import embed, load_corpus, select
 from fishersft.pipeline.selections import load_selection, saved_selections
+from fishersft.selectors.token_od import TokenOD
+from fishersft.ui import behind
 from fishersft.ui.downloads import LABELS
 
 from .test_pages import HOSTILE, drawn_map, figure, lit, open_page, part, text_of, tiles
@@ -204,3 +207,33 @@ def test_a_map_that_takes_long_waits_for_a_button_and_is_then_kept(page, tmp_pat
     assert "UMAP of 30 sentence means" in text_of(at) and not [b for b in at.button if b.key == "draw-umap"]
     again = open_page(page, corpus=str(path), holdout="0", map="UMAP")
     assert "UMAP of 30 sentence means" in text_of(again)
+
+
+def test_picks_are_shown_as_they_are_made_and_the_rest_follows(jsonl, monkeypatch):
+    corpus = load_corpus(jsonl, holdout=0)
+    embed(corpus)
+    go, order = threading.Event(), TokenOD.order
+
+    def slowly(self, pool, rng):
+        for k, pick in enumerate(order(self, pool, rng)):
+            if k == 2:
+                go.wait(60)
+            yield pick
+
+    monkeypatch.setattr(TokenOD, "order", slowly)
+    for name in ("AT_ONCE", "ALREADY"):
+        monkeypatch.setattr(behind, name, 2.0)
+    at = open_page(corpus=str(jsonl), holdout="0", sentences="5")
+    assert "2 of 8 picks exist by now" in text_of(at)
+    data, points = drawn_map(at)
+    first = [points["record"][k] for k in data["picks"]]
+    assert (data["n"], len(first)) == (2, 2)
+    assert "Still computing: picks of TokenOD" in text_of(at)
+    go.set()
+    for _ in range(20):
+        at.run()
+        if drawn_map(at)[0]["n"] == 5:
+            break
+    assert [drawn_map(at)[1]["record"][k] for k in drawn_map(at)[0]["picks"]][:2] == first
+    assert len(at.dataframe[0].value) == 5
+    assert "exist by now" not in text_of(at)
