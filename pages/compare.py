@@ -3,8 +3,7 @@
 import streamlit as st
 
 from fishersft.ui import page, targets
-from fishersft.ui.compare import numbers
-from fishersft.ui.compare import panels as compare
+from fishersft.ui.compare import elsewhere, linked_maps, panels, scores
 from fishersft.ui.compare import view as compare_view
 from fishersft.ui.explore import sets
 
@@ -12,28 +11,19 @@ with page.page("compare", "Which rule should choose your fine-tuning data?") as 
     targets.take_over()
     embedded = page.embedded(visitor)
     sets.reopen(embedded, visitor)
-    pool = embedded.pool
-    targets.control(embedded.whole, pool, visitor, lasso=False)
-    asked, equal, seed = compare_view.control_bar(visitor)
-    ready = compare_view.computed(pool, asked, seed)
-    if len(ready) >= compare_view.LEAST:
-        n = compare_view.budget_slider(pool, ready, seed)
-        found = compare_view.compared(pool, ready, n, equal, seed)
-        view = compare_view.CompareView(visitor.choice, embedded.corpus, embedded.whole, pool, ready, seed, equal, n, found)
-
-        compare.contents()
-        compare.maps_panel(view, visitor)
-        left, right = st.columns([3, 2], gap="large")
-        with left:
-            compare.words_panel(view)
-        with right:
-            compare.overlap_panel(view)
-        numbers.criteria_panel(view)
-        numbers.gain_panel(view)
-        numbers.spreads_panel(view)
-        compare.records_panel(view, visitor)
-        numbers.transfer_panel(view, visitor)
-        compare.downloads(view, visitor.score_model)
-    else:
+    view = compare_view.controls(embedded, visitor)
+    if view is None:
         st.info("Choose at least two selectors whose picks have been computed.", icon=":material/compare_arrows:")
-    numbers.advice_panel()
+        elsewhere.panel()
+    else:
+        answer = st.container(key="answer")  # filled when the picks are scored; the maps need not wait for that
+        linked_maps.panel(view, visitor)
+        below, part = st.container(), panels.choose_part(view)
+        with answer:
+            found = scores.compared(view)
+            if found is not None:
+                panels.answer(found)
+        if found is not None:
+            with below:
+                scores.exactly(view, found)
+        panels.show(part, view, found, visitor)

@@ -78,7 +78,7 @@ def test_a_page_under_another_name_cannot_talk_to_the_dashboard(dashboard):
 
 
 def test_a_lasso_on_one_map_lights_the_same_records_on_the_others_and_another_takes_its_place(dashboard, page):
-    opened(page, f"{dashboard}/compare")
+    opened(page, f"{dashboard}/compare?part=Records")
     for k in (1, 0):
         draw_lasso(page, k)
         page.wait_for_selector("text=Only the lasso's are shown")

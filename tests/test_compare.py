@@ -16,7 +16,7 @@ from fishersft.lm.losses import TokenStatistics
 from fishersft.scoring.comparison import Row, compare
 from fishersft.scoring.criteria import Scorer, Scores, bound_at, jaccard, k_center_radius
 from fishersft.scoring.random_baseline import chance, is_kept
-from fishersft.scoring.summaries import comparison_sentences, comparison_summary, standing
+from fishersft.scoring.summaries import comparison_sentences, comparison_summary, number, standing, verdict
 
 from .conftest import command_line, random_blocks
 from .test_selectors import made_by_hand
@@ -214,6 +214,44 @@ class TestWords:
         assert f"share {len(a & b)} of their 8 picks; a random draw shares {least} to {most}" in said
         assert f"TokenOD {found.selections['token_od'].tokens.sum()}" in said
         assert said.endswith("None of these numbers is yet a better fine-tuned model.")
+
+    @pytest.mark.parametrize(
+        ("values", "draws", "words"),
+        [
+            (
+                (90, 80, 70),
+                (85, 95),
+                "At equal tokens none of the three beats a random draw here: log det gained is 90 nats with A",
+            ),
+            ((96, 95.5, 70), (85, 95), "At equal tokens A and Longest beat every random draw here: "),
+            ((95.7, 96, 70), (95, 95.5), "Longest and A beat every random draw here, but barely: "),
+            ((95.7, 96, 70), (95, 95.5), "A is no better than Longest, which looks at length alone."),
+            ((96, 97, 98), (95, 95.9), "all three beat every random draw here"),
+            (
+                (96, 80, 70),
+                (60, 85),
+                "only A beats every random draw here: log det gained is 96 nats with A, 80 with Longest and",
+            ),
+            ((96, 80, 70), (60, 85), "Take A for the most information (log det 96, draws 60 to 85)."),
+            ((65, 64, 63), (60, 70), "A random draw does about as well under every criterion here."),
+        ],
+    )
+    def test_the_verdict_says_who_beats_chance_and_by_how_much(self, pool, values, draws, words):
+        found = compare(pool, [make_selector(n) for n in ("longest", "token_od")], Budget(sentences=8), equal="tokens")
+        labels = zip(("token_od", "longest", "k_center"), ["A", "Longest", "C"], values, strict=True)
+        chosen = {name: Row(name, label, (replace(ZERO, log_det=float(v)),)) for name, label, v in labels}
+        random = Row("", "", tuple(replace(ZERO, log_det=float(v)) for v in draws))
+        said = verdict(replace(found, chosen=chosen, baselines={"tokens": random, "sentences": random}))
+        assert words in " ".join(said)
+
+    def test_at_equal_sentences_the_verdict_counts_the_tokens_too(self, pool):
+        found = compare(pool, [make_selector("longest")], Budget(sentences=8))
+        lead, honest = (
+            found.row().value("log_det") - found.baseline(kind).span("log_det")[0] for kind in ("sentences", "tokens")
+        )
+        said = " ".join(verdict(found))
+        assert f"{number(lead)} nats at equal sentences and {number(honest)} at equal tokens" in said
+        assert "If sentences are what you pay for" in said
 
     def test_one_selector_alone_is_described_without_a_rival(self, pool):
         assert not any("share" in s for s in comparison_sentences(compare(pool, [make_selector("longest")], Budget(sentences=3))))

@@ -103,7 +103,7 @@ def test_the_page_says_what_is_read_off_and_scores_it_exactly_when_asked(tmp_pat
     rows = [{"text": f"{'again ' * (n % 7)}{n} plus {n} is {2 * n}.", "topic": "ab"[n % 2]} for n in range(80)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     embed(load_corpus(str(path), holdout=0))
-    at = open_page("compare", corpus=str(path), holdout="0", budget="30", map="PCA")
+    at = open_page("compare", corpus=str(path), holdout="0", budget="30", map="PCA", equal="sentences", part="Criteria")
     assert "This budget lies between the 8 that were scored" in plain(text_of(at)) and not at.exception
     near = shown_in(at, 0).set_index("criterion")
     at.slider(key="budget").set_value(31).run()
@@ -115,4 +115,5 @@ def test_the_page_says_what_is_read_off_and_scores_it_exactly_when_asked(tmp_pat
     done = command_line(
         "compare", path, "--holdout", 0, "--budget", 30, "--selectors", ",".join(("token_od", "longest", "sentence_od")), "--json"
     )
+    at.segmented_control(key="part").set_value("Overlap").run()
     assert all(sentence in plain(text_of(at)) for sentence in json.loads(done.stdout)["summary"])

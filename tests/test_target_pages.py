@@ -124,13 +124,14 @@ def test_a_lasso_becomes_the_target_and_is_kept_across_pages(corpus):
 
 
 def test_compare_has_criteria_of_the_target_only_with_one(corpus):
-    at = open_page("compare", **corpus, target="topic=law", budget="4")
+    at = open_page("compare", **corpus, target="topic=law", budget="4", part="Criteria")
     lines = at.dataframe[0].value["criterion"].tolist()
     assert {"mean variance on the target", "Stein's loss to the target", "share of picks near the target"} <= set(lines)
-    assert "On the measuring half of topic = law" in shown(at)
+    assert "comes closest to topic = law, " in shown(at)
+    at.segmented_control(key="part").set_value("Save").run()
     assert "--target topic=law" in " ".join(c.value for c in at.code)
     assert "target='topic=law'" in " ".join(c.value for c in at.code)
-    plain = open_page("compare", **corpus, budget="4")
+    plain = open_page("compare", **corpus, budget="4", part="Criteria")
     assert not any("target" in line for line in plain.dataframe[0].value["criterion"])
 
 

@@ -1,4 +1,4 @@
-"""Selections side by side as plotly figures: maps that share axes, overlaps, lengths and topics.
+"""Selections side by side as plotly figures: maps that share axes, overlaps, leads over chance, lengths and topics.
 
 A record belongs to one of four classes: only the first selector's, only the second's, both, neither; each has a colour and a
 shape.  Corpus text never enters unescaped, and only a record's number travels with a point.  Knows no Streamlit and no file.
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.plots.base import axis_style, edge, figure, ink, label, pale, style
+from fishersft.design.trajectory import Curve
+from fishersft.plots.base import axis_style, band, edge, figure, ink, label, pale, style
 from fishersft.plots.sentence_map import Entry, Paint, Points, drawn, shown
 from fishersft.scoring.comparison import Row
 
@@ -89,6 +90,32 @@ def overlap_matrix(
         cells.append({"x": j, "y": i, "text": text, "showarrow": False, "font": font})
     plain = axis_style(dark, ticks="", showgrid=False, fixedrange=True)
     fig.update_layout(xaxis={**plain, "side": "bottom"}, yaxis={**plain, "autorange": "reversed"}, annotations=cells)
+    return fig
+
+
+def lead_curves(
+    curves: Sequence[tuple[str, Curve]], *, budget: float, log: bool = False, dark: bool = False, height: int = 330
+) -> go.Figure:
+    """How many nats more than the mean random draw: lines (selector's name, curve), the range of the draws as a band, and a mark
+    at the budget; from a quarter of it to four times as much, or with `log` from the first pick."""
+    unit = curves[0][1].x_unit
+    left, right = budget / 4, min(4 * budget, max(float(c.x[-1]) for _, c in curves))
+    seen = [(c.x >= left) & (c.x <= right) for _, c in curves]
+    ends = [y[s] for s, (_, c) in zip(seen, curves, strict=True) for y in (c.mean, c.low, c.high) if y is not None and s.any()]
+    low, high = (min(e.min() for e in ends), max(e.max() for e in ends)) if ends else (-1.0, 1.0)
+    room = 0.08 * max(high - low, 1e-6)
+    window = {} if log else {"range": [left, right]}
+    x = axis_style(dark, f"{unit} selected", **({"type": "log"} if log else window), tickformat=",.4~r")
+    y = axis_style(dark, "nats more than the mean draw", **({} if log else {"range": [low - room, high + room]}))
+    fig = figure(dark, height=height, xaxis=x, yaxis=y, hovermode="x unified")
+    for name, curve in curves:
+        colour, _ = style(name, dark)
+        if curve.low is not None and curve.high is not None:
+            fig.add_trace(band(curve.x, curve.low, curve.high, colour, 0.28))
+        said = f"{curve.label}, {curve.draws} draws" if curve.draws > 1 else curve.label
+        line = {"color": colour, "width": 2.5 if curve.draws == 1 else 1.5, "dash": "dash" if name == "longest" else "solid"}
+        fig.add_scatter(x=curve.x, y=curve.mean, mode="lines", name=label(said), line=line, hovertemplate="%{y:+,.3~r}")
+    fig.add_vline(x=budget, line={"color": ink(dark)[2], "width": 1.5, "dash": "dot"})
     return fig
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -14,11 +15,25 @@ from fishersft.scoring.criteria import BETTER, CRITERIA, Scores
 from fishersft.selectors import criterion_of
 from fishersft.text import listed
 
+BARELY = 0.01  # of what the mean draw gains: a lead below it is called so
+GOALS = {
+    "log_det": "for the most information",
+    "worst_leverage": "against the worst prediction",
+    "radius": "to leave no text far from a pick",
+    "stein_loss": "to resemble the pool",
+}
+
 
 def comparison_sentences(found: Comparison) -> tuple[str, ...]:
     """Sentences for people, most telling first; every number is one of the comparison's own."""
-    said = [part(found) for part in (_spent, _shared, _log_det, _length, _worst, _aimed, _cover, _transfer)]
-    return (*filter(None, said), "None of these numbers is yet a better fine-tuned model.")
+    gains = _gains(found) if found.target else ""
+    said = [part(found) for part in (_spent, _shared, _length, _cover, _transfer)]
+    return (*verdict(found), *filter(None, (gains, *said)), "None of these numbers is yet a better fine-tuned model.")
+
+
+def verdict(found: Comparison) -> tuple[str, ...]:
+    """Which selector to use here, in two or three sentences: who beats chance at all, and what each one is good for."""
+    return _aimed(found) or (_gains(found), _advice(found))
 
 
 def comparison_summary(found: Comparison) -> dict[str, Any]:
@@ -76,6 +91,11 @@ def _each(found: Comparison, criterion: str) -> str:
     return listed([f"{_called(r)} {number(r.value(criterion))}" for r in found.chosen.values()])
 
 
+def _with(rows: Sequence[Row], criterion: str, unit: str = "") -> str:
+    """The rows' values, as "2,319 nats with TokenOD and 2,314 with Longest"."""
+    return listed([f"{number(r.value(criterion))}{'' if k else unit} with {_called(r)}" for k, r in enumerate(rows)])
+
+
 def _spent(found: Comparison) -> str:
     first = found.row().scores[0]
     other = "tokens" if found.equal == "sentences" else "sentences"
@@ -110,21 +130,60 @@ def _shared(found: Comparison) -> str:
     return out
 
 
-def _log_det(found: Comparison) -> str:
-    against = {"better than": "above all draws", "worse than": "below all draws"}
-    values = sorted(((r.value("log_det"), _called(r)) for r in found.chosen.values()), key=lambda v: -v[0])
-    stands = [against.get(standing(value, found.baseline(), "log_det"), "within the draws") for value, _ in values]
-    each = [f"{called} {number(value)} ({words})" for (value, called), words in zip(values, stands, strict=True)]
-    out = f"log det gained, in nats, at equal {found.equal}: {listed(each)}; random draws {span(found.baseline(), 'log_det')}."
+def _gains(found: Comparison) -> str:
+    """Who gains more log det than every random draw, and at equal sentences also what length alone explains of that."""
+    draws, rows = found.baseline(), sorted(found.chosen.values(), key=lambda r: -r.value("log_det"))
+    mean = draws.span("log_det")[0]
+    winners = [r for r in rows if standing(r.value("log_det"), draws, "log_det") == "better than"]
+    barely = ", but barely" if winners and winners[0].value("log_det") < (1 + BARELY) * mean else ""
+    out = (
+        f"At equal {found.equal} {_beat(rows, winners)} here{barely}: log det gained is {_with(rows, 'log_det', ' nats')}, "
+        f"against {span(draws, 'log_det')} for {found.draws} random draws."
+    )
+    longest = found.chosen.get("longest")
+    if idle := [_called(r) for r in winners if longest and r is not longest and r.value("log_det") <= longest.value("log_det")]:
+        out += f" {listed(idle)} {'is' if len(idle) == 1 else 'are'} no better than Longest, which looks at length alone."
     if found.equal == "sentences":
-        row = found.row()
-        draws = [found.baseline(kind) for kind in ("sentences", "tokens")]
-        lead, honest = (row.value("log_det") - d.span("log_det")[0] for d in draws)
+        row, same = found.row(), found.baseline("tokens")
+        lead, honest = (row.value("log_det") - d.span("log_det")[0] for d in (draws, same))
         out += (
-            f" Random draws of as many tokens as {_called(row)} spends gain {span(draws[1], 'log_det')}: its lead over "
-            f"the mean draw is {number(lead)} nats at equal sentences and {number(honest)} at equal tokens."
+            f" {_called(row)} spends {row.scores[0].tokens:,} tokens for that and a draw {span(draws, 'tokens')}; draws of as "
+            f"many tokens gain {span(same, 'log_det')}, so its lead over the mean draw is {number(lead)} nats at equal sentences "
+            f"and {number(honest)} at equal tokens."
         )
     return out
+
+
+def _beat(rows: Sequence[Row], winners: Sequence[Row]) -> str:
+    """Who beats the random draws, as the subject and verb of a sentence."""
+    k = {3: "three", 4: "four"}.get(len(rows), str(len(rows)))
+    if not winners:
+        none = {1: f"{_called(rows[0])} does not beat", 2: "neither of the two beats"}.get(len(rows), f"none of the {k} beats")
+        return f"{none} a random draw"
+    if len(winners) == len(rows) > 1:
+        return f"{'both' if len(rows) == 2 else f'all {k}'} beat every random draw"
+    only = "only " if len(winners) == 1 < len(rows) else ""
+    return f"{only}{listed([_called(r) for r in winners])} {'beats' if len(winners) == 1 else 'beat'} every random draw"
+
+
+def _advice(found: Comparison) -> str:
+    """Which selector to take for which goal, where it is better than every random draw; and where a draw is better."""
+    draws, uses, chance = found.baseline(), dict[str, list[str]](), list[str]()
+    for criterion, goal in GOALS.items():
+        best = max(found.chosen.values(), key=lambda r, c=criterion: BETTER[c] * r.value(c))  # type: ignore[misc]
+        value, words = best.value(criterion), standing(best.value(criterion), draws, criterion)
+        name = CRITERIA[criterion].removesuffix(" gained (nats)")
+        if words == "better than" and (criterion != "log_det" or value > (1 + BARELY) * draws.span(criterion)[0]):
+            said = f"{goal} ({name} {number(value)}, draws {span(draws, criterion)})"
+            uses.setdefault(_called(best), []).append(said)
+        elif words == "worse than":
+            chance.append(f"{goal} ({name} at best {number(value)}, draws {span(draws, criterion)})")
+    advice = [f"take {called} {listed(goals)}" for called, goals in uses.items()]
+    advice += [f"{listed(chance)} a random draw is better"] if chance else []
+    said = "; ".join(advice) or "a random draw does about as well under every criterion here"
+    if found.equal == "sentences":
+        return f"If sentences are what you pay for, {said}."
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def _length(found: Comparison) -> str:
@@ -139,33 +198,23 @@ def _length(found: Comparison) -> str:
     return out
 
 
-def _worst(found: Comparison) -> str:
-    """Who does best in the worst case, and whether chance does as well."""
-    return f"In the worst case: {_least(found, 'worst_leverage', 'radius')}."
-
-
-def _aimed(found: Comparison) -> str:
-    """Who is closest to the target, on its half that only measures, and whether chance is as close."""
+def _aimed(found: Comparison) -> tuple[str, ...]:
+    """Who comes closest to the target, on its half that only measures, and whether that is better than chance; () without one."""
     if not np.isfinite(found.row().value("target_variance")):
-        return ""
-    near = [f"{_called(r)} {r.value('near_target'):.0%}" for r in found.chosen.values()]
-    _, low, high = found.baseline().span("near_target")
+        return ()
+    draws, rows = found.baseline(), sorted(found.chosen.values(), key=lambda r: r.value("target_variance"))
+    stands = {r.name: standing(r.value("target_variance"), draws, "target_variance") for r in rows}
+    closer = [_called(r) for r in rows if stands[r.name] == "better than"]
+    luck = "closer than every random draw" if closer[:1] == [_called(rows[0])] else "but no closer than a random draw"
+    others = [_called(r) for r in rows[1:] if stands[r.name] != "better than"]
+    near = [f"{r.value('near_target'):.0%} of {_called(r)}'s picks" for r in rows]
+    _, low, high = draws.span("near_target")
     return (
-        f"On the measuring half of {found.target}: {_least(found, 'target_variance', 'target_stein_loss')}. Near the target lie "
-        f"{listed(near)} of the picks; of random draws {low:.0%} to {high:.0%}."
+        f"At equal {found.equal} {_called(rows[0])} comes closest to {found.target}, {luck}: on the target's measuring half the "
+        f"mean variance of a prediction is {_with(rows, 'target_variance')}, against {span(draws, 'target_variance')} for "
+        f"{found.draws} random draws." + (f" No better than chance: {listed(others)}." if others and closer else ""),
+        f"Near the target lie {listed(near)}; of random draws {low:.0%} to {high:.0%}.",
     )
-
-
-def _least(found: Comparison, *criteria: str) -> str:
-    parts = []
-    for criterion in criteria:
-        best = min(found.chosen.values(), key=lambda r, c=criterion: r.value(c))  # type: ignore[misc]
-        words = standing(best.value(criterion), found.baseline(), criterion)
-        parts.append(
-            f"{CRITERIA[criterion]} is least with {_called(best)}, {number(best.value(criterion))}, {words} "
-            f"{'the' if words == 'within' else 'all'} random draws ({span(found.baseline(), criterion)})"
-        )
-    return "; ".join(parts)
 
 
 def _cover(found: Comparison) -> str:

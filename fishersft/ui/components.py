@@ -16,7 +16,7 @@ from streamlit import config
 from fishersft.corpus.records import Corpus
 from fishersft.lessons import TERMS
 from fishersft.selectors import Pool
-from fishersft.text import in_shell, visible
+from fishersft.text import in_shell, visible, visible_text
 from fishersft.ui import query_widgets
 from fishersft.ui.address import current
 from fishersft.ui.session import Session
@@ -33,6 +33,7 @@ NARROW = {
     "tokens": 68,
 }  # pixels of a table's columns; `OTHER`, and for the text the rest
 OTHER = 96
+ROW = 34  # pixels
 TABLE = 1_250  # pixels that a table fills on a wide screen; what is left over is dealt out evenly, so there should be little
 MEANS = {
     "pick": "Place in the order; blank if not selected.",
@@ -278,16 +279,33 @@ def record_table(
         values = corpus.fields[column].iloc[records]
         table[f" {column}"] = ["" if v is None or v != v else one_line(v, 60) for v in values]
     widths = {str(name): NARROW.get(str(name), OTHER) for name in table}
-    widths["text"] = 240 if touch() else max(420, (3 * TABLE // 5 if beside else TABLE) - sum(widths.values()))
-    table.insert(1 if touch() else len(table.columns), "text", [one_line(corpus.texts[r]) for r in records])
+    widths["text"] = max(420, (3 * TABLE // 5 if beside else TABLE) - sum(widths.values()))
+    table["text"] = [one_line(corpus.texts[r]) for r in records]
     looks = {name: st.column_config.Column(width=width, help=helps.get(name)) for name, width in widths.items()}
     if "gain" in table:
         said = "log det gained when it was picked, with sigma2 = 1 as everywhere on this page."
         looks["gain"] = st.column_config.NumberColumn("gain (nats)", width=NARROW["gain"], format="%.2f", help=said)
-    look: dict[str, Any] = {"hide_index": True, "height": height, "row_height": 34, "placeholder": ""}
+    if touch():
+        _record_cards(table, visitor, key or alt)
+        return
+    look: dict[str, Any] = {"hide_index": True, "height": height, "row_height": ROW, "placeholder": ""}
     if visitor is not None:
         look |= {"on_select": partial(open_row, visitor, key or "", records), "selection_mode": "single-row"}
     st.dataframe(table, key=key, column_config=looks, alt=alt, **look)
+
+
+def _record_cards(records: pd.DataFrame, visitor: Session | None, key: str) -> None:
+    """Records as cards, a few at a time; a click on a record's number chooses it."""
+    more = f"{key}-cards"
+    shown = st.session_state.setdefault(more, MOST_CARDS)
+    for row in records.head(shown).to_dict("records"):
+        record, text = int(row.pop("record")), row.pop("text")
+        choose = None if visitor is None else partial(setattr, visitor, "record", record)
+        facts = {str(name).strip(): value for name, value in row.items()}
+        _card({"record": f"Record {record:,}", "text": text, **facts}, "text", choose, f"{key}-{record}")
+    if (rest := len(records) - shown) > 0:
+        said, add = f"Show more; {rest:,} left", partial(st.session_state.__setitem__, more, shown + MOST_CARDS)
+        st.button(said, key=f"{key}-more", icon=":material/expand_more:", on_click=add)
 
 
 def open_row(visitor: Session, key: str, records: Sequence[int] | np.ndarray) -> None:
@@ -299,22 +317,35 @@ def open_row(visitor: Session, key: str, records: Sequence[int] | np.ndarray) ->
 
 def table(rows: Sequence[Mapping[str, Any]], alt: str, **look: Any) -> None:
     """Rows as a table; on a phone each is a card under its first value, so that no column is cut, most of them folded."""
-    if not touch():
+    if touch():
+        cards(rows)
+    else:
         st.dataframe(pd.DataFrame(rows), hide_index=True, alt=alt, placeholder="–", **look)
-        return
+
+
+def cards(rows: Sequence[Mapping[str, Any]], words: str = "") -> None:
+    """Rows as a phone shows them, most of them folded; `words` names the value that is a paragraph of its own."""
     for row in rows[:MOST_CARDS]:
-        _card(row)
+        _card(row, words)
     if more := rows[MOST_CARDS:]:
         with st.expander(f"{len(more):,} more"):
             for row in more:
-                _card(row)
+                _card(row, words)
 
 
-def _card(row: Mapping[str, Any]) -> None:
-    (_, first), *rest = ((name, value) for name, value in row.items() if value not in (None, "", "–") and value == value)
-    said = " · ".join(f"{escape_markdown(name)} {escape_markdown(in_words(value))}" for name, value in rest)
-    with st.container(border=True, gap=None):
-        st.markdown(f"**{escape_markdown(in_words(first))}**  \n{said}")
+def _card(row: Mapping[str, Any], words: str = "", on_click: Callable[[], None] | None = None, key: str = "") -> None:
+    """A row under its first value, which may be a button; what has no value is left out."""
+    there = {name: in_words(value) for name, value in row.items() if not pd.isna(value) and value not in ("", "–")}
+    (_, first), *rest = there.items()
+    said = " · ".join(f"{escape_markdown(name)} **{escape_markdown(value)}**" for name, value in rest if name != words)
+    with st.container(border=True, gap="xxsmall"):
+        if on_click is None:
+            st.markdown(f"**{escape_markdown(first)}**")
+        else:
+            st.button(first, key=key, type="tertiary", icon=":material/search:", on_click=on_click)
+        if words in there:
+            st.markdown(escape_markdown(visible_text(there[words])))
+        st.markdown(said)
 
 
 def in_words(value: Any) -> str:

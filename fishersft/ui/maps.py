@@ -25,10 +25,10 @@ COMPILING, EACH = 8.0, 0.005  # seconds: UMAP's first map in a process, and a se
 AT_ONCE = 15.0  # seconds that nobody needs to be asked for
 
 
-def kind(pool: Pool, place: Any) -> str:
-    """The control for it in `place`, and which map can be drawn now."""
+def kind(pool: Pool, place: Any, **look: Any) -> str:
+    """The control for it in `place`, and which map can be drawn now; `look` as for `query_widgets.segmented`."""
     said = "UMAP keeps neighbours together; PCA is the flat shadow along the two widest directions."
-    asked = query_widgets.segmented("Map", ("UMAP", "PCA"), "map", place=place, help=said)
+    asked = query_widgets.segmented("Map", ("UMAP", "PCA"), "map", place=place, help=said, **look)
     is_drawn = not pool.embeddings.key or Store.default().find(map_key(pool.embeddings)) is not None
     about = EACH * len(pool) + COMPILING * ("umap" not in sys.modules)
     if asked == "PCA" or is_drawn or about <= AT_ONCE:

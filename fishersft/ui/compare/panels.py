@@ -1,138 +1,80 @@
-"""The panels of the Compare page: maps that share axes and brush, what differs in words, overlaps, the records."""
+"""The parts of the Compare page about the picks themselves: the answer, overlaps, the records, and what saves it all."""
 
 from __future__ import annotations
 
 import json
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
 
 from fishersft.plots import compare as compare_plots
-from fishersft.plots.sentence_map import Points, window_of
-from fishersft.scoring.comparison import Row
-from fishersft.scoring.summaries import comparison_sentences, comparison_summary
-from fishersft.ui import cached, components, maps, query_widgets
+from fishersft.scoring.comparison import Comparison
+from fishersft.scoring.summaries import comparison_sentences, comparison_summary, verdict
+from fishersft.ui import components, query_widgets
+from fishersft.ui.compare import elsewhere, numbers, transfer
 from fishersft.ui.compare.view import CompareView
 from fishersft.ui.components import MEANS, MOST_ROWS, dark, escape_markdown, helped
 from fishersft.ui.session import Session
 
-MAPS = ("one each", "first two together")
+PARTS = ("Overlap", "Criteria", "Lengths", "Topics", "Records", "Transfer", "Elsewhere", "Save")
+READS = {"rows": "Records", "log": "Lengths", "score": "Transfer"}  # what else of an address only one part reads
 SETS = ("all picks", "in both", "only the first", "only the second", "the lasso")
-SECTIONS = {
-    "differs": "what differs",
-    "overlap": "overlap",
-    "criteria": "every criterion",
-    "gain": "gain against length",
-    "picks": "what the picks are like",
-    "records": "the records",
-    "transfer": "transfer to another model",
-    "which": "which selector should I use?",
-}
-_linked = st.components.v2.component(  # charts whose keys begin with a prefix follow each other
-    "fishersft_linked_maps",
-    html="<span hidden></span>",
-    js=(Path(__file__).parent / "linked_maps.js").read_text(encoding="utf-8"),
-)
 
 
-def contents() -> None:
-    """Links to the sections of this long page."""
-    st.caption("Below the maps: " + " · ".join(f"[{said}](#{anchor})" for anchor, said in SECTIONS.items()))
+def choose_part(view: CompareView) -> str:
+    """Which part is shown below the maps."""
+    corpus = view.pool.corpus
+    names = [name for name in PARTS if name != "Topics" or (corpus and corpus.categories)]
+    old = [part for key, part in READS.items() if key in st.query_params]  # a link from before there were parts
+    if old and "part" not in st.query_params and "part" not in st.session_state:
+        st.session_state["part"] = old[0]
+    return components.tabs(names, "part", "More about these selections")
 
 
-def maps_panel(view: CompareView, session: Session) -> None:
-    """The selections on maps with the same axes, that move together; a lasso on one lights the same records on all."""
-    left, middle, right = st.columns([3, 2, 4], vertical_alignment="bottom")
-    said = "One map per selector, side by side, or the first two selectors on one large map."
-    together = query_widgets.segmented("Maps", MAPS, "maps", place=left, help=said) == MAPS[1]
-    kind = maps.kind(view.everything, middle)
-    xy = cached.map_of(view.everything.embeddings, kind.lower())
-    lit = np.isin(view.everything.index, session.lasso)
-    zoom = False
-    with right.container(horizontal=True, vertical_alignment="bottom"):
-        if lit.any():
-            zoom = st.toggle("Zoom to the lasso", key="zoom", help="All maps show only the neighbourhood of the set.")
-            st.button("Clear the lasso", icon=":material/deselect:", on_click=session.clear_set)
-    focus, window = components.position_of(view.everything, session.record), window_of(xy[lit] if zoom else xy)
-    look: dict[str, Any] = {"focus": focus, "window": window, "equal_axes": kind == "PCA", "dark": dark()}
-    # marked on a selector's map: the first one's picks, on that one's own map the second's
-    pairs = [(row, view.rows[0 if k else 1]) for k, row in enumerate(view.rows)]
-    shown = [view.rows[:2]] if together else pairs
-    each_row = 1 if together else (2 if len(shown) in (2, 4) else 3)
-    for start in range(0, len(shown), each_row):
-        for column, (selector, other) in zip(st.columns(each_row, gap="medium"), shown[start : start + each_row], strict=False):
-            mine, theirs = view.on_maps[selector.name] > 0, view.on_maps[other.name] > 0
-            either = np.where(mine | (not together), view.on_maps[selector.name], view.on_maps[other.name])
-            points = Points(xy, view.everything.index, either, lit, view.target_texts)
-            shared, scores = int((mine & theirs).sum()), selector.scores[0]
-            with column:
-                if together:
-                    fig = compare_plots.pair_map(points, compare_plots.classes(mine, theirs), (selector, other), **look)
-                    said = f"The picks of {selector.label} and {other.label} on one map; {shared:,} are in both."
-                else:
-                    fig = compare_plots.selection_map(points, theirs, selector, other, **look)
-                    st.markdown(f"**{selector.label}**: {scores.sentences:,} sentences, {scores.tokens:,} tokens")
-                    picks = f"{scores.sentences:,} picks of {selector.label}"
-                    said = f"{kind} map: {picks}, {shared:,} of them picked by {other.label} too."
-                said += f" {int(lit.sum()):,} records of the lasso are highlighted." if lit.any() else ""
-                key = _map_key(session, selector, "pair" if together else selector.name)
-                maps.chart(fig, key, said, "compare-map", partial(_brushed, session, key, selector, view.rows))
-    if not together:
-        _linked(key="linked-compare-map-", data={"prefix": "compare-map-"}, height=1)
-    moving = "" if together else ": zoom or move one and all follow"
-    one, two = (s.label for s in view.rows[:2])
-    stars = "both selectors share" if together else f"{one} shares (on its own map: that {two} shares)"
-    st.caption(
-        f"{kind} of {len(view.everything):,} sentence means, with the same axes on every map{moving}. "
-        f"{'Filled stars' if view.target_texts.any() else 'Stars'} are picks that {stars}. "
-        "Click a point to find it on every map and below; draw a lasso to show a set on all maps and in the table."
-        + maps.sampled(view.everything)
+def show(part: str, view: CompareView, found: Comparison | None, visitor: Session) -> None:
+    """One part; some say nothing before the random draws are scored."""
+    if part in UNSCORED:
+        UNSCORED[part](view, visitor)
+    elif found is not None:
+        SCORED[part](view, found, visitor)
+    else:
+        st.info("This part needs the random draws; the button above the maps scores them.", icon=":material/casino:")
+
+
+def answer(found: Comparison) -> None:
+    """Which of these selectors to use here."""
+    said = (
+        "log det gained, in nats, is TokenOD's own criterion. Better or worse than chance is what lies outside the range of all "
+        "random draws. None of these numbers is yet a better fine-tuned model: Generations measures that."
     )
+    sentence = escape_markdown(" ".join(verdict(found)))
+    components.verdict(sentence, help=helped(said, "log det", "random draws", "equal tokens", "worst leverage"))
 
 
-def _map_key(session: Session, selector: Row, name: str) -> str:
-    """The key of a selector's map; another turn of it clears what was drawn there."""
-    return f"compare-map-{name}-{session.generation}-{st.session_state.get(f'turn-{selector.name}', 0)}"
-
-
-def _brushed(session: Session, key: str, source: Row, others: tuple[Row, ...]) -> None:
-    """A gesture on one map: the set is shown on all, and what was drawn on the other maps is cleared."""
-    maps.point_or_lasso(session, key)
-    for other in others:
-        old = st.session_state.get(_map_key(session, other, other.name)) or {}
-        if other.name != source.name and old.get("selection", {}).get("points"):
-            turn = f"turn-{other.name}"
-            st.session_state[turn] = st.session_state.get(turn, 0) + 1
-
-
-def words_panel(view: CompareView) -> None:
-    """What differs, with the numbers."""
-    said = "Numbers that are outside the range of random draws are said to differ from chance."
-    st.subheader("What differs", anchor="differs", help=helped(said, "random draws", "equal tokens"))
-    st.markdown("\n".join(f"- {escape_markdown(sentence)}" for sentence in comparison_sentences(view.found)))
-
-
-def overlap_panel(view: CompareView) -> None:
-    """How many picks every two share, beside what a random draw shares."""
-    st.subheader("Overlap of the picks", anchor="overlap", help=helped("Compared with a random draw.", "random draws"))
-    found, rows = view.found, view.rows
+def overlap(view: CompareView, found: Comparison, _visitor: Session) -> None:
+    """How many picks every two share, beside what a random draw shares, and in words what else differs."""
+    said = "Picks in common, beside what a random draw shares. Numbers outside the range of the draws differ from chance."
+    st.header("What the selectors share, and what differs", anchor=False, help=helped(said, "random draws", "equal tokens"))
+    rows = view.rows
     shared = np.array([[found.shared(a, b) for b in found.chosen] for a in found.chosen])
     pairs = "; ".join(f"{rows[i].label} and {rows[j].label}: {shared[i, j]:,}" for i in range(len(rows)) for j in range(i))
-    fig = compare_plots.overlap_matrix(rows, shared, found.overlap.to_numpy(), dark=dark(), height=130 + 50 * len(rows))
-    components.still_chart(fig, "overlap-chart", f"Picks that every two selectors share. {pairs}.", "compare-overlap")
     by_chance = "; ".join(f"{s.label} {components.spread(found.shared_by_chance[s.name])}" for s in rows)
-    st.caption(
-        f"Shared picks, and below them the Jaccard index: shared over all that either picked, 0 to 1. "
-        f"Range of picks shared with a random draw, over {found.draws} draws: {by_chance}."
-    )
+    fig = compare_plots.overlap_matrix(rows, shared, found.overlap.to_numpy(), dark=dark(), height=130 + 50 * len(rows))
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        components.still_chart(fig, "overlap-chart", f"Picks that every two selectors share. {pairs}.", "compare-overlap")
+        st.caption(
+            "Shared picks, and below them the Jaccard index: shared over all that either picked, 0 to 1. A random draw shares "
+            f"with each, over {found.draws} draws: {by_chance}."
+        )
+    told = comparison_sentences(found)[len(verdict(found)) :]
+    right.markdown("\n".join(f"- {escape_markdown(sentence)}" for sentence in told))
 
 
-def records_panel(view: CompareView, session: Session) -> None:
+def records(view: CompareView, session: Session) -> None:
     """The records picked: by either of the first two, both, one of them, or the lasso's."""
-    st.subheader("The records", anchor="records")
+    st.header("The records", anchor=False)
     pool, lit = view.pool, np.isin(view.pool.index, session.lasso)
     kind = compare_plots.classes(*(view.ranks[s.name] > 0 for s in view.rows[:2]))
     ranks = np.stack([view.ranks[s.name] for s in view.rows])
@@ -171,15 +113,16 @@ def records_panel(view: CompareView, session: Session) -> None:
         row.page_link("pages/explore.py", label=f"Why record {session.record:,}?", icon=":material/help:")
 
 
-def downloads(view: CompareView, score_model: str) -> None:
+def save(view: CompareView, found: Comparison, visitor: Session) -> None:
     """The numbers as files, and the calls that make the same."""
+    st.header("Save and repeat", anchor=False)
     names = [s.name for s in view.selectors]
     row = st.container(horizontal=True, vertical_alignment="bottom")
     components.pictures(row)
     row.markdown("Download the numbers:")
     files = {
-        "csv": lambda: view.found.table().to_csv(index=False).encode(),
-        "json": lambda: json.dumps(comparison_summary(view.found), ensure_ascii=False, indent=1).encode(),
+        "csv": lambda: found.table().to_csv(index=False).encode(),
+        "json": lambda: json.dumps(comparison_summary(found), ensure_ascii=False, indent=1).encode(),
     }
     for format, made in files.items():
         row.download_button(
@@ -190,10 +133,17 @@ def downloads(view: CompareView, score_model: str) -> None:
             on_click="ignore",
             help=f"Every selection, and the random draws, under every criterion, as {format}.",
         )
-    for name, taken in view.found.selections.items():
+    for name, taken in found.selections.items():
         for key, value in taken.order.notes.items():
             st.caption(escape_markdown(f"{name}, {key}: {value}."))
-    components.footer(*_calls(view, names, score_model))
+    command, python = _calls(view, names, visitor.score_model)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Command line", anchor=False)
+        components.shell(command)
+    with right:
+        st.subheader("Python", anchor=False)
+        st.code(python, language="python", wrap_lines=True)
 
 
 def _calls(view: CompareView, names: list[str], score_model: str) -> tuple[str, str]:
@@ -212,3 +162,17 @@ def _calls(view: CompareView, names: list[str], score_model: str) -> tuple[str, 
         f"found = fishersft.compare(pool, selectors, budget, equal={view.equal!r}, seed={view.seed}{under})\n"
         "print(found.table())"
     )
+
+
+UNSCORED: dict[str, Callable[[CompareView, Session], None]] = {
+    "Lengths": lambda view, _: numbers.lengths(view),
+    "Topics": lambda view, _: numbers.topics(view),
+    "Records": records,
+    "Transfer": transfer.panel,
+    "Elsewhere": lambda *_: elsewhere.panel(),
+}
+SCORED: dict[str, Callable[[CompareView, Comparison, Session], None]] = {
+    "Overlap": overlap,
+    "Criteria": lambda _, found, __: numbers.criteria(found),
+    "Save": save,
+}

@@ -1,33 +1,30 @@
-"""What the Compare page shows, and the controls that decide it."""
+"""What the Compare page shows, and the controls that decide it: one row of them, and a popover for what is rarely changed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from fishersft.corpus.records import Corpus
-from fishersft.scoring import interpolation
-from fishersft.scoring.comparison import LEAST_DRAWS, Comparison, Row
-from fishersft.scoring.interpolation import POINTS
-from fishersft.scoring.random_baseline import chance, is_kept
-from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selector, find_selector, make_selector, registry
+from fishersft.scoring.comparison import Row, label_of
+from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, find_selector, make_selector, registry
 from fishersft.text import duration
 from fishersft.ui import cached, maps, query_widgets, targets
 from fishersft.ui.address import write_value
 from fishersft.ui.components import helped
-from fishersft.ui.parameters import selector_form
+from fishersft.ui.page import Embedded
+from fishersft.ui.parameters import parameter_fields
 from fishersft.ui.session import Choice, Session
 
 DEFAULT = (DEFAULT_SELECTOR, "longest", "sentence_od")
 LEAST, MOST = 2, 4
-UNITS = ("sentences", "tokens")
+UNITS = ("tokens", "sentences")  # fine-tuning is paid for in tokens
 AT_ONCE = 4.0  # seconds of computing that nobody needs to be asked for
-DRAWS_AT_ONCE = 25.0
-ALONG_SHARE = 0.17  # of scoring a selection by itself: what one more budget of a path costs, measured on 1,250 and 5,000 records
 
 
 @dataclass(frozen=True)
@@ -49,20 +46,30 @@ class CompareView:
     seed: int
     equal: str
     n: int
-    found: Comparison
 
-    @property
+    @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """The selectors' rows, in the order asked for."""
-        return tuple(self.found.chosen.values())
+        """The selections in the order asked for, not scored yet: maps need no scores."""
+        orders = [order_of(self.pool, selector, self.seed) for selector in self.selectors]
+        budget, rows = Budget(sentences=self.n), list[Row]()
+        for selector, order in zip(self.selectors, orders, strict=True):
+            taken = selector.cut(self.pool, order, budget, self.seed if selector.random else 0)
+            rows.append(Row(selector.name, label_of(selector, self.seed), selection=taken))
+            if self.equal == "tokens":
+                budget = Budget(tokens=self.spent(rows[0]))
+        return tuple(rows)
+
+    def spent(self, row: Row) -> int:
+        """The trained tokens of a selection."""
+        return int(self.pool.tokens[row.positions].sum())
 
     @cached_property
     def ranks(self) -> dict[str, np.ndarray]:
         """By selector name, (N,) pick number from 1, 0 where not picked."""
         out = {}
-        for name, row in self.found.chosen.items():
-            out[name] = np.zeros(len(self.pool), dtype=np.int64)
-            out[name][row.positions] = np.arange(1, len(row.positions) + 1)
+        for row in self.rows:
+            out[row.name] = np.zeros(len(self.pool), dtype=np.int64)
+            out[row.name][row.positions] = np.arange(1, len(row.positions) + 1)
         return out
 
     @cached_property
@@ -72,7 +79,7 @@ class CompareView:
 
     @cached_property
     def on_maps(self) -> dict[str, np.ndarray]:
-        """The same for every record on the maps."""
+        """The same as `ranks` for every record on the maps."""
         places, out = np.searchsorted(self.everything.index, self.pool.index), {}
         for name, ranks in self.ranks.items():
             out[name] = np.zeros(len(self.everything), dtype=np.int64)
@@ -80,15 +87,45 @@ class CompareView:
         return out
 
 
-def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
-    """Which selectors, what they get equally much of, and the seed; fewer than two selectors mean that none can be compared."""
-    aimed = bool(session.choice.target)
+def order_of(pool: Pool, selector: Selector, seed: int) -> Order:
+    """A selector's order, which `computed` has seen to."""
+    return cached.order_now(pool, selector, seed if selector.random else 0)
+
+
+def controls(embedded: Embedded, visitor: Session) -> CompareView | None:
+    """All controls, and what they ask for; None where fewer than two selectors can be compared."""
+    pool, aimed = embedded.pool, bool(visitor.choice.target)
+    left, middle, right = st.columns([11, 4, 9], vertical_alignment="bottom", gap="medium")
+    kinds = _selectors(left, visitor, aimed=aimed)
+    said = (
+        "At most as many trained tokens as the first selector spends, or as many sentences. Fine-tuning is paid for in tokens, "
+        "and some selectors prefer long sentences: look at both."
+    )
+    equal = query_widgets.segmented("Equal", UNITS, "equal", place=middle, help=helped(said, "equal tokens"))
+    second = st.container(horizontal=True, vertical_alignment="center")
+    with second:
+        targets.control(embedded.whole, pool, visitor, lasso=False)
+    with second.popover("Seed and parameters", icon=":material/tune:", width="content"):
+        seed = query_widgets.seed(st, "Seed of the 20 random draws and of selectors that draw.")
+        given = {}
+        for kind in (kind for kind in kinds if fields(kind)):
+            st.markdown(f"**{kind.label}**")
+            given[kind.name] = parameter_fields(kind)
+    ready = _computed(pool, tuple(make_selector(kind.name, given.get(kind.name)) for kind in kinds), seed)
+    if len(ready) < LEAST:
+        return None
+    with right:
+        n = _budget(pool, ready, seed, equal)
+    return CompareView(visitor.choice, embedded.corpus, embedded.whole, pool, ready, seed, equal, n)
+
+
+def _selectors(place: Any, session: Session, *, aimed: bool) -> list[type[Selector]]:
+    """Which selectors are compared; what is chosen is in the session and in the address."""
     offered = query_widgets.offered(aimed=aimed)
     usual = targets.COMPARED if aimed else DEFAULT
     if "compare-selectors" not in st.session_state:
         st.session_state["compare-selectors"] = _from_address(session, offered, usual)
-    left, middle, right = st.columns([6, 3, 2], vertical_alignment="bottom")
-    names = left.multiselect(
+    names = place.multiselect(
         "Selectors, two to four",
         offered,
         key="compare-selectors",
@@ -96,22 +133,11 @@ def control_bar(session: Session) -> tuple[tuple[Selector, ...], str, int]:
         format_func=lambda s: find_selector(s).label,
         placeholder="choose at least two",
         help="The rules to compare. The budget counts the first one's sentences; the maps and the table tell the first two "
-        "apart. The table at the end of the page says what each one is for.",
+        "apart. Elsewhere, below, says what each one is for.",
     )
-    said = (
-        "Every selector gets as many sentences as the first, or at most as many trained tokens. Fine-tuning is paid for in "
-        "tokens, and some selectors prefer long sentences: look at both."
-    )
-    equal = query_widgets.segmented("Equal", UNITS, "equal", place=middle, help=helped(said, "equal tokens"))
-    seed = query_widgets.seed(right, "Seed of the 20 random draws and of selectors that draw.")
-    chosen = [find_selector(name) for name in names]
-    given = {}
-    if any(fields(kind) for kind in chosen):
-        with st.container(horizontal=True):
-            given = {kind.name: selector_form(kind, f"{kind.label}: parameters") for kind in chosen}
     session.selectors = tuple(names)
     write_value("selectors", ",".join(names) if session.selectors not in ((), usual) else "")
-    return tuple(make_selector(kind.name, given.get(kind.name)) for kind in chosen), equal, seed
+    return [find_selector(name) for name in names]
 
 
 def _from_address(session: Session, offered: list[str], usual: Sequence[str]) -> list[str]:
@@ -142,7 +168,7 @@ def _from_address(session: Session, offered: list[str], usual: Sequence[str]) ->
     return known[:MOST]
 
 
-def computed(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> tuple[Selector, ...]:
+def _computed(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> tuple[Selector, ...]:
     """Those whose order is there; quick ones are computed now, for the others there is a button that says how long it takes."""
     ready, waiting = [], []
     for selector in selectors:
@@ -168,83 +194,16 @@ def computed(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> tuple[Se
     return tuple(ready)
 
 
-def budget_slider(pool: Pool, selectors: tuple[Selector, ...], seed: int) -> int:
-    """The budget: sentences of the first selector."""
-    most = min(len(cached.order_now(pool, s, seed if s.random else 0)) for s in selectors)
-    usual = max(1, min(120, most, len(pool) // 8))
-    note = "" if most == len(pool) else f" The first {most:,} picks of {len(pool):,} are computed."
-    said = "How many sentences the first selector takes; the others get as many, or as many tokens." + note
-    return query_widgets.slide(f"Budget: sentences of {selectors[0].label}", 1, most, usual, "budget", said)
-
-
-def compared(pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int) -> Comparison:
-    """The selections beside chance: exact where the draws at this budget are scored, or the pool is so small that they soon
-    are; else interpolated between budgets at which the draws are scored once.  Long work waits for a button."""
-    first, scorer = selectors[0], cached.scorer(pool)
-    order = cached.order_now(pool, first, seed if first.random else 0)
-    spent = int(first.cut(pool, order, Budget(sentences=n), seed).tokens.sum())
-    wanted = (("sentences", n), ("tokens", spent))
-    if len(pool) <= POINTS or all(is_kept(scorer, unit, amount, draws=LEAST_DRAWS, seed=seed) for unit, amount in wanted):
-        return cached.comparison(pool, selectors, n, equal, seed)
-    found = _interpolated(pool, selectors, n, equal, seed)
-    row = st.container(horizontal=True, vertical_alignment="center", key="read-off")
-    about = cached.scoring_time(pool, n) * LEAST_DRAWS * 2
-    row.caption(
-        f"This budget lies between the {found.read_off} that were scored: log det, leverage, radius and Stein's loss are "
-        "interpolated, for picks and random draws. Everything else is exact."
-    )
-    if row.button(f"Score it exactly, about {duration(about)}", icon=":material/straighten:", key="exactly"):
-        said = f"Scoring {2 * LEAST_DRAWS} random draws at this budget"
-        bar = st.progress(0.0, f"{said} …")
-        for k, (unit, amount) in enumerate(wanted):
-
-            def report(done: int, total: int, k: int = k) -> None:
-                bar.progress((k + done / total) / 2, f"{said}: {k * total + done:,} done")
-
-            chance(scorer, unit, amount, draws=LEAST_DRAWS, seed=seed, on_progress=report)
-        bar.empty()
-        st.rerun()
-    return found
-
-
-def _interpolated(pool: Pool, selectors: tuple[Selector, ...], n: int, equal: str, seed: int) -> Comparison:
-    """The comparison at any budget, at once, read off between the budgets that were scored."""
-    if not cached.draws_are_scored(pool, seed):
-        _score_draws(pool, seed, n)
-    given = []
-    for selector in selectors:
-        own = seed if selector.random else 0
-        order = cached.order_now(pool, selector, own)
-        given.append((selector, order, cached.scored_picks(pool, selector, own, order)))
-    best = cached.order(pool, make_selector(DEFAULT_SELECTOR), 0)
-    return interpolation.read_off(
-        pool,
-        given,
-        n,
-        cached.scored_draws(pool, seed),
-        equal=equal,
-        seed=seed,
-        bounds=None if best is None else best.optimum_bounds,
-        whole=cached.whole(pool),
-    )
-
-
-def _score_draws(pool: Pool, seed: int, n: int) -> None:
-    """Score the random draws along themselves, once for a corpus, a model and a seed."""
-    about = cached.scoring_time(pool, n) * LEAST_DRAWS * POINTS * ALONG_SHARE
-    place = st.empty()
-    if about > DRAWS_AT_ONCE:
-        with place.container(border=True):
-            st.markdown("Every comparison here includes random draws, and these have not been scored yet.")
-            label = f"Score them once at {POINTS} budgets, about {duration(about)}"
-            if not st.button(label, type="primary", icon=":material/casino:", key="score-draws"):
-                st.stop()
-    said = f"Scoring {LEAST_DRAWS} random draws at {POINTS} budgets, about {duration(about)}, once"
-    bar = place.progress(0.0, f"{said} …")
-
-    def report(done: int, total: int) -> None:
-        bar.progress(done / total, f"{said}: {done} draws done")
-
-    interpolation.draw_paths(cached.scorer(pool), seed, picks=cached.reach(pool), on_progress=report)
-    cached.draws_are_scored.clear()  # afterwards: another visitor may have asked meanwhile
-    place.empty()
+def _budget(pool: Pool, selectors: tuple[Selector, ...], seed: int, equal: str) -> int:
+    """The budget: sentences of the first selector, as far as every order reaches."""
+    orders = [order_of(pool, selector, seed) for selector in selectors]
+    least, most = 1, min(map(len, orders))
+    if equal == "tokens":  # every selector has a first pick, and none runs out of picks before the others have spent as much
+        spent = np.cumsum(pool.tokens[orders[0].positions])
+        part = [int(pool.tokens[order.positions].sum()) for order in orders if len(order) < len(pool)]
+        most = max(1, int(np.searchsorted(spent, min(part)))) if part else most
+        least = min(most, 1 + int(np.searchsorted(spent, max(int(pool.tokens[order.positions[0]]) for order in orders))))
+    usual = max(least, min(120, most, len(pool) // 8))
+    note = "" if most == len(pool) else f" So far {max(map(len, orders)):,} picks are computed, enough for {most:,} of these."
+    said = f"How many sentences {selectors[0].label} takes; the others get as many {equal}." + note
+    return query_widgets.slide(f"Budget: sentences of {selectors[0].label}", least, most, usual, "budget", said)
