@@ -228,7 +228,7 @@ def test_a_hostile_file_is_uploaded_under_its_own_name(attacked, watched, tmp_pa
     watched.goto(f"{dashboard}/corpus")
     watched.get_by_text("Upload", exact=True).click()
     watched.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(file)
-    watched.wait_for_selector("h3:has-text('onerror')")
+    watched.wait_for_selector(".st-key-verdict:has-text('onerror')")
     settle(watched)
     sound(watched, "corpus")
 

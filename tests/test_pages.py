@@ -232,8 +232,17 @@ def test_the_corpus_page_shows_the_demo():
     at = open_page("corpus")
     assert tiles(at)["Records"] == "1,389"
     assert tiles(at)["topic"] == "16 values"
-    assert len(at.dataframe[0].value) == 1389
     assert "Embedded: 51,323 rows" in text_of(at)
+    assert "**demo**: 1,389 plain texts, 139 held out, 1,250 to choose from; embedded with **mini**" in text_of(at)
+    (record,) = [e.proto.body for e in at.get("html") if "Day two after" in re.sub("<[^>]+>", "", e.proto.body)]
+    assert "endoftext" not in record and re.findall(">(start|end)<", record) == ["start", "end"]
+    at.segmented_control(key="part").set_value("Records").run()
+    assert len(at.dataframe[0].value) == 1389
+
+
+def test_one_record_is_one_text(tmp_path):
+    (path := tmp_path / "one.txt").write_text("A single line.\n")
+    assert ": 1 plain text, 0 held out, 1 to choose from; not embedded" in text_of(open_page("corpus", corpus=str(path)))
 
 
 def test_a_corpus_that_is_not_embedded_is_embedded_by_one_button(jsonl):
@@ -315,7 +324,7 @@ def test_a_hosted_demo_opens_no_paths_and_no_models(monkeypatch, jsonl):
     kept = Store.default().keep_upload(jsonl.read_bytes(), ".jsonl", "mine.jsonl")
     at = open_page("corpus", corpus=f"upload:{kept.name}")
     assert tiles(at)["Records"] == "8"
-    assert at.subheader[0].value == "mine.jsonl"
+    assert "**mine.jsonl**: 8 plain texts" in text_of(at)
 
 
 HOSTILE = [

@@ -34,7 +34,7 @@ PAGES: dict[str, frozenset[str]] = {
     page: frozenset(names.split())
     for page, names in {
         "explore": "selector seed unit sentences percent tokens view map colour filter length part log picture across up",
-        "corpus": "",
+        "corpus": "part",
         "compare": "selectors seed equal budget maps map part rows log score picture",
         "curves": "experiment result part equal measure n logarithmic guides picture",
         "generations": "section run measured held_out minus lost against picture left right at draw prompt judge",

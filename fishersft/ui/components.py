@@ -22,6 +22,7 @@ from fishersft.ui.address import current
 from fishersft.ui.session import Session
 
 LONGEST_TOKEN = 80
+END_MARKS = ("<|endoftext|>", "<|end_of_text|>", "</s>")  # GPT-2's, Llama's, SentencePiece's
 HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and the opacity that leaves words readable
 MOST_ROWS = 2_000
 MOST_CARDS = 6  # of a table on a phone that are open at once
@@ -121,19 +122,6 @@ def problem(sentence: str) -> None:
     st.error(escape_markdown(sentence), icon=":material/error:")
 
 
-def title(corpus: Corpus) -> None:
-    """The corpus' name as the page's heading."""
-    kinds = {
-        "text": "plain texts",
-        "prompt": "prompts with completions; only completions are trained",
-        "chat": "conversations; only the assistant's turns are trained",
-    }
-    st.subheader(escape_markdown(one_line(corpus.name, 80)), anchor=False)
-    held = int(corpus.held_out.sum())
-    why = " (at least 50 where there are that many, at most half; see How it is read)" if held > 0.15 * len(corpus) else ""
-    st.caption(f"{len(corpus):,} {kinds[corpus.shape]}. {held:,} are held out{why}, {len(corpus) - held:,} can be selected.")
-
-
 def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is: no links, images, directives, TeX or HTML."""
     return (
@@ -160,17 +148,17 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, *, lo
     rgb, most = HEAT[dark()]
     top = float(gains.max()) if len(gains) else 1.0
     spans, row = [], 0
-    for text, is_trained in zip(texts, trained, strict=True):
-        shown = html.escape(visible(text)).replace("\n", "↵<br>")
+    for place, (text, is_trained) in enumerate(zip(texts, trained, strict=True)):
+        shown, chip = _token(text, place)
         if is_trained:
             share = float(gains[row]) / max(top, 1e-12)
             spans.append(
                 f'<span title="{gains[row]:.3f} nats" style="background:rgba({rgb},{0.04 + (most - 0.04) * share:.2f});'
-                f'border-radius:3px;unicode-bidi:isolate">{shown or "·"}</span>'
+                f'border-radius:3px;unicode-bidi:isolate;{chip}">{shown or "·"}</span>'
             )
             row += 1
         elif text:
-            spans.append(f'<span style="opacity:.5;unicode-bidi:isolate">{shown}</span>')
+            spans.append(f'<span style="opacity:.5;unicode-bidi:isolate;{chip}">{shown}</span>')
     scale = (
         f'<div style="font-size:.8rem;opacity:.8;margin-top:.5rem">gain of each token: 0 '
         f'<span style="display:inline-block;width:6rem;height:.7rem;vertical-align:middle;border-radius:3px;'
@@ -180,16 +168,23 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, *, lo
     st.html(f'<div style="line-height:1.7;overflow-wrap:anywhere;white-space:pre-wrap{room}">{"".join(spans)}</div>{scale}')
 
 
+def _token(text: str, place: int) -> tuple[str, str]:
+    """How a token is shown, escaped, and what more its style needs: a model's own mark of an end is a small chip."""
+    if text.strip() in END_MARKS:
+        return ("end" if place else "start"), "font-size:.7em;padding:.1em .4em;margin:0 .2em;border:1px dotted;border-radius:6px"
+    return html.escape(visible(text)).replace("\n", "↵<br>"), ""
+
+
 def marked_tokens(texts: Sequence[str], trained: np.ndarray) -> None:
     """A text whose trained tokens are shaded alike, each with its edges; the others are plain and grey."""
     rgb, most = HEAT[dark()]
     shaded = f"background:rgba({rgb},{most / 2:.2f});border-right:1px solid rgba({rgb},{most:.2f});border-radius:3px"
     spans = []
-    for text, is_trained in zip(texts, trained, strict=True):
-        shown = html.escape(visible(text)).replace("\n", "↵<br>")
+    for place, (text, is_trained) in enumerate(zip(texts, trained, strict=True)):
+        shown, chip = _token(text, place)
         if shown or is_trained:
             style = shaded if is_trained else "opacity:.6"
-            spans.append(f'<span style="{style};unicode-bidi:isolate">{shown or "·"}</span>')
+            spans.append(f'<span style="{style};unicode-bidi:isolate;{chip}">{shown or "·"}</span>')
     look = "line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap;max-height:14rem;overflow-y:auto"
     st.html(f'<div style="{look}">{"".join(spans)}</div>')
 

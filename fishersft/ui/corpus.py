@@ -1,194 +1,53 @@
-"""The Corpus page: which texts, how they are read, which model, the embeddings, and the corpus in numbers and records.
+"""The Corpus page: what was understood, the embeddings, and the corpus in numbers and records.
 
-Uploads are checked before they are read, and embedding says how long it takes before it starts.
+Embedding says how long it takes before it starts.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
 
-from fishersft import fields
-from fishersft.corpus.encode import CHAT_TEMPLATE, PLAIN_FORM, encoding_sentences
-from fishersft.corpus.files import ENDINGS, READ_FORMATS
-from fishersft.corpus.load import CLASSICS
-from fishersft.corpus.records import COLUMN_OPTIONS, Corpus, ReadOptions
-from fishersft.errors import ColumnError, FisherSFTError
+from fishersft.corpus.encode import CHAT_TEMPLATE, MAX_TOKENS, PLAIN_FORM, encoding_sentences
+from fishersft.corpus.records import Corpus, ReadOptions
 from fishersft.fields import declared
 from fishersft.lm.embed import Plan
+from fishersft.lm.folder import effective_max_tokens
 from fishersft.pipeline import embed_and_select
 from fishersft.plots import base as plots
-from fishersft.store.artifacts import Store
 from fishersft.text import duration
 from fishersft.ui import cached, components, page
 from fishersft.ui.address import choose
 from fishersft.ui.components import dark, escape_markdown, helped, one_line, tile
-from fishersft.ui.session import Choice, Session, public
-from fishersft.ui.uploads import check_upload
+from fishersft.ui.session import Choice, Session
 
-SOURCES = ("Demo", "Upload", "Classics", "Path", "Hub")
-HIDDEN_IN_PUBLIC = ("Path", "Hub")
-HELD_OUT = 0.1
+KINDS = {
+    "text": ("plain text", "plain texts", ""),
+    "prompt": ("prompt with its completion", "prompts with completions", "; only completions are trained"),
+    "chat": ("conversation", "conversations", "; only the assistant's turns are trained"),
+}
 
 
-def choose_corpus(session: Session) -> None:
-    """Demo, a file of the visitor's, a classic, a path, or the hub."""
-    now = session.choice.corpus
-    kind = {"demo": "Demo", **dict.fromkeys(CLASSICS, "Classics")}.get(
-        now, "Upload" if now.startswith("upload:") else "Hub" if now.startswith("hf:") else "Path"
+def answer(session: Session, corpus: Corpus) -> None:
+    """In a sentence what was understood: how many texts of which kind, how many can be chosen, and under which model."""
+    one, many, trained = KINDS[corpus.shape]
+    held, count = int(corpus.held_out.sum()), len(corpus)
+    why = " (at least 50 where there are that many, at most half; see How it is read)" if held > 0.15 * count else ""
+    model = f"**{escape_markdown(one_line(cached.folder(session.choice).name, 40))}**"
+    known = cached.embeddings(session.choice)
+    components.verdict(
+        f"**{escape_markdown(one_line(corpus.name, 80))}**: {count:,} {one if count == 1 else many}, {held:,} held out{why}, "
+        f"{len(corpus.pool_index):,} to choose from{trained}; "
+        + (f"not embedded with {model} yet." if known is None else f"embedded with {model}: {len(known.values):,} rows."),
+        help=helped(
+            "Held-out records are never chosen; models are measured on them. Embedded: the model has read every text once, and "
+            "each trained token is a row of numbers, which selectors work on.",
+            "design matrix",
+        ),
     )
-    options = [s for s in SOURCES if not (public() and s in HIDDEN_IN_PUBLIC)]
-    source = st.segmented_control(
-        "Corpus",
-        options,
-        default=kind if kind in options else "Demo",
-        required=True,
-        key="source",
-        persist_state="session",
-        help="The texts to choose from. Demo: 1,389 short original texts on 16 topics.",
-    )
-    if source == "Demo":
-        if kind != "Demo":
-            choose(corpus="demo", options=())
-    elif source == "Upload":
-        _upload()
-    elif source == "Classics":
-        names = list(CLASSICS)
-        name = st.selectbox(
-            "Classic",
-            names,
-            index=names.index(now) if now in names else None,
-            format_func=lambda name: CLASSICS[name].title,
-            placeholder="choose one; it is about 1 MB and downloaded once",
-            help="Public-domain texts.",
-        )
-        if name and name != now:
-            choose(corpus=name, options=())
-    else:
-        hub = source == "Hub"
-        known = now.removeprefix("hf:") if kind == source else ""
-        text = st.text_input(
-            "Data set on the hub" if hub else "Path of a file on this machine",
-            value=known,
-            key=f"corpus-{source}",
-            placeholder="owner/name" if hub else "/data/texts.jsonl",
-            help="Needs the network and the extra 'hub'." if hub else f"One of {', '.join(READ_FORMATS)}.",
-        ).strip()
-        if text and text != known:
-            choose(corpus=f"hf:{text}" if hub else text, options=())
-
-
-def _upload() -> None:
-    file = st.file_uploader(
-        "Your file",
-        type=[ending.removeprefix(".") for ending in ENDINGS],
-        key="upload",
-        help="Text: one example per line. Tables and JSON: texts, questions and answers, instructions, chats (also ShareGPT), "
-        "preference pairs and other usual shapes are known by their columns; metadata columns are kept.",
-    )
-    if file is None or st.session_state.get("upload_seen") == file.file_id:
-        return
-    st.session_state["upload_seen"] = file.file_id
-    try:
-        data = file.getvalue()
-        kept = Store.default().keep_upload(data, check_upload(file.name, data), one_line(file.name, 60))
-    except FisherSFTError as error:
-        components.problem(str(error))
-        return
-    choose(corpus=f"upload:{kept.name}", options=())
-
-
-def choose_model(session: Session) -> None:
-    """The embedded model, a folder, or a hub id."""
-    if public():
-        st.text_input("Model", "mini", disabled=True, help="This hosted demo has one model.")
-        return
-    text = st.text_input(
-        "Model",
-        value=session.choice.model,
-        key="model-name",
-        placeholder="mini",
-        help="mini (embedded: a GPT-2 of 4.3 M parameters), a folder with config.json and safetensors, or a hub id such as "
-        "gpt2. Pickled weights and code from a repository are never loaded.",
-    ).strip()
-    choose(model=text or "mini")
-
-
-def read(session: Session) -> Corpus | None:
-    """The corpus, or a box that says why not, with a way to name the column where that is what is missing."""
-    try:
-        return cached.corpus(session.choice)
-    except ColumnError as error:
-        components.problem("The columns could not be identified. Choose below what they hold and read again.")
-        st.caption(escape_markdown(page.on_screen(session.choice, error)))
-        reading_options(session, error.columns, wanted=True)
-    except FisherSFTError as error:
-        components.problem(page.on_screen(session.choice, error))
-        page.way_back(elsewhere=False)
-        reading_options(session, [], wanted="skip-bad" in str(error))
-    return None
-
-
-def reading_options(session: Session, columns: list[str], *, wanted: bool = False) -> None:
-    """How the corpus is read: a form, since a change reads it again; open where the visitor must say something."""
-    now = dict(session.choice.options)
-    known = declared(ReadOptions)
-    asked: dict[str, Any] = {}
-    unnamed = "none" if wanted and columns else "found automatically"
-    with st.expander("How it is read", expanded=wanted, icon=":material/tune:"), st.form("reading", border=False):
-        st.caption(
-            "Name the text column, or the prompt and completion columns, or the messages column; the others belong to them."
-        )
-        places = [*st.columns(3), *st.columns(3)]
-        for place, name in zip(places, COLUMN_OPTIONS, strict=True):
-            names = [None, *columns]
-            asked[name] = place.selectbox(
-                known[name].label,
-                names,
-                index=names.index(now[name]) if now.get(name) in columns else 0,
-                format_func=lambda column: unnamed if column is None else one_line(column, 60),
-                help=known[name].about.help,
-            )
-        left, middle, right = st.columns(3)
-        words = {
-            "line": "the end of a line",
-            "blank-line": "a blank line",
-            "first-line": "in the first line",
-            "none": "nowhere: it is a record",
-        }
-        for place, name in ((left, "split_on"), (middle, "header")):
-            choices = known[name].about.choices
-            asked[name] = place.selectbox(
-                known[name].label,
-                choices,
-                index=choices.index(now[name]) if now.get(name) in choices else 0,
-                format_func=words.__getitem__,
-                help=known[name].about.help,
-            )
-        said = f"{known['holdout'].about.help} A split column in the corpus takes precedence."
-        asked["holdout"] = right.number_input(known["holdout"].label, 0.0, 0.9, _share(now), 0.05, help=said)
-        row = st.container(horizontal=True)
-        for name in (name for name, one in known.items() if one.type is bool):
-            asked[name] = row.checkbox(known[name].label, value=name in now, help=known[name].about.help)
-        if st.form_submit_button("Read again"):
-            given = fields.changed(ReadOptions(**asked))
-            choose(options=tuple((name, "" if value is True else _written(value)) for name, value in given.items()))
-            st.rerun()
-
-
-def _share(now: dict[str, str]) -> float:
-    """The held-out share that the number field shows."""
-    try:
-        return min(0.9, max(0.0, float(now.get("holdout", HELD_OUT))))
-    except ValueError:
-        return HELD_OUT
-
-
-def _written(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def understood(corpus: Corpus) -> None:
@@ -196,7 +55,7 @@ def understood(corpus: Corpus) -> None:
     about = corpus.understood
     taken = ", ".join(f"{role}: {one_line(column, 60)}" for role, column in about.columns)
     said = " ".join([f"{f' ({taken})' if taken else ''}.", *(f"{note[:1].upper()}{note[1:]}." for note in about.notes)])
-    st.markdown(f":material/table_view: Read as **{about.shape}**{escape_markdown(said)}")
+    st.caption(f"Read as **{about.shape}**{escape_markdown(said)}")
     if about.unused:
         st.warning(escape_markdown(f"Not used: {'; '.join(about.unused)}."), icon=":material/rule:")
 
@@ -222,7 +81,8 @@ def encoding(session: Session, corpus: Corpus, layout: Plan) -> None:
 def first_record(session: Session, corpus: Corpus) -> None:
     """The first record token by token, the trained ones marked."""
     texts, trained = cached.pieces(corpus, cached.folder(session.choice), 0)
-    with st.expander("The first record as it is trained", expanded=True, icon=":material/format_ink_highlighter:"):
+    st.header("The first record as it is trained", anchor=False)
+    with st.container(border=True):
         if not len(texts):
             st.caption("The model's chat template refuses this record, so it is left out.")
             return
@@ -240,10 +100,10 @@ def embed(session: Session, layout: Plan) -> None:
             st.switch_page("pages/explore.py")
         return
     row = st.container(horizontal=True, vertical_alignment="center")
-    rows = f"{len(known.values):,} rows of {known.dimension} numbers ({known.facts['dtype']})"
-    row.markdown(f":material/check_circle: Embedded: {rows}.")
     if row.button("Explore", type="primary", icon=":material/scatter_plot:"):
         st.switch_page("pages/explore.py")
+    rows = f"{len(known.values):,} rows of {known.dimension} numbers ({known.facts['dtype']})"
+    row.caption(f":material/check_circle: Embedded: {rows}.")
 
 
 def compute(choice: Choice, layout: Plan) -> bool:
@@ -312,11 +172,16 @@ def tiles(corpus: Corpus, layout: Plan) -> None:
             )
 
 
-def lengths(layout: Plan, cut: int) -> None:
+def lengths(session: Session, layout: Plan) -> None:
     """How long the records are."""
-    st.markdown("**Length of the records in the pool**", help=helped("A long record has more rows and so gains more.", "length"))
-    drawn = plots.length_histogram(np.diff(layout.offsets), cut, dark=dark())
-    components.still_chart(drawn, "lengths", "Histogram of trained tokens per record")
+    cut = effective_max_tokens(MAX_TOKENS, cached.folder(session.choice).context)
+    said = helped("A long record has more rows and so gains more.", "length")
+    st.header("Length of the records in the pool", anchor=False, help=said)
+    found = np.diff(layout.offsets)
+    low, middle, high = np.quantile(found, (0.05, 0.5, 0.95)).astype(int).tolist()
+    drawn = plots.length_histogram(found, cut, dark=dark())
+    alt = f"Histogram of trained tokens per record: half have at most {middle:,}, nine in ten {low:,} to {high:,}."
+    components.still_chart(drawn, "lengths", alt)
     st.caption(
         f"{len(layout.index):,} records, cut at {cut} tokens. TokenOD prefers long records; Longest is the control for this."
     )
@@ -324,6 +189,7 @@ def lengths(layout: Plan, cut: int) -> None:
 
 def browse(corpus: Corpus, layout: Plan) -> None:
     """Every record, searchable."""
+    st.header("The records", anchor=False)
     found = components.search("Search the records", "find", "Finds records that contain all the words, in any order and case.")
     counts = np.zeros(len(corpus), dtype=int)
     counts[layout.index] = np.diff(layout.offsets)
@@ -333,7 +199,7 @@ def browse(corpus: Corpus, layout: Plan) -> None:
         return
     shown = keep[: components.MOST_ROWS]
     columns = {"record": shown, "part": _parts(corpus, counts)[shown], "tokens": components.blank_zeros(counts[shown])}
-    components.record_table(corpus, columns, "The records of the corpus", beside=True)
+    components.record_table(corpus, columns, "The records of the corpus", height=460)
     more = f"; the first {len(shown):,} are shown." if len(keep) > len(shown) else "."
     st.caption(f"{len(keep):,} of {len(corpus):,} records{more}")
 
@@ -347,8 +213,9 @@ def _parts(corpus: Corpus, tokens: np.ndarray | None = None) -> np.ndarray:
 
 def near_duplicates(session: Session, corpus: Corpus) -> None:
     """Records that nearly repeat each other, a group below the other, and a button that leaves one of each in the pool."""
-    st.markdown(
-        "**Near-duplicates**",
+    st.header(
+        "Near-duplicates",
+        anchor=False,
         help="Texts that differ in case, spacing, punctuation, boilerplate or one word in 25. They are held out together: what "
         "was trained on one of them is not measured fairly on another.",
     )
@@ -381,3 +248,15 @@ def near_duplicates(session: Session, corpus: Corpus) -> None:
     components.record_table(corpus, columns, "Groups of near-duplicates")
     if len(shown) < sum(map(len, groups)):
         st.caption(f"The first {len(shown):,} records are shown.")
+
+
+def _in_numbers(session: Session, corpus: Corpus, layout: Plan) -> None:
+    tiles(corpus, layout)
+    lengths(session, layout)
+
+
+PARTS: dict[str, Callable[[Session, Corpus, Plan], None]] = {
+    "In numbers": _in_numbers,
+    "Records": lambda _, corpus, layout: browse(corpus, layout),
+    "Near-duplicates": lambda session, corpus, _: near_duplicates(session, corpus),
+}

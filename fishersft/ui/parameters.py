@@ -22,16 +22,8 @@ from fishersft.ui.components import helped
 MOST_SEGMENTS = 5  # choices that stand side by side; more make a list
 
 
-def selector_form(kind: type[Selector], title: str = "Parameters") -> dict[str, Any]:
-    """What the visitor chose for a selector's parameters, by name; the defaults at first."""
-    if not declared(kind):
-        return {}
-    with st.popover(title, icon=":material/tune:", help=f"The parameters of {kind.label}.", width="stretch"):
-        return parameter_fields(kind)
-
-
 def parameter_fields(kind: type[Selector]) -> dict[str, Any]:
-    """The same, one below the other where the page is."""
+    """What the visitor chose for a selector's parameters, by name; one below the other where the page is, the defaults at first."""
     return {
         name: widget(
             kind,
