@@ -23,7 +23,7 @@ MOST_SEGMENTS = 5  # choices that stand side by side; more make a list
 
 
 def parameter_fields(kind: type[Selector]) -> dict[str, Any]:
-    """What the visitor chose for a selector's parameters, by name; one below the other where the page is, the defaults at first."""
+    """What the visitor chose for a selector's parameters, by name, one below the other; the defaults at first."""
     return {
         name: widget(
             kind,
