@@ -149,16 +149,16 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, *, lo
     top = float(gains.max()) if len(gains) else 1.0
     spans, row = [], 0
     for place, (text, is_trained) in enumerate(zip(texts, trained, strict=True)):
-        shown, chip = _token(text, place)
+        shown, chip, says = _token(text, place)
         if is_trained:
             share = float(gains[row]) / max(top, 1e-12)
             spans.append(
-                f'<span title="{gains[row]:.3f} nats" style="background:rgba({rgb},{0.04 + (most - 0.04) * share:.2f});'
+                f'<span title="{says}{gains[row]:.3f} nats" style="background:rgba({rgb},{0.04 + (most - 0.04) * share:.2f});'
                 f'border-radius:3px;unicode-bidi:isolate;{chip}">{shown or "·"}</span>'
             )
             row += 1
         elif text:
-            spans.append(f'<span style="opacity:.5;unicode-bidi:isolate;{chip}">{shown}</span>')
+            spans.append(f'<span style="opacity:.5;unicode-bidi:isolate;{chip}" title="{says}">{shown}</span>')
     scale = (
         f'<div style="font-size:.8rem;opacity:.8;margin-top:.5rem">gain of each token: 0 '
         f'<span style="display:inline-block;width:6rem;height:.7rem;vertical-align:middle;border-radius:3px;'
@@ -168,11 +168,12 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, *, lo
     st.html(f'<div style="line-height:1.7;overflow-wrap:anywhere;white-space:pre-wrap{room}">{"".join(spans)}</div>{scale}')
 
 
-def _token(text: str, place: int) -> tuple[str, str]:
-    """How a token is shown, escaped, and what more its style needs: a model's own mark of an end is a small chip."""
+def _token(text: str, place: int) -> tuple[str, str, str]:
+    """How a token is shown, escaped, what more its style needs, and a title: a model's own mark of an end is a small chip."""
     if text.strip() in END_MARKS:
-        return ("end" if place else "start"), "font-size:.7em;padding:.1em .4em;margin:0 .2em;border:1px dotted;border-radius:6px"
-    return html.escape(visible(text)).replace("\n", "↵<br>"), ""
+        look = "font-size:.7em;padding:.1em .4em;margin:0 .2em;border:1px dotted;border-radius:6px"
+        return ("end" if place else "start"), look, f"the model's mark {html.escape(text.strip())} "
+    return html.escape(visible(text)).replace("\n", "↵<br>"), "", ""
 
 
 def marked_tokens(texts: Sequence[str], trained: np.ndarray) -> None:
@@ -181,10 +182,10 @@ def marked_tokens(texts: Sequence[str], trained: np.ndarray) -> None:
     shaded = f"background:rgba({rgb},{most / 2:.2f});border-right:1px solid rgba({rgb},{most:.2f});border-radius:3px"
     spans = []
     for place, (text, is_trained) in enumerate(zip(texts, trained, strict=True)):
-        shown, chip = _token(text, place)
+        shown, chip, says = _token(text, place)
         if shown or is_trained:
             style = shaded if is_trained else "opacity:.6"
-            spans.append(f'<span style="{style};unicode-bidi:isolate;{chip}">{shown or "·"}</span>')
+            spans.append(f'<span style="{style};unicode-bidi:isolate;{chip}" title="{says}">{shown or "·"}</span>')
     look = "line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap;max-height:14rem;overflow-y:auto"
     st.html(f'<div style="{look}">{"".join(spans)}</div>')
 

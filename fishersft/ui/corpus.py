@@ -41,7 +41,7 @@ def answer(session: Session, corpus: Corpus) -> None:
     components.verdict(
         f"**{escape_markdown(one_line(corpus.name, 80))}**: {count:,} {one if count == 1 else many}, {held:,} held out{why}, "
         f"{len(corpus.pool_index):,} to choose from{trained}; "
-        + (f"not embedded with {model} yet." if known is None else f"embedded with {model}: {len(known.values):,} rows."),
+        + (f"not embedded with {model} yet." if known is None else f"embedded with {model}."),
         help=helped(
             "Held-out records are never chosen; models are measured on them. Embedded: the model has read every text once, and "
             "each trained token is a row of numbers, which selectors work on.",
