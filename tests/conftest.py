@@ -59,7 +59,7 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """A command that a test runs in this process takes all processors; the next test does not."""
+    """A command that a test runs in this process may take more processors; the next test does not."""
     yield
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
