@@ -50,12 +50,12 @@ def test_a_job_is_watched_to_its_end_without_a_reload(dashboard, dashboard_home,
     store = Store(dashboard_home)
     page.goto(f"{dashboard}/runs")  # so that what a browser loads first takes none of the job's time
     settle(page)
-    arguments = ["curves", "synthetic", "--sentences", "60", "--budgets", "5,20", "--runs", "60", "--workers", "1"]
+    arguments = ["curves", "synthetic", "--sentences", "60", "--budgets", "5,20", "--runs", "40", "--workers", "1"]
     out = store.path / "curves" / "0123456789ab"
-    job = jobs.start([*arguments, "--out", str(out)], kind="curves", title="sixty small runs", out=out, store=store)
+    job = jobs.start([*arguments, "--out", str(out)], kind="curves", title="forty small runs", out=out, store=store)
     page.goto(f"{dashboard}/runs?job={job.id}")
     page.wait_for_selector("text=It keeps running if you close this tab")
-    page.wait_for_selector("text=/measuring, [0-9]+ of 420/")
+    page.wait_for_selector("text=/measuring, [0-9]+ of 280/")
     page.wait_for_selector("text=/^Done after/")
     page.get_by_text("Open in Curves").click()
     page.wait_for_selector(".js-plotly-plot .points path")
