@@ -229,7 +229,7 @@ def sweep_sentence(result: Result, over: str, measure: str = "maximum") -> str:
         return f"{said}."
     points = result.points_along(over)
     ends = [paired(result, name, BASELINE, measure, p)[0].ratio for p in (points[0], points[-1])]
-    return f"{said}. There it is {against(ends[0])}, and {against(ends[-1])}."
+    return f"{said}. At these two ends it is {against(ends[0])} and {against(ends[-1])}."
 
 
 def curves_summary(result: Result) -> dict[str, Any]:

@@ -165,7 +165,8 @@ def two_worlds(row: Any) -> None:
     components.verdict(escape_markdown(" ".join(told)), help=components.helped(MEANING, "coverage"))
     part = choose_part(DIFFERENCE, ERRORS, WORDS, TABLE)
     drawn = _figures(results, how, part, 420)
-    for k, (column, (heading, why)) in enumerate(zip(st.columns(2, gap="medium"), WORLDS.values(), strict=True)):
+    beside = st.columns(2, gap="medium") if part != TABLE else [st.container(), st.container()]  # a table needs the width
+    for k, (column, (heading, why)) in enumerate(zip(beside, WORLDS.values(), strict=True)):
         with column:
             st.header(heading, anchor=False, help=components.helped(why, "coverage"))
             _part(part, results[k], how, drawn[k] if drawn else None, found[k].id, told[k])
