@@ -1,4 +1,4 @@
-"""Take the README's picture: Explore on the demo, one pick explained, as a browser draws it.
+"""Take the README's picture: Explore on the demo, the first pick explained, as a browser draws it.
 
 pip install -e ".[test]" && python assets/take_screenshot.py        (needs Chromium)
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 OUT = Path(__file__).resolve().parent / "screenshot.png"
-VIEW = "?sentences=60&colour=topic&record=1203"
+VIEW = "?sentences=60&colour=topic"
 
 
 def main() -> None:
@@ -38,9 +38,9 @@ def main() -> None:
         with sync_playwright() as p:
             chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
             browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
-            page = browser.new_page(viewport={"width": 1440, "height": 1080})
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.goto(address + VIEW)
-            page.wait_for_selector("text=gain of each token")
+            page.wait_for_selector("text=Gain over a random draw")
             page.wait_for_timeout(4000)
             page.screenshot(path=OUT)
             browser.close()
