@@ -67,3 +67,16 @@ def test_a_phone_says_where_one_is_and_what_was_found(page, dashboard, tab):
     box = there(tab, "h1")
     assert box["y"] + box["height"] < 200
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth + 2")
+
+
+def test_tab_passes_help_marks_by_until_they_are_asked_for(dashboard, tab):
+    tab.set_viewport_size(DESK)
+    tab.goto(f"{dashboard}/?sentences=20")
+    tab.wait_for_selector(".sentences .play")
+    settle(tab)
+    marks = "document.querySelectorAll('[data-testid=stTooltipIcon] button')"
+    assert tab.evaluate(f"[...{marks}].every(mark => mark.tabIndex === -1)")
+    tab.locator(".st-key-sentences input[type=range]").focus()
+    tab.keyboard.press("?")
+    assert "Help for" in tab.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert tab.evaluate(f"[...{marks}].every(mark => mark.tabIndex === 0)")

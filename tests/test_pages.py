@@ -35,7 +35,7 @@ def figure(at, k=0):
 
 def drawn_map(at):
     """What the map on Explore draws, and the points that it draws it of."""
-    parts = [json.loads(part.proto.json) for part in at.get("bidi_component")]
+    parts = [json.loads(part.proto.json or "{}") for part in at.get("bidi_component")]
     data = next(part for part in parts if "picks" in part)
     return data, next(part for part in parts if part.get("key") == data["points"])
 

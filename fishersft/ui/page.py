@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -84,8 +85,19 @@ def page(name: str, asks: str = "") -> Iterator[Session]:
         notices(visitor, name)
 
 
+_help_marks = st.components.v2.component(
+    "fishersft_help_marks",
+    html='<button type="button">Tab to help marks too (?)</button>',
+    css="""button { position: fixed; top: 4px; left: 50%; z-index: 9; padding: 0.4rem 0.8rem }
+    button:not(:focus) { opacity: 0; pointer-events: none }""",
+    js=(Path(__file__).parent / "help_marks.js").read_text(encoding="utf-8"),
+)
+
+
 def head(name: str, asks: str = "") -> None:
     """The page's name and the question that it answers; `embedded` adds which corpus and model it speaks of."""
+    with st.container(key="help-marks"):
+        _help_marks(key="fishersft-help-marks")
     row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="head")
     row.title(name.capitalize(), anchor=False, width="content")
     if asks:
