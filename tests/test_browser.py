@@ -236,8 +236,8 @@ def test_two_tabs_keep_their_own_view(dashboard, page, browser):
     opened(other, f"{dashboard}/?sentences=50&selector=longest")
     page.reload()
     settle(page)
-    assert "5 of 1,250" in page.inner_text('[data-testid="stMain"]')
-    assert "50 of 1,250" in other.inner_text('[data-testid="stMain"]')
+    assert "the 5 picks of" in page.inner_text('[data-testid="stMain"]')
+    assert "the 50 picks of" in other.inner_text('[data-testid="stMain"]')
     other.close()
 
 
@@ -246,7 +246,7 @@ def test_the_path_of_explore_leads_there_with_what_it_asks_for(dashboard, page):
     page.wait_for_selector(CHART, state="attached")
     settle(page)
     said = page.inner_text("body")
-    assert "77 of 1,250" in said and "Page not found" not in said
+    assert "the 77 picks of" in said and "Page not found" not in said
     assert "sentences=77" in page.url and "/explore" not in page.url
 
 
@@ -258,7 +258,7 @@ def test_back_returns_to_the_view_that_was_left(dashboard, page):
     page.go_back()
     page.wait_for_selector(CHART, state="attached")
     settle(page)
-    assert "7 of 1,250" in page.inner_text('[data-testid="stMain"]')
+    assert "the 7 picks of" in page.inner_text('[data-testid="stMain"]')
     assert "selector=Longest" in page.url
 
 
@@ -266,8 +266,9 @@ def test_back_leads_to_the_record_before_and_to_none_where_there_was_none(dashbo
     page.goto(f"{dashboard}/?sentences=60")
     page.wait_for_selector(CHART, state="attached")
     settle(page)
-    asked = page.get_by_role("spinbutton", name="Record number")
     for record in ("902", "281"):
+        page.get_by_role("button", name="Another").click()
+        asked = page.get_by_role("spinbutton", name="Record number")
         asked.fill(record)
         asked.press("Enter")
         page.wait_for_url(f"**record={record}*")
@@ -282,7 +283,7 @@ def test_back_leads_to_the_record_before_and_to_none_where_there_was_none(dashbo
     page.wait_for_function("!location.href.includes('record=')")
     settle(page)
     page.wait_for_timeout(1_000)
-    assert "record=" not in page.url and "Click a point on the map" in page.inner_text('[data-testid="stMain"]')
+    assert "record=" not in page.url and "Record 902 is pick 1" in page.inner_text('[data-testid="stMain"]')
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(dashboard, browser):
@@ -306,7 +307,7 @@ def test_an_installed_wheel_opens_the_same_dashboard_outside_the_checkout(page, 
     assert root == str(tmp_path / "site" / "fishersft" / "_bundle")
     with serving(tmp_path / "home", folder=tmp_path, PYTHONPATH=str(tmp_path / "site")) as address:
         opened(page, address)
-        assert "120 of 1,250" in page.inner_text('[data-testid="stMain"]')
+        assert "the 120 picks of" in page.inner_text('[data-testid="stMain"]')
 
 
 def test_a_servers_first_visitor_may_open_any_page_by_its_address_and_vote_by_the_keys_1_2_and_0(page, tmp_path):

@@ -237,7 +237,7 @@ def test_what_is_saved_from_a_table_holds_no_formula(attacked, watched, tmp_path
     dashboard, view = attacked
     opened(watched, dashboard, "corpus", **view)
     assert watched.locator('button[aria-label^="Download as CSV"]:visible').count() == 0
-    opened(watched, dashboard, "explore", **view, sentences="30")
+    opened(watched, dashboard, "explore", **view, sentences="30", part="Save and repeat")
     downloaded(watched, "CSV").save_as(tmp_path / "got.csv")
     cells = pd.read_csv(tmp_path / "got.csv", dtype=str, keep_default_na=False)
     assert not [

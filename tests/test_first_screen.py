@@ -14,10 +14,10 @@ DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 FIRST = {
     "": [".st-key-verdict", ".sentences .map", ".sentences .play", ".st-key-sentences", "text=Record 902 is pick 1 of TokenOD"],
     "corpus": [".st-key-verdict"],
-    "compare": [".st-key-verdict", "[class*=st-key-maps] .js-plotly-plot"],
+    "compare": [".st-key-verdict", ".js-plotly-plot"],
     "curves": [".st-key-verdict", ".js-plotly-plot"],
     "generations": [".st-key-verdict", ".js-plotly-plot"],
-    "learn": [".st-key-lesson-question", ".sentences .map, .js-plotly-plot, canvas, svg.plane"],
+    "learn": [".st-key-lesson-question", ".plane svg.rows"],
     "runs": [".st-key-verdict"],
 }
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]

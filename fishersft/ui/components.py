@@ -158,14 +158,16 @@ def heat_map(texts: Sequence[str], trained: np.ndarray, gains: np.ndarray, *, lo
             )
             row += 1
         elif text:
-            spans.append(f'<span style="opacity:.5;unicode-bidi:isolate;{chip}" title="{says}">{shown}</span>')
+            spans.append(f'<span style="opacity:.75;unicode-bidi:isolate;{chip}" title="{says}">{shown}</span>')
     scale = (
         f'<div style="font-size:.8rem;opacity:.8;margin-top:.5rem">gain of each token: 0 '
         f'<span style="display:inline-block;width:6rem;height:.7rem;vertical-align:middle;border-radius:3px;'
         f'background:linear-gradient(90deg,rgba({rgb},.04),rgba({rgb},{most}))"></span> {top:.2f} nats</div>'
     )
     room = ";max-height:8.5rem;overflow-y:auto" if low else ""
-    st.html(f'<div style="line-height:1.7;overflow-wrap:anywhere;white-space:pre-wrap{room}">{"".join(spans)}</div>{scale}')
+    reach = ' tabindex="0" role="group" aria-label="The text, token by token"' if low else ""  # so that keys scroll it
+    look = f"line-height:1.7;overflow-wrap:anywhere;white-space:pre-wrap{room}"
+    st.html(f'<div{reach} style="{look}">{"".join(spans)}</div>{scale}')
 
 
 def _token(text: str, place: int) -> tuple[str, str, str]:
@@ -184,10 +186,10 @@ def marked_tokens(texts: Sequence[str], trained: np.ndarray) -> None:
     for place, (text, is_trained) in enumerate(zip(texts, trained, strict=True)):
         shown, chip, says = _token(text, place)
         if shown or is_trained:
-            style = shaded if is_trained else "opacity:.6"
+            style = shaded if is_trained else "opacity:.8"
             spans.append(f'<span style="{style};unicode-bidi:isolate;{chip}" title="{says}">{shown or "·"}</span>')
     look = "line-height:1.9;overflow-wrap:anywhere;white-space:pre-wrap;max-height:14rem;overflow-y:auto"
-    st.html(f'<div style="{look}">{"".join(spans)}</div>')
+    st.html(f'<div tabindex="0" role="group" aria-label="The text, token by token" style="{look}">{"".join(spans)}</div>')
 
 
 def footer(command: str, python: str) -> None:
