@@ -54,7 +54,7 @@ class TestRivals:
     @pytest.mark.parametrize("way", list(selection.RIVALS))
     def test_every_way_picks_what_algorithm_1_picks(self, way, tiny, blocks):
         events = selection.RIVALS[way].events(tiny, 1.0)
-        done = boxed(events, 40, 60.0, lambda k: None)
+        done = boxed(events, 40, 60.0, lambda k, seconds: None)
         assert done.picks == algorithm_1(blocks, 40)[0]
 
     @pytest.mark.parametrize("way", list(selection.RIVALS))
@@ -62,17 +62,17 @@ class TestRivals:
         X = np.random.default_rng(0).normal(size=(3, 4))
         same = TokenEmbeddings.of([X] * 5)
         events = selection.RIVALS[way].events(same, 0.5)
-        assert boxed(events, 5, 60.0, lambda k: None).picks == [0, 1, 2, 3, 4]
+        assert boxed(events, 5, 60.0, lambda k, seconds: None).picks == [0, 1, 2, 3, 4]
 
     @pytest.mark.parametrize("way", ["naive", "algorithm_1"])
     def test_ways_that_see_all_take_the_evaluations_that_are_extrapolated_with(self, way, tiny):
         rival = selection.RIVALS[way]
-        done = boxed(rival.events(tiny, 1.0), 9, 60.0, lambda k: None)
+        done = boxed(rival.events(tiny, 1.0), 9, 60.0, lambda k, seconds: None)
         assert done.evaluations == rival.evaluations(60, 9)
 
     def test_the_index_scan_passes_batches_over_and_the_smaller_the_batch_the_more(self, tiny):
         blocks = tiny
-        work = [boxed(rivals.index_scan(blocks, 1.0, b), 20, 60.0, lambda k: None).evaluations for b in (1, 8, 60)]
+        work = [boxed(rivals.index_scan(blocks, 1.0, b), 20, 60.0, lambda k, seconds: None).evaluations for b in (1, 8, 60)]
         assert work[0] < work[1] < work[2] == sum(60 - k for k in range(20))
 
     def test_fast_map_on_one_row_a_sentence_picks_what_algorithm_1_picks(self, tiny):
@@ -138,7 +138,7 @@ class TestTimeBox:
             for k in range(1, 10**9):
                 yield Progressed(None, k)
 
-        done = boxed(endless(), 5, 0.01, lambda k: None)
+        done = boxed(endless(), 5, 0.01, lambda k, seconds: None)
         assert done.picks == [] and 0 < done.evaluations < 10**9 - 1
 
     def test_all_picks_made_is_a_measurement(self):

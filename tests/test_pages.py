@@ -295,7 +295,7 @@ def test_questions_and_answers_under_any_name_can_be_opened_and_the_link_keeps_t
     assert "Read as **prompts and completions**" in text_of(at)
     assert (at.query_params["prompt_column"], at.query_params["system_column"]) == ("asked", "persona")
     body = " ".join(e.proto.body.replace("<br>", "") for e in at.get("html"))
-    marked = re.sub(r"<span style=\"opacity:.6[^>]*>[^<]*</span>|<[^>]+>", "", body)
+    marked = re.sub(r"<span style=\"opacity:.8[^>]*>[^<]*</span>|<[^>]+>", "", body)
     assert marked.startswith("A number, 0.")  # what the assistant says, and nothing of the question or the persona
     assert "Be kind" in re.sub("<[^>]+>", "", body)
 

@@ -183,7 +183,7 @@ def _rival(name: str, pool: Pool, exact: list[int], marks: list[float], box: flo
     told(name, 0, n)
     rows = pool.embeddings
     with suited_to(rows.dimension):  # as ours is run
-        done = boxed(rival.events(rows, sigma2), n, box, lambda k: told(name, k, n))
+        done = boxed(rival.events(rows, sigma2), n, box, lambda k, _: told(name, k, n))
     total = rival.evaluations(len(rows), n) if rival.evaluations else None
     seconds, basis = rivals.extrapolated(done, n, total)
     k = len(done.picks)

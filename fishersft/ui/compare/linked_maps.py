@@ -44,8 +44,8 @@ def panel(view: CompareView, session: Session) -> None:
     stars = "both share" if together else f"{one} shares; on its own map {two} does"
     what = "Filled stars" if view.target_texts.any() else "Stars"
     row.caption(
-        f"{what}: picks that {stars}. Click a point, or draw a lasso, to find it on every map and in Records."
-        + maps.sampled(view.everything),
+        f"{kind} of {len(view.everything):,} sentence means. {what}: picks that {stars}. Click a point, or draw a lasso, to find "
+        f"it on every map and in Records.{maps.sampled(view.everything)}",
         width="stretch",
     )
     focus, window = components.position_of(view.everything, session.record), window_of(xy[lit] if zoom else xy)
