@@ -149,9 +149,14 @@ def _order(pool: Pool, selector: Selector, seed: int, picks: int) -> Order | Non
 
 
 def growing_order(pool: Pool, selector: Selector, seed: int) -> Order | None:
-    """The order as far as it exists by now, while more picks are made behind the page; None before the first one."""
+    """The order as far as it exists by now, while more picks are made behind the page; None before the first one.
+
+    One that asks a model first is waited for, with its progress.
+    """
     if (known := order(pool, selector, seed)) is not None:
         return known
+    if selector.reaches_out or selector.reads_texts:
+        return order_now(pool, selector, seed)
     budget = Budget(sentences=reach(pool))
 
     def choose(add: Callable[[tuple[Pick, float]], None]) -> Order:

@@ -158,9 +158,10 @@ class ExploreView:
             picks = self.reference.positions[: self.n]
             reached = float(self.reference.gains[: self.n].sum())
             gains = self._behind("the certificate", ("proof", self.n), partial(why.gains_now, self.pool.embeddings, picks))
-            if gains is not None:
-                outside = np.delete(gains, picks) * (1 + 1e-4)  # they are exact to about 1e-5
-                bound = min(bound, optimum_bound(reached, outside, self.n))
+            if gains is None:
+                return None
+            outside = np.delete(gains, picks) * (1 + 1e-4)  # they are exact to about 1e-5
+            bound = min(bound, optimum_bound(reached, outside, self.n))
         return share_of_optimum(self.f, bound)
 
     @cached_property
@@ -225,7 +226,8 @@ class ExploreView:
 def controls(embedded: Embedded, session: Session) -> ExploreView:
     """One row: selector, budget, unit and parameters; and what they choose."""
     pool = embedded.pool
-    first, middle, unit_place, last = st.columns([22, 44, 22, 15], vertical_alignment="bottom")
+    with st.container(key="explore-controls"):
+        first, middle, unit_place, last = st.columns([22, 44, 22, 15], vertical_alignment="bottom")
     kind = _selector_box(session, first)
     with last.popover("Parameters", icon=":material/tune:", width="stretch", help="The selector's parameters and its seed."):
         selector = make_selector(kind.name, parameter_fields(kind))
