@@ -9,14 +9,14 @@ from fishersft.ui.explore import sets, view, why
 
 PARTS = ("Picks", "Sets", "What if", "Numbers", "Save and repeat")
 
-with page.page("explore", "Which sentences teach the model most?") as visitor:
+with page.page("explore", "Which sentences does a selector pick, and why?") as visitor:
     targets.take_over()
     embedded = page.embedded(visitor)
     sets.reopen(embedded, visitor)
     targets.control(embedded.whole, embedded.pool, visitor, lasso=True, place=page.about())
     shown = view.controls(embedded, visitor)
     why.what_if_banner(shown, visitor)
-    answer = st.container()
+    answer = st.container(key="explore-answer")
     left, right = st.columns([3, 2], gap="medium")
     with left:
         look = sentences.map_controls(shown, visitor)

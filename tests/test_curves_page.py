@@ -80,7 +80,7 @@ class TestShipped:
             marked = [note["text"] for note in figure(at, k)["layout"]["annotations"]]
             assert marked == ["↓ better than a random draw", "↑ worse than a random draw"]
             assert "TokenOD is" in at.get("plotly_chart")[k].proto.alt
-        assert "better than a random draw" in plain(at) and "no different from a random draw" in plain(at)
+        assert "better than a random draw" in plain(at) and "not clearly different from a random draw" in plain(at)
         assert "fishersft curves synthetic --features clustered --equal tokens --out curves" in [c.value for c in at.code]
         assert [h.tag for h in (*at.title, *at.header, *at.subheader)] == ["h1", "h2", "h2"]
 

@@ -224,7 +224,7 @@ def test_picks_are_shown_as_they_are_made_and_the_rest_follows(jsonl, monkeypatc
     for name in ("AT_ONCE", "ALREADY"):
         monkeypatch.setattr(behind, name, 2.0)
     at = open_page(corpus=str(jsonl), holdout="0", sentences="5")
-    assert "2 of 8 picks exist by now" in text_of(at)
+    assert "2 of 8 picks computed so far" in text_of(at)
     data, points = drawn_map(at)
     first = [points["record"][k] for k in data["picks"]]
     assert (data["n"], len(first)) == (2, 2)
@@ -236,4 +236,4 @@ def test_picks_are_shown_as_they_are_made_and_the_rest_follows(jsonl, monkeypatc
             break
     assert [drawn_map(at)[1]["record"][k] for k in drawn_map(at)[0]["picks"]][:2] == first
     assert len(at.dataframe[0].value) == 5
-    assert "exist by now" not in text_of(at)
+    assert "computed so far" not in text_of(at)

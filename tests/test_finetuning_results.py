@@ -62,5 +62,5 @@ def test_pairs_must_be_of_the_same_texts():
 def test_a_difference_of_losses_is_told_as_better_or_worse():
     assert apart(Interval(-0.05, -0.08, -0.02), "Uniform") == "0.050 (0.020 to 0.080) better than Uniform"
     assert apart(Interval(0.05, 0.02, 0.08), "Uniform") == "0.050 (0.020 to 0.080) worse than Uniform"
-    assert apart(Interval(0.01, -0.02, 0.04), "Uniform") == "no different from Uniform, +0.010 (-0.020 to +0.040)"
+    assert apart(Interval(0.01, -0.02, 0.04), "Uniform") == "not clearly different from Uniform, +0.010 (-0.020 to +0.040)"
     assert apart(Interval(0.01, np.nan, np.nan), "Uniform") == "+0.010 against Uniform"

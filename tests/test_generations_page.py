@@ -344,7 +344,7 @@ class TestWinRates:
         said = at.markdown[0].value.replace("\\", "")
         assert "can judge these texts: right in" in said
         rate = report.matrix["token_od"]["uniform"]
-        side = "better than" if rate.low > 0.5 else "worse than" if rate.high < 0.5 else "no different from"
+        side = "better than" if rate.low > 0.5 else "worse than" if rate.high < 0.5 else "not clearly different from"
         assert f"It finds Token Od's texts {side} those of a random draw: they win {100 * rate.value:.0f}%" in said
         assert sum(name.startswith("cannot judge: ") for name in at.selectbox(key="generations-judge").options) == 1
 
@@ -630,7 +630,7 @@ def test_the_summary_says_better_and_worse_and_by_how_much(run):
     lines = [line("up", 0.2, 0.1, 0.3), line("down", -0.2, -0.3, -0.1), line("level", 0.01, -0.1, 0.1), line("uniform", 0, 0, 0)]
     assert held_out_summary(lines, "mean", "tokens") == (
         "At n = 50 and equal tokens, better than a random draw: Down (by 0.200, 0.100 to 0.300); worse than a random draw: Up (by "
-        "0.200, 0.100 to 0.300); no different from a random draw: Level (+0.010, -0.100 to +0.100), in nats a token. The draw's "
+        "0.200, 0.100 to 0.300); not clearly different from a random draw: Level (+0.010, -0.100 to +0.100), in nats per token. The draw's "
         "mean is 4.000 (3.900 to 4.100)."
     )
 

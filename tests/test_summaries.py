@@ -102,7 +102,9 @@ def test_the_verdict_says_better_or_worse_than_a_random_draw_and_names_who_is_be
     assert worse[0].startswith("At n = 100, TokenOD is worse than a random draw: its largest error is 101% higher")
     assert worse[1].startswith("The lowest is Longest's, 50% lower than Uniform's (")
     level = told(token_od=[10.0, 12, 11], uniform=[11.0, 11, 11])
-    assert level[0].startswith("At n = 100, TokenOD is no different from a random draw: its largest error is 0.28% lower")
+    assert level[0].startswith(
+        "At n = 100, TokenOD is not clearly different from a random draw: its largest error is 0.28% lower"
+    )
     assert level[0].endswith("(20% lower to 25% higher).")
     assert "better than a random draw: its log det is" in told("log_det", token_od=[20.0, 22, 21], uniform=[10.0, 11.1, 10])[0]
     alone = told(token_od=[1.0], uniform=[9.0])

@@ -20,7 +20,7 @@ from fishersft.text import listed, markdown_table
 ERRORS = ("maximum", "mean")
 HIGHER = ("log_det",)  # measures of which more is better
 IN_SHORT = {"maximum": "largest error", "mean": "mean error", "worst_leverage": "worst leverage", "log_det": "log det"}
-LEVEL = "no different from"
+LEVEL = "not clearly different from"
 USUAL = 200  # the budget that is spoken of where it was measured
 NEAR = 1.05  # lines that never differ by more than this factor hide one another
 

@@ -344,7 +344,8 @@ class FineTuneResult:
             elsewhere = f" On the corpus' held-out texts it is {apart(there, 'the untuned model')}." if there else ""
             out.append(
                 f"{first.title}, with {first.tokens:,.0f} tokens, predicts the target best: "
-                f"{with_interval(first.values['mean'])} nats a token{', ' if against else ''}{' and '.join(against)}.{elsewhere}"
+                f"{with_interval(first.values['mean'])} nats per "
+                f"token{', ' if against else ''}{' and '.join(against)}.{elsewhere}"
             )
         return out
 
@@ -358,8 +359,8 @@ def _signed(minus: dict[str, Interval]) -> str:
 
 
 def side_of(d: Interval) -> str:
-    """A difference of losses in words: "better than", "worse than", or "no different from" where its interval contains 0."""
-    return "better than" if d.high < 0 else "worse than" if d.low > 0 else "no different from"
+    """A difference of losses in words; where its interval contains 0 it is "not clearly different from" the other."""
+    return "better than" if d.high < 0 else "worse than" if d.low > 0 else "not clearly different from"
 
 
 def size_of(d: Interval) -> Interval:
@@ -368,11 +369,11 @@ def size_of(d: Interval) -> Interval:
 
 
 def apart(d: Interval, other: str) -> str:
-    """ "0.051 (0.020 to 0.083) better than Uniform", or "no different from Uniform, +0.002 (-0.010 to +0.014)"."""
+    """ "0.051 (0.020 to 0.083) better than Uniform", or "not clearly different from Uniform, +0.002 (-0.010 to +0.014)"."""
     side = side_of(d)
     if np.isnan(d.low):
         return f"{d.value:+.3f} against {other}"
-    if side == "no different from":
+    if side == "not clearly different from":
         return f"{side} {other}, {with_interval(d, signed=True)}"
     return f"{with_interval(size_of(d))} {side} {other}"
 

@@ -337,7 +337,7 @@ def contradictions(run: FineTuneRun, found: Iterable[tuple[str, str, int | None,
         name = {x: run.labels.get(x, x) for x in (a, b)}
         out.append(
             f"It prefers {name[better]} to {name[worse]}{f' at {budget:,}' if budget else ''} ({name[a]} wins {_share(rate)}), "
-            f"although {name[better]} predicts {result.measured_on} worse, by {with_interval(by)} nats a token."
+            f"although {name[better]} predicts {result.measured_on} worse, by {with_interval(by)} nats per token."
         )
     return out
 

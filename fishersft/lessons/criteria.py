@@ -125,9 +125,9 @@ class Criteria(Dragged):
         said = ", ".join(f"{name} wants {LETTERS[wanted[name]]}" for name in NAMES)
         question = Question(
             "One more row: P, Q or R. Do D, A and E want the same one?",
-            ("yes, all three", "two of them do", "no, each wants another"),
+            ("yes, all three", "two of them do", "no, each wants a different one"),
             different - 1,
-            f"{said}. The tiles below list each criterion with P, Q and R. Drag the rows: the choices turn with the design.",
+            f"{said}. Drag the rows: the choices turn with the design.",
         )
         return Shown((picture,), numbers, question)
 

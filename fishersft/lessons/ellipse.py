@@ -44,7 +44,14 @@ class Ellipse(Dragged):
     """Points in the plane, to drag, weigh, add and remove."""
 
     points: Points = START
-    sigma2: float = control(1.0, 0.1, 5.0, 0.1, "sigma2", "Weight of the identity in V: how much is known before any point.")
+    sigma2: float = control(
+        1.0,
+        0.1,
+        5.0,
+        0.1,
+        "sigma2",
+        "Weight of the identity in V, the prior precision: how much is known before any point. It is not the noise.",
+    )
 
     name = "ellipse"
     tab = "Ellipse"
@@ -54,9 +61,10 @@ class Ellipse(Dragged):
         "A measurement is now any row x of two numbers, and y is x₁ θ₁ + x₂ θ₂ plus noise, with unknown coefficients θ. In a "
         "language model x is a token's embedding, the numbers that its last layer reads at a word or a part of one, and θ are "
         "that layer's weights.",
-        "How well θ is then known is in the design matrix V. It makes the ellipse: the θ that are still possible. Its area "
+        "How well θ is then known is in the matrix V, which the paper calls the design matrix and statistics the information "
+        "or precision matrix. It makes the ellipse: the θ that are plausible at 95%. Its area "
         "shrinks as log det V, the logarithm of V's determinant, grows.",
-        "A row shrinks the ellipse along its own direction, a long row more than a short one. Add rows along one line only, "
+        "A row shrinks the ellipse most along its own direction, a long row more than a short one. Add rows along one line only, "
         "and the ellipse becomes thin and stays long: a poor design.",
     )
     formulas = (r"V = \sigma^2 I + \sum_i w_i\, x_i x_i^\top", r"(\theta - \hat\theta)^\top V (\theta - \hat\theta) \le 5.99")

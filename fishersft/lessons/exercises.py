@@ -258,7 +258,7 @@ def _tuned() -> tuple[Exercise, Exercise]:
     ratio = float(np.exp(0.28))
     return (
         Exercise(
-            "A model's difference to a random draw is +0.004 (−0.013 to +0.018) nats a token, another's −0.28 (−0.34 to "
+            "A model's difference to a random draw is +0.004 (−0.013 to +0.018) nats per token, another's −0.28 (−0.34 to "
             "−0.22). What "
             "may you say of each?",
             f"The first interval holds 0: {'level' if one.side == 0 else 'apart'}, in favour of neither. The second is "

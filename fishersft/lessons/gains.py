@@ -169,7 +169,8 @@ class Sentences(Lesson):
     lines = (
         "TokenOD, the paper's selector, is greedy for log det V. It takes whole sentences, and a sentence brings the rows of all "
         "its tokens (words and parts of words). A sentence's gain is exactly the sum of its tokens' gains, one after another.",
-        "More tokens mean more gain, so at a budget in sentences the long ones win. This says little about what they say.",
+        "More tokens usually mean more gain, so at a budget in sentences the long ones win. This says little about what "
+        "they say.",
         "Divide the gain by the tokens, and short sentences come back. Make the tokens of a sentence alike, and length is worth "
         "less, but not nothing.",
     )

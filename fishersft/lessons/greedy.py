@@ -67,8 +67,8 @@ class Subsets(Lesson):
     lines = (
         "In a large pool the best n sentences cannot be found: there are too many subsets to try. Among twelve sentences all "
         "of them can be tried.",
-        "Greedy takes the sentence with the largest gain, then the largest of what is left, and never takes a pick back. It "
-        "often finds the best subset, and provably never gains less than 63% of what the best one gains.",
+        "Greedy takes the sentence with the largest gain, then, with all gains computed anew, the largest again, and never takes "
+        "a pick back. It often finds the best subset, and provably never gains less than 63% of what the best one gains.",
         "The certificate says more about the case at hand: no selection of as many sentences can gain more than the green line. "
         "It needs no brute force, so the dashboard shows one for any pool.",
     )

@@ -57,8 +57,8 @@ class Regression(Dragged):
     title = "A line and its error bar"
     terms = ("error bar", "regression line", "optimal design")
     lines = (
-        "You measure y at places x that you choose, always with the same noise, and fit a line. Its slope has an error bar: in "
-        "95 of 100 repetitions of all the measurements it holds the true slope.",
+        "You measure y at places x that you choose, always with the same noise, and fit a line. Its slope has an error bar: if "
+        "you repeated the whole experiment, about 95 bars in 100 would cover the true slope.",
         "Drag the points. The error bar depends on where you measure, and not on what you find there, so good places can be "
         "chosen before measuring anything. That is optimal design.",
         "On the right each line is one point: its intercept across, its slope upwards. The ellipse holds the lines that are "
@@ -72,8 +72,8 @@ class Regression(Dragged):
     symbols = (
         "a is the intercept, b the slope, s the standard deviation of the noise (taken as known), w how often a place is "
         "measured, x̄ the weighted mean of x. The second line is the band. V is the design matrix of the next lesson, here "
-        "without a prior. The ellipse is drawn so that its shadows are the error bars; it holds both coefficients at once with "
-        f"{percent(1 - np.exp(-(NORMAL**2) / 2))}."
+        "without a prior. The ellipse is drawn so that its shadows are the error bars; it covers both coefficients jointly "
+        f"with a probability of {percent(1 - np.exp(-(NORMAL**2) / 2))}."
     )
     source = ((TEXTBOOK, "simple linear regression with known variance; the band holds for each x by itself."),)
 

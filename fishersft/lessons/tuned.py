@@ -126,13 +126,13 @@ class Tuned(Lesson):
                 f"TokenOD, equal {self.equal}",
                 hidden or f"{better} of {len(whole)} better",
                 "Comparisons in which TokenOD's model is better beyond the interval; shown with the answer.",
-                "" if hidden else f"{worse} worse, {level} level",
+                "" if hidden else f"{worse} worse, {level} undecided",
             ),
             Number(
                 f"For a target, {self.selector}",
                 hidden or f"{helped} of {len(aimed)} better",
                 "Targets on which this selector's model is better than a random draw's of as many tokens, beyond the interval.",
-                "" if hidden else f"{sum(d.side == 1 for d in aimed)} worse, {sum(d.side == 0 for d in aimed)} level",
+                "" if hidden else f"{sum(d.side == 1 for d in aimed)} worse, {sum(d.side == 0 for d in aimed)} undecided",
             ),
         )
         low, high = (min((d.value for d in whole), default=np.nan), max((d.value for d in whole), default=np.nan))
@@ -164,14 +164,14 @@ class Tuned(Lesson):
             "draw's, beyond the interval?",
             options,
             0 if not better else 1 if 2 * better <= len(whole) else 2,
-            f"{better} of {len(whole)} are better, {worse} worse and {level} level (differences from {_signed(low)} to "
+            f"{better} of {len(whole)} are better, {worse} worse and {level} undecided (differences from {_signed(low)} to "
             f"{_signed(high)} nats). {meaning} With a target, {self.selector} is better on {helped} of "
             f"{several(len(aimed), 'target')}: " + "; ".join(f"{d.where} {d.said}" for d in aimed) + ".",
         )
         return Shown(pictures, numbers, question)
 
     def _whole(self, found: tuple[Difference, ...], dark: bool) -> go.Figure:
-        fig = drawing.axes(dark, "tokens trained on, in each pass", "nats a token, minus a random draw's")
+        fig = drawing.axes(dark, "tokens trained on, in each pass", "nats per token, minus a random draw's")
         blue, _ = style(DEFAULT_SELECTOR, dark)
         for name, symbol in SYMBOLS.items():
             mine = [d for d in found if d.where == name]
@@ -184,7 +184,7 @@ class Tuned(Lesson):
         return _around_zero(fig, untargeted(self.equal), dark)
 
     def _aimed(self, found: tuple[Difference, ...], dark: bool) -> go.Figure:
-        fig = drawing.axes(dark, "", "nats a token, minus a random draw's", showlegend=False)
+        fig = drawing.axes(dark, "", "nats per token, minus a random draw's", showlegend=False)
         every = targeted(AIMED[self.selector])
         named = [d.where.replace(" ", "<br>") for d in every]
         if found:

@@ -74,13 +74,23 @@ def _from_file(pool: Pool, corpus: Corpus, source: str, embed: Callable[[Corpus]
     return _aimed(pool, theirs, rows, np.arange(len(rows)), theirs.name, seed, column, values)
 
 
+def _all_alike(corpus: Corpus, records: np.ndarray) -> tuple[str, tuple[str, ...]]:
+    """A column that has one value in all of these records and others elsewhere, and that value; "" and () where there is none."""
+    for column in corpus.categories:
+        values = corpus.fields[column].map(str).to_numpy()
+        if len(found := set(values[records])) == 1 and len(set(values)) > 1:
+            return column, tuple(found)
+    return "", ()
+
+
 def _from_pool(pool: Pool, corpus: Corpus, column: str, value: str, seed: int) -> Pool:
     if column == RECORDS and RECORDS not in corpus.fields.columns:
         members = np.flatnonzero(np.isin(pool.index, record_numbers(value)))
         if not len(members):
             raise ParameterError(f"None of the records {value[:60]} is in the pool (held-out and blank records are not).")
         drawn, _ = halves(len(members), seed)
-        name, column, values_on = f"{len(members):,} records of the map", "", tuple[str, ...]()
+        column, values_on = _all_alike(corpus, pool.index[members])
+        name = f"{column} = {values_on[0]}, {len(members):,} records" if values_on else f"{len(members):,} records of the map"
         members = members[drawn]
     else:
         if column not in corpus.fields.columns:

@@ -32,7 +32,7 @@ CRITERIA = {
     "sentences": "sentences",
     "tokens": "trained tokens",
     "log_det": "log det gained (nats)",
-    "share_of_optimum": "at least so much of the optimum",
+    "share_of_optimum": "guaranteed share of the optimum",
     "worst_leverage": "worst leverage",
     "mean_leverage": "mean leverage",
     "radius": "k-center radius",

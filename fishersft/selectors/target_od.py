@@ -23,7 +23,7 @@ class TargetOD(TargetDesignSelector):
 
     name = "target_od"
     label = "TargetOD"
-    summary = "Takes the sentence that tells most about the target, in nats a token."
+    summary = "Takes the sentence that tells most about the target, in nats per token."
     purpose = "TokenOD aimed at a target: information about it rather than about everything."
     colour = "#0072B2"
     marker = "star-triangle-down"

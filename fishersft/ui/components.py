@@ -215,9 +215,9 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
-def spread(values: Sequence[float] | np.ndarray) -> str:
+def spread(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
     """The range of some draws, as "a to b"."""
-    low, high = number(float(np.min(values))), number(float(np.max(values)))
+    low, high = number(float(np.min(values)), digits), number(float(np.max(values)), digits)
     return low if low == high else f"{low} to {high}"
 
 

@@ -80,8 +80,9 @@ def verdict(every: Sequence[Run]) -> None:
     kept = {kind: sum(run.kind == kind for run in every) for kind in KEPT}
     words = listed([_counted(n, KEPT[kind]) for kind, n in kept.items() if n]) or "nothing"
     shipped = sum(run.shipped for run in every)
-    more = f", {shipped} of them shipped with fishersft" if shipped else ""
-    verb = "is" if sum(kept.values()) <= 1 else "are"
+    total = sum(kept.values())
+    more = f", {'all' if shipped == total else f'{shipped} of them'} shipped with fishersft" if shipped else ""
+    verb = "is" if total <= 1 else "are"
     components.verdict(f"{' and '.join(now) or 'Nothing is running'}; {words} {verb} kept{more}.")
 
 

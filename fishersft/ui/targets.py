@@ -32,7 +32,7 @@ EXAMPLE = ("topic", "law")  # of the demo: a rare topic, of which half of the te
 MOST_BYTES = 2_000_000
 MOST_PASTED = 100_000  # characters
 PASTED = "pasted.jsonl"
-NOTHING, VALUE, LASSO, PASTE, FILE = "nothing in particular", "a value of a column", "the lasso", "pasted texts", "a file"
+NOTHING, VALUE, LASSO, PASTE, FILE = "none", "a value of a column", "the lasso", "pasted texts", "a file"
 
 
 def needs_target(names: tuple[str, ...] | list[str]) -> bool:
@@ -57,7 +57,7 @@ def aim_at(target: str, seed: int = 0) -> None:
 
 
 def drop() -> None:
-    """Choose for nothing in particular."""
+    """Choose for no target."""
     address.choose(target="", target_seed=0)
     _suit_selectors(aimed=False)
 
@@ -79,13 +79,13 @@ def control(whole: Pool, pool: Pool, visitor: Session, *, lasso: bool, place: An
     now = one_line(pool.target.name, 40) if pool.target else NOTHING
     row = place.container(horizontal=True, vertical_alignment="center", key="target", width="content", gap="small")
     said = "Texts that the model should get good at. Half of them choose and the other half only measures, so none judges itself."
-    with row.popover(f"Good at: {escape_markdown(now)}", icon=":material/target:", help=said, width="content"):
+    with row.popover(f"Target: {escape_markdown(now)}", icon=":material/target:", help=said, width="content"):
         st.markdown(f"**{ASKS}**")
         if pool.target:
             st.caption(escape_markdown(pool.target.sentence))
         _form(whole, visitor, lasso=lasso)
     if pool.target:
-        row.button("Drop", icon=":material/close:", key="drop-target", help="Choose for nothing in particular.", on_click=drop)
+        row.button("Drop", icon=":material/close:", key="drop-target", help="Remove the target.", on_click=drop)
     elif choice.corpus == "demo":
         said = "An example: a quarter of the demo's 48 texts about law choose, a quarter measures, and the rest can be picked."
         look: dict[str, Any] = {"icon": ":material/gavel:", "key": "example-target", "help": said, "type": "tertiary"}

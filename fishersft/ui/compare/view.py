@@ -149,7 +149,7 @@ def _from_address(session: Session, offered: list[str], usual: Sequence[str]) ->
     if unaimed := [n for n in asked if n not in offered and n in registry() and registry()[n].needs_target]:
         labels = ", ".join(registry()[n].label for n in unaimed)
         st.info(
-            f"{labels}: for a target only, and none is set yet. Say under “Good at” what the model should get good at; until "
+            f"{labels}: for a target only, and none is set yet. Say under “Target” what the model should get good at; until "
             "then the others are compared.",
             icon=":material/target:",
         )

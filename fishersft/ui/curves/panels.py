@@ -173,7 +173,7 @@ def two_worlds(row: Any) -> None:
             _files(results[k], found[k])
     one_axis = how.log_y or part == DIFFERENCE
     st.caption(
-        f"{_how_drawn(results[0])} {'Both charts have one y axis. ' if drawn and one_axis else ''}Both pools have 3,000 "
+        f"{_how_drawn(results[0])} {'Both charts share one y scale. ' if drawn and one_axis else ''}Both pools have 3,000 "
         "sentences with lengths of one distribution, d = 10 and L = 20."
     )
     _guides(results, how, part)

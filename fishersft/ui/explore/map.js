@@ -222,7 +222,8 @@ function make(root) {
     pen.setLineDash([]); pen.lineWidth = 2.5; pen.strokeStyle = d.colours.pick; pen.fillStyle = d.colours.pick;
     ellipse(at); pen.globalAlpha = 0.15; pen.fill(); pen.globalAlpha = 1; pen.stroke();
     const [a, b] = d.axes[at];
-    $("size").textContent = `half axes ${short(a)} and ${short(b)}; dashed: after ${count(half)} picks`;
+    const larger = half ? `, drawn ${count(Math.round(d.axes[0][0] / long))} times as large as before any pick` : "";
+    $("size").textContent = `half axes ${short(a)} and ${short(b)}${larger}; dashed: after ${count(half)} picks`;
   };
 
   // ---- playing

@@ -36,8 +36,8 @@ LOG_DET = (
 
 
 def _gain_verdict(view: ExploreView) -> str:
-    b, n, spent, label = view.band, view.n, view.picked_tokens, view.selector.label
-    gained = f"the {n:,} picks of {label} gain **{number(view.f, 4)} nats** of log det with {spent:,} trained tokens"
+    b, n, spent = view.band, view.n, view.picked_tokens
+    gained = f"{_picks(view)} gain{'s' if n == 1 else ''} **{number(view.f, 4)} nats** of log det with {spent:,} trained tokens"
     if b is None:
         return f"{gained[0].upper()}{gained[1:]}; random draws to compare them with are still being computed."
     draws = b.at(spent, tokens=True)[:, 0]
@@ -47,15 +47,22 @@ def _gain_verdict(view: ExploreView) -> str:
         longest = f" and the longest sentences first {number(float(np.interp(fits, *view.longest_gain)), 4)}"
     proven = ""
     if view.proven is not None:
-        proven = f" At least {view.proven:.1%} of the largest possible log det of {n:,} sentences is proven."
-    beside = f"random draws of as many tokens {spread(draws)}{longest}"
-    return f"**{_standing(view.f, draws)} at equal tokens**: {gained}, {beside}.{proven}"
+        proven = (
+            f" That is at least {view.proven:.1%} of the best possible with {n:,} sentence{'s' if n > 1 else ''}, guaranteed."
+        )
+    beside = f"random draws with as many tokens {spread(draws, 4)}{longest}"
+    model = " Whether it makes a better model, Generations measures."
+    return f"**{_standing(view.f, draws)} at equal tokens**: {gained}, {beside}.{proven}{model}"
+
+
+def _picks(view: ExploreView) -> str:
+    return f"the {view.n:,} picks of {view.selector.label}" if view.n > 1 else f"the one pick of {view.selector.label}"
 
 
 def _standing(value: float, draws: np.ndarray) -> str:
     """Where a gain stands among those of random draws."""
-    if value <= draws.max():
-        return "No better than chance" if value >= draws.min() else "Worse than chance"
+    if value <= draws.max() * (1 + 1e-6):  # two sums of the same terms differ by less
+        return "No better than chance" if value >= draws.min() * (1 - 1e-6) else "Worse than chance"
     return "Better than chance" if value - draws.mean() > BARELY * value else "Barely better than chance"
 
 
@@ -63,16 +70,20 @@ def _target_verdict(view: ExploreView) -> str:
     """How close the picks come to the target, and how unsure they leave a model there, beside random draws of as many tokens."""
     spent, pool = view.picked_tokens, view.pool
     losses, chance = view.chance_losses, view.chance_variance
-    picked = f"the {view.n:,} picks of {view.selector.label} with {spent:,} trained tokens"
+    picked = f"{_picks(view)} with {spent:,} trained tokens"
     if losses is None or chance is None:
-        return f"{picked[0].upper()}{picked[1:]} are on the map; random draws to compare them with are still being computed."
+        return f"On the map: {picked}; random draws to compare them with are still being computed."
     near, loss = cached_target.near(pool), cached_target.loss(pool, view.picks)
     like, sure = _stands(loss, losses), _stands(view.variance_now, chance)
+    lie = f"{near[view.picks].mean():.0%} of the picks lie near the target, against {near.mean():.0%} of the pool"
+    if pool.target is not None and pool.target.column:
+        values = view.corpus.fields[pool.target.column].map(str).to_numpy()[pool.index[view.picks]]
+        found, word = int(np.isin(values, pool.target.values).sum()), ", ".join(one_line(v, 30) for v in pool.target.values)
+        lie += f"; {found:,} of them are {escape_markdown(f'{pool.target.column} = {word}')}"
     return (
-        f"**{like[0].upper()}{like[1:]} chance at looking like the target** and {sure} chance at lowering the variance there: "
-        f"{picked} have a Stein's loss of **{number(loss)}** against {spread(losses)} of random draws, and leave a variance of "
-        f"**{number(view.variance_now)}** against {spread(chance)}. {near[view.picks].mean():.0%} of the picks lie near "
-        f"the target, and {near.mean():.0%} of the pool."
+        f"**{like[0].upper()}{like[1:]} chance at looking like the target, and {sure} chance at lowering the variance there**: "
+        f"{picked} have a Stein's loss of {number(loss)} against {spread(losses)} of random draws, and leave a variance of "
+        f"{number(view.variance_now)} against {spread(chance)}. {lie}."
     )
 
 

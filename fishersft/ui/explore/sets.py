@@ -123,7 +123,7 @@ def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None)
         key=f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}",
     )
     st.caption(
-        f"{len(positions):,} rows, {int((view.rank[positions] > 0).sum()):,} of them selected. "
+        f"{len(positions):,} row{'s' if len(positions) > 1 else ''}, {int((view.rank[positions] > 0).sum()):,} of them selected. "
         "Click the box before a row to see why." + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
     )
 
@@ -139,6 +139,11 @@ def downloads(view: ExploreView, session: Session, matched: np.ndarray | None) -
         row.markdown(f"{label}, {len(held.positions):,} records:", width="content")
         make = partial(selections.kept_of, view.corpus, rows, selection)
         files.selection(f"{selection.selector}-{len(selection)}", make, "explore", row, (view.corpus, rows))
+    if view.selector.name != DEFAULT_SELECTOR and view.selector.gain_of:
+        st.caption(
+            f"Gains in the files are {view.selector.label}'s own, of {view.selector.gain_of}; this page measures every selector "
+            "by TokenOD's criterion."
+        )
     if "sigma2" in view.selector.changed:
         st.caption("Gains in the files use the selector's own sigma2; this page measures every selector with sigma2 = 1.")
     for name, value in view.order.notes.items():

@@ -293,7 +293,7 @@ def _check_target(session: Session) -> None:
         st.session_state["selector"] = DEFAULT_SELECTOR
     del st.query_params["selector"]
     st.info(
-        f"{wanted.label} chooses for a target, and none is set yet: say under “Good at” what the model should get good at. Until "
+        f"{wanted.label} chooses for a target, and none is set yet: say under “Target” what the model should get good at. Until "
         f"then the picks of {find_selector(DEFAULT_SELECTOR).label} are shown.",
         icon=":material/target:",
     )
@@ -305,7 +305,7 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
     usual = max(1, min(120, most, N // 8))
     note = "" if most == N else f" The first {most:,} picks of {N:,} are computed."
     if len(order) < most:
-        st.caption(f":material/hourglass_top: {len(order):,} of {most:,} picks exist by now.")
+        st.caption(f":material/hourglass_top: {len(order):,} of {most:,} picks computed so far.")
     if unit == "sentences":
         said = "How many sentences to select." + note
         return Budget(sentences=query_widgets.slide("Budget: sentences", 1, most, usual, "sentences", said))

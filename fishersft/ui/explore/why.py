@@ -18,7 +18,7 @@ from fishersft.design.trajectory import Curve, grid
 from fishersft.errors import FisherSFTError
 from fishersft.plots import base as plots
 from fishersft.scoring import why
-from fishersft.selectors import Selector, make_selector, registry
+from fishersft.selectors import DEFAULT_SELECTOR, Selector, make_selector, registry
 from fishersft.text import duration, visible, visible_text
 from fishersft.ui import cached, cached_target, components
 from fishersft.ui.address import MOST_PINS
@@ -57,11 +57,17 @@ def why_panel(view: ExploreView, session: Session) -> None:
     found = why.why(view.pool.embeddings, view.order.positions, view.n, position)
     label = view.selector.label
     if found.picked:
-        st.markdown(f"Record {record:,} is **pick {found.rank:,}** of {label}. Its gain when it was picked:")
+        best = view.selector.name == DEFAULT_SELECTOR and view.pool.is_free
+        why_then = " No other sentence would have added more then." if best else ""
+        st.markdown(f"Record {record:,} is **pick {found.rank:,}** of {label}.{why_then} What each token added:")
     elif found.rank:
-        st.markdown(f"Record {record:,} is not selected; {label} would take it as **pick {found.rank:,}**. Its gain now:")
+        st.markdown(
+            f"Record {record:,} is not selected; {label} would take it as **pick {found.rank:,}**. What each token would add now:"
+        )
     else:
-        st.markdown(f"Record {record:,} is not among the first {len(view.order):,} picks of {label}. Its gain now:")
+        st.markdown(
+            f"Record {record:,} is not among the first {len(view.order):,} picks of {label}. What each token would add now:"
+        )
     texts, trained = view.pieces(record)
     components.heat_map(texts, trained, found.token_gains, low=True)
     with st.container(horizontal=True, gap="small"):
@@ -85,7 +91,11 @@ def why_panel(view: ExploreView, session: Session) -> None:
             fact("Perplexity", number(float(all_of_pool[position])), said, usual)
     # the heat map in words, for those who do not see colours or cannot hover
     listed = _largest(texts, trained, found.token_gains, number)
-    st.caption(escape_markdown(f"Largest: {listed} nats. All {int(trained.sum()):,} tokens together give the gain exactly."))
+    st.caption(
+        escape_markdown(
+            f"Largest: {listed} nats. The gains of all {int(trained.sum()):,} tokens add up exactly to that of the sentence."
+        )
+    )
     # one further view at a time, so that only what is looked at is computed
     further: dict[str, tuple[str, Callable[[], None]]] = {}
     if view.pool.target is not None:

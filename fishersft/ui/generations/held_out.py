@@ -32,8 +32,8 @@ from fishersft.ui.job_panel import EVERY
 
 WORSE = "no better than untuned"
 NATS = (
-    "A loss of x nats a token means that the model gives the next token a probability of e to the power -x (the geometric mean), "
-    "so lower is better, and 0.1 nats less are about 10% more probability for every token. Uniform is the random draw. n: "
+    "A loss of x nats per token means that the model gives the next token a probability of e to the power -x (the geometric "
+    "mean), so lower is better, and 0.1 nats less are about 10% more probability for every token. Uniform is the random draw. n: "
     "sentences of a selection."
 )
 ENOUGH_SEEDS = 5  # for a bootstrap; with 2, about 75 of 100 intervals hold the truth where seeds matter as much as texts
@@ -143,16 +143,16 @@ def held_out_summary(lines: Sequence[SelectionResult], measure: str, equal: str)
     start, what = f"At n = {n:,} and equal {equal}", generation_plots.MEASURES[measure]
     if BASELINE not in at:
         each = ", ".join(f"{line.label} {line.values[measure].value:.3f}" for line in at.values())
-        return f"{start}, the {what}: {each} nats a token{untuned}."
-    told: dict[str, list[str]] = {"better than": [], "worse than": [], "no different from": []}
+        return f"{start}, the {what}: {each} nats per token{untuned}."
+    told: dict[str, list[str]] = {"better than": [], "worse than": [], "not clearly different from": []}
     for line in at.values():
         if d := line.minus_uniform.get(measure):
             side = side_of(d)
-            off = with_interval(d, signed=True) if side == "no different from" else f"by {with_interval(size_of(d))}"
+            off = with_interval(d, signed=True) if side == "not clearly different from" else f"by {with_interval(size_of(d))}"
             told[side].append(f"{line.label} ({off.replace(' (', ', ').rstrip(')')})")
     groups = [f"{side} a random draw: {listed(some)}" for side, some in told.items() if some]
     uniform = with_interval(at[BASELINE].values[measure])
-    said = f"{start}, {'; '.join(groups)}, in nats a token." if groups else f"{start}, only Uniform is finished."
+    said = f"{start}, {'; '.join(groups)}, in nats per token." if groups else f"{start}, only Uniform is finished."
     return f"{said} The draw's {what} is {uniform}{untuned}."
 
 

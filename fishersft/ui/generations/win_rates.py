@@ -109,7 +109,7 @@ def _verdict(report: Report, every: list[Report]) -> str:
     rate = report.matrix.get(DEFAULT_SELECTOR, {}).get(BASELINE)
     if rate is None:
         return said
-    side = "better than" if rate.low > 0.5 else "worse than" if rate.high < 0.5 else "no different from"
+    side = "better than" if rate.low > 0.5 else "worse than" if rate.high < 0.5 else "not clearly different from"
     mine = label(report.labels.get(DEFAULT_SELECTOR, DEFAULT_SELECTOR))
     return f"{said} It finds {mine}'s texts {side} those of a random draw: they win {in_percent(rate)} of comparisons."
 
