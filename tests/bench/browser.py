@@ -48,6 +48,7 @@ import streamlit as st
 
 st.plotly_chart(go.Figure(go.Scatter(x=[0], y=[0], mode="markers")))
 """
+CHART = ".sentences .now:has-text('Pick'), .js-plotly-plot .scatterlayer"  # Explore's map with its picks, or a chart elsewhere
 SLIDER = '[data-testid="stSlider"] input[type="range"]'
 
 
@@ -180,7 +181,7 @@ class Visitor:
         """Seconds from opening an address to points on its first chart."""
         started = time.perf_counter()
         self.page.goto(address, wait_until="commit")
-        self.page.wait_for_selector(".js-plotly-plot .points path", state="attached")
+        self.page.wait_for_selector(CHART, state="attached")
         return time.perf_counter() - started
 
     def see(self, selector: str, seconds: float = PATIENCE) -> None:

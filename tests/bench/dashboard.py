@@ -20,7 +20,7 @@ import numpy as np
 
 from fishersft.errors import UserError
 from tests.bench import machine
-from tests.bench.browser import LONGEST, Served, Visitor, browser, one_dot, read, server
+from tests.bench.browser import CHART, LONGEST, Served, Visitor, browser, one_dot, read, server
 from tests.bench.report import BUSY, table
 from tests.bench.texts import write_corpus
 
@@ -36,9 +36,6 @@ SPEED = "60"  # picks a second that the player is asked for
 MOVE = 0.15  # seconds that a move may take the server
 PLAYED = 3.0  # seconds
 LASSOS = ("40-69", "200-229", "700-729")  # records of the demo; neighbours in the file are of one topic
-AIMED = """
-() => [...document.querySelectorAll(".js-plotly-plot")].some((g) => (g._fullData || []).some((t) => t.name === "target text"))
-"""
 STEPS = """
 async (seconds) => {
   const find = (node) => {
@@ -200,11 +197,11 @@ class Book:
         for lasso in LASSOS:
             visitor = Visitor.arrive(self.tabs)
             visitor.page.goto(f"{address}/?lasso={lasso}")
-            visitor.see(".js-plotly-plot .points path", LONGEST)
+            visitor.see(CHART, LONGEST)
             visitor.settle()
             begun = time.perf_counter()
             visitor.page.get_by_role("button", name="Use as target").click()
-            visitor.page.wait_for_function(AIMED, timeout=1_000 * LONGEST)
+            visitor.see(".sentences .legend:has-text('target text')", LONGEST)
             each.append(time.perf_counter() - begun)
             visitor.settle()
             self.left(visitor)
@@ -223,9 +220,9 @@ class Book:
             self.told("player", 0, 1)
             visitor = Visitor.arrive(self.tabs)
             visitor.page.goto(f"{address}/?{query}&view=player&sentences={min(1_000, points)}")
-            visitor.see(".player .now:has-text('Pick')", LONGEST)
+            visitor.see(".sentences .now:has-text('Pick')", LONGEST)
             visitor.settle()
-            visitor.page.locator(".player .speed").select_option(SPEED)
+            visitor.page.locator(".sentences .speed").select_option(SPEED)
             visitor.page.get_by_role("button", name="Play", exact=True).click()
             each = tuple(float(visitor.page.evaluate(STEPS, PLAYED)) for _ in range(3))
             what = f"{points:,} sentences: the player, asked for {SPEED} a second"
@@ -285,7 +282,7 @@ def crowd(tabs: Browser, address: str, sessions: int, told: Progress, rounds: in
         visitors.append(visitor)
         told("visitors arrive", k + 1, sessions)
     for k, visitor in enumerate(visitors):
-        visitor.see(".js-plotly-plot .points path")
+        visitor.see(CHART)
         visitor.settle()
         told("visitors look", k + 1, sessions)
     for r in range(rounds):
