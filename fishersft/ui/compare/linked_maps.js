@@ -19,8 +19,11 @@ export default function ({ data }) {
     set(home);
     ["xaxis", "yaxis"].forEach((axis, k) => ([map._fullLayout[axis]._rangeInitial0, map._fullLayout[axis]._rangeInitial1] = home[k]));
   };
+  const homeOf = (map) => ["xaxis", "yaxis"].map((axis) => [map._fullLayout[axis]._rangeInitial0, map._fullLayout[axis]._rangeInitial1]);
+  let last = null; // where the maps were last looked at, and from which home: all may be drawn anew at once
   const follow = (leader) => {
     const to = view(leader);
+    last = { home: homeOf(leader), to };
     if (told.has(leader) && same(told.get(leader), to)) return;
     told.set(leader, to);
     for (const map of maps()) if (map !== leader) move(map, to);
@@ -38,6 +41,7 @@ export default function ({ data }) {
       known.set(map, moved);
       for (const event of ["plotly_relayout", "plotly_relayouting"]) map.on(event, moved);
       if (first) move(map, view(first)); // one that was drawn anew looks where the others do
+      else if (last && same(homeOf(map), last.home)) move(map, last.to);
     }
     for (const map of known.keys()) if (!map.isConnected) known.delete(map);
   };
