@@ -5,7 +5,7 @@ import pytest
 
 from fishersft.design.trajectory import Curve, band_curve, grid
 from fishersft.plots import base as plots
-from fishersft.plots.sentence_map import MOST_POINTS, Points, sentence_map, shown
+from fishersft.plots.sentence_map import FINE, MOST_POINTS, Points, inside, on_grid, points_of, sentence_map, shown
 from fishersft.scoring import precomputed
 
 
@@ -106,3 +106,39 @@ def test_umap_is_reproducible_and_keeps_clusters_together():
     )
     assert np.linalg.norm(xy[:40].mean(0) - xy[40:].mean(0)) > 2 * within
     assert precomputed.project(X[:4]).shape == (4, 2)
+
+
+def test_a_lasso_holds_what_lies_inside_of_it():
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, 10_000, (2_000, 2))
+    square = [[2_000, 2_000], [8_000, 2_000], [8_000, 8_000], [2_000, 8_000]]
+    x, y = places.T
+    assert (inside(places, square) == ((x >= 2_000) & (x < 8_000) & (y >= 2_000) & (y < 8_000)))[x != 2_000].all()
+    a, b, c = np.array([[1_000.0, 500.0], [9_000.0, 3_000.0], [4_000.0, 9_500.0]])
+
+    def side(p, q):  # of points that are half a step up, where no corner lies
+        return (q[0] - p[0]) * (y + 0.5 - p[1]) - (q[1] - p[1]) * (x - p[0])
+
+    within = (side(a, b) > 0) & (side(b, c) > 0) & (side(c, a) > 0)
+    assert 200 < within.sum() < 1_500
+    assert (inside(places, [a, b, c]) == within).all()
+    assert (inside(places, [c, b, a]) == within).all()  # drawn the other way round
+    bow = [[0, 0], [10_000, 10_000], [10_000, 0], [0, 10_000]]  # crosses itself: its middle is a point, its two wings are inside
+    assert inside(np.array([[9_000, 5_000], [1_000, 5_000], [5_000, 9_000], [5_000, 1_000]]), bow).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_places_on_the_map_that_moves_keep_the_shape_of_maps_whose_distances_mean_something():
+    xy = np.array([[0.0, 0.0], [4.0, 1.0], [2.0, 0.5]])
+    assert on_grid(xy, equal_axes=False).tolist() == [[0, 0], [FINE, FINE], [FINE // 2, FINE // 2]]
+    equal = on_grid(xy, equal_axes=True)
+    assert (np.ptp(equal[:, 0]), np.ptp(equal[:, 1])) == (FINE, FINE // 4)
+    points = points_of(xy, np.arange(3), np.ones(3, int), ["b", "a", "b"], ["x", "<b>", "z"], equal_axes=True)
+    assert (points["tags"], points["tag"], points["text"]) == (["a", "b"], [1, 0, 1], ["x", "<b>", "z"])
+    assert (
+        points["key"] != points_of(xy, np.arange(3), np.ones(3, int), ["b", "b", "b"], ["x", "<b>", "z"], equal_axes=True)["key"]
+    )
