@@ -243,7 +243,7 @@ def test_a_ranking_that_contradicts_the_held_out_losses_is_said(tmp_path):
     ]
     (sentence,) = competence.contradictions(run, sure)
     assert (
-        sentence.startswith("It prefers Uniform to Token Od at 50 (Uniform wins 80% (70 to 90))") and "nats a token" in sentence
+        sentence.startswith("It prefers Uniform to Token Od at 50 (Uniform wins 80% (70 to 90))") and "nats per token" in sentence
     )
     assert competence.contradictions(run, [("uniform", "token_od", 50, Rate(0.6, 0.45, 0.75, 60, 60.0))]) == []
     assert competence.contradictions(read_run(make_run(tmp_path / "bare", model=False)), sure) == []
