@@ -104,7 +104,7 @@ class TestShipped:
         assert len(isotropic.selectors) == 7
         assert alike_sentence(isotropic) in plain(at)
         at.toggle(key="logarithmic").set_value(False).run()
-        assert "Both charts have one y axis" not in plain(at)
+        assert "Both charts share one y scale" not in plain(at)
 
     @pytest.mark.parametrize("name", ["Synthetic", "Word vectors", "Your corpus", "Fast against slow"])
     def test_every_experiment_has_its_files_its_picture_and_its_command(self, name):
