@@ -229,7 +229,7 @@ def controls(embedded: Embedded, session: Session) -> ExploreView:
     with st.container(key="explore-controls"):
         first, middle, unit_place, last = st.columns([22, 44, 22, 15], vertical_alignment="bottom")
     kind = _selector_box(session, first)
-    with last.popover("Parameters", icon=":material/tune:", width="stretch", help="The selector's parameters and its seed."):
+    with last.popover("Options", icon=":material/tune:", width="stretch", help="The selector's parameters and its seed."):
         selector = make_selector(kind.name, parameter_fields(kind))
         said = "Seed for selectors that draw at random; the same seed gives the same picks."
         seed = query_widgets.seed(st, said, disabled=not selector.random)

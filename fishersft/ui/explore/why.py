@@ -360,7 +360,7 @@ def what_if_panel(view: ExploreView) -> None:
     """A sentence of the visitor's own under the design as it is."""
     said = (
         "Pin a record in or out under “Why this sentence?”. sigma2, how much is taken as known before any pick, is among the "
-        "selector's Parameters. Both update the picks at once. Below, try a text of your own."
+        "selector's Options. Both update the picks at once. Below, try a text of your own."
     )
     st.caption(helped(said, "sigma2"))
     with st.form("own-sentence", border=False):
