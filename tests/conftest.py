@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import hypothesis
 import numpy as np
 import pytest
 from streamlit.components.v2 import manifest_scanner
@@ -38,6 +39,10 @@ SHARED = ROOT.parent / "shared"
 # while the tests run, so one look is enough.
 manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
+
+# A generated case may take long on a loaded machine; what hangs is ended by the suite's own timeout.
+hypothesis.settings.register_profile("fishersft", deadline=None)
+hypothesis.settings.load_profile("fishersft")
 
 # A test's page waits for all that it shows; what a page looks like before that has tests of its own.
 behind.AT_ONCE = behind.ALREADY = 200.0
