@@ -7,13 +7,14 @@ import threading
 import numpy as np
 import pytest
 
-from fishersft import embed, load_corpus, select
+from fishersft import Budget, embed, load_corpus, load_pool, make_selector, select
+from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection, saved_selections
-from fishersft.selectors.token_od import TokenOD
-from fishersft.ui import behind
+from fishersft.selectors.token_od import SentenceOD, TokenOD
+from fishersft.ui import behind, cached
 from fishersft.ui.downloads import LABELS
 
-from .test_pages import HOSTILE, drawn_map, figure, lit, open_page, part, text_of, tiles
+from .test_pages import HOSTILE, drawn_map, figure, lit, numbers, open_page, part, text_of, tiles
 
 CORPUS = {"sentences": "20"}
 
@@ -184,8 +185,6 @@ def test_ranks_are_those_of_the_orders_and_slow_ones_wait_for_a_button(monkeypat
 
 
 def test_perplexity_is_that_of_the_stored_losses():
-    from fishersft import load_pool
-
     at = open_page(**CORPUS, record="281")
     pool = load_pool("demo")
     expected = np.exp(pool.losses(np.flatnonzero(pool.index == 281))[0])
@@ -237,3 +236,49 @@ def test_picks_are_shown_as_they_are_made_and_the_rest_follows(jsonl, monkeypatc
     assert [drawn_map(at)[1]["record"][k] for k in drawn_map(at)[0]["picks"]][:2] == first
     assert len(at.dataframe[0].value) == 5
     assert "computed so far" not in text_of(at)
+
+
+def test_what_a_growing_order_gains_is_told_of_the_whole(jsonl, monkeypatch):
+    embed(load_corpus(jsonl, holdout=0))
+    go, order = threading.Event(), SentenceOD.order
+
+    def slowly(self, pool, rng):
+        for k, pick in enumerate(order(self, pool, rng)):
+            if k == 3:
+                go.wait(60)
+            yield pick
+
+    monkeypatch.setattr(SentenceOD, "order", slowly)
+    for name in ("AT_ONCE", "ALREADY"):
+        monkeypatch.setattr(behind, name, 2.0)
+    at = open_page(corpus=str(jsonl), holdout="0", sentences="5", selector="sentence_od")
+    assert "3 of 8 picks computed so far" in text_of(at)
+    go.set()
+    for _ in range(20):
+        at.run()
+        if at.get("plotly_chart") and drawn_map(at)[0]["n"] == 5:
+            break
+    lines = {line["name"]: numbers(line["x"]) for line in figure(at)["data"] if "name" in line}
+    assert lines["SentenceOD"][-1] == lines["Uniform, 20 draws"][-1]
+
+
+def test_a_sample_of_the_points_lies_where_the_whole_does_so_that_a_lasso_means_the_same(monkeypatch):
+    def places(at):
+        points = drawn_map(at)[1]
+        return dict(zip(points["record"], zip(points["x"], points["y"], strict=True), strict=True))
+
+    whole = places(open_page(sentences="20"))
+    monkeypatch.setattr("fishersft.ui.explore.map.MOST_POINTS", 40)
+    for name in ("SMALL_POOL", "MOST_PICKS"):
+        monkeypatch.setattr(cached, name, 20)
+    some = places(open_page(sentences="20", selector="uniform", seed="3"))
+    assert 40 <= len(some) < 70 and all(whole[record] == place for record, place in some.items())
+
+
+def test_an_order_that_was_not_there_is_found_once_it_is(tmp_path):
+    path = tmp_path / "own.txt"  # which no other test has in this process's memory
+    path.write_text("One order.\nAnother order of longer words.\nA third one.\n")
+    pool, selector = load_pool(load_corpus(path, holdout=0)), make_selector("token_od")
+    assert cached.order(pool, selector, 0) is None
+    made = embed_and_select.order(pool, selector, Budget(sentences=len(pool)))
+    assert cached.order(pool, selector, 0).positions.tolist() == made.positions.tolist()

@@ -137,8 +137,9 @@ def test_places_on_the_map_that_moves_keep_the_shape_of_maps_whose_distances_mea
     assert on_grid(xy, equal_axes=False).tolist() == [[0, 0], [FINE, FINE], [FINE // 2, FINE // 2]]
     equal = on_grid(xy, equal_axes=True)
     assert (np.ptp(equal[:, 0]), np.ptp(equal[:, 1])) == (FINE, FINE // 4)
-    points = points_of(xy, np.arange(3), np.ones(3, int), ["b", "a", "b"], ["x", "<b>", "z"], equal_axes=True)
+    points = points_of(equal, np.arange(3), np.ones(3, int), ["b", "a", "b"], ["x", "<b>", "z"], equal_axes=True)
     assert (points["tags"], points["tag"], points["text"]) == (["a", "b"], [1, 0, 1], ["x", "<b>", "z"])
     assert (
-        points["key"] != points_of(xy, np.arange(3), np.ones(3, int), ["b", "b", "b"], ["x", "<b>", "z"], equal_axes=True)["key"]
+        points["key"]
+        != points_of(equal, np.arange(3), np.ones(3, int), ["b", "b", "b"], ["x", "<b>", "z"], equal_axes=True)["key"]
     )

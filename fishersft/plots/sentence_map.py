@@ -257,12 +257,12 @@ def _numbers(column: Sequence[Any]) -> np.ndarray | None:
 
 
 def points_of(
-    xy: np.ndarray, index: np.ndarray, tokens: np.ndarray, tags: Sequence[str], texts: Sequence[str], *, equal_axes: bool
+    places: np.ndarray, index: np.ndarray, tokens: np.ndarray, tags: Sequence[str], texts: Sequence[str], *, equal_axes: bool
 ) -> dict[str, Any]:
     """The N points of a pool as JSON for the map that moves in the browser, with a `key` that names them.
 
     Args:
-        xy: (N, 2).
+        places: (N, 2) from `on_grid`.
         index, tokens: (N,) numbers of the records, and their trained tokens.
         tags: (N,) a category of each, or empty.
         texts: what a pointer shows of each record, as plain strings that are never read as markup; may be empty.
@@ -272,7 +272,7 @@ def points_of(
     place = {name: k for k, name in enumerate(names)}
     content = {
         "fine": FINE,
-        "x": (places := on_grid(xy, equal_axes=equal_axes))[:, 0].tolist(),
+        "x": places[:, 0].tolist(),
         "y": places[:, 1].tolist(),
         "record": index.tolist(),
         "tokens": tokens.tolist(),
@@ -319,9 +319,9 @@ def looks_of(points: Points, *, colour_by: str, values: Any, selector: str, dark
         look["codes"] = np.asarray(paint.codes).astype(int).tolist()
     elif colour_by == "pick order":
         look["shades"] = paint.palette[1:]
-    legend = [[html.unescape(name), fill, shape, big, False] for name, fill, shape, big in paint.entries]
+    legend = [[html.unescape(name), fill, shape, False] for name, fill, shape, _ in paint.entries]
     if points.target is not None and points.target.any():
-        legend.append(["target text", text, "star", True, True])
+        legend.append(["target text", text, "star", True])
     scale = None
     if paint.bar is not None:
         low, high, title = paint.bar

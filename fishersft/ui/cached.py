@@ -138,9 +138,17 @@ def reach(pool: Pool) -> int:
     return most if pool.target is None else min(most, AIMED_PICKS)
 
 
+def most_tokens(pool: Pool) -> int:
+    """The trained tokens that no order spends more of as far as `reach`."""
+    return int(np.sort(pool.tokens)[::-1][: reach(pool)].sum())
+
+
 def order(pool: Pool, selector: Selector, seed: int) -> Order | None:
     """A selector's order as far as `reach`, if it is in the store."""
-    return _order(pool, selector, seed, reach(pool))
+    asked = pool, selector, seed, reach(pool)
+    if (known := _order(*asked)) is None:
+        _order.clear(*asked)  # it may be computed meanwhile, behind a page or by a command
+    return known
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEYS)
@@ -187,7 +195,6 @@ def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
         computed = embed_and_select.order(pool, selector, budget, seed, on_progress=report, on_stage=stage)
     finally:
         bar.empty()
-    _order.clear()
     return computed
 
 

@@ -98,7 +98,7 @@ def _lead(view: CompareView) -> None:
     orders = [order_of(view.pool, selector, view.seed) for selector in view.selectors]
     spent = [np.cumsum(rows.tokens[order.positions]) for order in orders]
     most = max(int(s[-1]) for s in spent)
-    band = cached.band(rows, max(map(len, orders)), most)
+    band = cached.band(rows, cached.reach(view.pool), cached.most_tokens(view.pool))
     x, draws = band.up_to(most if tokens else max(map(len, orders)), tokens=tokens)
     curves = [("uniform", band_curve("Uniform", x, draws - draws.mean(0), unit))]
     for selector, row, order, upto in zip(view.selectors, view.rows, orders, spent, strict=True):

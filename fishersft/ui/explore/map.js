@@ -134,7 +134,7 @@ function make(root) {
   };
   const legend = () => {
     const box = $("legend"), d = map.data, part = (tag, text) => { const e = document.createElement(tag); if (text) e.textContent = text; return e; };
-    box.replaceChildren(...d.legend.map(([name, fill, shape, , hollow]) => {
+    box.replaceChildren(...d.legend.map(([name, fill, shape, hollow]) => {
       const item = part("span"), svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), path = document.createElementNS("http://www.w3.org/2000/svg", "path");
       svg.setAttribute("viewBox", "-1.6 -1.6 3.2 3.2"); svg.setAttribute("aria-hidden", "true");
       path.setAttribute("d", SHAPES[shape] ?? CIRCLE); path.setAttribute("fill", hollow ? "none" : fill);

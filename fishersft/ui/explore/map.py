@@ -23,6 +23,7 @@ from fishersft.selectors import Pool
 from fishersft.text import visible, visible_text
 from fishersft.ui import behind, cached, components, maps, query_widgets
 from fishersft.ui.address import write_value
+from fishersft.ui.cached import KEYS
 from fishersft.ui.components import dark, escape_markdown, one_line
 from fishersft.ui.explore.view import ExploreView
 from fishersft.ui.session import Session
@@ -62,7 +63,7 @@ def map_panel(view: ExploreView, session: Session, asked: MapLook) -> None:
     colour, playing, shown = asked.colour, asked.playing, view.everything
     kind, xy = _coordinates(shown, asked.kind)
     drawn = _drawn(view)
-    points = _points_of(view, kind, xy, drawn)
+    points = _points_of(shown, kind, drawn, xy)
     _points(key="points", data=points)
     values = None
     if colour == "tokens":
@@ -110,7 +111,7 @@ def map_panel(view: ExploreView, session: Session, asked: MapLook) -> None:
     told: dict[str, Any] = {
         "on_at_change": partial(_rested, view, session),
         "on_record_change": partial(_clicked, session),
-        "on_lasso_change": partial(_marked, view, session, on_grid(xy, equal_axes=kind == "PCA")),
+        "on_lasso_change": partial(_marked, shown, session, kind, xy),
     }
     _map(key=KEY, data=data, **told)
     more = " The ellipse is what the picks leave unknown (θᵀVθ ≤ 1), in the plane of the two directions." if playing else ""
@@ -136,20 +137,17 @@ def _drawn(view: ExploreView) -> np.ndarray:
     return np.union1d(must, np.linspace(0, N - 1, MOST_POINTS).astype(int))
 
 
-def _points_of(view: ExploreView, kind: str, xy: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
-    shown = view.everything
-    return _kept_points(f"{shown.embeddings.key} {kind} {hash(drawn.tobytes())}", view, xy, drawn, kind == "PCA")
-
-
-@st.cache_data(max_entries=8, show_spinner=False)
-def _kept_points(key: str, _view: ExploreView, _xy: np.ndarray, _drawn: np.ndarray, equal_axes: bool) -> dict[str, Any]:
-    shown, corpus = _view.everything, _view.corpus
-    index = shown.index[_drawn]
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEYS)
+def _points_of(shown: Pool, kind: str, drawn: np.ndarray, _xy: np.ndarray) -> dict[str, Any]:
+    """The points at the positions `drawn` for the browser, with the first category of each and, where they are few, its text."""
+    corpus, index = shown.corpus, shown.index[drawn]
+    assert corpus is not None
     tags: list[str] = []
     if corpus.categories:
-        tags = [visible(components.one_line(v, 40)) for v in corpus.fields[corpus.categories[0]].iloc[index]]
-    texts = [visible(components.one_line(corpus.texts[r], HOVER)) for r in index] if len(index) <= TEXTS else []
-    return sentence_map.points_of(_xy[_drawn], index, shown.tokens[_drawn], tags, texts, equal_axes=equal_axes)
+        tags = [visible(one_line(v, 40)) for v in corpus.fields[corpus.categories[0]].iloc[index]]
+    texts = [visible(one_line(corpus.texts[r], HOVER)) for r in index] if len(index) <= TEXTS else []
+    places = on_grid(_xy, equal_axes=kind == "PCA")[drawn]
+    return sentence_map.points_of(places, index, shown.tokens[drawn], tags, texts, equal_axes=kind == "PCA")
 
 
 def _texts(view: ExploreView, longest: int) -> list[str]:
@@ -186,13 +184,14 @@ def _clicked(session: Session) -> None:
         session.record = int(record)
 
 
-def _marked(view: ExploreView, session: Session, places: np.ndarray) -> None:
+def _marked(shown: Pool, session: Session, kind: str, xy: np.ndarray) -> None:
     """A lasso was drawn: its set is every record inside, drawn or not."""
     corners = st.session_state[KEY]["lasso"]
     usable = isinstance(corners, list) and 3 <= len(corners) <= 1_000
     if usable and all(isinstance(c, list) and len(c) == 2 and all(isinstance(v, int | float) for v in c) for c in corners):
         bounded = [[float(np.clip(v, -FINE, 2 * FINE)) for v in corner] for corner in corners]
-        session.show_set(view.everything.index[sentence_map.inside(places, bounded)].tolist())
+        within = sentence_map.inside(on_grid(xy, equal_axes=kind == "PCA"), bounded)
+        session.show_set(shown.index[within].tolist())
 
 
 def map_controls(view: ExploreView, session: Session) -> MapLook:

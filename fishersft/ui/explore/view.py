@@ -117,6 +117,8 @@ class ExploreView:
         if not self.pool.is_free:
             walked = cached.walk(self.pool.embeddings, self.order.positions)
             return np.arange(1, len(self.order) + 1), np.cumsum(walked.gains)
+        if len(self.order) < cached.reach(self.pool):  # it grows, and what it gains is computed once, of the whole
+            return None
         return self._gain_of(self.order, self.selector, self.seed)
 
     def _gain_of(self, order: Order, selector: Selector, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -143,8 +145,7 @@ class ExploreView:
     @cached_property
     def band(self) -> Band | None:
         """What random draws gain."""
-        top = cached.reach(self._free)
-        most = int(np.sort(self.pool.tokens)[::-1][:top].sum())  # no order spends more
+        top, most = cached.reach(self._free), cached.most_tokens(self._free)
         return self._behind("20 random draws", "band", partial(precomputed.band, self.pool.embeddings, top, most))
 
     @cached_property
@@ -178,9 +179,7 @@ class ExploreView:
 
     def variance_band(self, *, tokens: bool) -> tuple[np.ndarray, np.ndarray] | None:
         """Budgets and the variances of random draws there."""
-        top = cached.reach(self._free)
-        if tokens:
-            top = int(np.sort(self.pool.tokens)[::-1][:top].sum())
+        top = cached.most_tokens(self._free) if tokens else cached.reach(self._free)
         moment = None if self.pool.target is None else self.pool.target.measured_moment
         assert moment is not None
         compute = partial(precomputed.target_variance_band, self.pool.embeddings, top, moment, tokens=tokens)
@@ -319,7 +318,7 @@ def budget_slider(pool: Pool, order: Order, unit: str, session: Session) -> Budg
     tokens = pool.tokens[order.positions]
     least, total = int(pool.tokens.min()), int(tokens.sum())
     if len(order) < most:  # an end that stays as the picks become more
-        total = int(np.sort(pool.tokens)[::-1][:most].sum())
+        total = cached.most_tokens(pool)
     said = "The longest prefix of the picks with at most this many trained tokens." + note
     start = max(least, int(tokens[:usual].sum()))
     return Budget(tokens=query_widgets.slide("Budget: trained tokens", least, total, start, "tokens", said))
