@@ -19,6 +19,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 LONGEST_TOKEN = 80
+UNDECIDED = "not clearly different from"  # what is said of a difference whose interval holds none
 
 
 def encodable(text: str) -> str:
@@ -41,6 +42,11 @@ UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letter
 def is_blank(text: str) -> bool:
     """Whether a text shows nothing: white space, control characters and zero-width marks only."""
     return all(c.isspace() or c in UNSEEN or unicodedata.category(c) in ("Cc", "Cf") for c in text)
+
+
+def counted(n: int, noun: str) -> str:
+    """So many of something: 1 row, 2,000 rows."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def shortened(name: object, longest: int = 200) -> str:

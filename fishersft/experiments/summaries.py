@@ -15,12 +15,11 @@ import numpy as np
 from fishersft.corpus.tables import plain
 from fishersft.experiments.fits import BASELINE, Estimate, Fits, fits_of, growth, paired
 from fishersft.experiments.result import MEASURES, Point, Result, interval, label_of
-from fishersft.text import listed, markdown_table
+from fishersft.text import UNDECIDED, listed, markdown_table
 
 ERRORS = ("maximum", "mean")
 HIGHER = ("log_det",)  # measures of which more is better
 IN_SHORT = {"maximum": "largest error", "mean": "mean error", "worst_leverage": "worst leverage", "log_det": "log det"}
-LEVEL = "not clearly different from"
 USUAL = 200  # the budget that is spoken of where it was measured
 NEAR = 1.05  # lines that never differ by more than this factor hide one another
 
@@ -95,7 +94,7 @@ def verdict_sentences(result: Result, fits: Fits, n: int | None = None, where: s
     what, ratio = IN_SHORT[fits.measure], fits.paired[name][k].ratio
     side, place = side_of(ratio, fits.measure), f"At n = {standing.n:,}, {where}{', ' * bool(where)}"
     said = f"{place}{label_of(name)} is {side} a random draw: its {what} is {against(ratio)}"
-    if fits.measure in ERRORS and side != LEVEL:
+    if fits.measure in ERRORS and side != UNDECIDED:
         said += f", and {_needs(fits.ratios[name][k], result.equal)}"
     best = standing.best
     if best == name or name in standing.level:
@@ -124,9 +123,9 @@ def _percent(ratio: float) -> str:
 
 
 def side_of(ratio: Estimate, measure: str) -> str:
-    """A ratio to Uniform in words: "better than", "worse than", or `LEVEL` where its interval contains 1."""
+    """A ratio to Uniform in words: "better than", "worse than", or `UNDECIDED` where its interval contains 1."""
     if not (ratio.low > 1 or ratio.high < 1):
-        return LEVEL
+        return UNDECIDED
     return "better than" if (ratio.value < 1) != (measure in HIGHER) else "worse than"
 
 

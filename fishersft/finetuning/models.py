@@ -41,8 +41,8 @@ from fishersft.lm.hyperparameters import Training
 from fishersft.lm.losses import nats_of
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
-from fishersft.pipeline.embed_and_select import Stage
 from fishersft.selectors import Budget, Pool, Selector
+from fishersft.selectors.base import Stage
 from fishersft.store.artifacts import Store
 
 

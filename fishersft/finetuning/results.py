@@ -22,7 +22,7 @@ import pandas as pd
 from fishersft.corpus.near_duplicates import repeats_sentence
 from fishersft.corpus.tables import plain
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_text
-from fishersft.text import markdown_table
+from fishersft.text import UNDECIDED, markdown_table
 
 BASELINE = "uniform"
 MEASURES = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}
@@ -360,7 +360,7 @@ def _signed(minus: dict[str, Interval]) -> str:
 
 def side_of(d: Interval) -> str:
     """A difference of losses in words; where its interval contains 0 it is "not clearly different from" the other."""
-    return "better than" if d.high < 0 else "worse than" if d.low > 0 else "not clearly different from"
+    return "better than" if d.high < 0 else "worse than" if d.low > 0 else UNDECIDED
 
 
 def size_of(d: Interval) -> Interval:
@@ -373,7 +373,7 @@ def apart(d: Interval, other: str) -> str:
     side = side_of(d)
     if np.isnan(d.low):
         return f"{d.value:+.3f} against {other}"
-    if side == "not clearly different from":
+    if side == UNDECIDED:
         return f"{side} {other}, {with_interval(d, signed=True)}"
     return f"{with_interval(size_of(d))} {side} {other}"
 

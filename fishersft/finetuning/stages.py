@@ -37,8 +37,8 @@ from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, RATES, Training
 from fishersft.lm.losses import nats_of
 from fishersft.lm.model import CausalLM, load_tokenizer
 from fishersft.pipeline import embed_and_select
-from fishersft.pipeline.embed_and_select import Stage
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Selector
+from fishersft.selectors.base import Stage
 from fishersft.store.artifacts import Store
 from fishersft.store.checked import read_json
 

@@ -263,8 +263,8 @@ def judge_run(
         done = len(pairs) + len(texts)
         for more, _ in enumerate(judge.compare_all([c.pair for c in comparisons], kept), 1):
             tell(done + more, every)
-        for more in competence.ask_whether(judge, _texts(comparisons), kept):
-            tell(min(done + len(comparisons) + more, every), every)
+        for more in competence.ask_whether(judge, shown, kept):
+            tell(done + len(comparisons) + more, every)
         tell(every, every)
     return verdicts_of(run, about, comparisons, store)
 

@@ -38,18 +38,15 @@ def _line() -> tuple[Exercise, Exercise]:
     return (
         Exercise(
             "You may measure four times, at places from −1 to 1, with noise of standard deviation 1. How long is the slope's "
-            "error "
-            "bar with two measurements at each end, and how long with the four spread evenly?",
+            "error bar with two measurements at each end, and how long with the four spread evenly?",
             f"At the ends the sum of (x − x̄)² is 4, so the bar is ±1.96 / √4 = ±{short(ends)}. Evenly (−1, −1/3, 1/3, 1) the "
-            "sum is "
-            f"20/9, and the bar ±{short(even)}.",
+            f"sum is 20/9, and the bar ±{short(even)}.",
             {"ends": ends, "even": even},
         ),
         Exercise(
             "Two measurements stand at −2 and 2. What do you gain by repeating both, in the slope's error bar?",
             f"The sum of (x − x̄)² doubles from 8 to 16, so the bar falls by √2, from ±{short(before)} to ±{short(after)}. It "
-            "takes "
-            "four times the work for half the error.",
+            "takes four times the work for half the error.",
             {"before": before, "after": after},
         ),
     )
@@ -112,8 +109,7 @@ def _criteria() -> tuple[Exercise, Exercise]:
         Exercise(
             "The same V. One more row: (3, 0) or (0, 1)? Which does D want, and which does E?",
             f"D: log(1 + 9/4) = {nats(D_long)} against log(1 + 1) = {nats(D_short)}, so D wants (3, 0). E: the worst variance "
-            "stays "
-            "1 with (3, 0) and falls to 1/2 with (0, 1), so E wants (0, 1).",
+            "stays 1 with (3, 0) and falls to 1/2 with (0, 1), so E wants (0, 1).",
             {"long": D_long, "short": D_short},
         ),
     )
@@ -128,11 +124,9 @@ def _greedy() -> tuple[Exercise, Exercise]:
     return (
         Exercise(
             "sigma2 is 1, and the rows are a = (2, 2), b = (2.5, 0) and c = (0, 2.5). Which two does greedy take, and which "
-            "two are "
-            "best?",
+            "two are best?",
             f"First gains: log 9 = {nats(first['a'])} for a, and log 7.25 = {nats(first['b'])} for b and for c, so greedy "
-            "takes a, "
-            f"then b: {nats(greedy)}. But b and c give 2 log 7.25 = {nats(best)}. Greedy cannot take a back.",
+            f"takes a, then b: {nats(greedy)}. But b and c give 2 log 7.25 = {nats(best)}. Greedy cannot take a back.",
             {"greedy": greedy, "best": best},
         ),
         Exercise(
@@ -152,11 +146,9 @@ def _sentences() -> tuple[Exercise, Exercise]:
     return (
         Exercise(
             "sigma2 is 1. Sentence A has the tokens (1, 0) four times; sentence B has (1, 0) and (0, 1). Which gains more, and "
-            "which "
-            "gains more per token?",
+            "which gains more per token?",
             f"A: log 5 = {nats(alike)}, {short(alike / 4)} a token. B: log 4 = {nats(apart)}, {short(apart / 2)} a token. A "
-            "wins by "
-            "length, B per token.",
+            "wins by length, B per token.",
             {"alike": alike, "apart": apart},
         ),
         Exercise(
@@ -198,8 +190,7 @@ def _outlier() -> tuple[Exercise, Exercise]:
         ),
         Exercise(
             "M is the identity, and S/t is diagonal. What is Stein's loss if the picks have four times the second moment in "
-            "the first "
-            "direction, and what if they have a quarter of it?",
+            "the first direction, and what if they have a quarter of it?",
             f"4 − log 4 − 1 = {short(longer)}, and 1/4 + log 4 − 1 = {short(narrow)}. Both cost, the excess more than the lack.",
             {"longer": longer, "narrow": narrow},
         ),
@@ -240,8 +231,7 @@ def _lemma() -> tuple[Exercise, Exercise]:
     return (
         Exercise(
             "There are two classes, and one is pinned. How much is p (1 − p), the information of one token, when the model "
-            "guesses "
-            "(p = 1/2), and when it is 99% sure?",
+            "guesses (p = 1/2), and when it is 99% sure?",
             f"{short(guessing)} and {short(sure)}: the sure token says {short(guessing / sure)} times less. V counts both alike.",
             {"guessing": guessing, "sure": sure},
         ),
@@ -269,11 +259,9 @@ def _tuned() -> tuple[Exercise, Exercise]:
         ),
         Exercise(
             "TokenOD's 100 sentences have 25,000 tokens and a random draw's 100 have 6,000. At equal sentences TokenOD's model "
-            "is "
-            "better. What else could explain that, and what would you compare?",
+            "is better. What else could explain that, and what would you compare?",
             f"It read {short(25_000 / 6_000)} times as many tokens. Compare with a random draw of 25,000 tokens, and with the "
-            "100 "
-            "longest sentences.",
+            "100 longest sentences.",
             {"times": 25_000 / 6_000},
         ),
     )
@@ -284,8 +272,7 @@ def _lazy() -> tuple[Exercise, Exercise]:
     return (
         Exercise(
             "After the first pick the old gains are 5, 4, 3 and 1. The first is computed anew: 3.5. Then the second: 3.2. Must "
-            "the "
-            "others be computed?",
+            "the others be computed?",
             "No. The best gain found is 3.5, and the old gains 3 and 1 are upper bounds below it. Two of four were computed.",
             {"computed": 2},
         ),

@@ -6,7 +6,7 @@ selectors may be given by name or as objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 from fishersft.corpus.encode import CHAT_TEMPLATE, MAX_TOKENS, PLAIN_FORM
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
-from fishersft.design.greedy import Pick
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.distributed.engine import Engine, as_engine
 from fishersft.lm.embed import (
@@ -32,13 +31,11 @@ from fishersft.pipeline.aim import aim
 from fishersft.pipeline.costly_losses import StoredCostlyLosses
 from fishersft.pipeline.stored_answers import ANSWERS_FILE, KeptAnswers, StoredLosses
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector, make_selector
+from fishersft.selectors.base import OnPick, Progress, Stage
 from fishersft.selectors.selection import check_seed
 from fishersft.store.artifacts import Artifact, ArtifactKey, Store, commit_arrays, made, read_arrays
 
 Model = str | Path | ModelFolder | CausalLM
-Progress = Callable[[int, int], None]
-Stage = Callable[[str, int, int], None]
-OnPick = Callable[[Pick, float], None]
 EMBEDDINGS, ORDER = "embeddings", "order"
 
 

@@ -15,6 +15,7 @@ from fishersft.scoring.criteria import BETTER, CRITERIA, Scores
 from fishersft.selectors import criterion_of
 from fishersft.text import listed
 
+TIE = 1e-6  # of the range's larger end
 BARELY = 0.01  # of what the mean draw gains: a lead below it is called so
 GOALS = {
     "log_det": "for the most information",
@@ -70,9 +71,21 @@ def standing(value: float, row: Row, criterion: str) -> str:
     _, least, most = row.span(criterion)
     if criterion not in BETTER or not np.isfinite([value, least, most]).all():
         return ""
-    if least <= value <= most:
+    return beside(value, least, most, BETTER[criterion])
+
+
+def beside(value: float, least: float, most: float, better: int) -> str:
+    """How a value compares with the range of random draws: "better than", "worse than" or "within" it; `better`: 1 where more is
+    better, -1 where less is.  A tie is within: two sums of the same terms may differ a little."""
+    slack = TIE * max(abs(least), abs(most))
+    if least - slack <= value <= most + slack:
         return "within"
-    return "better than" if (value > most) == (BETTER[criterion] > 0) else "worse than"
+    return "better than" if (value > most) == (better > 0) else "worse than"
+
+
+def barely(gained: float, mean: float) -> bool:
+    """Whether a lead in log det over the mean draw is so small that it is called so."""
+    return gained <= (1 + BARELY) * mean
 
 
 def number(value: float) -> str:
@@ -135,9 +148,9 @@ def _gains(found: Comparison) -> str:
     draws, rows = found.baseline(), sorted(found.chosen.values(), key=lambda r: -r.value("log_det"))
     mean = draws.span("log_det")[0]
     winners = [r for r in rows if standing(r.value("log_det"), draws, "log_det") == "better than"]
-    barely = ", but barely" if winners and winners[0].value("log_det") < (1 + BARELY) * mean else ""
+    little = ", but barely" if winners and barely(winners[0].value("log_det"), mean) else ""
     out = (
-        f"At equal {found.equal} {_beat(rows, winners)} here{barely}: log det gained is {_with(rows, 'log_det', ' nats')}, "
+        f"At equal {found.equal} {_beat(rows, winners)} here{little}: log det gained is {_with(rows, 'log_det', ' nats')}, "
         f"against {span(draws, 'log_det')} for {found.draws} random draws."
     )
     longest = found.chosen.get("longest")
@@ -173,7 +186,7 @@ def _advice(found: Comparison) -> str:
         best = max(found.chosen.values(), key=lambda r, c=criterion: BETTER[c] * r.value(c))  # type: ignore[misc]
         value, words = best.value(criterion), standing(best.value(criterion), draws, criterion)
         name = CRITERIA[criterion].removesuffix(" gained (nats)")
-        if words == "better than" and (criterion != "log_det" or value > (1 + BARELY) * draws.span(criterion)[0]):
+        if words == "better than" and (criterion != "log_det" or not barely(value, draws.span(criterion)[0])):
             said = f"{goal} ({name} {number(value)}, draws {span(draws, criterion)})"
             uses.setdefault(_called(best), []).append(said)
         elif words == "worse than":

@@ -261,7 +261,6 @@ def record_table(
     key: str | None = None,
     helps: Mapping[str, str] = MEANS,
     height: int = 380,
-    beside: bool = False,
 ) -> None:
     """A table of records, which also shows two columns of the corpus and the text.
 
@@ -269,7 +268,6 @@ def record_table(
         columns: {name: a value each row}; `record` holds the records' numbers.
         visitor: whose record a click on a row chooses; needs a key.
         helps: {name: what the column means}.
-        beside: the table fills three fifths of the page.
     """
     table = pd.DataFrame(columns)
     records = table["record"].to_numpy()
@@ -277,7 +275,7 @@ def record_table(
         values = corpus.fields[column].iloc[records]
         table[f" {column}"] = ["" if v is None or v != v else one_line(v, 60) for v in values]
     widths = {str(name): NARROW.get(str(name), OTHER) for name in table}
-    widths["text"] = max(420, (3 * TABLE // 5 if beside else TABLE) - sum(widths.values()))
+    widths["text"] = max(420, TABLE - sum(widths.values()))
     table["text"] = [one_line(corpus.texts[r]) for r in records]
     looks = {name: st.column_config.Column(width=width, help=helps.get(name)) for name, width in widths.items()}
     if "gain" in table:

@@ -22,7 +22,7 @@ from fishersft.finetuning.run import RUN
 from fishersft.pipeline import selections
 from fishersft.store.artifacts import Store
 from fishersft.store.job_table import RUNNING
-from fishersft.text import duration, listed, moment, visible, visible_text
+from fishersft.text import counted, duration, listed, moment, visible, visible_text
 from fishersft.ui import components, downloads, job_panel, query_widgets
 from fishersft.ui.components import one_line
 from fishersft.ui.session import public
@@ -73,21 +73,17 @@ def verdict(every: Sequence[Run]) -> None:
     if running:
         left = "" if running[0].eta is None else f", about {duration(running[0].eta)} left"
         now = [
-            f"{_counted(len(running), 'job')} {'is' if len(running) == 1 else 'are'} running ({running[0].share:.0%} done{left})"
+            f"{counted(len(running), 'job')} {'is' if len(running) == 1 else 'are'} running ({running[0].share:.0%} done{left})"
         ]
     if waiting := len(going) - len(running):
-        now.append(f"{_counted(waiting, 'job')} {'waits' if waiting == 1 else 'wait'}")
+        now.append(f"{counted(waiting, 'job')} {'waits' if waiting == 1 else 'wait'}")
     kept = {kind: sum(run.kind == kind for run in every) for kind in KEPT}
-    words = listed([_counted(n, KEPT[kind]) for kind, n in kept.items() if n]) or "nothing"
+    words = listed([counted(n, KEPT[kind]) for kind, n in kept.items() if n]) or "nothing"
     shipped = sum(run.shipped for run in every)
     total = sum(kept.values())
     more = f", {'all' if shipped == total else f'{shipped} of them'} shipped with fishersft" if shipped else ""
     verb = "is" if total <= 1 else "are"
     components.verdict(f"{' and '.join(now) or 'Nothing is running'}; {words} {verb} kept{more}.")
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def choose_section(every: Sequence[Run]) -> str:

@@ -10,14 +10,15 @@ import streamlit as st
 
 from fishersft.design.trajectory import Curve, band_curve, draw_orders, within_tokens
 from fishersft.plots import base as plots
+from fishersft.scoring.summaries import barely, beside
 from fishersft.selectors import DEFAULT_SELECTOR, Order, make_selector
+from fishersft.text import counted
 from fishersft.ui import cached_target, components, query_widgets
 from fishersft.ui.components import dark, escape_markdown, helped, number, one_line, spread, tile
 from fishersft.ui.explore.sets import RecordSet
 from fishersft.ui.explore.view import ExploreView
 
 AROUND = 4  # times fewer and more tokens than the budget has: what the curve of differences shows
-BARELY = 0.01  # of the gain: a lead over random draws that is smaller is called one by a hair
 
 
 def verdict(view: ExploreView) -> None:
@@ -47,9 +48,7 @@ def _gain_verdict(view: ExploreView) -> str:
         longest = f" and the longest sentences first {number(float(np.interp(fits, *view.longest_gain)), 4)}"
     proven = ""
     if view.proven is not None:
-        proven = (
-            f" That is at least {view.proven:.1%} of the best possible with {n:,} sentence{'s' if n > 1 else ''}, guaranteed."
-        )
+        proven = f" That is at least {view.proven:.1%} of the best possible with {counted(n, 'sentence')}, guaranteed."
     beside = f"random draws with as many tokens {spread(draws, 4)}{longest}"
     model = " Whether it makes a better model, Generations measures."
     return f"**{_standing(view.f, draws)} at equal tokens**: {gained}, {beside}.{proven}{model}"
@@ -61,9 +60,10 @@ def _picks(view: ExploreView) -> str:
 
 def _standing(value: float, draws: np.ndarray) -> str:
     """Where a gain stands among those of random draws."""
-    if value <= draws.max() * (1 + 1e-6):  # two sums of the same terms differ by less
-        return "No better than chance" if value >= draws.min() * (1 - 1e-6) else "Worse than chance"
-    return "Better than chance" if value - draws.mean() > BARELY * value else "Barely better than chance"
+    stands = beside(value, float(draws.min()), float(draws.max()), 1)
+    if stands == "better than" and barely(value, float(draws.mean())):
+        return "Barely better than chance"
+    return {"within": "No better than chance"}.get(stands, f"{stands.capitalize()} chance")
 
 
 def _target_verdict(view: ExploreView) -> str:
@@ -89,7 +89,7 @@ def _target_verdict(view: ExploreView) -> str:
 
 def _stands(value: float, chance: np.ndarray) -> str:
     """Where a number, of which less is better, stands to those of random draws."""
-    return "better than" if value < chance.min() else "worse than" if value > chance.max() else "no better than"
+    return beside(value, float(chance.min()), float(chance.max()), -1).replace("within", "no better than")
 
 
 def difference_panel(view: ExploreView) -> None:

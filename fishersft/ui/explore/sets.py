@@ -13,6 +13,7 @@ import streamlit as st
 from fishersft.errors import FisherSFTError
 from fishersft.pipeline import selections
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection
+from fishersft.text import counted
 from fishersft.ui import address, cached, components, targets
 from fishersft.ui import downloads as files
 from fishersft.ui.components import MOST_ROWS, blank_zeros, escape_markdown, one_line
@@ -123,7 +124,7 @@ def table_panel(view: ExploreView, session: Session, matched: np.ndarray | None)
         key=f"table-{view.selector.name}-{view.n}-{show}-{hash(cut.tobytes())}",
     )
     st.caption(
-        f"{len(positions):,} row{'s' if len(positions) > 1 else ''}, {int((view.rank[positions] > 0).sum()):,} of them selected. "
+        f"{counted(len(positions), 'row')}, {int((view.rank[positions] > 0).sum()):,} of them selected. "
         "Click the box before a row to see why." + (f" The first {MOST_ROWS:,} are shown." if len(positions) > MOST_ROWS else "")
     )
 
@@ -262,7 +263,6 @@ def kept_panel(view: ExploreView, session: Session, matched: np.ndarray | None) 
     manifest, positions = sets[marked[0]]
     chosen = tuple(view.pool.index[positions].tolist())
     if session.lasso != chosen and st.button(f"Show {len(chosen):,} records", icon=":material/visibility:", key="show-kept"):
-        session.generation += 1
         _show(session, chosen, manifest)
         st.rerun()
 

@@ -19,7 +19,7 @@ from fishersft.errors import FisherSFTError
 from fishersft.plots import base as plots
 from fishersft.scoring import why
 from fishersft.selectors import DEFAULT_SELECTOR, Selector, make_selector, registry
-from fishersft.text import duration, visible, visible_text
+from fishersft.text import counted, duration, visible, visible_text
 from fishersft.ui import cached, cached_target, components
 from fishersft.ui.address import MOST_PINS
 from fishersft.ui.components import dark, escape_markdown, fact, helped, number, tile
@@ -45,12 +45,9 @@ def why_panel(view: ExploreView, session: Session) -> None:
         if position is not None:
             _pin_buttons(view, session, record)
         _goto(view, session)
-    if session.record is not None and row.button(
-        "Clear", icon=":material/close:", help="Back to the first pick.", type="tertiary"
-    ):
-        session.record = None
-        session.generation += 1
-        st.rerun()
+    if session.record is not None:
+        clear = partial(setattr, session, "record", None)
+        row.button("Clear", icon=":material/close:", help="Back to the first pick.", type="tertiary", on_click=clear)
     if position is None:
         st.warning(f"Record {record:,} {_unseen(view, record)}.", icon=":material/visibility_off:")
         return
@@ -239,7 +236,7 @@ def _direction(view: ExploreView, position: int, found: why.Why) -> None:
         said = "A linear model's standard error along this direction after adding the record, relative to before."
         tile("Standard error along it", f"× {number(added.narrowed)}", helped(said, "leverage"))
         said = "How many of the largest directions together carry half of the gain."
-        tile("Half of the gain", f"{added.half} direction{'s' if added.half > 1 else ''}", helped(said, "ellipse"))
+        tile("Half of the gain", counted(added.half, "direction"), helped(said, "ellipse"))
     if added.share < 0.1:
         st.caption("The first picks open many directions at once, so no single direction carries much of the gain.")
     listed = _largest(*view.pieces(int(view.pool.index[position])), added.tokens, "{:.0%}".format)

@@ -24,7 +24,7 @@ from fishersft.finetuning.schema import RateFile
 from fishersft.finetuning.stages import edge_warning
 from fishersft.plots import generations as generation_plots
 from fishersft.store.checked import read_json
-from fishersft.text import listed, visible
+from fishersft.text import UNDECIDED, listed, visible
 from fishersft.ui import components, downloads, query_widgets
 from fishersft.ui.components import chart, dark
 from fishersft.ui.generations.page_state import FINETUNE, LoadedRun, headline, watched_job
@@ -144,11 +144,11 @@ def held_out_summary(lines: Sequence[SelectionResult], measure: str, equal: str)
     if BASELINE not in at:
         each = ", ".join(f"{line.label} {line.values[measure].value:.3f}" for line in at.values())
         return f"{start}, the {what}: {each} nats per token{untuned}."
-    told: dict[str, list[str]] = {"better than": [], "worse than": [], "not clearly different from": []}
+    told: dict[str, list[str]] = {"better than": [], "worse than": [], UNDECIDED: []}
     for line in at.values():
         if d := line.minus_uniform.get(measure):
             side = side_of(d)
-            off = with_interval(d, signed=True) if side == "not clearly different from" else f"by {with_interval(size_of(d))}"
+            off = with_interval(d, signed=True) if side == UNDECIDED else f"by {with_interval(size_of(d))}"
             told[side].append(f"{line.label} ({off.replace(' (', ', ').rstrip(')')})")
     groups = [f"{side} a random draw: {listed(some)}" for side, some in told.items() if some]
     uniform = with_interval(at[BASELINE].values[measure])

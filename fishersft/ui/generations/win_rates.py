@@ -13,7 +13,7 @@ from fishersft.finetuning.results import BASELINE
 from fishersft.judge.report import CHANCE, PAPER_BUDGETS, PAPER_RATES, PAPER_SOURCE, Report, in_percent
 from fishersft.plots import generations as generation_plots
 from fishersft.selectors import DEFAULT_SELECTOR, registry
-from fishersft.text import listed, visible_text
+from fishersft.text import UNDECIDED, listed, visible_text
 from fishersft.ui import components, downloads
 from fishersft.ui.components import chart, dark, escape_markdown
 from fishersft.ui.generations import judge_form
@@ -109,7 +109,7 @@ def _verdict(report: Report, every: list[Report]) -> str:
     rate = report.matrix.get(DEFAULT_SELECTOR, {}).get(BASELINE)
     if rate is None:
         return said
-    side = "better than" if rate.low > 0.5 else "worse than" if rate.high < 0.5 else "not clearly different from"
+    side = "better than" if rate.low > 0.5 else "worse than" if rate.high < 0.5 else UNDECIDED
     mine = label(report.labels.get(DEFAULT_SELECTOR, DEFAULT_SELECTOR))
     return f"{said} It finds {mine}'s texts {side} those of a random draw: they win {in_percent(rate)} of comparisons."
 
