@@ -12,8 +12,9 @@ import pytest
 
 from fishersft import load_corpus
 from fishersft.corpus.encode import encode
-from fishersft.corpus.files import ENDINGS, MOST_COLUMNS, ending, read_table, unique, unpacked
+from fishersft.corpus.files import ENDINGS, MOST_COLUMNS, ending, read_table, unique
 from fishersft.corpus.shapes import SHAPES
+from fishersft.corpus.unpack import unpacked
 from fishersft.errors import ColumnError, CorpusError, UserError
 from fishersft.lm.folder import find_model
 from fishersft.lm.model import load_tokenizer

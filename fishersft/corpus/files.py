@@ -1,41 +1,38 @@
 """Reads files of records (.txt .csv .tsv .jsonl .ndjson .json .parquet, also .gz and .zst) into tables.
 
 The parsers are pyarrow and the standard library's csv and json; this module finds separators and the list of records in a JSON
-file, refuses what would not fit into memory before it is unpacked, and adds the error messages for broken files.
+file, refuses tables that are far larger than what they say, and adds the error messages for broken files.
 Does not know which column holds the text.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import itertools
 import json
 import os
 import re
-import zlib
 from collections.abc import Iterable
-from gzip import GzipFile
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 
-from fishersft.corpus.parquet import column_names, read_parquet, to_frame
+from fishersft.corpus.parquet import columns_inside, read_parquet, to_frame
 from fishersft.corpus.records import HEADERS, SPLITS, is_held_out
+from fishersft.corpus.unpack import COMPRESSED, check_lines, decode, unpacked
 from fishersft.errors import CorpusError, os_reason
 from fishersft.text import all_encodable, encodable, shortened
 
 READ_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
-COMPRESSED = (".gz", ".zst")  # behind any of them but .parquet
 ENDINGS = (*READ_FORMATS, *(f"{format}{packed}" for format in READ_FORMATS[:-1] for packed in COMPRESSED))
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 RECORD_LISTS = ("data", "rows", "records", "examples", "items")  # keys under which a JSON file holds its records
 DEEPEST = 100  # levels of nested JSON
 MOST_COLUMNS = 2_000
-MOST_UNPACKED = 4_000_000_000  # bytes that a compressed file may unpack to
+MOST_CELLS, EMPTY = 5_000_000, 20  # cells of a table, beyond which one in so many must be filled
 _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON may write one; a pair is one character and stays
 
 
@@ -83,7 +80,10 @@ def read_table(path: Path, *, split_on: str = SPLITS[0], header: str = HEADERS[0
         raise CorpusError(f"{path} is empty.")
     if suffix == ".parquet":
         return _parquet(data, path.name)
-    text = decode(unpacked(data, path.name), path.name)
+    data = unpacked(data, path.name)
+    if not suffix.startswith(".json") or suffix.startswith(".jsonl"):
+        check_lines(data, path.name)
+    text = decode(data, path.name)
     if not text.strip():
         raise CorpusError(f"{path} holds only blank lines.")
     match suffix.split(".")[1]:
@@ -99,59 +99,20 @@ def read_table(path: Path, *, split_on: str = SPLITS[0], header: str = HEADERS[0
             return _json(text, path.name, skip_bad)
 
 
-def unpacked(data: bytes, name: str, most: int = MOST_UNPACKED) -> bytes:
-    """The bytes of a compressed file, or those of any other as they are; CorpusError if they are damaged or more than `most`."""
-    if not name.lower().endswith(COMPRESSED):
-        return data
-    try:
-        if name.lower().endswith(".gz"):
-            out = GzipFile(fileobj=io.BytesIO(data)).read(most + 1)
-        else:
-            out = _read_up_to(pa.CompressedInputStream(pa.BufferReader(data), "zstd"), most + 1)
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        raise CorpusError(f"{name} is not a readable {PurePath(name).suffix} file; compress it again.") from error
-    if len(out) > most:
-        raise CorpusError(
-            f"{name} unpacks to more than {most / 1e6:,.0f} MB, which is too much here; split it into several files."
-        )
-    if not out:
-        raise CorpusError(f"{name} is empty.")
-    return out
-
-
-def _read_up_to(stream: Any, most: int) -> bytes:
-    pieces, size = [], 0
-    while size < most and (piece := stream.read(min(1 << 24, most - size))):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
-
-
-def decode(data: bytes, name: str) -> str:
-    """Decode UTF-8, with or without a byte-order mark, or UTF-16 with one; otherwise the error names the first bad byte."""
-    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise CorpusError(f"{name} is in UTF-32; save it as UTF-8.")
-    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if not marked and b"\x00" in data:
-        raise CorpusError(f"{name} looks like a binary file (a zero byte at position {data.index(0):,}), not text.")
-    encoding = "utf-16" if marked else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        # utf-8-sig counts positions after the mark
-        at = error.start + (len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
-        shown = f" (0x{data[at]:02x})" if at < len(data) else ""
-        kind = "UTF-16" if marked else "UTF-8"
-        raise CorpusError(f"{name} is not {kind}: byte {at:,}{shown} is invalid; save it as UTF-8.") from error
-    if "\x00" in text:
-        raise CorpusError(f"{name} contains zero characters, so it is not a text file; save it as UTF-8.")
-    return text
-
-
 def check_columns(count: int, name: str) -> None:
     """Refuse a table of more columns than anyone names; every step after this one takes time for each of them."""
     if count > MOST_COLUMNS:
         raise CorpusError(f"{name} has {count:,} columns; at most {MOST_COLUMNS:,} are read, so keep those that are needed.")
+
+
+def _check_cells(rows: list[dict[str, Any]], columns: int, name: str) -> None:
+    """Refuse a table of many columns that hardly any record has; every empty cell takes memory too."""
+    cells = len(rows) * columns
+    if cells > MOST_CELLS and cells > EMPTY * sum(map(len, rows)):
+        raise CorpusError(
+            f"{name} has {columns:,} columns, and of its {len(rows):,} records hardly any has many of them; keep those that are "
+            "needed."
+        )
 
 
 def _paragraphs(text: str, split_on: str) -> pd.DataFrame:
@@ -282,6 +243,7 @@ def _json_lines(text: str, name: str, skip_bad: bool) -> FileTable:
         check_columns(len(columns), f"{name}, read up to line {number:,},")
     if not rows:
         raise CorpusError(f"{name} contains no records: all of its {skipped:,} lines are broken.")
+    _check_cells(rows, len(columns), name)
     return FileTable(_frame(rows, columns), skipped)
 
 
@@ -349,8 +311,10 @@ def _json(text: str, name: str, skip_bad: bool) -> FileTable:
         found = [{"messages": v} for v in found]
     if not all(isinstance(v, dict) for v in found):
         raise CorpusError(f"{name} must hold a list of objects (or of strings).")
-    check_columns(len({key for row in found for key in row}), name)
-    return FileTable(_frame(found))
+    columns = dict.fromkeys(key for row in found for key in row)
+    check_columns(len(columns), name)
+    _check_cells(found, len(columns), name)
+    return FileTable(_frame(found, columns))
 
 
 def _records_inside(value: dict[str, Any]) -> list[Any]:
@@ -379,7 +343,7 @@ def _records_inside(value: dict[str, Any]) -> list[Any]:
 
 
 def _parquet(data: bytes, name: str) -> FileTable:
-    check_columns(len(column_names(data, name)), name)
+    check_columns(columns_inside(data, name), name)
     table = read_parquet(data, name)
     kept = [i for i, column in enumerate(table.column_names) if not re.fullmatch(r"__index_level_\d+__", column)]
     table = table.select(kept)  # an index without a name is only a count

@@ -20,10 +20,11 @@ import pooch
 
 from fishersft import fields as declared
 from fishersft import paths
-from fishersft.corpus.files import FileTable, decode, read_table
+from fishersft.corpus.files import FileTable, read_table
 from fishersft.corpus.near_duplicates import joined, near_duplicate_groups
 from fishersft.corpus.records import Chat, Corpus, Example, ReadOptions, Text, compared, split_by_column, split_by_seed
 from fishersft.corpus.shapes import THREADS, read_examples
+from fishersft.corpus.unpack import decode
 from fishersft.errors import CorpusError, MissingExtra, StoreError, os_reason
 from fishersft.paths import home, user_path
 from fishersft.text import shortened

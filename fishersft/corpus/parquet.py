@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fishersft.corpus.unpack import most_unpacked
 from fishersft.errors import CorpusError
 
 MOST_UNPACKED = 8_000_000_000  # bytes that the values of a file may take
@@ -44,7 +45,7 @@ def _counting_index(table: pa.Table) -> dict[str, pa.Array]:
 
 def check_size(data: bytes, name: str, most: int = MOST_UNPACKED) -> int:
     """The number of records; CorpusError if the file is damaged or its values take more than `most` bytes."""
-    taken = 0
+    taken, most = 0, most_unpacked(len(data), most)
     with _readable(name):
         for size in _sizes(data, most):
             taken += size
@@ -56,10 +57,10 @@ def check_size(data: bytes, name: str, most: int = MOST_UNPACKED) -> int:
         return int(pq.ParquetFile(io.BytesIO(data)).metadata.num_rows)
 
 
-def column_names(data: bytes, name: str) -> list[str]:
-    """The names of a file's columns, without reading any."""
+def columns_inside(data: bytes, name: str) -> int:
+    """How many columns a file has, those inside of others counted one by one; nothing of them is read."""
     with _readable(name):
-        return list(pq.ParquetFile(io.BytesIO(data)).schema_arrow.names)
+        return int(pq.read_metadata(io.BytesIO(data)).num_columns)
 
 
 @contextmanager
@@ -67,6 +68,8 @@ def _readable(name: str) -> Iterator[None]:
     """Turns whatever pyarrow says of a damaged file into one sentence."""
     try:
         yield
+    except MemoryError as error:
+        raise CorpusError(f"{name} takes more memory than there is; split it into several files.") from error
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise CorpusError(f"{name} is not a readable parquet file.") from error
 

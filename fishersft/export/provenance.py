@@ -6,6 +6,7 @@ What is handed on to others (`shared`) names files and folders without their pla
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 
@@ -146,8 +147,8 @@ def provenance_of(kept: Kept, *, shared: bool = True) -> dict[str, Any]:
     }
 
 
-def origin_of(kept: Kept, store: Store | None = None) -> Origin:
-    """The corpus and the embeddings that the picks came from.
+def origin_of(kept: Kept, store: Store | None = None, load: Callable[..., Corpus] = load_corpus) -> Origin:
+    """The corpus, read by `load` as `load_corpus` does, and the embeddings that the picks came from.
 
     Raises:
         UserError: one of them is gone or is another by now.
@@ -156,7 +157,7 @@ def origin_of(kept: Kept, store: Store | None = None) -> Origin:
     folder = store.folders("embeddings").get(str(kept.manifest["embeddings"]))
     if folder is None:
         raise StoreError("The embeddings that these picks came from are no longer in the store; run the same selection again.")
-    corpus = load_corpus(str(came["source"]), name=str(kept.manifest["corpus"]), **load_options(kept))
+    corpus = load(str(came["source"]), name=str(kept.manifest["corpus"]), **load_options(kept))
     if corpus.fingerprint != kept.manifest["corpus_fingerprint"]:
         raise UserError(f"The corpus {corpus.name} has changed since these picks were made; run the same selection again.")
     found = open_artifact(folder)

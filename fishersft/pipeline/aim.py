@@ -31,7 +31,14 @@ SHOWN = 8  # values named in a sentence
 
 
 def aim(
-    pool: Pool, target: str, embed: Callable[[Corpus], TokenEmbeddings], seed: int = 0, *, name: str = "", files: bool = True
+    pool: Pool,
+    target: str,
+    embed: Callable[[Corpus], TokenEmbeddings],
+    seed: int = 0,
+    *,
+    name: str = "",
+    files: bool = True,
+    load: Callable[..., Corpus] = load_corpus,
 ) -> Pool:
     """The pool with a target, without the records that must not be picked then.
 
@@ -41,6 +48,7 @@ def aim(
         seed: of the halves, and of the sample where there are more than 200 texts.
         name: what people call the file, where that is not its own name.
         files: whether the target may be a file; a hosted demo opens no paths.
+        load: reads such a file as `load_corpus` does.
 
     Raises:
         ParameterError: neither a file nor a column of the pool, a value that no record has, nothing trained, nothing left.
@@ -56,13 +64,13 @@ def aim(
     elif not files:
         raise ParameterError("No path can be opened here: upload or paste the target's texts, or name a column's value.")
     else:
-        aimed = _from_file(pool, pool.corpus, target, embed, seed, name)
+        theirs = load(target, name=name, holdout=0, no_chat="no_chat" in dict(pool.corpus.options))
+        aimed = _from_file(pool, pool.corpus, theirs, embed, seed)
     assert aimed.target is not None
     return replace(aimed, target=replace(aimed.target, option=name or target, seed=seed))
 
 
-def _from_file(pool: Pool, corpus: Corpus, source: str, embed: Callable[[Corpus], TokenEmbeddings], seed: int, name: str) -> Pool:
-    theirs = load_corpus(source, name=name, holdout=0, no_chat="no_chat" in dict(corpus.options))
+def _from_file(pool: Pool, corpus: Corpus, theirs: Corpus, embed: Callable[[Corpus], TokenEmbeddings], seed: int) -> Pool:
     theirs = replace(theirs, held_out=np.zeros(len(theirs), dtype=bool))
     rows = embed(theirs)
     column, values = "", tuple[str, ...]()

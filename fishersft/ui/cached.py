@@ -15,7 +15,6 @@ import streamlit as st
 import torch
 
 from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
-from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus, Text
 from fishersft.design import trajectory
 from fishersft.design.greedy import Pick
@@ -35,7 +34,7 @@ from fishersft.scoring.interpolation import ScoredOrder
 from fishersft.scoring.random_baseline import whole_pool
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, make_selector
 from fishersft.store.artifacts import Store
-from fishersft.ui import behind
+from fishersft.ui import behind, uploads
 from fishersft.ui.session import Choice
 
 MOST_PICKS = 1_000  # an order is computed this far at first where the pool is large
@@ -62,7 +61,7 @@ def corpus(choice: Choice) -> Corpus:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the corpus …")
 def _corpus(source: str, options: tuple[tuple[str, str], ...], name: str, stamp: Any, _choice: Choice) -> Corpus:
-    loaded = load_corpus(source, name=name, **_choice.load_options)
+    loaded = uploads.read(source, name=name, **_choice.load_options)
     _ = loaded.fingerprint, loaded.duplicates, loaded.categories
     return loaded
 

@@ -18,7 +18,7 @@ from fishersft.scoring import precomputed, why
 from fishersft.scoring.comparison import aim_of
 from fishersft.scoring.criteria import stein_loss
 from fishersft.selectors import Pool
-from fishersft.ui import cached
+from fishersft.ui import cached, uploads
 from fishersft.ui.cached import KEYS
 from fishersft.ui.session import Choice, public
 
@@ -52,7 +52,7 @@ def _aimed(pool: Pool, source: str, seed: int, name: str, stamp: Any, _choice: C
     def rows(texts: Corpus) -> TokenEmbeddings:
         return embed_and_select.embed(texts, cached.model(_choice))
 
-    found = aim(pool, source, rows, seed, name=name, files=bool(name) or not public())
+    found = aim(pool, source, rows, seed, name=name, files=bool(name) or not public(), load=uploads.read)
     _ = found.embeddings.means
     return found
 

@@ -1,6 +1,6 @@
 """Which texts, how they are read, and which model: the controls of the Corpus page.
 
-Uploads are checked before they are read.
+What is uploaded, see `uploads`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from typing import Any
 import streamlit as st
 
 from fishersft import fields
-from fishersft.corpus.files import ENDINGS, READ_FORMATS
+from fishersft.corpus.files import READ_FORMATS
 from fishersft.corpus.load import CLASSICS
 from fishersft.corpus.records import COLUMN_OPTIONS, Corpus, ReadOptions
 from fishersft.errors import ColumnError, FisherSFTError
 from fishersft.fields import declared
-from fishersft.store.artifacts import Store
-from fishersft.ui import cached, components, page
+from fishersft.ui import cached, components, page, uploads
 from fishersft.ui.address import choose
 from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.session import Session, public
-from fishersft.ui.uploads import check_upload
 
 SOURCES = ("Demo", "Upload", "Classics", "Path", "Hub")
 HIDDEN_IN_PUBLIC = ("Path", "Hub")
@@ -75,23 +73,14 @@ def choose_corpus(session: Session) -> None:
 
 
 def _upload() -> None:
-    file = st.file_uploader(
+    kept = uploads.upload(
         "Your file",
-        type=[ending.removeprefix(".") for ending in ENDINGS],
-        key="upload",
-        help="Text: one example per line. Tables and JSON: texts, questions and answers, instructions, chats (also ShareGPT), "
+        "upload",
+        "Text: one example per line. Tables and JSON: texts, questions and answers, instructions, chats (also ShareGPT), "
         "preference pairs and other usual shapes are known by their columns; metadata columns are kept.",
     )
-    if file is None or st.session_state.get("upload_seen") == file.file_id:
-        return
-    st.session_state["upload_seen"] = file.file_id
-    try:
-        data = file.getvalue()
-        kept = Store.default().keep_upload(data, check_upload(file.name, data), one_line(file.name, 60))
-    except FisherSFTError as error:
-        components.problem(str(error))
-        return
-    choose(corpus=f"upload:{kept.name}", options=())
+    if kept:
+        choose(corpus=kept, options=())
 
 
 def choose_model(session: Session) -> None:

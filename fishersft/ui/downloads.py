@@ -23,7 +23,7 @@ from fishersft.export.provenance import Origin, is_file, origin_of
 from fishersft.export.selection_report import selection_page
 from fishersft.pipeline.selections import Kept
 from fishersft.scoring import precomputed
-from fishersft.ui import components
+from fishersft.ui import components, uploads
 from fishersft.ui.session import public
 
 REPORT = "report"
@@ -113,7 +113,7 @@ def _ready(make: Callable[[], Kept], format: str, pool: Origin | None) -> Origin
     if not _wants_pool(format):
         return None
     try:
-        pool = pool or origin_of(make())
+        pool = pool or origin_of(make(), load=uploads.read)
     except FisherSFTError:
         if format != REPORT:
             raise

@@ -15,6 +15,8 @@ from streamlit.web import cli
 
 from fishersft import paths
 from fishersft.lm.chat_server import LOOPBACK
+from fishersft.ui.session import public
+from fishersft.ui.uploads import MOST_PUBLIC_MB
 
 FIRST_PAGE = ("torch", "scipy.interpolate", "fishersft.plots.base", "fishersft.ui.cached")  # what Explore needs
 MANY = 200  # modules imported since the last time, after which it is worth freezing again
@@ -30,8 +32,9 @@ def launch(options: tuple[str, ...], hosts: tuple[str, ...] = ()) -> None:
     """
     # while the server starts and the browser still loads its own part
     Thread(target=lambda: [import_module(name) for name in FIRST_PAGE], name="fishersft-preload", daemon=True).start()
+    limit = [f"--server.maxUploadSize={MOST_PUBLIC_MB}"] if public() else []  # of every upload, before it is in memory
     allowed = [f"--server.allowedHosts={name}" for name in (*LOOPBACK, *hosts)] if hosts else []
-    sys.argv = ["streamlit", "run", str(paths.root() / "app.py"), *allowed, *options]
+    sys.argv = ["streamlit", "run", str(paths.root() / "app.py"), *allowed, *limit, *options]
     cli.main()
 
 

@@ -18,18 +18,16 @@ from fishersft.errors import CorpusError, FisherSFTError, ParameterError
 from fishersft.pipeline.aim import written
 from fishersft.selectors import DEFAULT_SELECTOR, Pool, find_selector
 from fishersft.selectors.target import MOST_TEXTS
-from fishersft.store.artifacts import Store
 from fishersft.text import visible_text
-from fishersft.ui import address, cached_target, components
+from fishersft.ui import address, cached_target, components, uploads
 from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.session import Choice, Session
-from fishersft.ui.uploads import check_upload
 
 ASKS = "What should the model get good at?"
 AIMED = "target_matched"  # the selector that a target begins with
 COMPARED = (AIMED, "rds_plus", DEFAULT_SELECTOR, "longest")
 EXAMPLE = ("topic", "law")  # of the demo: a rare topic, of which half of the texts stay in the pool
-MOST_BYTES = 2_000_000
+MOST_MB = 2
 MOST_PASTED = 100_000  # characters
 PASTED = "pasted.jsonl"
 NOTHING, VALUE, LASSO, PASTE, FILE = "none", "a value of a column", "the lasso", "pasted texts", "a file"
@@ -172,29 +170,16 @@ def _by_paste(whole: Pool, visitor: Session) -> None:
 
 
 def _by_file(whole: Pool, visitor: Session) -> None:
-    said = f"Of any kind that a corpus may have, up to {MOST_BYTES // 1_000_000} MB; at most {MOST_TEXTS} of its texts are used."
-    file = st.file_uploader("A file of target texts", key="target-file", help=said)
-    if file is None or st.session_state.get("target_seen") == file.file_id:
-        return
-    st.session_state["target_seen"] = file.file_id
-    try:
-        data = file.getvalue()
-        suffix = check_upload(file.name, data)
-        if len(data) > MOST_BYTES:
-            size, most = len(data) / 1e6, MOST_BYTES / 1e6
-            raise CorpusError(f"{one_line(file.name, 60)} has {size:,.1f} MB; target texts may have {most:,.0f} MB.")
-        target = f"upload:{Store.default().keep_upload(data, suffix, one_line(file.name, 60)).name}"
-    except FisherSFTError as error:
-        components.problem(str(error))
-        return
-    _take(whole, visitor, target)
+    said = f"Of any kind that a corpus may have; at most {MOST_TEXTS} of its texts are used."
+    if target := uploads.upload("A file of target texts", "target-file", said, MOST_MB):
+        _take(whole, visitor, target)
 
 
 def keep_texts(texts: list[str]) -> str:
     """Texts kept in the store as a small file; how an address names them."""
     some = [text.strip() for text in texts if text.strip()][:MOST_TEXTS]
     data = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in some).encode("utf-8", "replace")
-    return f"upload:{Store.default().keep_upload(data, '.jsonl', PASTED).name}"
+    return uploads.keep(data, ".jsonl", PASTED)
 
 
 def _take(whole: Pool, visitor: Session, target: str) -> None:

@@ -1,37 +1,65 @@
-"""What an uploaded file may be, checked before it is read: its type, its bytes and lines, and what it unpacks to."""
+"""What a visitor gives: how large a file may be, where it is kept, and how it is read, which no other visitor notices."""
 
 from __future__ import annotations
 
 from pathlib import PurePath
+from typing import Any
 
-from fishersft.corpus.files import ENDINGS, ending, not_read, unpacked
-from fishersft.corpus.parquet import check_size
-from fishersft.errors import CorpusError
+import streamlit as st
+
+from fishersft.corpus.files import ENDINGS, ending, not_read
+from fishersft.corpus.reader_process import load_apart
+from fishersft.corpus.records import Corpus
+from fishersft.errors import CorpusError, FisherSFTError
+from fishersft.store.artifacts import Store
+from fishersft.ui import components
+from fishersft.ui.components import one_line
 from fishersft.ui.session import public
 
-MOST_BYTES, MOST_PUBLIC_BYTES = 200_000_000, 10_000_000
-MOST_LINES = 1_000_000
-LONGEST_LINE = 5_000_000
+MB = 2**20  # as Streamlit counts them
+MOST_MB, MOST_PUBLIC_MB = 200, 10
+PUBLIC: dict[str, Any] = {"memory": 1_000_000_000, "seconds": 30}  # what reading a file may take on a hosted demo
 
 
-def check_upload(name: str, data: bytes) -> str:
-    """The file's ending; raises CorpusError for a wrong type, too many bytes or lines, or a line that is too long."""
+def most_mb(most: int = MOST_MB) -> int:
+    """How large a file may be here."""
+    return min(most, MOST_PUBLIC_MB) if public() else most
+
+
+def upload(label: str, key: str, help: str, most: int = MOST_MB) -> str | None:
+    """A box for a file; once it is given one, its name in an address, or a sentence that says why it is not taken.
+
+    The box tells the limit and refuses what is larger before it is sent; the server stops reading there (`server.launch`).
+    """
+    kinds = [ending.removeprefix(".") for ending in ENDINGS]
+    file = st.file_uploader(label, type=kinds, key=key, help=help, max_upload_size=most_mb(most))
+    if file is None or st.session_state.get(f"{key}-seen") == file.file_id:
+        return None
+    st.session_state[f"{key}-seen"] = file.file_id
+    try:
+        suffix = check_upload(file.name, file.size, most)
+        return keep(file.getvalue(), suffix, one_line(file.name, 60))
+    except FisherSFTError as error:
+        components.problem(str(error))
+        return None
+
+
+def check_upload(name: str, size: int, most: int = MOST_MB) -> str:
+    """The file's ending; raises CorpusError for a type that is not read, or too many bytes."""
     suffix = ending(name)
     shown = PurePath(name).name[:80]
     if suffix not in ENDINGS:
         raise not_read(shown, suffix[:12])
-    most = MOST_PUBLIC_BYTES if public() else MOST_BYTES
-    if len(data) > most:
-        raise CorpusError(f"{shown} has {len(data) / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are accepted here.")
-    if suffix == ".parquet":
-        if (records := check_size(data, shown, 4 * most)) > MOST_LINES:
-            raise CorpusError(f"{shown} has {records:,} records; at most {MOST_LINES:,} are accepted here.")
-        return suffix
-    plain = unpacked(data, shown, 4 * most)
-    if suffix.split(".")[1] != "json":
-        lines = plain.split(b"\n")
-        if len(lines) - 1 > MOST_LINES:
-            raise CorpusError(f"{shown} has {len(lines) - 1:,} lines; at most {MOST_LINES:,} are accepted here.")
-        if (longest := max(map(len, lines))) > LONGEST_LINE:
-            raise CorpusError(f"{shown} has a line of {longest:,} bytes; at most {LONGEST_LINE:,} are accepted here.")
+    if size > most_mb(most) * MB:
+        raise CorpusError(f"{shown} has {size / MB:,.1f} MB; at most {most_mb(most):,} MB are accepted here.")
     return suffix
+
+
+def keep(data: bytes, suffix: str, title: str) -> str:
+    """Keep a file in the store; its name in an address."""
+    return f"upload:{Store.default().keep_upload(data, suffix, title).name}"
+
+
+def read(source: str, **options: Any) -> Corpus:
+    """`load_corpus`, of a file in a process of its own."""
+    return load_apart(source, **(PUBLIC if public() else {}), **options)

@@ -26,7 +26,7 @@ from fishersft.lm.model import CausalLM, load_tokenizer
 from fishersft.pipeline.aim import aim
 from fishersft.selectors import DEFAULT_SELECTOR, Pool, make_selectors
 from fishersft.text import duration
-from fishersft.ui import cached, components, job_panel
+from fishersft.ui import cached, components, job_panel, uploads
 from fishersft.ui.generations.page_state import FINETUNE, RESULTS, page_state, watched_job
 from fishersft.ui.parameters import choose_selectors, selector_settings, widget
 from fishersft.ui.session import Choice, Session, public
@@ -162,7 +162,8 @@ def _aimed(choice: Choice, aimed: TargetOptions) -> Pool:
     def embed(theirs: Corpus) -> TokenEmbeddings:
         return blank(lay_out(theirs, load_tokenizer(folder), effective_max_tokens(MAX_TOKENS, folder.context)))
 
-    return aim(Pool(blank(cached.layout(choice)), cached.corpus(choice)), str(aimed.target), embed, aimed.target_seed)
+    pool = Pool(blank(cached.layout(choice)), cached.corpus(choice))
+    return aim(pool, str(aimed.target), embed, aimed.target_seed, load=uploads.read)
 
 
 @st.cache_data(max_entries=4, show_spinner="Counting tokens …")
