@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from fishersft.corpus.encode import IGNORED, encode
+from fishersft.corpus.encode import encode
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import PromptCompletion, Text
 from fishersft.errors import ParameterError, TrainingError
-from fishersft.lm.finetune import Collator, EqualParts, finetune, item, save_model
+from fishersft.lm import finetune as lm_finetune
+from fishersft.lm import losses
+from fishersft.lm.finetune import EqualParts, add_gradients, finetune, save_model
 from fishersft.lm.generate import draw_prompts, write
 from fishersft.lm.hyperparameters import Sampling, Training
 from fishersft.lm.losses import nats_of
@@ -51,23 +53,53 @@ def test_the_texts_trained_on_are_predicted_better_and_the_loss_says_so(model, e
     assert tuned.steps == QUICK.steps(len(examples)) == 8
 
 
-def test_a_trained_token_is_a_row_of_the_design_and_nothing_else_is(model):
-    pairs = [PromptCompletion("Say where the cat is.", "On the mat."), PromptCompletion("Why?", "It is warm there, and dry.")]
-    encoded = encode(pairs, model.tokenizer, 64)
-    batch = Collator(0)([item(e) for e in encoded])
-    assert [(row != IGNORED).sum().item() for row in batch["labels"]] == [len(e.rows) for e in encoded]
-    changed = {**batch, "input_ids": batch["input_ids"].clone()}
-    changed["input_ids"][batch["attention_mask"] == 0] = 7  # padding
-    model.network.eval()
-    with torch.no_grad():
-        assert torch.allclose(model.network(**batch).loss, model.network(**changed).loss, atol=1e-6)
+PAIRS = [PromptCompletion("Say where the cat is.", "On the mat."), PromptCompletion("Why?", "It is warm there, and dry.")]
+
+
+def gradients(model):
+    return torch.cat([p.grad.flatten() for p in model.network.parameters()])
+
+
+def of_the_library(model, encoded):
+    """Nats and their gradients as the library computes them from labels, one text at a time: nothing padded, nothing chunked."""
+    nats = 0.0
+    for e in encoded:
+        ids, labels = (torch.from_numpy(a.astype(np.int64))[None] for a in (e.ids, e.labels))
+        loss = model.network(input_ids=ids, labels=labels).loss * len(e.rows)
+        loss.backward()
+        nats += loss.item()
+    return nats, gradients(model)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 1_000])
+@pytest.mark.parametrize("texts", [TEXTS[:5], PAIRS], ids=["texts", "pairs"])
+def test_the_gradients_are_those_of_the_trained_tokens_whatever_the_chunks(folder, texts, chunk, monkeypatch):
+    plain, chunked = load_model(str(folder), device="cpu"), load_model(str(folder), device="cpu")
+    encoded = encode(texts, plain.tokenizer, 64)
+    nats, expected = of_the_library(plain, encoded)
+    monkeypatch.setattr(losses, "BATCH_LOGITS", chunk * chunked.vocabulary)
+    assert add_gradients(chunked, encoded, 0.5) == pytest.approx(nats, rel=1e-5)
+    assert torch.allclose(2 * gradients(chunked), expected, atol=1e-5 * float(expected.abs().max()))
+
+
+def without_dropout(folder):
+    model = load_model(str(folder), device="cpu")
+    for part in model.network.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    return model
+
+
+def test_a_step_in_pieces_is_the_step_in_one(folder, examples, tmp_path, monkeypatch):
+    found = []
+    for most in (20, 10_000):
+        monkeypatch.setattr(lm_finetune, "PIECE_TOKENS", most)
+        found.append(finetune(without_dropout(folder), examples, QUICK, workspace=tmp_path / str(most)).losses)
+    assert np.allclose(*found, rtol=1e-3)
 
 
 def test_the_loss_of_training_is_the_nats_of_scoring(model, examples):
-    batch = Collator(0)([item(e) for e in examples])
-    with torch.no_grad():
-        loss = float(model.network(**batch).loss)
-    assert loss == pytest.approx(nats_of(model, examples).sum() / sum(len(e.rows) for e in examples), rel=1e-5)
+    assert add_gradients(model, examples) == pytest.approx(nats_of(model, examples).sum(), rel=1e-5)
 
 
 def test_scores_do_not_depend_on_the_company_a_text_is_read_in(model, examples):
@@ -123,20 +155,22 @@ def test_adapters_are_merged_so_that_the_tuned_model_is_a_plain_one(model, examp
     assert np.allclose(nats_of(again, examples), nats_of(tuned, examples), rtol=1e-4)
 
 
-def test_when_memory_runs_out_the_batch_is_halved_and_the_steps_stay_the_same(folder, examples, tmp_path):
-    plain = finetune(load_model(str(folder), device="cpu"), examples, QUICK, workspace=tmp_path / "a")
-    model = load_model(str(folder), device="cpu")
-    forward = model.network.forward
+def test_when_memory_runs_out_the_pieces_are_halved_and_the_steps_stay_the_same(folder, examples, tmp_path, monkeypatch):
+    plain = finetune(without_dropout(folder), examples, QUICK, workspace=tmp_path / "a")
+    model = without_dropout(folder)
+    forward, longest = model.network.transformer.forward, max(len(e.ids) for e in examples)
+    monkeypatch.setattr(lm_finetune, "PIECE_TOKENS", 4 * longest)
 
     def narrow(input_ids=None, **rest):
         if len(input_ids) > 2:
             raise torch.OutOfMemoryError("out of memory")
         return forward(input_ids=input_ids, **rest)
 
-    model.network.forward = narrow
+    model.network.transformer.forward = narrow
     halved = finetune(model, examples, QUICK, workspace=tmp_path / "b")
     assert halved.steps == plain.steps
-    assert halved.notes == ("Memory ran out; each step of 4 examples was computed in 2 parts.",)
+    assert np.allclose(halved.losses, plain.losses, rtol=1e-3)
+    assert halved.notes == (f"Memory ran out; each step was computed in pieces of at most {2 * longest} tokens.",)
     assert halved.losses[-1][1] < halved.losses[0][1]
 
 
@@ -144,7 +178,7 @@ def test_memory_too_small_for_one_example_is_said_in_a_sentence(model, examples,
     def never(**_):
         raise torch.OutOfMemoryError("out of memory")
 
-    model.network.forward = never
+    model.network.transformer.forward = never
     with pytest.raises(TrainingError, match="token_od-50-s0: out of memory .* even with one example"):
         finetune(model, examples, QUICK, workspace=tmp_path, what="token_od-50-s0")
 

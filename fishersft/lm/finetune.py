@@ -1,9 +1,10 @@
 """Fine-tune a causal language model on encoded examples with the Hugging Face Trainer.
 
 A trained token here is a row of the design matrix there: both read `corpus.encode.Encoded`.  Batches hold examples of similar
-length.  Checkpoints are written as time passes, so a killed training resumes from the last complete one and ends with the
-weights of an undisturbed one.  When memory runs out, the batch is halved and its gradients are accumulated: the steps stay the
-same.  Checkpoints hold the Trainer's own optimizer and random states; only a folder of this very training is ever resumed from.
+length.  A step is computed in pieces of similar lengths, and the logits, of trained tokens alone, in chunks: memory is bounded
+whatever a step holds.  When it runs out, the pieces are halved and the steps stay the same.  Checkpoints are written as time
+passes, so a killed training resumes from the last complete one and ends with the weights of an undisturbed one.  They hold the
+Trainer's own optimizer and random states; only a folder of this very training is ever resumed from.
 Knows no selector, no corpus file and no run.
 """
 
@@ -22,14 +23,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
-from fishersft.corpus.encode import IGNORED, Encoded
+from fishersft.corpus.encode import Encoded
 from fishersft.errors import MissingExtra, ModelError, TrainingError
+from fishersft.lm.embed import batches_of
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Training
-from fishersft.lm.model import CausalLM, Progress, library, quiet
+from fishersft.lm.losses import chunk_of
+from fishersft.lm.model import CausalLM, Progress, library, padded, quiet
 
 log = logging.getLogger(__name__)
+PIECE_TOKENS = 1_024  # padded tokens that a step reads at once
 DIVERGED = 2.0  # a loss above this many times the nats of guessing the vocabulary evenly is lost
 WHOLE = "whole"  # a checkpoint with this file was written to its end
 
@@ -42,7 +45,7 @@ class TrainingResult:
     steps: int
     losses: tuple[tuple[int, float], ...]  # (step, mean nats per trained token of the steps since the last entry)
     resumed_at: int  # the step that this process resumed from; 0 for a fresh start
-    notes: tuple[str, ...] = ()  # what a reader should know, such as that the batch was halved
+    notes: tuple[str, ...] = ()  # what a reader should know, such as that memory ran out
 
 
 def finetune(
@@ -78,28 +81,28 @@ def finetune(
         raise MissingExtra("Fine-tuning", "tune") from error
     most = DIVERGED * math.log(model.network.get_input_embeddings().weight.shape[0])
     watcher = _watcher(what or "Fine-tuning", most, checkpoint_seconds, on_progress, on_loss)
-    parts = 1
+    longest, most = max(len(e.ids) for e in usable), PIECE_TOKENS
     notes: tuple[str, ...] = ()
     before = None if training.lora else {k: v.detach().clone() for k, v in model.network.state_dict().items()}
     while True:
         try:
-            return replace(_attempt(model, usable, training, parts, workspace, seed, watcher), notes=notes)
+            return replace(_attempt(model, usable, training, most, workspace, seed, watcher), notes=notes)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "out of memory" not in str(error).lower():
                 raise
-            if parts >= training.batch or training.parts:
+            if most <= longest:
                 raise TrainingError(
                     f"{what or 'Fine-tuning'}: out of memory on {model.device} even with one example at a time; "
                     "lower --max-tokens, use --lora, or take a smaller model."
                 ) from error
-        parts = min(parts * 2, training.batch)
+        most = max(most // 2, longest)
         if before is not None:
             model.network.load_state_dict(before)
         model.network.zero_grad(set_to_none=True)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        notes = (f"Memory ran out; each step of {training.batch} examples was computed in {parts} parts.",)
+        notes = (f"Memory ran out; each step was computed in pieces of at most {most:,} tokens.",)
         log.warning(notes[0])
 
 
@@ -114,9 +117,9 @@ def save_model(model: CausalLM, folder: Path) -> None:
 
 
 def _attempt(
-    model: CausalLM, examples: list[Encoded], training: Training, parts: int, workspace: Path, seed: int, watcher: Any
+    model: CausalLM, examples: list[Encoded], training: Training, most: int, workspace: Path, seed: int, watcher: Any
 ) -> TrainingResult:
-    """One training, resumed from its newest complete checkpoint, with each batch computed in `parts`."""
+    """One training, resumed from its newest complete checkpoint, that reads at most so many padded tokens at once."""
     if training.learning_rate is None:
         raise ValueError("a training needs a learning rate")
     transformers = library()
@@ -129,8 +132,7 @@ def _attempt(
     settings = transformers.TrainingArguments(
         output_dir=str(workspace),
         num_train_epochs=training.epochs,
-        per_device_train_batch_size=math.ceil(training.batch / parts),
-        gradient_accumulation_steps=parts,
+        per_device_train_batch_size=training.batch,
         learning_rate=training.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=round(training.warmup * total),
@@ -149,11 +151,11 @@ def _attempt(
         report_to="none",
     )
     with quiet():
-        trainer = _trainer(transformers, training.parts)(
+        trainer = _trainer(model, training.parts, most)(
             model=network,
             args=settings,
-            train_dataset=[item(e) for e in examples],
-            data_collator=Collator(model.tokenizer.pad_token_id or model.tokenizer.eos_token_id or 0),
+            train_dataset=[{"input_ids": e.ids, "text": e} for e in examples],  # grouped by the length of the ids
+            data_collator=lambda items: {"texts": [item["text"] for item in items]},
             callbacks=[watcher],
         )
         trainer.remove_callback(transformers.PrinterCallback)
@@ -210,19 +212,45 @@ def _watcher(what: str, most: float, checkpoint_seconds: float, on_progress: Pro
     return Watcher()
 
 
-def _trainer(transformers: Any, parts: int) -> Any:
-    """The Trainer; with `parts`, one whose steps are parts of about equal tokens."""
-    if not parts:
-        return transformers.Trainer
+def _trainer(model: CausalLM, parts: int, most: int) -> Any:
+    """A Trainer whose steps read at most so many padded tokens at once; with `parts`, a step is a part of about equal tokens."""
 
-    class PartsTrainer(transformers.Trainer):
+    class PieceTrainer(library().Trainer):  # type: ignore[misc]
+        def training_step(self, network: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+            network.train()
+            texts: list[Encoded] = inputs["texts"]
+            trained, nats = sum(len(e.rows) for e in texts), 0.0
+            for piece in batches_of(np.array([len(e.ids) for e in texts]), most):
+                with self.compute_loss_context_manager():
+                    nats += add_gradients(model, [texts[i] for i in piece], 1 / trained)
+            return torch.tensor(nats / trained, device=self.args.device)
+
         def get_train_dataloader(self) -> Any:
-            lengths = np.array([int((item["labels"] != IGNORED).sum()) for item in self.train_dataset])
+            if not parts:
+                return super().get_train_dataloader()
+            lengths = np.array([len(item["text"].rows) for item in self.train_dataset])
             sampler = EqualParts(lengths, parts, self.args.data_seed)
             loader = torch.utils.data.DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator)
             return self.accelerator.prepare(loader)
 
-    return PartsTrainer
+    return PieceTrainer
+
+
+def add_gradients(model: CausalLM, texts: list[Encoded], factor: float = 1.0) -> float:
+    """Add the gradients of `factor` times the nats of the texts' trained tokens to the weights'; returns these nats.
+
+    The logits of a chunk of tokens are forgotten once their gradients with respect to the rows and the head are known.
+    """
+    rows = torch.cat([x[torch.from_numpy(e.rows)] for x, e in zip(model.hidden(padded(texts)), texts, strict=True)])
+    targets = torch.from_numpy(np.concatenate([e.ids[e.rows + 1] for e in texts]).astype(np.int64)).to(rows.device)
+    inputs = rows.detach().requires_grad_()
+    nats = 0.0
+    for x, y in zip(inputs.split(chunk_of(model)), targets.split(chunk_of(model)), strict=True):
+        loss = torch.nn.functional.cross_entropy(model.scores(x), y, reduction="sum")
+        (factor * loss).backward()
+        nats += float(loss)
+    rows.backward(inputs.grad)
+    return nats
 
 
 class EqualParts:
@@ -255,22 +283,6 @@ class EqualParts:
             cuts.append(min(max(int(cut), cuts[-1] + 1), len(order) - self.parts + k))
         for start, end in itertools.pairwise([*cuts, len(order)]):
             yield order[start:end].tolist()
-
-
-def item(example: Encoded) -> dict[str, Any]:
-    return {"input_ids": example.ids.astype(np.int64), "labels": example.labels, "length": len(example.ids)}
-
-
-@dataclass(frozen=True)
-class Collator:
-    """Pads a batch on the right: ids with `pad`, labels with the value that the loss ignores."""
-
-    pad: int
-
-    def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
-        ids, labels = ([torch.from_numpy(item[name]) for item in items] for name in ("input_ids", "labels"))
-        columns = {"input_ids": (ids, self.pad), "labels": (labels, IGNORED), "attention_mask": (map(torch.ones_like, ids), 0)}
-        return {name: pad_sequence(list(rows), batch_first=True, padding_value=x) for name, (rows, x) in columns.items()}
 
 
 def _with_adapters(network: Any, training: Training) -> Any:

@@ -91,7 +91,7 @@ class ModelReadings:
                 f"{self.model.name} did not compute the rows from these texts: the token counts differ; embed the corpus again."
             )
         targets = np.concatenate([e.ids[e.rows + 1] for e in encoded])
-        batch = max(1, BATCH_LOGITS // len(self.model.network.get_output_embeddings().weight))
+        batch = chunk_of(self.model)
         ends = np.cumsum(self.embeddings.tokens[positions])
         loss, confidence = np.empty(len(targets), np.float32), np.empty(len(targets), np.float32)
         first = start = 0
@@ -111,11 +111,16 @@ class ModelReadings:
         return loss, confidence
 
 
+def chunk_of(model: CausalLM) -> int:
+    """How many tokens' logits are computed at once."""
+    return max(1, BATCH_LOGITS // len(model.network.get_output_embeddings().weight))
+
+
 def nats_of(model: CausalLM, examples: Sequence[Encoded]) -> np.ndarray:
     """(H,) float64: the sum of -log p over each example's trained tokens, 0 without any; not finite if the outputs are not."""
     out = np.zeros(len(examples))
     trained = np.array([i for i, e in enumerate(examples) if len(e.rows)], dtype=np.int64)
-    most = max(1, BATCH_LOGITS // len(model.network.get_output_embeddings().weight))
+    most = chunk_of(model)
     for batch in batches_of(np.array([len(examples[i].ids) for i in trained], dtype=np.int64), BATCH_TOKENS):
         texts = [examples[i] for i in trained[batch]]
         rows = model.rows_of(texts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -64,18 +64,21 @@ class CausalLM:
         return self.folder.context
 
     def rows(self, ids: torch.Tensor) -> torch.Tensor:
-        """(B, n) ids -> (B, n, d) inputs of the head.  The head itself is not computed.
+        """(B, n) ids -> (B, n, d) inputs of the head, in inference mode."""
+        with torch.inference_mode():
+            return self.hidden(ids)
+
+    def hidden(self, ids: torch.Tensor) -> torch.Tensor:
+        """(B, n) ids -> (B, n, d) inputs of the head, for gradients.  The head itself is not computed.
 
         No attention mask: in a causal model, padding on the right does not affect what precedes it (checked on loading).
         """
-        with torch.inference_mode():
-            hidden: torch.Tensor = backbone(self.network)(input_ids=ids.to(self.device), use_cache=False).last_hidden_state
-        return hidden
+        states: torch.Tensor = backbone(self.network)(input_ids=ids.to(self.device), use_cache=False).last_hidden_state
+        return states
 
     def rows_of(self, batch: list[Encoded]) -> np.ndarray:
         """(sum of M, d) float32 rows of one batch, example after example."""
-        ids = pad_sequence([torch.from_numpy(e.ids.astype(np.int64)) for e in batch], batch_first=True)
-        hidden = self.rows(ids).float().cpu().numpy()
+        hidden = self.rows(padded(batch)).float().cpu().numpy()
         return np.concatenate([h[e.rows] for h, e in zip(hidden, batch, strict=True)])
 
     def read(self, batches: Iterable[list[Encoded]]) -> Iterator[np.ndarray]:
@@ -86,11 +89,20 @@ class CausalLM:
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
         """(k, d) rows -> (k, L) float32 logits: the head, then the scaling or the cap recorded in `head`."""
         with torch.inference_mode():
-            out: torch.Tensor = self.network.get_output_embeddings()(rows).float()
+            return self.scores(rows)
+
+    def scores(self, rows: torch.Tensor) -> torch.Tensor:
+        """`logits` that remember how they were computed, for gradients."""
+        out: torch.Tensor = self.network.get_output_embeddings()(rows).float()
         kind, _, constant = self.head.rpartition(" ")
         if kind == "scaled by":
             return out * float(constant)
         return float(constant) * torch.tanh(out / float(constant)) if kind == "capped at" else out
+
+
+def padded(batch: Sequence[Encoded]) -> torch.Tensor:
+    """(B, n) ids of a batch, padded on the right."""
+    return pad_sequence([torch.from_numpy(e.ids.astype(np.int64)) for e in batch], batch_first=True)
 
 
 def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str | None = None) -> CausalLM:
