@@ -98,6 +98,15 @@ def test_a_step_in_pieces_is_the_step_in_one(folder, examples, tmp_path, monkeyp
     assert np.allclose(*found, rtol=1e-3)
 
 
+def test_the_number_format_that_was_asked_for_is_what_computes(folder, examples, tmp_path):
+    lost = [
+        finetune(without_dropout(folder), examples, replace(QUICK, precision=p), workspace=tmp_path / p).losses[-1][1]
+        for p in ("float32", "bfloat16")
+    ]
+    assert lost[0] != lost[1]
+    assert lost[0] == pytest.approx(lost[1], rel=0.05)
+
+
 def test_the_loss_of_training_is_the_nats_of_scoring(model, examples):
     assert add_gradients(model, examples) == pytest.approx(nats_of(model, examples).sum(), rel=1e-5)
 

@@ -23,7 +23,7 @@ class FineTuneSettings:
     equal: str = parameter(
         "sentences",
         "What every selector gets the same amount of. Sentences: each gets n. Tokens: as many as the reference's first n "
-        "sentences have, which is the fairer comparison where texts differ in length.",
+        "sentences have, in as many steps, which is the fairer comparison where texts differ in length.",
         label="At equal",
         choices=("sentences", "tokens"),
     )

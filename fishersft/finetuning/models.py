@@ -1,9 +1,7 @@
 """The models of a run: what they share while they are made, and how each is tuned, measured, sampled from and kept.
 
-At equal tokens every selector is cut at the tokens of the reference's first n sentences and takes as many steps as the
-reference: its batches hold more or fewer sentences.  A batch is a whole number of sentences, so it may take a few steps fewer:
-at eight sentences per step, at most a ninth of them.  With a target, where selections differ more in length, each pass is cut
-into exactly as many parts of about equal tokens.
+At equal tokens every selector is cut at the tokens of the reference's first n sentences and takes as many steps: each pass over
+a selection, the reference's too, is cut into the same number of parts of about equal tokens.
 
 A model is kept completely or not at all.  It is claimed by a lock that ends with its process, so any number of processes may work
 on one folder, and has a key of everything that it is made from, so that a run can take over the very same model from another.
@@ -117,15 +115,11 @@ class RunContext:
         ).positions
 
     def training_for(self, name: str, training: Training) -> Training:
-        """The hyperparameters of one model: at equal tokens, with the batch, or the parts, that make the reference's steps."""
-        _, budget, seed = self.plan.models[name]
+        """The hyperparameters of one model: at equal tokens, with the parts that a pass over the selection is cut into."""
+        budget = self.plan.models[name][1]
         if self.plan.equal != "tokens" or budget is None:
             return training
-        reference = self.chosen[model_name(self.plan.anchor.name, budget, seed)]
-        steps = math.ceil(len(reference) / training.batch)
-        if self.pool.target:
-            return replace(training, parts=steps)
-        return replace(training, batch=math.ceil(len(self.chosen[name]) / steps))
+        return replace(training, parts=math.ceil(budget / training.batch))
 
     def model(self) -> CausalLM:
         """The untuned model, freshly loaded."""

@@ -87,6 +87,7 @@ def manifest_of(
     sampling = values(plan.sampling)
     target = {"target": {**pool.target.said, "key": pool.target.key}} if pool.target else {}
     sampling["seed"] = sampling.pop("sampling_seed")  # its name in run.json since the first version
+    steps = {"steps": "equal parts"} if plan.equal == "tokens" and not target else {}  # before, batches of whole sentences
     return {
         "corpus": {
             "name": corpus.name,
@@ -102,6 +103,7 @@ def manifest_of(
         "selectors": [{"name": s.name, "label": s.label, "parameters": s.parameters} for s in plan.selectors],
         "budgets": list(plan.budgets),
         "equal": plan.equal,
+        **steps,
         "reference": plan.anchor.name,
         "seeds": list(range(plan.seeds)),
         "reference_rows": [BASE, ALL] if plan.all else [BASE],

@@ -221,7 +221,7 @@ def _trainer(model: CausalLM, parts: int, most: int) -> Any:
             texts: list[Encoded] = inputs["texts"]
             trained, nats = sum(len(e.rows) for e in texts), 0.0
             for piece in batches_of(np.array([len(e.ids) for e in texts]), most):
-                with self.compute_loss_context_manager():
+                with self.accelerator.autocast():
                     nats += add_gradients(model, [texts[i] for i in piece], 1 / trained)
             return torch.tensor(nats / trained, device=self.args.device)
 

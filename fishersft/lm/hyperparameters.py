@@ -33,7 +33,9 @@ class Training:
     )
     epochs: int = parameter(3, "Passes over a selection.", least=1)
     batch: int = parameter(
-        8, "Sentences per step; at equal tokens, those of the reference, since all selectors take as many steps.", least=1
+        8,
+        "Sentences per step; at equal tokens, those of the reference on average, since all selectors take as many steps.",
+        least=1,
     )
     warmup: float = parameter(0.1, "Share of the steps over which the learning rate rises.", least=0, below=1)
     weight_decay: float = parameter(0.0, "Weight decay of the optimizer (AdamW).", least=0)

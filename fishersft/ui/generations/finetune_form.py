@@ -107,10 +107,7 @@ def _offer(visitor: Session, values: Values, aimed: TargetOptions) -> None:
     if aimed.target:
         left = _aimed(choice, aimed)
         assert left.target is not None
-        st.markdown(
-            f"{components.escape_markdown(left.target.sentence)} {len(left):,} records are left to choose from. At equal tokens "
-            "each epoch is cut into equally many parts of about equal tokens, so that every selection gets as many steps."
-        )
+        st.markdown(f"{components.escape_markdown(left.target.sentence)} {len(left):,} records are left to choose from.")
         if left.target.measuring is None:
             raise ParameterError("One target text cannot choose and measure; name at least two.")
         pool, measured = left.tokens, np.concatenate([measured, left.target.measuring.tokens])
