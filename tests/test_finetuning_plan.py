@@ -15,7 +15,7 @@ from fishersft.selectors import make_selector, make_selectors
 
 
 def test_a_plan_is_written_down_as_the_version_that_made_the_shipped_run_wrote_it():
-    """Otherwise nobody could add to a run or resume it."""
+    """Otherwise nobody could add to a run or resume it; only steps are said anew, since that run's were whole sentences."""
     about = json.loads((paths.asset("runs") / "demo" / "run.json").read_text())["about"]
     corpus, folder = load_corpus("demo"), find_model("mini")
     plan = make_plan(
@@ -25,7 +25,10 @@ def test_a_plan_is_written_down_as_the_version_that_made_the_shipped_run_wrote_i
         seeds=2,
         prompts=30,
     )
-    assert manifest_of(corpus, folder, plan, 256, load_pool(corpus, folder), about["command"]) == about
+    assert manifest_of(corpus, folder, plan, 256, load_pool(corpus, folder), about["command"]) == {
+        **about,
+        "steps": "equal parts",
+    }
 
 
 def test_values_and_texts_make_the_same_plan_and_an_unknown_name_is_refused():

@@ -76,7 +76,6 @@ def test_others_go_on_while_a_large_file_is_read(tmp_path):
     file = many(tmp_path / "many.jsonl", 40_000)
     load_apart(str(CASES / "semicolon.csv"))  # the reader has started
 
-
     reading = threading.Thread(target=load_apart, args=(file,))
     reading.start()
     waited = time.process_time()

@@ -72,7 +72,7 @@ def finetune(
         out: the run's folder; by default in the store, under an id made of its settings. The same call resumes there.
         command: the command line, kept in run.json.
         donors: folders of runs from which identical models are taken over: runs at equal sentences and at equal tokens share
-            the untuned model, the one tuned on the whole pool, and the reference's.
+            the untuned model and the one tuned on the whole pool.
         checkpoint_seconds: at most so much of a training is lost when the process is killed.
         on_stage: called with (what, done, total); fine-tuning is counted in trained tokens.
         say: called with a sentence for each finished model.
