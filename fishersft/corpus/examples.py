@@ -86,6 +86,19 @@ def instructions(rows: list[Row], reader: RecordReader) -> list[Example]:
     return pairs(rows, reader, instruction_prompt)
 
 
+def multiple_choice(rows: list[Row], reader: RecordReader) -> list[Example]:
+    """Questions whose completion is the right choice; one without a known answer trains nothing."""
+    out: list[Example] = []
+    for row in _counted(rows, reader):
+        texts, labels = turns.choices(row["choices"], reader)
+        at = turns.chosen(row["answer"], texts, labels)
+        if at is None:
+            reader.note("no answer among the choices")
+        prompt = beside(string(row["prompt"], reader), string(row.get("context"), reader))
+        out.append(PromptCompletion(prompt, "" if at is None else texts[at], choices=texts))
+    return out
+
+
 def instances(rows: list[Row], reader: RecordReader) -> list[Example]:
     inner = [turns.as_list(row["instances"]) for row in rows]
     given = [one[0] if one and isinstance(one[0], dict) else {} for one in inner]

@@ -116,6 +116,7 @@ class PromptCompletion:
     completion: str
     asked: str = ""  # the question without our "### Instruction" marks, for models with a chat template; "" means `prompt`
     plain: bool = False  # read as plain text even by a model with a chat template
+    choices: tuple[str, ...] = ()  # of a multiple-choice question, the completion among them; never trained
 
     def display(self) -> str:
         gap = "" if self.prompt.endswith(("\n", " ")) or self.completion.startswith(("\n", " ")) else " "
@@ -195,13 +196,15 @@ def example_of(content: Mapping[str, Any], *, plain: bool = False) -> Example:
 
 
 def canonical(example: Example) -> str:
-    """One line of JSON, equal for two examples exactly if they train the same tokens from the same context."""
+    """One line of JSON, equal for two examples exactly if they train the same tokens from the same context (and choices)."""
     content = trained(example)
     if isinstance(example, Chat):  # a turn of words alone stays the pair that it was before turns had more
         extras = [{k: v for k, v in turn.items() if k not in ("role", "content")} for turn in content["messages"]]
         content["messages"] = [[m.role, m.content, *([e] if e else [])] for m, e in zip(example.messages, extras, strict=True)]
     if getattr(example, "plain", False):
         content["plain"] = True
+    if getattr(example, "choices", ()):
+        content["choices"] = list(example.choices)  # type: ignore[union-attr]
     # encoded with surrogatepass below, since JSON may contain lone surrogates, which strict UTF-8 refuses
     return json.dumps(content, ensure_ascii=False, sort_keys=True)
 

@@ -112,6 +112,17 @@ SHAPES = (
         examples.instructions,
         {**PAIR, "context": ("input", *CONTEXT)},
     ),
+    Shape(
+        "multiple choice",
+        {
+            "prompt": ("question", "question_stem", "query", "prompt", "ctx"),
+            "choices": ("choices", "options", "endings"),
+            "answer": ("answer", "answerkey", "label", "answer_index"),
+        },
+        examples.multiple_choice,
+        {"context": (*CONTEXT, "article")},
+        _some(turns.like_choices, "choices"),
+    ),
     Shape("prompts and completions", {"prompt": ("prompt",), "completion": (*ANSWERS, "chosen")}, examples.pairs, PAIR),
     Shape(
         "questions and answers",

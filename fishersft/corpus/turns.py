@@ -11,7 +11,7 @@ import ast
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,39 @@ def answer(value: Any, reader: RecordReader) -> str:
             reader.note("several answers, of which the first is trained,")
         value = several[0] if several else ""
     return string(value, reader)
+
+
+def choices(value: Any, reader: RecordReader) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The choices of a question, and their labels where it has any: a list, or {"text": [...], "label": [...]}."""
+    given, named = _choices(value)
+    texts, labels = (tuple(string(one, reader) for one in several or ()) for several in (given, named))
+    if len(texts) < 2 or len(labels) not in (0, len(texts)):
+        raise reader.refused("choices must be a list of at least two texts, or {'text': [...], 'label': [...]} of equal length.")
+    return texts, labels
+
+
+def like_choices(value: Any) -> bool:
+    """Whether a cell can be the choices of a question."""
+    texts = _choices(value)[0] or []
+    return bool(texts) and all(isinstance(one, str | int | float) for one in texts)
+
+
+def _choices(value: Any) -> tuple[list[Any] | None, list[Any] | None]:
+    found = _parsed(value)
+    return (as_list(found.get("text")), as_list(found.get("label"))) if isinstance(found, dict) else (as_list(found), None)
+
+
+def chosen(value: Any, texts: Sequence[str], labels: Sequence[str] = ()) -> int | None:
+    """Which choice, from 0, an answer names; None where it names none.
+
+    A number counts from 0.  A text is a label, a letter, the choice's own words, or a number, whichever is the first to fit.
+    """
+    numbers, letters = [str(k) for k in range(len(texts))], [chr(ord("A") + k) for k in range(len(texts))]
+    said = "" if is_missing(value) else str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+    for names in (labels, letters, texts, numbers) if isinstance(value, str) else (labels, numbers):
+        if said and said in names:
+            return list(names).index(said)
+    return None
 
 
 def as_list(value: Any) -> list[Any] | None:

@@ -32,6 +32,7 @@ from fishersft.fields import values
 from fishersft.finetuning import run as run_files
 from fishersft.finetuning.plan import FineTunePlan
 from fishersft.finetuning.run import ALL, CELL, CELLS, FineTuneRun, model_name, new_model_folder, write_lines, write_text
+from fishersft.finetuning.scores import ScoredRecord, draw_scored, scores_of
 from fishersft.lm.finetune import finetune, save_model
 from fishersft.lm.folder import ModelFolder
 from fishersft.lm.generate import PromptIds, draw_prompts, text_of, write
@@ -39,7 +40,7 @@ from fishersft.lm.hyperparameters import Training
 from fishersft.lm.losses import nats_of
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
-from fishersft.selectors import Budget, Pool, Selector
+from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.selectors.base import Stage
 from fishersft.store.artifacts import Store
 
@@ -79,31 +80,55 @@ class RunContext:
         return encode(examples, load_tokenizer(self.folder), self.run.about["max_tokens"])
 
     @cached_property
+    def scored(self) -> list[ScoredRecord]:
+        """The records whose answers are scored: of the target's measuring half where there is a target, else held-out ones."""
+        if not (count := self.run.about.get("score_prompts")):
+            return []
+        target, index = self.pool.target, self.scored_index
+        examples = (target.corpus if target else self.corpus).examples
+        encoded = self.measuring if target else [self.encoded[i] for i in index]
+        tokenizer, cut = load_tokenizer(self.folder), self.run.about["max_tokens"]
+        return draw_scored([examples[i] for i in index], encoded, tokenizer, cut, count, self.plan.sampling.sampling_seed)
+
+    @cached_property
+    def scored_index(self) -> list[int]:
+        """Record numbers of the texts that `scored` draws from."""
+        measuring = self.pool.target.measuring if self.pool.target else None
+        return self.held_out if measuring is None else [int(i) for i in measuring.index]
+
+    @cached_property
     def prompts(self) -> list[PromptIds]:
         return draw_prompts([self.encoded[i] for i in self.held_out], self.plan.sampling, self.folder.context)
 
     @cached_property
     def chosen(self) -> dict[str, np.ndarray]:
         """Positions in the pool that each model is tuned on, by the model's name."""
-        plan, tokens = self.plan, self.pool.tokens
+        whole = np.arange(len(self.pool))
+        out = {name: whole for name, (selector, _, _) in self.plan.models.items() if selector == ALL}
+        return out | {name: order.positions for name, order in self.orders.items()}
+
+    @cached_property
+    def orders(self) -> dict[str, Order]:
+        """What a selector chose for each model, by the model's name, as far as its budget goes."""
+        plan, tokens, out = self.plan, self.pool.tokens, {}
         largest = Budget(max(plan.budgets))
-        out = {name: np.arange(len(tokens)) for name, (selector, _, _) in plan.models.items() if selector == ALL}
         for seed in range(plan.seeds):
             anchor = self._order(plan.anchor, largest, seed)
-            limits = np.array([int(tokens[anchor[:n]].sum()) for n in plan.budgets])
+            limits = np.array([int(tokens[anchor.positions[:n]].sum()) for n in plan.budgets])
             for selector in plan.selectors:
                 ends = np.array(plan.budgets)
                 if selector.name == plan.anchor.name:
-                    positions = anchor
+                    order = anchor
                 elif plan.equal == "sentences":
-                    positions = self._order(selector, largest, seed)
+                    order = self._order(selector, largest, seed)
                 else:
-                    positions = self._order(selector, Budget(tokens=int(limits.max())), seed)
-                    ends = np.maximum(1, within_tokens(tokens[positions], limits))
-                out |= {model_name(selector.name, n, seed): positions[:end] for n, end in zip(plan.budgets, ends, strict=True)}
+                    order = self._order(selector, Budget(tokens=int(limits.max())), seed)
+                    ends = np.maximum(1, within_tokens(tokens[order.positions], limits))
+                for n, end in zip(plan.budgets, ends, strict=True):
+                    out[model_name(selector.name, n, seed)] = order.prefix(int(end))
         return out
 
-    def _order(self, selector: Selector, budget: Budget, seed: int) -> np.ndarray:
+    def _order(self, selector: Selector, budget: Budget, seed: int) -> Order:
         return embed_and_select.order(
             self.pool,
             selector,
@@ -112,7 +137,7 @@ class RunContext:
             store=self.store,
             on_progress=lambda k, of: self.on_stage(f"{selector.label}: choosing", k, of),
             on_stage=self.on_stage,
-        ).positions
+        )
 
     def training_for(self, name: str, training: Training) -> Training:
         """The hyperparameters of one model: at equal tokens, with the parts that a pass over the selection is cut into."""
@@ -131,6 +156,9 @@ class RunContext:
         if target and target.measuring is not None and not (folder / run_files.TARGET).exists():
             tokens, index = [len(e.rows) for e in self.measuring], [int(i) for i in target.measuring.index]
             write_text(folder / run_files.TARGET, json.dumps({"name": target.name, "index": index, "tokens": tokens}))
+        if self.run.about.get("score_prompts") and not (folder / run_files.SCORED).exists():
+            scored = [{"index": self.scored_index[one.position], **one.line} for one in self.scored]
+            write_lines(folder / run_files.SCORED, scored)
         if (folder / run_files.HELD_OUT).exists() and (folder / run_files.PROMPTS).exists():
             return
         column = corpus.categories[0] if corpus.categories else None
@@ -176,6 +204,7 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
             with losses.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, "loss": loss}) + "\n")
 
+        pace = _Pace(int(context.pool.tokens[positions].sum()) * training.epochs, on_progress)
         tuned = finetune(
             model,
             [context.encoded[i] for i in context.pool.index[positions]],
@@ -184,13 +213,15 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
             seed=seed or 0,
             what=name,
             checkpoint_seconds=context.checkpoint_seconds,
-            on_progress=on_progress,
+            on_progress=pace,
             on_loss=keep_loss,
         )
         model = tuned.model
         facts |= {
             "sentences": len(positions),
             "tokens": int(context.pool.tokens[positions].sum()),
+            "choosing_seconds": float(context.orders[name].seconds[-1]) if name in context.orders else None,
+            "tokens_per_second": pace.tokens_per_second,
             "indices": [int(i) for i in context.pool.index[positions]] if selector != ALL else None,
             "steps": tuned.steps,
             "batch": training.batch,
@@ -204,11 +235,14 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
     if not np.isfinite(nats).all() or not np.isfinite(aimed).all():
         raise TrainingError(f"{name}: the tuned model's numbers are not finite; lower --learning-rate.")
     written = write(model, context.prompts, plan.sampling)
+    scores = scores_of(model, context.scored, context.folder.context)
     with new_model_folder(context.run, name) as folder:
         np.save(folder / run_files.NATS, nats)
         if context.measuring:
             np.save(folder / run_files.TARGET_NATS, aimed)
         write_lines(folder / run_files.TEXTS, [{"prompt": k, **asdict(w)} for k, w in enumerate(written)])
+        if scores:
+            write_lines(folder / run_files.SCORES, scores)
         if selector == ALL or (plan.keep_models and name in context.chosen):
             save_model(model, folder / run_files.MODEL)
         mean = float(nats.sum() / sum(context.held_out_tokens))
@@ -221,6 +255,26 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
         f"{name}: {mean:.3f} nats per held-out token after {facts['sentences']:,} sentences, "
         f"{facts['tokens']:,} tokens ({facts['seconds']:.0f} s)."
     )
+
+
+class _Pace:
+    """Watches a training's steps, passes them on, and knows the trained tokens a second between its first and its last."""
+
+    def __init__(self, tokens: int, on_progress: Callable[[int, int], None]) -> None:
+        self.tokens, self.on_progress = tokens, on_progress
+        self.seen: list[tuple[int, int, float]] = []  # steps done, steps in all, and when: the first and the last
+
+    def __call__(self, done: int, steps: int) -> None:
+        self.seen = [*self.seen[:1], (done, steps, time.perf_counter())]
+        self.on_progress(done, steps)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """None where it took too few steps to tell."""
+        if len(self.seen) < 2:
+            return None
+        (first, _, began), (last, steps, ended) = self.seen
+        return self.tokens * (last - first) / max(steps, 1) / max(ended - began, 1e-9) or None
 
 
 def work_of(context: RunContext, name: str) -> int:
@@ -247,6 +301,7 @@ def model_key(context: RunContext, name: str, training: Training) -> str:
         "prompts": about["prompts"],
         "tuned": tuned,
         **({"target": about["target"]["key"]} if "target" in about else {}),
+        **({"score_prompts": about["score_prompts"]} if "score_prompts" in about else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -86,6 +86,8 @@ def manifest_of(
     """What run.json says was asked."""
     sampling = values(plan.sampling)
     target = {"target": {**pool.target.said, "key": pool.target.key}} if pool.target else {}
+    scored = sampling.pop("score_prompts")
+    measured = pool.target.corpus if pool.target else corpus
     sampling["seed"] = sampling.pop("sampling_seed")  # its name in run.json since the first version
     steps = {"steps": "equal parts"} if plan.equal == "tokens" and not target else {}  # before, batches of whole sentences
     return {
@@ -110,6 +112,7 @@ def manifest_of(
         **folder.encoding_of(corpus, max_tokens),
         "training": {**values(plan.training), "learning_rate": plan.training.learning_rate or "auto"},
         "prompts": sampling,
+        **({"score_prompts": scored} if scored and measured.shape != "text" else {}),
         "cells": list(plan.models),
         "command": list(command),
     }
@@ -151,8 +154,9 @@ class TrainingCost:
     seconds: tuple[float, float]
 
 
-def cost_of(plan: FineTunePlan, pool: np.ndarray, held_out: np.ndarray, speed: Speed) -> TrainingCost:
-    """The cost of a plan, from the trained tokens of the sentences that can be chosen (N,) and of the held-out texts (H,)."""
+def cost_of(plan: FineTunePlan, pool: np.ndarray, held_out: np.ndarray, speed: Speed, *, answers: bool = False) -> TrainingCost:
+    """The cost of a plan, from the trained tokens of the sentences that can be chosen (N,) and of the held-out texts (H,), and
+    whether these have answers, which are then scored."""
     longest = np.cumsum(np.sort(pool)[::-1])
     mean = float(pool.mean()) if len(pool) else 0.0
     low = high = 0.0
@@ -164,6 +168,9 @@ def cost_of(plan: FineTunePlan, pool: np.ndarray, held_out: np.ndarray, speed: S
     epochs = plan.training.epochs
     low, high = low * epochs, high * epochs
     writing = math.ceil(plan.sampling.prompts / BATCH) * plan.sampling.new_tokens * speed.step
+    if answers and len(held_out):
+        scored = min(plan.sampling.score_prompts, len(held_out))
+        writing += math.ceil(scored / BATCH) * int(held_out.max()) * speed.step
     rest = len(plan.models) * (STARTING + float(held_out.sum()) / speed.tokens + writing)
     if plan.training.learning_rate is None:
         tried = len(RATES) * mean * (plan.search_size(len(pool)) * epochs * PASSES + SEARCH_EXAMPLES)

@@ -5,10 +5,16 @@
     held_out.json            the held-out records: their numbers, trained tokens, topics where there is such a column, and how
                              many have a near-duplicate in the pool
     target.json              with a target, the same of the texts of its measuring half
-    cells/NAME/cell.json     one tuned model: what it was trained on, for how long, its losses; written last
+    scored.jsonl             one line per record whose answer is scored (the target's where there is one, else held-out ones):
+                             its number, prompt and answer, and its choices with their tokens where it is multiple choice;
+                             none where the records have no answers, or with --score-prompts 0
+    cells/NAME/cell.json     one tuned model: what it was trained on, for how long, its losses; written last.  choosing_seconds
+                             are its selector's, measured when its picks were made; tokens_per_second those of the training
     cells/NAME/held_out.npy  (H,) nats of each held-out record under it, summed over trained tokens
     cells/NAME/target.npy    with a target, the same of its measuring texts
     cells/NAME/texts.jsonl   one line per prompt: what it wrote
+    cells/NAME/scores.jsonl  one line per scored record: its likeliest answer and the scores of that, from 0 to 1; or the nats of
+                             each choice as the answer
     cells/all-s0/model/      the model tuned on the whole pool, which the reference judge reads with
     rate.json                the learning rates that were tried on a uniform draw, and the one that was taken
     work/tried.json          the learning rates that a search in progress has tried so far
@@ -33,7 +39,7 @@ import numpy as np
 
 from fishersft import paths
 from fishersft.errors import StoreError, os_reason
-from fishersft.finetuning.schema import CellFile, MeasuredFile, PromptLine, RunFile, TextLine
+from fishersft.finetuning.schema import CellFile, MeasuredFile, PromptLine, RunFile, ScoredLine, ScoreLine, TextLine
 from fishersft.paths import replacing, user_path, write_whole
 from fishersft.store.artifacts import Store, made
 from fishersft.store.checked import check, read_json, read_json_lines, read_numbers
@@ -42,6 +48,7 @@ VERSION = 1
 RUN, PROMPTS, HELD_OUT = "run.json", "prompts.jsonl", "held_out.json"
 CELLS, CELL, NATS, TEXTS, MODEL = "cells", "cell.json", "held_out.npy", "texts.jsonl", "model"
 TARGET, TARGET_NATS = "target.json", "target.npy"
+SCORED, SCORES = "scored.jsonl", "scores.jsonl"
 RATE, TRIED, WORK, LOSSES = "rate.json", "tried.json", "work", "losses.jsonl"
 BASE, ALL = "base", "all"
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # what may be added to a run later
@@ -160,6 +167,43 @@ class FineTuneRun:
         texts = (self.target or {}) if target else self.held_out
         path = self.folder / CELLS / model / (TARGET_NATS if target else NATS)
         return read_numbers(path, len(texts.get("tokens", [])), REMADE)
+
+    @cached_property
+    def scored(self) -> list[ScoredLine]:
+        """The records whose answers are scored, all with choices or all without; none in a run without scores."""
+        path = self.folder / SCORED
+        lines: list[ScoredLine] = read_json_lines(path, ScoredLine, AGAIN)
+        for number, line in enumerate(lines, 1):
+            choices, tokens, correct = line.get("choices", []), line.get("tokens", []), line.get("correct", -1)
+            if ("choices" in line) != ("choices" in lines[0]) or len(choices) != len(tokens) or correct >= len(choices):
+                raise StoreError(f"{path} is damaged in line {number:,} (its choices do not belong together); {AGAIN}.")
+            if choices and correct < 0:
+                raise StoreError(f"{path} is damaged in line {number:,} (it has no right choice); {AGAIN}.")
+        return lines
+
+    def scores(self, model: str) -> dict[str, np.ndarray]:
+        """{score: (K,) from 0 to 1} of a finished model's answers to the K scored records; {} where the run has none.
+
+        They are the `exact`, `f1` and `rouge_l` of its texts, or of its choices the `accuracy`, 1 where the right one has the
+        fewest nats per token, and the `accuracy_total`, by nats in all; the first of equal choices is taken.
+        """
+        if not (records := self.scored):
+            return {}
+        path = self.folder / CELLS / model / SCORES
+        lines: list[ScoreLine] = read_json_lines(path, ScoreLine, REMADE)
+        if len(lines) != len(records):
+            raise StoreError(f"{path} is damaged: it should hold {len(records):,} lines; {REMADE}.")
+        found = []
+        for number, (line, record) in enumerate(zip(lines, records, strict=True), 1):
+            nats, names = np.array(line.get("nats", [])), () if "choices" in record else ("exact", "f1", "rouge_l")
+            if len(nats) != len(record.get("choices", ())) or not line.keys() >= set(names):
+                raise StoreError(f"{path} is damaged in line {number:,} (numbers are missing); {REMADE}.")
+            if "choices" in record:
+                each = {"accuracy": nats / record["tokens"], "accuracy_total": nats}
+                found.append({name: float(values.argmin() == record["correct"]) for name, values in each.items()})
+            else:
+                found.append({name: float(line[name]) for name in names})  # type: ignore[literal-required]
+        return {name: np.array([one[name] for one in found]) for name in found[0]}
 
     @cached_property
     def held_out(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
-from fishersft.store.checked import Count, Finite, Name, Positive
+from fishersft.store.checked import Amount, Count, Finite, Name, Positive
 
 Rate = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)?(e[+-]?\d\d?)?$")]
 
@@ -51,6 +51,7 @@ class Asked(TypedDict):
     command: NotRequired[list[str]]
     training: NotRequired[TrainingFacts]
     target: NotRequired[TargetFacts]
+    score_prompts: NotRequired[Count]
 
 
 class RunFile(TypedDict):
@@ -69,6 +70,8 @@ class CellFile(TypedDict):
     tokens: Count
     key: NotRequired[str]
     indices: NotRequired[list[Count] | None]
+    choosing_seconds: NotRequired[Amount | None]
+    tokens_per_second: NotRequired[Positive | None]
     learning_rate: NotRequired[Finite | None]
     losses: NotRequired[list[tuple[Count, Finite]] | None]
     seconds: NotRequired[Finite]
@@ -122,3 +125,23 @@ class TextLine(TypedDict):
     text: str
     tokens: Count
     ended: bool
+
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class ScoredLine(TypedDict):
+    index: Count
+    prompt: str
+    answer: str
+    choices: NotRequired[Annotated[list[str], msgspec.Meta(min_length=2)]]
+    correct: NotRequired[Count]
+    tokens: NotRequired[list[Annotated[int, msgspec.Meta(ge=1, le=2**53)]]]
+
+
+class ScoreLine(TypedDict):
+    text: NotRequired[str]
+    exact: NotRequired[Share]
+    f1: NotRequired[Share]
+    rouge_l: NotRequired[Share]
+    nats: NotRequired[list[Finite]]

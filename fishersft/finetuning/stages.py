@@ -31,6 +31,7 @@ from fishersft.finetuning.plan import SEARCH_EXAMPLES, make_plan, manifest_of
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.finetuning.run import RATE, TRIED, WORK, begin, write_text
 from fishersft.finetuning.schema import RateFile, TriedFile
+from fishersft.finetuning.scores import require_scoring
 from fishersft.lm.finetune import finetune as tune
 from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, RATES, Training
@@ -104,6 +105,8 @@ def finetune(
     for n in plan.budgets:
         Budget(n).check(pool)
     about = manifest_of(corpus, folder, plan, cut, pool, command)
+    if "score_prompts" in about:
+        require_scoring()
     id = hashlib.sha256(json.dumps({k: v for k, v in about.items() if k != "command"}, sort_keys=True).encode()).hexdigest()[:12]
     place = Path(out) if out else store.path / "runs" / id
     place.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Prompts cut from held-out records, and their continuation by a model.
 
-A prompt is the first tokens of a plain text, the prompt of a pair, or a chat up to its first answer.  Only the seed
-decides which records are taken.  Every model gets the same prompts, batches and random numbers.  Knows no run.
+A prompt is the first tokens of a plain text, the prompt of a pair, or a chat up to its first answer; where answers are scored,
+a chat up to its last one.  Only the seed decides which records are taken.  Every model gets the same prompts, batches and random
+numbers.  Knows no run.
 """
 
 from __future__ import annotations
@@ -65,6 +66,18 @@ def _prompt(position: int, example: Encoded, sampling: Sampling, context: int) -
     cut = max(0, start - room)
     ids = tuple(int(i) for i in example.ids[cut:start])
     return PromptIds(position, ids, tuple(int(i) for i in example.ids[start:end]), cut)
+
+
+def last_answer(position: int, example: Encoded) -> PromptIds | None:
+    """What comes before an example's last answer, and that answer; None for a plain text and for one that was cut off."""
+    trained = np.flatnonzero(example.trained)
+    if not len(trained) or example.truncated:
+        return None
+    before = np.flatnonzero(~example.trained[: trained[-1]])
+    start, end = (int(before[-1]) + 1 if len(before) else 0), int(trained[-1]) + 1
+    if start <= 1:
+        return None
+    return PromptIds(position, tuple(map(int, example.ids[:start])), tuple(map(int, example.ids[start:end])), 0)
 
 
 def write(

@@ -72,6 +72,13 @@ class Sampling:
     )
     top_p: float = parameter(0.95, "Sample only from the likeliest tokens that together have this probability.", above=0, most=1)
     sampling_seed: int = parameter(0, "Seed of the choice of prompts and of the sampling.", least=0)
+    score_prompts: int = parameter(
+        100,
+        "Held-out records whose answers are scored where the records have answers: each model's likeliest answer, or its choice "
+        "among those that a record gives; 0 for none.",
+        label="Scored answers",
+        least=0,
+    )
 
     def __post_init__(self) -> None:
         check(self)

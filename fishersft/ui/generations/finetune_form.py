@@ -36,7 +36,7 @@ TIMED = 4  # times that a batch is timed; the first is slow
 ROWS: tuple[tuple[type, dict[str, float]], ...] = (  # (class, {parameter: width})
     (FineTuneSettings, {"budgets": 2, "seeds": 1, "equal": 2}),
     (Training, {"learning_rate": 2, "epochs": 1, "batch": 1, "lora": 1}),
-    (Sampling, {"prompts": 1, "prompt_tokens": 1, "new_tokens": 1, "temperature": 1, "sampling_seed": 1}),
+    (Sampling, {"prompts": 1, "prompt_tokens": 1, "new_tokens": 1, "temperature": 1, "sampling_seed": 1, "score_prompts": 1}),
 )
 DIFFERS: dict[str, dict[str, Any]] = {  # from what is declared
     "budgets": {"value": (50, 100, 200), "max_chars": 100},
@@ -104,6 +104,7 @@ def _offer(visitor: Session, values: Values, aimed: TargetOptions) -> None:
     corpus, folder = cached.corpus(choice), cached.folder(choice)
     lm = cached.model(choice)
     pool, measured = np.diff(cached.layout(choice).offsets), _held_out(corpus.fingerprint, folder.fingerprint, corpus, folder)
+    left = None
     if aimed.target:
         left = _aimed(choice, aimed)
         assert left.target is not None
@@ -117,8 +118,9 @@ def _offer(visitor: Session, values: Values, aimed: TargetOptions) -> None:
         raise ParameterError(f"A budget of {most:,} sentences is more than the {len(pool):,} that can be chosen; lower it.")
     if not corpus.held_out.any():
         raise ParameterError(f"{corpus.name} holds nothing out, so nothing can be measured; raise the held-out share.")
+    answers = (left.target.corpus if left and left.target else corpus).shape != "text"
     speed = _speed(lm.fingerprint, max(8, int(pool.mean())), lm)
-    cost = cost_of(plan, pool, measured, speed)
+    cost = cost_of(plan, pool, measured, speed, answers=answers)
     low, high = (duration(s) for s in cost.seconds)
     st.markdown(
         f"{cost.models:,} models, {cost.least:,} to {cost.most:,} trained tokens over all epochs: roughly "
