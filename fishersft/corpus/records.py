@@ -201,10 +201,7 @@ def canonical(example: Example) -> str:
     if isinstance(example, Chat):  # a turn of words alone stays the pair that it was before turns had more
         extras = [{k: v for k, v in turn.items() if k not in ("role", "content")} for turn in content["messages"]]
         content["messages"] = [[m.role, m.content, *([e] if e else [])] for m, e in zip(example.messages, extras, strict=True)]
-    if getattr(example, "plain", False):
-        content["plain"] = True
-    if getattr(example, "choices", ()):
-        content["choices"] = list(example.choices)  # type: ignore[union-attr]
+    content |= {name: value for name in ("plain", "choices") if (value := getattr(example, name, None))}
     # encoded with surrogatepass below, since JSON may contain lone surrogates, which strict UTF-8 refuses
     return json.dumps(content, ensure_ascii=False, sort_keys=True)
 
