@@ -37,6 +37,7 @@ from fishersft.corpus.records import Chat
 from fishersft.text import encodable, shortened
 
 KEPT = 1_000  # skeletons
+LONGEST = 20_000_000  # characters of a conversation as it is written
 GENERATION = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 
@@ -73,6 +74,8 @@ class ChatTemplate:
 
     def write(self, chat: Chat) -> Rendering:
         """The conversation's text and spans; TemplateRefusal if the template refuses it."""
+        if self._multiplies:
+            raise TemplateRefusal("it multiplies texts, which may fill the memory")
         try:
             return self._write(chat)
         except TemplateRefusal:
@@ -112,11 +115,33 @@ class ChatTemplate:
         options = {"tools": list(tools) or None, "chat_template": template, "add_generation_prompt": ask, "tokenize": False}
         given = [{k: v for k, v in turn.items() if k != "weight"} for turn in turns]
         try:
-            return str(self.tokenizer.apply_chat_template(given, **options))
+            return self._rendered(given, options)
         except TypeError:  # some templates take the arguments of a call as a string of JSON only
             if not any("tool_calls" in turn for turn in given):
                 raise
-            return str(self.tokenizer.apply_chat_template([_with_json_arguments(turn) for turn in given], **options))
+            return self._rendered([_with_json_arguments(turn) for turn in given], options)
+
+    def _rendered(self, given: Sequence[Turn], options: dict[str, Any]) -> str:
+        text = str(self.tokenizer.apply_chat_template(given, **options))
+        if len(text) > LONGEST:
+            raise TemplateRefusal(f"it writes {len(text):,} characters")
+        return text
+
+    @cached_property
+    def _multiplies(self) -> bool:
+        """Whether the template raises to a power or repeats a text; the sandbox would let it fill the memory."""
+        from jinja2 import Environment, TemplateError, nodes
+
+        try:
+            tree = Environment(extensions=["jinja2.ext.loopcontrols"], autoescape=True).parse(GENERATION.sub("", self.source))
+        except (TemplateError, RecursionError):  # writing will say why
+            return False
+        texts = (nodes.Const, nodes.TemplateData)
+        return next(tree.find_all(nodes.Pow), None) is not None or any(
+            isinstance(side, texts) and isinstance(side.as_const(), str)
+            for product in tree.find_all(nodes.Mul)
+            for side in (product.left, product.right)
+        )
 
     @cached_property
     def source(self) -> str:

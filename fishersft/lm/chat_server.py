@@ -216,7 +216,7 @@ class ChatServer:
                     self._takes["schema"] = False
                     continue
                 raise ServerDown(self._sentence(error)) from error
-            except (openai.OpenAIError, AttributeError, TypeError, ValueError, LookupError) as error:
+            except (openai.OpenAIError, AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
                 raise ModelError(self._sentence(error)) from error
 
     def _sentence(self, error: Exception) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from torch.nn.utils.rnn import pad_sequence
 
 from fishersft.corpus.encode import Encoded
@@ -28,6 +29,7 @@ Progress = Callable[[int, int], None]  # what is done, and the total
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 _loading = threading.Lock()
 TOLERANCE = 1e-3  # relative to the largest logit, in float32
+MADE_UP = 10_000_000  # weights that a model may lack before it is loaded
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def load_model(name: str | ModelFolder, *, device: str = "auto", revision: str |
     folder = name if isinstance(name, ModelFolder) else find_model(name, revision)
     tokenizer = load_tokenizer(folder)
     where = torch.device(device_of(device))
+    _check_sizes(folder)
     try:
         with quiet():
             network, info = library().AutoModelForCausalLM.from_pretrained(
@@ -181,6 +184,33 @@ def backbone(network: Any) -> Any:
     """The network without its head, which gives the rows.  Some families (Llama 4) call themselves their own base model."""
     base = network.base_model
     return base if base is not network else next(part for part in network.children() if hasattr(part, "base_model"))
+
+
+def _check_sizes(folder: ModelFolder) -> None:
+    """Refuse a config.json that describes far more weights than the files hold; the library would make up what is missing."""
+    try:
+        stored = {key for file in folder.weights for key in safe_open(file, "pt").keys()}  # noqa: SIM118, it is no dict
+        if deep := [value for value in _counts_of_layers(folder.config) if value > len(stored)]:
+            described = f"{deep[0]:,} layers"
+        else:
+            with quiet(), torch.device("meta"):
+                network = library().AutoModelForCausalLM.from_config(library().AutoConfig.from_pretrained(folder.path))
+            weights = sum(p.numel() for p in network.parameters())
+            if weights <= MADE_UP + 4 * sum(file.stat().st_size for file in folder.weights):  # two weights a byte are usual
+                return
+            described = f"{weights:,} weights"
+    except Exception:  # loading will say why
+        return
+    raise ModelError(f"The config.json of {folder.name} describes {described}, which its files do not hold; download it again.")
+
+
+def _counts_of_layers(config: dict[str, Any]) -> Iterator[int]:
+    """Every number of layers or experts that a configuration names, also those of its parts."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _counts_of_layers(value)
+        elif isinstance(value, int) and ("layer" in key or "experts" in key):
+            yield value
 
 
 def _check_head(network: Any, name: str, device: torch.device) -> str:
