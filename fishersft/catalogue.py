@@ -84,21 +84,26 @@ class CurvesRun:
         return self.about.settings
 
 
-def runs(kind: str = "", store: Store | None = None) -> list[Run]:
-    """All runs, or those of one kind: the newest first, shipped ones last, except that shipped curves come first."""
+def runs(kind: str = "", store: Store | None = None, *, shipped_only: bool = False) -> list[Run]:
+    """All runs, or those of one kind: the newest first, shipped ones last, except that shipped curves come first.
+
+    `shipped_only` leaves out what was computed on this machine, as on a hosted demo, where it is nobody's business.
+    """
     store = store or Store.default()
     found = [run for name in ([kind] if kind else KINDS) for run in (_jobs(store) if name == JOB else _stored(store, name))]
-    return sorted(found, key=lambda run: (run.shipped != (kind == CURVES), -run.made))
+    return sorted(
+        (run for run in found if run.shipped or not shipped_only), key=lambda run: (run.shipped != (kind == CURVES), -run.made)
+    )
 
 
-def contents(kind: str, store: Store | None = None) -> list[Any]:
+def contents(kind: str, store: Store | None = None, *, shipped_only: bool = False) -> list[Any]:
     """The contents of all runs of a kind that can be read."""
-    return [run.content for run in runs(kind, store) if not run.problem]
+    return [run.content for run in runs(kind, store, shipped_only=shipped_only) if not run.problem]
 
 
-def find_run(id: str, kind: str = "", store: Store | None = None) -> Run:
+def find_run(id: str, kind: str = "", store: Store | None = None, *, shipped_only: bool = False) -> Run:
     """The run of an id, or of at least four characters with which only one id begins; StoreError if there is not exactly one."""
-    there = runs(kind, store)
+    there = runs(kind, store, shipped_only=shipped_only)
     matching = [run for run in there if id and id in (run.id, run.other_id)]
     if not matching and len(id) >= FEWEST:
         matching = [run for run in there if run.id.startswith(id) or run.other_id.startswith(id)]

@@ -6,6 +6,7 @@ from fishersft.ui import behind, components, page, targets
 from fishersft.ui.explore import map as sentences
 from fishersft.ui.explore import panels as explore
 from fishersft.ui.explore import sets, view, why
+from fishersft.ui.session import public
 
 PARTS = ("Picks", "Sets", "What if", "Numbers", "Save and repeat")
 
@@ -32,7 +33,7 @@ with page.page("explore", "Which sentences does a selector pick, and why?") as v
         explore.verdict(shown)
         sets.marked(shown, visitor, look.matched)
 
-    part = components.tabs(PARTS, "part", "More about this selection")
+    part = components.tabs([part for part in PARTS if not (public() and part == "Sets")], "part", "More about this selection")
     if part == "Picks":
         sets.table_panel(shown, visitor, look.matched)
     elif part == "Sets":

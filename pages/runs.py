@@ -8,8 +8,9 @@ from fishersft.ui.session import public
 
 with page.page("runs", "What is still running, and what was kept?") as visitor:
     if public():
-        st.caption("On this hosted demo, runs can be viewed but not changed.")
-    runs.set_aside()
-    every = catalogue.runs()
+        st.caption("This hosted demo shows the runs that ship with fishersft.")
+    else:
+        runs.set_aside()
+    every = catalogue.runs(shipped_only=public())
     runs.verdict(every)
     runs.show(runs.choose_section(every), every)

@@ -84,13 +84,13 @@ def test_what_no_visitor_looks_at_any_more_is_stopped(monkeypatch):
             stopped.set()
             raise
 
-    monkeypatch.setattr(behind, "_visitor", lambda: "one")
+    monkeypatch.setattr(behind, "visitor", lambda: "one")
     behind.grow("numbers", "e", forever)
-    monkeypatch.setattr(behind, "_visitor", lambda: "two")
+    monkeypatch.setattr(behind, "visitor", lambda: "two")
     behind.grow("numbers", "e", forever)
     behind.grow("others", "f", lambda add: 1)
     assert not stopped.wait(0.1)  # the first visitor still looks at it
-    monkeypatch.setattr(behind, "_visitor", lambda: "one")
+    monkeypatch.setattr(behind, "visitor", lambda: "one")
     behind.grow("others", "f", lambda add: 1)
     assert stopped.wait(10)
 

@@ -357,14 +357,8 @@ class TestRuns:
         assert "Yes, delete" not in [b.label for b in open_page("runs", show="curves", result="imbalanced-tokens").button]
 
     def test_on_a_hosted_demo_everything_can_be_read_and_nothing_changed(self, monkeypatch):
-        job = jobs.start(["curves", "synthetic", "--runs", "500"], kind="curves", title="a long one")
-        folder = made()
         monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
-        at = open_page("runs", job=job.id)
-        assert "a long one" in text_of(at)
-        assert {b.label for b in at.button} == {"Look again"}
-        assert not [c for c in at.code if "curves" in c.value]  # it names folders of the host
-        assert not {"Yes, delete"} & {b.label for b in open_page("runs", show="curves", result=folder.name).button}
+        assert not {"Yes, delete"} & {b.label for b in open_page("runs", show="curves", result="sweep").button}
         at = open_page("curves", experiment="Synthetic", part="Run your own")
         assert "runs nothing" in text_of(at)
         assert not at.number_input

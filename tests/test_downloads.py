@@ -50,14 +50,6 @@ def test_a_corpus_that_is_gone_is_a_sentence_and_the_other_forms_stay(kept, json
         assert not at.error
 
 
-def test_a_hosted_demo_reads_no_file_of_its_host_again(kept, monkeypatch):
-    monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
-    options = open_page("runs", run=kept.id).selectbox(key=f"run-{kept.id}-format").options
-    assert LABELS["atlas"] not in options
-    assert LABELS[REPORT] not in options
-    assert LABELS["dataset"] in options
-
-
 def test_runs_of_other_kinds_have_a_report(tmp_path):
     measured(tmp_path / "home" / "runs" / "abc123")
     assert "Report" in buttons(open_page("runs", finetuned="abc123"))

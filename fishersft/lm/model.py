@@ -160,7 +160,9 @@ def load_tokenizer(folder: ModelFolder) -> Any:
     """The tokenizer, without loading any weights."""
     try:
         with quiet():
-            return library().AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False, local_files_only=True)
+            tokenizer = library().AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False, local_files_only=True)
+            tokenizer(["A heron."], add_special_tokens=False, split_special_tokens=True, verbose=False)  # settings of wrong types
+            return tokenizer
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"The tokenizer of {folder.name} could not be loaded: {reason}") from error

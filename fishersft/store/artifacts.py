@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import shutil
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -210,10 +211,13 @@ class Store:
         said = "was damaged and is set aside as {}; what only it held is not listed."
         return [f"{name.partition('.damaged-')[0]} {said.format(name)}" for name in files]
 
-    def keep_upload(self, data: bytes, suffix: str, title: str = "") -> Path:
-        """Save an uploaded file under its sha256, so that a link can open it again, together with the name its owner gave it."""
+    def keep_upload(self, data: bytes, suffix: str, title: str = "", owner: str = "") -> Path:
+        """Save an uploaded file under its sha256, so that a link can open it again, together with the name its owner gave it.
+
+        With an `owner`, whose name is a secret, nobody else who has the same file finds it.
+        """
         with writing_to(self.path):
-            final = self.upload_path(hashlib.sha256(data).hexdigest()[:16], suffix)
+            final = self.upload_path(hashlib.sha256(owner.encode() + data).hexdigest()[:16], suffix)
             if not final.exists():
                 final.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(final) as partial:
@@ -222,6 +226,33 @@ class Store:
                 with replacing(final.with_name(f"{final.name}.title")) as partial:
                     partial.write_text(title, encoding="utf-8", errors="replace")
             return final
+
+    def remove_upload(self, path: Path) -> None:
+        """Delete an uploaded file and its title; nothing where it is gone."""
+        with writing_to(self.path):
+            path.unlink(missing_ok=True)
+            path.with_name(f"{path.name}.title").unlink(missing_ok=True)
+
+    def trim(self, most: int, age: float) -> None:
+        """Delete uploads and what was computed that are older than `age` seconds, then the oldest until `most` bytes are left.
+
+        Selections stay, since somebody asked to keep them.
+        """
+        folders = [f for f in (self.path / "artifacts").glob("*/*") if f.parent.name != SELECTION]
+        found = []
+        for path in [*folders, *(self.path / "partial").glob("*"), *(self.path / "uploads").glob("*")]:
+            with contextlib.suppress(OSError):  # another visitor's page deletes as well
+                files = [path, *path.iterdir()] if path.is_dir() else [path]
+                found.append((path.stat().st_mtime, sum(file.stat().st_size for file in files), path))
+        total, oldest = sum(size for _, size, _ in found), time.time() - age
+        for made, size, path in sorted(found):
+            if made >= oldest and total <= most:
+                break
+            total -= size
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                self.remove_upload(path)
 
     def upload_title(self, path: Path) -> str:
         """The name that an upload's owner gave it; "" if it is unknown."""

@@ -6,16 +6,18 @@ picks, order = behind.grow("picks of TokenOD", key, choose)       # those that e
 behind.look_again()     # at the page's end: says what is still computed, and draws the page again when there is more
 
 What is computed must not call Streamlit.  One thing at a time is computed for all visitors, and two that grow, so that pages
-stay quick.
+stay quick.  What a page does wait for, such as embedding, takes a `turn`.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -31,6 +33,7 @@ ALREADY = 0.05  # the same once it goes without something else
 EVERY = 1.0  # seconds between looks
 MORE = 1.5  # times as many items make it worth to draw the page again
 KEPT = 64  # results in memory
+TURNS = 2  # visitors whose pages compute at once
 
 
 @dataclass
@@ -39,6 +42,7 @@ class _Work:
 
     result: Future[Any]
     items: list[Any] = field(default_factory=list)
+    began: bool = False
     grows: bool = False
     dropped: bool = False
 
@@ -49,6 +53,7 @@ class _Desk:
 
     work: OrderedDict[Hashable, _Work] = field(default_factory=OrderedDict)
     looks: dict[str, Hashable] = field(default_factory=dict)
+    line: list[object] = field(default_factory=list)  # who computes on a page, or waits for a turn to
     lock: threading.Lock = field(default_factory=threading.Lock)
     one: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
     two: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(2))
@@ -76,6 +81,7 @@ class _Desk:
     def _start(work: _Work, compute: Callable[[], object], turn: threading.Semaphore) -> None:
         def run() -> None:
             with turn:
+                work.began = True
                 try:
                     work.result.set_result(compute())
                 except BaseException as error:
@@ -97,6 +103,14 @@ class _Desk:
         for old in [k for k, work in self.work.items() if work.result.done()][: max(0, len(self.work) - KEPT)]:
             del self.work[old]
         return self.work[key]
+
+    def before(self, mine: _Work) -> int:
+        """How many computations are to end before this one begins."""
+        with self.lock:
+            asked = [work for work in self.work.values() if work.grows == mine.grows and not work.result.done()]
+            first = [work for work in asked if work.began]
+            waiting = asked[: asked.index(mine)] if mine in asked else []
+        return 0 if mine.began else len(first) + sum(not work.began for work in waiting)
 
     def forget(self, key: Hashable) -> None:
         with self.lock:
@@ -122,7 +136,7 @@ def grow(said: str, key: Hashable, compute: Callable[[Callable[[Item], None]], T
 
     `compute(add)` gives each item as it is made.  It is stopped where no visitor looks at it any more: `add` raises then.
     """
-    work = _desk.grow(key, compute, _visitor())
+    work = _desk.grow(key, compute, visitor())
     result: T | None = _asked(said, key, work)
     return list(work.items), result
 
@@ -138,8 +152,8 @@ def _asked(said: str, key: Hashable, work: _Work) -> Any:
         raise
 
 
-def _visitor() -> str:
-    """Whose page this is."""
+def visitor() -> str:
+    """Whose page this is; nobody else knows it."""
     return str(st.session_state.setdefault("fishersft_visitor", uuid.uuid4().hex))
 
 
@@ -147,6 +161,24 @@ def _waiting() -> dict[Hashable, tuple[str, int]]:
     """What this run of the page went without: in words, and how many items there were."""
     waiting: dict[Hashable, tuple[str, int]] = st.session_state.setdefault("fishersft_waiting", {})
     return waiting
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """One of a few turns to compute on the page itself; until there is one, the page says how many are before."""
+    mine = object()
+    with _desk.lock:
+        _desk.line.append(mine)
+    try:
+        place = st.empty()
+        while (before := _desk.line.index(mine)) >= TURNS:
+            place.caption(f":material/hourglass_top: Waiting for a turn to compute, with {before} before you.")
+            time.sleep(EVERY / 2)
+        place.empty()
+        yield
+    finally:
+        with _desk.lock:
+            _desk.line.remove(mine)
 
 
 def begin() -> None:
@@ -162,7 +194,9 @@ def look_again() -> None:
 
     @st.fragment(run_every=EVERY)
     def look() -> None:
-        st.caption(f":material/hourglass_top: Still computing: {', '.join(dict.fromkeys(said for said, _ in waiting.values()))}.")
+        before = max((_desk.before(work) for key in waiting if (work := _desk.work.get(key))), default=0)
+        names = ", ".join(dict.fromkeys(said for said, _ in waiting.values()))
+        st.caption(f":material/hourglass_top: Still computing: {names}{f', with {before} before you' if before else ''}.")
         for key, (_, items) in waiting.items():
             work = _desk.work.get(key)
             if work is None or work.result.done() or len(work.items) > MORE * items:

@@ -191,7 +191,8 @@ def order_now(pool: Pool, selector: Selector, seed: int) -> Order:
 
     try:
         budget = Budget(sentences=reach(pool))
-        computed = embed_and_select.order(pool, selector, budget, seed, on_progress=report, on_stage=stage)
+        with behind.turn():
+            computed = embed_and_select.order(pool, selector, budget, seed, on_progress=report, on_stage=stage)
     finally:
         bar.empty()
     return computed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,9 +20,10 @@ from fishersft.selectors import Pool
 from fishersft.text import in_shell, visible, visible_text
 from fishersft.ui import query_widgets
 from fishersft.ui.address import current
-from fishersft.ui.session import Session
+from fishersft.ui.session import Session, public
 
 LONGEST_TOKEN = 80
+PLACE = re.compile(r"(?<![\w:/.<])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\";,()]+[/\\]?)+(?<![.:])")  # a path from its root on
 END_MARKS = ("<|endoftext|>", "<|end_of_text|>", "</s>")  # GPT-2's, Llama's, SentencePiece's
 HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and the opacity that leaves words readable
 MOST_ROWS = 2_000
@@ -119,7 +121,12 @@ def tabs(names: Sequence[str], key: str, label: str) -> str:
 
 def problem(sentence: str) -> None:
     """An error in the visitor's words; markup in it is shown, not obeyed."""
-    st.error(escape_markdown(sentence), icon=":material/error:")
+    st.error(escape_markdown(without_places(sentence)), icon=":material/error:")
+
+
+def without_places(sentence: str) -> str:
+    """On a hosted demo, a sentence in which no path tells of the host."""
+    return PLACE.sub("a file of this host", sentence) if public() else sentence
 
 
 def escape_markdown(text: str) -> str:

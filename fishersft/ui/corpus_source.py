@@ -86,7 +86,7 @@ def _upload() -> None:
 def choose_model(session: Session) -> None:
     """The embedded model, a folder, or a hub id."""
     if public():
-        st.text_input("Model", "mini", disabled=True, help="This hosted demo has one model.")
+        st.caption("Model: **mini**, the one that this hosted demo has.")
         return
     text = st.text_input(
         "Model",

@@ -19,7 +19,7 @@ from fishersft.errors import FisherSFTError
 from fishersft.export import formats
 from fishersft.export.formats import FORMATS
 from fishersft.export.html import Page
-from fishersft.export.provenance import Origin, is_file, origin_of
+from fishersft.export.provenance import Origin, origin_of
 from fishersft.export.selection_report import selection_page
 from fishersft.pipeline.selections import Kept
 from fishersft.scoring import precomputed
@@ -51,7 +51,7 @@ def selection(stem: str, make: Callable[[], Kept], key: str, row: Any, pool: Ori
         row: a horizontal container for the two.
         pool: the corpus and its embeddings where they are at hand; else they are opened for the formats that need them.
     """
-    offered = [format for format in LABELS if not (public() and _reveals_the_host(make, format, pool))]
+    offered = [format for format in LABELS if not (public() and format == "trl")]  # it names folders of the host
     format = row.selectbox(
         "Download as",
         offered,
@@ -101,11 +101,6 @@ def _what(format: str) -> str:
 
 def _wants_pool(format: str) -> bool:
     return format == REPORT or FORMATS[format].pool
-
-
-def _reveals_the_host(make: Callable[[], Kept], format: str, pool: Origin | None) -> bool:
-    """Whether a format names a folder of the host, as a recipe names the model's, or reads a file of it again."""
-    return format == "trl" or (pool is None and _wants_pool(format) and is_file(str(make().provenance["source"])))
 
 
 def _ready(make: Callable[[], Kept], format: str, pool: Origin | None) -> Origin | None:

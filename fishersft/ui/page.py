@@ -27,7 +27,7 @@ from fishersft.errors import FisherSFTError, ParameterError
 from fishersft.fields import declared
 from fishersft.selectors import Pool
 from fishersft.ui import address, behind, cached, targets
-from fishersft.ui.components import escape_markdown, one_line, position_of, problem
+from fishersft.ui.components import escape_markdown, one_line, position_of, problem, without_places
 from fishersft.ui.session import Choice, Session
 
 ON_SCREEN = {
@@ -203,7 +203,7 @@ def on_screen(choice: Choice, error: FisherSFTError | str) -> str:
     sentence = choice.plainly(str(error))
     for option, label in ON_SCREEN.items():
         sentence = sentence.replace(option, label)
-    return sentence
+    return without_places(sentence)
 
 
 def way_back(*, elsewhere: bool = True) -> None:

@@ -95,7 +95,7 @@ def choose_section(every: Sequence[Run]) -> str:
     usual = next((name for name, section in SECTIONS.items() if section.kind in there), next(iter(SECTIONS)))
     return query_widgets.segmented(
         "Show",
-        list(SECTIONS),
+        [name for name, section in SECTIONS.items() if not (public() and section.kind in (JOB, SELECTION))],
         "show",
         default=usual,
         wrap=True,
@@ -156,9 +156,9 @@ def _selection(run: Run) -> Any:
     st.dataframe(shown, hide_index=True, height=280, placeholder="", alt="The picks of the run, in order")
     files = st.container(horizontal=True, vertical_alignment="bottom")
     downloads.selection(found.name, lambda: found, f"run-{run.id}", files)
-    again = f"{command_of(found, shared=public())}\nfishersft export {run.id} --out picks.jsonl"
+    again = f"{command_of(found)}\nfishersft export {run.id} --out picks.jsonl"
     kept = f"# or the kept one\nmanifest, picks = fishersft.load_selection({run.id!r})"
-    components.footer(again, f"{python_of(found, shared=public())}\n{kept}\n")
+    components.footer(again, f"{python_of(found)}\n{kept}\n")
     return files
 
 

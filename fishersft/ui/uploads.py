@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import streamlit as st
@@ -13,12 +13,15 @@ from fishersft.corpus.records import Corpus
 from fishersft.errors import CorpusError, FisherSFTError
 from fishersft.store.artifacts import Store
 from fishersft.ui import components
+from fishersft.ui.behind import visitor
 from fishersft.ui.components import one_line
 from fishersft.ui.session import public
 
 MB = 2**20  # as Streamlit counts them
 MOST_MB, MOST_PUBLIC_MB = 200, 10
 PUBLIC: dict[str, Any] = {"memory": 1_000_000_000, "seconds": 30}  # what reading a file may take on a hosted demo
+MOST_FILES, MOST_OWN = 5, 2 * MOST_PUBLIC_MB * MB  # of a visitor of a hosted demo, and their bytes; the oldest go first
+MOST_KEPT, OLDEST = 5_000_000_000, 24 * 3600  # bytes of all visitors' files with what is computed from them, and seconds
 
 
 def most_mb(most: int = MOST_MB) -> int:
@@ -56,8 +59,26 @@ def check_upload(name: str, size: int, most: int = MOST_MB) -> str:
 
 
 def keep(data: bytes, suffix: str, title: str) -> str:
-    """Keep a file in the store; its name in an address."""
-    return f"upload:{Store.default().keep_upload(data, suffix, title).name}"
+    """Keep a file in the store; its name in an address.
+
+    On a hosted demo only who has the address can name it, and old files make room.
+    """
+    store = Store.default()
+    if not public():
+        return f"upload:{store.keep_upload(data, suffix, title).name}"
+    path = store.keep_upload(data, suffix, title, owner=visitor())
+    mine: list[tuple[Path, int]] = [one for one in st.session_state.get("fishersft_uploads", []) if one[0] != path]
+    st.session_state["fishersft_uploads"] = mine = [*mine, (path, len(data))]
+    while len(mine) > MOST_FILES or sum(size for _, size in mine) > MOST_OWN:
+        store.remove_upload(mine.pop(0)[0])
+    make_room()
+    return f"upload:{path.name}"
+
+
+def make_room() -> None:
+    """On a hosted demo, delete what is old or too much."""
+    if public():
+        Store.default().trim(MOST_KEPT, OLDEST)
 
 
 def read(source: str, **options: Any) -> Corpus:

@@ -55,8 +55,13 @@ def _edited(file: Path, rng: random.Random) -> None:
 
 def _safetensors(data: bytes, rng: random.Random) -> bytes:
     """The weights with a header that lies."""
-    size = struct.unpack("<Q", data[:8])[0]
-    header: dict[str, Any] = json.loads(data[8 : 8 + size])
+    size = struct.unpack("<Q", data[:8].ljust(8, b"\0"))[0]
+    if not 0 < size < len(data):  # it lies already
+        return spoiled(data, rng)
+    try:
+        header: dict[str, Any] = json.loads(data[8 : 8 + size])
+    except ValueError:
+        return spoiled(data, rng)
     kind = rng.randrange(5)
     if kind == 0:
         return struct.pack("<Q", rng.choice([0, 2**40, 2**63, size + 1])) + data[8:]
@@ -76,12 +81,22 @@ def _safetensors(data: bytes, rng: random.Random) -> bytes:
     return struct.pack("<Q", len(text)) + text + data[8 + size :]
 
 
+def _sound(file: Path) -> bool:
+    """Whether a file can be read, to be changed."""
+    try:
+        return file.suffix == ".safetensors" or isinstance(json.loads(file.read_text()), dict)
+    except ValueError:
+        return False
+
+
 def hostile_model(rng: random.Random, sound: Path, folder: Path) -> Path:
     shutil.copytree(sound, folder, copy_function=os.link)
     for _ in range(rng.choice([1, 1, 2])):
         files = sorted(f for f in folder.iterdir() if f.is_file())
         file = rng.choice(files)
         kind = rng.random()
+        if kind >= 0.2 and not _sound(file):  # spoiled before
+            continue
         if kind < 0.08:
             file.unlink()
         elif kind < 0.2:
@@ -91,12 +106,12 @@ def hostile_model(rng: random.Random, sound: Path, folder: Path) -> Path:
         elif kind < 0.4:
             template: Any = rng.choice(TEMPLATES)
             settings = folder / "tokenizer_config.json"
-            found = json.loads(settings.read_text()) if settings.exists() else {}
+            found = json.loads(settings.read_text()) if settings.exists() and _sound(settings) else {}
             settings.unlink(missing_ok=True)
             settings.write_text(json.dumps({**found, "chat_template": template} if isinstance(found, dict) else found))
         elif kind < 0.5:
             config = folder / "config.json"
-            if config.exists():
+            if config.exists() and _sound(config):
                 about = json.loads(config.read_text() or "{}")
                 config.unlink()
                 config.write_text(json.dumps({**about, "model_type": rng.choice(KINDS)} if isinstance(about, dict) else about))
@@ -105,10 +120,7 @@ def hostile_model(rng: random.Random, sound: Path, folder: Path) -> Path:
             file.unlink()
             file.write_bytes(_safetensors(data, rng))
         else:
-            try:
-                _edited(file, rng)
-            except ValueError:  # it was spoiled before
-                file.unlink(missing_ok=True)
+            _edited(file, rng)
     return folder
 
 

@@ -38,7 +38,7 @@ SKIPPED = {
     "model",
 }
 SKIPPED |= {"engine", "device", "yes", "vectors", "store", "system_column", "context_column", "messages_column"}
-SKIPPED |= {"prompt_column", "completion_column", "text_column", "ray_address", "revision"}
+SKIPPED |= {"prompt_column", "completion_column", "text_column", "ray_address", "revision", "workers"}
 NAMES = [
     "token_od",
     "sentence_od",

@@ -15,7 +15,7 @@ from fishersft.ui import components, query_widgets
 from fishersft.ui.compare import elsewhere, numbers, transfer
 from fishersft.ui.compare.view import CompareView
 from fishersft.ui.components import MEANS, MOST_ROWS, dark, escape_markdown, helped
-from fishersft.ui.session import Session
+from fishersft.ui.session import Session, public
 
 PARTS = ("Overlap", "Criteria", "Lengths", "Topics", "Records", "Transfer", "Elsewhere", "Save")
 READS = {"rows": "Records", "log": "Lengths", "score": "Transfer"}  # what else of an address only one part reads
@@ -25,7 +25,8 @@ SETS = ("all picks", "in both", "only the first", "only the second", "the lasso"
 def choose_part(view: CompareView) -> str:
     """Which part is shown below the maps."""
     corpus = view.pool.corpus
-    names = [name for name in PARTS if name != "Topics" or (corpus and corpus.categories)]
+    left_out = {*([] if corpus and corpus.categories else ["Topics"]), *(["Transfer"] if public() else [])}
+    names = [name for name in PARTS if name not in left_out]
     old = [part for key, part in READS.items() if key in st.query_params]  # a link from before there were parts
     if old and "part" not in st.query_params and "part" not in st.session_state:
         st.session_state["part"] = old[0]

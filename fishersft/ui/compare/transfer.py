@@ -17,7 +17,7 @@ from fishersft.ui.address import write_value
 from fishersft.ui.compare.view import AT_ONCE, CompareView
 from fishersft.ui.components import escape_markdown
 from fishersft.ui.corpus import compute
-from fishersft.ui.session import Session, public
+from fishersft.ui.session import Session
 
 
 def panel(view: CompareView, session: Session) -> None:
@@ -27,9 +27,6 @@ def panel(view: CompareView, session: Session) -> None:
         f"The picks above were chosen with {escape_markdown(short(view.choice.model))}. Does a choice made with one "
         "model serve another, say a small model's choice a large model? Name the model to score under; its tokens are counted."
     )
-    if public():
-        st.info("This hosted demo has one model, mini; install fishersft to score under another.", icon=":material/lock:")
-        return
     wanted = _scoring_model(session)
     if not wanted:
         return

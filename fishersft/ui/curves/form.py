@@ -74,7 +74,7 @@ def choose_experiment(row: Any) -> str:
     if asked and st.session_state.get("curves_asked") != asked:
         st.session_state["curves_asked"] = asked
         try:
-            kind = catalogue.find_run(asked, catalogue.CURVES).opened.kind
+            kind = catalogue.find_run(asked, catalogue.CURVES, shipped_only=public()).opened.kind
             state().result[kind] = asked
             st.session_state["experiment"] = next(name for name, k in KINDS.items() if k == kind)
         except StoreError as error:
@@ -94,7 +94,7 @@ def choose_experiment(row: Any) -> str:
 
 def choose_result(kind: str, row: Any) -> CurvesRun | None:
     """A shipped or an earlier result of this kind; None where there is none yet."""
-    there = {found.id: found for found in catalogue.contents(catalogue.CURVES) if found.kind == kind}
+    there = {found.id: found for found in catalogue.contents(catalogue.CURVES, shipped_only=public()) if found.kind == kind}
     if not there:
         return None
     key, wanted = f"result-{kind}", state().result.get(kind)
@@ -149,6 +149,8 @@ def _opened(folder: str, changed: int, size: int) -> Result:
 
 def watched(kind: str) -> None:
     """Show the job of this kind that the visitor started here or that still runs, and its result once it is done."""
+    if public():
+        return
     going = [j for j in jobs.jobs() if j.kind == "curves" and not j.ended and j.arguments[1:2] == (kind,)]
     mine = state().job.get(kind)
     known = {j.id for j in jobs.jobs()}

@@ -39,6 +39,7 @@ from fishersft.ui import components, downloads, query_widgets
 from fishersft.ui.address import current
 from fishersft.ui.components import dark, escape_markdown
 from fishersft.ui.curves.form import opened
+from fishersft.ui.session import public
 
 SHOWN = {IN_SHORT[measure]: measure for measure in MEASURES}
 BEFORE = {"max error": "largest error", "G-criterion": "worst leverage"}  # what earlier links call two of them
@@ -157,8 +158,10 @@ def choose_part(*names: str) -> str:
 
 def two_worlds(row: Any) -> None:
     """The shipped pair of worlds: one where coverage pays, one where only length does."""
-    how = controls(opened(catalogue.find_run("imbalanced-tokens", catalogue.CURVES).opened), row, worlds=True)
-    found = [catalogue.find_run(f"{world}-{how.equal}", catalogue.CURVES).opened for world in WORLDS]
+    how = controls(
+        opened(catalogue.find_run("imbalanced-tokens", catalogue.CURVES, shipped_only=public()).opened), row, worlds=True
+    )
+    found = [catalogue.find_run(f"{world}-{how.equal}", catalogue.CURVES, shipped_only=public()).opened for world in WORLDS]
     results = [opened(one) for one in found]
     places = [heading.partition(":")[0].replace("The", "in the", 1) for heading, _ in WORLDS.values()]
     told = [_verdict(result, how, place)[0] for result, place in zip(results, places, strict=True)]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fishersft.errors import FisherSFTError
+from fishersft.errors import FisherSFTError, StoreError
 from fishersft.pipeline import selections
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection
 from fishersft.text import counted
@@ -273,6 +273,8 @@ def reopen(embedded: Embedded, session: Session) -> None:
     if run and not session.lasso:
         session.show_set()
         try:
+            if public():
+                raise StoreError("On a hosted demo nobody opens what another has kept.")
             manifest = selections.load_selection(run)[0]
         except FisherSFTError:
             session.notices.append(f"set {run[:24]} (no such set is kept on this machine)")

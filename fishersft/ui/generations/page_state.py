@@ -28,7 +28,7 @@ from fishersft.store.artifacts import Store
 from fishersft.store.job_table import Job
 from fishersft.text import moment, visible, visible_text
 from fishersft.ui import components, job_panel, query_widgets
-from fishersft.ui.session import Session
+from fishersft.ui.session import Session, public
 
 RESULTS, READ, VOTE, WIN_RATES, SET_UP = SECTIONS = ("Results", "Read", "Vote", "Win rates", "Set up")
 FINETUNE, JUDGE = "finetune", "judge"  # kinds of jobs
@@ -136,11 +136,14 @@ def judge_reports(of: LoadedRun) -> list[Report]:
 @st.cache_resource(max_entries=8, show_spinner="Adding up the verdicts …")
 def _reports(folder: str, stamp: Stamp, verdicts_stamp: Stamp, _of: LoadedRun) -> list[Report]:
     run, out = _of.run, []
+    shipped = {str(line["value"].get("id")) for line in verdicts.exported(run, "judge")}
     for about in verdicts.judges_of(run):
+        if public() and about["id"] not in shipped:
+            continue
         if report := judging.report_of(run, about, _of.every):
             _ = report.lines, report.ranking
             out.append(report)
-    if voted := tuple(votes.votes(run, _of.between)):
+    if not public() and (voted := tuple(votes.votes(run, _of.between))):
         people = {"id": PEOPLE, "label": "People", "protocol": "blind votes"}
         out.append(Report(voted, people, run.labels, run.source.lower(), len(voted), run.id, votes.examination(run)))
     return out
@@ -151,7 +154,8 @@ def choose_section(row: Any) -> str:
         "Results: nats of texts that no selector saw. Read: two texts side by side. Vote: blind, with keys. Win rates: what "
         "judges and people say. Set up: fine-tune on selections of your own."
     )
-    return query_widgets.segmented("Section", SECTIONS, "section", place=row, help=help, wrap=True)
+    offered = [section for section in SECTIONS if not (public() and section in (VOTE, SET_UP))]
+    return query_widgets.segmented("Section", offered, "section", place=row, help=help, wrap=True)
 
 
 def choose_run(row: Any) -> LoadedRun | None:
@@ -160,12 +164,12 @@ def choose_run(row: Any) -> LoadedRun | None:
     Raises:
         StoreError: its folder is damaged.
     """
-    there = {run.id: run for run in catalogue.runs(catalogue.FINETUNED) if not run.problem}
+    there = {run.id: run for run in catalogue.runs(catalogue.FINETUNED, shipped_only=public()) if not run.problem}
     mine, asked = page_state(), st.query_params.get("run", "")
     if asked and asked != st.session_state.get("generations_asked"):
         st.session_state["generations_asked"] = asked
         try:
-            found = catalogue.find_run(asked, catalogue.FINETUNED)
+            found = catalogue.find_run(asked, catalogue.FINETUNED, shipped_only=public())
             _ = found.opened
             mine.run = found.id
         except StoreError as error:
@@ -261,6 +265,8 @@ def choose(name: str, heading: str, options: Sequence[Any], usual: Any, visitor:
 
 def watched_job(kind: str, of: LoadedRun | None = None) -> Job | None:
     """Show and return the job of this kind: that of the open run, else the one started here, else one that is going on."""
+    if public():
+        return None
     there = [job for job in jobs.jobs() if job.kind == kind and job.id not in page_state().hidden]
     started = page_state().job.get(kind)
     if of is not None:
