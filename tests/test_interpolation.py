@@ -19,7 +19,6 @@ from fishersft.scoring.interpolation import (
     draw_paths,
     pick_path,
     read_off,
-    scores_along,
 )
 
 from .conftest import command_line, random_blocks
@@ -37,7 +36,7 @@ def test_along_an_order_every_criterion_is_what_it_is_at_each_budget(d):
     loss, sure = rng.random((2, len(rows.values))).astype(np.float32)
     scorer = Scorer(rows, 2.0, TokenStatistics(loss, sure, rows.offsets), rng.integers(5, size=60).astype(str))
     order, at = rng.permutation(60), [1, 2, 7, 30, 31, 60]
-    for n, found in zip(at, scores_along(scorer, order, at), strict=True):
+    for n, found in zip(at, scorer.along(order, at), strict=True):
         alone = asdict(scorer(order[:n]))
         assert asdict(found) == pytest.approx(alone, rel=1e-4, abs=1e-4, nan_ok=True)
 

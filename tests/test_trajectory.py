@@ -5,7 +5,7 @@ import pytest
 
 from fishersft import TokenEmbeddings
 from fishersft.design.information import design_matrix, gain
-from fishersft.design.trajectory import axes, principal_directions, walk
+from fishersft.design.trajectory import axes, designs_at, log_det_at, principal_directions, walk
 from fishersft.scoring.why import direction_added, gain_along, gains_now, neighbours_of, why
 from tests.reference import algorithm_1
 
@@ -25,6 +25,21 @@ def test_gains_and_shadows_are_those_of_the_definition(d, most, sigma2):
         assert np.allclose(found.shadows[k], U.T @ np.linalg.inv(V) @ U, atol=1e-10)
         if k < len(order):
             assert found.gains[k] == pytest.approx(gain(V, blocks[order[k]]))
+
+
+@pytest.mark.parametrize("d", [5, 140, 300])
+def test_a_running_design_is_the_design_of_its_picks_at_every_budget(d, monkeypatch):
+    monkeypatch.setattr("fishersft.design.trajectory.CHUNK", 17)
+    blocks = [b.astype(np.float16) for b in random_blocks(30, d, 4, most=9)]
+    order, at = np.random.default_rng(0).permutation(30), [0, 1, 2, 11, 11, 30]
+    exact = [design_matrix([blocks[p] for p in order[:n]], d, 0.3) for n in at]
+    rows = TokenEmbeddings.of(blocks)
+    for V, found, single in zip(
+        exact, designs_at(rows, order, at, 0.3), designs_at(rows, order, at, 0.3, single=True), strict=True
+    ):
+        assert np.allclose(found, V, rtol=1e-13) and np.allclose(single, V, rtol=1e-5, atol=1e-5)
+    by_definition = [np.linalg.slogdet(V)[1] - d * np.log(0.3) for V in exact]
+    assert np.allclose(log_det_at(rows, order, at, 0.3), by_definition, atol=1e-9)
 
 
 def test_walking_a_greedy_order_gives_its_own_gains():

@@ -18,12 +18,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from fishersft.design.information import check_sigma2
+from fishersft.design.information import PANEL, add_gram, check_sigma2
 from fishersft.errors import DesignError
 
 SMALL = 128  # dimensions up to which greedy is quickest on one thread
 REFACTOR = 6.0  # times d^3 float32 multiply-adds: what a Cholesky factor and its inverse cost on the machines we measured
-PANEL = 128  # columns of L^-1 multiplied at once; below its diagonal it is zero
 BEYOND = (
     "The design matrix is too uneven for double precision (its condition number is beyond 1e15); raise sigma2, or choose a "
     "model with smaller rows."
@@ -95,7 +94,7 @@ class Factor:
         if self._pending:
             self.scale = None
             rows = torch.cat(self._pending)
-            self.V.addmm_(rows.T, rows)
+            add_gram(self.V, rows)
             self._pending = []
         self.L, failed = torch.linalg.cholesky_ex(self.V)
         if failed:

@@ -21,7 +21,8 @@ import torch
 
 from fishersft.design.factor import BEYOND, SMALL, Factor, suited_to
 from fishersft.design.information import TIE, optimum_bound
-from fishersft.design.rows import TokenEmbeddings, check_finite, gains_of
+from fishersft.design.rows import TokenEmbeddings, check_finite, factored
+from fishersft.design.tangents import WORTH, Tangents
 from fishersft.errors import DesignError
 
 SLACK = 2 * TIE  # float64 bounds carry rounding: whoever comes this close is evaluated
@@ -29,6 +30,8 @@ MEASURABLE = 1e-12  # nats; below, a gain is rounding
 SCREEN_ERROR = 2e-5  # of 1 + gain: the least error that float32 is trusted with
 CAUTION = 16  # times the largest error seen
 TOO_COARSE = 1e-2  # beyond, float32 screens nothing
+NEAR = 0.95  # of the largest gain seen since the last pick: whose tangents are kept
+FEW, TIGHTENED = 8, 256  # blocks evaluated together, and looked at, where bounds follow the design
 
 NOTHING: tuple[int, Any] = (-1, None)
 
@@ -95,13 +98,17 @@ class Shard:
         self.batch = min(48, max(16, 12_288 // self.rows.dimension))  # evaluated together once a best gain is known
         self.queue = 2_048  # candidates put in order at once
         self.evaluations = 0
-        self._last = NOTHING
+        self._last, self._seen = NOTHING, 0.0
+        self.tangents: Tangents | None = None  # not in the first sweep, whose gains say little of later ones
         self.gains = np.empty(len(self.rows))
         for some in self.rows.batches():
             self.gains[some] = self._evaluate(some)
         check_finite(self.gains, first)
         self.fresh = np.ones(len(self.rows), dtype=bool)  # evaluated since the last pick
         self.sure = np.full(len(self.rows), not self.error)  # ... in float64
+        if self.error and WORTH * len(rows.values) >= rows.dimension * len(rows):
+            self.tangents = Tangents(rows)
+            self.batch, self.queue = FEW, TIGHTENED  # bounds fall while one looks: look at few at once
 
     @property
     def bounds(self) -> np.ndarray:
@@ -147,6 +154,9 @@ class Shard:
         self.factor.add(torch.from_numpy(rows).to(self.rows.device), whitened if same else None)
         self._last = NOTHING
         self.fresh[:] = False
+        self._seen = 0.0
+        if self.tangents is not None:
+            self.tangents.moved(position - self.first if 0 <= position - self.first < len(self.rows) else -1)
 
     def contender(self, position: int) -> Contender:
         """A block of this shard, with its gain now in float64, that is taken whatever that is."""
@@ -165,11 +175,26 @@ class Shard:
         """Rows beyond which a block is made smaller first; small designs take the smaller Gram matrix instead."""
         return self.rows.dimension if self.rows.dimension > SMALL else None
 
+    def _tighten(self, some: np.ndarray) -> None:
+        """Lower the bounds of some blocks that lag behind the design."""
+        assert self.tangents is not None
+        lower = self.tangents.bounds(some, self.factor) + self.error * (self.tangents.gain[some] - self.gains[some]).clip(min=0)
+        self.sure[some] &= lower >= self.gains[some]
+        self.gains[some] = np.minimum(lower, self.gains[some])
+
     def _slack(self, gains: np.ndarray, sure: np.ndarray) -> np.ndarray:
         return np.where(sure, SLACK * gains, self.error * (1 + gains))
 
     def _promising(self, least: float, known: np.ndarray, most: int) -> np.ndarray:
-        """At most so many blocks not `known` whose score may reach `least`, the most promising first."""
+        """At most so many blocks not `known` whose score may reach `least`, by bounds as they are now, best first."""
+        while self.tangents is not None:
+            some = self._ranked(least, known, most)
+            if not (lagging := some[self.tangents.lag(some)]).size:
+                return some
+            self._tighten(lagging)
+        return self._ranked(least, known, most)
+
+    def _ranked(self, least: float, known: np.ndarray, most: int) -> np.ndarray:
         some = np.flatnonzero(self.outside & ~known)
         scores = self._best(some)
         if most < len(some):
@@ -200,7 +225,7 @@ class Shard:
             self.sure[part] = True
         trusted, self.error = self.error, max(self.error, CAUTION * worst)
         if self.error > TOO_COARSE:
-            self.error = 0.0
+            self.error, self.tangents = 0.0, None
             self.fresh[:] = False
             self.gains = self.gains + TOO_COARSE * (1 + self.gains)  # bounds from float32 stay bounds
             return False
@@ -213,9 +238,14 @@ class Shard:
         X, lengths = self.rows.stacked(some.tolist(), torch.float32 if single else torch.float64, self._most)
         Z, P = self.factor.screen(X) if single else self.factor.whiten(X)
         self._last = (int(some[0]), (Z, P)) if len(some) == 1 and not single else NOTHING
-        out = gains_of(Z, P, lengths)
+        out, roots = factored(Z, P, lengths)
         if single and len(bad := np.flatnonzero(np.isnan(out))):  # too uneven for float32
             out[bad] = self._evaluate(some[bad], exact=True)
+        if self.tangents is not None and single:
+            self._seen = max(self._seen, float(np.nanmax(out, initial=0.0)))
+            for i, x, root, gain in zip(some, X.split(lengths), roots, out, strict=True):
+                if gain >= NEAR * self._seen and len(root) == len(x):
+                    self.tangents.take(i, x, root, gain, self.factor, self.gains)
         if np.isnan(out).any() and self.factor.scale is None:
             raise DesignError(BEYOND)
         return out

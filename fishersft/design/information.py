@@ -21,6 +21,7 @@ from fishersft.errors import DesignError
 
 TIE = 1e-9  # gains this close, relatively, are equal; the lowest index wins
 LEAST, MOST = 1e-12, 1e12  # of sigma2: beyond, rounding decides
+PANEL = 128  # columns of a symmetric or triangular matrix that are multiplied at once; the other half is not computed
 
 
 def check_sigma2(sigma2: float) -> float:
@@ -34,9 +35,16 @@ def design_matrix(blocks: Iterable[np.ndarray], d: int, sigma2: float = 1.0) -> 
     """V = sigma2 I + sum of X^T X over blocks (M, d); (d, d) float64."""
     V = torch.eye(d, dtype=torch.float64) * check_sigma2(sigma2)
     for X in blocks:
-        rows = as_rows(X)
-        V.addmm_(rows.T, rows)
+        add_gram(V, as_rows(X))
     return V.numpy()
+
+
+def add_gram(V: torch.Tensor, X: torch.Tensor) -> None:
+    """V <- V + X^T X for float64 V (d, d) and rows X (m, d), whose products are made in their own precision."""
+    for a in range(0, len(V), PANEL):
+        b = a + PANEL
+        V[a:, a:b] += X[:, a:].T @ X[:, a:b]
+        V[a:b, b:] = V[b:, a:b].T
 
 
 def log_det(V: np.ndarray) -> float:

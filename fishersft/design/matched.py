@@ -28,7 +28,7 @@ import torch
 
 from fishersft.design.factor import BEYOND, suited_to
 from fishersft.design.greedy import SLACK, Pick, Shard, winners
-from fishersft.design.information import TIE
+from fishersft.design.information import TIE, add_gram
 from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_dets, padded
 from fishersft.errors import DesignError
 
@@ -43,7 +43,7 @@ def second_moment(rows: TokenEmbeddings, ridge: float) -> np.ndarray:
     M = torch.zeros(rows.dimension, rows.dimension, dtype=torch.float64, device=rows.device)
     for some in rows.batches():
         X, lengths = rows.stacked(some.tolist(), torch.float64)
-        M.addmm_(X.T, X)
+        add_gram(M, X)
         if not torch.isfinite(M.diagonal()).all():
             norms = np.add.reduceat((X**2).sum(1).cpu().numpy(), np.cumsum([0, *lengths[:-1]]))
             gains = np.zeros(len(rows))

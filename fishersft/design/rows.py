@@ -139,10 +139,12 @@ class TokenEmbeddings:
         A block with more than `most` rows (at least d) is replaced by the triangle R of X = Q R: R^T R = X^T X, and no gain
         depends on more.
         """
-        kind = np.float64 if dtype == torch.float64 else np.float32
         spans = [self.rows_of(i) for i in some]
         lengths = [s.stop - s.start for s in spans]
-        X = torch.from_numpy(np.concatenate([self.values[s] for s in spans]).astype(kind, copy=False)).to(self.device)
+        stored = torch.from_numpy(np.concatenate([self.values[s] for s in spans]))
+        if stored.dtype == torch.float16:
+            stored = stored.float()  # quicker than straight to float64
+        X = stored.to(self.device, dtype)
         if self.weights is not None:
             X *= torch.from_numpy(np.concatenate([self.weights[s] for s in spans])).to(X)[:, None]
         if most is None or max(lengths) <= most:
@@ -184,10 +186,18 @@ def padded(Z: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
 
 def gains_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> np.ndarray:
     """(k,) float64 log det(I + Z_i Z_i^T - P_i P_i^T) of blocks of whitened rows; NaN where that is not positive definite."""
+    return factored(Z, P, lengths)[0]
+
+
+def factored(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> tuple[np.ndarray, list[torch.Tensor]]:
+    """The same, and the Cholesky factor of each of these matrices (or of I + Z_i^T Z_i, see `gram_of`)."""
     if min(max(lengths), Z.shape[1]) <= LONG:
-        return log_dets(gram_of(Z, P, lengths))[0]
-    each = zip(Z.split(list(lengths)), P.split(list(lengths)), lengths, strict=True)
-    return np.concatenate([log_dets(gram_of(z, p, [m]))[0] for z, p, m in each])
+        gains, factors = log_dets(gram_of(Z, P, lengths))
+        return gains, list(factors)
+    found = [
+        log_dets(gram_of(z, p, [m])) for z, p, m in zip(Z.split(list(lengths)), P.split(list(lengths)), lengths, strict=True)
+    ]
+    return np.concatenate([gains for gains, _ in found]), [factor[0] for _, factor in found]
 
 
 def gram_of(Z: torch.Tensor, P: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:

@@ -8,16 +8,18 @@ plane of two orthonormal directions U, (d, 2), is {a : a^T C^-1 a <= 1} with C =
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from fishersft.design.factor import Factor, suited_to
-from fishersft.design.information import as_rows, check_sigma2
+from fishersft.design.information import add_gram, check_sigma2, log_det
 from fishersft.design.matched import second_moment
 from fishersft.design.rows import TokenEmbeddings, gains_of
+
+CHUNK = 2_048  # rows a product
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,35 @@ def grid(top: int, points: int = 40) -> np.ndarray:
     return np.unique(np.round(1 + (top - 1) * np.linspace(0, 1, points) ** 1.5).astype(int))
 
 
-def log_det_at(rows: TokenEmbeddings, order: np.ndarray, at: Sequence[int] | np.ndarray, sigma2: float = 1.0) -> np.ndarray:
-    """f after the first `at[k]` picks of an order, nats above the empty selection; `at` ascending, (k,) float64."""
-    d = rows.dimension
-    V = torch.eye(d, dtype=torch.float64) * check_sigma2(sigma2)
-    out, done = np.empty(len(at)), 0
-    for k, n in enumerate(at):
-        if n > done:
-            X = as_rows(np.concatenate([rows.block(p) for p in order[done:n]]))
-            V.addmm_(X.T, X)
-            done = int(n)
-        out[k] = float(2 * torch.linalg.cholesky(V).diagonal().log().sum()) - d * np.log(sigma2)
-    return out
+def designs_at(
+    rows: TokenEmbeddings, order: np.ndarray, at: Sequence[int] | np.ndarray, sigma2: float = 1.0, *, single: bool = False
+) -> Iterator[torch.Tensor]:
+    """V after the first at[0], at[1], ... picks of an order, `at` ascending; one float64 tensor, which grows.
+
+    `single` makes the products in float32 and sums them in float64, CHUNK rows at a time: where rows are stored in float16
+    each product is exact, and a log det of thousands of nats is off by thousandths of one.
+    """
+    V = torch.eye(rows.dimension, dtype=torch.float64) * check_sigma2(sigma2)
+    dtype = torch.float32 if single and rows.values.itemsize <= 4 else torch.float64
+    done = 0
+    for n in map(int, at):
+        new = order[done:n]
+        chunks = np.flatnonzero(np.diff(np.cumsum(rows.tokens[new]) // CHUNK)) + 1
+        for some in filter(len, np.split(new, chunks)):
+            add_gram(V, rows.stacked(some.tolist(), dtype)[0])
+        done = max(done, n)
+        yield V
+
+
+def log_det_at(
+    rows: TokenEmbeddings, order: np.ndarray, at: Sequence[int] | np.ndarray, sigma2: float = 1.0, *, single: bool = False
+) -> np.ndarray:
+    """f after the first `at[k]` picks of an order, nats above the empty selection; `at` ascending, (k,) float64.
+
+    `single` as in `designs_at`.
+    """
+    empty = rows.dimension * np.log(sigma2)
+    return np.array([log_det(V.numpy()) - empty for V in designs_at(rows, order, at, sigma2, single=single)])
 
 
 def within_tokens(tokens: np.ndarray, limits: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ def band(
         for k, order in enumerate(orders):
             fits = within_tokens(embeddings.tokens[order], tokens)
             at = np.unique(np.concatenate([sentences, fits]))
-            f = log_det_at(embeddings, order, at, sigma2)
+            f = log_det_at(embeddings, order, at, sigma2, single=True)
             by_sentences[k], by_tokens[k] = f[np.searchsorted(at, sentences)], f[np.searchsorted(at, fits)]
             if on_progress:
                 on_progress(k + 1, draws)
