@@ -26,7 +26,7 @@ def tangents_of(rows, blocks, factor):
         X = torch.from_numpy(b)
         Z, P = factor.whiten(X)
         root = torch.linalg.cholesky(torch.eye(len(b), dtype=torch.float64) + Z @ Z.T - P @ P.T)
-        kept.take(i, X.float(), root.float(), gains[i], factor, gains)
+        kept.take(i, X.float(), root.float(), gains[i], factor, lambda some: gains[some])
     return kept, gains
 
 
@@ -72,7 +72,7 @@ def test_the_picks_stay_those_of_algorithm_1_and_fewer_gains_are_evaluated(kept_
     blocks = random_blocks(150, 140, 2, most=60)
     found = {}
     for worth in (0, 10**6):
-        monkeypatch.setattr("fishersft.design.greedy.WORTH", worth)
+        monkeypatch.setattr("fishersft.design.tangents.WORTH", worth)
         found[worth] = list(islice(greedy(TokenEmbeddings.of(blocks)), 60))
     plain, following = found.values()
     assert [s.position for s in following[:12]] == algorithm_1(blocks, 12)[0]

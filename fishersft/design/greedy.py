@@ -22,7 +22,7 @@ import torch
 from fishersft.design.factor import BEYOND, SMALL, Factor, suited_to
 from fishersft.design.information import TIE, optimum_bound
 from fishersft.design.rows import TokenEmbeddings, check_finite, factored
-from fishersft.design.tangents import WORTH, Tangents
+from fishersft.design.tangents import Tangents, are_worth_it
 from fishersft.errors import DesignError
 
 SLACK = 2 * TIE  # float64 bounds carry rounding: whoever comes this close is evaluated
@@ -80,6 +80,8 @@ class Shard:
         DesignError: rows that are not finite (which block), or a prior that is not positive.
     """
 
+    follows = True  # whether bounds may follow the design by tangents
+
     def __init__(
         self,
         rows: TokenEmbeddings,
@@ -106,7 +108,7 @@ class Shard:
         check_finite(self.gains, first)
         self.fresh = np.ones(len(self.rows), dtype=bool)  # evaluated since the last pick
         self.sure = np.full(len(self.rows), not self.error)  # ... in float64
-        if self.error and WORTH * len(rows.values) >= rows.dimension * len(rows):
+        if self.follows and self.error and are_worth_it(rows):
             self.tangents = Tangents(rows)
             self.batch, self.queue = FEW, TIGHTENED  # bounds fall while one looks: look at few at once
 
@@ -175,7 +177,7 @@ class Shard:
         """Rows beyond which a block is made smaller first; small designs take the smaller Gram matrix instead."""
         return self.rows.dimension if self.rows.dimension > SMALL else None
 
-    def _tighten(self, some: np.ndarray) -> None:
+    def _follow(self, some: np.ndarray) -> None:
         """Lower the bounds of some blocks that lag behind the design."""
         assert self.tangents is not None
         lower = self.tangents.bounds(some, self.factor) + self.error * (self.tangents.gain[some] - self.gains[some]).clip(min=0)
@@ -191,7 +193,7 @@ class Shard:
             some = self._ranked(least, known, most)
             if not (lagging := some[self.tangents.lag(some)]).size:
                 return some
-            self._tighten(lagging)
+            self._follow(lagging)
         return self._ranked(least, known, most)
 
     def _ranked(self, least: float, known: np.ndarray, most: int) -> np.ndarray:
@@ -245,7 +247,7 @@ class Shard:
             self._seen = max(self._seen, float(np.nanmax(out, initial=0.0)))
             for i, x, root, gain in zip(some, X.split(lengths), roots, out, strict=True):
                 if gain >= NEAR * self._seen and len(root) == len(x):
-                    self.tangents.take(i, x, root, gain, self.factor, self.gains)
+                    self.tangents.take(i, x, root, gain, self.factor, self._best)
         if np.isnan(out).any() and self.factor.scale is None:
             raise DesignError(BEYOND)
         return out

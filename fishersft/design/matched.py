@@ -120,6 +120,8 @@ def block_traces(rows: TokenEmbeddings, M: np.ndarray, some: np.ndarray) -> np.n
 class _Matching(Shard):
     """A shard whose score is the fall of Stein's loss, and whose bounds fall as S grows."""
 
+    follows = False  # it keeps tangents of its own, the W_i, from the first sweep on
+
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float) -> None:
         self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
         self._W: torch.Tensor | None = None

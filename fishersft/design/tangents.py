@@ -11,17 +11,25 @@ rows, where P is nearly diagonal and little cancels; what float32 may still lose
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from fishersft.design.factor import Factor
 from fishersft.design.rows import TokenEmbeddings
 
-KEPT_BYTES = 1_500_000_000  # of the K; those of the blocks with the lowest bounds go first
+KEPT_BYTES = 2_000_000_000  # of the K; those of the blocks with the lowest bounds go first
 SAMPLE = 8_192  # rows whose axes are taken
 TRUST = 0.995  # of a fall that float32 computes
 LOST = 8 * 2.0**-24  # of a product, as a share of the sum of its terms' sizes
 WORTH = 8  # a block as long as d over this is worth a tangent
+Best = Callable[[np.ndarray], np.ndarray]
+
+
+def are_worth_it(rows: TokenEmbeddings) -> bool:
+    """Whether the blocks of a pool are long enough, beside their dimension, for tangents to pay."""
+    return WORTH * len(rows.values) >= rows.dimension * len(rows)
 
 
 class Tangents:
@@ -54,15 +62,15 @@ class Tangents:
         out: np.ndarray = (self.slot[some] >= 0) & (self.seen[some] < self.now)
         return out
 
-    def take(self, block: int, X: torch.Tensor, root: torch.Tensor, gain: float, factor: Factor, bounds: np.ndarray) -> None:
+    def take(self, block: int, X: torch.Tensor, root: torch.Tensor, gain: float, factor: Factor, best: Best) -> None:
         """Keep the tangent of a block from its rows X (m, d), the Cholesky factor of I + X P X^T, and its gain.
 
-        `bounds`, (N,), say whose tangents go where there is no room.
+        Where there is no room, those go whose score is, by `best`, the lowest.
         """
         if self.slot[block] < 0:
             if not self.free:
                 held = np.flatnonzero(self.slot >= 0)
-                self._drop(held[np.argsort(bounds[held])[: len(held) // 4 + 1]])
+                self._drop(held[np.argsort(best(held))[: len(held) // 4 + 1]])
             self.slot[block] = self.free.pop()
         inverse = self._at(factor)
         W = torch.linalg.solve_triangular(root, X @ self.axes.T.to(X.dtype), upper=False)
