@@ -16,7 +16,7 @@ from fishersft.errors import BudgetError, ParameterError, UserError
 from fishersft.experiments.timing import Boxed, Progressed, agreeing, boxed
 from fishersft.lm.model import load_model
 from fishersft.selectors import Pool
-from tests.bench import embedding, machine, operations, peers, pools, rivals, selection
+from tests.bench import embedding, large, machine, operations, peers, pools, rivals, selection
 from tests.bench.__main__ import bench
 from tests.bench.report import MEASURED, Row
 from tests.reference import algorithm_1
@@ -75,8 +75,9 @@ class TestRivals:
         work = [boxed(rivals.index_scan(blocks, 1.0, b), 20, 60.0, lambda k, seconds: None).evaluations for b in (1, 8, 60)]
         assert work[0] < work[1] < work[2] == sum(60 - k for k in range(20))
 
-    def test_fast_map_on_one_row_a_sentence_picks_what_algorithm_1_picks(self, tiny):
-        picks = [s.position for s in rivals.fast_map(torch.from_numpy(tiny.means), 30, 0.7) if s.position is not None]
+    @pytest.mark.parametrize("way", [rivals.fast_map, rivals.lazy_fast_map])
+    def test_fast_map_on_one_row_a_sentence_picks_what_algorithm_1_picks(self, tiny, way):
+        picks = [s.position for s in way(torch.from_numpy(tiny.means), 30, 0.7) if s.position is not None]
         assert picks == algorithm_1([m[None] for m in tiny.means], 30, 0.7)[0]
 
 
@@ -167,7 +168,7 @@ class TestSelection:
     def test_a_run_has_a_row_a_way_and_all_agree(self):
         report = selection.run(**TINY, box_seconds=30)
         ways = {r.way: r for r in report.rows}
-        assert {"ours", *selection.RIVALS, "sentence_od", "fast_map"} <= set(ways)
+        assert {"ours", *selection.RIVALS, "sentence_od", "fast_map", "lazy_fast_map"} <= set(ways)
         for way in selection.RIVALS:
             assert (ways[way].picks, ways[way].same, ways[way].basis) == (12, 12, MEASURED)
         assert ways["naive"].evaluations_a_pick == 60
@@ -351,3 +352,15 @@ class TestCommand:
         done = CliRunner().invoke(bench, ["embedding", str(jsonl), "--texts", "2", "--json"])
         assert done.exit_code == 0, done.output
         assert [r["way"] for r in json.loads(done.stdout)["rows"]] == ["ours", "no_head", "one_text"]
+
+
+def test_every_line_of_the_large_benchmark_is_measured_beside_its_target_and_says_what_misses(monkeypatch):
+    monkeypatch.setattr(large, "TARGET_TOKENS", 300)
+    report = large.run(large.Given(sentences=30))
+    for line in large.LINES:
+        assert f"| {line.name} |" in report
+    assert f"at most {large.LINES[0].target:g} s" in report and "nan" not in report
+    never = large.Line("never", 0.0, lambda given: (2.0, "3 of 4 picks"))
+    assert never.row(large.Given()) == ("never", "more than 2 s, 3 of 4 picks, missed", "at most 0 s")
+    with pytest.raises(UserError, match="No line"):
+        large.run(large.Given(sentences=30), ["nothing"])

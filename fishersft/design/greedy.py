@@ -100,7 +100,7 @@ class Shard:
         self.batch = min(48, max(16, 12_288 // self.rows.dimension))  # evaluated together once a best gain is known
         self.queue = 2_048  # candidates put in order at once
         self.evaluations = 0
-        self._last, self._seen = NOTHING, 0.0
+        self._last, self._largest = NOTHING, 0.0
         self.tangents: Tangents | None = None  # not in the first sweep, whose gains say little of later ones
         self.gains = np.empty(len(self.rows))
         for some in self.rows.batches():
@@ -156,7 +156,7 @@ class Shard:
         self.factor.add(torch.from_numpy(rows).to(self.rows.device), whitened if same else None)
         self._last = NOTHING
         self.fresh[:] = False
-        self._seen = 0.0
+        self._largest = 0.0
         if self.tangents is not None:
             self.tangents.moved(position - self.first if 0 <= position - self.first < len(self.rows) else -1)
 
@@ -244,9 +244,9 @@ class Shard:
         if single and len(bad := np.flatnonzero(np.isnan(out))):  # too uneven for float32
             out[bad] = self._evaluate(some[bad], exact=True)
         if self.tangents is not None and single:
-            self._seen = max(self._seen, float(np.nanmax(out, initial=0.0)))
+            self._largest = max(self._largest, float(np.nanmax(out, initial=0.0)))
             for i, x, root, gain in zip(some, X.split(lengths), roots, out, strict=True):
-                if gain >= NEAR * self._seen and len(root) == len(x):
+                if gain >= NEAR * self._largest and len(root) == len(x):
                     self.tangents.take(i, x, root, gain, self.factor, self._best)
         if np.isnan(out).any() and self.factor.scale is None:
             raise DesignError(BEYOND)

@@ -6,6 +6,7 @@ What is missing, or fails here, is told with the reason.
     submodlib   Kaushal et al. 2022, LogDeterminantFunction with its lazy greedy; it builds an N x N kernel
     bmdal_reg   Holzmueller et al. 2023, MaxDet in kernel space and MaxDist; float32 as it chooses by itself
     fast MAP    Chen, Zhang and Zhou 2018, Algorithm 1; no package of theirs, written out in `rivals.py`
+    LazyFast    Hemmi et al. 2022, LazyFastGreedy; written out there too
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.experiments.timing import agreeing
+from fishersft.experiments.timing import Progressed, agreeing
 from fishersft.selectors import Budget, Pool, find_selector, make_selector, registry
 from tests.bench.report import Row
-from tests.bench.rivals import fast_map
+from tests.bench.rivals import fast_map, lazy_fast_map
 
 KERNEL_BYTES = 40  # of one entry of submodlib's kernel: a double here, a Python number there
 KERNEL_LIMIT = 4_000_000_000
@@ -58,10 +59,10 @@ class Peer:
         return self.name == self.ours
 
 
-def _load_fast_map() -> Run:
+def _written_out(way: Callable[..., Iterator[Progressed]]) -> Run:
     import torch
 
-    return lambda rows, n, sigma2: [s.position for s in fast_map(torch.from_numpy(rows), n, sigma2) if s.position is not None]
+    return lambda rows, n, sigma2: [s.position for s in way(torch.from_numpy(rows), n, sigma2) if s.position is not None]
 
 
 def _load_submodlib() -> Run:
@@ -124,7 +125,8 @@ def _numpy_1_names() -> Iterator[None]:
 
 PEERS = (
     Peer("sentence_od", "**ours**, sentence_od", "sentence_od"),
-    Peer("fast_map", "fast greedy MAP, written out", "sentence_od", _load_fast_map),
+    Peer("fast_map", "fast greedy MAP, written out", "sentence_od", lambda: _written_out(fast_map)),
+    Peer("lazy_fast_map", "LazyFastGreedy, written out", "sentence_od", lambda: _written_out(lazy_fast_map)),
     Peer("bmdal", "bmdal_reg, MaxDet", "sentence_od", lambda: _bmdal("MaxDetSelectionMethod"), "bmdal_reg"),
     Peer("submodlib", "submodlib, LogDeterminant with its kernel", "sentence_od", _load_submodlib, "submodlib-py"),
     Peer("k_center", "**ours**, k_center", "k_center"),

@@ -59,6 +59,8 @@ def generate(
     seed: int = 0,
     *,
     near_equal: bool = False,
+    mean_length: int = MEAN_LENGTH,
+    length_cap: int = LENGTH_CAP,
     file: Path | None = None,
     on_progress: Progress | None = None,
 ) -> GeneratedPool:
@@ -68,6 +70,7 @@ def generate(
         sentences: N, at least 1.
         dimension: d, at least 1.
         near_equal: lengths within a tenth of the mean, which is harder: bounds say little where all are alike.
+        mean_length, length_cap: of sentences, in tokens.
         file: where rows go as float16, mapped into memory; memory holds one chunk.  Without it they are float32 in memory.
         on_progress: told the sentences drawn and N.
 
@@ -80,7 +83,7 @@ def generate(
             raise UserError(f"A generated pool needs at least 1 of {name} and was given {value}.")
     facts = np.random.default_rng(np.random.SeedSequence((seed, 0)))
     original = _originals(facts, sentences)
-    lengths = _lengths(facts, sentences, near_equal)[original]
+    lengths = _lengths(facts, sentences, near_equal, mean_length, length_cap)[original]
     weights = 1.0 / np.arange(1, TOPICS + 1)
     topic = facts.choice(TOPICS, sentences, p=weights / weights.sum())[original]
     centres = np.sqrt(TOPIC_SHARE) * facts.standard_normal((TOPICS, dimension), dtype=np.float32)
@@ -129,11 +132,11 @@ def generate(
     return GeneratedPool(embeddings, topic, original)
 
 
-def _lengths(rng: np.random.Generator, sentences: int, near_equal: bool) -> np.ndarray:
+def _lengths(rng: np.random.Generator, sentences: int, near_equal: bool, mean: int, cap: int) -> np.ndarray:
     if near_equal:
-        return rng.integers(round(0.9 * MEAN_LENGTH), round(1.1 * MEAN_LENGTH) + 1, sentences)
-    mu = np.log(MEAN_LENGTH) - LENGTH_SPREAD**2 / 2
-    return np.clip(np.rint(rng.lognormal(mu, LENGTH_SPREAD, sentences)), 1, LENGTH_CAP).astype(np.int64)
+        return rng.integers(round(0.9 * mean), round(1.1 * mean) + 1, sentences)
+    mu = np.log(mean) - LENGTH_SPREAD**2 / 2
+    return np.clip(np.rint(rng.lognormal(mu, LENGTH_SPREAD, sentences)), 1, cap).astype(np.int64)
 
 
 def _originals(rng: np.random.Generator, sentences: int) -> np.ndarray:

@@ -3,13 +3,15 @@
 Each is a generator that reports its work as it goes, so that a time box can stop it anywhere (`experiments/timing.py`, which has
 Algorithm 1 itself).  All decide in float64 and break ties as `design/greedy.py` does, so their picks must be ours.
 
-Sources: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2; Chen, Zhang and Zhou 2018 (NeurIPS), Algorithm 1.
+Sources: FisherSFT (arXiv 2505.14826), Algorithms 1 and 2; Chen, Zhang and Zhou 2018 (NeurIPS), Algorithm 1; Hemmi, Oki,
+Sakaue, Fujii and Iwata 2022 (arXiv 2206.05947), LazyFastGreedy.
 Our reading of Algorithm 2, whose listing was not at hand: mini-batches in index order, a batch recomputed only where its
 largest cached gain beats the best found this round.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 
 import numpy as np
@@ -96,6 +98,45 @@ def fast_map(rows: torch.Tensor, n: int, sigma2: float = 1.0) -> Iterator[Progre
         factor[k] = column / variance[best].sqrt()
         variance -= factor[k] ** 2
         yield Progressed(best, (k + 1) * len(X))
+
+
+def lazy_fast_map(rows: torch.Tensor, n: int, sigma2: float = 1.0) -> Iterator[Progressed]:
+    """The same picks, lazily: an item's row of the factor is brought up to date only when its old variance is the largest.
+
+    The rows that are missing are one triangular system a time, where the paper writes them one by one: our reading.
+    """
+    X = rows.double()
+    variance = (X * X).sum(1) + sigma2
+    factor, done, picked = X.new_zeros(len(X), n), np.zeros(len(X), dtype=np.int64), list[int]()
+    queue = [(-v, i) for i, v in enumerate(variance.tolist())]
+    heapq.heapify(queue)
+    evaluations = len(X)
+    yield Progressed(None, evaluations)
+    for k in range(n):
+        fresh: list[tuple[float, int]] = []
+        best = 0.0
+        while queue and -queue[0][0] >= best - TIE * best:
+            value, i = heapq.heappop(queue)
+            if (u := int(done[i])) < k:
+                late = picked[u:k]
+                b = X[late] @ X[i] - factor[late, :u] @ factor[i, :u]
+                row = torch.linalg.solve_triangular(factor[late, u:k], b[:, None], upper=False)[:, 0]
+                factor[i, u:k], done[i] = row, k
+                value += float(row @ row)
+                evaluations += 1
+                if queue and value > queue[0][0]:
+                    heapq.heappush(queue, (value, i))
+                    continue
+            best = max(best, -value)
+            fresh.append((value, i))
+        pick = min(i for value, i in fresh if -value >= best - TIE * best)
+        for entry in fresh:
+            if entry[1] != pick:
+                heapq.heappush(queue, entry)
+            else:
+                factor[pick, k] = (-entry[0]) ** 0.5
+        picked.append(pick)
+        yield Progressed(pick, evaluations)
 
 
 def log_det_1p(gram: torch.Tensor) -> np.ndarray:
