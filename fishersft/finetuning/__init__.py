@@ -30,6 +30,13 @@ class FineTuneSettings:
     reference: str = parameter(
         "", "Selector whose tokens are counted at equal tokens.", metavar="SELECTOR", shown_default="the first one"
     )
+    curve: tuple[int, ...] = parameter(
+        (),
+        "Further budgets, at which only the reference selector is tuned: its curve says how many of its tokens are worth a "
+        "selection.",
+        label="The reference's curve",
+        least=1,
+    )
     seeds: int = parameter(1, "Draws and trainings per selector; with one seed, intervals are over texts only.", least=1)
     all: bool = parameter(
         True,

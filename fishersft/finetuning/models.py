@@ -111,15 +111,16 @@ class RunContext:
     def orders(self) -> dict[str, Order]:
         """What a selector chose for each model, by the model's name, as far as its budget goes."""
         plan, tokens, out = self.plan, self.pool.tokens, {}
-        largest = Budget(max(plan.budgets))
+        largest, along = Budget(max(plan.budgets)), sorted({*plan.budgets, *plan.curve})
         for seed in range(plan.seeds):
-            anchor = self._order(plan.anchor, largest, seed)
+            anchor = self._order(plan.anchor, Budget(along[-1]), seed)
+            out |= {model_name(plan.anchor.name, n, seed): anchor.prefix(n) for n in along}
             limits = np.array([int(tokens[anchor.positions[:n]].sum()) for n in plan.budgets])
             for selector in plan.selectors:
                 ends = np.array(plan.budgets)
                 if selector.name == plan.anchor.name:
-                    order = anchor
-                elif plan.equal == "sentences":
+                    continue
+                if plan.equal == "sentences":
                     order = self._order(selector, largest, seed)
                 else:
                     order = self._order(selector, Budget(tokens=int(limits.max())), seed)

@@ -60,6 +60,7 @@ class FineTunePlan(FineTuneSettings):
         """The models to make, by name; the cheap ones first, so that a run is worth reading early."""
         keys: list[ModelKey] = [(BASE, None, None)]
         keys += [(s.name, n, seed) for n in sorted(self.budgets) for seed in range(self.seeds) for s in self.selectors]
+        keys += [(self.anchor.name, n, seed) for n in sorted({*self.curve} - {*self.budgets}) for seed in range(self.seeds)]
         keys += [(ALL, None, 0)] if self.all else []
         return {model_name(*key): key for key in keys}
 

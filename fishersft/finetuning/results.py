@@ -100,7 +100,7 @@ _kept_counts = lru_cache(maxsize=4)(_counts)  # all measures of all models of a 
 
 def estimate(of: HeldOut, name: str, seed: int = 0) -> Interval:
     """A measure and its interval."""
-    return _interval(of.measure(name), of.draws(name, _drawn(of, seed)))
+    return interval_of(of.measure(name), of.draws(name, _drawn(of, seed)))
 
 
 def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Interval:
@@ -108,11 +108,16 @@ def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Interval:
 
     Where they have different seeds, seeds are drawn apart and texts together.
     """
+    return interval_of(a.measure(name) - b.measure(name), difference_draws(a, b, name, seed))
+
+
+def difference_draws(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> np.ndarray:
+    """(B,) what the difference is under drawn texts and seeds, the same texts for every `b`."""
     if not np.array_equal(a.tokens, b.tokens):
         raise ValueError("paired texts must be the same texts")
     texts, seeds = _drawn(a, seed)
     other = seeds if len(a.nats) == len(b.nats) else _drawn(b, seed + 1)[1]
-    return _interval(a.measure(name) - b.measure(name), a.draws(name, (texts, seeds)) - b.draws(name, (texts, other)))
+    return a.draws(name, (texts, seeds)) - b.draws(name, (texts, other))
 
 
 def _quantile(values: np.ndarray, counts: np.ndarray, q: float) -> np.ndarray:
@@ -123,7 +128,8 @@ def _quantile(values: np.ndarray, counts: np.ndarray, q: float) -> np.ndarray:
     return values[order][at]
 
 
-def _interval(value: float, draws: np.ndarray) -> Interval:
+def interval_of(value: float, draws: np.ndarray) -> Interval:
+    """A value with the 95% interval of its draws."""
     draws = draws[np.isfinite(draws)]
     if len(draws) < 2 or np.ptp(draws) == 0:
         return Interval(value, float("nan"), float("nan"))

@@ -102,7 +102,7 @@ def finetune(
     if pool.target and pool.target.measuring is None:
         raise ParameterError(f"The target {pool.target.name} has one text, so none is left to measure on; name at least two.")
     cut = effective_max_tokens(max_tokens, folder.context)
-    for n in plan.budgets:
+    for n in (*plan.budgets, *plan.curve):
         Budget(n).check(pool)
     about = manifest_of(corpus, folder, plan, cut, pool, command)
     if "score_prompts" in about:

@@ -1,0 +1,155 @@
+"""A leaderboard: how selectors rank after fine-tuning, over contests in which all train on as many tokens in as many steps.
+
+    difference   nats a token under the model tuned on a selection, minus those under one tuned on a random draw (Uniform), on
+                 the same texts; over several contests their mean, in which each contest weighs the same
+    rank         one more than the number of selectors with a smaller difference
+
+Intervals are 95%: in each of the draws, the texts and the seeds of every contest are drawn with replacement, all selectors on
+the same texts, and the selectors ranked anew.  The contests are not drawn: a ranking is of these contests.  Knows no run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fishersft.finetuning.results import BASELINE, HeldOut, Interval, difference_draws, interval_of, side_of
+from fishersft.finetuning.run import ALL, BASE
+from fishersft.text import UNDECIDED
+
+REFERENCES = (BASE, BASELINE, ALL)  # rows that are no choice to be ranked; Uniform is what the others are measured against
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One selector in one contest, over its seeds; `facts` are its sentences, tokens, seconds of choosing and what else is known."""
+
+    selector: str
+    label: str
+    held: HeldOut
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Selectors that were given as many tokens of one corpus, for one target, to one model; `target` is "" for none.
+
+    `budget` is in sentences of a random draw, whose tokens all get; contests of equal `key` were made from the same texts by the
+    same model and training, so that their entries can be compared.
+    """
+
+    key: str
+    corpus: str
+    target: str
+    model: str
+    budget: int
+    measured_on: str
+    entries: Mapping[str, Entry]
+
+    @property
+    def title(self) -> str:
+        aim = f" for {self.target}" if self.target else ""
+        return f"{self.corpus}{aim}, {self.model}, n = {self.budget:,}"
+
+    @cached_property
+    def draws(self) -> dict[str, np.ndarray]:
+        """(B,) drawn differences to Uniform by selector, in nats a token; none where Uniform has not been measured."""
+        if BASELINE not in self.entries:
+            return {}
+        uniform = self.entries[BASELINE].held
+        return {name: difference_draws(e.held, uniform, "mean") for name, e in self.entries.items() if name != BASELINE}
+
+    @cached_property
+    def differences(self) -> dict[str, Interval]:
+        """The same as values with their intervals."""
+        uniform = self.entries[BASELINE].held.measure("mean") if self.draws else np.nan
+        return {name: interval_of(self.entries[name].held.measure("mean") - uniform, d) for name, d in self.draws.items()}
+
+    def with_entries_of(self, other: Contest) -> Contest:
+        """The contest with the entries of another of its key that it lacks."""
+        return Contest(**{**vars(self), "entries": {**other.entries, **self.entries}}) if other.key == self.key else self
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A selector's place over several contests.
+
+    Attributes:
+        rank, best, worst: its rank and that rank's interval; None for a row that is not ranked: a reference, or a selector that
+            was not measured in every contest.
+        minus_uniform: over the contests in which it was measured.
+        sides: in how many contests it is clearly better than Uniform, undecided, clearly worse.
+        choosing: seconds that choosing took, the mean over contests; NaN where that is not known.
+    """
+
+    selector: str
+    label: str
+    rank: int | None
+    best: int | None
+    worst: int | None
+    minus_uniform: Interval
+    sides: tuple[int, int, int]
+    choosing: float
+
+    @property
+    def ranked(self) -> str:
+        """1, or 2 (1 to 4) with its interval."""
+        if self.rank is None:
+            return ""
+        return str(self.rank) if self.best == self.worst else f"{self.rank} ({self.best} to {self.worst})"
+
+
+def leaderboard(contests: Sequence[Contest]) -> list[Standing]:
+    """The selectors by rank, then those that are not ranked by their difference; none where no contest has Uniform."""
+    contests = [contest for contest in contests if contest.draws]
+    if not contests:
+        return []
+    names = list(dict.fromkeys(name for contest in contests for name in contest.draws))
+    everywhere = [name for name in names if name not in REFERENCES and all(name in contest.draws for contest in contests)]
+    values = {name: np.mean([c.differences[name].value for c in contests if name in c.draws]) for name in names}
+    draws = {name: np.mean([c.draws[name] for c in contests if name in c.draws], axis=0) for name in names}
+    ranks = {}
+    if everywhere:
+        places = np.stack([draws[name] for name in everywhere]).argsort(axis=0, kind="stable").argsort(axis=0, kind="stable") + 1
+        spans = np.quantile(places, [0.025, 0.975], axis=1, method="nearest").astype(int)
+        order = sorted(everywhere, key=lambda name: values[name])
+        ranks = {name: (order.index(name) + 1, *(int(x) for x in spans[:, k])) for k, name in enumerate(everywhere)}
+    out = []
+    for name in sorted(names, key=lambda name: (name not in ranks, values[name])):
+        mine = [c for c in contests if name in c.draws]
+        sides = [side_of(c.differences[name]) for c in mine]
+        seconds = [c.entries[name].facts.get("choosing", np.nan) for c in mine]
+        out.append(
+            Standing(
+                selector=name,
+                label=mine[0].entries[name].label,
+                **dict(zip(("rank", "best", "worst"), ranks.get(name, (None, None, None)), strict=True)),
+                minus_uniform=interval_of(float(values[name]), draws[name]),
+                sides=(sides.count("better than"), sides.count(UNDECIDED), sides.count("worse than")),
+                choosing=float(np.mean(np.asarray(seconds, float))),
+            )
+        )
+    return out
+
+
+def sentence(standings: Sequence[Standing], contests: Sequence[Contest]) -> str:
+    """Who leads and by how much, in words; where nobody beats a random draw it says so."""
+    ranked = [one for one in standings if one.rank is not None]
+    if not ranked:
+        return "Nothing has been ranked yet: no selector was tuned beside a random draw."
+    first, many = ranked[0], len(contests)
+    better = [one for one in ranked if one.minus_uniform.high < 0]
+    where = "in this contest" if many == 1 else f"over these {many} contests"
+    if not better:
+        return f"No selector is clearly better than a random draw of as many tokens {where}; {first.label} comes closest."
+    rivals = [one.label for one in ranked[1:] if one.best == 1]
+    beside = f"; {' and '.join(rivals[:3])} may be as good" if rivals else ""
+    return (
+        f"{first.label} leads {where}: {-first.minus_uniform.value:.3f} nats a token better than a random draw of as many tokens "
+        f"({-first.minus_uniform.high:.3f} to {-first.minus_uniform.low:.3f}){beside}. {len(better)} of {len(ranked)} selectors "
+        "are clearly better than a random draw."
+    )
