@@ -23,6 +23,7 @@ pages = [
     st.Page("pages/compare.py", title="Compare", icon=":material/balance:", url_path="compare"),
     st.Page("pages/curves.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
     st.Page("pages/generations.py", title="Generations", icon=":material/edit_note:", url_path="generations"),
+    st.Page("pages/evidence.py", title="Evidence", icon=":material/leaderboard:", url_path="evidence"),
     st.Page("pages/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
     st.Page("pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
 ]

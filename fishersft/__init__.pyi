@@ -16,6 +16,8 @@ from .experiments.worlds import Synthetic as Synthetic, teacher_world as teacher
 from .export.formats import selection_files as selection_files, write_selection as write_selection
 from .export.report import report as report
 from .fields import parameter as parameter
+from .finetuning.arena import Arena as Arena, read_arena as read_arena
+from .finetuning.contests import Setting as Setting, arena as arena
 from .finetuning.results import FineTuneResult as FineTuneResult
 from .finetuning.stages import finetune as finetune
 from .judge.judging import judge_reports as judge_reports, judge_texts as judge_texts

@@ -1,4 +1,4 @@
-"""All runs of all kinds in one list: background jobs, saved selections, error curves and fine-tuned runs.
+"""All runs of all kinds in one list: background jobs, saved selections, error curves, fine-tuned runs and arenas.
 
 An id is the name of a folder, a digest of what the run was made from or, for a job, a random number.  It is never a path, so
 that an address can carry it.  A run that cannot be read is listed with the reason.  Runs that ship with the package stay.
@@ -20,15 +20,17 @@ from fishersft.errors import FisherSFTError, StoreError
 from fishersft.experiments.experiment import About
 from fishersft.experiments.result import NAME, read_curves, read_records
 from fishersft.experiments.timing import TIMING_FILE, read_timing
+from fishersft.finetuning.arena import ARENA as ARENA_FILE
+from fishersft.finetuning.arena import read_arena
 from fishersft.finetuning.run import RUN, read_run
 from fishersft.pipeline import selections
 from fishersft.store import jobs
 from fishersft.store.artifacts import Store, writing_to
 from fishersft.store.job_table import Job
 
-JOB, SELECTION, CURVES, FINETUNED = KINDS = ("job", "selection", "curves", "finetuned")
+JOB, SELECTION, CURVES, FINETUNED, ARENA = KINDS = ("job", "selection", "curves", "finetuned", "arena")
 NOUNS = {JOB: "job", SELECTION: "selection", CURVES: "result"}
-HOMES = {CURVES: "curves", FINETUNED: "runs"}  # folders of the store and of the assets
+HOMES = {CURVES: "curves", FINETUNED: "runs", ARENA: "arenas"}  # folders of the store and of the assets
 TIMING = "timing"
 SELECTION_ID = 12  # characters of a selection's digest that are its id
 FEWEST = 4  # characters of an id that may stand for the whole
@@ -223,4 +225,18 @@ def _finetuned(folder: Path, shipped: bool, store: Store) -> Run | None:
     return Run(folder.name, FINETUNED, run.title, made, shipped, folder, facts, run, other_id=run.id)
 
 
-_READERS: dict[str, Callable[[Path, bool, Store], Run | None]] = {SELECTION: _selection, CURVES: _curves, FINETUNED: _finetuned}
+def _arena(folder: Path, shipped: bool, store: Store) -> Run | None:
+    file = folder / ARENA_FILE
+    if not file.exists():  # its first run is not finished
+        return None
+    found = read_arena(folder, store)
+    facts = {"what": found.title, "contests": len(found.contests)}
+    return Run(folder.name, ARENA, found.title, 0.0 if shipped else file.stat().st_mtime, shipped, folder, facts, found)
+
+
+_READERS: dict[str, Callable[[Path, bool, Store], Run | None]] = {
+    SELECTION: _selection,
+    CURVES: _curves,
+    FINETUNED: _finetuned,
+    ARENA: _arena,
+}

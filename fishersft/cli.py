@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "Compare selectors on CORPUS, scoring each selection under every criterion.",
     "curves": "Measure how maximum and mean prediction error fall with the budget, selector by selector.",
     "finetune": "Fine-tune the model on each selection of CORPUS and measure it on the held-out texts.",
+    "arena": "Fine-tune on the picks of many selectors, in every setting and under every model, and rank them.",
     "judge": "Compare the texts of a fine-tuning RUN (its id or folder), pair by pair and prompt by prompt.",
     "reproduce": "Fine-tune on selections of CORPUS (shakespeare, sherlock), measure and judge, at equal sentences and at equal "
     "tokens.",

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from fishersft.ui import page, targets
-from fishersft.ui.compare import elsewhere, linked_maps, panels, scores
+from fishersft.ui.compare import linked_maps, panels, scores
 from fishersft.ui.compare import view as compare_view
 from fishersft.ui.explore import sets
 
@@ -14,7 +14,6 @@ with page.page("compare", "Which rule should choose your fine-tuning data?") as 
     view = compare_view.controls(embedded, visitor)
     if view is None:
         st.info("Choose at least two selectors whose picks have been computed.", icon=":material/compare_arrows:")
-        elsewhere.panel()
     else:
         answer = st.container(key="answer")  # filled when the picks are scored; the maps need not wait for that
         linked_maps.panel(view, visitor)

@@ -16,15 +16,15 @@ from fishersft.store.artifacts import Store
 from fishersft.store.job_table import Job
 from fishersft.text import duration, moment
 
-KINDS = ("job", "selection", "curves", "finetuned")
+KINDS = ("job", "selection", "curves", "finetuned", "arena")
 
 
 @click.group()
 def runs() -> None:
     """List, show and remove runs; stop and resume background jobs.
 
-    A run is a saved selection, a result of error curves, a fine-tuning run or a background job. ID is what `list` shows, or at
-    least its first four characters.
+    A run is a saved selection, a result of error curves, a fine-tuning run, an arena or a background job. ID is what `list`
+    shows, or at least its first four characters.
     """
 
 

@@ -103,7 +103,7 @@ def given_options(*, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) 
         if (only and name not in only) or name in without or value is None or value == parameter.get_default(context):
             continue
         if isinstance(parameter, click.Argument):
-            out.insert(0, str(value))
+            out[:0] = map(str, value if isinstance(value, tuple) else (value,))
             continue
         option = max((parameter.secondary_opts if value is False else parameter.opts), key=len)
         for one in value if parameter.multiple else (value,):

@@ -2,10 +2,9 @@
 
     arena.json       what was asked, and of each contest its selectors with their facts; written whenever a run is finished
     contest-K.npy    nats of each text under each model of contest K, summed over the text's trained tokens
-    runs/NAME/       the run of `finetune` of one corpus, target and model: any number of processes may share them, and a
-                     stopped one resumes; not needed to read the result
+    runs/NAME/       the run of `finetune` of one corpus, target and model; not needed to read the result
 
-The baseline, Uniform, is the reference of every run, so all selectors get the tokens of a random draw's first n sentences.
+Knows neither models nor how its runs are made (`contests.py`).
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -22,44 +21,20 @@ import msgspec
 import numpy as np
 
 from fishersft import paths
-from fishersft.corpus.load import load_corpus
-from fishersft.corpus.records import Corpus, Text
-from fishersft.errors import ParameterError, StoreError
-from fishersft.finetuning.leaderboard import Contest, Entry, Standing, leaderboard, sentence
-from fishersft.finetuning.results import BASELINE, FineTuneResult, HeldOut, Key
+from fishersft.corpus.tables import plain
+from fishersft.errors import StoreError
+from fishersft.finetuning.leaderboard import Contest, Entry, leaderboard, sentence
+from fishersft.finetuning.results import FineTuneResult, HeldOut, Key, with_interval
 from fishersft.finetuning.run import write_text
-from fishersft.finetuning.stages import finetune
-from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.paths import replacing, user_path
-from fishersft.pipeline.embed_and_select import as_selector
-from fishersft.selectors import Selector, registry
-from fishersft.selectors.base import Stage
-from fishersft.store.artifacts import Store, made
+from fishersft.store.artifacts import Store
 from fishersft.store.checked import Amount, Count, Counts, Name, read_json, read_numbers
+from fishersft.text import markdown_table
 
 ARENA, RUNS = "arena.json", "runs"
-ALL_SELECTORS = "all"
-APART = ("ask_llm",)  # asks a server or a model of its own: name it to have it
 AGAIN = "run fishersft arena again with the same --out"
-USUAL = ("demo", "demo@topic=law")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A corpus, as `load_corpus` takes it, and the target to choose for, as `load_pool` takes it; None for no target."""
-
-    corpus: str
-    target: str | None = None
-
-    @classmethod
-    def read(cls, text: str) -> Setting:
-        """From `CORPUS` or `CORPUS@TARGET`; a file whose name has an @ is a corpus."""
-        corpus, at, target = text.rpartition("@")
-        if not at or user_path(text).exists():
-            return cls(text)
-        if not corpus or not target:
-            raise ParameterError(f"'{text[:100]}' is neither a corpus nor CORPUS@TARGET, such as demo@topic=law.")
-        return cls(corpus, target)
+TOLD = ("key", "corpus", "target", "model", "budget", "measured_on")
+GROUPS = {"For a target": True, "For no target": False}  # whether their contests have one
 
 
 @dataclass(frozen=True)
@@ -78,10 +53,6 @@ class Arena:
         models = dict.fromkeys(c.model for c in self.contests)
         return f"{', '.join(places) or 'nothing yet'}; {', '.join(models)}"
 
-    def standings(self, *, aimed: bool | None = None) -> list[Standing]:
-        """The leaderboard of its contests: of all, of those for a target, or of those without."""
-        return leaderboard([c for c in self.contests if aimed in (None, bool(c.target))])
-
     def with_contests_of(self, others: Sequence[Arena]) -> Arena:
         """Its contests, with the entries that other arenas have in the same ones."""
         found = []
@@ -91,75 +62,41 @@ class Arena:
             found.append(contest)
         return replace(self, contests=tuple(found))
 
+    @property
+    def groups(self) -> dict[str, list[Contest]]:
+        """The contests that are ranked together, by what they have in common: a target to choose for, or none."""
+        found = {name: [c for c in self.contests if bool(c.target) == aimed] for name, aimed in GROUPS.items()}
+        return {name: contests for name, contests in found.items() if contests}
+
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the contests with each selector's difference to Uniform, and the leaderboards."""
-        from fishersft.finetuning.arena_text import as_dict
+        """For JSON: the leaderboards, and of each contest the selectors with their differences to Uniform."""
+        boards = {}
+        for name, contests in self.groups.items():
+            standings = leaderboard(contests)
+            boards[name] = {"sentence": sentence(standings, contests), "standings": [asdict(one) for one in standings]}
+        told = [
+            {
+                **{name: getattr(c, name) for name in TOLD},
+                "minus_uniform": {name: asdict(d) for name, d in c.differences.items()},
+                "entries": {name: {"label": e.label, "seeds": len(e.held.nats), **e.facts} for name, e in c.entries.items()},
+            }
+            for c in self.contests
+        ]
+        return dict(plain({"id": self.id, "about": self.about, "leaderboards": boards, "contests": told}))
 
-        return as_dict(self)
-
-
-def arena(
-    settings: Sequence[str | Setting] = USUAL,
-    models: Sequence[str | Path] = ("mini",),
-    *,
-    selectors: Sequence[str | Selector] | str = ALL_SELECTORS,
-    out: str | Path | None = None,
-    read: dict[str, Any] | None = None,
-    command: Sequence[str] = (),
-    store: Store | None = None,
-    on_stage: Stage | None = None,
-    say: Callable[[str], None] | None = None,
-    **parameters: Any,
-) -> Arena:
-    """Fine-tune selectors in every setting under every model, as `fishersft arena` does, and rank them.
-
-    Args:
-        settings: `CORPUS` or `CORPUS@TARGET`.
-        selectors: names or selectors, or `all` for those that need no server; of these, each setting has those that it can have:
-            those that choose for a target where there is one, those that need a column or prompts where there are some.
-            Uniform is always among them.
-        out: the arena's folder; by default in the store. The same call goes on there, and other selectors may be added.
-        read: how the corpora are read, as `load_corpus` takes it.
-        parameters: of `finetune`, beside those that are the same in every arena: equal tokens, measured against Uniform.
-
-    Raises:
-        UserError: one sentence; finished models are kept.
-    """
-    places = [s if isinstance(s, Setting) else Setting.read(s) for s in settings]
-    folders = [find_model(str(model)) for model in models]
-    if not places or not folders:
-        raise ParameterError("An arena needs at least one corpus and one model.")
-    asked = {"settings": [[p.corpus, p.target] for p in places], "models": [f.fingerprint for f in folders]}
-    id = hashlib.sha256(json.dumps([asked, read, parameters], sort_keys=True, default=str).encode()).hexdigest()[:12]
-    place = Path(out) if out else (store or Store.default()).path / "arenas" / id
-    tell: Stage = on_stage or (lambda *_: None)
-    total, results = len(places) * len(folders), list[FineTuneResult]()
-    about = {**asked, "models": [f.name for f in folders], "command": list(command), "versions": made()}
-    for number, (folder, setting) in enumerate(((f, p) for f in folders for p in places), 1):
-        corpus = load_corpus(setting.corpus, **(read or {}))
-
-        def stage(what: str, done: int, of: int, number: int = number) -> None:
-            tell(f"{what} [{number}/{total}]", done, of)
-
-        results.append(
-            finetune(
-                corpus,
-                folder,
-                selectors=_able(selectors, corpus, setting),
-                target=setting.target,
-                equal="tokens",
-                reference=BASELINE,
-                out=place / RUNS / _name(corpus, setting, folder),
-                store=store,
-                command=command,
-                on_stage=stage,
-                say=say,
-                **parameters,
-            )
-        )
-        contests = [contest for result in results for contest in contests_of(result)]
-        _write(place, id, about, contests)
-    return read_arena(place)
+    def markdown(self) -> str:
+        """The leaderboards as tables, each with a sentence: who leads, and in which contests."""
+        out = []
+        for name, contests in self.groups.items():
+            standings = leaderboard(contests)
+            head = ["rank", "selector", "nats a token, minus Uniform", "better", "undecided", "worse", "choosing"]
+            rows = [
+                [s.ranked, s.label, with_interval(s.minus_uniform, signed=True), *map(str, s.sides), _seconds(s.choosing)]
+                for s in standings
+            ]
+            where = "\n".join(f"- {c.title}: measured on {c.measured_on}" for c in contests)
+            out.append(f"## {name}\n\n{sentence(standings, contests)}\n\n{markdown_table(head, rows)}\n\n{where}\n")
+        return "\n".join(out)
 
 
 def read_arena(arena: str | Path, store: Store | None = None) -> Arena:
@@ -171,7 +108,9 @@ def read_arena(arena: str | Path, store: Store | None = None) -> Arena:
         folder = next((f for f in known if (f / ARENA).is_file()), folder)
     head = read_json(folder / ARENA, ArenaFile, AGAIN)
     if head is None:
-        raise StoreError(f"There is no arena '{str(arena)[:100]}'; fishersft runs list shows those there are, or give its folder.")
+        raise StoreError(
+            f"There is no arena '{str(arena)[:100]}'; fishersft runs list shows those there are, or give its folder."
+        )
     contests = []
     for number, told in enumerate(head["contests"]):
         tokens, entries = np.array(told["tokens"]), {}
@@ -183,7 +122,7 @@ def read_arena(arena: str | Path, store: Store | None = None) -> Arena:
             start += e["seeds"]
             facts = {name: value for name, value in e.items() if name not in ("selector", "label", "seeds")}
             entries[e["selector"]] = Entry(e["selector"], e["label"], held, facts)
-        about = {name: told[name] for name in ("key", "corpus", "target", "model", "budget", "measured_on")}
+        about = {name: told[name] for name in TOLD}
         contests.append(Contest(**about, entries=entries))
     return Arena(head["id"], folder, head["about"], tuple(contests))
 
@@ -239,49 +178,25 @@ def contests_of(result: FineTuneResult) -> list[Contest]:
 
 def _entry(result: FineTuneResult, key: Key) -> Entry:
     models, held = result.groups[key], result.held[key]
-    facts: dict[str, Any] = {
-        name: float(np.mean([getattr(m, name) for m in models])) for name in ("sentences", "tokens")
-    }
+    facts: dict[str, Any] = {name: float(np.mean([getattr(m, name) for m in models])) for name in ("sentences", "tokens")}
     for name, told in (("seconds", "seconds"), ("choosing", "choosing_seconds"), ("on_target", "on_target")):
         known = [m.facts[told] for m in models if m.facts.get(told) is not None]
         facts[name] = float(np.mean(known)) if known else None
     return Entry(key[0], result.run.labels.get(key[0], key[0]), replace(held, topics=None), facts)
 
 
-def _write(place: Path, id: str, about: dict[str, Any], contests: Sequence[Contest]) -> None:
+def write_arena(place: Path, id: str, about: dict[str, Any], contests: Sequence[Contest]) -> None:
     """Write the result, so that what was there can be read at any time: the numbers first."""
     told = []
     for number, contest in enumerate(contests):
         entries = list(contest.entries.values())
         with replacing(place / f"contest-{number}.npy") as partial, partial.open("wb") as file:
             np.save(file, np.concatenate([e.held.nats for e in entries]).ravel().astype(np.float32))
-        known = {name: getattr(contest, name) for name in ("key", "corpus", "target", "model", "budget", "measured_on")}
+        known = {name: getattr(contest, name) for name in TOLD}
         rows = [{"selector": e.selector, "label": e.label, "seeds": len(e.held.nats), **e.facts} for e in entries]
         told.append({**known, "tokens": [int(n) for n in entries[0].held.tokens], "entries": rows})
     write_text(place / ARENA, json.dumps({"kind": "arena", "version": 1, "id": id, "about": about, "contests": told}))
 
 
-def _able(selectors: Sequence[str | Selector] | str, corpus: Corpus, setting: Setting) -> list[Selector]:
-    """The selectors that a setting can have, Uniform first."""
-    if selectors != ALL_SELECTORS:
-        named = [as_selector(s) for s in ([selectors] if isinstance(selectors, str) else selectors)]
-        named = [s for s in named if s.name != BASELINE]
-    else:
-        lacking = {
-            "balanced": not corpus.categories,
-            "on_target": "=" not in (setting.target or "") or (setting.target or "").startswith("records="),
-            "ifd": all(isinstance(e, Text) for e in corpus.examples),
-        }
-        names = [name for name in registry() if name not in (*APART, BASELINE) and not lacking.get(name)]
-        named = [as_selector(name) for name in names]
-    return [as_selector(BASELINE), *(s for s in named if setting.target or not s.needs_target)]
-
-
-def _name(corpus: Corpus, setting: Setting, folder: ModelFolder) -> str:
-    """A folder's name that says what its run is, and that no other setting has."""
-    words = re.sub(r"[^A-Za-z0-9]+", "-", f"{Path(folder.name).name} {corpus.name} {setting.target or ''}").strip("-")[:60]
-    digest = hashlib.sha256(json.dumps([corpus.fingerprint, setting.target, folder.fingerprint]).encode()).hexdigest()
-    return f"{words}-{digest[:6]}"
-
-
-__all__ = ["Arena", "Setting", "arena", "contests_of", "read_arena", "sentence"]
+def _seconds(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:,.1f} s"

@@ -26,7 +26,7 @@ REFERENCES = (BASE, BASELINE, ALL)  # rows that are no choice to be ranked; Unif
 
 @dataclass(frozen=True)
 class Entry:
-    """One selector in one contest, over its seeds; `facts` are its sentences, tokens, seconds of choosing and what else is known."""
+    """One selector in one contest, over its seeds; `facts` are its sentences, tokens, seconds and what else is known."""
 
     selector: str
     label: str
@@ -145,7 +145,8 @@ def sentence(standings: Sequence[Standing], contests: Sequence[Contest]) -> str:
     better = [one for one in ranked if one.minus_uniform.high < 0]
     where = "in this contest" if many == 1 else f"over these {many} contests"
     if not better:
-        return f"No selector is clearly better than a random draw of as many tokens {where}; {first.label} comes closest."
+        also = ", and is clearly worse" if first.minus_uniform.low > 0 else ""
+        return f"No selector is clearly better than a random draw of as many tokens {where}; {first.label} comes closest{also}."
     rivals = [one.label for one in ranked[1:] if one.best == 1]
     beside = f"; {' and '.join(rivals[:3])} may be as good" if rivals else ""
     return (

@@ -38,10 +38,11 @@ PAGES: dict[str, frozenset[str]] = {
         "compare": "selectors seed equal budget maps map part rows log score picture",
         "curves": "experiment result part equal measure n logarithmic guides picture",
         "generations": "section run measured held_out minus lost against picture left right at draw prompt judge",
+        "evidence": "arena aim on model n part picture",
         "learn": " ".join(
             ["lesson points path chart present step answers", *(name for kind in LESSONS.values() for name in declared(kind))]
         ),
-        "runs": "show job run result finetuned",
+        "runs": "show job run result finetuned ranked",
     }.items()
 }
 

@@ -5,6 +5,7 @@ A new kind of run gets a `RunSection` here and a reader in `catalogue`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from fishersft import catalogue
-from fishersft.catalogue import CURVES, FINETUNED, JOB, SELECTION, Run
+from fishersft.catalogue import ARENA, CURVES, FINETUNED, JOB, SELECTION, Run
 from fishersft.errors import FisherSFTError
 from fishersft.export.provenance import command_of, python_of
 from fishersft.export.report import report
@@ -30,7 +31,7 @@ from fishersft.ui.session import public
 MOST_ROWS = 500
 MOST_CARDS = 40  # on a phone
 MOST_WHOLE, TALLEST = 16, 560  # rows of a list that is shown whole, and pixels of a longer one
-KEPT = {SELECTION: "selection", FINETUNED: "fine-tuning", CURVES: "curve"}
+KEPT = {SELECTION: "selection", FINETUNED: "fine-tuning", CURVES: "curve", ARENA: "arena"}
 SHORT = 12  # characters of an id
 LONG = ("what", "problem")  # columns whose texts are not cut short
 
@@ -170,13 +171,25 @@ def _reported(run: Run, page: str, stem: str) -> Any:
     return row
 
 
+def _ranked(run: Run) -> Any:
+    """A link to the arena on its own page, and its numbers."""
+    row = st.container(horizontal=True, vertical_alignment="center")
+    _open_in(row, "evidence", run.id)
+    row.download_button("JSON", lambda: json.dumps(run.opened.as_dict()), f"arena-{run.id}.json", icon=":material/download:")
+    return row
+
+
 def _open_in(row: Any, page: str, id: str) -> None:
     parameter, icon = OPENS[page]
     label = f"Open in {page.capitalize()}"
     row.page_link(f"pages/{page}.py", label=label, icon=f":material/{icon}:", query_params={parameter: id})
 
 
-OPENS = {"curves": ("result", "show_chart"), "generations": ("run", "forum")}  # the page's parameter for a run, and its icon
+OPENS = {  # the page's parameter for a run, and its icon
+    "curves": ("result", "show_chart"),
+    "generations": ("run", "forum"),
+    "evidence": ("arena", "leaderboard"),
+}
 SECTIONS = {
     "jobs": RunSection(
         kind=JOB,
@@ -217,6 +230,16 @@ SECTIONS = {
         page="generations",
         deleted="this run with its models and texts; votes and judgments on them stay",
         below=partial(_reported, page="generations", stem="finetune"),
+    ),
+    "arenas": RunSection(
+        kind=ARENA,
+        noun="Arena",
+        parameter="ranked",
+        made="made",
+        empty="No arena yet: it ranks selectors after fine-tuning. `fishersft arena --selectors token_od,uniform`",
+        page="evidence",
+        deleted="this arena with its runs and models",
+        below=_ranked,
     ),
 }
 

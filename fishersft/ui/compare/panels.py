@@ -12,12 +12,12 @@ from fishersft.plots import compare as compare_plots
 from fishersft.scoring.comparison import Comparison
 from fishersft.scoring.summaries import comparison_sentences, comparison_summary, verdict
 from fishersft.ui import components, query_widgets
-from fishersft.ui.compare import elsewhere, numbers, transfer
+from fishersft.ui.compare import numbers, transfer
 from fishersft.ui.compare.view import CompareView
 from fishersft.ui.components import MEANS, MOST_ROWS, dark, escape_markdown, helped
 from fishersft.ui.session import Session, public
 
-PARTS = ("Overlap", "Criteria", "Lengths", "Topics", "Records", "Transfer", "Elsewhere", "Save")
+PARTS = ("Overlap", "Criteria", "Lengths", "Topics", "Records", "Transfer", "Save")
 READS = {"rows": "Records", "log": "Lengths", "score": "Transfer"}  # what else of an address only one part reads
 SETS = ("all picks", "in both", "only the first", "only the second", "the lasso")
 
@@ -170,7 +170,6 @@ UNSCORED: dict[str, Callable[[CompareView, Session], None]] = {
     "Topics": lambda view, _: numbers.topics(view),
     "Records": records,
     "Transfer": transfer.panel,
-    "Elsewhere": lambda *_: elsewhere.panel(),
 }
 SCORED: dict[str, Callable[[CompareView, Comparison, Session], None]] = {
     "Overlap": overlap,

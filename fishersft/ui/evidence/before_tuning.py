@@ -1,4 +1,4 @@
-"""Which selector, elsewhere: the evidence that ships, in tables that hold only what was measured."""
+"""What was measured before any fine-tuning: the evidence that ships, in tables that hold only what was measured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAID = {"better": " ▲", "worse": " ▼"}
 def panel() -> None:
     """What each selector is for, what it cost and how it stood to chance on the demo, and its error where the truth is known."""
     said = "These lessons explain optimal design, coverage, and matching the pool."
-    st.header("Which selector, elsewhere?", anchor=False, help=helped(said, "log det", "coverage", "MatchedOD"))
+    st.header("Before any fine-tuning", anchor=False, help=helped(said, "log det", "coverage", "MatchedOD"))
     known = cached.evidence()
     demo, errors, rest = _tables(known)
     places = "; ".join(dict.fromkeys(f.where for f in known.findings if f.where.startswith(COMPARED)))

@@ -1,0 +1,105 @@
+"""The leaderboard of an arena as plotly figures: every selector's difference to a random draw, over all contests and in each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from fishersft.finetuning.leaderboard import REFERENCES, Contest, Standing
+from fishersft.plots.base import axis_style, faint, figure, ink, label, style
+from fishersft.text import shortened
+
+ROW = 27  # pixels of a selector
+BETTER, WORSE = ("#00735A", "#2FCB9F"), ("#B3470F", "#FF9D5C")  # light, dark
+
+
+def standings_figure(standings: Sequence[Standing], *, dark: bool = False) -> go.Figure:
+    """A row a selector, the best on top: its difference to Uniform with the 95% interval; what lies left of 0 is better."""
+    text, _, quiet = ink(dark)
+    rows = [s for s in standings if s.rank is not None] + [s for s in standings if s.rank is None]
+    fig = figure(
+        dark,
+        height=96 + ROW * max(1, len(rows)),
+        xaxis=axis_style(dark, "nats a token, minus those of a random draw of as many tokens", side="bottom"),
+        yaxis=axis_style(dark, autorange="reversed", type="category", showgrid=False, ticks=""),
+        hovermode="closest",
+        showlegend=False,
+    )
+    for one in rows:
+        grey = one.selector in REFERENCES
+        colour, marker = (quiet, "line-ns-open") if grey else style(one.selector, dark)
+        d = one.minus_uniform
+        bars = {"type": "data", "symmetric": False, "array": [d.high - d.value], "arrayminus": [d.value - d.low]}
+        fig.add_scatter(
+            x=[d.value],
+            y=[label(f"{one.rank}. {one.label}" if one.rank else one.label)],
+            mode="markers",
+            marker={"symbol": marker, "size": 10, "color": colour},
+            error_x=None if np.isnan(d.low) else {**bars, "color": colour, "thickness": 1.6, "width": 3},
+            customdata=[[d.low, d.high]],
+            hovertemplate="%{x:+.3f} (%{customdata[0]:+.3f} to %{customdata[1]:+.3f})<extra>%{y}</extra>",
+        )
+    ends = [end for one in rows for end in (one.minus_uniform.value, one.minus_uniform.low, one.minus_uniform.high)]
+    reach = [0.0, *(end for end in ends if np.isfinite(end))]
+    room = 0.08 * (max(reach) - min(reach) or 1.0)
+    low, high = min(reach) - room, max(reach) + room
+    fig.update_xaxes(range=[low, high])
+    tint = {"type": "rect", "yref": "y domain", "y0": 0, "y1": 1, "line_width": 0, "layer": "below"}
+    fig.add_shape(**tint, x0=low, x1=0, fillcolor=faint(BETTER[dark], 0.09 if dark else 0.06))
+    fig.add_vline(x=0, line={"color": style("uniform", dark)[0], "width": 2})
+    for words, x, anchor, colour in (
+        ("← better than a random draw", 0.0, "left", BETTER[dark]),
+        ("worse →", 1.0, "right", quiet),
+    ):
+        place = {"xref": "x domain", "x": x, "xanchor": anchor, "yref": "y domain", "y": 1, "yanchor": "bottom"}
+        fig.add_annotation(text=words, font={"size": 13, "color": colour}, showarrow=False, **place)
+    return fig.update_layout(margin={"t": 30, "l": 8, "r": 8, "b": 8}, font={"color": text})
+
+
+def contests_figure(contests: Sequence[Contest], standings: Sequence[Standing], *, dark: bool = False) -> go.Figure:
+    """Selectors by contests: the difference to Uniform in each cell; a frame where the interval leaves out 0."""
+    names = [s.selector for s in standings]
+    labels = {s.selector: label(s.label) for s in standings}
+    values = np.array([[c.differences[n].value if n in c.differences else np.nan for c in contests] for n in names])
+    sure = [[n in c.differences and (c.differences[n].high < 0 or c.differences[n].low > 0) for c in contests] for n in names]
+    ranked = [i for i, s in enumerate(standings) if s.rank is not None]
+    most = float(np.nanmax(np.abs(values[ranked]))) if ranked and np.isfinite(values[ranked]).any() else 1.0
+    middle = "#1B1F24" if dark else "#FFFFFF"
+    fig = figure(
+        dark,
+        height=150 + ROW * len(names),
+        xaxis=axis_style(dark, side="top", type="category", showgrid=False, ticks=""),
+        yaxis=axis_style(dark, autorange="reversed", type="category", showgrid=False, ticks=""),
+    )
+    heads = [
+        f"{label(shortened(c.target or c.corpus, 24))}<br>{label(shortened(c.model, 18))}, n = {c.budget:,}" for c in contests
+    ]
+    heads = [f"{head}{'&#8203;' * k}" for k, head in enumerate(heads)]  # equal heads are columns of their own
+    bold = [
+        [("" if np.isnan(v) else f"<b>{v:+.3f}</b>" if s else f"{v:+.3f}") for v, s in zip(row, told, strict=True)]
+        for row, told in zip(values, sure, strict=True)
+    ]
+    fig.add_heatmap(
+        z=np.clip(values, -most, most),
+        x=heads,
+        y=[labels[n] for n in names],
+        text=bold,
+        texttemplate="%{text}",
+        zmin=-most,
+        zmax=most,
+        colorscale=[[0, faint_on(BETTER[dark], middle, 0.55)], [0.5, middle], [1, faint_on(WORSE[dark], middle, 0.55)]],
+        showscale=False,
+        xgap=3,
+        ygap=3,
+        hoverongaps=False,
+        hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+    )
+    return fig
+
+
+def faint_on(colour: str, ground: str, share: float) -> str:
+    """A colour laid over a ground, so that text on it keeps its contrast."""
+    mixed = [round(share * int(colour[k : k + 2], 16) + (1 - share) * int(ground[k : k + 2], 16)) for k in (1, 3, 5)]
+    return "#" + "".join(f"{value:02X}" for value in mixed)

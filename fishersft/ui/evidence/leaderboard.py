@@ -1,0 +1,154 @@
+"""The panels of the Evidence page: which arena, who leads it, contest by contest, and an arena of the visitor's own corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from fishersft import catalogue
+from fishersft.catalogue import ARENA
+from fishersft.finetuning.arena import Arena
+from fishersft.finetuning.leaderboard import Contest, Standing, leaderboard, sentence
+from fishersft.finetuning.results import with_interval
+from fishersft.plots import leaderboard as plots
+from fishersft.selectors import registry
+from fishersft.store import jobs
+from fishersft.ui import components, job_panel, query_widgets
+from fishersft.ui.components import dark, escape_markdown, helped
+from fishersft.ui.evidence import before_tuning
+from fishersft.ui.session import Session, public
+
+EVERYTHING = "all of these"
+CONTESTS, TABLE, BEFORE, OWN = "Contest by contest", "Table", "Before fine-tuning", "Rank your own"
+MEANING = (
+    "Every selector gets the tokens of a random draw's first n sentences and as many training steps; the tuned models are "
+    "measured on texts that no selector saw. Shown is the mean over contests of nats a token, minus those after a random draw. "
+    "Intervals are 95%, over texts and seeds; a rank's interval is where it lies in 95% of the draws."
+)
+
+
+def choose(visitor: Session) -> Arena | None:
+    """The arena that is shown, with what other arenas measured in the same contests; a choice where there are several."""
+    found: dict[str, Arena] = {run.id: run.content for run in catalogue.runs(ARENA) if not run.problem and run.content.contests}
+    if not found:
+        return None
+    id = next(iter(found))
+    if len(found) > 1:
+        id = query_widgets.select(
+            "Result", list(found), "arena", format_func=lambda one: components.one_line(found[one].title, 90), width=420
+        )
+    return found[id].with_contests_of([other for name, other in found.items() if name != id])
+
+
+def narrow(arena: Arena, row: st.delta_generator.DeltaGenerator) -> list[Contest]:
+    """The contests that are ranked together: those for a target or those without, then all of them or those of one kind."""
+    groups = arena.groups
+    name = query_widgets.segmented("Choosing", list(groups), "aim", place=row) if len(groups) > 1 else next(iter(groups))
+    contests = groups[name]
+    for key, heading, of in (("on", "Corpus or target", _place), ("model", "Model", _model), ("n", "Budget n", _budget)):
+        kinds = list(dict.fromkeys(of(c) for c in contests))
+        if len(kinds) > 1:
+            wanted = query_widgets.select(heading, [EVERYTHING, *kinds], key, place=row, width=230)
+            contests = [c for c in contests if wanted in (EVERYTHING, of(c))]
+    return contests
+
+
+def _place(contest: Contest) -> str:
+    return components.one_line(contest.target or contest.corpus, 60)
+
+
+def _model(contest: Contest) -> str:
+    return components.one_line(contest.model, 60)
+
+
+def _budget(contest: Contest) -> str:
+    return f"{contest.budget:,}"
+
+
+def show(arena: Arena, contests: Sequence[Contest], visitor: Session) -> None:
+    """Who leads in a sentence and in a picture, then the rest behind tabs."""
+    standings = leaderboard(contests)
+    components.verdict(escape_markdown(sentence(standings, contests)), help=helped(MEANING, "equal tokens", "random draws"))
+    if not standings:
+        return
+    alt = "; ".join(f"{s.label} {s.minus_uniform.value:+.3f}" for s in standings)
+    components.still_chart(
+        plots.standings_figure(standings, dark=dark()), "standings", f"Nats a token minus a random draw's. {alt}.", "leaderboard"
+    )
+    measured = "; ".join(dict.fromkeys(c.measured_on for c in contests))
+    seeds = sorted({len(e.held.nats) for c in contests for name, e in c.entries.items() if name not in ("base", "all")})
+    st.caption(
+        f"{len(contests)} contest{'s' * (len(contests) > 1)}, {'–'.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds a "
+        f"selector. Measured on {escape_markdown(measured)}."
+    )
+    part = components.tabs((CONTESTS, TABLE, BEFORE, OWN), "part", "More evidence")
+    if part == CONTESTS:
+        _contests(contests, standings)
+    elif part == TABLE:
+        _table(arena, standings)
+    elif part == OWN:
+        own(visitor)
+    else:
+        before_tuning.panel()
+
+
+def _contests(contests: Sequence[Contest], standings: Sequence[Standing]) -> None:
+    st.header("Contest by contest", anchor=False, help="Bold: the interval leaves out 0. Green is better than a random draw.")
+    if components.touch():
+        for s in standings:
+            said = {c.title: with_interval(c.differences[s.selector], signed=True) for c in contests if s.selector in c.draws}
+            components.cards([{"selector": s.label, **said}])
+        return
+    alt = "Each selector's difference to a random draw in each contest; the table beside this tab has the numbers."
+    components.still_chart(plots.contests_figure(contests, standings, dark=dark()), "contests", alt, "contests")
+
+
+def _table(arena: Arena, standings: Sequence[Standing]) -> None:
+    st.header("The numbers", anchor=False)
+    rows = [
+        {
+            "rank": s.ranked,
+            "selector": s.label,
+            "nats a token, minus a random draw": with_interval(s.minus_uniform, signed=True),
+            "better": s.sides[0],
+            "undecided": s.sides[1],
+            "worse": s.sides[2],
+            "seconds of choosing": components.number(s.choosing),
+        }
+        for s in standings
+    ]
+    components.table(rows, "The leaderboard in numbers", key="leaderboard-table", height="content")
+    st.caption("Better, undecided, worse: in how many contests the interval lies below 0, around it, above it.")
+    words = arena.about.get("command") or []
+    if words and not public():
+        components.shell(" ".join(map(str, words)))
+
+
+def own(visitor: Session) -> None:
+    """Start an arena on the visitor's corpus, for their target, under their model."""
+    st.header("Rank selectors on your corpus", anchor=False)
+    choice = visitor.choice
+    if public():
+        st.info("A hosted demo does not fine-tune; run fishersft on your own machine.", icon=":material/computer:")
+        return
+    for job in (job for job in jobs.jobs() if job.kind == ARENA and not job.ended):
+        job_panel.watch(job.id)
+    aimed = bool(choice.target)
+    offered = query_widgets.offered(aimed=aimed)
+    usual = [name for name in ("token_od", "target_matched", "rds_plus", "longest", "matched_od") if name in offered]
+    kinds = registry()
+    left, middle, right = st.columns([3, 1, 1])
+    names = left.multiselect("Selectors", offered, usual, format_func=lambda name: kinds[name].label, key="arena-selectors")
+    n = middle.number_input("Sentences n", 1, 100_000, 60, key="arena-n", help="All get the tokens of a random draw of n.")
+    seeds = right.number_input("Seeds", 1, 50, 3, key="arena-seeds", help="Draws and trainings per selector.")
+    if not names:
+        st.info("Choose at least one selector.", icon=":material/checklist:")
+        return
+    place = f"{choice.source}@{choice.target}" if aimed else choice.source
+    words = ["arena", place, "--models", choice.model, *choice.flags, "--selectors", ",".join(names), "--seeds", str(seeds)]
+    words += ["--budgets", str(n), "--curve", f"{max(1, n // 4)},{max(2, n // 2)},{2 * n}", "--prompts", "0", "--no-all"]
+    out = catalogue.folder_for(ARENA, words, (choice.source,))
+    title = f"Rank {len(names)} selectors on {components.one_line(choice.name, 50)}"
+    if job_panel.offer([*words, "--out", str(out)], kind=ARENA, title=title, out=out, key="run-arena"):
+        st.rerun()

@@ -1,0 +1,187 @@
+"""An arena: every selector in every setting it can have, resumed, extended and read back; what is damaged is said."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fishersft
+from fishersft import catalogue
+from fishersft.errors import ParameterError, StoreError
+from fishersft.finetuning.arena import contests_of, read_arena
+from fishersft.finetuning.contests import Setting, every_selector
+from fishersft.finetuning.leaderboard import leaderboard
+from fishersft.finetuning.results import FineTuneResult
+from fishersft.store.artifacts import Store
+from tests.conftest import command_line
+from tests.tiny_model import make_model
+
+WORDS = [
+    "storm",
+    "gate",
+    "harbour",
+    "onion",
+    "knight",
+    "letter",
+    "court",
+    "lamp",
+    "river",
+    "brother",
+    "window",
+    "coat",
+    "ladder",
+    "bell",
+    "field",
+]
+QUICK = {"budgets": (8,), "curve": (4,), "seeds": 2, "epochs": 1, "batch": 4, "learning_rate": 3e-3, "prompts": 0, "all": False}
+WORDED = [w for name, value in QUICK.items() if name != "all" for w in (f"--{name.replace('_', '-')}", str(value).strip("(),"))]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "small.jsonl"
+    rng = np.random.default_rng(0)
+    lines = [
+        {"text": f"The {' and the '.join(rng.choice(WORDS, rng.integers(3, 9)))} were there.", "topic": "xyz"[i % 3]}
+        for i in range(150)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(corpus, model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("arena") / "out"
+    store = Store(tmp_path_factory.mktemp("home"))
+    said: list[str] = []
+    names = ["token_od", "longest", "target_matched", "ifd"]
+    found = fishersft.arena(
+        [str(corpus), f"{corpus}@topic=x"], [model], selectors=names, out=out, store=store, say=said.append, **QUICK
+    )
+    return found, said, out, store
+
+
+def test_a_setting_has_the_selectors_that_it_can_have_and_the_rest_is_said(made):
+    found, said, *_ = made
+    plain, aimed = found.contests
+    assert list(plain.entries) == ["base", "uniform", "token_od", "longest"]
+    assert list(aimed.entries) == ["base", "uniform", "token_od", "longest", "target_matched"]
+    assert (plain.target, aimed.target) == ("", "topic = x")
+    assert said[-1] == "IFD left out: no setting has the target, the column, or the prompts that are needed."
+    assert {"token_od", "uniform", "target_matched"} < set(every_selector())
+    assert "ask_llm" not in every_selector()
+
+
+def test_its_numbers_are_those_of_its_runs(made):
+    found, _, out, _ = made
+    runs = [FineTuneResult.open(path) for path in sorted((out / "runs").iterdir())]
+    assert len(runs) == 2
+    for run in runs:
+        contest = next(c for c in found.contests if bool(c.target) == run.on_target)
+        assert contest.key == contests_of(run)[0].key
+        lines = {line.selector: line for line in run.lines if line.budget in (8, None)}
+        for name, d in contest.differences.items():
+            if expected := lines[name].minus_uniform:
+                assert d.value == pytest.approx(expected["mean"].value, abs=1e-5)  # nats are kept as float32
+        assert contest.entries["uniform"].facts["sentences"] == 8
+        assert {model.facts["steps"] for model in run.run.models.values() if model.budget == 8} == {2}  # the same for all
+
+
+def test_the_curve_is_of_uniform_alone_and_of_no_contest(made):
+    found, _, out, _ = made
+    cells = {path.name for path in (next((out / "runs").iterdir()) / "cells").iterdir() if not path.name.startswith(".")}
+    assert {name for name in cells if "-4-" in name} == {"uniform-4-s0", "uniform-4-s1"}
+    assert {c.budget for c in found.contests} == {8}
+
+
+def test_the_same_call_computes_nothing_and_a_selector_may_be_added(made, corpus, model):
+    found, _, out, store = made
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("cell.json")}
+    said: list[str] = []
+    more = fishersft.arena([str(corpus)], [model], selectors=["density"], out=out, store=store, say=said.append, **QUICK)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert [sentence.partition(":")[0] for sentence in said] == ["density-8-s0", "density-8-s1"]
+    assert len(more.contests) == 2  # what is in the folder stays in the result
+    assert [s.rank for s in leaderboard(more.contests[:1]) if s.selector == "density"] != [None]
+    again = fishersft.arena(
+        [str(corpus), f"{corpus}@topic=x"], [model], selectors=["token_od", "longest"], out=out, store=store, **QUICK
+    )
+    assert again.contests[0].differences["token_od"] == found.contests[0].differences["token_od"]
+
+
+def test_the_command_line_says_the_same_and_the_catalogue_lists_it(corpus, model, tmp_path):
+    home = tmp_path / "home"
+    asked = ["arena", corpus, "--models", model, "--selectors", "longest,uniform", *WORDED, "--no-all"]
+    answer = command_line(*asked, "--json", FISHERSFT_HOME=str(home))
+    assert answer.returncode == 0, answer.stderr
+    told = json.loads(answer.stdout)
+    board = told["leaderboards"]["For no target"]
+    assert [s["selector"] for s in board["standings"]] == ["longest", "base"]
+    text = command_line(*asked, FISHERSFT_HOME=str(home))
+    assert board["sentence"] in text.stdout
+    assert "| 1 | Longest |" in text.stdout
+    assert "nats per" not in text.stderr  # nothing was tuned again
+    (run,) = catalogue.runs(catalogue.ARENA, Store(home))
+    assert (run.id, run.problem) == (told["id"], "")
+    assert read_arena(run.id, Store(home)).contests[0].key == told["contests"][0]["key"]
+    assert "--budgets 8 --curve 4 --seeds 2" in " ".join(told["about"]["command"])
+
+
+@pytest.mark.parametrize(
+    ("text", "corpus", "target"),
+    [("demo", "demo", None), ("demo@topic=law", "demo", "topic=law"), ("a@b@c.jsonl", "a@b", "c.jsonl")],
+)
+def test_a_setting_is_read_from_its_words(text, corpus, target):
+    assert Setting.read(text) == Setting(corpus, target)
+
+
+def test_a_file_whose_name_has_an_at_is_a_corpus(tmp_path):
+    (tmp_path / "x@y.txt").write_text("one\n")
+    assert Setting.read(str(tmp_path / "x@y.txt")).target is None
+
+
+def test_mistakes_get_a_sentence(corpus, model, tmp_path):
+    with pytest.raises(ParameterError, match="neither a corpus nor CORPUS@TARGET"):
+        Setting.read("demo@")
+    for words, sentence in (
+        (["demo@topic=nothing"], "nothing"),
+        ([corpus, "--selectors", "nobody"], "nobody"),
+        ([corpus, "--models", ","], "at least one corpus and one model"),
+        ([corpus, "--budgets", "400"], "above the pool"),
+    ):
+        answer = command_line("arena", *words, *WORDED[2:], "--out", tmp_path / "x", FISHERSFT_HOME=str(tmp_path))
+        assert (answer.returncode, answer.stdout) == (2, ""), words
+        assert sentence in answer.stderr
+        assert answer.stderr.strip().count("\n") <= 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda file: file.write_text("{"), "is damaged"),
+        (lambda file: file.write_text(file.read_text().replace('"seeds": 2', '"seeds": 0')), "is damaged"),
+        (lambda file: (file.parent / "contest-0.npy").write_bytes(b"no"), "cannot be read"),
+        (lambda file: np.save(file.parent / "contest-0.npy", np.zeros(3)), "is damaged"),
+    ],
+)
+def test_a_damaged_arena_is_said_and_takes_no_list_down(made, tmp_path, damage, sentence):
+    store = Store(tmp_path)
+    folder = tmp_path / "arenas" / "abc123"
+    folder.mkdir(parents=True)
+    for path in made[2].glob("*.*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    assert not catalogue.find_run("abc123", store=store).problem
+    damage(folder / "arena.json")
+    with pytest.raises(StoreError, match=sentence):
+        read_arena(folder)
+    assert sentence in catalogue.find_run("abc123", store=store).problem
+
+
+def test_there_is_no_such_arena():
+    with pytest.raises(StoreError, match="There is no arena 'nowhere'"):
+        read_arena("nowhere")

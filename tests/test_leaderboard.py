@@ -1,0 +1,110 @@
+"""The leaderboard: worked out by hand, by brute force over the draws, and unmoved by what should not move it."""
+
+import numpy as np
+import pytest
+
+from fishersft.finetuning.leaderboard import Contest, Entry, leaderboard, sentence
+from fishersft.finetuning.results import HeldOut, difference
+
+TOKENS = np.array([10, 20, 30, 40])
+
+
+def contest(nats, key="one", target="", tokens=TOKENS, **facts):
+    """`nats` by selector: (S, H), or the same nats a token for every text and a single seed."""
+    held = {n: HeldOut(np.atleast_2d(v) if np.ndim(v) else v * tokens[None, :].astype(float), tokens) for n, v in nats.items()}
+    entries = {name: Entry(name, name.title(), one, facts) for name, one in held.items()}
+    return Contest(key, "demo", target, "mini", 60, "four texts", entries)
+
+
+def drawn(seed, seeds=3, texts=40, **shifts):
+    """Noisy nats of each selector, `shifts` below or above Uniform on average."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(5, 50, texts)
+    common = rng.normal(3, 1, texts)
+    nats = {n: (common + s + rng.normal(0, 0.3, (seeds, texts))) * tokens for n, s in {"uniform": 0.0, **shifts}.items()}
+    return contest(nats, tokens=tokens)
+
+
+def test_two_contests_worked_out_by_hand():
+    one = contest({"uniform": 3.0, "a": 2.8, "b": 3.1, "base": 4.0})
+    two = contest({"uniform": 5.0, "a": 5.1, "b": 4.7, "base": 6.0})
+    board = leaderboard([one, two])
+    assert [(s.selector, s.rank) for s in board] == [("b", 1), ("a", 2), ("base", None)]
+    assert [s.minus_uniform.value for s in board] == pytest.approx([(0.1 - 0.3) / 2, (-0.2 + 0.1) / 2, 1.0])
+
+
+def test_the_mean_counts_tokens_and_weighs_contests_alike():
+    few = contest({"uniform": np.array([[10.0, 20, 30, 40]]), "a": np.array([[10.0, 20, 30, 60]])})
+    assert few.differences["a"].value == pytest.approx(20 / 100)
+    many = contest({"uniform": 3.0, "a": 2.0}, tokens=np.array([1_000, 1_000]))
+    assert leaderboard([few, many])[0].minus_uniform.value == pytest.approx((0.2 - 1.0) / 2)
+
+
+def test_an_interval_is_that_of_the_paired_difference():
+    one = drawn(1, a=-0.2)
+    expected = difference(one.entries["a"].held, one.entries["uniform"].held, "mean")
+    assert leaderboard([one])[0].minus_uniform == expected
+    assert expected.high < 0
+
+
+def test_ranks_and_their_intervals_are_those_of_the_draws_ranked_one_by_one():
+    contests = [drawn(k, a=-0.05, b=-0.04, c=0.3) for k in (1, 2)]
+    names = ["a", "b", "c"]
+    draws = np.mean([[c.draws[n] for n in names] for c in contests], axis=0)
+    for name, standing in ((s.selector, s) for s in leaderboard(contests)):
+        ranks = sorted(1 + sum(other < row[names.index(name)] for other in row) for row in draws.T)
+        low, high = ranks[round(0.025 * (len(ranks) - 1))], ranks[round(0.975 * (len(ranks) - 1))]
+        assert (standing.best, standing.worst) == (low, high)
+    board = {s.selector: s for s in leaderboard(contests)}
+    assert board["c"].ranked == "3"  # far behind in every draw
+    assert {board["a"].worst, board["b"].best} == {2, 1}  # these two change places
+
+
+def test_a_selector_that_was_not_measured_everywhere_is_not_ranked():
+    board = leaderboard([contest({"uniform": 3.0, "a": 2.8, "b": 2.0}), contest({"uniform": 3.0, "a": 2.8})])
+    assert [(s.selector, s.rank) for s in board] == [("a", 1), ("b", None)]
+
+
+def test_without_a_random_draw_nothing_is_ranked():
+    assert leaderboard([contest({"a": 2.8})]) == []
+    assert sentence([], []) == "Nothing has been ranked yet: no selector was tuned beside a random draw."
+
+
+def test_neither_the_order_of_selectors_nor_what_all_find_hard_matters():
+    one = drawn(3, a=-0.1, b=0.1)
+    turned = Contest(**{**vars(one), "entries": dict(reversed(one.entries.items()))})
+    hard = np.linspace(0, 9, len(one.entries["a"].held.tokens))
+    moved = {
+        n: Entry(n, e.label, HeldOut(e.held.nats + hard * e.held.tokens, e.held.tokens), e.facts) for n, e in one.entries.items()
+    }
+    harder = Contest(**{**vars(one), "entries": moved})
+    expected = leaderboard([one])
+    for other in (turned, harder):
+        found = leaderboard([other])
+        assert [(s.selector, s.ranked, s.sides) for s in found] == [(s.selector, s.ranked, s.sides) for s in expected]
+        assert np.allclose([s.minus_uniform.value for s in found], [s.minus_uniform.value for s in expected])
+
+
+def test_the_sentence_says_who_leads_and_who_may_be_as_good():
+    contests = [drawn(1, texts=300, good=-0.3, twin=-0.3, bad=0.3)]
+    board = leaderboard(contests)
+    told = sentence(board, contests)
+    assert told.startswith(f"{board[0].label} leads in this contest: {-board[0].minus_uniform.value:.3f} nats a token better")
+    assert f"{board[1].label} may be as good" in told
+    assert "2 of 3 selectors are clearly better than a random draw" in told
+
+
+def test_the_sentence_says_where_nobody_beats_chance():
+    contests = [drawn(1, bad=0.3, worse=0.6), drawn(2, bad=0.3, worse=0.6)]
+    assert sentence(leaderboard(contests), contests) == (
+        "No selector is clearly better than a random draw of as many tokens over these 2 contests; Bad comes closest, and is "
+        "clearly worse."
+    )
+
+
+def test_what_another_arena_measured_in_the_same_contest_stands_beside_and_never_instead():
+    mine, theirs = contest({"uniform": 3.0, "mine": 2.5}), contest({"uniform": 9.0, "a": 2.8})
+    both = mine.with_entries_of(theirs)
+    assert [(s.selector, s.rank) for s in leaderboard([both])] == [("mine", 1), ("a", 2)]
+    assert both.entries["uniform"] is mine.entries["uniform"]
+    assert mine.with_entries_of(contest({"a": 2.8}, key="another")) is mine
