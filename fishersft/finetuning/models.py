@@ -110,7 +110,7 @@ class RunContext:
     @cached_property
     def orders(self) -> dict[str, Order]:
         """What a selector chose for each model, by the model's name, as far as its budget goes."""
-        plan, tokens, out = self.plan, self.pool.tokens, {}
+        plan, tokens, out = self.plan, self.pool.tokens, dict[str, Order]()
         largest, along = Budget(max(plan.budgets)), sorted({*plan.budgets, *plan.curve})
         for seed in range(plan.seeds):
             anchor = self._order(plan.anchor, Budget(along[-1]), seed)
@@ -217,10 +217,12 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
             on_progress=pace,
             on_loss=keep_loss,
         )
-        model = tuned.model
+        model, target = tuned.model, context.pool.target
+        on = target.is_on(context.corpus, context.pool.index[positions]) if target else None
         facts |= {
             "sentences": len(positions),
             "tokens": int(context.pool.tokens[positions].sum()),
+            "on_target": None if on is None else float(on.mean()),
             "choosing_seconds": float(context.orders[name].seconds[-1]) if name in context.orders else None,
             "tokens_per_second": pace.tokens_per_second,
             "indices": [int(i) for i in context.pool.index[positions]] if selector != ALL else None,

@@ -70,6 +70,7 @@ class CellFile(TypedDict):
     tokens: Count
     key: NotRequired[str]
     indices: NotRequired[list[Count] | None]
+    on_target: NotRequired[Amount | None]
     choosing_seconds: NotRequired[Amount | None]
     tokens_per_second: NotRequired[Positive | None]
     learning_rate: NotRequired[Finite | None]
