@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,8 @@ from fishersft.finetuning.run import RUN
 from fishersft.finetuning.stages import finetune
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.paths import user_path
-from fishersft.pipeline.aim import RECORDS
-from fishersft.pipeline.embed_and_select import as_selector
-from fishersft.selectors import Selector, registry
+from fishersft.pipeline.embed_and_select import as_selector, load_pool
+from fishersft.selectors import Pool, Selector, registry
 from fishersft.selectors.base import Stage
 from fishersft.store.artifacts import Store, made
 from fishersft.text import listed
@@ -89,15 +89,17 @@ def arena(
     place = Path(out) if out else (store or Store.default()).path / "arenas" / id
     tell: Stage = on_stage or (lambda *_: None)
     total, results, ever = len(places) * len(folders), list[FineTuneResult](), {BASELINE}
+    where = {name: parameters[name] for name in ("max_tokens", "device", "target_seed") if name in parameters}
     about = {**asked, "models": [f.name for f in folders], "command": list(command), "versions": made()}
     for number, (folder, setting) in enumerate(((f, p) for f in folders for p in places), 1):
         corpus = load_corpus(setting.corpus, **(read or {}))
-        able = [as_selector(BASELINE), *(s for s in named if s.name != BASELINE and _able(s, corpus, setting))]
-        ever |= {s.name for s in able}
 
         def stage(what: str, done: int, of: int, number: int = number) -> None:
             tell(f"{what} [{number}/{total}]", done, of)
 
+        pool = load_pool(corpus, folder, target=setting.target, store=store, on_progress=partial(stage, "embedding"), **where)
+        able = [as_selector(BASELINE), *(s for s in named if s.name != BASELINE and _able(s, corpus, pool))]
+        ever |= {s.name for s in able}
         results.append(
             finetune(
                 corpus,
@@ -127,15 +129,15 @@ def every_selector() -> list[str]:
     return [name for name in registry() if name not in APART]
 
 
-def _able(selector: Selector, corpus: Corpus, setting: Setting) -> bool:
+def _able(selector: Selector, corpus: Corpus, pool: Pool) -> bool:
     """Whether a setting has what the selector needs."""
-    column, equals, _ = (setting.target or "").partition("=")
+    on = pool.target.is_on(corpus, pool.index) if pool.target else None
     lacking = {
         "balanced": not corpus.categories,
-        "on_target": not equals or column == RECORDS,
+        "on_target": on is None or not on.any(),
         "ifd": all(isinstance(e, Text) for e in corpus.examples),
     }
-    return not lacking.get(selector.name) and (setting.target is not None or not selector.needs_target)
+    return not lacking.get(selector.name) and (pool.target is not None or not selector.needs_target)
 
 
 def _name(corpus: Corpus, setting: Setting, folder: ModelFolder) -> str:

@@ -75,7 +75,7 @@ class Contest:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Placing:
     """A selector's place over several contests.
 
     Attributes:
@@ -103,7 +103,7 @@ class Standing:
         return str(self.rank) if self.best == self.worst else f"{self.rank} ({self.best} to {self.worst})"
 
 
-def leaderboard(contests: Sequence[Contest]) -> list[Standing]:
+def leaderboard(contests: Sequence[Contest]) -> list[Placing]:
     """The selectors by rank, then those that are not ranked by their difference; none where no contest has Uniform."""
     contests = [contest for contest in contests if contest.draws]
     if not contests:
@@ -124,7 +124,7 @@ def leaderboard(contests: Sequence[Contest]) -> list[Standing]:
         sides = [side_of(c.differences[name]) for c in mine]
         seconds = [c.entries[name].facts.get("choosing", np.nan) for c in mine]
         out.append(
-            Standing(
+            Placing(
                 selector=name,
                 label=mine[0].entries[name].label,
                 **dict(zip(("rank", "best", "worst"), ranks.get(name, (None, None, None)), strict=True)),
@@ -136,9 +136,9 @@ def leaderboard(contests: Sequence[Contest]) -> list[Standing]:
     return out
 
 
-def sentence(standings: Sequence[Standing], contests: Sequence[Contest]) -> str:
+def sentence(placings: Sequence[Placing], contests: Sequence[Contest]) -> str:
     """Who leads and by how much, in words; where nobody beats a random draw it says so."""
-    ranked = [one for one in standings if one.rank is not None]
+    ranked = [one for one in placings if one.rank is not None]
     if not ranked:
         return "Nothing has been ranked yet: no selector was tuned beside a random draw."
     first, many = ranked[0], len(contests)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.finetuning.leaderboard import REFERENCES, Contest, Standing
+from fishersft.finetuning.leaderboard import REFERENCES, Contest, Placing
 from fishersft.plots.base import axis_style, faint, figure, ink, label, style
 from fishersft.text import shortened
 
@@ -15,10 +15,10 @@ ROW = 27  # pixels of a selector
 BETTER, WORSE = ("#00735A", "#2FCB9F"), ("#B3470F", "#FF9D5C")  # light, dark
 
 
-def standings_figure(standings: Sequence[Standing], *, dark: bool = False) -> go.Figure:
+def placings_figure(placings: Sequence[Placing], *, dark: bool = False) -> go.Figure:
     """A row a selector, the best on top: its difference to Uniform with the 95% interval; what lies left of 0 is better."""
     text, _, quiet = ink(dark)
-    rows = [s for s in standings if s.rank is not None] + [s for s in standings if s.rank is None]
+    rows = [s for s in placings if s.rank is not None] + [s for s in placings if s.rank is None]
     fig = figure(
         dark,
         height=96 + ROW * max(1, len(rows)),
@@ -58,13 +58,13 @@ def standings_figure(standings: Sequence[Standing], *, dark: bool = False) -> go
     return fig.update_layout(margin={"t": 30, "l": 8, "r": 8, "b": 8}, font={"color": text})
 
 
-def contests_figure(contests: Sequence[Contest], standings: Sequence[Standing], *, dark: bool = False) -> go.Figure:
+def contests_figure(contests: Sequence[Contest], placings: Sequence[Placing], *, dark: bool = False) -> go.Figure:
     """Selectors by contests: the difference to Uniform in each cell; a frame where the interval leaves out 0."""
-    names = [s.selector for s in standings]
-    labels = {s.selector: label(s.label) for s in standings}
+    names = [s.selector for s in placings]
+    labels = {s.selector: label(s.label) for s in placings}
     values = np.array([[c.differences[n].value if n in c.differences else np.nan for c in contests] for n in names])
     sure = [[n in c.differences and (c.differences[n].high < 0 or c.differences[n].low > 0) for c in contests] for n in names]
-    ranked = [i for i, s in enumerate(standings) if s.rank is not None]
+    ranked = [i for i, s in enumerate(placings) if s.rank is not None]
     most = float(np.nanmax(np.abs(values[ranked]))) if ranked and np.isfinite(values[ranked]).any() else 1.0
     middle = "#1B1F24" if dark else "#FFFFFF"
     fig = figure(

@@ -9,7 +9,7 @@ import streamlit as st
 from fishersft import catalogue
 from fishersft.catalogue import ARENA
 from fishersft.finetuning.arena import Arena
-from fishersft.finetuning.leaderboard import Contest, Standing, leaderboard, sentence
+from fishersft.finetuning.leaderboard import Contest, Placing, leaderboard, sentence
 from fishersft.finetuning.results import with_interval
 from fishersft.plots import leaderboard as plots
 from fishersft.selectors import registry
@@ -68,13 +68,13 @@ def _budget(contest: Contest) -> str:
 
 def show(arena: Arena, contests: Sequence[Contest], visitor: Session) -> None:
     """Who leads in a sentence and in a picture, then the rest behind tabs."""
-    standings = leaderboard(contests)
-    components.verdict(escape_markdown(sentence(standings, contests)), help=helped(MEANING, "equal tokens", "random draws"))
-    if not standings:
+    placings = leaderboard(contests)
+    components.verdict(escape_markdown(sentence(placings, contests)), help=helped(MEANING, "equal tokens", "random draws"))
+    if not placings:
         return
-    alt = "; ".join(f"{s.label} {s.minus_uniform.value:+.3f}" for s in standings)
+    alt = "; ".join(f"{s.label} {s.minus_uniform.value:+.3f}" for s in placings)
     components.still_chart(
-        plots.standings_figure(standings, dark=dark()), "standings", f"Nats a token minus a random draw's. {alt}.", "leaderboard"
+        plots.placings_figure(placings, dark=dark()), "placings", f"Nats a token minus a random draw's. {alt}.", "leaderboard"
     )
     measured = "; ".join(dict.fromkeys(c.measured_on for c in contests))
     seeds = sorted({len(e.held.nats) for c in contests for name, e in c.entries.items() if name not in ("base", "all")})
@@ -84,27 +84,27 @@ def show(arena: Arena, contests: Sequence[Contest], visitor: Session) -> None:
     )
     part = components.tabs((CONTESTS, TABLE, BEFORE, OWN), "part", "More evidence")
     if part == CONTESTS:
-        _contests(contests, standings)
+        _contests(contests, placings)
     elif part == TABLE:
-        _table(arena, standings)
+        _table(arena, placings)
     elif part == OWN:
         own(visitor)
     else:
         before_tuning.panel()
 
 
-def _contests(contests: Sequence[Contest], standings: Sequence[Standing]) -> None:
+def _contests(contests: Sequence[Contest], placings: Sequence[Placing]) -> None:
     st.header("Contest by contest", anchor=False, help="Bold: the interval leaves out 0. Green is better than a random draw.")
     if components.touch():
-        for s in standings:
+        for s in placings:
             said = {c.title: with_interval(c.differences[s.selector], signed=True) for c in contests if s.selector in c.draws}
             components.cards([{"selector": s.label, **said}])
         return
     alt = "Each selector's difference to a random draw in each contest; the table beside this tab has the numbers."
-    components.still_chart(plots.contests_figure(contests, standings, dark=dark()), "contests", alt, "contests")
+    components.still_chart(plots.contests_figure(contests, placings, dark=dark()), "contests", alt, "contests")
 
 
-def _table(arena: Arena, standings: Sequence[Standing]) -> None:
+def _table(arena: Arena, placings: Sequence[Placing]) -> None:
     st.header("The numbers", anchor=False)
     rows = [
         {
@@ -116,7 +116,7 @@ def _table(arena: Arena, standings: Sequence[Standing]) -> None:
             "worse": s.sides[2],
             "seconds of choosing": components.number(s.choosing),
         }
-        for s in standings
+        for s in placings
     ]
     components.table(rows, "The leaderboard in numbers", key="leaderboard-table", height="content")
     st.caption("Better, undecided, worse: in how many contests the interval lies below 0, around it, above it.")
