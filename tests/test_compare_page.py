@@ -176,7 +176,7 @@ def test_the_python_and_the_command_on_the_page_give_its_numbers(small):
 
 
 def test_every_selector_has_a_purpose_and_tables_hold_only_what_was_measured():
-    at = open_page("compare", selectors="token_od,longest", part="Elsewhere")
+    at = open_page("evidence", part="Before fine-tuning")
     demo, errors, rest = (t.value for t in at.table)
     labels = {f"**{kind.label.replace('+', chr(92) + '+')}**" for kind in registry().values()}
     assert {*demo.index, *rest.index} == labels and not {*demo.index} & {*rest.index}
@@ -220,9 +220,10 @@ def test_on_a_phone_tables_are_cards_that_keep_the_text(small, monkeypatch):
     picks = [b for b in at.button if b.label.startswith("Record ")]
     picks[0].click().run()
     assert at.session_state["fishersft"].record == int(picks[0].label.split()[1])
-    for part in ("Criteria", "Elsewhere"):
-        at.segmented_control(key="part").set_value(part).run()
-        assert not len(at.dataframe) and not len(at.table) and "TokenOD" in text_of(at)
+    at.segmented_control(key="part").set_value("Criteria").run()
+    assert not len(at.dataframe) and not len(at.table) and "TokenOD" in text_of(at)
+    at = open_page("evidence", part="Before fine-tuning")
+    assert not len(at.dataframe) and not len(at.table) and "TokenOD" in text_of(at)
 
 
 def test_a_hosted_demo_scores_under_no_other_model(monkeypatch):

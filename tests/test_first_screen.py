@@ -8,7 +8,7 @@ from .browsing import BROWSER, new_tab, settle
 
 pytestmark = BROWSER
 
-PAGES = ("", "corpus", "compare", "curves", "generations", "learn", "runs")
+PAGES = ("", "corpus", "compare", "curves", "generations", "evidence", "learn", "runs")
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 # What of each page must be whole on the first screen: its picture, its answer, and the control that people move.
 FIRST = {

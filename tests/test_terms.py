@@ -33,7 +33,7 @@ def test_tiles_and_headings_with_a_term_link_to_its_lesson(page):
         at.session_state["why-more-None"] = "direction"
         at.run()
     found = list(explained(at))
-    for part in ("Criteria", "Lengths", "Topics", "Elsewhere") if page == "compare" else ():
+    for part in ("Criteria", "Lengths", "Topics") if page == "compare" else ():
         at.segmented_control(key="part").set_value(part).run()
         found += explained(at)
     heads = [(said, help) for kind, said, help in found if kind in ("metric", "header", "subheader")]

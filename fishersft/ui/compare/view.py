@@ -133,7 +133,7 @@ def _selectors(place: Any, session: Session, *, aimed: bool) -> list[type[Select
         format_func=lambda s: find_selector(s).label,
         placeholder="choose at least two",
         help="The rules to compare. The budget counts the first one's sentences; the maps and the table tell the first two "
-        "apart. Elsewhere, below, says what each one is for.",
+        "apart. The Evidence page says what each one is for.",
     )
     session.selectors = tuple(names)
     write_value("selectors", ",".join(names) if session.selectors not in ((), usual) else "")
