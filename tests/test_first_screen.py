@@ -17,6 +17,7 @@ FIRST = {
     "compare": [".st-key-verdict", ".js-plotly-plot"],
     "curves": [".st-key-verdict", ".js-plotly-plot"],
     "generations": [".st-key-verdict", ".js-plotly-plot"],
+    "evidence": [".st-key-verdict", ".js-plotly-plot"],
     "learn": [".st-key-lesson-question", ".plane svg.rows"],
     "runs": [".st-key-verdict"],
 }

@@ -11,7 +11,7 @@ from fishersft.finetuning.leaderboard import REFERENCES, Contest, Placing
 from fishersft.plots.base import axis_style, faint, figure, ink, label, style
 from fishersft.text import shortened
 
-ROW = 27  # pixels of a selector
+ROW, TALLEST = 27, 520  # pixels of a selector, and of all of them
 BETTER, WORSE = ("#00735A", "#2FCB9F"), ("#B3470F", "#FF9D5C")  # light, dark
 
 
@@ -21,7 +21,7 @@ def placings_figure(placings: Sequence[Placing], *, dark: bool = False) -> go.Fi
     rows = [s for s in placings if s.rank is not None] + [s for s in placings if s.rank is None]
     fig = figure(
         dark,
-        height=96 + ROW * max(1, len(rows)),
+        height=96 + min(ROW * max(1, len(rows)), TALLEST),
         xaxis=axis_style(dark, "nats a token, minus those of a random draw of as many tokens", side="bottom"),
         yaxis=axis_style(dark, autorange="reversed", type="category", showgrid=False, ticks=""),
         hovermode="closest",
