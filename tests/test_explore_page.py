@@ -269,6 +269,7 @@ def test_a_sample_of_the_points_lies_where_the_whole_does_so_that_a_lasso_means_
 
     whole = places(open_page(sentences="20"))
     monkeypatch.setattr("fishersft.ui.explore.map.MOST_POINTS", 40)
+    monkeypatch.setattr("fishersft.ui.explore.map.SAMPLE", 40)
     for name in ("SMALL_POOL", "MOST_PICKS"):
         monkeypatch.setattr(cached, name, 20)
     some = places(open_page(sentences="20", selector="uniform", seed="3"))

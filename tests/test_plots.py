@@ -6,7 +6,7 @@ import pytest
 from fishersft.design.trajectory import Curve, band_curve, grid
 from fishersft.plots import base as plots
 from fishersft.plots.sentence_map import FINE, MOST_POINTS, Points, inside, on_grid, points_of, sentence_map, shown
-from fishersft.scoring import precomputed
+from fishersft.scoring import projection
 
 
 def points(n=50, picked=5, matched=()):
@@ -90,22 +90,22 @@ def test_grids_begin_at_one_and_end_at_the_top():
 def test_pca_finds_the_widest_direction_with_a_fixed_sign():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 5)) * [9, 3, 1, 1, 1]
-    scores = precomputed.pca(X, 2)
+    scores = projection.pca(X, 2)
     assert abs(np.corrcoef(scores[:, 0], X[:, 0])[0, 1]) > 0.99
-    assert np.allclose(scores, precomputed.pca(X.copy(), 2))
-    assert precomputed.pca(np.ones((3, 1)), 2).shape == (3, 2)
+    assert np.allclose(scores, projection.pca(X.copy(), 2))
+    assert projection.pca(np.ones((3, 1)), 2).shape == (3, 2)
 
 
 def test_umap_is_reproducible_and_keeps_clusters_together():
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(size=(40, 8)), rng.normal(size=(40, 8)) + 12])
-    xy = precomputed.project(X, seed=1)
-    assert np.array_equal(xy, precomputed.project(X, seed=1))
+    xy = projection.project(X, seed=1)
+    assert np.array_equal(xy, projection.project(X, seed=1))
     within = max(
         np.linalg.norm(xy[:40] - xy[:40].mean(0), axis=1).mean(), np.linalg.norm(xy[40:] - xy[40:].mean(0), axis=1).mean()
     )
     assert np.linalg.norm(xy[:40].mean(0) - xy[40:].mean(0)) > 2 * within
-    assert precomputed.project(X[:4]).shape == (4, 2)
+    assert projection.project(X[:4]).shape == (4, 2)
 
 
 def test_a_lasso_holds_what_lies_inside_of_it():

@@ -32,7 +32,7 @@ from fishersft.design.greedy import greedy
 from fishersft.errors import CorpusError, DesignError, ModelError, ParameterError, UserError
 from fishersft.lm.folder import find_model
 from fishersft.pipeline.selections import load_kept, load_selection, save_selection
-from fishersft.scoring.precomputed import project
+from fishersft.scoring.projection import project
 
 from .conftest import ROOT, command_line
 from .test_pages import open_page

@@ -9,8 +9,9 @@ import pytest
 from fishersft import embed, load_corpus, load_pool, select
 from fishersft.design.information import design_matrix
 from fishersft.pipeline.aim import written
-from fishersft.scoring import precomputed
-from fishersft.scoring.precomputed import project, variance_along
+from fishersft.scoring import projection
+from fishersft.scoring.precomputed import variance_along
+from fishersft.scoring.projection import project
 from fishersft.scoring.why import target_help
 from fishersft.selectors import find_selector, make_selector, registry
 from fishersft.store.artifacts import Store
@@ -41,7 +42,7 @@ def corpus(embedded, home, monkeypatch):
     """What an address says of that corpus; the test's own store has its embeddings.  Where pages prefer UMAP, PCA draws the map."""
     path, store = embedded
     shutil.copytree(store, home)
-    monkeypatch.setattr(precomputed, "project", lambda means, method, seed: project(means, "pca", seed))
+    monkeypatch.setattr(projection, "project", lambda means, method, seed, on_stage: project(means, "pca", seed))
     return {"corpus": str(path), "holdout": "0", "map": "PCA"}
 
 

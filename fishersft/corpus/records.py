@@ -309,6 +309,19 @@ class Corpus:
     def texts(self) -> list[str]:
         return [e.display() for e in self.examples]
 
+    def column(self, name: str) -> tuple[list[str], np.ndarray]:
+        """The values of a column as text, sorted, and (N,) which of them each record has; made once."""
+        if name not in self._columns:
+            import pandas as pd
+
+            codes, values = pd.factorize(self.fields[name].map(str), sort=True)
+            self._columns[name] = list(values), codes
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, tuple[list[str], np.ndarray]]:
+        return {}
+
     @cached_property
     def category_fingerprint(self) -> str:
         """Identifies the first column of `categories` and its values, which `fingerprint` ignores; "" if there is none."""

@@ -30,7 +30,7 @@ from fishersft.export.provenance import Origin, command_of, is_file, origin_of, 
 from fishersft.export.trl import COMMAND, recipe
 from fishersft.paths import replacing, write_whole
 from fishersft.pipeline.selections import Kept
-from fishersft.scoring.precomputed import map_of
+from fishersft.scoring.projection import map_of
 
 Files = dict[str, bytes]
 DATA = "data/train-00000-of-00001.parquet"
@@ -129,7 +129,7 @@ def packed_name(stem: str, format: str) -> str:
 
 def atlas_table(kept: Kept, corpus: Corpus, embeddings: TokenEmbeddings) -> pd.DataFrame:
     """One row a record of the pool: its text, its place on the map, what became of it, and the columns worth colouring by."""
-    xy = map_of(embeddings)
+    xy = map_of(embeddings).xy
     place = np.searchsorted(embeddings.index, kept.picks["index"].to_numpy())
     rank, gain = np.full(len(embeddings), np.nan), np.full(len(embeddings), np.nan)
     rank[place], gain[place] = kept.picks["rank"], kept.picks["gain"]

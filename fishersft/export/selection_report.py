@@ -19,7 +19,7 @@ from fishersft.export.provenance import Origin, command_of, origin_of, provenanc
 from fishersft.pipeline.selections import BY_HAND, Kept
 from fishersft.plots import sentence_map
 from fishersft.plots.base import gain_curves
-from fishersft.scoring import precomputed
+from fishersft.scoring import precomputed, projection
 from fishersft.selectors import DEFAULT_SELECTOR, make_selector, registry
 
 FIRST = 50  # picks that are written out
@@ -123,7 +123,7 @@ def _own_gains(kept: Kept, label: str) -> list[Block]:
 def _map(kept: Kept, label: str, corpus: Corpus, rows: TokenEmbeddings) -> Figure:
     rank = np.zeros(len(rows), dtype=np.int64)
     rank[np.searchsorted(rows.index, kept.picks["index"].to_numpy())] = kept.picks["rank"]
-    points = sentence_map.Points(precomputed.map_of(rows), rows.index, rank, np.zeros(len(rows), bool))
+    points = sentence_map.Points(projection.map_of(rows).xy, rows.index, rank, np.zeros(len(rows), bool))
     look: dict[str, Any] = {"colour_by": "selection", "values": None, "selector": str(kept.manifest["selector"]), "height": 560}
     return Figure.of(
         partial(sentence_map.sentence_map, points, **look),

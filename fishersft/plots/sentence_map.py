@@ -1,10 +1,13 @@
 """The map of sentences: as a plotly figure, the pool small and pale, the picks larger and on top; and as numbers for a browser.
 
-Corpus text never enters the figure unescaped, and only a record's number travels with a point.  Knows no Streamlit and no file.
+Of a pool of more than `MOST_POINTS` records a browser gets a picture of its density, whose size does not grow with the pool, and
+those points that must be seen or touched.  Corpus text never enters the figure unescaped, and only a record's number travels with
+a point.  Knows no Streamlit and no file.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html
 import json
@@ -21,10 +24,12 @@ from fishersft.design.trajectory import Walk, axes
 from fishersft.plots.base import CATEGORY_COLOURS, CATEGORY_ON_DARK, CATEGORY_SYMBOLS, edge, figure, ink, label, pale, style
 
 FEW_POINTS = 3_000  # up to here plain SVG is ready sooner than WebGL, which first compiles its shaders
-MOST_POINTS = 50_000  # beyond this, hovering freezes in a browser
+MOST_POINTS = 20_000  # up to here a map has a point for each record
 TEXTS = 5_000  # points whose text travels with them
-FINE = 10_000  # places of a point across and up, in the map that moves
+FINE = 65_536  # places of a point across and up, in the map that moves
+ACROSS, UP = 320, 200  # cells of a picture of density
 SHADES = 64  # of a colour scale
+DENSITY = {False: ("#C9CFD6", "#3C4654"), True: ("#333A43", "#C3CBD5")}  # by dark: one record in a cell, and most of them
 SYMBOL_NUMBERS = {name: k for k, name in enumerate(("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down"))}
 SYMBOL_NUMBERS |= {"pentagon": 13, "hexagon": 14, "octagon": 16, "star": 17, "star-triangle-up": 19, "diamond-tall": 23}
 SYMBOL_NUMBERS |= {"hourglass": 25, "bowtie": 26, "circle-cross": 27, "circle-x": 28, "square-cross": 29, "square-x": 30}
@@ -257,9 +262,16 @@ def _numbers(column: Sequence[Any]) -> np.ndarray | None:
 
 
 def points_of(
-    places: np.ndarray, index: np.ndarray, tokens: np.ndarray, tags: Sequence[str], texts: Sequence[str], *, equal_axes: bool
+    places: np.ndarray,
+    index: np.ndarray,
+    tokens: np.ndarray,
+    tags: Sequence[str],
+    texts: Sequence[str],
+    *,
+    equal_axes: bool,
+    **more: Any,
 ) -> dict[str, Any]:
-    """The N points of a pool as JSON for the map that moves in the browser, with a `key` that names them.
+    """N points of a pool as JSON for the map that moves in the browser, with a `key` that names them.
 
     Args:
         places: (N, 2) from `on_grid`.
@@ -267,6 +279,7 @@ def points_of(
         tags: (N,) a category of each, or empty.
         texts: what a pointer shows of each record, as plain strings that are never read as markup; may be empty.
         equal_axes: one unit across is as long as one up.
+        more: what else belongs to them: the `density` of all records, or the `window` whose records they are.
     """
     names = sorted(set(tags))
     place = {name: k for k, name in enumerate(names)}
@@ -280,6 +293,7 @@ def points_of(
         "tags": names,
         "text": list(texts),
         "equal": equal_axes,
+        **more,
     }
     return {"key": hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16], **content}
 
@@ -290,17 +304,47 @@ def on_grid(xy: np.ndarray, *, equal_axes: bool) -> np.ndarray:
     span = np.maximum(high - low, 1e-9)
     if equal_axes:
         low, span = low - (span.max() - span) / 2, np.full(2, span.max())
-    return np.asarray(np.round((xy - low) / span * FINE).astype(int))
+    return np.asarray(np.round((xy - low) / span * FINE).astype(np.int32))
+
+
+Region = tuple[int, int, int, int]  # left, bottom, right, top, on the grid; all four edges belong to it
+WHOLE: Region = (0, 0, FINE, FINE)
+
+
+def within(places: np.ndarray, region: Region) -> np.ndarray:
+    """Positions of the (N, 2) places that lie in a region, ascending."""
+    (left, bottom, right, top), (x, y) = region, places.T
+    return np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
+
+
+def density(places: np.ndarray, region: Region = WHOLE) -> dict[str, Any]:
+    """How many of (n, 2) places, all in the region, lie in each of its `ACROSS` x `UP` cells, as JSON of one size.
+
+    `cells` is base64 of a byte a cell, row by row from the bottom: 0 where there is none, 1 for one place, and 255 for `most`,
+    the largest count, evenly in the logarithm of the count.
+    """
+    cells = np.zeros(len(places), dtype=np.int64)
+    for side, parts, step in ((0, ACROSS, 1), (1, UP, ACROSS)):
+        low, high = region[side], region[side + 2]
+        cells += np.minimum((places[:, side] - low) * parts // max(1, high - low), parts - 1) * step
+    counts = np.bincount(cells, minlength=ACROSS * UP)
+    most = max(int(counts.max()), 1)
+    levels = np.where(counts > 0, 1 + np.round(254 * np.log(counts.clip(1)) / np.log(max(most, 2))), 0).astype(np.uint8)
+    said = {"records": len(places), "most": most, "across": ACROSS, "up": UP, "window": list(region)}
+    return {**said, "cells": base64.b64encode(levels.tobytes()).decode()}
 
 
 def inside(places: np.ndarray, corners: Sequence[Sequence[float]]) -> np.ndarray:
-    """(N,) bool: which of (N, 2) places lie in a polygon, by the even-odd rule."""
-    x, y = places[:, 0].astype(float), places[:, 1] + 0.5  # between the grid's lines, where no corner lies
-    within = np.zeros(len(places), dtype=bool)
+    """(N,) bool: which of (N, 2) places lie in a polygon, by the even-odd rule; each edge looks at the places at its height."""
+    by_height = np.argsort(places[:, 1], kind="stable")
+    x, y = places[by_height, 0].astype(float), places[by_height, 1] + 0.5  # between the grid's lines, where no corner lies
+    odd = np.zeros(len(places), dtype=bool)
     for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]], strict=True):
-        crosses = (ay > y) != (by > y)
-        within ^= crosses & (x < ax + (y - ay) / ((by - ay) or 1.0) * (bx - ax))
-    return within
+        beside = slice(*np.searchsorted(y, sorted((ay, by))))
+        odd[beside] ^= x[beside] < ax + (y[beside] - ay) / ((by - ay) or 1.0) * (bx - ax)
+    found = np.empty_like(odd)
+    found[by_height] = odd
+    return found
 
 
 def looks_of(points: Points, *, colour_by: str, values: Any, selector: str, dark: bool) -> dict[str, Any]:
@@ -312,6 +356,7 @@ def looks_of(points: Points, *, colour_by: str, values: Any, selector: str, dark
     text, grid, quiet = ink(dark)
     colour, marker = style(selector, dark)
     colours = {"pick": colour, "ink": text, "grid": grid, "quiet": quiet, "pale": pale(dark), "edge": edge(dark)}
+    colours |= {"sparse": DENSITY[dark][0], "dense": DENSITY[dark][1]}
     by_column = colour_by not in ("selection", "pick order") and values is not None
     symbols = paint.symbols if by_column and not isinstance(paint.symbols, str) else None
     look: dict[str, Any] = {"codes": None, "symbols": symbols, "palette": paint.palette}

@@ -1,9 +1,8 @@
-"""What the screen draws from embeddings and orders, computed once and kept: maps, bands of random draws, gain curves."""
+"""What the screen draws from embeddings and orders, computed once and kept: bands of random draws and gain curves."""
 
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,30 +12,16 @@ from scipy.interpolate import PchipInterpolator
 
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import draw_orders, grid, log_det_at, within_tokens
-from fishersft.errors import MissingExtra
 from fishersft.pipeline.embed_and_select import order_key
 from fishersft.selectors import DEFAULT_SELECTOR, Order, Selector
 from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
 
 Progress = Callable[[int, int], None]
-MAP, BAND, GAIN, VARIANCE = "map", "band", "gain", "target-variance"
+BAND, GAIN, VARIANCE = "band", "gain", "target-variance"
 POINTS, BAND_POINTS = 30, 16  # budgets at which the variance on a target is computed, along an order and along random draws
 FINE = 300  # points of a single curve; a band of draws has fewer
 DRAWN = 120  # points of a band as it is drawn
-LARGE = 1e15
-PCA_DIMENSIONS = 50
-NEIGHBOURS = 15
 FIRST = 128  # sentences of a random draw after each of which its gain is known: there one more counts for much
-
-
-def map_of(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0, store: Store | None = None) -> np.ndarray:
-    """(N, 2) coordinates of the sentence means, for the eye; see `project`."""
-    key = map_key(embeddings, method, seed)
-    return cached_arrays(store or Store.default(), key, lambda: {"xy": project(embeddings.means, method, seed)})["xy"]
-
-
-def map_key(embeddings: TokenEmbeddings, method: str = "umap", seed: int = 0) -> ArtifactKey:
-    return ArtifactKey(MAP, 1, {"method": method, "seed": seed}, {"embeddings": embeddings.key})
 
 
 @dataclass(frozen=True)
@@ -184,37 +169,3 @@ def target_variance_band(
         store or Store.default(), ArtifactKey(VARIANCE, 1, parameters, {"embeddings": embeddings.key}), compute
     )
     return arrays["budgets"], arrays["variance"]
-
-
-def project(means: np.ndarray, method: str = "umap", seed: int = 0) -> np.ndarray:
-    """(N, d) -> (N, 2) float32, the same for the same seed.
-
-    UMAP (McInnes et al. 2018), after PCA to 50 dimensions if d is larger; PCA alone below 10 sentences, too few for a
-    neighbourhood graph.  A map has no unit, so means whose squares float32 cannot hold are scaled to 1 first.
-    """
-    means = np.asarray(means, dtype=np.float32)
-    if (largest := np.abs(means).max(initial=0)) > LARGE:
-        means = means / largest
-    if method == "pca" or len(means) < 10:
-        return pca(means, 2)
-    try:
-        import umap
-    except ImportError as error:
-        raise MissingExtra("The UMAP map", "app") from error
-    reduced = pca(means, PCA_DIMENSIONS) if means.shape[1] > PCA_DIMENSIONS else means
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "n_jobs overridden to 1 by setting random_state": as intended
-        mapper = umap.UMAP(n_neighbors=min(NEIGHBOURS, len(means) - 1), min_dist=0.15, random_state=seed)
-        return np.asarray(mapper.fit_transform(reduced), dtype=np.float32)
-
-
-def pca(X: np.ndarray, k: int) -> np.ndarray:
-    """(N, d) -> (N, k): scores on the first principal directions; the sign of each is fixed; missing ones are zero."""
-    centred = torch.from_numpy(np.asarray(X, dtype=np.float64))
-    centred = centred - centred.mean(0)
-    _, vectors = torch.linalg.eigh(centred.T @ centred)
-    directions = vectors.flip(1)[:, :k]
-    biggest = directions.abs().argmax(0)
-    directions = directions * directions[biggest, range(directions.shape[1])].sign()
-    scores = (centred @ directions).numpy().astype(np.float32)
-    return np.pad(scores, ((0, 0), (0, k - scores.shape[1])))

@@ -2,6 +2,7 @@
 
 draws = behind.ready("20 random draws", key, partial(precomputed.band, rows, top, token_top))   # None while it is computed
 picks, order = behind.grow("picks of TokenOD", key, choose)       # those that exist so far; and the whole, once it is there
+drawn = behind.follow("the UMAP map", key, draw)                  # None meanwhile; `draw(report)` says how far it is, in words
 ...
 behind.look_again()     # at the page's end: says what is still computed, and draws the page again when there is more
 
@@ -38,21 +39,23 @@ TURNS = 2  # visitors whose pages compute at once
 
 @dataclass
 class _Work:
-    """One computation, and what it has given so far."""
+    """One computation, and what it has given so far, or how far it is in words."""
 
     result: Future[Any]
     items: list[Any] = field(default_factory=list)
     began: bool = False
+    stage: str = ""
     grows: bool = False
     dropped: bool = False
 
 
 @dataclass
 class _Desk:
-    """The computations of all visitors, the latest last, and which growing one each visitor looks at."""
+    """The computations of all visitors, the latest last, and which one of those that can be stopped each visitor looks at in each
+    place."""
 
     work: OrderedDict[Hashable, _Work] = field(default_factory=OrderedDict)
-    looks: dict[str, Hashable] = field(default_factory=dict)
+    looks: dict[tuple[str, str], Hashable] = field(default_factory=dict)
     line: list[object] = field(default_factory=list)  # who computes on a page, or waits for a turn to
     lock: threading.Lock = field(default_factory=threading.Lock)
     one: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
@@ -65,17 +68,27 @@ class _Desk:
                 self._start(self.work[key], compute, self.one)
             return self._used(key)
 
-    def grow(self, key: Hashable, compute: Callable[[Callable[[Any], None]], object], visitor: str) -> _Work:
+    def grow(
+        self, key: Hashable, compute: Callable[[Callable[[Any], None]], object], place: tuple[str, str], *, words: bool = False
+    ) -> _Work:
         with self.lock:
-            self.looks[visitor] = key
-            for other, work in list(self.work.items()):
-                if work.grows and not work.result.done() and other not in self.looks.values():  # nobody looks at it any more
-                    work.dropped = True
-                    del self.work[other]
+            self._look(place, key)
             if key not in self.work:
                 self.work[key] = work = _Work(Future(), grows=True)
-                self._start(work, partial(compute, self._adder(work)), self.two)
+                self._start(work, partial(compute, self._adder(work, words=words)), self.two)
             return self._used(key)
+
+    def leave(self, place: tuple[str, str]) -> None:
+        with self.lock:
+            self._look(place, None)
+
+    def _look(self, place: tuple[str, str], key: Hashable) -> None:
+        """Note what is looked at in a place, and stop what nobody looks at any more."""
+        self.looks[place] = key
+        for other, work in list(self.work.items()):
+            if work.grows and not work.result.done() and other not in self.looks.values():
+                work.dropped = True
+                del self.work[other]
 
     @staticmethod
     def _start(work: _Work, compute: Callable[[], object], turn: threading.Semaphore) -> None:
@@ -90,11 +103,14 @@ class _Desk:
         threading.Thread(target=run, name="behind", daemon=True).start()  # no server waits for it at its end
 
     @staticmethod
-    def _adder(work: _Work) -> Callable[[Any], None]:
+    def _adder(work: _Work, *, words: bool) -> Callable[[Any], None]:
         def add(item: Any) -> None:
             if work.dropped:
-                raise Cancelled("Nobody looks at these picks any more.")
-            work.items.append(item)
+                raise Cancelled("Nobody looks at this any more.")
+            if words:
+                work.stage = item
+            else:
+                work.items.append(item)
 
         return add
 
@@ -136,9 +152,23 @@ def grow(said: str, key: Hashable, compute: Callable[[Callable[[Item], None]], T
 
     `compute(add)` gives each item as it is made.  It is stopped where no visitor looks at it any more: `add` raises then.
     """
-    work = _desk.grow(key, compute, visitor())
+    work = _desk.grow(key, compute, (visitor(), "grow"))
     result: T | None = _asked(said, key, work)
     return list(work.items), result
+
+
+def follow(said: str, key: Hashable, compute: Callable[[Callable[[str], None]], T]) -> T | None:
+    """The result, or None while it is computed; `compute(report)` says in words how far it is, which the page shows.
+
+    It is stopped where no visitor follows it any more, or each has let it go (`let_go`): `report` raises then.
+    """
+    result: T | None = _asked(said, key, _desk.grow(key, compute, (visitor(), "follow"), words=True))
+    return result
+
+
+def let_go() -> None:
+    """This visitor follows nothing any more."""
+    _desk.leave((visitor(), "follow"))
 
 
 def _asked(said: str, key: Hashable, work: _Work) -> Any:
@@ -194,11 +224,11 @@ def look_again() -> None:
 
     @st.fragment(run_every=EVERY)
     def look() -> None:
-        before = max((_desk.before(work) for key in waiting if (work := _desk.work.get(key))), default=0)
-        names = ", ".join(dict.fromkeys(said for said, _ in waiting.values()))
-        st.caption(f":material/hourglass_top: Still computing: {names}{f', with {before} before you' if before else ''}.")
-        for key, (_, items) in waiting.items():
-            work = _desk.work.get(key)
+        there = [(said, items, _desk.work.get(key)) for key, (said, items) in waiting.items()]
+        before = max((_desk.before(work) for _, _, work in there if work), default=0)
+        words = ", ".join(dict.fromkeys(f"{said} ({work.stage})" if work and work.stage else said for said, _, work in there))
+        st.caption(f":material/hourglass_top: Still computing: {words}{f', with {before} before you' if before else ''}.")
+        for _, items, work in there:
             if work is None or work.result.done() or len(work.items) > MORE * items:
                 st.rerun()
 

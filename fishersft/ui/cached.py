@@ -27,7 +27,7 @@ from fishersft.lm.model import CausalLM, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
 from fishersft.pipeline.stored_answers import StoredLosses
-from fishersft.scoring import interpolation, precomputed, why
+from fishersft.scoring import interpolation, precomputed, projection, why
 from fishersft.scoring.comparison import Comparison, compare, scorer_of
 from fishersft.scoring.criteria import Scorer, Scores
 from fishersft.scoring.interpolation import ScoredOrder
@@ -274,10 +274,12 @@ def perplexities(pool: Pool) -> np.ndarray:
     return np.exp(pool.losses(np.arange(len(pool))))
 
 
-@st.cache_data(max_entries=8, show_spinner="Drawing the map (UMAP, once a corpus and model) …", hash_funcs=KEYS)
-def map_of(embeddings: TokenEmbeddings, method: str) -> np.ndarray:
-    """(N, 2) coordinates of the sentence means; those without a key are not stored."""
-    return precomputed.map_of(embeddings, method) if embeddings.key else precomputed.project(embeddings.means, method)
+@st.cache_resource(max_entries=8, show_spinner="Drawing the map, once a corpus and model …", hash_funcs=KEYS)
+def map_of(embeddings: TokenEmbeddings, method: str) -> projection.Map:
+    """The map of the sentence means; of embeddings without a key it is not stored."""
+    if embeddings.key:
+        return projection.map_of(embeddings, method)
+    return projection.Map(projection.project(embeddings.means, method))
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing 20 random selections to compare with …", hash_funcs=KEYS)

@@ -247,16 +247,17 @@ def one_line(text: Any, longest: int = 400) -> str:
     return flat if len(flat) <= longest else flat[: longest - 1] + "…"
 
 
-def search(label: str, key: str, help: str, place: Any = st) -> Callable[[str], bool] | None:
-    """A field for words, and whether a text has all of them; None where nothing is searched."""
+def search(label: str, key: str, help: str, corpus: Corpus, place: Any = st) -> np.ndarray | None:
+    """A field for words, and (N,) which records of the corpus have all of them; None where nothing is searched."""
     asked = place.text_input(label, key=key, type="search", placeholder="words in the text", help=help, max_chars=200)
-    words = asked.lower().split()
+    words = tuple(asked.lower().split())
+    return _having_all(corpus, words) if words else None
 
-    def has_all(text: str) -> bool:
-        lower = text.lower()
-        return all(word in lower for word in words)
 
-    return has_all if words else None
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={Corpus: lambda corpus: corpus.fingerprint})
+def _having_all(corpus: Corpus, words: tuple[str, ...]) -> np.ndarray:
+    lower = map(str.lower, corpus.texts)
+    return np.fromiter((all(word in text for word in words) for text in lower), dtype=bool, count=len(corpus))
 
 
 def record_table(

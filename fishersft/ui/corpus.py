@@ -197,10 +197,11 @@ def lengths(session: Session, layout: Plan) -> None:
 def browse(corpus: Corpus, layout: Plan) -> None:
     """Every record, searchable."""
     st.header("The records", anchor=False)
-    found = components.search("Search the records", "find", "Finds records that contain all the words, in any order and case.")
+    said = "Finds records that contain all the words, in any order and case."
+    found = components.search("Search the records", "find", said, corpus)
     counts = np.zeros(len(corpus), dtype=int)
     counts[layout.index] = np.diff(layout.offsets)
-    keep = np.arange(len(corpus)) if found is None else np.flatnonzero([found(text) for text in corpus.texts])
+    keep = np.arange(len(corpus)) if found is None else np.flatnonzero(found)
     if not len(keep):
         st.info("No record contains all these words.", icon=":material/search_off:")
         return

@@ -22,7 +22,7 @@ from fishersft.export.html import Page
 from fishersft.export.provenance import Origin, origin_of
 from fishersft.export.selection_report import selection_page
 from fishersft.pipeline.selections import Kept
-from fishersft.scoring import precomputed
+from fishersft.scoring import projection
 from fishersft.ui import components, uploads
 from fishersft.ui.session import public
 
@@ -114,5 +114,5 @@ def _ready(make: Callable[[], Kept], format: str, pool: Origin | None) -> Origin
             raise
         return None
     with st.spinner("Drawing the map (only once) …"):
-        precomputed.map_of(pool[1])
+        projection.map_of(pool[1])
     return pool

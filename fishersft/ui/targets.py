@@ -136,10 +136,12 @@ def _by_value(whole: Pool) -> None:
             format_func=lambda c: visible_text(one_line(c, 40)),
             help="The column whose value says what the model should get good at.",
         )
-    counts = whole.corpus.fields[column].map(str).iloc[whole.index].value_counts()
+    values, codes = whole.corpus.column(column)
+    found = np.bincount(codes[whole.index], minlength=len(values))
+    counts = {values[k]: int(found[k]) for k in np.argsort(-found, kind="stable") if found[k]}
     value = st.selectbox(
         escape_markdown(one_line(column, 24)),
-        list(counts.index),
+        list(counts),
         index=None,
         key=f"target-value-{column}",
         placeholder="choose a value",

@@ -34,7 +34,7 @@ def panel(view: CompareView, session: Session) -> None:
     quiet = {"label_visibility": "collapsed", "width": "content"}
     together = query_widgets.segmented("Maps", MAPS, "maps", place=row, help=said, **quiet) == MAPS[1]
     kind = maps.kind(view.everything, row, **quiet)
-    xy = cached.map_of(view.everything.embeddings, kind.lower())
+    xy = cached.map_of(view.everything.embeddings, kind.lower()).xy
     lit = np.isin(view.everything.index, session.lasso)
     zoom = False
     if lit.any():
@@ -45,7 +45,7 @@ def panel(view: CompareView, session: Session) -> None:
     what = "Filled stars" if view.target_texts.any() else "Stars"
     row.caption(
         f"{kind} of {len(view.everything):,} sentence means. {what}: picks that {stars}. Click a point, or draw a lasso, to find "
-        f"it on every map and in Records.{maps.sampled(view.everything)}",
+        f"it on every map and in Records.{maps.sampled(view.everything)}{maps.faithful(view.everything, kind)}",
         width="stretch",
     )
     focus, window = components.position_of(view.everything, session.record), window_of(xy[lit] if zoom else xy)

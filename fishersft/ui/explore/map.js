@@ -1,6 +1,7 @@
 // The map of sentences: the pool and the picks, drawn from what `plots/sentence_map` made (`points.js` brings the points).  Moving the
 // budget, playing, hovering and zooming happen here and ask the server nothing.  It is told where the player rests (`at`), which
-// point was clicked (`record`), and the corners of a lasso (`lasso`, in the points' own units), whose records it finds by itself.
+// point was clicked (`record`), the corners of a lasso (`lasso`, in the points' own units), whose records it finds by itself, and
+// which part of a density is looked at (`region`), so that it sends what is to be seen there.
 const REST = 250; // milliseconds on one pick before the server is told
 const NEAR = 14; // pixels within which a point is meant
 const CORNERS = 200; // of a lasso, at most
@@ -14,6 +15,7 @@ export default function (component) {
   map.tell = (at) => setStateValue("at", at);
   map.open = (record) => setTriggerValue("record", record);
   map.mark = (corners) => setTriggerValue("lasso", corners);
+  map.look = (region) => setTriggerValue("region", region);
   map.show(data);
   return () => {
     map.leave();
@@ -44,8 +46,8 @@ const outline = (name) => {
 function make(root) {
   const $ = (name) => root.querySelector(`.${name}`);
   const slider = $("at"), speed = $("speed"), play = $("play"), field = $("field"), over = $("map"), hover = $("hover");
-  const map = { data: null, points: null, at: 1, n: 1, playing: false, stepping: false, told: 0, zoom: 1, left: 0, up: 0, drawing: null, choosing: false };
-  let frame = 0, rest = 0, next = 0;
+  const map = { data: null, points: null, at: 1, n: 1, playing: false, stepping: false, told: 0, zoom: 1, left: 0, up: 0, drawing: null, choosing: false, under: null };
+  let frame = 0, rest = 0, next = 0, zooming = 0;
 
   // ---- where things are
   const room = (canvas) => {
@@ -101,7 +103,7 @@ function make(root) {
   const above = () => {
     const d = map.data, marks = [];
     for (let k = 0; k < map.at; k++) marks.push([d.picks[k], look(d.picks[k])]);
-    if (map.lit) for (const i of map.lit) if (!rank(i)) marks.push([i, look(i)]);
+    if (map.lit && !d.many) for (const i of map.lit) if (!rank(i)) marks.push([i, look(i)]);
     for (const i of d.stars) marks.push([i, { shape: "star", radius: 6, stroke: d.colours.ink, width: 1.5 }]);
     if (map.stepping)
       for (let back = Math.min(8, map.at); back >= 2; back--) // the last picks glow
@@ -109,13 +111,36 @@ function make(root) {
     const focus = map.stepping ? d.picks[map.at - 1] : d.focus;
     if (!map.stepping && d.neighbour !== null) marks.push([d.neighbour, { shape: "diamond", radius: 9, stroke: d.colours.ink, width: 2.5 }]);
     if (focus !== null) marks.push([focus, { shape: "circle", radius: 11, stroke: d.colours.ink, width: 2.5 }]);
+    if (map.under !== null) marks.push([map.under, { shape: "circle", radius: 4, stroke: d.colours.ink, width: 1.5 }]);
     return marks;
   };
 
   // ---- drawing
+  const spread = (pen, density, alpha = 1) => { // a picture of how many records lie where
+    const [left, bottom] = place(density.window[0], density.window[1]), [right, top] = place(density.window[2], density.window[3]);
+    pen.globalAlpha = alpha;
+    pen.drawImage(picture(density, map.data.colours), left, top, right - left, bottom - top);
+    pen.globalAlpha = 1;
+  };
+  const drawDensity = (pen) => { // a region that came anew takes the place of what is seen of it in the whole
+    const p = map.points, window = p.close?.window;
+    pen.save();
+    if (window) {
+      const [left, bottom] = place(window[0], window[1]), [right, top] = place(window[2], window[3]);
+      pen.beginPath(); pen.rect(0, 0, field.clientWidth, field.clientHeight); pen.rect(left, top, right - left, bottom - top);
+      pen.clip("evenodd");
+    }
+    spread(pen, p.density, map.lit ? 0.35 : 1);
+    pen.restore();
+    if (p.close?.density) spread(pen, p.close.density, map.lit ? 0.35 : 1);
+    if (map.data.many) spread(pen, map.data.many);
+  };
+  const inPool = (i) => !map.points.density || i >= map.points.closeFrom || (map.data.paint.codes && i < map.points.sampled);
   const drawPool = () => { // picks lie in it too, as they look before they are picked
     const p = map.points, [pen] = room($("base"));
+    if (p.density) drawDensity(pen);
     for (let i = 0; i < p.x.length; i++) {
+      if (!inPool(i)) continue;
       const [x, y] = spot(i), as = look(i, 0);
       if (as.shape !== "circle") { stamp(pen, x, y, as); continue; }
       pen.globalAlpha = as.alpha;
@@ -142,12 +167,18 @@ function make(root) {
       svg.append(path); item.append(svg, part("span", name));
       return item;
     }));
-    if (d.scale) {
+    const scaled = (before, shades, after) => {
       const item = part("span"), bar = part("i");
-      bar.className = "scale"; bar.style.background = `linear-gradient(to right, ${d.scale.shades.join(",")})`;
-      item.append(part("span", `${d.scale.title} ${d.scale.low}`), bar, part("span", d.scale.high));
+      bar.className = "scale"; bar.style.background = `linear-gradient(to right, ${shades.join(",")})`;
+      item.append(part("span", before), bar, part("span", after));
       box.append(item);
-    }
+    };
+    if (d.scale) scaled(`${d.scale.title} ${d.scale.low}`, d.scale.shades, d.scale.high);
+    const { close } = map.points, dense = close ? close.density : map.points.density;
+    if (dense) {
+      const where = close ? " around here" : "", sample = d.paint.codes ? `; colours on a sample of ${count(map.points.sampled)}` : "";
+      scaled(`density of ${count(dense.records)} records${where}: 1`, [d.colours.sparse, d.colours.dense], `${count(dense.most)} in a cell${sample}`);
+    } else if (close) box.append(part("span", `${count(close.records)} records around here, each a point`));
   };
   const draw = () => {
     drawMap();
@@ -309,6 +340,7 @@ function make(root) {
     const [px, py] = at(event), i = map.drawing ? null : nearest(px, py);
     over.style.cursor = map.choosing || event.shiftKey ? "crosshair" : i === null ? "grab" : "pointer";
     hover.hidden = i === null;
+    point(i);
     if (i === null) return;
     const p = map.points, r = map.ranks[i], gain = r && map.data.gain[r - 1] !== undefined ? `, +${nats(map.data.gain[r - 1])} nats` : "";
     const tag = p.tag ? `${p.tags[p.tag[i]]} · ` : "", pick = r && r <= map.n ? `pick ${count(r)}${gain} · ` : "";
@@ -320,6 +352,11 @@ function make(root) {
     hover.style.top = y < 120 ? `${y + 14}px` : "";
     hover.style.bottom = y < 120 ? "" : `${field.clientHeight - y + 14}px`;
   };
+  const point = (i) => { // of a density, whose points are not seen
+    if (!map.points?.density || map.under === i) return;
+    map.under = i;
+    drawMap();
+  };
   const zoomed = (factor, px, py) => {
     const to = Math.min(40, Math.max(1, map.zoom * factor)), by = to / map.zoom, w = field.clientWidth, h = field.clientHeight;
     map.left = Math.min(0, Math.max(w * (1 - to), px - (px - map.left) * by));
@@ -330,7 +367,18 @@ function make(root) {
   const moved = () => {
     over.style.touchAction = map.choosing || map.zoom > 1 ? "none" : "pan-y";
     hover.hidden = true;
+    map.under = null;
     drawPool(); drawMap();
+    clearTimeout(zooming);
+    if (map.points.density && map.zoom > 1) zooming = setTimeout(regard, REST);
+  };
+  const regard = () => { // what is seen of a density, and a little around it, unless it was sent already
+    const { fine, close } = map.points, bound = (v) => Math.min(fine, Math.max(0, v));
+    const [left, top] = unplace(0, 0).map(bound), [right, bottom] = unplace(field.clientWidth, field.clientHeight).map(bound);
+    const [a, b, c, d] = close?.window ?? [1, 1, 0, 0], around = a <= left && b <= bottom && right <= c && top <= d;
+    if (around && (close.text.length || c - a <= 3 * (right - left))) return;
+    const across = Math.round((right - left) / 4), up = Math.round((top - bottom) / 4);
+    map.look([bound(left - across), bound(bottom - up), bound(right + across), bound(top + up)]);
   };
   over.onpointerdown = (event) => {
     if (event.button) return;
@@ -364,7 +412,7 @@ function make(root) {
     drawMap();
   };
   over.onpointercancel = () => { map.drawing = null; drawMap(); };
-  over.onpointerleave = () => { hover.hidden = true; };
+  over.onpointerleave = () => { hover.hidden = true; point(null); };
   over.onwheel = (event) => { event.preventDefault(); zoomed(Math.exp(-event.deltaY / 400), ...at(event)); };
   over.ondblclick = () => whole();
   const click = (i) => { // the ring moves at once, the reasons follow
@@ -390,13 +438,19 @@ function make(root) {
   // ---- the camera: the same marks as a picture, png or svg
   $("camera").onclick = () => {
     const d = map.data, w = field.clientWidth, h = field.clientHeight;
-    const marks = [...map.points.x.keys()].map((i) => [i, look(i, 0)]).concat(above());
+    const marks = [...map.points.x.keys()].filter(inPool).map((i) => [i, look(i, 0)]).concat(above());
     const save = (url) => Object.assign(document.createElement("a"), { href: url, download: `explore-map.${d.picture}` }).click();
     if (d.picture === "svg") {
       const drawing = marks.map(([i, as]) => {
         const [x, y] = spot(i), stroke = as.stroke ?? (as.edge ? d.colours.edge : "none");
         return `<path d="${SHAPES[as.shape] ?? CIRCLE}" transform="translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${as.radius})" fill="${as.fill ?? "none"}" stroke="${stroke}" stroke-width="${(as.width ?? 1) / as.radius}" opacity="${as.alpha ?? 1}"/>`;
       });
+      if (map.points.density) {
+        const behind = Object.assign(document.createElement("canvas"), { width: 2 * w, height: 2 * h }), pen = behind.getContext("2d");
+        pen.scale(2, 2);
+        drawDensity(pen);
+        drawing.unshift(`<image href="${behind.toDataURL("image/png")}" width="${w}" height="${h}"/>`);
+      }
       const text = `<svg xmlns="http://www.w3.org/2000/svg" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}">${drawing.join("")}</svg>`;
       save(URL.createObjectURL(new Blob([text], { type: "image/svg+xml" })));
       return;
@@ -405,6 +459,7 @@ function make(root) {
     pen.scale(2, 2);
     pen.fillStyle = d.colours.edge;
     pen.fillRect(0, 0, w, h);
+    if (map.points.density) drawDensity(pen);
     for (const [i, as] of marks) stamp(pen, ...spot(i), as);
     save(canvas.toDataURL("image/png"));
   };
@@ -414,7 +469,7 @@ function make(root) {
     const same = map.data?.key === data.key, sameBudget = same && map.data.n === data.n && map.n === data.n;
     const turned = map.data && map.data.turn !== data.turn; // the address, by the Back button, asks for a record
     map.data = data;
-    map.points = globalThis.fishersftPoints?.get(data.points) ?? null;
+    map.points = joined(data);
     if (!map.points) return; // `points.js` announces them
     map.ranks = new Uint32Array(map.points.x.length);
     data.picks.forEach((i, k) => (map.ranks[i] = k + 1));
@@ -447,6 +502,40 @@ function make(root) {
     removeEventListener("fishersft-points", arrived);
   };
   return map;
+}
+
+// All points of a map: a pool's own and, where that is a density, what must be seen of it and what a region brought.
+function joined(data) {
+  const kept = globalThis.fishersftPoints, pool = kept?.get(data.points), close = data.close && kept?.get(data.close);
+  if (!pool || (data.close && !close)) return null;
+  if (!pool.density) return pool;
+  const parts = close ? [pool, data.more, close] : [pool, data.more], all = { ...pool, close, tags: [], tag: pool.tag && [] };
+  for (const name of ["x", "y", "record", "tokens"]) all[name] = parts.flatMap((part) => part[name]);
+  all.text = parts.flatMap((part) => (part.text.length ? part.text : Array(part.x.length).fill("")));
+  for (const part of pool.tag ? parts : []) {
+    for (const k of part.tag ?? []) all.tag.push(k + all.tags.length);
+    all.tags.push(...part.tags);
+  }
+  all.sampled = pool.x.length;
+  all.closeFrom = all.sampled + data.more.x.length;
+  return all;
+}
+
+const pictures = new WeakMap(); // of densities, by theme
+function picture(density, { sparse, dense }) {
+  const made = pictures.get(density);
+  if (made?.dense === dense) return made.canvas;
+  const { across, up } = density, canvas = Object.assign(document.createElement("canvas"), { width: across, height: up });
+  const cells = atob(density.cells), pen = canvas.getContext("2d"), image = pen.createImageData(across, up);
+  const [from, to] = [sparse, dense].map((hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16)));
+  for (let k = 0; k < cells.length; k++) {
+    const level = cells.charCodeAt(k), at = 4 * ((up - 1 - Math.floor(k / across)) * across + (k % across)), share = level / 255;
+    for (let c = 0; c < 3; c++) image.data[at + c] = from[c] + share * (to[c] - from[c]);
+    image.data[at + 3] = level ? 255 : 0;
+  }
+  pen.putImageData(image, 0, 0);
+  pictures.set(density, { canvas, dense });
+  return canvas;
 }
 
 const nats = (v) => (v >= 100 ? Math.round(v).toLocaleString("en") : String(Number(v.toPrecision(3))));

@@ -3,6 +3,10 @@
 Hovering, zooming, playing, and moving the lit points while the budget's slider is dragged happen in the browser alone (map.html,
 .css and .js beside this file); points.js brings the points, which change only with corpus and map.  When the player rests on a
 pick, a point is clicked or a lasso is drawn, the server is told.
+
+A pool of more than `MOST_POINTS` records is drawn as its density.  Points are then an even sample, which answers the pointer and
+shows a column's colours; the picks and whatever is marked; and the records of a region that is looked at closely, where they
+are few enough.  A lasso finds every record inside, drawn or not.
 """
 
 from __future__ import annotations
@@ -17,8 +21,8 @@ import numpy as np
 import streamlit as st
 
 from fishersft.plots import sentence_map
-from fishersft.plots.sentence_map import FINE, MOST_POINTS, TEXTS, on_grid
-from fishersft.scoring import precomputed, why
+from fishersft.plots.sentence_map import FINE, MOST_POINTS, TEXTS, Region, on_grid
+from fishersft.scoring import projection, why
 from fishersft.selectors import Pool
 from fishersft.text import visible, visible_text
 from fishersft.ui import behind, cached, components, maps, query_widgets
@@ -33,7 +37,9 @@ DIRECTIONS = 10  # principal directions to choose from
 SHOWN = ("map", "player")
 COLOURS = ("selection", "pick order", "tokens")  # a column of the corpus is the other choice
 MOST_COLUMNS = 3
-KEY = "map-of-sentences"
+SAMPLE = 5_000  # points of a density that the pointer finds
+MOST_LIT = 5_000  # records of a density that are marked as points; more are marked as a density
+KEY, REGION = "map-of-sentences", "map-region"
 _HERE = Path(__file__).parent
 _FILES: dict[str, Any] = {kind: (_HERE / f"map.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
 _map = st.components.v2.component("fishersft_map", **_FILES)
@@ -58,42 +64,81 @@ class MapLook:
     directions: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Positions on the map of the records that are points, in the order in which the browser has them.
+
+    Attributes:
+        pool: all records, or of a density its sample.
+        more: what must be seen of a density and is not in its sample.
+        close: the records of the region that is looked at closely, where they are points.
+    """
+
+    pool: np.ndarray
+    more: np.ndarray
+    close: np.ndarray
+
+    @property
+    def all(self) -> np.ndarray:
+        return np.concatenate([self.pool, self.more, self.close])
+
+
 def map_panel(view: ExploreView, session: Session, asked: MapLook) -> None:
     """The map with its player; where that is asked for, with the gains, the curve and the ellipse of the picks beside it."""
     colour, playing, shown = asked.colour, asked.playing, view.everything
     kind, xy = _coordinates(shown, asked.kind)
-    drawn = _drawn(view)
-    points = _points_of(shown, kind, drawn, xy)
+    dense = len(shown) > MOST_POINTS
+    points = _points_of(shown, kind, xy)
     _points(key="points", data=points)
-    values = None
-    if colour == "tokens":
-        values = shown.tokens[drawn]
-    elif colour in view.corpus.fields.columns:
-        values = view.corpus.fields[colour].to_numpy(dtype=object)[shown.index[drawn]]
-    rank = view.on_map(view.rank)[drawn]
-    dots = sentence_map.Points(xy[drawn], shown.index[drawn], rank, np.zeros(len(drawn), bool), view.target_texts[drawn])
-    look = sentence_map.looks_of(dots, colour_by=colour, values=values, selector=view.selector.name, dark=dark())
-    to_draw = np.full(len(shown), -1)
-    to_draw[drawn] = np.arange(len(drawn))
-    lit = view.lit(session.lasso, asked.matched)
+    close = _close(shown, kind, xy) if dense else None
+    if close is not None:
+        _points(key="close", data=close[0])
     focus = components.position_of(shown, view.record)
     nearest = None
     if focus is not None and session.record is not None:
         nearest = why.nearest_of(shown.embeddings.means, focus, view.places[view.picks])[0]
+    lit = view.lit(session.lasso, asked.matched)
+    marked = np.flatnonzero(lit) if lit is not None else np.array([], dtype=int)
+    sample = _sample(len(shown))
+    more = np.array([], dtype=int)
+    if dense:
+        single = [p for p in (focus, nearest) if p is not None]
+        few = marked if len(marked) <= MOST_LIT else marked[:0]
+        must = np.concatenate([view.places[view.order.positions], np.flatnonzero(view.target_texts), single, few]).astype(int)
+        more = np.setdiff1d(must, sample)
+    drawn = Drawn(sample, more, sample[:0] if close is None else close[1])
+    every = drawn.all
+    values = None
+    if colour == "tokens":
+        values = shown.tokens[every]
+    elif colour in view.corpus.fields.columns:
+        values = view.corpus.fields[colour].to_numpy(dtype=object)[shown.index[every]]
+    rank = view.on_map(view.rank)[every]
+    dots = sentence_map.Points(xy[every], shown.index[every], rank, np.zeros(len(every), bool), view.target_texts[every])
+    look = sentence_map.looks_of(dots, colour_by=colour, values=values, selector=view.selector.name, dark=dark())
+    if dense:  # the density has a scale of its own
+        look["legend"] = [entry for entry in look["legend"] if entry[0] != "not selected"]
+    to_draw = np.full(len(shown), -1)
+    to_draw[every[::-1]] = np.arange(len(every))[::-1]  # of a record that is drawn twice, the first
     said = f"{kind} map of {len(shown):,} sentences; the {view.n:,} picks of {view.selector.label} are larger and on top."
+    if dense:
+        said += " The others are drawn as their density."
     if view.target_texts.any():
         said += f" {int(view.target_texts.sum()):,} target texts are outlined stars."
     data = {
         **look,
         "points": points["key"],
+        "more": _sent(shown, drawn.more, _places(shown, kind, xy), texts=True) if dense else None,
+        "close": None if close is None else close[0]["key"],
         "key": f"{points['key']} {hash(view.order.positions.tobytes())} {playing}",
         "picks": to_draw[view.places[view.order.positions]].tolist(),
         "gain": [float(f"{g:.5g}") for g in view.gains],
-        "texts": _texts(view, PLAYED if playing else HOVER) if playing or len(shown) > TEXTS else [],
+        "texts": _texts(view, PLAYED if playing else HOVER) if playing or (len(shown) > TEXTS and not dense) else [],
         "n": view.n,
         "unit": view.unit,
         "pool": len(view.pool),
-        "lit": None if lit is None else [k for k in to_draw[np.flatnonzero(lit)].tolist() if k >= 0],
+        "lit": None if lit is None else np.flatnonzero(lit[every]).tolist(),
+        "many": sentence_map.density(_places(shown, kind, xy)[marked]) if dense and len(marked) > MOST_LIT else None,
         "stars": to_draw[np.flatnonzero(view.target_texts)].tolist(),
         "focus": None if focus is None else int(to_draw[focus]),
         "neighbour": None if nearest is None else int(to_draw[nearest]),
@@ -112,42 +157,76 @@ def map_panel(view: ExploreView, session: Session, asked: MapLook) -> None:
         "on_at_change": partial(_rested, view, session),
         "on_record_change": partial(_clicked, session),
         "on_lasso_change": partial(_marked, shown, session, kind, xy),
+        "on_region_change": partial(_regarded, shown, kind),
     }
     _map(key=KEY, data=data, **told)
-    more = " The ellipse is what the picks leave unknown (θᵀVθ ≤ 1), in the plane of the two directions." if playing else ""
+    more_said = " The ellipse is what the picks leave unknown (θᵀVθ ≤ 1), in the plane of the two directions." if playing else ""
+    if dense:
+        more_said += (
+            f" Drawn as the density of all records; every pick is a point, and the pointer finds a sample of {SAMPLE:,}. Zoom in "
+            f"to see a region anew, each record of it where it has at most {MOST_POINTS:,}; a lasso holds every record inside."
+        )
     st.caption(
         f"{kind} of {len(shown):,} sentence means in {shown.embeddings.dimension} dimensions, for viewing only: selectors work "
-        f"on token rows.{more}{maps.sampled(shown)}"
+        f"on token rows.{more_said}{maps.faithful(shown, kind)}"
     )
 
 
 def _coordinates(shown: Pool, kind: str) -> tuple[str, np.ndarray]:
     """The map that was asked for, or PCA until it is there: its name and (N, 2) coordinates."""
     rows = shown.embeddings
-    xy = behind.ready(f"the {kind} map", ("map", rows.key, kind), partial(precomputed.map_of, rows, kind.lower()))
-    return ("PCA", cached.map_of(rows, "pca")) if xy is None else (kind, xy)
+    drawn = behind.ready(f"the {kind} map", ("map", rows.key, kind), partial(projection.map_of, rows, kind.lower()))
+    return ("PCA", cached.map_of(rows, "pca").xy) if drawn is None else (kind, drawn.xy)
 
 
-def _drawn(view: ExploreView) -> np.ndarray:
-    """Positions on the map that are drawn: all, or of very many the picks, the target's texts and an even sample of the rest."""
-    N = len(view.everything)
-    if N <= MOST_POINTS:
-        return np.arange(N)
-    must = np.concatenate([view.places[view.order.positions], np.flatnonzero(view.target_texts)])
-    return np.union1d(must, np.linspace(0, N - 1, MOST_POINTS).astype(int))
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEYS)
+def _places(shown: Pool, kind: str, _xy: np.ndarray) -> np.ndarray:
+    """(N, 2) where every record lies on the browser's grid."""
+    return on_grid(_xy, equal_axes=kind == "PCA")
+
+
+def _sample(N: int) -> np.ndarray:
+    """Positions of the records that are points whatever is looked at."""
+    return np.arange(N) if N <= MOST_POINTS else np.linspace(0, N - 1, SAMPLE).astype(int)
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEYS)
-def _points_of(shown: Pool, kind: str, drawn: np.ndarray, _xy: np.ndarray) -> dict[str, Any]:
-    """The points at the positions `drawn` for the browser, with the first category of each and, where they are few, its text."""
-    corpus, index = shown.corpus, shown.index[drawn]
+def _points_of(shown: Pool, kind: str, _xy: np.ndarray) -> dict[str, Any]:
+    """The points of a pool for the browser, with the first category of each and, where they are few, its text; and the density of
+    a large one."""
+    places, some = _places(shown, kind, _xy), _sample(len(shown))
+    more = {} if len(shown) <= MOST_POINTS else {"density": sentence_map.density(places)}
+    return _sent(shown, some, places, texts=len(some) <= TEXTS, equal_axes=kind == "PCA", **more)
+
+
+def _sent(
+    shown: Pool, some: np.ndarray, places: np.ndarray, *, texts: bool, equal_axes: bool = False, **more: Any
+) -> dict[str, Any]:
+    """Some records as points for the browser."""
+    corpus, index = shown.corpus, shown.index[some]
     assert corpus is not None
     tags: list[str] = []
     if corpus.categories:
         tags = [visible(one_line(v, 40)) for v in corpus.fields[corpus.categories[0]].iloc[index]]
-    texts = [visible(one_line(corpus.texts[r], HOVER)) for r in index] if len(index) <= TEXTS else []
-    places = on_grid(_xy, equal_axes=kind == "PCA")[drawn]
-    return sentence_map.points_of(places, index, shown.tokens[drawn], tags, texts, equal_axes=kind == "PCA")
+    said = [visible(one_line(corpus.text(int(r)), HOVER)) for r in index] if texts else []
+    return sentence_map.points_of(places[some], index, shown.tokens[some], tags, said, equal_axes=equal_axes, **more)
+
+
+def _close(shown: Pool, kind: str, xy: np.ndarray) -> tuple[dict[str, Any], np.ndarray] | None:
+    """What a visitor looks at closely, drawn anew: for the browser, and the positions that are points; None for the whole."""
+    of, region = st.session_state.get(REGION, (None, None))
+    return _region(shown, kind, region, xy) if of == (shown.embeddings.key, kind) and region else None
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=KEYS)
+def _region(shown: Pool, kind: str, region: Region, _xy: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+    places = _places(shown, kind, _xy)
+    there = sentence_map.within(places, region)
+    points = there if len(there) <= MOST_POINTS else there[:0]
+    more: dict[str, Any] = {"window": list(region), "records": len(there)}
+    if len(there) > MOST_POINTS:
+        more["density"] = sentence_map.density(places[there], region)
+    return _sent(shown, points, places, texts=len(points) <= TEXTS, **more), points
 
 
 def _texts(view: ExploreView, longest: int) -> list[str]:
@@ -190,15 +269,23 @@ def _marked(shown: Pool, session: Session, kind: str, xy: np.ndarray) -> None:
     usable = isinstance(corners, list) and 3 <= len(corners) <= 1_000
     if usable and all(isinstance(c, list) and len(c) == 2 and all(isinstance(v, int | float) for v in c) for c in corners):
         bounded = [[float(np.clip(v, -FINE, 2 * FINE)) for v in corner] for corner in corners]
-        within = sentence_map.inside(on_grid(xy, equal_axes=kind == "PCA"), bounded)
+        within = sentence_map.inside(_places(shown, kind, xy), bounded)
         session.show_set(shown.index[within].tolist())
+
+
+def _regarded(shown: Pool, kind: str) -> None:
+    """A visitor has zoomed to a region of a density."""
+    sides = st.session_state[KEY]["region"]
+    if isinstance(sides, list) and len(sides) == 4 and all(isinstance(v, int | float) and abs(v) < 4 * FINE for v in sides):
+        left, bottom, right, top = (int(np.clip(v, 0, FINE)) for v in sides)
+        st.session_state[REGION] = (shown.embeddings.key, kind), (left, bottom, max(left, right), max(bottom, top))
 
 
 def map_controls(view: ExploreView, session: Session) -> MapLook:
     """One row: search, filter, how the map looks, and whether the ellipse stands beside it."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key="map-controls")
     said = "Finds records that contain all the words, in any order and case; they are highlighted on the map."
-    found = components.search("Search", "q", said, row)
+    found = components.search("Search", "q", said, view.corpus, row)
     with row:
         matched = _filters(view, session)
     popover = row.popover(
@@ -216,8 +303,8 @@ def map_controls(view: ExploreView, session: Session) -> MapLook:
         )
         kind = maps.kind(view.everything, st)
         directions = _directions(view) if playing else _check_directions(view, session)
-    if found:
-        hits = np.array([found(view.corpus.texts[i]) for i in view.everything.index])
+    if found is not None:
+        hits = found[view.everything.index]
         matched = hits if matched is None else hits & matched
     if matched is not None:
         picked = int((matched & (view.on_map(view.rank) > 0)).sum())
@@ -256,12 +343,12 @@ def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
     pool = view.everything
     tokens = pool.tokens
     span = (int(tokens.min()), int(tokens.max()))
-    columns = {c: view.corpus.fields[c].map(str).to_numpy()[pool.index] for c in view.corpus.categories[:MOST_COLUMNS]}
-    offered = {column: sorted(set(values)) for column, values in columns.items()}
+    columns = {c: view.corpus.column(c) for c in view.corpus.categories[:MOST_COLUMNS]}
+    offered = {c: [values[k] for k in np.unique(codes[pool.index])] for c, (values, codes) in columns.items()}
     start = _from_address(session, offered, span)
-    mask, codes, written = np.ones(len(pool), dtype=bool), [], {"length": ""}
+    mask, asked, written = np.ones(len(pool), dtype=bool), [], {"length": ""}
     with st.popover("Filter", icon=":material/filter_alt:", help="Filter by a column's values and by length.", width="content"):
-        for column, values in columns.items():
+        for column, (values, codes) in columns.items():
             chosen = st.multiselect(
                 escape_markdown(one_line(column, 24)),
                 offered[column],
@@ -271,15 +358,15 @@ def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
                 help="Only records with one of these values.",
             )
             if chosen:
-                mask &= np.isin(values, chosen)
-                codes += [code_of(column, value) for value in chosen]
+                mask &= np.isin(codes[pool.index], [values.index(value) for value in chosen])
+                asked += [code_of(column, value) for value in chosen]
         if span[0] < span[1]:
             key = f"filter tokens {span[0]} {span[1]} {start}"
             low, high = st.slider("Trained tokens", *span, start, key=key, help="Only records whose length is in this range.")
             mask &= (tokens >= low) & (tokens <= high)
             if (low, high) != span:
                 written["length"] = f"{low}-{high}"
-    written["filter"] = ",".join(sorted(codes))
+    written["filter"] = ",".join(sorted(asked))
     for name, value in written.items():
         write_value(name, value)
     st.session_state["filters_written"] = written

@@ -77,7 +77,7 @@ def _target_verdict(view: ExploreView) -> str:
     like, sure = _stands(loss, losses), _stands(view.variance_now, chance)
     lie = f"{near[view.picks].mean():.0%} of the picks lie near the target, against {near.mean():.0%} of the pool"
     if pool.target is not None and pool.target.column:
-        values = view.corpus.fields[pool.target.column].map(str).to_numpy()[pool.index[view.picks]]
+        values = view.corpus.fields[pool.target.column].iloc[pool.index[view.picks]].map(str)
         found, word = int(np.isin(values, pool.target.values).sum()), ", ".join(one_line(v, 30) for v in pool.target.values)
         lie += f"; {found:,} of them are {escape_markdown(f'{pool.target.column} = {word}')}"
     return (
@@ -223,12 +223,12 @@ def tiles(view: ExploreView) -> None:
             said = f"At least this share of the largest log det of any {n:,} sentences: a proof (Minoux 1978), not an estimate."
             tile("Share of the optimum", f"at least {view.proven:.1%}", helped(said, "certificate"), "proven")
         for column in view.corpus.categories[:1]:
-            values = view.corpus.fields[column].map(str).to_numpy()[view.pool.index]
+            values = view.corpus.column(column)[1][view.pool.index]
             tile(
                 f"Covered: {escape_markdown(one_line(column, 24))}",
-                f"{len(set(values[view.order.positions[:n]]))} of {len(set(values))}",
+                f"{len(np.unique(values[view.picks]))} of {len(np.unique(values))}",
                 helped("How many different values of this column the selection contains.", "coverage"),
-                f"{same}: {spread([len(set(values[c])) for c in cuts])}",
+                f"{same}: {spread([len(np.unique(values[c])) for c in cuts])}",
             )
 
 
