@@ -13,6 +13,7 @@ from fishersft.pipeline.selections import load_selection, saved_selections
 from fishersft.selectors.token_od import SentenceOD, TokenOD
 from fishersft.ui import behind, cached
 from fishersft.ui.downloads import LABELS
+from fishersft.ui.explore import map as sentences
 
 from .test_pages import HOSTILE, drawn_map, figure, lit, numbers, open_page, part, text_of, tiles
 
@@ -196,7 +197,7 @@ def test_perplexity_is_that_of_the_stored_losses():
 def test_a_map_that_takes_long_waits_for_a_button_and_is_then_kept(page, tmp_path, monkeypatch):
     monkeypatch.setattr("fishersft.ui.maps.AT_ONCE", 0.0)
     path = tmp_path / "sums.jsonl"
-    path.write_text("".join(json.dumps({"text": f"{n} plus {n} is {2 * n}."}) + "\n" for n in range(30)))
+    path.write_text("".join(json.dumps({"text": f"{n} plus {n} is {2 * n} on {page}."}) + "\n" for n in range(30)))
     embed(load_corpus(str(path), holdout=0))
     at = open_page(page, corpus=str(path), holdout="0")
     assert "PCA of 30 sentence means" in text_of(at)
@@ -262,18 +263,75 @@ def test_what_a_growing_order_gains_is_told_of_the_whole(jsonl, monkeypatch):
     assert lines["SentenceOD"][-1] == lines["Uniform, 20 draws"][-1]
 
 
-def test_a_sample_of_the_points_lies_where_the_whole_does_so_that_a_lasso_means_the_same(monkeypatch):
-    def places(at):
-        points = drawn_map(at)[1]
-        return dict(zip(points["record"], zip(points["x"], points["y"], strict=True), strict=True))
+@pytest.fixture
+def dense(monkeypatch):
+    """Maps of more than 400 records are drawn as their density, with 40 of them as points, and with at most 50 marks."""
 
-    whole = places(open_page(sentences="20"))
-    monkeypatch.setattr("fishersft.ui.explore.map.MOST_POINTS", 40)
-    monkeypatch.setattr("fishersft.ui.explore.map.SAMPLE", 40)
-    for name in ("SMALL_POOL", "MOST_PICKS"):
-        monkeypatch.setattr(cached, name, 20)
-    some = places(open_page(sentences="20", selector="uniform", seed="3"))
-    assert 40 <= len(some) < 70 and all(whole[record] == place for record, place in some.items())
+    def forget():
+        for kept in (sentences._points_of, sentences._region):
+            kept.clear()
+
+    for name, value in (("MOST_POINTS", 400), ("SAMPLE", 40), ("MOST_LIT", 50)):
+        monkeypatch.setattr(sentences, name, value)
+    forget()
+    yield
+    forget()
+
+
+def places(*parts):
+    """{record: its place} of points as the browser gets them."""
+    return {r: (x, y) for part in parts for r, x, y in zip(part["record"], part["x"], part["y"], strict=True)}
+
+
+def test_a_density_has_a_sample_and_every_pick_as_points_where_they_lie_among_all(request):
+    whole = places(drawn_map(open_page(sentences="20"))[1])
+    request.getfixturevalue("dense")
+    at = open_page(sentences="20", selector="uniform", seed="3")
+    data, sample = drawn_map(at)
+    assert len(sample["record"]) == 40 and sample["density"]["records"] == len(whole)
+    records = sample["record"] + data["more"]["record"]
+    assert len(records) == len(set(records))
+    assert all(whole[record] == place for record, place in places(sample, data["more"]).items())
+    chosen = select("demo", selector="uniform", budget=20, seed=3)
+    assert [records[k] for k in data["picks"][:20]] == chosen.indices.tolist()
+    assert ["not selected"] not in [entry[:1] for entry in data["legend"]]
+    assert "Drawn as the density of all records" in text_of(at)
+
+
+def test_what_is_searched_in_a_density_is_a_point_each_or_where_it_is_too_much_a_density_of_its_own(dense):
+    texts = load_corpus("demo").texts
+    for word, few in (("knight", True), ("the", False)):
+        at = open_page(sentences="20", q=word)
+        data, sample = drawn_map(at)
+        shown = sample["record"] + data["more"]["record"]
+        found = [i for i in load_pool("demo").index if word in texts[i].lower()]
+        assert (0 < len(found) <= 50) == few
+        if few:
+            assert sorted(shown[k] for k in data["lit"]) == found and data["many"] is None
+        else:
+            assert {shown[k] for k in data["lit"]} == set(shown) & set(found)
+            assert data["many"]["records"] == len(found)
+
+
+def test_a_region_of_a_density_comes_anew_with_each_of_its_records_where_they_are_few(request):
+    whole = places(drawn_map(open_page(sentences="20"))[1])
+    request.getfixturevalue("dense")
+    at = open_page(sentences="20")
+    rows = load_pool("demo").embeddings
+    for region in ([20_000, 20_000, 40_000, 40_000], [0, 0, 65_536, 65_536]):
+        at.session_state[sentences.REGION] = ((rows.key, "UMAP"), tuple(region))
+        at.run()
+        data, _ = drawn_map(at)
+        close = next(
+            p for p in map(json.loads, (c.proto.json or "{}" for c in at.get("bidi_component"))) if p.get("key") == data["close"]
+        )
+        left, bottom, right, top = region
+        there = {record: (x, y) for record, (x, y) in whole.items() if left <= x <= right and bottom <= y <= top}
+        assert (close["window"], close["records"]) == (region, len(there))
+        assert places(close) == (there if len(there) <= 400 else {})
+        assert ("density" in close) == (len(there) > 400)
+    at.session_state[sentences.REGION] = (("another corpus", "UMAP"), (0, 0, 9, 9))
+    assert drawn_map(at.run())[0]["close"] is None
 
 
 def test_an_order_that_was_not_there_is_found_once_it_is(tmp_path):

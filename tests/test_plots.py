@@ -1,11 +1,28 @@
 """Figures: what is on top, what is escaped, what travels with a point."""
 
+import base64
+import json
+
 import numpy as np
 import pytest
 
 from fishersft.design.trajectory import Curve, band_curve, grid
 from fishersft.plots import base as plots
-from fishersft.plots.sentence_map import FINE, MOST_POINTS, Points, inside, on_grid, points_of, sentence_map, shown
+from fishersft.plots.sentence_map import (
+    ACROSS,
+    FINE,
+    MOST_POINTS,
+    UP,
+    WHOLE,
+    Points,
+    density,
+    inside,
+    on_grid,
+    points_of,
+    sentence_map,
+    shown,
+    within,
+)
 from fishersft.scoring import projection
 
 
@@ -130,6 +147,48 @@ def test_a_lasso_holds_what_lies_inside_of_it():
         False,
         False,
     ]
+
+
+def counts_in(picture):
+    """(UP, ACROSS) how many places a picture of density says that a cell holds, from the bottom."""
+    levels = np.frombuffer(base64.b64decode(picture["cells"]), np.uint8).reshape(UP, ACROSS).astype(float)
+    return np.where(levels > 0, max(picture["most"], 2) ** ((levels - 1) / 254), 0)
+
+
+@pytest.mark.parametrize("region", [WHOLE, (10_000, 30_000, 26_000, 40_000)])
+def test_a_picture_of_density_says_how_many_records_lie_where(region):
+    rng = np.random.default_rng(0)
+    places = on_grid(rng.normal(size=(30_000, 2)) @ [[1, 0.4], [0, 0.3]], equal_axes=False)
+    there = places[within(places, region)]
+    left, bottom, right, top = region
+    inside_it = (places[:, 0] >= left) & (places[:, 0] <= right) & (places[:, 1] >= bottom) & (places[:, 1] <= top)
+    assert np.array_equal(there, places[inside_it])
+    edges = np.linspace(bottom, top, UP + 1), np.linspace(left, right, ACROSS + 1)
+    true = np.histogram2d(there[:, 1], there[:, 0], bins=edges)[0]
+    picture = density(there, region)
+    assert (picture["records"], picture["most"], picture["window"]) == (len(there), true.max(), list(region))
+    said = counts_in(picture)
+    assert np.array_equal(said > 0, true > 0) and np.array_equal(said == picture["most"], true == true.max())
+    assert np.abs(said - true).max() <= 0.02 * true.max()
+
+
+def test_a_picture_of_density_has_one_size_whatever_the_pool_has():
+    rng = np.random.default_rng(0)
+    sizes = [len(json.dumps(density(rng.integers(0, FINE + 1, size=(n, 2))))) for n in (1, 1_000, 300_000)]
+    assert max(sizes) - min(sizes) < 20 and max(sizes) < 100_000
+
+
+def test_a_polygon_of_many_corners_has_inside_what_its_angles_say():
+    rng = np.random.default_rng(1)
+    turn = np.sort(rng.uniform(0, 2 * np.pi, 120))
+    reach = rng.uniform(8_000, 30_000, 120)
+    corners = np.round(np.stack([reach * np.cos(turn), reach * np.sin(turn)], 1) + FINE / 2)
+    places = rng.integers(0, FINE + 1, size=(4_000, 2))
+    # a star around the middle: what it has inside is turned around once by its corners, what is outside not at all
+    seen = corners[None] - (places + np.array([0, 0.5]))[:, None]
+    angle = np.arctan2(seen[..., 1], seen[..., 0])
+    step = (np.diff(angle, axis=1, append=angle[:, :1]) + np.pi) % (2 * np.pi) - np.pi
+    assert np.array_equal(inside(places, corners.tolist()), np.abs(step.sum(1)) > np.pi)
 
 
 def test_places_on_the_map_that_moves_keep_the_shape_of_maps_whose_distances_mean_something():
