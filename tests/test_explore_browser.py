@@ -3,7 +3,15 @@
 import re
 import time
 
-from .browsing import BROWSER, MAP, circle, lonely, opened, points_of, settle, where
+import numpy as np
+import pytest
+
+from fishersft import Store
+from fishersft.plots.sentence_map import on_grid
+from fishersft.scoring import projection
+
+from .bench.large_pool import large_pool
+from .browsing import BROWSER, MAP, circle, lonely, opened, points_of, serving, settle, where
 
 pytestmark = BROWSER
 
@@ -180,3 +188,67 @@ def test_a_lasso_on_the_map_becomes_the_target_and_its_picks_are_there_soon(dash
         said = page.inner_text('[data-testid="stMain"]')
         assert "Variance on the target" in said
         assert "the lasso's" not in said
+
+
+MANY = 25_000
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """The address of a dashboard that shows a pool of 25,000 generated records, and their places on its map."""
+    home = tmp_path_factory.mktemp("many")
+    corpus, rows = large_pool(home, MANY, dimension=16)
+    places = on_grid(projection.map_of(rows, "pca", store=Store(home)).xy, equal_axes=True)
+    with serving(home) as address:
+        yield f"{address}/?corpus={corpus.source}&holdout=0&map=PCA&selector=uniform&sentences=200", places
+
+
+def pixels(page, places):
+    """Where places on a map whose axes are equal are seen, before it is zoomed."""
+    box = page.locator(MAP).bounding_box()
+    side = min(box["width"], box["height"]) - 32
+    shares = places / 65_536 * [1, -1] + [0, 1]
+    return [box["x"] + (box["width"] - side) / 2, box["y"] + (box["height"] - side) / 2] + shares * side, box
+
+
+def test_a_pool_of_any_size_is_a_density_whose_every_record_a_lasso_finds(many, page):
+    address, places = many
+    received = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(len(frame))))
+    opened(page, address)
+    assert sum(received) < 2_000_000
+    assert f"density of {MANY:,} records" in page.inner_text(".sentences .legend")
+    circle(page)
+    page.wait_for_selector(".st-key-marked")
+    at, box = pixels(page, places)
+    share = (at - [box["x"], box["y"]]) / [box["width"], box["height"]]
+    inside = int(((share > 0.3) & (share < 0.7)).all(1).sum())
+    held = int(re.search(r"holds ([\d,]+) records", page.inner_text(".st-key-marked"))[1].replace(",", ""))
+    assert held == pytest.approx(inside, rel=0.02) and inside > 1_000
+    settle(page)
+    assert "not selected" not in page.inner_text(".sentences .legend")
+
+
+def test_a_density_answers_the_pointer_moves_with_the_budget_and_shows_a_region_anew(many, page):
+    address, places = many
+    opened(page, address)
+    at, box = pixels(page, places)
+    sample = page.evaluate("[...globalThis.fishersftPoints.values()].find((p) => p.density).record")
+    assert len(sample) == 5_000
+    middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
+    page.mouse.move(*at[min(sample, key=lambda r: np.abs(at[r] - middle).sum())].tolist())
+    page.wait_for_selector(".sentences .hover:not([hidden])")
+    assert re.search(r"\d+ tokens · record [\d,]+\n\w+", page.inner_text(".sentences .hover"))
+    page.locator(".st-key-sentences input[type=range]").focus()
+    before = newest(page)
+    page.keyboard.press("PageUp")
+    settle(page)
+    assert newest(page) > before
+    page.mouse.move(*middle.tolist())
+    page.mouse.wheel(0, -900)
+    page.wait_for_selector(".sentences .legend:has-text('records around here, each a point')")
+    settle(page)
+    close = page.evaluate("[...globalThis.fishersftPoints.values()].findLast((p) => p.window)")
+    left, bottom, right, top = close["window"]
+    there = (places >= [left, bottom]).all(1) & (places <= [right, top]).all(1)
+    assert sorted(close["record"]) == np.flatnonzero(there).tolist()

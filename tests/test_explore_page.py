@@ -301,7 +301,8 @@ def test_a_density_has_a_sample_and_every_pick_as_points_where_they_lie_among_al
 def test_what_is_searched_in_a_density_is_a_point_each_or_where_it_is_too_much_a_density_of_its_own(dense):
     texts = load_corpus("demo").texts
     for word, few in (("knight", True), ("the", False)):
-        at = open_page(sentences="20", q=word)
+        at = open_page(sentences="20")
+        at.text_input(key="q").set_value(word).run()
         data, sample = drawn_map(at)
         shown = sample["record"] + data["more"]["record"]
         found = [i for i in load_pool("demo").index if word in texts[i].lower()]

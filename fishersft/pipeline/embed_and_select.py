@@ -6,16 +6,18 @@ selectors may be given by name or as objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from fishersft.corpus.encode import CHAT_TEMPLATE, MAX_TOKENS, PLAIN_FORM
 from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus
+from fishersft.design.greedy import Pick
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.distributed.engine import Engine, as_engine
 from fishersft.lm.embed import (
@@ -33,10 +35,11 @@ from fishersft.pipeline.stored_answers import ANSWERS_FILE, KeptAnswers, StoredL
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector, make_selector
 from fishersft.selectors.base import OnPick, Progress, Stage
 from fishersft.selectors.selection import check_seed
-from fishersft.store.artifacts import Artifact, ArtifactKey, Store, commit_arrays, made, read_arrays
+from fishersft.store.artifacts import Artifact, ArtifactKey, Store, commit_arrays, made, read_arrays, writing_to
 
 Model = str | Path | ModelFolder | CausalLM
 EMBEDDINGS, ORDER = "embeddings", "order"
+JOURNAL = "picks.jsonl"  # of an order that is being made: [position, gain, evaluations, bound, seconds] a line
 
 
 def embed(
@@ -259,7 +262,10 @@ def order(
     """A selector's order, at least as far as the budget needs it; a longer one already stored serves as well.
 
     `on_stage(what, done, total)` reports work before the first pick, such as texts asked; `on_pick(pick, seconds)` is given each
-    pick as it is made.
+    pick as it is made, here or by another process that makes the same order.
+
+    Picks of a selector that heeds pins are kept as they come, so an order that was interrupted goes on behind them as it would
+    have: the same picks and gains.
     """
     budget.check(pool)
     if not pool.embeddings.key or not pool.is_free:  # an order from pins is no prefix of the selector's own
@@ -267,13 +273,76 @@ def order(
     store = store or Store.default()
     if (found := stored_order(pool, selector, budget, seed, store)) is not None:
         return found
-    key = order_key(pool.embeddings, selector, seed)
-    with store.lock(key):
+    key, told = order_key(pool.embeddings, selector, seed), 0
+
+    def tell(known: Sequence[tuple[Pick, float]]) -> None:
+        nonlocal told
+        for pick, seconds in known[told:] if on_pick else ():
+            on_pick(pick, seconds)
+        told = max(told, len(known))
+
+    with store.lock(key, lambda: tell(unfinished_picks(store, key))):
         if (found := stored_order(pool, selector, budget, seed, store)) is not None:
             return found
-        taken = selector.take(pool, budget, seed, on_progress, on_stage, on_pick)
+        if selector.heeds_pins:
+            known = unfinished_picks(store, key)
+            tell(known)
+            journal = store.workspace(key, fresh=False) / JOURNAL
+            taken = _taken_behind(known, journal, pool, selector, budget, seed, on_progress, on_stage, lambda: tell(known))
+        else:
+            taken = selector.take(pool, budget, seed, on_progress, on_stage, on_pick)
         commit_arrays(store, key, taken.arrays, {"picks": len(taken), "notes": taken.notes})
         return taken
+
+
+def unfinished_picks(store: Store, key: ArtifactKey) -> list[tuple[Pick, float]]:
+    """The picks that an order has so far while it is made, or had when it was interrupted, with the seconds until each."""
+    try:
+        whole = (store.path / "partial" / key.digest / JOURNAL).read_text(encoding="utf-8").split("\n")[:-1]
+        lines = [json.loads(line) for line in whole]
+        return [(Pick(*pick), seconds) for *pick, seconds in lines]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _taken_behind(
+    known: list[tuple[Pick, float]],
+    journal: Path,
+    pool: Pool,
+    selector: Selector,
+    budget: Budget,
+    seed: int,
+    on_progress: Progress | None,
+    on_stage: Stage | None,
+    on_new: Callable[[], None],
+) -> Order:
+    """The order that begins with the picks `known`, which grow with each new one, as does the journal."""
+    positions, notes, skipped = [pick.position for pick, _ in known], dict[str, Any](), len(known)
+    evaluations, seconds = 0, 0.0  # of the earlier run, beyond what repeating its picks took
+
+    def keep(pick: Pick, after: float) -> None:
+        nonlocal skipped, evaluations, seconds
+        if skipped:
+            skipped -= 1
+            evaluations, seconds = known[-1][0].evaluations - pick.evaluations, known[-1][1] - after
+            return
+        known.append((pick._replace(evaluations=pick.evaluations + evaluations), after + seconds))
+        _write(out, known[-1:])
+        on_new()
+
+    with journal.open("w", encoding="utf-8") as out:
+        _write(out, known)
+        if budget.cut(pool.tokens[positions]) is None:
+            given = pool.given(pool.index[positions].tolist())
+            notes = selector.take(given, budget, seed, on_progress, on_stage, keep).notes
+    return Order.of([pick for pick, _ in known], [after for _, after in known], notes)
+
+
+def _write(out: TextIO, picks: Sequence[tuple[Pick, float]]) -> None:
+    with writing_to(Path(out.name).parent):
+        for (position, gain, evaluations, bound), seconds in picks:
+            out.write(json.dumps([int(position), float(gain), int(evaluations), float(bound), seconds]) + "\n")
+        out.flush()
 
 
 def stored_order(pool: Pool, selector: Selector, budget: Budget, seed: int = 0, store: Store | None = None) -> Order | None:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from fishersft import __version__, paths
 from fishersft.errors import StoreError, os_reason
@@ -39,6 +39,7 @@ MANIFEST = "manifest.json"
 SELECTION = "selection"  # the one stage that a person asked to keep
 SAMPLED_ABOVE = 8_000_000  # bytes of a file, beyond which opening looks at SAMPLES blocks of it
 SAMPLES, BLOCK = 64, 4_096
+WAIT = 0.5  # seconds between two looks at what another process has done so far
 T = TypeVar("T")
 
 
@@ -133,13 +134,17 @@ class Store:
         return found
 
     @contextmanager
-    def lock(self, key: ArtifactKey) -> Iterator[None]:
-        """Holds the key's lock; any other process that wants the same artifact waits here."""
+    def lock(self, key: ArtifactKey, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Holds the key's lock; any other process that wants the same artifact waits here, and calls `meanwhile` now and then."""
         with writing_to(self.path):
             folder = self.path / "locks"
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / f"{key.digest}.lock")
-            lock.acquire()
+        while True:
+            with writing_to(self.path), contextlib.suppress(Timeout):
+                lock.acquire(timeout=WAIT)
+                break
+            meanwhile()
         try:
             yield
         finally:

@@ -59,10 +59,10 @@ def write_texts(path: Path, records: int, longest: int = 4, seed: int = 0) -> Pa
     return path
 
 
-def large_pool(home: Path, records: int, dimension: int = 64, seed: int = 0) -> tuple[Corpus, TokenEmbeddings]:
+def large_pool(home: Path, records: int, dimension: int = 64, longest: int = 4, seed: int = 0) -> tuple[Corpus, TokenEmbeddings]:
     """The corpus and its embeddings under mini in the store at `home`; both are made once."""
     store, folder = Store(home), find_model("mini")
-    corpus = load_corpus(write_texts(home / "generated" / f"{records}-{seed}.jsonl", records, seed=seed), holdout=0)
+    corpus = load_corpus(write_texts(home / "generated" / f"{records}-{longest}-{seed}.jsonl", records, longest, seed), holdout=0)
     key = embeddings_key(corpus, folder)
     if found := store.find(key):
         return corpus, open_embeddings(found.path, found.manifest, key.digest)
@@ -72,13 +72,12 @@ def large_pool(home: Path, records: int, dimension: int = 64, seed: int = 0) -> 
         workspace, rng = store.workspace(key), np.random.default_rng(seed + 1)
         means = clusters(len(layout.index), dimension, seed)
         of_row = np.repeat(np.arange(len(means)), np.diff(layout.offsets))
+        noise = 0.3 * rng.standard_normal((CHUNK, dimension), dtype=np.float32)  # the same for each chunk
+        noise /= np.sqrt(np.arange(1, dimension + 1, dtype=np.float32))
         with (workspace / "values.bin").open("wb") as out:
             for a in range(0, len(of_row), CHUNK):
                 some = of_row[a : a + CHUNK]
-                noise = rng.standard_normal((len(some), dimension), dtype=np.float32)
-                (means[some] + 0.3 * noise / np.sqrt(np.arange(1, dimension + 1, dtype=np.float32))).astype(np.float16).tofile(
-                    out
-                )
+                (means[some] + noise[: len(some)]).astype(np.float16).tofile(out)
         np.save(workspace / "offsets.npy", layout.offsets)
         np.save(workspace / "index.npy", layout.index)
         facts = {
