@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fishersft import load_corpus
+from fishersft.corpus import near_duplicates
 from fishersft.corpus.near_duplicates import COMMON, near_duplicate_groups, near_duplicates_of, without_repeats
 from fishersft.corpus.records import split_by_seed
 
@@ -235,3 +236,19 @@ def test_the_corpus_page_shows_the_groups_and_drops_them_from_the_pool(leaky):
     assert "No record is a near-duplicate of another." in text_of(
         open_page("corpus", corpus=str(leaky.with_name("one.jsonl")), part="Near-duplicates")
     )
+
+
+def test_the_groups_of_many_texts_are_found_once_and_again_where_their_file_is_damaged(home, monkeypatch):
+    texts = ["One two three four five.", "one two three four five", "Something else.", *map(str, range(10))]
+    true = near_duplicate_groups(texts)
+    monkeypatch.setattr(near_duplicates, "KEPT", 5)
+    assert near_duplicates.kept_groups(texts).tolist() == true.tolist()
+    with monkeypatch.context() as unable:
+        unable.setattr(near_duplicates, "near_duplicate_groups", None)
+        assert near_duplicates.kept_groups(texts).tolist() == true.tolist()
+        with pytest.raises(TypeError):
+            near_duplicates.kept_groups(texts[::-1])
+    (file,) = (home / "near-duplicates").iterdir()
+    for damage in (b"", file.read_bytes()[:-4], b"\x93NUMPY"):
+        file.write_bytes(damage)
+        assert near_duplicates.kept_groups(texts).tolist() == true.tolist()

@@ -101,11 +101,11 @@ def test_a_second_look_sees_the_picks_of_the_first_while_they_are_made(tmp_path)
 
 
 SLOW = """
-import sys, time
+import pathlib, sys, time
 from fishersft import Budget, Store, make_selector
 from fishersft.pipeline.embed_and_select import order
 from tests.test_unfinished_order import pool_of
-order(pool_of(90, 12), make_selector("token_od"), Budget(sentences=60), store=Store(sys.argv[1]), on_pick=lambda *_: time.sleep(0.05))
+order(pool_of(90, 12), make_selector("token_od"), Budget(sentences=60), store=Store(pathlib.Path(sys.argv[1])), on_pick=lambda *_: time.sleep(0.05))
 """
 
 

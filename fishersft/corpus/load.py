@@ -21,7 +21,7 @@ import pooch
 from fishersft import fields as declared
 from fishersft import paths
 from fishersft.corpus.files import FileTable, read_table
-from fishersft.corpus.near_duplicates import joined, near_duplicate_groups
+from fishersft.corpus.near_duplicates import joined, kept_groups
 from fishersft.corpus.records import Chat, Corpus, Example, ReadOptions, Text, compared, split_by_column, split_by_seed
 from fishersft.corpus.shapes import THREADS, read_examples
 from fishersft.corpus.unpack import decode
@@ -120,7 +120,7 @@ def load_corpus(
     if held_out is None:
         # the demo keeps the split that its shipped results were measured on; what leaks there is counted as everywhere
         if holdout and source != "demo":
-            groups = near_duplicate_groups(list(map(compared, examples)))
+            groups = kept_groups(list(map(compared, examples)))
             together = groups if understood.shape != THREADS else joined(groups, _roots(examples))
         held_out = split_by_seed(len(fields), holdout, together)
     corpus = Corpus(

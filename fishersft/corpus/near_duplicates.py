@@ -12,11 +12,14 @@ Groups are transitive: a near-duplicate of a near-duplicate belongs to them.
 Pairs are found by prefix filtering (Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", 2007): near-duplicates
 share one of the rarest words or pairs that either has.  It is exact unless more than 1,000 texts share one of those; each of
 these is then compared with the first of up to 10 groups.  On 100,000 paragraphs of English books it takes about 15 s of one
-core, less than half of what MinHash LSH takes in Python.  Knows no corpus and no model.
+core, less than half of what MinHash LSH takes in Python; the groups of many texts are kept beside the store, so that a corpus is
+searched once.  Knows no corpus and no model.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,12 +30,15 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from fishersft.paths import home, replacing
+
 NEAR = 0.6
 WITHIN, LARGER, FIVE_WORDS = 0.9, 3, 9  # five words and the four pairs between them
 RAREST = 3.0  # how much a word of one text weighs; a word of all texts weighs 1
 MANY = 1_000  # texts; how many of a few have a word says little about it
 COMMON, PIVOTS = 1_000, 10
 ROWS, PAIRS = 1_024, 1 << 14  # looked up and compared at a time
+KEPT, VERSION = 20_000, 1  # texts from which the groups are kept; another version finds others
 SLACK = 1 - 1e-9  # sums of weights are rounded
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
 WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
@@ -101,6 +107,26 @@ def repeats_sentence(repeats: Mapping[str, int]) -> str:
     if dropped:
         said.append(f"{dropped:,} were left out of the pool")
     return "; ".join(said) + "."
+
+
+def kept_groups(texts: Sequence[str]) -> np.ndarray:
+    """`near_duplicate_groups`, of many texts from the file of an earlier call where there is one."""
+    if len(texts) < KEPT:
+        return near_duplicate_groups(texts)
+    digest = hashlib.sha256(f"{VERSION} {len(texts)}".encode())
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    file = home() / "near-duplicates" / f"{digest.hexdigest()}.npy"
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        known = np.load(file, allow_pickle=False)
+        if known.shape == (len(texts),) and known.dtype == np.int32 and ((known >= 0) & (known <= np.arange(len(texts)))).all():
+            return np.asarray(known, dtype=np.int64)
+    groups = near_duplicate_groups(texts)
+    with contextlib.suppress(OSError):  # it is found again next time
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as partial, partial.open("wb") as out:
+            np.save(out, groups.astype(np.int32))
+    return groups
 
 
 def near_duplicate_groups(texts: Sequence[str]) -> np.ndarray:

@@ -280,26 +280,33 @@ class Corpus:
     @cached_property
     def repeats(self) -> Repeats:
         """The near-duplicates among the records; finding them takes about 2 s for 20,000 texts."""
-        from fishersft.corpus.near_duplicates import Repeats, near_duplicate_groups  # loads scipy
+        from fishersft.corpus.near_duplicates import Repeats, kept_groups  # loads scipy
 
-        groups = near_duplicate_groups(list(map(compared, self.examples))) if self.groups is None else self.groups
+        groups = kept_groups(list(map(compared, self.examples))) if self.groups is None else self.groups
         return Repeats(groups, self.held_out, self.pool_index)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """sha256 of every example and of the split, without the metadata columns."""
-        h = hashlib.sha256()
-        for example, out in zip(self.examples, self.held_out, strict=True):
-            h.update(canonical(example).encode("utf-8", "surrogatepass"))
-            h.update(b"\x01\n" if out else b"\x00\n")
-        if self.dropped is not None:
-            h.update(np.flatnonzero(self.dropped).tobytes())
-        return h.hexdigest()
+        return self._identity[0]
 
-    @cached_property
+    @property
     def duplicates(self) -> int:
         """The number of records that repeat an earlier one exactly."""
-        return len(self) - len({canonical(e) for e in self.examples})
+        return self._identity[1]
+
+    @cached_property
+    def _identity(self) -> tuple[str, int]:
+        """The fingerprint and the number of duplicates, which the examples are written out for once."""
+        h, seen = hashlib.sha256(), set()
+        for example, out in zip(self.examples, self.held_out, strict=True):
+            line = canonical(example).encode("utf-8", "surrogatepass")
+            h.update(line)
+            h.update(b"\x01\n" if out else b"\x00\n")
+            seen.add(line)
+        if self.dropped is not None:
+            h.update(np.flatnonzero(self.dropped).tobytes())
+        return h.hexdigest(), len(self) - len(seen)
 
     def text(self, index: int) -> str:
         """Record `index` as a person reads it."""

@@ -277,8 +277,9 @@ def order(
 
     def tell(known: Sequence[tuple[Pick, float]]) -> None:
         nonlocal told
-        for pick, seconds in known[told:] if on_pick else ():
-            on_pick(pick, seconds)
+        if on_pick is not None:
+            for pick, seconds in known[told:]:
+                on_pick(pick, seconds)
         told = max(told, len(known))
 
     with store.lock(key, lambda: tell(unfinished_picks(store, key))):

@@ -102,6 +102,7 @@ def large(only: tuple[str, ...], **options: Any) -> None:
 @click.option("--points", type=int, default=5_000, show_default=True, help="Generated texts that the budget is moved on.")
 @click.option("--sessions", type=int, default=20, show_default=True, help="Visitors who move their budgets at once.")
 @click.option("--figure-points", type=int, default=20_000, show_default=True, help="Points of the map whose size is told.")
+@click.option("--density-points", type=int, default=200_000, show_default=True, help="Records of a density; 0 leaves it out.")
 @click.option("--moves", type=int, default=10, show_default=True, help="Moves of each budget.")
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="A store to keep for the generated texts.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the generated texts.")

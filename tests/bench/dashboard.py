@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fishersft import Store
 from fishersft.errors import UserError
+from fishersft.scoring import projection
 from tests.bench import machine
-from tests.bench.browser import CHART, LONGEST, Served, Visitor, browser, one_dot, read, server
+from tests.bench.browser import CHART, LONGEST, SLIDER, Served, Visitor, browser, one_dot, read, server
+from tests.bench.large_pool import large_pool
 from tests.bench.report import BUSY, table
 from tests.bench.texts import write_corpus
 
@@ -33,7 +36,8 @@ MOVES = 10
 KEYS = ("PageUp", "ArrowRight", "PageDown", "ArrowRight", "ArrowRight")  # large and small moves, each to a budget not seen yet
 PLACES = {"Explore": "", "Compare": "compare"}
 SPEED = "60"  # picks a second that the player is asked for
-MOVE = 0.15  # seconds that a move may take the server
+MOVE, BACK = 0.1, 0.5  # seconds that a move may take the server, and until all is back
+MOVE_OF_MANY, PAINT, WIRE = 0.15, 3.0, 2.0  # the same on a density; seconds until it is painted, and MB until then
 PLAYED = 3.0  # seconds
 LASSOS = ("40-69", "200-229", "700-729")  # records of the demo; neighbours in the file are of one topic
 STEPS = """
@@ -49,6 +53,9 @@ async (seconds) => {
   return (1000 * (Number(slider.value) - first)) / (performance.now() - start);
 }
 """
+FRAMES = (
+    "() => { const count = () => { window.frames_drawn++; requestAnimationFrame(count); }; window.frames_drawn = 0; count(); }"
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,7 @@ def run(
     points: int = 5_000,
     sessions: int = 20,
     figure_points: int = 20_000,
+    density_points: int = 200_000,
     moves: int = MOVES,
     home: Path | None = None,
     seed: int = 0,
@@ -126,6 +134,7 @@ def run(
 
     Args:
         draw: makes the map whose size is told.
+        density_points: records of a generated pool that is drawn as its density; 0 leaves it out.
         home: a store to use and to keep for the generated texts; by default one that is deleted.
 
     Raises:
@@ -141,6 +150,8 @@ def run(
         book.demo(Path(folder) / "empty", sessions)
         kept = home or Path(folder) / "generated"
         tokens = book.generated(kept, write_corpus(kept / "generated" / f"{points}-{seed}.jsonl", points, seed), points)
+        if density_points:
+            book.density(kept, density_points)
         chromium = f"Chromium {tabs.version}"
     book.measures.append(figure_size(draw, figure_points, seed))
     problem = {
@@ -216,7 +227,8 @@ class Book:
             address = served.address
             for place, path in PLACES.items():
                 what = f"{points:,} sentences: a move of the budget on {place}"
-                self.moved(f"{place.lower()}_many", served, f"{path}?{query}", what, MOVE)
+                self.moved(f"{place.lower()}_many", served, f"{path}?{query}", what, MOVE, BACK)
+            self.dragged(f"{address}/?{query}", points)
             self.told("player", 0, 1)
             visitor = Visitor.arrive(self.tabs)
             visitor.page.goto(f"{address}/?{query}&view=player&sentences={min(1_000, points)}")
@@ -249,7 +261,59 @@ class Book:
         self.note(f"{name}_new_browser", f"{what}, browser new", median(fresh), "s", targets[1], each=tuple(fresh))
         self.note(f"{name}_warm", f"{what}, both warm", median(again), "s", targets[2], each=tuple(again))
 
-    def moved(self, name: str, served: Served, path: str, what: str, target: float | None) -> None:
+    def dragged(self, address: str, points: int) -> None:
+        """The budget's slider under a pointer that does not let go: how often the map is drawn meanwhile."""
+        self.told("dragging the budget", 0, 1)
+        visitor = Visitor.arrive(self.tabs)
+        page = visitor.page
+        page.goto(address)
+        visitor.see(CHART, LONGEST)
+        visitor.settle()
+        thumb = page.locator('.st-key-sentences [data-testid="stSliderThumbValue"]').bounding_box()
+        track = page.locator(SLIDER).first
+        assert thumb is not None
+        x = thumb["x"] + thumb["width"] / 2
+        y = track.evaluate("e => e.closest('[style*=left]').getBoundingClientRect().top + 6")
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.evaluate(FRAMES)
+        begun, seen = time.perf_counter(), set()
+        for step in range(100):
+            page.mouse.move(x + 3 * step, y)
+            seen.add(page.locator(".sentences .now").inner_text())
+        frames = int(page.evaluate("window.frames_drawn")) / (time.perf_counter() - begun)
+        page.mouse.up()
+        what = f"{points:,} sentences: dragging the budget"
+        self.note("drag_frames", f"{what}, frames", frames, "/s", 20.0, more=True)
+        self.note("drag_budgets", f"{what}, budgets shown of 100 passed", len(seen), "", 50, more=True)
+        self.left(visitor)
+
+    def density(self, home: Path, points: int) -> None:
+        """A pool that is drawn as its density, once it is projected and its corpus is open."""
+        corpus, rows = large_pool(home, points)
+        projection.map_of(rows, "pca", store=Store(home))
+        query = f"?corpus={corpus.source}&holdout=0&map=PCA&selector=uniform"
+        with server(home) as served:
+            self.told("density: the server opens the corpus", 0, 1)
+            visitor = Visitor.arrive(self.tabs)
+            visitor.page.goto(f"{served.address}/{query}")
+            visitor.see(CHART, LONGEST)
+            visitor.settle()
+            self.left(visitor)
+            each, sizes = [], []
+            for k in range(3):
+                self.told("density: first paint", k, 3)
+                visitor = Visitor.arrive(self.tabs)
+                each.append(visitor.first_chart(f"{served.address}/{query}"))
+                visitor.settle()
+                sizes.append(sum(size for _, size in visitor.received) / 1e6)
+                self.left(visitor)
+            what = f"{points:,} records as a density"
+            self.note("density_paint", f"{what}: painted in a new browser", median(each), "s", PAINT, each=tuple(each))
+            self.note("density_wire", f"{what}: sent until then", max(sizes), "MB", WIRE)
+            self.moved("density", served, query, f"{what}: a move of the budget on Explore", MOVE_OF_MANY)
+
+    def moved(self, name: str, served: Served, path: str, what: str, target: float | None, back: float | None = None) -> None:
         """Move the budget of one page many times, once its picks are there."""
         stage = what.replace(": a move of the budget on", ",")
         self.told(f"{stage}: preparing", 0, 1)
@@ -269,7 +333,7 @@ class Book:
             each.append(visitor.move(KEYS[k % len(KEYS)])[0])
             self.told(f"{stage}: moving", k + 1, self.moves)
         self.note(f"{name}_server", f"{what}, server", (served.cpu() - before) / self.moves, "s", target)
-        self.note(f"{name}_back", f"{what}, until all is back", median(each), "s", each=tuple(each))
+        self.note(f"{name}_back", f"{what}, until all is back", median(each), "s", back, each=tuple(each))
         self.left(visitor)
 
 
