@@ -92,8 +92,8 @@ def test_gains_now_are_those_of_the_definition(d):
 
 
 def test_neighbours_come_nearest_first_and_leave_the_record_out():
-    means = np.array([[1.0, 0], [0.9, 0.1], [-1, 0], [0, -0.2]])
-    near, cosines = neighbours_of(means, 0, np.arange(4), 3)
+    rows = TokenEmbeddings.of(np.array([[[1.0, 0]], [[0.9, 0.1]], [[-1, 0]], [[0, -0.2]]]))
+    near, cosines = neighbours_of(rows, 0, np.arange(4), 3)
     assert near[0] == 1
     assert 0 not in near
     assert (np.diff(cosines) <= 0).all()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fishersft import TokenEmbeddings
 from fishersft.scoring.why import nearest_of, why
 from tests.reference import algorithm_1
 
@@ -28,6 +29,6 @@ def test_an_unpicked_sentence_is_measured_at_the_current_budget(pool_of):
 
 
 def test_the_nearest_pick_is_another_one_and_the_most_similar():
-    means = np.array([[1.0, 0.0], [0.9, 0.1], [-1.0, 0.2], [0.0, -1.0]])
-    assert nearest_of(means, 0, np.array([0, 1, 2]))[0] == 1
-    assert nearest_of(means, 1, np.array([1]))[0] is None
+    rows = TokenEmbeddings.of(np.array([[[1.0, 0.0]], [[0.9, 0.1]], [[-1.0, 0.2]], [[0.0, -1.0]]]))
+    assert nearest_of(rows, 0, np.array([0, 1, 2]))[0] == 1
+    assert nearest_of(rows, 1, np.array([1]))[0] is None

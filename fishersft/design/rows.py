@@ -118,6 +118,11 @@ class TokenEmbeddings:
         return out
 
     @cached_property
+    def centre(self) -> np.ndarray:
+        """(d,) float32: the mean of `means`."""
+        return np.asarray(self.means.mean(0))
+
+    @cached_property
     def position_weighted_means(self) -> np.ndarray:
         """(N, d) float32 of length 1: the mean of each record's rows with weights 1 to m, since later tokens have read more.
 

@@ -81,7 +81,7 @@ def why(
         before = rank - 1 if picked and rank is not None else n
     held = order[:before][order[:before] != position]
     V = design_matrix((embeddings.block(p) for p in held), embeddings.dimension, sigma2)
-    nearest, similarity = nearest_of(embeddings.means, position, order[:n])
+    nearest, similarity = nearest_of(embeddings, position, order[:n])
     return Why(position, rank, picked, before, token_gains(V, embeddings.block(position)), nearest, similarity)
 
 
@@ -162,16 +162,16 @@ def gain_along(
     return out
 
 
-def nearest_of(means: np.ndarray, position: int, among: np.ndarray) -> tuple[int | None, float]:
+def nearest_of(embeddings: TokenEmbeddings, position: int, among: np.ndarray) -> tuple[int | None, float]:
     """The most similar other one of `among` to `position`, and the cosine of their centred means."""
-    found, cosines = neighbours_of(means, position, among, 1)
+    found, cosines = neighbours_of(embeddings, position, among, 1)
     return (int(found[0]), float(cosines[0])) if len(found) else (None, float("nan"))
 
 
-def neighbours_of(means: np.ndarray, position: int, among: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def neighbours_of(embeddings: TokenEmbeddings, position: int, among: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The up to k most similar others of `among`, the nearest first, and their cosines to `position`."""
     among = among[among != position]
-    centre = means.mean(0)
+    means, centre = embeddings.means, embeddings.centre
     x = means[position] - centre
     Y = means[among] - centre
     cosine = Y @ x / np.maximum(np.linalg.norm(Y, axis=1) * np.linalg.norm(x), 1e-12)

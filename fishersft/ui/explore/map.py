@@ -96,7 +96,7 @@ def map_panel(view: ExploreView, session: Session, asked: MapLook) -> None:
     focus = components.position_of(shown, view.record)
     nearest = None
     if focus is not None and session.record is not None:
-        nearest = why.nearest_of(shown.embeddings.means, focus, view.places[view.picks])[0]
+        nearest = why.nearest_of(shown.embeddings, focus, view.places[view.picks])[0]
     lit = view.lit(session.lasso, asked.matched)
     marked = np.flatnonzero(lit) if lit is not None else np.array([], dtype=int)
     sample = _sample(len(shown))
@@ -344,7 +344,7 @@ def _filters(view: ExploreView, session: Session) -> np.ndarray | None:
     tokens = pool.tokens
     span = (int(tokens.min()), int(tokens.max()))
     columns = {c: view.corpus.column(c) for c in view.corpus.categories[:MOST_COLUMNS]}
-    offered = {c: [values[k] for k in np.unique(codes[pool.index])] for c, (values, codes) in columns.items()}
+    offered = {c: [values[k] for k in np.flatnonzero(np.bincount(codes[pool.index]))] for c, (values, codes) in columns.items()}
     start = _from_address(session, offered, span)
     mask, asked, written = np.ones(len(pool), dtype=bool), [], {"length": ""}
     with st.popover("Filter", icon=":material/filter_alt:", help="Filter by a column's values and by length.", width="content"):

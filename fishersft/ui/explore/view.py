@@ -82,7 +82,8 @@ class ExploreView:
     @cached_property
     def places(self) -> np.ndarray:
         """(N,) where the pool's records are on the map."""
-        return np.searchsorted(self.everything.index, self.pool.index)
+        N = len(self.everything)
+        return np.arange(N) if len(self.pool) == N else np.searchsorted(self.everything.index, self.pool.index)
 
     @cached_property
     def target_texts(self) -> np.ndarray:

@@ -306,7 +306,7 @@ def _ranks(view: ExploreView, position: int) -> None:
 
 def _neighbours(view: ExploreView, session: Session, position: int) -> None:
     """The most similar records of the whole pool; a row opens one."""
-    near, cosines = why.neighbours_of(view.pool.embeddings.means, position, np.arange(len(view.pool)), NEIGHBOURS)
+    near, cosines = why.neighbours_of(view.pool.embeddings, position, np.arange(len(view.pool)), NEIGHBOURS)
     records = view.pool.index[near]
     table = {
         "record": records,
