@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fishersft import load_corpus
 from fishersft.corpus import near_duplicates
 from fishersft.corpus.near_duplicates import COMMON, near_duplicate_groups, near_duplicates_of, without_repeats
-from fishersft.corpus.records import split_by_seed
+from fishersft.corpus.splits import split_by_seed
 
 from .test_pages import open_page, text_of
 

@@ -21,7 +21,8 @@ import pandas as pd
 import pyarrow as pa
 
 from fishersft.corpus.parquet import columns_inside, read_parquet, to_frame
-from fishersft.corpus.records import HEADERS, SPLITS, is_held_out
+from fishersft.corpus.records import HEADERS, SPLITS
+from fishersft.corpus.splits import is_held_out
 from fishersft.corpus.unpack import COMPRESSED, check_lines, decode, unpacked
 from fishersft.errors import CorpusError, os_reason
 from fishersft.text import all_encodable, encodable, shortened

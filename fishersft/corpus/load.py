@@ -22,8 +22,9 @@ from fishersft import fields as declared
 from fishersft import paths
 from fishersft.corpus.files import FileTable, read_table
 from fishersft.corpus.near_duplicates import joined, kept_groups
-from fishersft.corpus.records import Chat, Corpus, Example, ReadOptions, Text, compared, split_by_column, split_by_seed
+from fishersft.corpus.records import Chat, Corpus, Example, ReadOptions, Text, compared
 from fishersft.corpus.shapes import THREADS, read_examples
+from fishersft.corpus.splits import split_by_column, split_by_seed
 from fishersft.corpus.unpack import decode
 from fishersft.errors import CorpusError, MissingExtra, StoreError, os_reason
 from fishersft.paths import home, user_path

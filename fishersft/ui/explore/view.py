@@ -28,6 +28,7 @@ from fishersft.ui.session import Choice, Session
 T = TypeVar("T")
 UNITS = ("sentences", "percent", "tokens")
 WHAT_IF_STEP = 40
+WALKED = 128  # picks whose gains are computed at least
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ class ExploreView:
         """(n,) what each pick gained when it was picked, nats, by the page's one criterion: TokenOD's with sigma2 = 1."""
         if self.selector == make_selector(DEFAULT_SELECTOR):
             return self.order.gains[: self.n]
-        return cached.walk(self.pool.embeddings, self.picks).gains
+        further = min(len(self.order), max(WALKED, 1 << (self.n - 1).bit_length()))  # a nudge of the budget walks nothing anew
+        return cached.walk(self.pool.embeddings, self.order.positions[:further]).gains[: self.n]
 
     @cached_property
     def longest_gain(self) -> tuple[np.ndarray, np.ndarray] | None:
