@@ -116,3 +116,23 @@ def test_a_page_says_what_is_still_computed_and_is_drawn_again_when_it_is_there(
     at.session_state["go"].set()
     until(lambda: at.run().markdown[0].value == "the answer is 42")
     assert not at.caption
+
+
+def test_of_results_that_a_visitor_leaves_behind_only_the_last_is_computed():
+    go, made = threading.Event(), []
+
+    def compute(n):
+        made.append(n)
+        go.wait(10)
+        return n
+
+    def look(n):
+        return behind.ready("a proof", ("proof", n), lambda: compute(n), "proof")
+
+    assert look(1) is None
+    until(lambda: made == [1])
+    assert look(2) is None and look(3) is None
+    go.set()
+    until(lambda: look(3) == 3)
+    assert made == [1, 3]
+    until(lambda: look(2) == 2)  # asked for again, it is computed

@@ -46,6 +46,7 @@ class _Work:
     began: bool = False
     stage: str = ""
     grows: bool = False
+    fleeting: bool = False  # dropped where nobody looks at it any more
     dropped: bool = False
 
 
@@ -61,10 +62,12 @@ class _Desk:
     one: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
     two: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(2))
 
-    def begin(self, key: Hashable, compute: Callable[[], object]) -> _Work:
+    def begin(self, key: Hashable, compute: Callable[[], object], place: tuple[str, str] | None = None) -> _Work:
         with self.lock:
+            if place:
+                self._look(place, key)
             if key not in self.work:
-                self.work[key] = _Work(Future())
+                self.work[key] = _Work(Future(), fleeting=place is not None)
                 self._start(self.work[key], compute, self.one)
             return self._used(key)
 
@@ -74,7 +77,7 @@ class _Desk:
         with self.lock:
             self._look(place, key)
             if key not in self.work:
-                self.work[key] = work = _Work(Future(), grows=True)
+                self.work[key] = work = _Work(Future(), grows=True, fleeting=True)
                 self._start(work, partial(compute, self._adder(work, words=words)), self.two)
             return self._used(key)
 
@@ -86,7 +89,7 @@ class _Desk:
         """Note what is looked at in a place, and stop what nobody looks at any more."""
         self.looks[place] = key
         for other, work in list(self.work.items()):
-            if work.grows and not work.result.done() and other not in self.looks.values():
+            if work.fleeting and not work.result.done() and other not in self.looks.values():
                 work.dropped = True
                 del self.work[other]
 
@@ -94,6 +97,8 @@ class _Desk:
     def _start(work: _Work, compute: Callable[[], object], turn: threading.Semaphore) -> None:
         def run() -> None:
             with turn:
+                if work.dropped:
+                    return
                 work.began = True
                 try:
                     work.result.set_result(compute())
@@ -136,14 +141,15 @@ class _Desk:
 _desk = _Desk()
 
 
-def ready(said: str, key: Hashable, compute: Callable[[], T]) -> T | None:
+def ready(said: str, key: Hashable, compute: Callable[[], T], latest: str = "") -> T | None:
     """The result, or None while it is computed behind the page; an error is raised here, and the next look tries again.
 
     Args:
         said: what is computed, for those who wait.
         key: names the result among all others.
+        latest: names results of which a visitor wants the last one only: others that have not begun are dropped.
     """
-    result: T | None = _asked(said, key, _desk.begin(key, compute))
+    result: T | None = _asked(said, key, _desk.begin(key, compute, (visitor(), latest) if latest else None))
     return result
 
 

@@ -70,10 +70,10 @@ class ExploreView:
         """The control's order."""
         return cached.order_now(self._free, make_selector("longest"), 0)
 
-    def _behind(self, said: str, key: Hashable, compute: Callable[[], T]) -> T | None:
+    def _behind(self, said: str, key: Hashable, compute: Callable[[], T], latest: str = "") -> T | None:
         """Something about the pool without pins that the page does not wait for."""
         pool = self._free
-        return behind.ready(said, (KEYS[Pool](pool), pool.target and pool.target.key, len(pool), key), compute)
+        return behind.ready(said, (KEYS[Pool](pool), pool.target and pool.target.key, len(pool), key), compute, latest)
 
     @property
     def _free(self) -> Pool:
@@ -161,7 +161,9 @@ class ExploreView:
         if self.pool.is_free:
             picks = self.reference.positions[: self.n]
             reached = float(self.reference.gains[: self.n].sum())
-            gains = self._behind("the certificate", ("proof", self.n), partial(why.gains_now, self.pool.embeddings, picks))
+            gains = self._behind(
+                "the certificate", ("proof", self.n), partial(why.gains_now, self.pool.embeddings, picks), "proof"
+            )
             if gains is None:
                 return None
             outside = np.delete(gains, picks) * (1 + 1e-4)  # they are exact to about 1e-5
