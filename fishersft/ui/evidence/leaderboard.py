@@ -30,7 +30,8 @@ MEANING = (
 
 def choose(visitor: Session) -> Arena | None:
     """The arena that is shown, with what other arenas measured in the same contests; a choice where there are several."""
-    found: dict[str, Arena] = {run.id: run.content for run in catalogue.runs(ARENA) if not run.problem and run.content.contests}
+    every = catalogue.runs(ARENA, shipped_only=public())
+    found: dict[str, Arena] = {run.id: run.content for run in every if not run.problem and run.content.contests}
     if not found:
         return None
     id = next(iter(found))
