@@ -187,6 +187,7 @@ def _entry(result: FineTuneResult, key: Key) -> Entry:
 
 def write_arena(place: Path, id: str, about: dict[str, Any], contests: Sequence[Contest]) -> None:
     """Write the result, so that what was there can be read at any time: the numbers first."""
+    place.mkdir(parents=True, exist_ok=True)
     told = []
     for number, contest in enumerate(contests):
         entries = list(contest.entries.values())
