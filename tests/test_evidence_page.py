@@ -14,7 +14,13 @@ from fishersft.ui.evidence import leaderboard as panels
 from .conftest import command_line
 from .test_pages import HOSTILE, figure, open_page, text_of
 
-LABELS = {"base": "Untuned", "uniform": "Uniform", "token_od": "TokenOD", "target_matched": "TargetMatched", "mine": HOSTILE}
+LABELS = {
+    "base": "Untuned",
+    "uniform": "Uniform",
+    "token_od": "TokenOD",
+    "target_matched": "TargetMatched",
+    "mine": " ".join(HOSTILE),
+}
 
 
 def contest(key, target="", budget=60, model="mini", **shifts):
