@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +51,18 @@ def main() -> None:
         learning_rate=asked.learning_rate,
         lora=asked.lora,
         prompts=0,
+        command=_command(asked),
         all=asked.whole,
         say=lambda sentence: print(sentence, flush=True),
     )
     print(found.markdown())
+
+
+def _command(asked: argparse.Namespace) -> list[str]:
+    """The command line without the paths of this machine."""
+    paths = {str(asked.folder): "FOLDER", str(asked.shakespeare): "INPUT.txt", str(asked.sherlock): "ADVS.txt"}
+    paths |= {str(asked.instructions): "DATA.json", asked.model: Path(asked.model).name}
+    return ["python", "assets/build_arena.py", *(paths.get(word, word) for word in sys.argv[1:])]
 
 
 def _arguments() -> argparse.Namespace:
