@@ -4,6 +4,7 @@ What makes it fast (FisherSFT, Algorithm 2; Minoux 1978): gains only shrink as V
 Each pick re-evaluates the blocks whose bound is highest and then only those whose bound still reaches the best gain found.
 Our part: from d = 129 on, candidates are screened in float32 and those within its error of the best are decided in float64;
 the error allowed is a multiple of the largest one seen between the two, and when it grows too large all is float64.
+Where blocks are long beside d, the bounds of those that came near to winning follow the design by tangents (`tangents.py`).
 Ties (relative 1e-9) go to the lowest index.
 
 A `Shard` holds some of the blocks: it *proposes* its best and is told what was *accepted*.  One shard is the whole pool on

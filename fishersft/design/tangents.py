@@ -19,7 +19,7 @@ import torch
 from fishersft.design.factor import Factor
 from fishersft.design.rows import TokenEmbeddings
 
-KEPT_BYTES = 2_000_000_000  # of the K; those of the blocks with the lowest bounds go first
+KEPT_BYTES = 1_000_000_000  # of the K; those of the blocks with the lowest bounds go first
 SAMPLE = 8_192  # rows whose axes are taken
 TRUST = 0.995  # of a fall that float32 computes
 LOST = 8 * 2.0**-24  # of a product, as a share of the sum of its terms' sizes
