@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from fishersft import Budget, Corpus, Pool, Text, TokenEmbeddings, load_pool, make_selector, paths, registry
+from fishersft.design.matched import second_moment
 from fishersft.errors import BudgetError, ParameterError
 from fishersft.experiments.evidence import Evidence, OrderCost, gather
 from fishersft.experiments.result import read_curves
 from fishersft.lm.losses import TokenStatistics
 from fishersft.scoring.comparison import Row, compare
-from fishersft.scoring.criteria import Scorer, Scores, bound_at, jaccard
+from fishersft.scoring.criteria import RIDGE, Scorer, Scores, bound_at, jaccard, stein_loss
 from fishersft.scoring.random_baseline import chance, is_kept
 from fishersft.scoring.summaries import comparison_sentences, comparison_summary, number, standing, verdict
 
@@ -51,6 +52,14 @@ def test_every_criterion_is_what_its_definition_says(d):
     far = np.linalg.norm(means[:, None] - means[picks], axis=2).min(1).max()
     assert found.radius == pytest.approx(far, rel=1e-4)
     assert found.share_of_optimum == pytest.approx(found.log_det / 1e9)
+
+
+def test_rows_in_float16_with_a_large_mean_lose_nothing():
+    blocks = [(b + 20).astype(np.float16) for b in random_blocks(40, 30, 3, most=60)]
+    rows, picks = TokenEmbeddings.of(blocks), np.arange(5, 25)
+    V = np.eye(30) + sum(b.astype(float).T @ b.astype(float) for b in (blocks[i] for i in picks))
+    by_definition = stein_loss(V, second_moment(rows, RIDGE), int(rows.tokens[picks].sum()))
+    assert Scorer(rows)(picks).stein_loss == pytest.approx(by_definition, rel=1e-9)
 
 
 def test_no_selection_of_as_many_sentences_or_tokens_beats_the_bound():

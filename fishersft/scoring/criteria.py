@@ -145,16 +145,13 @@ class Scorer:
         return replace(found, share_of_optimum=min(1.0, found.log_det / bound) if bound > 0 else np.nan)
 
     def along(self, order: np.ndarray, at: Sequence[int] | np.ndarray) -> Iterator[Scores]:
-        """The scores of the first at[0], at[1], ... of the positions in `order`, `at` ascending; sums go on from one to the next.
-
-        Products of float16 rows are made in float32 (`designs_at`).
-        """
+        """The scores of the first at[0], at[1], ... positions in `order`, `at` ascending; sums go on from one to the next."""
         rows, d, statistics = self.embeddings, self.embeddings.dimension, self.statistics
         empty = d * float(np.log(self.sigma2))
         sentences = TokenEmbeddings(rows.means, np.arange(len(rows) + 1))
-        designs = designs_at(rows, order, at, self.sigma2, single=True)
+        designs = designs_at(rows, order, at, self.sigma2)
         of_means = designs_at(sentences, order, at, self.sigma2)
-        of_unsure = repeat(None) if statistics is None else designs_at(self._unsure, order, at, self.sigma2, single=True)
+        of_unsure = repeat(None) if statistics is None else designs_at(self._unsure, order, at, self.sigma2)
         tokens = np.cumsum(rows.tokens[order])
         losses = None if statistics is None else np.cumsum(statistics.mean_losses[order].astype(np.float64) * rows.tokens[order])
         centred = torch.from_numpy(rows.means - rows.means.mean(0))
