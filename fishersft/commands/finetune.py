@@ -53,8 +53,9 @@ def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
     """Fine-tune the model on each selection of CORPUS and measure it on the held-out texts.
 
     All selections get the same hyperparameters; the learning rate is found on a uniform draw unless it is given. The results
-    are nats per held-out token, on the mean and in the tail, with 95% intervals over texts and seeds, beside the untuned model
-    and one tuned on the whole pool. The same command resumes where it was stopped; several processes or machines may run it
+    are nats per held-out token, on the mean and in the tail, scores of answers where the records have any, and how many tokens
+    of a random draw are as good, with 95% intervals over texts and seeds, beside the untuned model and one tuned on the whole
+    pool. The same command resumes where it was stopped; several processes or machines may run it
     with the same --out and share the work.
     """
     source = click.get_current_context().get_parameter_source
@@ -74,7 +75,8 @@ def finetune(out: Path | None, as_json: bool, **options: Any) -> None:
     if as_json:
         return click.echo(json.dumps({**result.as_dict(), "understood": corpus.understood.as_json(), "out": str(run.folder)}))
     click.echo(result.markdown())
-    for sentence in result.verdict if result.on_target else []:
+    told = [*(result.verdict if result.on_target else []), result.worth, *result.disagreements]
+    for sentence in filter(None, told):
         click.echo(f"\n{sentence}")
     click.echo(f"\n{shared.near_duplicates_of(corpus)}")
     texts = "token of the target's measuring texts" if result.on_target else "held-out token"

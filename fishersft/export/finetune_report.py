@@ -76,6 +76,7 @@ def _asked(result: FineTuneResult) -> list[tuple[str, Any]]:
         ("max tokens", about.get("max_tokens")),
         ("training", about.get("training")),
         ("prompts and sampling", about.get("prompts")),
+        ("scored answers", len(result.run.scored) or None),
     ]
 
 
@@ -106,6 +107,7 @@ def _measured(result: FineTuneResult) -> list[Block]:
             out.append(Figure.of(draw, name, alt, f"{what}; lower is better. Bands: 95% intervals.{said}"))
     caption = f"Nats per {texts} token, lower is better, with 95% intervals over texts and seeds"
     on = f": {result.measured_on}" if result.run.target else ""
+    out += [Paragraph(sentence) for sentence in [result.worth, *result.disagreements] if sentence]
     return [*out, Table(f"{caption}{on}", tuple(head), tuple(map(tuple, rows)))]
 
 

@@ -1,18 +1,14 @@
 """What a run of fine-tuning found: held-out nats of each selector at each budget, against Uniform and the untuned model.
 
-    mean       all nats over all trained tokens
-    p95, max   over texts, of each text's own nats per token
-    worst      the largest mean of a topic, where there are topics
-
-Intervals are 95% percentiles of a bootstrap that draws texts, and training seeds where there are several, with replacement.
-Differences are taken within the same draw, text by text and seed by seed, so that what all models find hard cancels.
+Beside them stand the scores of its answers, and how many tokens of a random draw reach the same loss.  Measures and intervals are
+those of `intervals.py`; differences are paired, text by text, so that what all models find hard cancels.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,128 +17,31 @@ import pandas as pd
 
 from fishersft.corpus.near_duplicates import repeats_sentence
 from fishersft.corpus.tables import plain
+from fishersft.finetuning.intervals import HeldOut, Interval, difference, estimate
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_text
+from fishersft.finetuning.tokens_saved import RandomCurve, TokensSaved
 from fishersft.text import UNDECIDED, markdown_table
 
 BASELINE = "uniform"
-MEASURES = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}
-DRAWS = 2_000
+MEASURES = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}  # of nats, lower is better
+SCORES = {  # of answers, from 0 to 1, higher is better; the first that a run has stands for all
+    "rouge_l": "ROUGE-L",
+    "f1": "token F1",
+    "exact": "exact match",
+    "accuracy": "accuracy by nats per token",
+    "accuracy_total": "accuracy by nats in all",
+}
 HELD_OUT = "held_out"
 Key = tuple[str, int | None]  # selector and budget
-KEPT = 2_000  # the draws of more texts would fill the memory
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and its 95% interval; the bounds are NaN where there is too little to draw from."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Nats of H texts under S models that differ in their seed only: (S, H), summed over each text's trained tokens.
-
-    `tokens` are (H,) trained tokens, at least 1, and `topics` (H,) strings or None.
-    """
-
-    nats: np.ndarray
-    tokens: np.ndarray
-    topics: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        if self.nats.ndim != 2 or self.tokens.shape != (self.nats.shape[1],) or (self.tokens < 1).any():
-            raise ValueError("nats must be (S, H) and tokens (H,), each at least 1")
-        if self.topics is not None and self.topics.shape != self.tokens.shape:
-            raise ValueError("topics must have one entry a text")
-
-    def measure(self, name: str) -> float:
-        """One of `MEASURES`, the mean over seeds; `worst` is NaN without topics."""
-        return float(np.mean(self._at(name, np.ones((1, len(self.tokens)))), axis=-1)[0])
-
-    def draws(self, name: str, weights: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        """(B,) values of a measure under drawn texts (B, H) and drawn seeds (B, S), both counts."""
-        texts, seeds = weights
-        return np.einsum("bs,bs->b", self._at(name, texts), seeds) / seeds.sum(axis=1)
-
-    def _at(self, name: str, texts: np.ndarray) -> np.ndarray:
-        """(B, S) values of a measure, each seed by itself, texts counted as often as drawn."""
-        if name == "mean":
-            return (texts @ self.nats.T) / (texts @ self.tokens)[:, None]
-        if name != "worst":
-            return np.stack([_quantile(row, texts, 0.95 if name == "p95" else 1.0) for row in self.nats / self.tokens], axis=1)
-        if self.topics is None:
-            return np.full((len(texts), len(self.nats)), np.nan)
-        member = (np.unique(self.topics)[:, None] == self.topics).astype(float)  # (topics, H)
-        tokens = texts @ (member * self.tokens).T  # (B, topics)
-        nats = np.einsum("bh,kh,sh->bsk", texts, member, self.nats, optimize=True)
-        with np.errstate(invalid="ignore", divide="ignore"):  # a topic that was not drawn
-            return np.nanmax(nats / tokens[:, None, :], axis=2)
-
-
-def _drawn(of: HeldOut, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each text (B, H) and each seed (B, S) is drawn; a single seed is always drawn."""
-    S, H = of.nats.shape
-    return (_kept_counts if H <= KEPT else _counts)(S, H, seed)
-
-
-def _counts(S: int, H: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    texts, seeds = (rng.multinomial(n, np.full(n, 1 / n), DRAWS).astype(float) for n in (H, S))
-    texts.flags.writeable = seeds.flags.writeable = False
-    return texts, seeds
-
-
-_kept_counts = lru_cache(maxsize=4)(_counts)  # all measures of all models of a run use the same draws
-
-
-def estimate(of: HeldOut, name: str, seed: int = 0) -> Interval:
-    """A measure and its interval."""
-    return interval_of(of.measure(name), of.draws(name, _drawn(of, seed)))
-
-
-def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Interval:
-    """Measure of `a` minus that of `b`, paired by text and by seed; below 0, `a` predicts better.
-
-    Where they have different seeds, seeds are drawn apart and texts together.
-    """
-    return interval_of(a.measure(name) - b.measure(name), difference_draws(a, b, name, seed))
-
-
-def difference_draws(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> np.ndarray:
-    """(B,) what the difference is under drawn texts and seeds, the same texts for every `b`."""
-    if not np.array_equal(a.tokens, b.tokens):
-        raise ValueError("paired texts must be the same texts")
-    texts, seeds = _drawn(a, seed)
-    other = seeds if len(a.nats) == len(b.nats) else _drawn(b, seed + 1)[1]
-    return a.draws(name, (texts, seeds)) - b.draws(name, (texts, other))
-
-
-def _quantile(values: np.ndarray, counts: np.ndarray, q: float) -> np.ndarray:
-    """(B,) the smallest value that at least a share q of the drawn texts do not exceed."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(counts[:, order], axis=1)
-    at = (reached >= q * reached[:, -1:] - 1e-9).argmax(axis=1)
-    return values[order][at]
-
-
-def interval_of(value: float, draws: np.ndarray) -> Interval:
-    """A value with the 95% interval of its draws."""
-    draws = draws[np.isfinite(draws)]
-    if len(draws) < 2 or np.ptp(draws) == 0:
-        return Interval(value, float("nan"), float("nan"))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Interval(value, float(low), float(high))
 
 
 @dataclass(frozen=True)
 class SelectionResult:
     """One selector ("base" is the untuned model, "all" the whole pool) at one budget, over its seeds.
 
-    `values` are nats per token by measure; `minus_uniform` and `minus_base` are the paired differences to Uniform at the same
-    budget and to the untuned model, empty where there is none.  `budget` is in sentences of the reference; None for base and all.
+    `values` are nats per token by measure, and scores; `minus_uniform` and `minus_base` are the paired differences to Uniform at
+    the same budget and to the untuned model, empty where there is none.  `saved` is what it is worth in tokens of a random draw;
+    None for a random draw itself, and in a run without.  `budget` is in sentences of the reference; None for base and all.
     """
 
     selector: str
@@ -155,6 +54,7 @@ class SelectionResult:
     values: dict[str, Interval]
     minus_uniform: dict[str, Interval]
     minus_base: dict[str, Interval]
+    saved: TokensSaved | None = None
 
     @property
     def worse(self) -> bool:
@@ -223,14 +123,56 @@ class FineTuneResult:
         return {key: HeldOut(np.stack(found), tokens, topics) for key, found in nats.items()}
 
     @cached_property
+    def scored(self) -> dict[Key, dict[str, HeldOut]]:
+        """Scores of the answers to the scored records, by selector and budget; {} where there are none of these texts."""
+        if not self.run.scored or self.on_target != (self.run.target is not None):
+            return {}
+        ones, out = np.ones(len(self.run.scored), dtype=np.int64), {}
+        for key, found in self.groups.items():
+            each = [self.run.scores(model.name) for model in found]
+            out[key] = {name: HeldOut(np.stack([one[name] for one in each]), ones) for name in SCORES if name in each[0]}
+        return out
+
+    @property
+    def score(self) -> str:
+        """The score that stands for all; "" where the run has none."""
+        return next(iter(next(iter(self.scored.values()), {})), "")
+
+    @cached_property
+    def random_curve(self) -> RandomCurve | None:
+        """Losses of random draws against their tokens; None without Uniform or the untuned model."""
+        points = {}
+        for key in sorted(self.groups, key=lambda key: key[1] or 0):
+            if key[0] in (BASE, BASELINE):
+                points[float(np.mean([m.tokens for m in self.groups[key]]))] = key
+        if len(points) < 2 or min(points) > 0:
+            return None
+        if (key := (ALL, None)) in self.groups and (tokens := float(self.groups[key][0].tokens)) > max(points):
+            points[tokens] = key
+        return RandomCurve.of([(tokens, self.held[key].sampled("mean")) for tokens, key in points.items()])
+
+    def _saved(self, key: Key) -> TokensSaved | None:
+        curve, found = self.random_curve, self.groups[key]
+        if curve is None or key[0] in (BASE, ALL, BASELINE):
+            return None
+        seconds = [m.facts.get("choosing_seconds") for m in found]
+        paces = [pace for m in self.run.models.values() if (pace := m.facts.get("tokens_per_second"))]
+        epochs = self.run.about.get("training", {}).get("epochs", 1)
+        known = paces and None not in seconds
+        choosing = float(np.mean(np.array(seconds, float)) * np.median(paces) / epochs) if known else float("nan")
+        spent = float(np.mean([m.tokens for m in found]))
+        return TokensSaved(curve.equal(self.held[key].sampled("mean")), float(curve.tokens[-1]), spent, choosing)
+
+    @cached_property
     def lines(self) -> list[SelectionResult]:
         """The finished ones: base first, then by budget and selector, the whole pool last."""
-        groups, held = self.groups, self.held
+        groups, held, scored = self.groups, self.held, self.scored
 
         def minus(key: Key, other: Key) -> dict[str, Interval]:
             if key == other or other not in held or key[0] == BASE:
                 return {}
-            return {m: difference(held[key], held[other], m) for m in self.measures}
+            nats = {m: difference(held[key], held[other], m) for m in self.measures}
+            return nats | {s: difference(of, scored[other][s], "mean") for s, of in scored.get(key, {}).items()}
 
         names = [BASE, *(s["name"] for s in self.run.about["selectors"]), ALL]
         place = {BASE: 0, ALL: 2}
@@ -246,9 +188,11 @@ class FineTuneResult:
                     sentences=float(np.mean([m.sentences for m in found])),
                     tokens=float(np.mean([m.tokens for m in found])),
                     seconds=float(np.mean([m.facts.get("seconds", np.nan) for m in found])),
-                    values={m: estimate(held[key], m) for m in self.measures},
+                    values={m: estimate(held[key], m) for m in self.measures}
+                    | {s: estimate(of, "mean", most=1.0) for s, of in scored.get(key, {}).items()},
                     minus_uniform=minus(key, (BASELINE, budget)),
                     minus_base=minus(key, (BASE, None)),
+                    saved=self._saved(key),
                 )
             )
         return out
@@ -273,7 +217,11 @@ class FineTuneResult:
             row |= {name: getattr(line, name) for name in ("sentences", "tokens", "seconds")} | {"worse_than_base": line.worse}
             for group, found in (("", line.values), ("_minus_uniform", line.minus_uniform), ("_minus_base", line.minus_base)):
                 for measure, e in found.items():
-                    row |= {f"{measure}{group}": e.value, f"{measure}{group}_low": e.low, f"{measure}{group}_high": e.high}
+                    row |= _columns(f"{measure}{group}", e)
+            if saved := line.saved:
+                row |= {**_columns("as_good_as_random_tokens", saved.equal), "random_tokens_reach": saved.reach}
+                row |= {**_columns("tokens_saved", saved.gross), "choosing_tokens": saved.choosing}
+                row |= _columns("tokens_saved_net", saved.net)
             rows.append(row)
         return rows
 
@@ -287,7 +235,9 @@ class FineTuneResult:
             "cells": len(self.run.about["cells"]),
             "near_duplicates": self.run.held_out.get("near_duplicates"),
             **({"verdict": self.verdict, "elsewhere": self.elsewhere.as_dict()["lines"]} if self.on_target else {}),
-            "lines": [asdict(line) | {"worse": line.worse} for line in self.lines],
+            "worth": self.worth,
+            "disagreements": self.disagreements,
+            "lines": [asdict(line) | {"worse": line.worse, "saved": line.saved and line.saved.as_dict()} for line in self.lines],
         }
         return dict(plain(content))
 
@@ -304,7 +254,8 @@ class FineTuneResult:
             return json.dumps(self.as_dict(), indent=1)
         if format == "md":
             above = [*self.verdict, f"Nats a token are of {self.measured_on}."] if self.on_target else []
-            return "\n\n".join([*above, *filter(None, [self.near_duplicates]), self.markdown()]) + "\n"
+            above += filter(None, [self.worth, *self.disagreements, self.near_duplicates])
+            return "\n\n".join([*above, self.markdown()]) + "\n"
         prompts = {p.number: p for p in self.run.prompts}
         lines = []
         for name in self.run.models:
@@ -317,15 +268,21 @@ class FineTuneResult:
         """Head and rows for people: nats per held-out token with 95% intervals, and the difference to Uniform."""
         lost = {(line.selector, line.budget): line for line in self.elsewhere.lines} if self.on_target else {}
         head = ["selection", "sentences", "tokens", *(MEASURES[m] for m in self.measures), "mean, minus Uniform"]
+        head += [SCORES[self.score], f"{SCORES[self.score]}, minus Uniform"] if self.score else []
+        head += ["as good as a random draw of", "tokens saved"] if self.random_curve else []
         head += ["elsewhere, minus untuned"] if lost else []
         rows = []
         for line in self.lines:
             name = line.label if line.budget is None else f"{line.label}, {line.budget:,}"
             measured = [with_interval(line.values[m]) for m in self.measures]
-            apart = with_interval(line.minus_uniform["mean"], signed=True) if line.minus_uniform else ""
+            more = [_signed(line.minus_uniform)]
+            if self.score:
+                more += [with_interval(line.values[self.score]), _signed(line.minus_uniform, self.score)]
+            if self.random_curve:
+                more += [line.saved.worth, line.saved.words] if line.saved else ["", ""]
             name += " (no better than untuned)" * line.worse
             there = [_signed(lost[line.selector, line.budget].minus_base)] if lost else []
-            rows.append([name, f"{line.sentences:,.0f}", f"{line.tokens:,.0f}", *measured, apart, *there])
+            rows.append([name, f"{line.sentences:,.0f}", f"{line.tokens:,.0f}", *measured, *more, *there])
         return head, rows
 
     @cached_property
@@ -355,17 +312,49 @@ class FineTuneResult:
             )
         return out
 
+    @cached_property
+    def worth(self) -> str:
+        """What the best selection of the largest budget is worth in tokens of a random draw; "" where that is not known."""
+        told = [(-(line.budget or 0), line.values["mean"].value, line.title, line.saved) for line in self.lines if line.saved]
+        if not told:
+            return ""
+        *_, title, saved = min(told, key=lambda one: one[:2])
+        return (
+            f"{title}, of {saved.spent:,.0f} tokens, is as good as a random draw of {saved.worth}; tokens saved: {saved.words}."
+        )
+
+    @cached_property
+    def disagreements(self) -> list[str]:
+        """Where nats and the answers' score clearly disagree about who is better than Uniform, in sentences."""
+        out = []
+        for line in self.lines if self.score else []:
+            if not line.minus_uniform:
+                continue
+            sides = {m: side_of(line.minus_uniform[m], m) for m in ("mean", self.score)}
+            if UNDECIDED not in sides.values() and len(set(sides.values())) == 2:
+                nats, score = (with_interval(line.minus_uniform[m], signed=True) for m in sides)
+                out.append(
+                    f"{line.title} is {sides['mean']} Uniform by nats per token ({nats}) and {sides[self.score]} it by "
+                    f"{SCORES[self.score]} ({score}): the two disagree about who is better."
+                )
+        return out
+
     def markdown(self) -> str:
         """`text_table` in Markdown."""
         return markdown_table(*self.text_table())
 
 
-def _signed(minus: dict[str, Interval]) -> str:
-    return with_interval(minus["mean"], signed=True) if minus else ""
+def _signed(minus: dict[str, Interval], measure: str = "mean") -> str:
+    return with_interval(minus[measure], signed=True) if minus else ""
 
 
-def side_of(d: Interval) -> str:
-    """A difference of losses in words; where its interval contains 0 it is "not clearly different from" the other."""
+def _columns(name: str, e: Interval) -> dict[str, float]:
+    return {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+
+
+def side_of(d: Interval, measure: str = "mean") -> str:
+    """A difference in words; where its interval contains 0 it is "not clearly different from" the other."""
+    d = Interval(-d.value, -d.high, -d.low) if measure in SCORES else d
     return "better than" if d.high < 0 else "worse than" if d.low > 0 else UNDECIDED
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.finetuning.results import SelectionResult
+from fishersft.finetuning.results import SCORES, SelectionResult
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.judge.report import MatchResult
 from fishersft.judge.statistics import Rate, Strength
@@ -46,8 +46,12 @@ def held_out_figure(
     tuned = [one for one in known if one.budget is not None]
     cut = against == "sentences" and any(round(one.sentences) != one.budget for one in tuned)  # at equal tokens
     along = "n, sentences of the reference selector" if cut else f"{against} of a selection"
-    unit = f"nats per {of} token" if shown == "nats" else f"nats per {'target ' * (of == 'target')}token {shown}"
-    fig = _axes(dark, height, along, f"{MEASURES[measure]}, {unit}; lower is better")
+    if measure in SCORES:
+        what = f"{SCORES[measure]}{f', {shown}' * (shown != 'nats')}; higher is better"
+    else:
+        unit = f"nats per {of} token" if shown == "nats" else f"nats per {'target ' * (of == 'target')}token {shown}"
+        what = f"{MEASURES[measure]}, {unit}; lower is better"
+    fig = _axes(dark, height, along, what)
     ticks = sorted({one.budget for one in tuned if one.budget}) if against == "sentences" else []
     fig.update_xaxes(type="log", **({"tickvals": ticks, "ticktext": [f"{n:,}" for n in ticks]} if ticks else {}))
     places: list[float] = []
@@ -83,11 +87,11 @@ def held_out_figure(
                 hovertemplate="%{y:.3f}",
             )
     if shown != "nats":
-        _mark_level(fig, RIVALS[shown], span, dark)
+        _mark_level(fig, RIVALS[shown], span, dark, higher=measure in SCORES)
     return fig
 
 
-def _mark_level(fig: go.Figure, rival: str, span: tuple[float, float], dark: bool) -> None:
+def _mark_level(fig: go.Figure, rival: str, span: tuple[float, float], dark: bool, *, higher: bool) -> None:
     """The line of the model that is subtracted, and in words on which side of it a model is better; both sides are in view."""
     ends = [trace.y for trace in fig.data] + [
         trace.customdata.T for trace in fig.data if trace.mode == "lines+markers" and trace.customdata is not None
@@ -102,7 +106,8 @@ def _mark_level(fig: go.Figure, rival: str, span: tuple[float, float], dark: boo
     name = "Uniform, a random draw" if rival == "a random draw" else "untuned"
     level = {"x": list(span), "y": [0.0, 0.0], "mode": "lines", "line": {"color": colour, "width": 2}}
     fig.add_scatter(**level, name=name, hoverinfo="skip")
-    mark_sides(fig, dark, f"better than {rival}", f"worse than {rival}", level=0.0)
+    better, worse = f"better than {rival}", f"worse than {rival}"
+    mark_sides(fig, dark, worse if higher else better, better if higher else worse, level=0.0)
 
 
 def losses_figure(losses: Mapping[str, Sequence[tuple[int, float]]], *, dark: bool = False) -> go.Figure:

@@ -15,6 +15,7 @@ from fishersft.cli import main
 from fishersft.commands.shared import CORPUS_HELP, corpus_and_model, json_option, load, progress
 from fishersft.lm.model import load_model
 from fishersft.plots.sentence_map import Points, sentence_map
+from tests.bench import coverage as coverage_bench
 from tests.bench import dashboard as dashboard_bench
 from tests.bench import distributed as distributed_bench
 from tests.bench import embedding as embedding_bench
@@ -116,6 +117,21 @@ def dashboard(as_json: bool, **options: Any) -> None:
     with _stages("steps") as on_progress:
         report = dashboard_bench.run(map_json, on_progress=on_progress, **options)
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
+
+
+@bench.command(short_help="How often intervals of fine-tuning hold the truth.")
+@click.option(
+    "--of", "table", type=click.Choice(["differences", "tokens"]), default="tokens", show_default=True, help="Which ones."
+)
+@click.option("--simulations", type=click.IntRange(10), default=1_000, show_default=True, help="Of each setting.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the simulated runs.")
+def coverage(table: str, simulations: int, seed: int) -> None:
+    """Coverage of 95% intervals in simulated runs whose truth is known.
+
+    They are of differences between selections, or of the tokens of a random draw that are as good as a selection.
+    """
+    with progress("simulating", "runs") as on_progress:
+        click.echo(getattr(coverage_bench, table)(simulations, seed, on_progress))
 
 
 def map_json(xy: np.ndarray, rank: np.ndarray, column: str, values: np.ndarray | None) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from fishersft.finetuning.results import BASELINE, SelectionResult, side_of, size_of, with_interval
+from fishersft.finetuning.results import BASELINE, SCORES, SelectionResult, side_of, size_of, with_interval
 from fishersft.finetuning.results import MEASURES as NAMES
 from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
 from fishersft.finetuning.schema import RateFile
@@ -36,9 +36,8 @@ NATS = (
     "mean), so lower is better, and 0.1 nats less are about 10% more probability for every token. Uniform is the random draw. n: "
     "sentences of a selection."
 )
-ENOUGH_SEEDS = 5  # for a bootstrap; with 2, about 75 of 100 intervals hold the truth where seeds matter as much as texts
 PAUSE = 10.0  # seconds between two readings of a run that is going on
-MEASURES = {name: measure for measure, name in NAMES.items()}
+MEASURES = {name: measure for measure, name in {**NAMES, **SCORES}.items()}
 AGAINST = ("sentences", "tokens")
 ON = ("the target", "elsewhere")
 
@@ -68,8 +67,9 @@ def section(of: LoadedRun, row: Any) -> None:
     measure, shown = _controls(of, first)
     said = held_out_summary(of.lines, measure, str(of.run.about["equal"]))
     components.verdict(components.escape_markdown(told[-1] if told else said), help=components.helped(NATS))
-    if told:
-        st.markdown("  \n".join(map(components.escape_markdown, [*told[-2::-1], said])))
+    more = [*told[-2::-1], said] if told else []
+    if more := [*more, *filter(None, [of.result.worth]), *of.result.disagreements]:
+        st.markdown("  \n".join(map(components.escape_markdown, more)))
     headline(of)
     if aimed:
         _whose_numbers(of)
@@ -119,9 +119,14 @@ def _controls(of: LoadedRun, row: Any) -> tuple[str, str]:
         "95th percentile and the largest of the texts' own means, and the mean of the worst topic. The interval of the "
         "largest cannot exceed these texts: it says how sensitive it is to single texts, not how bad others may be."
     )
+    if of.result.score:
+        tail += (
+            f" Scores are from 0 to 1, higher is better, of {len(of.run.scored):,} answers: the likeliest one against the "
+            "record's, or the choice with the fewest nats."
+        )
     paired = (
-        "Differences are paired, text by text and seed by seed, so that what every model finds hard cancels and the band "
-        "is narrower. Below 0 is better."
+        "Differences are paired, text by text, so that what every model finds hard cancels and the band is narrower. Below 0 is "
+        "better, but for scores above."
     )
     look: dict[str, Any] = {"place": row, "width": 165}
     measure = query_widgets.select(
@@ -140,19 +145,20 @@ def held_out_summary(lines: Sequence[SelectionResult], measure: str, equal: str)
     at = {line.selector: line for line in lines if line.budget == n}
     base = next((line for line in lines if line.selector == BASE), None)
     untuned = f"; the untuned model has {base.values[measure].value:.3f}" if base else ""
-    start, what = f"At n = {n:,} and equal {equal}", generation_plots.MEASURES[measure]
+    start, what = f"At n = {n:,} and equal {equal}", {**generation_plots.MEASURES, **SCORES}[measure]
+    unit = "" if measure in SCORES else " nats per token"
     if BASELINE not in at:
         each = ", ".join(f"{line.label} {line.values[measure].value:.3f}" for line in at.values())
-        return f"{start}, the {what}: {each} nats per token{untuned}."
+        return f"{start}, the {what}: {each}{unit}{untuned}."
     told: dict[str, list[str]] = {"better than": [], "worse than": [], UNDECIDED: []}
     for line in at.values():
         if d := line.minus_uniform.get(measure):
-            side = side_of(d)
+            side = side_of(d, measure)
             off = with_interval(d, signed=True) if side == UNDECIDED else f"by {with_interval(size_of(d))}"
             told[side].append(f"{line.label} ({off.replace(' (', ', ').rstrip(')')})")
     groups = [f"{side} a random draw: {listed(some)}" for side, some in told.items() if some]
     uniform = with_interval(at[BASELINE].values[measure])
-    said = f"{start}, {'; '.join(groups)}, in nats per token." if groups else f"{start}, only Uniform is finished."
+    said = f"{start}, {'; '.join(groups)}, in {unit.strip() or what}." if groups else f"{start}, only Uniform is finished."
     return f"{said} The draw's {what} is {uniform}{untuned}."
 
 
@@ -169,24 +175,30 @@ def _chart(of: LoadedRun, measure: str, shown: str, against: str, said: str) -> 
     chart(fig, key, f"{said} Nats of the {texts} texts against the budget, as in the table below.")
     seeds = len(of.run.about["seeds"])
     texts = components.escape_markdown(of.result.measured_on)
-    few = ", too few for the band to be wide enough" if seeds < ENOUGH_SEEDS else ""
-    drawn = f"of {texts} and of {seeds} seeds{few}" if seeds > 1 else f"of {texts}; the chance of another seed is not included"
+    if measure in SCORES:
+        texts = f"{len(of.run.scored):,} answers"
+    drawn = f"over {texts} and {seeds} seeds" if seeds > 1 else f"over {texts}; the chance of another seed is not included"
     st.caption(
-        f"Bands and brackets: 95% intervals of a bootstrap {drawn}. No selector ever sees one of these texts. "
+        f"Bands and brackets: 95% intervals {drawn}. No selector ever sees one of these texts. "
         + ("The bands mostly show how texts differ; minus Uniform is paired, text by text. " if shown == "nats" else "")
         + "Hover for numbers; the camera above the chart saves the picture."
     )
 
 
 def _table(of: LoadedRun, measure: str) -> None:
-    rows = []
+    rows, what = [], {**NAMES, **SCORES}[measure]
     for line in of.lines:
         row: dict[str, Any] = {"selection": visible(line.label), "verdict": WORSE if line.worse else ""}
         row |= {"n": line.budget, "seeds": len(line.seeds) or None}
         row |= {"sentences": round(line.sentences), "tokens": round(line.tokens)}
-        row |= {NAMES[m]: with_interval(e) for m, e in line.values.items()}
+        row |= {NAMES[m]: with_interval(e) for m, e in line.values.items() if m in NAMES}
+        if score := of.result.score:
+            row[SCORES[score]] = with_interval(line.values[score])
         for name, found in (("Uniform", line.minus_uniform), ("untuned", line.minus_base)):
-            row[f"{NAMES[measure]}, minus {name}"] = with_interval(found[measure], signed=True) if measure in found else "–"
+            row[f"{what}, minus {name}"] = with_interval(found[measure], signed=True) if measure in found else "–"
+        if of.result.random_curve:
+            row["as good as a random draw of"] = line.saved.worth if line.saved else "–"
+            row["tokens saved"] = line.saved.words if line.saved else "–"
         row["seconds"] = None if np.isnan(line.seconds) else round(line.seconds)
         rows.append(row)
     if not any(line.worse for line in of.lines):
