@@ -16,7 +16,7 @@ from fishersft.errors import BudgetError, ParameterError, UserError
 from fishersft.experiments.timing import Boxed, Progressed, agreeing, boxed
 from fishersft.lm.model import load_model
 from fishersft.selectors import Pool
-from tests.bench import embedding, large, machine, operations, peers, pools, rivals, selection
+from tests.bench import coverage, embedding, large, machine, operations, peers, pools, rivals, selection
 from tests.bench.__main__ import bench
 from tests.bench.report import MEASURED, Row
 from tests.reference import algorithm_1
@@ -364,3 +364,17 @@ def test_every_line_of_the_large_benchmark_is_measured_beside_its_target_and_say
     assert never.row(large.Given()) == ("never", "more than 2 s, 3 of 4 picks, missed", "at most 0 s")
     with pytest.raises(UserError, match="No line"):
         large.run(large.Given(sentences=30), ["nothing"])
+
+
+def test_simulated_intervals_with_few_seeds_hold_the_truth_more_often_than_a_bootstrap_over_seeds():
+    rows = [line.strip("| ").split(" | ") for line in coverage.differences(40, 0, lambda done, total: None).splitlines()[2:]]
+    found = {(luck, int(seeds)): (float(ours[:-1]), float(drawn[:-1])) for luck, seeds, ours, drawn in rows}
+    assert len(found) == 8
+    assert all(ours >= 85 for (_, seeds), (ours, _) in found.items() if seeds > 1)
+    assert found["larger", 2][0] > found["larger", 2][1]
+
+
+def test_a_simulated_curve_has_a_truth_that_its_interval_is_held_against():
+    rows = coverage.tokens(2, 0, lambda done, total: None).splitlines()[2:]
+    assert len(rows) == 12
+    assert coverage.loss(0) > coverage.loss(coverage.EQUAL) > coverage.loss(coverage.WHOLE)

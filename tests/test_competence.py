@@ -245,6 +245,9 @@ def test_a_ranking_that_contradicts_the_held_out_losses_is_said(tmp_path):
     assert (
         sentence.startswith("It prefers Uniform to Token Od at 50 (Uniform wins 80% (70 to 90))") and "nats per token" in sentence
     )
+    scored = read_run(tuned_run(tmp_path / "runs" / "scored", scores=True))  # and here Uniform's answers score higher
+    assert competence.contradictions(scored, sure)[0].startswith(sentence)
+    assert "ROUGE-L of their answers agrees with the judge (+0.400" in competence.contradictions(scored, sure)[0]
     assert competence.contradictions(run, [("uniform", "token_od", 50, Rate(0.6, 0.45, 0.75, 60, 60.0))]) == []
     assert competence.contradictions(read_run(make_run(tmp_path / "bare", model=False)), sure) == []
 

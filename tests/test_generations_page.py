@@ -111,6 +111,16 @@ class TestSections:
         drawn = next(t for t in figure(at)["data"] if t.get("name") == "Token Od")
         assert list(drawn["x"]["bdata"] if isinstance(drawn["x"], dict) else drawn["x"])
 
+    def test_scores_stand_where_the_differences_are_and_a_disagreement_is_said(self, home):
+        result = FineTuneResult.open(tuned_run(home / "runs" / "scored", scores=True, selectors=("token_od", "uniform")))
+        at = section("Results", run="scored", held_out="ROUGE-L")
+        assert figure(at)["layout"]["yaxis"]["title"]["text"] == "ROUGE-L, minus Uniform; higher is better"
+        marked = [note["text"] for note in figure(at)["layout"]["annotations"]]
+        assert marked == ["↓ worse than a random draw", "↑ better than a random draw"]
+        assert result.disagreements and all(sentence in words_of(at) for sentence in [result.worth, *result.disagreements])
+        told = at.dataframe[0].value[["as good as a random draw of", "tokens saved"]].to_numpy().tolist()
+        assert told == [[line.saved.worth, line.saved.words] if line.saved else ["–", "–"] for line in result.lines]
+
     def test_it_opens_with_paired_differences_where_there_is_uniform_and_with_nats_where_there_is_not(self, run, home):
         assert "minus Uniform" in figure(section("Results", run="abc123"))["layout"]["yaxis"]["title"]["text"]
         tuned_run(home / "runs" / "alone", selectors=("token_od", "longest"))

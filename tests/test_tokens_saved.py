@@ -134,6 +134,16 @@ def test_a_run_tells_what_its_selections_are_worth(tmp_path):
     assert "as good as a random draw of" in result.markdown()
 
 
+def test_nats_and_scores_that_disagree_are_said_to(tmp_path):
+    result = FineTuneResult.open(tuned_run(tmp_path / "run", scores=True))
+    told = [sentence for sentence in result.disagreements if sentence.startswith("Token Od at 50")]
+    assert len(told) == 1
+    assert "is better than Uniform by nats per token" in told[0]
+    assert "worse than it by ROUGE-L (-0.400" in told[0]
+    assert "f1_minus_uniform_low" in result.table()[1]
+    assert FineTuneResult.open(tuned_run(tmp_path / "plain")).disagreements == []
+
+
 def test_a_higher_score_is_better():
     assert side_of(Interval(0.1, 0.05, 0.2), "rouge_l") == "better than"
     assert side_of(Interval(0.1, 0.05, 0.2)) == "worse than"

@@ -25,11 +25,18 @@ TARGET = {"name": "topic = law", "target": "topic=law", "seed": 0, "given": 15, 
 COUNTED = ("groups", "records", "held_out", "held_out_with_one_in_the_pool", "dropped")
 
 
-def tuned_run(folder: Path, *, worse: bool = False, losses: bool = True, target: bool = False, **more: Any) -> Path:
+SCORED = 40
+EXACT = {"base": 0.0, "uniform": 0.9, "all": 1.0}  # shares of answers that are the record's; of the other selectors half
+
+
+def tuned_run(
+    folder: Path, *, worse: bool = False, losses: bool = True, target: bool = False, scores: bool = False, **more: Any
+) -> Path:
     """`make_run` with what the Results section reads.
 
     `worse`: TokenOD's models are worse than the untuned one.  `target`: the run also has one; every selection helps there, the
-    more the earlier it is named, and elsewhere all but the baseline and the whole pool lose.
+    more the earlier it is named, and elsewhere all but the baseline and the whole pool lose.  `scores`: Uniform's models answer
+    better than those of any other selector.
     """
     make_run(folder, model=False, **{"id": folder.name, **more})
     rng = np.random.default_rng(0)
@@ -53,6 +60,13 @@ def tuned_run(folder: Path, *, worse: bool = False, losses: bool = True, target:
         if losses and selector != "base":
             facts |= {"losses": [[k, 5 - 0.1 * k] for k in range(1, 6)], "learning_rate": 1e-4}
         (cell / "cell.json").write_text(json.dumps({**facts, "sentences": n, "tokens": 41 * n, "seconds": 3.5}))
+        if scores:
+            right = np.arange(SCORED) % 10 < 10 * EXACT.get(selector, 0.5)
+            lines = [{"text": "", **dict.fromkeys(("exact", "f1", "rouge_l"), float(one))} for one in right]
+            (cell / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if scores:
+        records = [{"index": k, "prompt": f"Who is {k}?", "answer": "Nobody"} for k in range(SCORED)]
+        (folder / "scored.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return folder
 
 

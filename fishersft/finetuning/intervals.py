@@ -16,6 +16,7 @@ Two models' seeds are independent of each other.  With one seed the interval is 
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
@@ -57,6 +58,16 @@ class Sampled:
         apart = self.draws - self.draws.mean(axis=1, keepdims=True)
         noise = np.var(apart, axis=0).sum() / (S * (S - 1))
         return max(0.0, float(np.var(self.seeds, ddof=1) / S - noise))
+
+    @property
+    def with_luck(self) -> np.ndarray:
+        """(B,) the mean over seeds under each draw of texts, and under Student's t of what other seeds would have been."""
+        means = self.draws.mean(axis=1)
+        if not (variance := self.seed_variance):
+            return means
+        own = np.round(self.seeds - self.seeds.mean(), 6) + 0.0  # the same models have the same luck wherever they are compared
+        rng = np.random.default_rng(zlib.crc32(own.tobytes()))
+        return means + np.sqrt(variance) * rng.standard_t(len(self.seeds) - 1, len(means))
 
 
 def interval(*terms: Sampled) -> Interval:
@@ -148,6 +159,22 @@ def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Interval:
     if not np.array_equal(a.tokens, b.tokens):
         raise ValueError("paired texts must be the same texts")
     return interval(a.sampled(name, seed), b.sampled(name, seed).times(-1))
+
+
+def difference_draws(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> np.ndarray:
+    """(B,) what the difference is under drawn texts and other seeds: the same for every `a` beside one `b`."""
+    if not np.array_equal(a.tokens, b.tokens):
+        raise ValueError("paired texts must be the same texts")
+    return a.sampled(name, seed).with_luck - b.sampled(name, seed).with_luck
+
+
+def interval_of(value: float, draws: np.ndarray) -> Interval:
+    """A value with the percentiles of its draws."""
+    draws = draws[np.isfinite(draws)]
+    if len(draws) < 2 or np.ptp(draws) == 0:
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(draws, [TAIL, 1 - TAIL])
+    return Interval(value, float(low), float(high))
 
 
 def _quantile(values: np.ndarray, counts: np.ndarray, q: float) -> np.ndarray:

@@ -4,8 +4,9 @@
                  the same texts; over several contests their mean, in which each contest weighs the same
     rank         one more than the number of selectors with a smaller difference
 
-Intervals are 95%: in each of the draws, the texts and the seeds of every contest are drawn with replacement, all selectors on
-the same texts, and the selectors ranked anew.  The contests are not drawn: a ranking is of these contests.  Knows no run.
+Intervals are 95%: in each of the draws, the texts of every contest are drawn with replacement, all selectors on the same ones,
+and the luck of other seeds from Student's t (`intervals.py`), and the selectors ranked anew.  The contests are not drawn: a
+ranking is of these contests.  Knows no run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.finetuning.results import BASELINE, HeldOut, Interval, difference_draws, interval_of, side_of
+from fishersft.finetuning.intervals import HeldOut, Interval, difference, difference_draws, interval_of
+from fishersft.finetuning.results import BASELINE, side_of
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.text import UNDECIDED
 
@@ -66,8 +68,7 @@ class Contest:
     @cached_property
     def differences(self) -> dict[str, Interval]:
         """The same as values with their intervals."""
-        uniform = self.entries[BASELINE].held.measure("mean") if self.draws else np.nan
-        return {name: interval_of(self.entries[name].held.measure("mean") - uniform, d) for name, d in self.draws.items()}
+        return {name: difference(self.entries[name].held, self.entries[BASELINE].held, "mean") for name in self.draws}
 
     def with_entries_of(self, other: Contest) -> Contest:
         """The contest with the entries of another of its key that it lacks."""
@@ -128,7 +129,7 @@ def leaderboard(contests: Sequence[Contest]) -> list[Placing]:
                 selector=name,
                 label=mine[0].entries[name].label,
                 **dict(zip(("rank", "best", "worst"), ranks.get(name, (None, None, None)), strict=True)),
-                minus_uniform=interval_of(float(values[name]), draws[name]),
+                minus_uniform=mine[0].differences[name] if len(mine) == 1 else interval_of(float(values[name]), draws[name]),
                 sides=(sides.count("better than"), sides.count(UNDECIDED), sides.count("worse than")),
                 choosing=float(np.mean(np.asarray(seconds, float))),
             )

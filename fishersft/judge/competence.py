@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from fishersft.errors import StoreError
-from fishersft.finetuning.results import FineTuneResult, difference, with_interval
+from fishersft.finetuning.intervals import difference
+from fishersft.finetuning.results import SCORES, FineTuneResult, Key, side_of, with_interval
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun
 from fishersft.judge import statistics
 from fishersft.judge.base import FIRST, A, Judge, Judgment, TextPair, Verdict, key_of_text, settled, without_asking
@@ -331,15 +332,28 @@ def contradictions(run: FineTuneRun, found: Iterable[tuple[str, str, int | None,
     out = []
     for a, b, budget, rate in found:
         better, worse = (a, b) if rate.value > 0.5 else (b, a)
-        one, other = (next((held[k] for k in ((x, budget), (x, None)) if k in held), None) for x in (better, worse))
-        if rate.low <= 0.5 <= rate.high or one is None or other is None or not (by := difference(one, other, "mean")).low > 0:
+        one, other = (next((k for k in ((x, budget), (x, None)) if k in held), None) for x in (better, worse))
+        if rate.low <= 0.5 <= rate.high or one is None or other is None:
+            continue
+        if not (by := difference(held[one], held[other], "mean")).low > 0:
             continue
         name = {x: run.labels.get(x, x) for x in (a, b)}
         out.append(
             f"It prefers {name[better]} to {name[worse]}{f' at {budget:,}' if budget else ''} ({name[a]} wins {_share(rate)}), "
             f"although {name[better]} predicts {result.measured_on} worse, by {with_interval(by)} nats per token."
+            f"{_by_score(result, one, other)}"
         )
     return out
+
+
+def _by_score(result: FineTuneResult, one: Key, other: Key) -> str:
+    """Which of two models' answers score higher, in a sentence that follows; "" where that is not clear or not known."""
+    if not (score := result.score):
+        return ""
+    d = difference(result.scored[one][score], result.scored[other][score], "mean")
+    sides = {"better than": "agrees with the judge", "worse than": "agrees with the losses"}
+    told = sides.get(side_of(d, score))
+    return f" {SCORES[score]} of their answers {told} ({with_interval(d, signed=True)})." if told else ""
 
 
 def rate_of(hits: Sequence[bool]) -> Rate:

@@ -177,7 +177,8 @@ def _chart(of: LoadedRun, measure: str, shown: str, against: str, said: str) -> 
     texts = components.escape_markdown(of.result.measured_on)
     if measure in SCORES:
         texts = f"{len(of.run.scored):,} answers"
-    drawn = f"over {texts} and {seeds} seeds" if seeds > 1 else f"over {texts}; the chance of another seed is not included"
+    few = "; two seeds say little about a third, which makes them wide" if seeds == 2 else ""
+    drawn = f"over {texts} and {seeds} seeds{few}" if seeds > 1 else f"over {texts}; the chance of another seed is not included"
     st.caption(
         f"Bands and brackets: 95% intervals {drawn}. No selector ever sees one of these texts. "
         + ("The bands mostly show how texts differ; minus Uniform is paired, text by text. " if shown == "nats" else "")
@@ -191,14 +192,15 @@ def _table(of: LoadedRun, measure: str) -> None:
         row: dict[str, Any] = {"selection": visible(line.label), "verdict": WORSE if line.worse else ""}
         row |= {"n": line.budget, "seeds": len(line.seeds) or None}
         row |= {"sentences": round(line.sentences), "tokens": round(line.tokens)}
-        row |= {NAMES[m]: with_interval(e) for m, e in line.values.items() if m in NAMES}
-        if score := of.result.score:
-            row[SCORES[score]] = with_interval(line.values[score])
+        row[what] = with_interval(line.values[measure])
         for name, found in (("Uniform", line.minus_uniform), ("untuned", line.minus_base)):
             row[f"{what}, minus {name}"] = with_interval(found[measure], signed=True) if measure in found else "–"
+        if score := of.result.score:
+            row[SCORES[score]] = with_interval(line.values[score])
         if of.result.random_curve:
             row["as good as a random draw of"] = line.saved.worth if line.saved else "–"
             row["tokens saved"] = line.saved.words if line.saved else "–"
+        row |= {NAMES[m]: with_interval(e) for m, e in line.values.items() if m in NAMES and m != measure}
         row["seconds"] = None if np.isnan(line.seconds) else round(line.seconds)
         rows.append(row)
     if not any(line.worse for line in of.lines):
