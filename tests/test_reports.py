@@ -186,7 +186,7 @@ class TestFineTune:
         for part, lines in ((there, result.lines), (elsewhere, result.elsewhere.lines)):
             told = str([b.rows for b in part.blocks if isinstance(b, Table)])
             assert all(with_interval(line.values["mean"]) in told for line in lines)
-        assert not [b for b in there.blocks if "held-out" in b.caption]
+        assert not [b for b in there.blocks if "held-out" in getattr(b, "caption", "")]
         assert "the 12 held-out texts of demo" in elsewhere.blocks[-1].caption
         assert [b.name for b in there.blocks[:2]] == ["run-target", "run-target-difference"]
         assert "minus untuned" in elsewhere.blocks[1].caption
