@@ -23,8 +23,9 @@ import numpy as np
 from fishersft import paths
 from fishersft.corpus.tables import plain
 from fishersft.errors import StoreError
+from fishersft.finetuning.intervals import HeldOut
 from fishersft.finetuning.leaderboard import Contest, Entry, leaderboard, sentence
-from fishersft.finetuning.results import FineTuneResult, HeldOut, Key, with_interval
+from fishersft.finetuning.results import FineTuneResult, Key, with_interval
 from fishersft.finetuning.run import write_text
 from fishersft.paths import replacing, user_path
 from fishersft.store.artifacts import Store
