@@ -1,6 +1,7 @@
 """Replies of judges: the verdict is read where it stands; a digit that happens to be there decides nothing."""
 
 import json
+import time
 
 import pytest
 
@@ -10,6 +11,20 @@ from .conftest import ROOT
 
 CASES = [json.loads(line) for line in (ROOT / "tests/cases/judge_replies.jsonl").read_text(encoding="utf-8").splitlines()]
 FIRST, SECOND = "first", "second"
+ENDLESS = (
+    "text 1 is better ",
+    "1. ",
+    "answer is ",
+    "\\boxed{",
+    "a:",
+    ": ",
+    "i'd go with ",
+    "so the it is ",
+    "{",
+    " ",
+    "tag 1 ",
+    "<think>",
+)
 MORE = [
     ("It scans: 1", FIRST),
     ("Mistakes in the first text: 2", None),
@@ -125,3 +140,17 @@ LONG = ["1" * 100_000, "1 " * 50_000, "so " * 50_000, "text " * 50_000 + "1", "{
 @pytest.mark.timeout(10)
 def test_a_long_reply_is_read_quickly(reply):
     verdict_in(reply)
+
+
+@pytest.mark.parametrize("piece", ENDLESS)
+def test_a_reply_without_end_is_read_in_a_moment(piece):
+    started = time.process_time()
+    verdict_in(piece * 100_000)
+    verdict_in(piece * 100_000, ("KIVO", "RANU"))
+    assert time.process_time() - started < 4
+
+
+def test_a_long_reply_is_read_at_its_beginning_and_its_end():
+    reason = "It flows well and has a rhythm of its own. " * 2_000
+    assert verdict_in(f"{reason}\n\nAnswer: 2") == SECOND
+    assert verdict_in(f"<think>{reason} text 1 is better</think>\n2") == SECOND

@@ -71,6 +71,7 @@ GREATER = re.compile(r"\A\W*([12])\s*([<>])\s*([12])\W*\Z")
 CLOSING = re.compile(rf"^[^\n:]*:\s*{PICK}\W*\Z", re.M | re.I)
 COUNTS = re.compile(r"\b(?:mistakes?|errors?|typos?|slips?|scores?|rating|points?|issues?|pages?|words?|lines?)\b", re.I)
 UNDECIDED = re.compile(r"\b(?:which|whether|if|neither|nor|both|not|cannot|can't|unable|either|unclear|hard)\b", re.I)
+MOST = 16_000  # characters of a reply; what a verdict is looked for with takes a time that grows with their square
 WORSE = ("worse", "worst", "inferior", "less")
 
 
@@ -91,8 +92,9 @@ def verdict_in(reply: str, labels: tuple[str, str] | None = None) -> str | None:
 
 
 def _plain(reply: str) -> str:
-    """The reply without its thoughts, control tokens and typography."""
-    text = CONTROL.sub(" ", THOUGHT.sub(" ", unicodedata.normalize("NFKC", reply)))
+    """The reply without its thoughts, control tokens and typography; of a very long one the beginning and the end."""
+    said = THOUGHT.sub(" ", unicodedata.normalize("NFKC", reply))
+    text = CONTROL.sub(" ", said if len(said) <= MOST else f"{said[: MOST // 2]}\n…\n{said[-MOST // 2 :]}")
     text = TAGS.sub(lambda m: f"text {m[1] or m[2]}", BOXED.sub(r"\1", text))
     return re.sub(r"[*_`\ufe0f\u20e3]", "", text.replace("’", "'")).strip()
 

@@ -44,6 +44,7 @@ def _models(scratch: Path) -> Attack:
     from fishersft import embed, load_corpus
 
     sound = folders.tiny(scratch / "tiny")
+    folders.unknown_kind(sound, scratch / "unknown")  # imports what is listed in its refusal
     embed(load_corpus("demo"), "mini")
     os.environ["FISHERSFT_HOME"] = str(scratch / "home")
     return functools.partial(folders.model, sound=sound)
@@ -107,11 +108,8 @@ def _links(scratch: Path) -> Attack:
 
 
 def _replies(scratch: Path) -> Attack:
-    import openai  # noqa: F401
-
-    import fishersft.judge.judges  # noqa: F401
-
-    return replies.judge
+    replies.ask({"content": '{"better": "KIVO"}'})  # imports what the first question imports
+    return replies.judge_reply
 
 
 KINDS: dict[str, Callable[[Path], Attack]] = {
@@ -140,7 +138,7 @@ def attack(kind: str, inputs: int, seed: int, first: int = 0) -> tuple[dict[str,
             counts[COLUMNS[4]] += slow
             counts[COLUMNS[5]] += large
             if found.kind == FAULT or slow or large:
-                faults.append({"kind": kind, "number": number, **vars(found), "what": found.kind})
+                faults.append({"input": kind, "number": number, **vars(found)})
             if sys.stderr.isatty():
                 click.echo(f"\r{kind}: {number + 1:,} of {first + inputs:,}, {len(faults)} faults", nl=False, err=True)
     return dict(counts), faults

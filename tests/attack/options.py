@@ -38,19 +38,8 @@ SKIPPED = {
     "model",
 }
 SKIPPED |= {"engine", "device", "yes", "vectors", "store", "system_column", "context_column", "messages_column"}
-SKIPPED |= {"prompt_column", "completion_column", "text_column", "ray_address", "revision", "workers"}
-NAMES = [
-    "token_od",
-    "sentence_od",
-    "longest",
-    "uniform",
-    "density",
-    "k_center",
-    "matched_od",
-    "perplexity",
-    "rds_plus",
-    "target_matched",
-]
+SKIPPED |= {"prompt_column", "completion_column", "text_column", "ray_address", "revision", "workers", "reference", "columns"}
+NAMES = ["token_od", "sentence_od", "longest", "uniform", "density", "k_center", "matched_od", "perplexity"]
 SMALL = {  # so that what is asked for takes moments
     "curves synthetic": ["--sentences", 60, "--dimension", 4, "--runs", 1, "--workers", 1, "--budgets", "8,16"],
     "curves teacher": ["--runs", 1, "--workers", 1, "--budgets", "8,16"],
@@ -76,7 +65,7 @@ def options_of(words: list[str]) -> list[click.Option]:
     return [p for p in found.params if isinstance(p, click.Option) and p.name not in SKIPPED]
 
 
-def value_of(option: click.Option, rng: random.Random) -> str:
+def value_of(option: click.Option, rng: random.Random, command: str) -> str:
     """A value of the option's type: mostly usual, sometimes at an edge."""
     edge = rng.random() < 0.12
     kind = option.type
@@ -99,14 +88,8 @@ def value_of(option: click.Option, rng: random.Random) -> str:
             ["topic=a", "topic=b", "records=0-9", "records=3,5,7", *(["topic=zzz", "records=x", "/nowhere", "="] if edge else [])]
         )
     if name in ("set", "settings"):
-        return rng.choice(
-            [
-                "sigma2=0.5",
-                "token_od.sigma2=2",
-                "token_od.sigma2=1e-9",
-                *(["sigma2=0", "sigma2=nan", "x", "a.b=c"] if edge else []),
-            ]
-        )
+        usual = "sigma2=0.5" if command == "select" else "token_od.sigma2=2"
+        return rng.choice([usual, usual, usual, *(["sigma2=0", "sigma2=nan", "x", "a.b=c"] if edge else [])])
     return rng.choice(["8", "0.5", "x", "8,4", "1,2"] if edge else ["8", "4", "4,8"])
 
 
@@ -115,7 +98,7 @@ def given(words: list[str], rng: random.Random) -> list[str]:
     for option in options_of(words):
         if rng.random() < 0.16:
             flag = rng.choice([o for o in option.opts if o.startswith("--")] or option.opts)
-            out += [flag] if option.is_flag else [flag, value_of(option, rng)]
+            out += [flag] if option.is_flag else [flag, value_of(option, rng, words[0])]
     return out
 
 
@@ -131,14 +114,14 @@ def options(rng: random.Random, folder: Path, home: Path, model: Path) -> str | 
     words: list[Any] = kind.split()
     texts = corpus(folder)
     if kind == "runs":
-        verb = rng.choice(["list", "show", "check", "rm", "cancel", "resume"])
-        id = rng.choice(["demo", "sweep", "abcd", "zzzz", ""])
+        verb = rng.choice(["list", "list", "show", "show", "check", "rm", "cancel"])
+        id = rng.choice(["demo", "sweep", "teacher", "words", "zzzz"])
         return command(
             "runs", verb, *([] if verb in ("list", "check") else [id]), *(["--json"] if verb in ("list", "show", "check") else [])
         )
     if kind == "export":
-        name = rng.choice(["demo", "sweep", "timing", "words", "nothing"])
-        format = rng.choice(["report", "report", "jsonl", "csv", "parquet", "indices", "dataset", "trl", "atlas"])
+        name = rng.choice(["demo", "sweep", "timing", "words", "words-tokens", "nothing"])
+        format = rng.choice([*["report"] * 16, "jsonl", "csv", "parquet", "indices", "dataset", "trl", "atlas"])
         return command(
             "export", name, "--format", format, "--out", folder / rng.choice(["out", "out", "out.html", "no/such/out"])
         )

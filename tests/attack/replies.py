@@ -36,6 +36,7 @@ PIECES = (
         "1/2",
         "10",
     ),
+    *("text 1 is better ", "text 2 is not much much worse, ", "i'd go with ", "so the it is ", "a:"),
     *("<tag1>", "</tag2>", "\n", "\n\n", ". ", ": ", "=", "The second one", "回答：1", "¹", "２", "so therefore thus ", "1."),
 )
 
@@ -79,24 +80,29 @@ def _message(rng: random.Random) -> Any:
     return rng.choice([200, 200, 200, 302]), body
 
 
-def judge(rng: random.Random, folder: Path) -> None:
+def judge_reply(rng: random.Random, folder: Path) -> None:
     """A reply is read alone; one in four also comes from a real server on this machine."""
-    from fishersft.judge.base import FIRST, SECOND, TextPair
-    from fishersft.judge.judges import LLMJudge
+    from fishersft.judge.base import FIRST, SECOND
     from fishersft.judge.replies import verdict_in
-    from tests.scripted_chat import ScriptedChat
 
     text = reply(rng)
     assert verdict_in(text) in (FIRST, SECOND, None)
     assert verdict_in(text, ("KIVO", "RANU")) in (FIRST, SECOND, None)
     if rng.random() < 0.25:
         said = _message(rng)
-        if isinstance(said, tuple) and said[0] == 302:
-            said = 302, {"to": "http://127.0.0.1:9/"}
-        server = ScriptedChat(lambda request, count: said)
-        try:
-            found = LLMJudge.at(server.base_url, "scripted", "story", retries=0, seconds=5.0)
-            for _, verdict in found.compare_all([TextPair("A storm", " came.", " went.")]):
-                json.dumps([one.said for one in verdict.judgments])
-        finally:
-            server.close()
+        ask((302, {"to": "http://127.0.0.1:9/"}) if isinstance(said, tuple) and said[0] == 302 else said)
+
+
+def ask(said: Any) -> None:
+    """Put one question to a server that answers so."""
+    from fishersft.judge.base import TextPair
+    from fishersft.judge.judges import LLMJudge
+    from tests.scripted_chat import ScriptedChat
+
+    server = ScriptedChat(lambda request, count: said)
+    try:
+        judge = LLMJudge.at(server.base_url, "scripted", "story", retries=0, seconds=5.0)
+        for _, verdict in judge.compare_all([TextPair("A storm", " came.", " went.")]):
+            json.dumps([one.said for one in verdict.judgments])
+    finally:
+        server.close()
