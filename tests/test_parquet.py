@@ -55,6 +55,12 @@ def test_numbers_and_nulls_that_take_no_room_in_the_file_count_too():
         check_size(data, "a.parquet", 1_000_000)
 
 
+def test_a_date_that_python_does_not_have_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "far.parquet").write_bytes(data_of(pa.table({"text": ["a"], "when": pa.array([2**30], pa.date32())})))
+    with pytest.raises(CorpusError, match=r"far.parquet holds a value that Python cannot \(year .* is out of range\)"):
+        load_corpus(tmp_path / "far.parquet")
+
+
 def test_columns_of_one_name_are_numbered_and_an_odd_index_of_pandas_is_no_hindrance():
     assert list(load_corpus(CASES / "duplicate_column_names.parquet").fields.columns) == ["text", "k", "k_2"]
     corpus = load_corpus(CASES / "pandas_meta.parquet", holdout=0)

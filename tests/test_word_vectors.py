@@ -29,6 +29,13 @@ def binary(path, vectors=VECTORS, newline=b"\n"):
     return path
 
 
+def test_a_header_whose_numbers_have_no_end_is_no_header(tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_bytes(b"9" * 5_000 + b" 3\na 1 2 3\nb 4 5 6\n")
+    with pytest.raises(CorpusError, match=r"Line 2 of .* has 3 numbers where the lines before have 1"):
+        read_vectors(path)
+
+
 def test_glove_text_word2vec_text_and_binary_hold_the_same_vectors(tmp_path):
     glove = read_vectors(write(tmp_path / "a.txt", lines()))
     word2vec = read_vectors(write(tmp_path / "b.txt", ["3 3", *lines()]))

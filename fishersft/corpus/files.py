@@ -33,6 +33,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 RECORD_LISTS = ("data", "rows", "records", "examples", "items")  # keys under which a JSON file holds its records
 DEEPEST = 100  # levels of nested JSON
 MOST_COLUMNS = 2_000
+LONGEST_NUMBER = 40  # characters of a CSV file's number; what is longer stays text
 MOST_CELLS, EMPTY = 5_000_000, 20  # cells of a table, beyond which one in so many must be filled
 _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON may write one; a pair is one character and stays
 
@@ -210,7 +211,7 @@ def unique(names: Iterable[str]) -> list[str]:
 
 def _numbers(column: tuple[str, ...]) -> pd.Series:
     """The column as numbers if every cell is empty or exactly how Python writes its number (007 and 1.50 stay text)."""
-    for kind in (int, float):
+    for kind in (int, float) if max(map(len, column), default=0) <= LONGEST_NUMBER else ():
         try:
             values = [kind(cell) if cell else None for cell in column]
         except ValueError:
@@ -349,4 +350,8 @@ def _parquet(data: bytes, name: str) -> FileTable:
     kept = [i for i, column in enumerate(table.column_names) if not re.fullmatch(r"__index_level_\d+__", column)]
     table = table.select(kept)  # an index without a name is only a count
     table = table.rename_columns(unique(table.column_names))
-    return FileTable(to_frame(table), typed=table)
+    try:
+        return FileTable(to_frame(table), typed=table)
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise CorpusError(f"{name} holds a value that Python cannot ({reason}); leave out its column.") from error

@@ -27,7 +27,12 @@ from tests.attack.trial import ACCEPTED, FAULT, MEGABYTES, REFUSED, SECONDS, Out
 
 Attack = Callable[[random.Random, Path], str | None]
 COLUMNS = ("inputs", "accepted", "refused in a sentence", "tracebacks", f"over {SECONDS:.0f} s", f"over {MEGABYTES:.0f} MB")
-WORKING = ("options", "deep links")  # what these accept is work that was asked for, so only their refusals are timed
+WORKING = (
+    "options",
+    "run folders",
+    "curves folders",
+    "deep links",
+)  # what these accept is work that was asked for, so only their refusals are timed
 
 
 def _corpora(scratch: Path) -> Attack:
@@ -164,7 +169,7 @@ def main(kinds: tuple[str, ...], inputs: int, seed: int, first: int, counts: Pat
     """Attack with generated inputs of each KIND, all by default; exits with 1 where there was a fault.
 
     The table has a row a kind. An input is a fault if it ends in a traceback, a refusal that is no sentence, or a hang; or if it
-    takes more than 2 s of processor time or 500 MB (of options and links: where it is refused).
+    takes more than 2 s of processor time or 500 MB (where what is accepted is work that was asked for, such as a report: only where it is refused).
     """
     if unknown := set(kinds) - set(KINDS):
         raise click.UsageError(f"There is no kind {sorted(unknown)[0]}; there are {', '.join(KINDS)}.")

@@ -121,7 +121,6 @@ def _json(rng: random.Random, found: list[dict[str, Any]]) -> bytes:
 
 
 def _table(rng: random.Random, found: list[dict[str, Any]], between: str) -> bytes:
-    found = [row for row in found if isinstance(row, dict)]
     columns = list(found[0]) if found and found[0] else ["text"]
     quoted = [columns, *([row.get(c, "") for c in columns] for row in found)]
     cells = [between.join('"' + str(cell).replace('"', '""') + '"' for cell in row) for row in quoted]
@@ -228,7 +227,7 @@ def corpus_file(rng: random.Random) -> tuple[str, bytes]:
         return suffix, make()
     suffix, found = rng.choice(ENDINGS), rows(rng)
     if rng.random() < 0.1:
-        found = [changed(row, rng) or {} for row in found]
+        found = [row for row in (changed(row, rng) for row in found) if isinstance(row, dict)] or [{}]
     match suffix.split(".")[1]:
         case "txt":
             data = "\n".join(str(value(rng)) for _ in range(20)).encode("utf-8", "replace")
