@@ -98,6 +98,10 @@ BOMBS = {
     "wide.csv": (lambda: ",".join(f"c{n}" for n in range(60_000)).encode() + b"\n", "has 60,000 columns"),
     "dict_bomb.parquet": (lambda: (CASES / "dict_bomb.parquet").read_bytes(), "has 987 bytes but unpacks to more than 64 MB"),
     "inside.parquet": (lambda: parquet({"s": pa.array([{f"k{n}": 1 for n in range(3_000)}])}), "has 3,000 columns"),
+    "repeated.parquet": (
+        lambda: parquet({"text": pa.array(["x" * 100_000] * 20_000).dictionary_encode()}),
+        "bytes but unpacks to more than 64 MB",
+    ),
     "deep.jsonl": (lambda: b'{"text": "a", "x": ' + b"[" * 50_000 + b"]" * 50_000 + b"}\n", "too deeply nested"),
     "deep.json": (lambda: b"[" * 200_000, "too deeply nested"),
     "line.txt": (lambda: b"a" * (LONGEST_LINE + 1), "has a line of more than 10 MB"),

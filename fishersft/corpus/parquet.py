@@ -91,8 +91,10 @@ def _sizes(data: bytes, most: int) -> Iterator[int]:
     bound = sum(c.num_values * c.total_uncompressed_size for c in chunks if c.physical_type == "BYTE_ARRAY")
     if bound <= most:
         return  # even if every value were as long as all of them together
+    longest = max(c.total_uncompressed_size for c in chunks if c.physical_type == "BYTE_ARRAY")  # that a value may be
+    rows = min(ROWS, max(1, most // longest))  # some readers write repeated values out, and those must fit too
     counted = pq.ParquetFile(io.BytesIO(data), read_dictionary=[leaf.path for leaf in texts])
-    for batch in counted.iter_batches(batch_size=ROWS, columns=[leaf.path for leaf in texts]):
+    for batch in counted.iter_batches(batch_size=rows, columns=[leaf.path for leaf in texts]):
         yield sum(_text_bytes(column) for column in batch.columns)
 
 
