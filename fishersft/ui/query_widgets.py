@@ -39,7 +39,8 @@ def segmented(
     """
     check_address(current(), key, options.__contains__, says or listed(options))
     usual = options[0] if default is None else default
-    return str(place.segmented_control(label, options, default=usual, required=True, key=key, bind="query-params", **look))
+    chosen = place.segmented_control(label, options, default=usual, required=True, key=key, bind="query-params", **look)
+    return usual if chosen is None else str(chosen)  # an empty value in the address chooses nothing
 
 
 def select(label: str, options: Sequence[Any], key: str, *, place: Any = st, says: str = "", **look: Any) -> Any:
@@ -70,7 +71,8 @@ def slide(label: str, low: int, high: int, value: int, key: str, help: str) -> i
 def seed(place: Any, help: str, disabled: bool = False) -> int:
     """The seed of what is drawn at random."""
     check_address(current(), "seed", lambda v: v.isdigit() and int(v) <= MOST_SEED, f"0 to {MOST_SEED:,}")
-    asked = place.number_input("Seed", 0, MOST_SEED, 0, key="seed", bind="query-params", disabled=disabled, help=help)
+    bind: Any = "query-params" if st.query_params.get("seed", "0").isdigit() else None  # Streamlit fails at 1e999
+    asked = place.number_input("Seed", 0, MOST_SEED, 0, key="seed", bind=bind, disabled=disabled, help=help)
     return int(asked)
 
 
