@@ -211,7 +211,9 @@ def _counts_of_layers(config: dict[str, Any]) -> Iterator[int]:
     for key, value in config.items():
         if isinstance(value, dict):
             yield from _counts_of_layers(value)
-        elif isinstance(value, int) and ("layer" in key or "experts" in key):
+        elif (
+            isinstance(value, int) and ("layer" in key or "experts" in key) and not key.startswith("max_")
+        ):  # a bound is no count
             yield value
 
 

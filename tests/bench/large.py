@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from fishersft.corpus.records import Corpus, Text
 from fishersft.design.rows import TokenEmbeddings
@@ -63,7 +64,8 @@ class Given:
         near = np.argsort(-rows.position_weighted_means @ rows.position_weighted_means[RARE_TOPIC % len(rows)])
         some = np.sort(near[: min(2 * TARGET_TEXTS, len(rows) // 4)])
         rest = Pool(rows.subset(np.setdiff1d(np.arange(len(rows)), some)))
-        nothing = Corpus("", [Text("-")])  # no selector measured here reads texts
+        one = pd.DataFrame({"text": ["-"]})  # no selector measured here reads texts
+        nothing = Corpus("", "", (Text("-"),), one, np.zeros(1, dtype=bool))
         return Pool(rest.embeddings, target=Target("near one", nothing, rows.subset(some[::2]), rows.subset(some[1::2])))
 
     @cached_property

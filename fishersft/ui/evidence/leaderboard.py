@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -37,7 +38,12 @@ def choose(visitor: Session) -> Arena | None:
     id = next(iter(found))
     if len(found) > 1:
         id = query_widgets.select(
-            "Result", list(found), "arena", format_func=lambda one: components.one_line(found[one].title, 90), width=420
+            "Result",
+            list(found),
+            "arena",
+            format_func=lambda one: components.one_line(found[one].title, 90),
+            width=420,
+            help="Arenas of yours and shipped ones.",
         )
     return found[id].with_contests_of([other for name, other in found.items() if name != id])
 
@@ -45,12 +51,15 @@ def choose(visitor: Session) -> Arena | None:
 def narrow(arena: Arena, row: st.delta_generator.DeltaGenerator) -> list[Contest]:
     """The contests that are ranked together: those for a target or those without, then all of them or those of one kind."""
     groups = arena.groups
-    name = query_widgets.segmented("Choosing", list(groups), "aim", place=row) if len(groups) > 1 else next(iter(groups))
+    name = next(iter(groups))
+    if len(groups) > 1:
+        said = "Selectors that choose for a target are ranked where there is one; the others stand beside them."
+        name = query_widgets.segmented("Choosing", list(groups), "aim", place=row, help=said)
     contests = groups[name]
     for key, heading, of in (("on", "Corpus or target", _place), ("model", "Model", _model), ("n", "Budget n", _budget)):
         kinds = list(dict.fromkeys(of(c) for c in contests))
         if len(kinds) > 1:
-            wanted = query_widgets.select(heading, [EVERYTHING, *kinds], key, place=row, width=230)
+            wanted = query_widgets.select(heading, [EVERYTHING, *kinds], key, place=row, width=230, help="Rank over these only.")
             contests = [c for c in contests if wanted in (EVERYTHING, of(c))]
     return contests
 
@@ -140,7 +149,9 @@ def own(visitor: Session) -> None:
     usual = [name for name in ("token_od", "target_matched", "rds_plus", "longest", "matched_od") if name in offered]
     kinds = registry()
     left, middle, right = st.columns([3, 1, 1])
-    names = left.multiselect("Selectors", offered, usual, format_func=lambda name: kinds[name].label, key="arena-selectors")
+    said = "Those to rank; Uniform, the random draw, is always there."
+    look: dict[str, Any] = {"format_func": lambda name: kinds[name].label, "key": "arena-selectors"}
+    names = left.multiselect("Selectors", offered, usual, help=said, **look)
     n = middle.number_input("Sentences n", 1, 100_000, 60, key="arena-n", help="All get the tokens of a random draw of n.")
     seeds = right.number_input("Seeds", 1, 50, 3, key="arena-seeds", help="Draws and trainings per selector.")
     if not names:
