@@ -22,7 +22,7 @@ def placings_figure(placings: Sequence[Placing], *, dark: bool = False) -> go.Fi
     fig = figure(
         dark,
         height=96 + min(ROW * max(1, len(rows)), TALLEST),
-        xaxis=axis_style(dark, "nats a token, minus those of a random draw of as many tokens", side="bottom"),
+        xaxis=axis_style(dark, "nats a token, minus a random draw's", side="bottom"),
         yaxis=axis_style(dark, autorange="reversed", type="category", showgrid=False, ticks=""),
         hovermode="closest",
         showlegend=False,
