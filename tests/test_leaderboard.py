@@ -63,6 +63,7 @@ def test_ranks_and_their_intervals_are_those_of_the_draws_ranked_one_by_one():
 def test_a_selector_that_was_not_measured_everywhere_is_not_ranked():
     board = leaderboard([contest({"uniform": 3.0, "a": 2.8, "b": 2.0}), contest({"uniform": 3.0, "a": 2.8})])
     assert [(s.selector, s.rank) for s in board] == [("a", 1), ("b", None)]
+    assert [s.label for s in board] == ["A", "B (in 1 of 2)"]
 
 
 def test_without_a_random_draw_nothing_is_ranked():

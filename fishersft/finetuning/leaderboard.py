@@ -123,11 +123,13 @@ def leaderboard(contests: Sequence[Contest]) -> list[Placing]:
     for name in sorted(names, key=lambda name: (name not in ranks, values[name])):
         mine = [c for c in contests if name in c.draws]
         sides = [side_of(c.differences[name]) for c in mine]
+        some = f" (in {len(mine)} of {len(contests)})"
         seconds = [c.entries[name].facts.get("choosing", np.nan) for c in mine]
         out.append(
             Placing(
                 selector=name,
-                label=mine[0].entries[name].label,
+                label=mine[0].entries[name].label
+                + (f" (in {len(mine)} of {len(contests)})" if len(mine) < len(contests) else ""),
                 **dict(zip(("rank", "best", "worst"), ranks.get(name, (None, None, None)), strict=True)),
                 minus_uniform=mine[0].differences[name] if len(mine) == 1 else interval_of(float(values[name]), draws[name]),
                 sides=(sides.count("better than"), sides.count(UNDECIDED), sides.count("worse than")),
