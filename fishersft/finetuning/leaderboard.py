@@ -128,8 +128,7 @@ def leaderboard(contests: Sequence[Contest]) -> list[Placing]:
         out.append(
             Placing(
                 selector=name,
-                label=mine[0].entries[name].label
-                + (f" (in {len(mine)} of {len(contests)})" if len(mine) < len(contests) else ""),
+                label=mine[0].entries[name].label + some * (len(mine) < len(contests)),
                 **dict(zip(("rank", "best", "worst"), ranks.get(name, (None, None, None)), strict=True)),
                 minus_uniform=mine[0].differences[name] if len(mine) == 1 else interval_of(float(values[name]), draws[name]),
                 sides=(sides.count("better than"), sides.count(UNDECIDED), sides.count("worse than")),
