@@ -45,17 +45,14 @@ def arena(
     """
     from fishersft.finetuning import contests  # loads torch
 
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
-    names = contests.every_selector() if selectors == "all" else [n.strip() for n in selectors.split(",") if n.strip()]
+    shared.use_threads(ModelOptions(threads=threads).threads)
+    names = contests.every_selector() if selectors == "all" else shared.names_of(selectors)
     chosen = make_selectors(names, options.pop("settings"))
     read = fields.changed(ReadOptions(**{name: options[name] for name in fields.declared(ReadOptions)}))
     with shared.stages() as on_stage:
         found = fishersft.arena(
             places or contests.USUAL,
-            [m.strip() for m in models.split(",") if m.strip()],
+            shared.names_of(models),
             selectors=chosen,
             out=out,
             read=read,

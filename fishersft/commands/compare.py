@@ -85,7 +85,7 @@ def compare(
     the reference selector spends. A summary in words comes last.
     """
     wanted = fishersft.Budget(budget, token_budget)
-    names = [n.strip() for n in selectors.split(",") if n.strip()]
+    names = shared.names_of(selectors)
     if selectors == "all":
         apart = ("ask_llm", "ifd")  # the one needs a model of its own, the other prompts: name them to have them
         fits = {name: options["target"] is not None or not kind.needs_target for name, kind in fishersft.registry().items()}

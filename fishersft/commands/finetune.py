@@ -89,7 +89,7 @@ def _tune_and_save(
     """The run that the options of the current command ask for, its results saved in its folder."""
     from fishersft.finetuning.plan import make_plan, parts_of  # loads torch
 
-    names = [n.strip() for n in options["selectors"].split(",") if n.strip()]
+    names = shared.names_of(options["selectors"])
     selectors = make_selectors(names, options["settings"])
     parameters = {name: options[name] for name in PARAMETERS if name in options}
     job_runner.expect(parts_of(make_plan(selectors, **parameters), len(corpus.pool_index), int(corpus.held_out.sum())))

@@ -54,18 +54,28 @@ def seed_option(help: str) -> Callable[[F], F]:
 def load(options: dict[str, Any]) -> tuple[fishersft.Corpus, ModelFolder]:
     """The corpus and the model's files that a command's options name."""
     effective_max_tokens(options["max_tokens"], 0)
-    threads = ModelOptions(threads=options["threads"]).threads
+    threads = ModelOptions(threads=options["threads"]).threads  # refused before anything is read
     corpus = fishersft.load_corpus(options["corpus"], **{name: options[name] for name in fields.declared(ReadOptions)})
     if options["corpus"] != "demo":  # every other corpus is a table that somebody else made
         click.get_current_context().meta[HOW_READ] = f"fishersft: {corpus.name}: {corpus.understood.sentence}"
     if corpus.bad_lines:
         click.echo(f"fishersft: skipped {corpus.bad_lines:,} broken lines of {corpus.name}.", err=True)
     folder = find_model(options["model"], options["revision"])
+    use_threads(threads)
+    return corpus, folder
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch have so many threads, at most one a core; None for its own choice."""
     if threads:
         import torch  # slow to load, and not needed otherwise
 
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
-    return corpus, folder
+
+
+def names_of(text: str) -> list[str]:
+    """The names in a list that is separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def how_read(corpus: fishersft.Corpus, embeddings: fishersft.TokenEmbeddings) -> dict[str, Any]:
