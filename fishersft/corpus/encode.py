@@ -55,6 +55,11 @@ class Encoded:
         return np.flatnonzero(self.trained[1:])
 
     @property
+    def targets(self) -> np.ndarray:
+        """(M,) int64 ids that these rows predict: the trained tokens."""
+        return self.ids[self.rows + 1].astype(np.int64)
+
+    @property
     def labels(self) -> np.ndarray:
         """(n,) int64 labels for a causal-LM loss: the ids where trained, -100 elsewhere."""
         return np.where(self.trained, self.ids, IGNORED).astype(np.int64)

@@ -265,7 +265,7 @@ def teacher_world(
     the corpus or the model cannot meet the settings."""
     most = int(embeddings.facts.get("parameters", {}).get("max_tokens", MAX_TOKENS))
     encoded = encode([corpus.examples[int(i)] for i in embeddings.index], model.tokenizer, most)
-    targets = np.concatenate([e.ids[e.rows + 1] for e in encoded]).astype(np.int64)
+    targets = np.concatenate([e.targets for e in encoded])
     if len(targets) != len(embeddings.values):
         raise ParameterError("The rows were not made from these texts by this model: the token counts differ; embed again.")
     counts = np.bincount(targets)

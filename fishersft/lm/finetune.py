@@ -242,7 +242,7 @@ def add_gradients(model: CausalLM, texts: list[Encoded], factor: float = 1.0) ->
     The logits of a chunk of tokens are forgotten once their gradients with respect to the rows and the head are known.
     """
     rows = torch.cat([x[torch.from_numpy(e.rows)] for x, e in zip(model.hidden(padded(texts)), texts, strict=True)])
-    targets = torch.from_numpy(np.concatenate([e.ids[e.rows + 1] for e in texts]).astype(np.int64)).to(rows.device)
+    targets = torch.from_numpy(np.concatenate([e.targets for e in texts])).to(rows.device)
     inputs = rows.detach().requires_grad_()
     nats = 0.0
     for x, y in zip(inputs.split(chunk_of(model)), targets.split(chunk_of(model)), strict=True):

@@ -90,7 +90,7 @@ class ModelReadings:
             raise ModelError(
                 f"{self.model.name} did not compute the rows from these texts: the token counts differ; embed the corpus again."
             )
-        targets = np.concatenate([e.ids[e.rows + 1] for e in encoded])
+        targets = np.concatenate([e.targets for e in encoded])
         batch = chunk_of(self.model)
         ends = np.cumsum(self.embeddings.tokens[positions])
         loss, confidence = np.empty(len(targets), np.float32), np.empty(len(targets), np.float32)
@@ -102,7 +102,7 @@ class ModelReadings:
             with torch.inference_mode():
                 x = torch.from_numpy(np.array(rows, dtype=np.float32)).to(self.model.device)
                 log_p = torch.log_softmax(self.model.logits(x), dim=-1)
-                y = torch.from_numpy(targets[start:end].astype(np.int64)).to(log_p.device)
+                y = torch.from_numpy(targets[start:end]).to(log_p.device)
                 loss[start:end] = -log_p.gather(1, y[:, None])[:, 0].cpu().numpy()
                 confidence[start:end] = (2 * log_p).exp_().sum(-1).cpu().numpy()
             first, start = last, end
@@ -124,7 +124,7 @@ def nats_of(model: CausalLM, examples: Sequence[Encoded]) -> np.ndarray:
     for batch in batches_of(np.array([len(examples[i].ids) for i in trained], dtype=np.int64), BATCH_TOKENS):
         texts = [examples[i] for i in trained[batch]]
         rows = model.rows_of(texts)
-        targets = np.concatenate([e.ids[e.rows + 1] for e in texts]).astype(np.int64)
+        targets = np.concatenate([e.targets for e in texts])
         losses = np.empty(len(targets))
         for start in range(0, len(targets), most):
             part = slice(start, start + most)
