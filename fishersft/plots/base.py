@@ -25,6 +25,7 @@ CATEGORY_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 WHAT_IF = (GREEN, "hexagram")  # of any selector's picks as chosen from pins
 ON_DARK = {BLUE: SKY, GREY: "#B9C0C9"}
 SPARE = ((GREEN, "cross"), (PURPLE, "x"), (SKY, "star"), ("#B8860B", "hexagon"))
+BETTER = ("#00735A", "#2FCB9F")  # the better side of a picture, in words: on light and on dark
 FONT = "Source Sans, Source Sans Pro, system-ui, sans-serif"
 
 
@@ -130,14 +131,14 @@ def mark_sides(fig: go.Figure, dark: bool, below: str, above: str, level: float)
     low, high = fig.layout.yaxis.range
     if fig.layout.yaxis.type == "log":
         low, high = 10.0**low, 10.0**high
-    good, quiet = "#2FCB9F" if dark else "#00735A", ink(dark)[2]
+    quiet = ink(dark)[2]
     tint = {"type": "rect", "xref": "x domain", "x0": 0, "x1": 1, "line_width": 0, "layer": "below"}
     for words, end, y, anchor, arrow in ((below, low, 0, "bottom", "↓"), (above, high, 1, "top", "↑")):
         better = words.startswith("better")
         if better:
             fig.add_shape(**tint, y0=level, y1=end, fillcolor=faint(GREEN, 0.09 if dark else 0.06))
         place = {"xref": "x domain", "x": 0, "xanchor": "left", "yref": "y domain", "y": y, "yanchor": anchor, "showarrow": False}
-        fig.add_annotation(text=f"{arrow} {words}", font={"size": 13, "color": good if better else quiet}, **place)
+        fig.add_annotation(text=f"{arrow} {words}", font={"size": 13, "color": BETTER[dark] if better else quiet}, **place)
     fig.add_hline(y=level, line={"color": quiet, "width": 1.5})
 
 

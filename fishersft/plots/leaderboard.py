@@ -8,11 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from fishersft.finetuning.leaderboard import REFERENCES, Contest, Placing
-from fishersft.plots.base import axis_style, faint, figure, ink, label, style
+from fishersft.plots.base import BETTER, axis_style, faint, figure, ink, label, style
 from fishersft.text import shortened
 
 ROW, TALLEST = 27, 520  # pixels of a selector, and of all of them
-BETTER, WORSE = ("#00735A", "#2FCB9F"), ("#B3470F", "#FF9D5C")  # light, dark
+WORSE = ("#B3470F", "#FF9D5C")  # on light and on dark
 
 
 def placings_figure(placings: Sequence[Placing], *, dark: bool = False) -> go.Figure:

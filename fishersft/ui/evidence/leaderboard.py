@@ -12,9 +12,11 @@ from fishersft.catalogue import ARENA
 from fishersft.finetuning.arena import Arena
 from fishersft.finetuning.leaderboard import Contest, Placing, leaderboard, sentence
 from fishersft.finetuning.results import with_interval
+from fishersft.finetuning.run import ALL, BASE
 from fishersft.plots import leaderboard as plots
 from fishersft.selectors import registry
 from fishersft.store import jobs
+from fishersft.text import counted
 from fishersft.ui import components, job_panel, query_widgets
 from fishersft.ui.components import dark, escape_markdown, helped
 from fishersft.ui.evidence import before_tuning
@@ -87,11 +89,9 @@ def show(arena: Arena, contests: Sequence[Contest], visitor: Session) -> None:
         plots.placings_figure(placings, dark=dark()), "placings", f"Nats a token minus a random draw's. {alt}.", "leaderboard"
     )
     measured = "; ".join(dict.fromkeys(c.measured_on for c in contests))
-    seeds = sorted({len(e.held.nats) for c in contests for name, e in c.entries.items() if name not in ("base", "all")})
-    st.caption(
-        f"{len(contests)} contest{'s' * (len(contests) > 1)}, {'–'.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds a "
-        f"selector. Measured on {escape_markdown(measured)}."
-    )
+    seeds = {len(e.held.nats) for c in contests for name, e in c.entries.items() if name not in (BASE, ALL)}
+    span = "–".join(map(str, sorted({min(seeds), max(seeds)})))
+    st.caption(f"{counted(len(contests), 'contest')}, {span} seeds a selector. Measured on {escape_markdown(measured)}.")
     part = components.tabs((CONTESTS, TABLE, BEFORE, OWN), "part", "More evidence")
     if part == CONTESTS:
         _contests(contests, placings)
