@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from fishersft.corpus.load import load_corpus
 from fishersft.corpus.records import Corpus, Text
 from fishersft.errors import ParameterError
 from fishersft.finetuning.arena import RUNS, Arena, contests_of, read_arena, write_arena
+from fishersft.finetuning.leaderboard import Contest
 from fishersft.finetuning.results import BASELINE, FineTuneResult
 from fishersft.finetuning.run import RUN
 from fishersft.finetuning.stages import finetune
@@ -88,11 +89,13 @@ def arena(
     id = hashlib.sha256(json.dumps([asked, read, parameters], sort_keys=True, default=str).encode()).hexdigest()[:12]
     place = Path(out) if out else (store or Store.default()).path / "arenas" / id
     tell: Stage = on_stage or (lambda *_: None)
-    total, results, ever = len(places) * len(folders), list[FineTuneResult](), {BASELINE}
+    total, ever = len(places) * len(folders), {BASELINE}
+    mine: dict[Path, list[Contest]] = {}
+    opened = cache(lambda source: load_corpus(source, **(read or {})))  # settings and models share corpora
     where = {name: parameters[name] for name in ("max_tokens", "device", "target_seed") if name in parameters}
     about = {**asked, "models": [f.name for f in folders], "command": list(command), "versions": made()}
     for number, (folder, setting) in enumerate(((f, p) for f in folders for p in places), 1):
-        corpus = load_corpus(setting.corpus, **(read or {}))
+        corpus = opened(setting.corpus)
 
         def stage(what: str, done: int, of: int, number: int = number) -> None:
             tell(f"{what} [{number}/{total}]", done, of)
@@ -100,25 +103,24 @@ def arena(
         pool = load_pool(corpus, folder, target=setting.target, store=store, on_progress=partial(stage, "embedding"), **where)
         able = [as_selector(BASELINE), *(s for s in named if s.name != BASELINE and _able(s, corpus, pool))]
         ever |= {s.name for s in able}
-        results.append(
-            finetune(
-                corpus,
-                folder,
-                selectors=able,
-                target=setting.target,
-                equal="tokens",
-                reference=BASELINE,
-                out=place / RUNS / _name(corpus, setting, folder),
-                store=store,
-                command=command,
-                on_stage=stage,
-                say=say,
-                **parameters,
-            )
+        result = finetune(
+            corpus,
+            folder,
+            selectors=able,
+            target=setting.target,
+            equal="tokens",
+            reference=BASELINE,
+            out=place / RUNS / _name(corpus, setting, folder),
+            store=store,
+            command=command,
+            on_stage=stage,
+            say=say,
+            **parameters,
         )
-        mine = {result.run.folder for result in results}
-        others = [FineTuneResult.open(path.parent) for path in sorted((place / RUNS).glob(f"*/{RUN}")) if path.parent not in mine]
-        write_arena(place, id, about, [contest for result in (*results, *others) for contest in contests_of(result)])
+        mine[result.run.folder] = contests_of(result)
+        others = [path.parent for path in sorted((place / RUNS).glob(f"*/{RUN}")) if path.parent not in mine]
+        every = [*mine.values(), *(contests_of(FineTuneResult.open(other)) for other in others)]
+        write_arena(place, id, about, [contest for contests in every for contest in contests])
     if say and (never := [s.label for s in named if s.name not in ever]):
         say(f"{listed(never)} left out: no setting has the target, the column, or the prompts that are needed.")
     return read_arena(place)
