@@ -14,25 +14,8 @@ from fishersft.finetuning.leaderboard import leaderboard
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.store.artifacts import Store
 from tests.conftest import command_line
-from tests.tiny_model import make_model
+from tests.tiny_model import make_corpus, make_model
 
-WORDS = [
-    "storm",
-    "gate",
-    "harbour",
-    "onion",
-    "knight",
-    "letter",
-    "court",
-    "lamp",
-    "river",
-    "brother",
-    "window",
-    "coat",
-    "ladder",
-    "bell",
-    "field",
-]
 QUICK = {"budgets": (8,), "curve": (4,), "seeds": 2, "epochs": 1, "batch": 4, "learning_rate": 3e-3, "prompts": 0, "all": False}
 WORDED = [w for name, value in QUICK.items() if name != "all" for w in (f"--{name.replace('_', '-')}", str(value).strip("(),"))]
 
@@ -44,14 +27,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    path = tmp_path_factory.mktemp("corpus") / "small.jsonl"
-    rng = np.random.default_rng(0)
-    lines = [
-        {"text": f"The {' and the '.join(rng.choice(WORDS, rng.integers(3, 9)))} were there.", "topic": "xyz"[i % 3]}
-        for i in range(150)
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+    return make_corpus(tmp_path_factory.mktemp("corpus") / "small.jsonl", 150)
 
 
 @pytest.fixture(scope="module")

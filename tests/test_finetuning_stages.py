@@ -19,25 +19,8 @@ from fishersft.finetuning.stages import edge_warning, finetune
 from fishersft.lm.losses import nats_of
 from fishersft.lm.model import load_model
 from tests.conftest import ROOT, command_line
-from tests.tiny_model import make_model
+from tests.tiny_model import WORDS, make_corpus, make_model
 
-WORDS = [
-    "storm",
-    "gate",
-    "harbour",
-    "onion",
-    "knight",
-    "letter",
-    "court",
-    "lamp",
-    "river",
-    "brother",
-    "window",
-    "coat",
-    "ladder",
-    "bell",
-    "field",
-]
 COMMON = (
     "--epochs",
     1,
@@ -63,14 +46,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    path = tmp_path_factory.mktemp("corpus") / "small.jsonl"
-    rng = np.random.default_rng(0)
-    lines = [
-        {"text": f"The {' and the '.join(rng.choice(WORDS, rng.integers(3, 9)))} were there.", "topic": "xyz"[i % 3]}
-        for i in range(120)
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+    return make_corpus(tmp_path_factory.mktemp("corpus") / "small.jsonl", 120)
 
 
 def arguments(corpus, model, out, *more):
