@@ -108,6 +108,17 @@ def test_the_command_line_says_the_same_and_the_catalogue_lists_it(corpus, model
     assert "--budgets 8 --curve 4 --seeds 2" in " ".join(told["about"]["command"])
 
 
+def test_what_another_arena_measured_in_the_same_setting_is_ranked_beside_ones_own(corpus, model, tmp_path):
+    asked = ["arena", corpus, "--models", model, *WORDED, "--no-all", "--json"]
+    boards = []
+    for selector, out in (("longest", tmp_path / "arenas" / "first"), ("density", tmp_path / "second")):
+        answer = command_line(*asked, "--selectors", selector, "--out", out, FISHERSFT_HOME=str(tmp_path))
+        assert answer.returncode == 0, answer.stderr
+        boards.append({s["selector"]: s for s in json.loads(answer.stdout)["leaderboards"]["For no target"]["standings"]})
+    assert [set(board) for board in boards] == [{"longest", "base"}, {"longest", "density", "base"}]
+    assert boards[1]["longest"]["minus_uniform"] == boards[0]["longest"]["minus_uniform"]
+
+
 @pytest.mark.parametrize(
     ("text", "corpus", "target"),
     [("demo", "demo", None), ("demo@topic=law", "demo", "topic=law"), ("a@b@c.jsonl", "a@b", "c.jsonl")],

@@ -43,6 +43,7 @@ def arena(
     store, or those that ship, measured in the very same setting is ranked beside it. The same command goes on where it stopped;
     several processes or machines may run it with the same --out.
     """
+    from fishersft import catalogue
     from fishersft.finetuning import contests  # loads torch
 
     shared.use_threads(ModelOptions(threads=threads).threads)
@@ -64,6 +65,7 @@ def arena(
             checkpoint_seconds=options["checkpoint_seconds"],
             **{name: options[name] for name in PARAMETERS if name in options},
         )
+    found = found.with_contests_of(catalogue.contents(catalogue.ARENA))
     click.echo(
         json.dumps(found.as_dict(), ensure_ascii=False) if as_json else f"{found.markdown()}\nArena {found.id} in {found.folder}."
     )
