@@ -64,6 +64,9 @@ def test_its_numbers_are_those_of_its_runs(made):
         for name, d in contest.differences.items():
             if expected := lines[name].minus_uniform:
                 assert d.value == pytest.approx(expected["mean"].value, abs=1e-5)  # nats are kept as float32
+        saved = {name: repr(e.saved) for name, e in contest.entries.items()}
+        assert saved == {name: repr(lines[name].saved) for name in saved}
+        assert [name for name, told in saved.items() if told == "None"] == ["base", "uniform"]
         assert contest.entries["uniform"].facts["sentences"] == 8
         assert {model.facts["steps"] for model in run.run.models.values() if model.budget == 8} == {2}  # the same for all
 
@@ -97,7 +100,7 @@ def test_the_command_line_says_the_same_and_the_catalogue_lists_it(corpus, model
     assert answer.returncode == 0, answer.stderr
     told = json.loads(answer.stdout)
     board = told["leaderboards"]["For no target"]
-    assert [s["selector"] for s in board["standings"]] == ["longest", "base"]
+    assert [s["selector"] for s in board["placings"]] == ["longest", "base"]
     text = command_line(*asked, FISHERSFT_HOME=str(home))
     assert board["sentence"] in text.stdout
     assert "| 1 | Longest |" in text.stdout
@@ -114,7 +117,7 @@ def test_what_another_arena_measured_in_the_same_setting_is_ranked_beside_ones_o
     for selector, out in (("longest", tmp_path / "arenas" / "first"), ("density", tmp_path / "second")):
         answer = command_line(*asked, "--selectors", selector, "--out", out, FISHERSFT_HOME=str(tmp_path))
         assert answer.returncode == 0, answer.stderr
-        boards.append({s["selector"]: s for s in json.loads(answer.stdout)["leaderboards"]["For no target"]["standings"]})
+        boards.append({s["selector"]: s for s in json.loads(answer.stdout)["leaderboards"]["For no target"]["placings"]})
     assert [set(board) for board in boards] == [{"longest", "base"}, {"longest", "density", "base"}]
     assert boards[1]["longest"]["minus_uniform"] == boards[0]["longest"]["minus_uniform"]
 

@@ -1,13 +1,15 @@
 """The Evidence page: who leads, in a sentence and a picture that agree with the arena; narrowed, on a phone, on a hosted demo."""
 
 import json
+from math import inf
 
 import numpy as np
 import pytest
 
 from fishersft.finetuning.arena import read_arena, write_arena
-from fishersft.finetuning.leaderboard import Contest, Entry, leaderboard, sentence
-from fishersft.finetuning.results import HeldOut
+from fishersft.finetuning.leaderboard import Contest, Entry, Score, leaderboard, sentence
+from fishersft.finetuning.results import HeldOut, Interval
+from fishersft.finetuning.tokens_saved import TokensSaved
 from fishersft.store import jobs
 from fishersft.ui.evidence import leaderboard as panels
 
@@ -22,6 +24,11 @@ LABELS = {
     "mine": " ".join(HOSTILE),
 }
 
+SAVED = {
+    "target_matched": (Interval(inf, 8_000.0, inf), 8_000.0, 2_000.0, 100.0),
+    "token_od": (Interval(500.0, 250.0, 1_000.0), 8_000.0, 2_000.0),
+}
+
 
 def contest(key, target="", budget=60, model="mini", **shifts):
     rng = np.random.default_rng(len(key))
@@ -31,7 +38,9 @@ def contest(key, target="", budget=60, model="mini", **shifts):
     for name, shift in {"base": 0.5, "uniform": 0.0, **shifts}.items():
         nats = (hard + shift + rng.normal(0, 0.02, (3, 40))) * tokens
         facts = {"sentences": 60.0, "tokens": 2_000.0, "seconds": 3.0, "choosing": 0.5, "on_target": None}
-        entries[name] = Entry(name, LABELS[name], HeldOut(nats, tokens), facts)
+        saved = TokensSaved(*SAVED[name]) if name in SAVED else None
+        score = Score("f1", Interval(0.25, 0.2, 0.3), Interval(-0.1, -0.2, 0.0)) if name == "token_od" else None
+        entries[name] = Entry(name, LABELS[name], HeldOut(nats, tokens), facts, saved, score)
     return Contest(key, "demo", target, model, budget, "the 40 held-out texts of demo", entries)
 
 
@@ -74,6 +83,22 @@ def test_it_is_narrowed_to_what_the_address_says(arena):
     at = open_page("evidence", arena="feedbeef", aim="For no target", part="Table")
     assert "No selector is clearly better than a random draw" in plain(at)
     assert "fishersft arena demo" in at.code[0].value
+
+
+def test_what_a_token_is_worth_is_told_in_every_form(arena, monkeypatch):
+    said = "Each of its tokens does what more than 4 tokens of a random draw do."
+    at = open_page("evidence", arena="feedbeef", model="bigger", unit="Tokens of a random draw")
+    assert said in plain(at)
+    drawn = figure(at, 1)["data"][0]
+    assert (drawn["y"], drawn["text"]) == (["TargetMatched", "TokenOD"], [["<b>> 4</b>"], ["<b>0.25</b>"]])
+    at = open_page("evidence", arena="feedbeef", model="bigger", part="Table")
+    rows = {row["selector"]: row for row in at.dataframe[0].value.to_dict("records")}
+    assert rows["TargetMatched"]["a token is worth"] == "more than 4"
+    assert rows["TargetMatched"]["tokens saved"] == "more than +5,900 net of choosing"
+    assert rows["TokenOD"]["tokens saved"] == "-1,500 (-1,750 to -1,000) before choosing"
+    assert rows["TokenOD"]["token F1, minus a random draw"] == "-0.100 (-0.200 to +0.000)"
+    monkeypatch.setattr("fishersft.ui.components.touch", lambda: True)
+    assert "more than 4" in plain(open_page("evidence", arena="feedbeef", unit="Tokens of a random draw"))
 
 
 def test_names_from_files_are_shown_and_not_obeyed(arena):

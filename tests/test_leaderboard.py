@@ -1,10 +1,14 @@
 """The leaderboard: worked out by hand, by brute force over the draws, and unmoved by what should not move it."""
 
+from dataclasses import replace
+from math import inf, nan
+
 import numpy as np
 import pytest
 
 from fishersft.finetuning.leaderboard import Contest, Entry, leaderboard, sentence
-from fishersft.finetuning.results import HeldOut, difference
+from fishersft.finetuning.results import HeldOut, Interval, difference
+from fishersft.finetuning.tokens_saved import TokensSaved
 
 TOKENS = np.array([10, 20, 30, 40])
 
@@ -101,6 +105,24 @@ def test_the_sentence_says_where_nobody_beats_chance():
         "No selector is clearly better than a random draw of as many tokens over these 2 contests; Bad comes closest, and is "
         "clearly worse."
     )
+
+
+def worth(equal, reach=9_000.0, spent=2_000.0):
+    return TokensSaved(Interval(*equal), reach, spent)
+
+
+def valued(one, **saved):
+    entries = {n: replace(e, saved=saved.get(n)) for n, e in one.entries.items()}
+    return replace(one, entries=entries)
+
+
+def test_what_a_token_is_worth_by_hand():
+    nats = {"uniform": 3.0, "a": 2.8, "b": 3.1}
+    one = valued(contest(nats), a=worth((5_000.0, 4_000.0, inf)), b=worth((500.0, nan, nan)))
+    two = valued(contest(nats), a=worth((inf, 9_000.0, inf)))
+    assert [(p.selector, p.times) for p in leaderboard([one])] == [("a", "2.5 (2 to more than 4.5)"), ("b", "0.25")]
+    assert [p.times for p in leaderboard([two])] == ["more than 4.5", ""]
+    assert [p.times for p in leaderboard([one, two])] == ["2.5 to more than 4.5", "0.25"]
 
 
 def test_what_another_arena_measured_in_the_same_contest_stands_beside_and_never_instead():

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 import numpy as np
@@ -23,17 +23,20 @@ import numpy as np
 from fishersft import paths
 from fishersft.corpus.tables import plain
 from fishersft.errors import StoreError
-from fishersft.finetuning.intervals import HeldOut
-from fishersft.finetuning.leaderboard import Contest, Entry, leaderboard, sentence
-from fishersft.finetuning.results import FineTuneResult, Key, with_interval
+from fishersft.finetuning.intervals import HeldOut, Interval
+from fishersft.finetuning.leaderboard import Contest, Entry, Score, leaderboard, sentence
+from fishersft.finetuning.results import SCORES, FineTuneResult, Key, SelectionResult, with_interval
 from fishersft.finetuning.run import write_text
+from fishersft.finetuning.tokens_saved import TokensSaved
 from fishersft.paths import replacing, user_path
 from fishersft.store.artifacts import Store
-from fishersft.store.checked import Amount, Count, Counts, Name, read_json, read_numbers
+from fishersft.store.checked import Amount, Count, Counts, Finite, Name, Positive, read_json, read_numbers
 from fishersft.text import markdown_table
 
 ARENA, RUNS = "arena.json", "runs"
 AGAIN = "run fishersft arena again with the same --out"
+HEAD = ["rank", "selector", "nats a token, minus Uniform", "a token is worth", "better", "undecided", "worse", "choosing"]
+FACTS = ("sentences", "tokens", "seconds", "choosing", "on_target")
 TOLD = ("key", "corpus", "target", "model", "budget", "measured_on")
 GROUPS = {"For a target": True, "For no target": False}  # whether their contests have one
 
@@ -73,13 +76,16 @@ class Arena:
         """For JSON: the leaderboards, and of each contest the selectors with their differences to Uniform."""
         boards = {}
         for name, contests in self.groups.items():
-            standings = leaderboard(contests)
-            boards[name] = {"sentence": sentence(standings, contests), "standings": [asdict(one) for one in standings]}
+            placings = leaderboard(contests)
+            boards[name] = {
+                "sentence": sentence(placings, contests),
+                "placings": [asdict(one) | {"saved": [s.as_dict() for s in one.saved]} for one in placings],
+            }
         told = [
             {
                 **{name: getattr(c, name) for name in TOLD},
                 "minus_uniform": {name: asdict(d) for name, d in c.differences.items()},
-                "entries": {name: {"label": e.label, "seeds": len(e.held.nats), **e.facts} for name, e in c.entries.items()},
+                "entries": {name: _entry_file(e) for name, e in c.entries.items()},
             }
             for c in self.contests
         ]
@@ -89,14 +95,20 @@ class Arena:
         """The leaderboards as tables, each with a sentence: who leads, and in which contests."""
         out = []
         for name, contests in self.groups.items():
-            standings = leaderboard(contests)
-            head = ["rank", "selector", "nats a token, minus Uniform", "better", "undecided", "worse", "choosing"]
+            placings = leaderboard(contests)
             rows = [
-                [s.ranked, s.label, with_interval(s.minus_uniform, signed=True), *map(str, s.sides), _seconds(s.choosing)]
-                for s in standings
+                [
+                    p.ranked,
+                    p.label,
+                    with_interval(p.minus_uniform, signed=True),
+                    p.times,
+                    *map(str, p.sides),
+                    _seconds(p.choosing),
+                ]
+                for p in placings
             ]
             where = "\n".join(f"- {c.title}: measured on {c.measured_on}" for c in contests)
-            out.append(f"## {name}\n\n{sentence(standings, contests)}\n\n{markdown_table(head, rows)}\n\n{where}\n")
+            out.append(f"## {name}\n\n{sentence(placings, contests)}\n\n{markdown_table(HEAD, rows)}\n\n{where}\n")
         return "\n".join(out)
 
 
@@ -121,11 +133,26 @@ def read_arena(arena: str | Path, store: Store | None = None) -> Arena:
         for e in told["entries"]:
             held = HeldOut(nats[start : start + e["seeds"]], tokens)
             start += e["seeds"]
-            facts = {name: value for name, value in e.items() if name not in ("selector", "label", "seeds")}
-            entries[e["selector"]] = Entry(e["selector"], e["label"], held, facts)
+            entries[e["selector"]] = _entry_of(e, held)
         about = {name: told[name] for name in TOLD}
         contests.append(Contest(**about, entries=entries))
     return Arena(head["id"], folder, head["about"], tuple(contests))
+
+
+Numbers = Annotated[list[Finite | None], msgspec.Meta(min_length=1, max_length=3)]  # a value, then its interval; null: infinite
+
+
+class SavedFile(TypedDict):
+    equal: Numbers
+    reach: Amount
+    spent: Positive
+    choosing: Amount | None
+
+
+class ScoreFile(TypedDict):
+    name: Literal[*SCORES]
+    value: Numbers
+    minus_uniform: Numbers | None
 
 
 class EntryFile(TypedDict):
@@ -137,6 +164,8 @@ class EntryFile(TypedDict):
     seconds: NotRequired[Amount | None]
     choosing: NotRequired[Amount | None]
     on_target: NotRequired[Amount | None]
+    saved: NotRequired[SavedFile | None]
+    score: NotRequired[ScoreFile | None]
 
 
 class ContestFile(TypedDict):
@@ -172,18 +201,21 @@ def contests_of(result: FineTuneResult) -> list[Contest]:
         keys = {key[0]: key for key in result.held if key[1] in (budget, None)}
         key = hashlib.sha256(json.dumps({**same, "budget": budget}, sort_keys=True).encode()).hexdigest()
         name, model = about["corpus"]["name"], about["model"]["name"]
-        entries = {selector: _entry(result, key) for selector, key in keys.items()}
+        lines = {line.selector: line for line in result.lines if line.budget in (budget, None)}
+        entries = {selector: _entry(result, key, lines[selector]) for selector, key in keys.items()}
         out.append(Contest(key, name, str(aim), model, budget, result.measured_on, entries))
     return out
 
 
-def _entry(result: FineTuneResult, key: Key) -> Entry:
+def _entry(result: FineTuneResult, key: Key, line: SelectionResult) -> Entry:
     models, held = result.groups[key], result.held[key]
-    facts: dict[str, Any] = {name: float(np.mean([getattr(m, name) for m in models])) for name in ("sentences", "tokens")}
+    facts: dict[str, Any] = {"sentences": line.sentences, "tokens": line.tokens}
     for name, told in (("seconds", "seconds"), ("choosing", "choosing_seconds"), ("on_target", "on_target")):
         known = [m.facts[told] for m in models if m.facts.get(told) is not None]
         facts[name] = float(np.mean(known)) if known else None
-    return Entry(key[0], result.run.labels.get(key[0], key[0]), replace(held, topics=None), facts)
+    name = result.score
+    score = Score(name, line.values[name], line.minus_uniform.get(name)) if name else None
+    return Entry(key[0], line.label, replace(held, topics=None), facts, line.saved, score)
 
 
 def write_arena(place: Path, id: str, about: dict[str, Any], contests: Sequence[Contest]) -> None:
@@ -195,9 +227,42 @@ def write_arena(place: Path, id: str, about: dict[str, Any], contests: Sequence[
         with replacing(place / f"contest-{number}.npy") as partial, partial.open("wb") as file:
             np.save(file, np.concatenate([e.held.nats for e in entries]).ravel().astype(np.float32))
         known = {name: getattr(contest, name) for name in TOLD}
-        rows = [{"selector": e.selector, "label": e.label, "seeds": len(e.held.nats), **e.facts} for e in entries]
-        told.append({**known, "tokens": [int(n) for n in entries[0].held.tokens], "entries": rows})
+        told.append({**known, "tokens": [int(n) for n in entries[0].held.tokens], "entries": [_entry_file(e) for e in entries]})
     write_text(place / ARENA, json.dumps({"kind": "arena", "version": 1, "id": id, "about": about, "contests": told}))
+
+
+def _entry_file(e: Entry) -> dict[str, Any]:
+    """An entry without its nats, as `_entry_of` reads it."""
+    told: dict[str, Any] = {"selector": e.selector, "label": e.label, "seeds": len(e.held.nats), **e.facts}
+    if (saved := e.saved) is not None:
+        choosing = None if np.isnan(saved.choosing) else saved.choosing
+        told["saved"] = {"equal": _ends(saved.equal), "reach": saved.reach, "spent": saved.spent, "choosing": choosing}
+    if (score := e.score) is not None:
+        minus = score.minus_uniform and _ends(score.minus_uniform)
+        told["score"] = {"name": score.name, "value": _ends(score.value), "minus_uniform": minus}
+    return told
+
+
+def _entry_of(told: dict[str, Any], held: HeldOut) -> Entry:
+    saved, score = told.get("saved"), told.get("score")
+    if saved:
+        choosing = np.nan if saved["choosing"] is None else saved["choosing"]
+        saved = TokensSaved(_interval(saved["equal"]), saved["reach"], saved["spent"], choosing)
+    if score:
+        minus = score["minus_uniform"] and _interval(score["minus_uniform"])
+        score = Score(score["name"], _interval(score["value"]), minus)
+    return Entry(told["selector"], told["label"], held, {name: told.get(name) for name in FACTS}, saved, score)
+
+
+def _ends(e: Interval) -> list[float | None]:
+    """[value, low, high], or the bare value where there is no interval; null where it is infinite."""
+    ends = (e.value,) if np.isnan(e.low) else (e.value, e.low, e.high)
+    return [None if np.isinf(end) else end for end in ends]
+
+
+def _interval(ends: list[float | None]) -> Interval:
+    value, low, high = [np.inf if end is None else end for end in ends] if len(ends) == 3 else (ends[0], np.nan, np.nan)
+    return Interval(np.inf if value is None else value, low, high)
 
 
 def _seconds(value: float) -> str:

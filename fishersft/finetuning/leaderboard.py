@@ -21,19 +21,37 @@ import numpy as np
 from fishersft.finetuning.intervals import HeldOut, Interval, difference, difference_draws, interval_of
 from fishersft.finetuning.results import BASELINE, side_of
 from fishersft.finetuning.run import ALL, BASE
+from fishersft.finetuning.tokens_saved import TokensSaved
 from fishersft.text import UNDECIDED
 
 REFERENCES = (BASE, BASELINE, ALL)  # rows that are no choice to be ranked; Uniform is what the others are measured against
 
 
 @dataclass(frozen=True)
+class Score:
+    """A score of a selector's answers, from 0 to 1 and higher is better, and its paired difference to Uniform's."""
+
+    name: str
+    value: Interval
+    minus_uniform: Interval | None = None
+
+
+@dataclass(frozen=True)
 class Entry:
-    """One selector in one contest, over its seeds; `facts` are its sentences, tokens, seconds and what else is known."""
+    """One selector in one contest, over its seeds.
+
+    Attributes:
+        facts: its sentences, tokens, seconds and what else is known.
+        saved: what its tokens are worth in tokens of a random draw; None for a random draw itself, and where it is not known.
+        score: of its answers, where the contest has questions.
+    """
 
     selector: str
     label: str
     held: HeldOut
     facts: Mapping[str, Any] = field(default_factory=dict)
+    saved: TokensSaved | None = None
+    score: Score | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,7 @@ class Placing:
         minus_uniform: over the contests in which it was measured.
         sides: in how many contests it is clearly better than Uniform, undecided, clearly worse.
         choosing: seconds that choosing took, the mean over contests; NaN where that is not known.
+        saved: what its tokens are worth in those of a random draw, contest by contest, as far as that is known.
     """
 
     selector: str
@@ -95,6 +114,15 @@ class Placing:
     minus_uniform: Interval
     sides: tuple[int, int, int]
     choosing: float
+    saved: tuple[TokensSaved, ...] = ()
+
+    @property
+    def times(self) -> str:
+        """Tokens of a random draw that each of its tokens is worth: with an interval, or from the least contest to the most."""
+        if len(self.saved) < 2:
+            return self.saved[0].times if self.saved else ""
+        least, *_, most = sorted(self.saved, key=lambda one: (one.equal.value / one.spent, one.reach / one.spent))
+        return " to ".join(dict.fromkeys((least.times_alone, most.times_alone)))
 
     @property
     def ranked(self) -> str:
@@ -133,6 +161,7 @@ def leaderboard(contests: Sequence[Contest]) -> list[Placing]:
                 minus_uniform=mine[0].differences[name] if len(mine) == 1 else interval_of(float(values[name]), draws[name]),
                 sides=(sides.count("better than"), sides.count(UNDECIDED), sides.count("worse than")),
                 choosing=float(np.mean(np.asarray(seconds, float))),
+                saved=tuple(saved for c in mine if (saved := c.entries[name].saved)),
             )
         )
     return out
@@ -151,8 +180,9 @@ def sentence(placings: Sequence[Placing], contests: Sequence[Contest]) -> str:
         return f"No selector is clearly better than a random draw of as many tokens {where}; {first.label} comes closest{also}."
     rivals = [one.label for one in ranked[1:] if one.best == 1]
     beside = f"; {' and '.join(rivals[:3])} may be as good" if rivals else ""
+    worth = f" Each of its tokens does what {first.times} tokens of a random draw do." if first.times else ""
     return (
         f"{first.label} leads {where}: {-first.minus_uniform.value:.3f} nats a token better than a random draw of as many tokens "
-        f"({-first.minus_uniform.high:.3f} to {-first.minus_uniform.low:.3f}){beside}. {len(better)} of {len(ranked)} selectors "
-        "are clearly better than a random draw."
+        f"({-first.minus_uniform.high:.3f} to {-first.minus_uniform.low:.3f}){beside}.{worth} "
+        f"{len(better)} of {len(ranked)} selectors are clearly better than a random draw."
     )

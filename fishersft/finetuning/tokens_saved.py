@@ -57,13 +57,26 @@ class TokensSaved:
     @property
     def worth(self) -> str:
         """ "10,673 (7,974 to 15,204) tokens", or "more than 51,323 tokens" where the draws that were trained do not get there."""
-        value, low, high = (self._end(end) for end in (self.equal.value, self.equal.low, self.equal.high))
-        if np.isnan(self.equal.low) or self.equal.low >= self.reach:
-            return f"{value} tokens"
-        return f"{value} ({f'at least {low}' if self.equal.value == inf else f'{low} to {high}'}) tokens"
+        return f"{self._words(lambda tokens: f'{tokens:,.0f}')} tokens"
 
-    def _end(self, tokens: float) -> str:
-        return f"more than {self.reach:,.0f}" if tokens == inf else f"{tokens:,.0f}"
+    @property
+    def times(self) -> str:
+        """Tokens of a random draw that each of the selection's is worth: "6.1 (5.0 to 7.5)", or "more than 20"."""
+        return self._words(lambda tokens: f"{tokens / self.spent:.2g}")
+
+    @property
+    def times_alone(self) -> str:
+        """The same without the interval."""
+        return self._words(lambda tokens: f"{tokens / self.spent:.2g}", alone=True)
+
+    def _words(self, number: Callable[[float], str], *, alone: bool = False) -> str:
+        value, low, high = (
+            f"more than {number(self.reach)}" if end == inf else number(end)
+            for end in (self.equal.value, self.equal.low, self.equal.high)
+        )
+        if alone or np.isnan(self.equal.low) or self.equal.low >= self.reach:
+            return value
+        return f"{value} ({f'at least {low}' if self.equal.value == inf else f'{low} to {high}'})"
 
     @property
     def words(self) -> str:

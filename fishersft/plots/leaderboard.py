@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from fishersft.finetuning.leaderboard import REFERENCES, Contest, Placing
+from fishersft.finetuning.intervals import Interval
+from fishersft.finetuning.leaderboard import REFERENCES, Contest, Entry, Placing
 from fishersft.plots.base import BETTER, axis_style, faint, figure, ink, label, style
 from fishersft.text import shortened
 
 ROW, TALLEST = 27, 520  # pixels of a selector, and of all of them
+Cell = tuple[float, str, bool]  # below 0 is better; its words; whether its interval leaves out a random draw
+NOTHING: Cell = (float("nan"), "", False)
 WORSE = ("#B3470F", "#FF9D5C")  # on light and on dark
 
 
@@ -59,17 +62,38 @@ def placings_figure(placings: Sequence[Placing], *, dark: bool = False) -> go.Fi
 
 
 def contests_figure(contests: Sequence[Contest], placings: Sequence[Placing], *, dark: bool = False) -> go.Figure:
-    """Selectors by contests: the difference to Uniform in each cell; a frame where the interval leaves out 0."""
-    names = [s.selector for s in placings]
-    labels = {s.selector: label(s.label) for s in placings}
-    values = np.array([[c.differences[n].value if n in c.differences else np.nan for c in contests] for n in names])
-    sure = [[n in c.differences and (c.differences[n].high < 0 or c.differences[n].low > 0) for c in contests] for n in names]
+    """Selectors by contests: the difference to Uniform in each cell, in nats a token; bold where its interval leaves out 0."""
+    cells = [[_difference(c.differences.get(s.selector)) for c in contests] for s in placings]
+    return _matrix(contests, placings, cells, dark)
+
+
+def worth_figure(contests: Sequence[Contest], placings: Sequence[Placing], *, dark: bool = False) -> go.Figure:
+    """Likewise: tokens of a random draw that a token of the selection is worth; bold where the interval leaves out 1."""
+    rows = [s for s in placings if s.saved]
+    return _matrix(contests, rows, [[_worth(c.entries.get(s.selector)) for c in contests] for s in rows], dark)
+
+
+def _difference(d: Interval | None) -> Cell:
+    return (d.value, f"{d.value:+.3f}", d.high < 0 or d.low > 0) if d else NOTHING
+
+
+def _worth(entry: Entry | None) -> Cell:
+    if entry is None or (saved := entry.saved) is None:
+        return NOTHING
+    times = min(saved.equal.value, saved.reach) / saved.spent
+    sure = saved.equal.low > saved.spent or saved.equal.high < saved.spent
+    return -float(np.log(max(times, 1e-3))), saved.times_alone.replace("more than ", "> "), sure
+
+
+def _matrix(contests: Sequence[Contest], placings: Sequence[Placing], cells: list[list[Cell]], dark: bool) -> go.Figure:
+    labels = [label(s.label) for s in placings]
+    values = np.array([[value for value, *_ in row] for row in cells])
     ranked = [i for i, s in enumerate(placings) if s.rank is not None]
     most = float(np.nanmax(np.abs(values[ranked]))) if ranked and np.isfinite(values[ranked]).any() else 1.0
     middle = "#1B1F24" if dark else "#FFFFFF"
     fig = figure(
         dark,
-        height=150 + ROW * len(names),
+        height=150 + ROW * len(labels),
         xaxis=axis_style(dark, side="top", type="category", showgrid=False, ticks=""),
         yaxis=axis_style(dark, autorange="reversed", type="category", showgrid=False, ticks=""),
     )
@@ -77,14 +101,11 @@ def contests_figure(contests: Sequence[Contest], placings: Sequence[Placing], *,
         f"{label(shortened(c.target or c.corpus, 24))}<br>{label(shortened(c.model, 18))}, n = {c.budget:,}" for c in contests
     ]
     heads = [f"{head}{'&#8203;' * k}" for k, head in enumerate(heads)]  # equal heads are columns of their own
-    bold = [
-        [("" if np.isnan(v) else f"<b>{v:+.3f}</b>" if s else f"{v:+.3f}") for v, s in zip(row, told, strict=True)]
-        for row, told in zip(values, sure, strict=True)
-    ]
+    bold = [[f"<b>{text}</b>" if sure else text for _, text, sure in row] for row in cells]
     fig.add_heatmap(
         z=np.clip(values, -most, most),
         x=heads,
-        y=[labels[n] for n in names],
+        y=labels,
         text=bold,
         texttemplate="%{text}",
         zmin=-most,

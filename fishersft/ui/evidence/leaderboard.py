@@ -10,8 +10,8 @@ import streamlit as st
 from fishersft import catalogue
 from fishersft.catalogue import ARENA
 from fishersft.finetuning.arena import Arena
-from fishersft.finetuning.leaderboard import Contest, Placing, leaderboard, sentence
-from fishersft.finetuning.results import with_interval
+from fishersft.finetuning.leaderboard import Contest, Entry, Placing, leaderboard, sentence
+from fishersft.finetuning.results import SCORES, with_interval
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.plots import leaderboard as plots
 from fishersft.selectors import registry
@@ -24,6 +24,7 @@ from fishersft.ui.session import Session, public
 
 EVERYTHING = "all of these"
 CONTESTS, TABLE, BEFORE, OWN = "Contest by contest", "Table", "Before fine-tuning", "Rank your own"
+UNITS = NATS, WORTH = ("Nats a token", "Tokens of a random draw")
 MEANING = (
     "Every selector gets the tokens of a random draw's first n sentences and as many training steps; the tuned models are "
     "measured on texts that no selector saw. Shown is the mean over contests of nats a token, minus those after a random draw. "
@@ -96,7 +97,7 @@ def show(arena: Arena, contests: Sequence[Contest], visitor: Session) -> None:
     if part == CONTESTS:
         _contests(contests, placings)
     elif part == TABLE:
-        _table(arena, placings)
+        _table(arena, contests, placings)
     elif part == OWN:
         own(visitor)
     else:
@@ -104,23 +105,37 @@ def show(arena: Arena, contests: Sequence[Contest], visitor: Session) -> None:
 
 
 def _contests(contests: Sequence[Contest], placings: Sequence[Placing]) -> None:
-    st.header("Contest by contest", anchor=False, help="Bold: the interval leaves out 0. Green is better than a random draw.")
+    said = "Bold: the interval leaves out a random draw. Green is better than a random draw."
+    st.header("Contest by contest", anchor=False, help=said)
+    worth = False
+    if any(s.saved for s in placings):
+        said = "How far below a random draw's nats, or how many tokens of a random draw each token of the selection is worth."
+        worth = query_widgets.segmented("Measured in", UNITS, "unit", help=said) == WORTH
     if components.touch():
         for s in placings:
-            said = {c.title: with_interval(c.differences[s.selector], signed=True) for c in contests if s.selector in c.draws}
-            components.cards([{"selector": s.label, **said}])
+            mine = [c for c in contests if s.selector in c.draws]
+            components.cards([{"selector": s.label, **{c.title: _cell(c, s.selector, worth=worth) for c in mine}}])
         return
-    alt = "Each selector's difference to a random draw in each contest; the table beside this tab has the numbers."
-    components.still_chart(plots.contests_figure(contests, placings, dark=dark()), "contests", alt, "contests")
+    alt = "Each selector beside a random draw in each contest; the table beside this tab has the numbers."
+    figure = plots.worth_figure if worth else plots.contests_figure
+    components.still_chart(figure(contests, placings, dark=dark()), "contests", alt, "contests")
 
 
-def _table(arena: Arena, placings: Sequence[Placing]) -> None:
+def _cell(contest: Contest, selector: str, *, worth: bool) -> str:
+    saved = contest.entries[selector].saved
+    return (saved.times if saved else "–") if worth else with_interval(contest.differences[selector], signed=True)
+
+
+def _table(arena: Arena, contests: Sequence[Contest], placings: Sequence[Placing]) -> None:
     st.header("The numbers", anchor=False)
+    alone = contests[0].entries if len(contests) == 1 else {}
     rows = [
         {
             "rank": s.ranked,
             "selector": s.label,
             "nats a token, minus a random draw": with_interval(s.minus_uniform, signed=True),
+            "a token is worth": s.times or "–",
+            **_alone(alone.get(s.selector)),
             "better": s.sides[0],
             "undecided": s.sides[1],
             "worse": s.sides[2],
@@ -129,10 +144,25 @@ def _table(arena: Arena, placings: Sequence[Placing]) -> None:
         for s in placings
     ]
     components.table(rows, "The leaderboard in numbers", key="leaderboard-table", height="content")
-    st.caption("Better, undecided, worse: in how many contests the interval lies below 0, around it, above it.")
+    said = "" if alone else " of the contest where it is worth least and of that where it is worth most"
+    st.caption(
+        "A token is worth: tokens of a random draw that reach the same loss, for each token of the selection"
+        f"{said}. Better, undecided, worse: in how many contests the interval lies below 0, around it, above it."
+    )
     words = arena.about.get("command") or []
     if words and not public():
         components.shell(" ".join(map(str, words)))
+
+
+def _alone(entry: Entry | None) -> dict[str, str]:
+    """What is only known of one contest: tokens saved net of choosing, and the score of the answers."""
+    if entry is None:
+        return {}
+    told = {"tokens saved": entry.saved.words if entry.saved else "–"}
+    if (score := entry.score) is not None:
+        minus = with_interval(score.minus_uniform, signed=True) if score.minus_uniform else "–"
+        told |= {SCORES[score.name]: with_interval(score.value), f"{SCORES[score.name]}, minus a random draw": minus}
+    return told
 
 
 def own(visitor: Session) -> None:
