@@ -500,7 +500,7 @@ class TestJobs:
         button_named(at, "Check and estimate").click().run()
         assert re.search(r"18 models, [\d,]+ to [\d,]+ trained tokens .* roughly", words_of(at))
         shown = at.code[0].value
-        assert "--selectors token_od,uniform,longest,matched_od --budgets 20,50 --equal tokens --seeds 2 --out" in shown
+        assert "--selectors token_od,uniform,longest,matched_od --budgets 20,50 --equal tokens --seeds 3 --out" in shown
         assert "--learning-rate" not in shown
         button(at, "run-finetune").click().run()
         assert shown == "fishersft " + " ".join(started["arguments"])

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 import numpy as np
@@ -150,7 +150,7 @@ class SavedFile(TypedDict):
 
 
 class ScoreFile(TypedDict):
-    name: Literal[*SCORES]
+    name: str
     value: Numbers
     minus_uniform: Numbers | None
 
@@ -244,14 +244,14 @@ def _entry_file(e: Entry) -> dict[str, Any]:
 
 
 def _entry_of(told: dict[str, Any], held: HeldOut) -> Entry:
-    saved, score = told.get("saved"), told.get("score")
-    if saved:
-        choosing = np.nan if saved["choosing"] is None else saved["choosing"]
-        saved = TokensSaved(_interval(saved["equal"]), saved["reach"], saved["spent"], choosing)
-    if score:
-        minus = score["minus_uniform"] and _interval(score["minus_uniform"])
-        score = Score(score["name"], _interval(score["value"]), minus)
-    return Entry(told["selector"], told["label"], held, {name: told.get(name) for name in FACTS}, saved, score)
+    entry = Entry(told["selector"], told["label"], held, {name: told.get(name) for name in FACTS})
+    if one := told.get("saved"):
+        choosing = np.nan if one["choosing"] is None else one["choosing"]
+        entry = replace(entry, saved=TokensSaved(_interval(one["equal"]), one["reach"], one["spent"], choosing))
+    if (one := told.get("score")) and one["name"] in SCORES:
+        minus = one["minus_uniform"] and _interval(one["minus_uniform"])
+        entry = replace(entry, score=Score(one["name"], _interval(one["value"]), minus))
+    return entry
 
 
 def _ends(e: Interval) -> list[float | None]:

@@ -40,7 +40,7 @@ ROWS: tuple[tuple[type, dict[str, float]], ...] = (  # (class, {parameter: width
 )
 DIFFERS: dict[str, dict[str, Any]] = {  # from what is declared
     "budgets": {"value": (50, 100, 200), "max_chars": 100},
-    "seeds": {"value": 2},
+    "seeds": {"value": 3},
     "equal": {"value": "tokens"},
     "learning_rate": {"placeholder": "found on a uniform draw"},
 }
