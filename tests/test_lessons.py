@@ -1,6 +1,7 @@
 """Lessons compute what they show: hand-made cases, brute force, and answers that follow the state."""
 
 import json
+from dataclasses import astuple
 from itertools import pairwise
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from fishersft.design.information import leverage, log_det
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.fields import declared
+from fishersft.finetuning.arena import read_arena
 from fishersft.lessons import (
     COURSE,
     LESSONS,
@@ -129,10 +131,11 @@ class TestTuned:
         held = json.loads(paths.asset("results", "sherlock.json").read_text())["tokens"]["lines"]
         mine = [line["minus_uniform"]["mean"]["value"] for line in held if line["selector"] == "token_od"]
         assert [d.value for d in found if d.where == "Sherlock"] == mine
-        aimed = json.loads(paths.asset("evidence", "targets-mini.json").read_text())["targets"]
-        for d in tuned.targeted("target_matched"):
-            lines = [line for line in aimed[d.where]["lines"] if line["selector"] == "target_matched"]
-            assert lines[-1]["minus_uniform"]["mean"] == {"value": d.value, "low": d.low, "high": d.high}
+        contests = [c for c in read_arena(paths.asset("arenas", "mini")).contests if c.target]
+        assert {(d.value, d.low, d.high) for d in tuned.targeted("target_matched")} == {
+            astuple(max((c for c in contests if c.target == target), key=lambda c: c.budget).differences["target_matched"])
+            for target in {c.target for c in contests}
+        }
         shown = tuned.Tuned().show()
         assert shown.question.answer == 0 == sum(d.side == -1 for d in found)
         assert all(d.said in shown.question.because for d in tuned.targeted("target_matched"))

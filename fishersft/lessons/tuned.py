@@ -3,8 +3,8 @@
     difference  nats a held-out token of the model tuned on a selection, minus that of the model tuned on a random draw
                 (Uniform), on the same texts; below 0 the selection is better
 
-`assets/results/` has whole corpora, on their own held-out texts; `assets/evidence/targets-*.json` has targets, on texts of the
-target that no selector saw.  Intervals are 95%, over texts and training seeds (`finetuning.results`).  A file that is missing
+`assets/results/` has whole corpora, on their own held-out texts; `assets/arenas/mini` has targets, on texts of the target that
+no selector saw.  Intervals are 95%, over texts and training seeds (`finetuning.results`).  A file that is missing
 leaves less to show.
 """
 
@@ -21,7 +21,10 @@ import plotly.graph_objects as go
 
 import fishersft.lessons.drawing as drawing
 from fishersft import paths
+from fishersft.errors import StoreError
 from fishersft.fields import parameter
+from fishersft.finetuning.arena import read_arena
+from fishersft.finetuning.leaderboard import Contest
 from fishersft.lessons.lesson import OURS, PAPER, Lesson, Number, Picture, Question, Shown, several
 from fishersft.plots.base import ink, style
 from fishersft.selectors import DEFAULT_SELECTOR
@@ -67,11 +70,20 @@ def untargeted(equal: str) -> tuple[Difference, ...]:
 @lru_cache(maxsize=8)
 def targeted(selector: str) -> tuple[Difference, ...]:
     """A selector against a random draw of as many tokens, on each target's measuring texts, at its largest measured budget."""
-    found = []
-    for path in sorted(paths.asset("evidence").glob("targets-*.json")):
-        for name, result in _read(path).get("targets", {}).items():
-            found += _differences(name, result["lines"], selector)[-1:]
-    return tuple(found)
+    found = {}
+    for contest in sorted(_arena(), key=lambda contest: contest.budget):
+        d = contest.differences.get(selector)
+        if contest.target and d and not np.isnan(d.low):
+            name = contest.target.removesuffix(".jsonl").replace("-", " ")
+            found[name] = Difference(name, contest.entries[selector].facts["tokens"], d.value, d.low, d.high)
+    return tuple(found.values())
+
+
+def _arena() -> tuple[Contest, ...]:
+    try:
+        return read_arena(paths.asset("arenas", "mini")).contests
+    except StoreError:
+        return ()
 
 
 def _differences(where: str, lines: list[dict[str, Any]], selector: str) -> list[Difference]:
