@@ -21,7 +21,7 @@ with page.page("compare", "Which rule should choose your fine-tuning data?") as 
         with answer:
             found = scores.compared(view)
             if found is not None:
-                panels.answer(found)
+                panels.answer(view, found)
         if found is not None:
             with below:
                 scores.exactly(view, found)

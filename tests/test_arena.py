@@ -10,7 +10,7 @@ from fishersft import catalogue
 from fishersft.errors import ParameterError, StoreError
 from fishersft.finetuning.arena import contests_of, read_arena
 from fishersft.finetuning.contests import Setting, every_selector
-from fishersft.finetuning.leaderboard import leaderboard
+from fishersft.finetuning.leaderboard import leaderboard, pool_key
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.store.artifacts import Store
 from tests.conftest import command_line
@@ -60,6 +60,7 @@ def test_its_numbers_are_those_of_its_runs(made):
     for run in runs:
         contest = next(c for c in found.contests if bool(c.target) == run.on_target)
         assert contest.key == contests_of(run)[0].key
+        assert contest.pool == pool_key(run.run.about["corpus"]["fingerprint"], run.run.about.get("target", {}).get("key", ""))
         lines = {line.selector: line for line in run.lines if line.budget in (8, None)}
         for name, d in contest.differences.items():
             if expected := lines[name].minus_uniform:

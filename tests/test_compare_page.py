@@ -10,6 +10,9 @@ from fishersft import Budget, compare, embed, load_corpus, load_pool, make_selec
 from fishersft.errors import ParameterError
 from fishersft.experiments.result import read_curves
 from fishersft.experiments.summaries import standing_of
+from fishersft.finetuning.arena import write_arena
+from fishersft.finetuning.intervals import HeldOut
+from fishersft.finetuning.leaderboard import Contest, Entry, after_tuning, pool_key
 from fishersft.scoring.summaries import comparison_sentences
 from fishersft.selectors import registry
 from fishersft.ui.compare.view import DEFAULT
@@ -45,6 +48,25 @@ def small(tmp_path):
     )
     embed(load_corpus(path, holdout=0))
     return {"corpus": str(path), "holdout": "0"}
+
+
+def test_what_fine_tuning_on_such_picks_came_to_stands_beside_the_answer(small, tmp_path, monkeypatch):
+    corpus = load_corpus(small["corpus"], holdout=0)
+    nats = np.random.default_rng(0).normal(90, 5, (3, 40))
+    held = {name: HeldOut(nats * factor, np.full(40, 30)) for name, factor in (("uniform", 1), ("longest", 1.2))}
+    facts = {"sentences": 60.0, "tokens": 900.0}
+    entries = {name: Entry(name, name.title(), one, facts) for name, one in held.items()}
+    contest = Contest("k", "small", "", "mini", 60, "40 texts", entries, pool_key(corpus.fingerprint))
+    home = tmp_path / "home"
+    write_arena(home / "arenas" / "beef", "beef", {}, [contest])
+    monkeypatch.setenv("FISHERSFT_HOME", str(home))
+    embed(corpus)
+    at = open_page("compare", **small, selectors="longest,token_od", budget="3")
+    told = after_tuning([contest], ["longest", "token_od"])
+    assert "Longest" in told and "worse than a random draw" in told
+    assert told in plain(text_of(at))
+    other = open_page("compare", **small, selectors="sentence_od,token_od", budget="3")
+    assert "After fine-tuning" not in text_of(other)
 
 
 def test_the_demo_opens_with_three_maps_and_computes_no_selection_and_no_draw(monkeypatch):

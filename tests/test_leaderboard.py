@@ -6,8 +6,8 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from fishersft.finetuning.leaderboard import Contest, Entry, leaderboard, sentence
-from fishersft.finetuning.results import HeldOut, Interval, difference
+from fishersft.finetuning.leaderboard import Contest, Entry, after_tuning, leaderboard, pool_key, sentence
+from fishersft.finetuning.results import HeldOut, Interval, apart, difference
 from fishersft.finetuning.tokens_saved import TokensSaved
 
 TOKENS = np.array([10, 20, 30, 40])
@@ -123,6 +123,23 @@ def test_what_a_token_is_worth_by_hand():
     assert [(p.selector, p.times) for p in leaderboard([one])] == [("a", "2.5 (2 to more than 4.5)"), ("b", "0.25")]
     assert [p.times for p in leaderboard([two])] == ["more than 4.5", ""]
     assert [p.times for p in leaderboard([one, two])] == ["2.5 to more than 4.5", "0.25"]
+
+
+def test_what_tuning_came_to_is_told_of_the_largest_contest_that_knows_a_selector():
+    small, large = drawn(1, texts=300, a=-0.3, b=0.3), replace(drawn(2, texts=300, a=-0.2), budget=240)
+    told = after_tuning([small, large], ["a", "uniform", "unknown"])
+    assert told == (
+        "After fine-tuning mini on as many tokens as 240 random sentences have, in nats a token: "
+        f"A {apart(large.differences['a'], 'a random draw')}."
+    )
+    assert "better than a random draw" in told
+    assert after_tuning([small, large], ["b"]).endswith(f"B {apart(small.differences['b'], 'a random draw')}.")
+    assert after_tuning([small, large], ["uniform"]) == after_tuning([], ["a"]) == ""
+
+
+def test_a_pool_is_its_corpus_and_its_target():
+    assert len({pool_key("a"), pool_key("b"), pool_key("a", "x"), pool_key("a", "y")}) == 4
+    assert pool_key("a", "") == pool_key("a")
 
 
 def test_what_another_arena_measured_in_the_same_contest_stands_beside_and_never_instead():

@@ -24,7 +24,7 @@ from fishersft import paths
 from fishersft.corpus.tables import plain
 from fishersft.errors import StoreError
 from fishersft.finetuning.intervals import HeldOut, Interval
-from fishersft.finetuning.leaderboard import Contest, Entry, Score, leaderboard, sentence
+from fishersft.finetuning.leaderboard import Contest, Entry, Score, leaderboard, pool_key, sentence
 from fishersft.finetuning.results import SCORES, FineTuneResult, Key, SelectionResult, with_interval
 from fishersft.finetuning.run import write_text
 from fishersft.finetuning.tokens_saved import TokensSaved
@@ -37,7 +37,7 @@ ARENA, RUNS = "arena.json", "runs"
 AGAIN = "run fishersft arena again with the same --out"
 HEAD = ["rank", "selector", "nats a token, minus Uniform", "a token is worth", "better", "undecided", "worse", "choosing"]
 FACTS = ("sentences", "tokens", "seconds", "choosing", "on_target")
-TOLD = ("key", "corpus", "target", "model", "budget", "measured_on")
+TOLD = ("key", "corpus", "target", "model", "budget", "measured_on", "pool")
 GROUPS = {"For a target": True, "For no target": False}  # whether their contests have one
 
 
@@ -134,7 +134,7 @@ def read_arena(arena: str | Path, store: Store | None = None) -> Arena:
             held = HeldOut(nats[start : start + e["seeds"]], tokens)
             start += e["seeds"]
             entries[e["selector"]] = _entry_of(e, held)
-        about = {name: told[name] for name in TOLD}
+        about = {name: told[name] for name in TOLD if name in told}
         contests.append(Contest(**about, entries=entries))
     return Arena(head["id"], folder, head["about"], tuple(contests))
 
@@ -175,6 +175,7 @@ class ContestFile(TypedDict):
     model: str
     budget: Count
     measured_on: str
+    pool: NotRequired[str]
     tokens: Counts
     entries: list[EntryFile]
 
@@ -203,7 +204,8 @@ def contests_of(result: FineTuneResult) -> list[Contest]:
         name, model = about["corpus"]["name"], about["model"]["name"]
         lines = {line.selector: line for line in result.lines if line.budget in (budget, None)}
         entries = {selector: _entry(result, key, lines[selector]) for selector, key in keys.items()}
-        out.append(Contest(key, name, str(aim), model, budget, result.measured_on, entries))
+        pool = pool_key(same["corpus"], same.get("target", ""))
+        out.append(Contest(key, name, str(aim), model, budget, result.measured_on, entries, pool))
     return out
 
 

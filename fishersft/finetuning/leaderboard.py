@@ -11,6 +11,8 @@ ranking is of these contests.  Knows no run.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from fishersft.finetuning.intervals import HeldOut, Interval, difference, difference_draws, interval_of
-from fishersft.finetuning.results import BASELINE, side_of
+from fishersft.finetuning.results import BASELINE, apart, side_of
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.finetuning.tokens_saved import TokensSaved
 from fishersft.text import UNDECIDED
@@ -59,7 +61,7 @@ class Contest:
     """Selectors that were given as many tokens of one corpus, for one target, to one model; `target` is "" for none.
 
     `budget` is in sentences of a random draw, whose tokens all get; contests of equal `key` were made from the same texts by the
-    same model and training, so that their entries can be compared.
+    same model and training, so that their entries can be compared.  `pool` is the `pool_key` of the corpus and the target.
     """
 
     key: str
@@ -69,6 +71,7 @@ class Contest:
     budget: int
     measured_on: str
     entries: Mapping[str, Entry]
+    pool: str = ""
 
     @property
     def title(self) -> str:
@@ -165,6 +168,25 @@ def leaderboard(contests: Sequence[Contest]) -> list[Placing]:
             )
         )
     return out
+
+
+def pool_key(corpus: str, target: str = "") -> str:
+    """Identifies what is chosen from and for, by the fingerprint of the corpus and the key of the target."""
+    return hashlib.sha256(json.dumps([corpus, target]).encode()).hexdigest()[:16]
+
+
+def after_tuning(contests: Sequence[Contest], selectors: Sequence[str]) -> str:
+    """How some selectors did in the largest contest that has one of them, in a sentence; "" where none has."""
+    for contest in sorted(contests, key=lambda c: -c.budget):
+        mine = [contest.entries[name] for name in selectors if name in contest.entries and name not in REFERENCES]
+        if mine and BASELINE in contest.entries:
+            uniform = contest.entries[BASELINE]
+            told = [f"{e.label} {apart(difference(e.held, uniform.held, 'mean'), 'a random draw')}" for e in mine]
+            return (
+                f"After fine-tuning {contest.model} on as many tokens as {contest.budget:,} random sentences have, in nats a "
+                f"token: {'; '.join(told)}."
+            )
+    return ""
 
 
 def sentence(placings: Sequence[Placing], contests: Sequence[Contest]) -> str:

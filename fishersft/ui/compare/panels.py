@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
+from fishersft import catalogue
+from fishersft.finetuning.leaderboard import after_tuning, pool_key
 from fishersft.plots import compare as compare_plots
 from fishersft.scoring.comparison import Comparison
 from fishersft.scoring.summaries import comparison_sentences, comparison_summary, verdict
@@ -43,14 +46,27 @@ def show(part: str, view: CompareView, found: Comparison | None, visitor: Sessio
         st.info("This part needs the random draws; the button above the maps scores them.", icon=":material/casino:")
 
 
-def answer(found: Comparison) -> None:
-    """Which of these selectors to use here."""
+def answer(view: CompareView, found: Comparison) -> None:
+    """Which of these selectors to use here, and what fine-tuning on such picks came to where an arena has measured it."""
     said = (
         "log det gained, in nats, is TokenOD's own criterion. Better or worse than chance is what lies outside the range of all "
         "random draws. None of these numbers is yet a better fine-tuned model: Generations measures that."
     )
     sentence = escape_markdown(" ".join(verdict(found)))
     components.verdict(sentence, help=helped(said, "log det", "random draws", "equal tokens", "worst leverage"))
+    target = view.pool.target.key if view.pool.target else ""
+    plain = tuple(s.name for s in view.selectors if not s.changed)
+    if told := _after_tuning(pool_key(view.corpus.fingerprint, target), Path(view.choice.model).name, plain, public()):
+        row = st.container(horizontal=True, vertical_alignment="center", key="after-tuning")
+        row.markdown(escape_markdown(told))
+        row.page_link("pages/evidence.py", label="Evidence", icon=":material/arrow_forward:")
+
+
+@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
+def _after_tuning(pool: str, model: str, selectors: tuple[str, ...], shipped_only: bool) -> str:
+    found = catalogue.contents(catalogue.ARENA, shipped_only=shipped_only)
+    here = [contest for arena in found for contest in arena.contests if contest.pool == pool]
+    return after_tuning([c for c in here if c.model == model] or here, selectors)
 
 
 def overlap(view: CompareView, found: Comparison, _visitor: Session) -> None:
