@@ -16,6 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,8 @@ class Placing:
         if len(self.saved) < 2:
             return self.saved[0].times if self.saved else ""
         least, *_, most = sorted(self.saved, key=lambda one: (one.equal.value / one.spent, one.reach / one.spent))
-        return " to ".join(dict.fromkeys((least.times_alone, most.times_alone)))
+        ends = [least.times_alone] if least.equal.value == inf else [least.times_alone, most.times_alone]
+        return " to ".join(dict.fromkeys(ends))
 
     @property
     def ranked(self) -> str:

@@ -144,10 +144,10 @@ def _table(arena: Arena, contests: Sequence[Contest], placings: Sequence[Placing
         for s in placings
     ]
     components.table(rows, "The leaderboard in numbers", key="leaderboard-table", height="content")
-    said = "" if alone else " of the contest where it is worth least and of that where it is worth most"
     st.caption(
-        "A token is worth: tokens of a random draw that reach the same loss, for each token of the selection"
-        f"{said}. Better, undecided, worse: in how many contests the interval lies below 0, around it, above it."
+        "A token is worth so many tokens of a random draw: that many reach the same loss"
+        f"{'' if alone else ', from the contest where they are fewest to that where they are most'}. Better, undecided, worse: in "
+        "how many contests the interval lies below 0, around it, above it."
     )
     words = arena.about.get("command") or []
     if words and not public():
