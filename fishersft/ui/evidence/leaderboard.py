@@ -146,7 +146,7 @@ def _table(arena: Arena, contests: Sequence[Contest], placings: Sequence[Placing
     components.table(rows, "The leaderboard in numbers", key="leaderboard-table", height="content")
     st.caption(
         "A token is worth so many tokens of a random draw: that many reach the same loss"
-        f"{'' if alone else ', from the contest where they are fewest to that where they are most'}. Better, undecided, worse: in "
+        f"{'' if alone else ', from the fewest of a contest to the most of one'}. Better, undecided, worse: in "
         "how many contests the interval lies below 0, around it, above it."
     )
     words = arena.about.get("command") or []
