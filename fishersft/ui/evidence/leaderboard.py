@@ -17,7 +17,7 @@ from fishersft.plots import leaderboard as plots
 from fishersft.selectors import registry
 from fishersft.store import jobs
 from fishersft.text import counted
-from fishersft.ui import components, job_panel, query_widgets
+from fishersft.ui import cached, components, job_panel, query_widgets
 from fishersft.ui.components import dark, escape_markdown, helped
 from fishersft.ui.evidence import before_tuning
 from fishersft.ui.session import Session, public
@@ -190,7 +190,7 @@ def own(visitor: Session) -> None:
     place = f"{choice.source}@{choice.target}" if aimed else choice.source
     words = ["arena", place, "--models", choice.model, *choice.flags, "--selectors", ",".join(names), "--seeds", str(seeds)]
     words += ["--budgets", str(n), "--curve", f"{max(1, n // 4)},{max(2, n // 2)},{2 * n}", "--prompts", "0", "--no-all"]
-    out = catalogue.folder_for(ARENA, words, (choice.source,))
+    out = catalogue.folder_for(ARENA, words, (cached.corpus(choice).fingerprint,))
     title = f"Rank {len(names)} selectors on {components.one_line(choice.name, 50)}"
     if job_panel.offer([*words, "--out", str(out)], kind=ARENA, title=title, out=out, key="run-arena"):
         st.rerun()
