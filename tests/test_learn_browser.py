@@ -247,7 +247,7 @@ def test_the_presenters_view_takes_one_key_a_step(dashboard, page):
     page.locator(".plane .point").first.blur()
     page.keyboard.press("Escape")
     page.locator(".st-key-lesson-contents").wait_for()
-    assert "present" not in page.url
+    page.wait_for_url(lambda url: "present" not in url)
 
 
 def test_a_dark_screen_is_printed_on_white(dashboard, browser):

@@ -211,10 +211,8 @@ def _counts_of_layers(config: dict[str, Any]) -> Iterator[int]:
     for key, value in config.items():
         if isinstance(value, dict):
             yield from _counts_of_layers(value)
-        elif (
-            isinstance(value, int) and ("layer" in key or "experts" in key) and not key.startswith("max_")
-        ):  # a bound is no count
-            yield value
+        elif isinstance(value, int) and key.endswith(("layer", "layers", "experts")) and not key.startswith("max_"):
+            yield value  # neither a bound nor, as vocab_size_per_layer_input, a width
 
 
 def _check_head(network: Any, name: str, device: torch.device) -> str:
