@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from fishersft import __version__
-from fishersft.errors import FisherSFTError, UserError, os_reason
+from fishersft.errors import FisherSFTError, UserError, write_refusal
 
 COMMANDS = {
     "app": "Open the dashboard in the browser.",
@@ -73,11 +73,18 @@ def main(command: click.Command | None = None, name: str = "fishersft") -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _refuse(f"Standard output cannot be written ({os_reason(error)}).", 1)
     except MemoryError:
         _refuse("Out of memory: lower --max-tokens or take a smaller corpus.", 1)
+    except Exception as error:
+        if (reason := write_refusal(error)) is None:
+            raise
+        try:
+            sys.stdout.flush()  # what could not be written is still there, and fails again
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _refuse(f"Standard output cannot be written ({reason}).", 1)
+        file = getattr(error, "filename", None) or "A file"
+        _refuse(f"{file} cannot be read or written ({reason}); free some space or name another place. Finished work is kept.", 2)
 
 
 def _refuse(sentence: str, status: int) -> None:

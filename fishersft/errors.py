@@ -5,6 +5,9 @@ Each message is one or two plain sentences: what happened, where, and what to do
 
 from __future__ import annotations
 
+import os
+import re
+
 
 class FisherSFTError(Exception):
     """Any failure; the command line exits with 1."""
@@ -80,4 +83,15 @@ class MissingExtra(UserError):
 
 def os_reason(error: OSError) -> str:
     """The operating system's own words for an error, lower case, without the path."""
-    return (error.strerror or str(error) or type(error).__name__).lower()
+    said = error.strerror or str(error) or type(error).__name__
+    return "only a part could be written" if re.fullmatch(r"\d+ requested and \d+ written", said) else said.lower()  # numpy's
+
+
+def write_refusal(error: Exception) -> str | None:
+    """Why something could not be written, in the operating system's words or a library's that writes by itself; else None."""
+    if isinstance(error, OSError):
+        return os_reason(error)
+    said = str(error)
+    if in_rust := re.search(r"\(os error (\d+)\)", said):  # safetensors, tokenizers
+        return os.strerror(int(in_rust[1])).lower()
+    return "only a part could be written" if "inline_container.cc" in said else None  # torch.save

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
-from fishersft.errors import StoreError, os_reason
+from fishersft.errors import StoreError, write_refusal
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -63,10 +63,18 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def writing(what: Path | str, advice: str = "name another place with --out") -> Iterator[None]:
+    """Turns the refusal to write `what`, the operating system's or a library's, into a one-sentence StoreError."""
+    try:
+        yield
+    except Exception as error:
+        if (reason := write_refusal(error)) is None:
+            raise
+        raise StoreError(f"{str(what)[:300]} cannot be written ({reason}); {advice}.") from error
+
+
 def write_whole(path: Path, content: str | bytes, advice: str = "name another place with --out") -> None:
     """Write a file, text as UTF-8, whole or not at all; the StoreError if it cannot be written ends with `advice`."""
-    try:
-        with replacing(path) as partial:
-            partial.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({os_reason(error)}); {advice}.") from error
+    with writing(path, advice), replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)

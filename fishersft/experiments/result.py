@@ -23,6 +23,7 @@ from scipy.special import stdtrit
 from fishersft.design.trajectory import Curve
 from fishersft.errors import StoreError, os_reason
 from fishersft.experiments.experiment import MOVED, About, Key, Record, key_of
+from fishersft.paths import writing
 from fishersft.selectors import registry
 from fishersft.store.checked import Amount, Count, Counts, checked
 
@@ -122,8 +123,9 @@ class Records:
         there = _as_read(asdict(known)) if known else asked
         if different := _difference(there["settings"], asked["settings"]):
             raise StoreError(f"{self.folder} holds another experiment ({different}); name another folder.")
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        os.ftruncate(self._file, whole)
+        with writing(path):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            os.ftruncate(self._file, whole)
         if known is None or there != asked:
             self._write({"about": asked})
 
@@ -152,10 +154,8 @@ def make_folder(folder: Path) -> None:
     """Make the folder that results are written to; StoreError where that cannot be."""
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"The place for results must be a folder, and {folder} is a file; name another with --out.")
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be made ({os_reason(error)}); name another folder with --out.") from error
 
 
 def read_records(folder: Path, *, only_about: bool = False) -> tuple[About, list[Record]]:

@@ -24,11 +24,11 @@ import pandas as pd
 from fishersft.corpus.records import Corpus
 from fishersft.corpus.tables import WRITE_FORMATS, plain, to_bytes
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.errors import StoreError, UserError, os_reason
+from fishersft.errors import UserError
 from fishersft.export.markup import fenced, markdown, one_line, yaml_text
 from fishersft.export.provenance import Origin, command_of, is_file, origin_of, provenance_of, title_of, told
 from fishersft.export.trl import COMMAND, recipe
-from fishersft.paths import replacing, write_whole
+from fishersft.paths import replacing, write_whole, writing
 from fishersft.pipeline.selections import Kept
 from fishersft.scoring.projection import map_of
 
@@ -98,13 +98,10 @@ def write_selection(kept: Kept, format: str, path: Path, origin: Origin | None =
     if not folder:
         write_whole(path, next(iter(content.values())))
     else:
-        try:
-            with replacing(path) as partial:
-                for name, data in content.items():
-                    (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                    (partial / name).write_bytes(data)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be written ({os_reason(error)}); name another place with --out.") from error
+        with writing(path), replacing(path) as partial:
+            for name, data in content.items():
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                (partial / name).write_bytes(data)
     return FORMATS[format].command.replace("{path!r}", repr(str(path))).replace("{path}", shlex.quote(str(path)))
 
 

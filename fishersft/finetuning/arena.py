@@ -26,9 +26,9 @@ from fishersft.errors import StoreError
 from fishersft.finetuning.intervals import HeldOut, Interval
 from fishersft.finetuning.leaderboard import Contest, Entry, Score, leaderboard, pool_key, sentence
 from fishersft.finetuning.results import SCORES, FineTuneResult, Key, SelectionResult, with_interval
-from fishersft.finetuning.run import write_text
+from fishersft.finetuning.run import KEPT, write_text
 from fishersft.finetuning.tokens_saved import TokensSaved
-from fishersft.paths import replacing, user_path
+from fishersft.paths import replacing, user_path, writing
 from fishersft.store.artifacts import Store
 from fishersft.store.checked import Amount, Count, Counts, Finite, Name, Positive, read_json, read_numbers
 from fishersft.text import markdown_table
@@ -222,11 +222,13 @@ def _entry(result: FineTuneResult, key: Key, line: SelectionResult) -> Entry:
 
 def write_arena(place: Path, id: str, about: dict[str, Any], contests: Sequence[Contest]) -> None:
     """Write the result, so that what was there can be read at any time: the numbers first."""
-    place.mkdir(parents=True, exist_ok=True)
     told = []
+    with writing(place, KEPT):
+        place.mkdir(parents=True, exist_ok=True)
     for number, contest in enumerate(contests):
         entries = list(contest.entries.values())
-        with replacing(place / f"contest-{number}.npy") as partial, partial.open("wb") as file:
+        numbers = place / f"contest-{number}.npy"
+        with writing(numbers, KEPT), replacing(numbers) as partial, partial.open("wb") as file:
             np.save(file, np.concatenate([e.held.nats for e in entries]).ravel().astype(np.float32))
         known = {name: getattr(contest, name) for name in TOLD}
         told.append({**known, "tokens": [int(n) for n in entries[0].held.tokens], "entries": [_entry_file(e) for e in entries]})

@@ -15,7 +15,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ from fishersft.errors import TrainingError
 from fishersft.fields import values
 from fishersft.finetuning import run as run_files
 from fishersft.finetuning.plan import FineTunePlan
-from fishersft.finetuning.run import ALL, CELL, CELLS, FineTuneRun, model_name, new_model_folder, write_lines, write_text
+from fishersft.finetuning.run import ALL, CELL, CELLS, KEPT, FineTuneRun, model_name, new_model_folder, write_lines, write_text
 from fishersft.finetuning.scores import ScoredRecord, draw_scored, scores_of
 from fishersft.lm.finetune import finetune, save_model
 from fishersft.lm.folder import ModelFolder
@@ -39,6 +39,7 @@ from fishersft.lm.generate import PromptIds, draw_prompts, text_of, write
 from fishersft.lm.hyperparameters import Training
 from fishersft.lm.losses import nats_of
 from fishersft.lm.model import CausalLM, load_model, load_tokenizer
+from fishersft.paths import writing
 from fishersft.pipeline import embed_and_select
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.selectors.base import Stage
@@ -199,10 +200,9 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
     if name in context.chosen:
         positions = context.chosen[name]
         losses = workspace / run_files.LOSSES
-        workspace.mkdir(parents=True, exist_ok=True)
 
         def keep_loss(step: int, loss: float) -> None:
-            with losses.open("a", encoding="utf-8") as file:
+            with writing(losses, KEPT), losses.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, "loss": loss}) + "\n")
 
         pace = _Pace(int(context.pool.tokens[positions].sum()) * training.epochs, on_progress)
@@ -326,14 +326,12 @@ def take_over(context: RunContext, name: str, training: Training, donors: Sequen
 @contextmanager
 def claimed(folder: Path, name: str) -> Iterator[bool]:
     """Whether this process holds a model now; the lock ends with the process, however that ends."""
-    (folder / CELLS).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / CELLS / f".{name}.lock")
+    with writing(folder, KEPT):
+        (folder / CELLS).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / CELLS / f".{name}.lock")
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
+        yield lock.is_locked
     finally:
         lock.release()

@@ -38,9 +38,9 @@ from typing import Any
 import numpy as np
 
 from fishersft import paths
-from fishersft.errors import StoreError, os_reason
+from fishersft.errors import StoreError
 from fishersft.finetuning.schema import CellFile, MeasuredFile, PromptLine, RunFile, ScoredLine, ScoreLine, TextLine
-from fishersft.paths import replacing, user_path, write_whole
+from fishersft.paths import replacing, user_path, write_whole, writing
 from fishersft.store.artifacts import Store, made
 from fishersft.store.checked import check, read_json, read_json_lines, read_numbers
 
@@ -54,6 +54,7 @@ BASE, ALL = "base", "all"
 GROWS = ("selectors", "budgets", "seeds", "cells", "reference_rows")  # what may be added to a run later
 AGAIN = "delete the run's folder, or resume the run from a copy of it"
 REMADE = "delete the folder of its model and resume the run"
+KEPT = "free some space or name another --out; what was finished is kept"
 
 
 @dataclass(frozen=True)
@@ -306,25 +307,20 @@ def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file of a run completely or not at all; its folder is made where it is missing."""
-    try:
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{path.parent} cannot be made ({os_reason(error)}); name another --out.") from error
-    write_whole(path, text, "what was finished is kept")
+    write_whole(path, text, KEPT)
 
 
 @contextmanager
 def new_model_folder(run: FineTuneRun, name: str) -> Iterator[Path]:
     """An empty folder that becomes the model's by one rename when the block ends well, so a model is complete or absent."""
     final = run.folder / CELLS / name
-    try:
-        for killed in final.parent.glob(f".{name}.*partial"):
-            shutil.rmtree(killed, ignore_errors=True)
-        with replacing(final) as partial:
-            partial.mkdir(parents=True)
-            yield partial
-    except OSError as error:
-        raise StoreError(f"{final} cannot be written ({os_reason(error)}); what was finished is kept.") from error
+    for killed in final.parent.glob(f".{name}.*partial"):
+        shutil.rmtree(killed, ignore_errors=True)
+    with writing(final, KEPT), replacing(final) as partial:
+        partial.mkdir(parents=True)
+        yield partial
 
 
 def _by_id(id: str, store: Store) -> Path:

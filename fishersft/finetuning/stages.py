@@ -37,6 +37,7 @@ from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, RATES, Training
 from fishersft.lm.losses import nats_of
 from fishersft.lm.model import CausalLM, load_tokenizer
+from fishersft.paths import writing
 from fishersft.pipeline import embed_and_select
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Selector
 from fishersft.selectors.base import Stage
@@ -109,8 +110,10 @@ def finetune(
         require_scoring()
     id = hashlib.sha256(json.dumps({k: v for k, v in about.items() if k != "command"}, sort_keys=True).encode()).hexdigest()[:12]
     place = Path(out) if out else store.path / "runs" / id
-    place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place / ".begin.lock"):
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place / ".begin.lock").acquire()
+    with lock:
         run = begin(place, id, about)
         encoded = encode(corpus.examples, load_tokenizer(folder), cut)
         context = RunContext(

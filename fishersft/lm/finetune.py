@@ -25,16 +25,18 @@ import numpy as np
 import torch
 
 from fishersft.corpus.encode import Encoded
-from fishersft.errors import MissingExtra, ModelError, TrainingError
+from fishersft.errors import MissingExtra, TrainingError
 from fishersft.lm.embed import batches_of
 from fishersft.lm.hyperparameters import CHECKPOINT_SECONDS, Training
 from fishersft.lm.losses import chunk_of
 from fishersft.lm.model import CausalLM, Progress, library, padded, quiet
+from fishersft.paths import writing
 
 log = logging.getLogger(__name__)
 PIECE_TOKENS = 1_024  # padded tokens that a step reads at once
 DIVERGED = 2.0  # a loss above this many times the nats of guessing the vocabulary evenly is lost
 WHOLE = "whole"  # a checkpoint with this file was written to its end
+ADVICE = "free some space or name another folder; what was finished is kept"
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,10 @@ def finetune(
 
 
 def save_model(model: CausalLM, folder: Path) -> None:
-    """Write weights (safetensors, float32) and tokenizer as `load_model` reads them; ModelError if they cannot be written."""
-    try:
-        with quiet():
-            model.network.save_pretrained(folder)
-            model.tokenizer.save_pretrained(folder)
-    except OSError as error:
-        raise ModelError(f"The tuned model cannot be written to {folder}: {error.strerror or error}.") from error
+    """Write weights (safetensors, float32) and tokenizer as `load_model` reads them."""
+    with quiet():
+        model.network.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
 
 
 def _attempt(
@@ -125,8 +124,10 @@ def _attempt(
     transformers = library()
     torch.manual_seed(seed)
     network = _with_adapters(model.network, training) if training.lora else model.network
-    whole = [folder for folder in workspace.glob("checkpoint-*") if (folder / WHOLE).is_file()]
-    checkpoint = max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    for folder in workspace.glob("checkpoint-*"):
+        if not (folder / WHOLE).is_file():  # cut off, and it takes room
+            shutil.rmtree(folder, ignore_errors=True)
+    checkpoint = max(workspace.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
     total = training.steps(len(examples))
     bfloat16 = training.precision == "bfloat16" or (training.precision == "auto" and _multiplies_bfloat16(model.device))
     settings = transformers.TrainingArguments(
@@ -150,7 +151,8 @@ def _attempt(
         disable_tqdm=True,
         report_to="none",
     )
-    with quiet():
+    with quiet(), writing(workspace, ADVICE):
+        workspace.mkdir(parents=True, exist_ok=True)
         trainer = _trainer(model, training.parts, most)(
             model=network,
             args=settings,

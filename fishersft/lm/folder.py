@@ -6,6 +6,7 @@ repository are refused, since both can run arbitrary code.  The files of a hub i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 from fishersft import paths
 from fishersft.corpus.records import MAX_TOKENS, Corpus, Text
-from fishersft.errors import ModelError, UserError, os_reason
+from fishersft.errors import ModelError, StoreError, UserError, os_reason
 from fishersft.fields import check, parameter
 from fishersft.lm.gguf import dequantised, gguf_file
 from fishersft.paths import user_path
@@ -159,6 +160,8 @@ def _from_hub(name: str, revision: str | None) -> ModelFolder:
     except ModelError:
         raise
     except (OSError, ValueError, RuntimeError, hub.HfHubHTTPError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            raise StoreError(f"The hub's cache cannot be written ({os_reason(error)}); free some space and try again.") from error
         raise ModelError(
             f"There is no folder {name}, and the hub could not be reached for a model of that name; "
             "check the network, or give a model folder. The model 'mini' needs no network."

@@ -12,8 +12,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from fishersft.errors import MissingExtra, ModelError, StoreError, os_reason
-from fishersft.paths import home, replacing
+from fishersft.errors import MissingExtra, ModelError
+from fishersft.paths import home, replacing, writing
+
+ADVICE = "free some space or set FISHERSFT_HOME to another folder"
 
 
 def gguf_file(path: Path) -> Path | None:
@@ -37,19 +39,15 @@ def dequantised(file: Path) -> Path:
     key = hashlib.sha256(f"{file.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}".encode()).hexdigest()[:16]
     folder = home() / "gguf" / f"{file.stem}-{key}"
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
+        with writing(folder.parent, ADVICE):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(f"{folder}.lock").acquire()
+        with lock:
             if not folder.is_dir():  # another process wrote it while we waited
                 network, tokenizer = _read(file)
-                try:
-                    with replacing(folder) as partial:
-                        network.save_pretrained(partial)
-                        tokenizer.save_pretrained(partial)
-                except OSError as error:
-                    raise StoreError(
-                        f"The weights of {file.name} could not be written to {folder.parent} ({os_reason(error)}); free some "
-                        "space or set FISHERSFT_HOME to another folder."
-                    ) from error
+                with writing(folder, ADVICE), replacing(folder) as partial:
+                    network.save_pretrained(partial)
+                    tokenizer.save_pretrained(partial)
     return folder
 
 

@@ -331,7 +331,9 @@ def _taken_behind(
         _write(out, known[-1:])
         on_new()
 
-    with journal.open("w", encoding="utf-8") as out:
+    with writing_to(journal.parent):
+        out = journal.open("w", encoding="utf-8")
+    with out:
         _write(out, known)
         if budget.cut(pool.tokens[positions]) is None:
             given = pool.given(pool.index[positions].tolist())

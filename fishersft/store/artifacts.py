@@ -12,7 +12,6 @@ Read-only folders (the embedded demo) can be searched after the user's own.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import logging
@@ -21,7 +20,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +31,7 @@ from filelock import FileLock, Timeout
 
 from fishersft import __version__, paths
 from fishersft.errors import StoreError, os_reason
-from fishersft.paths import home, replacing
+from fishersft.paths import home, replacing, writing
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
@@ -270,17 +269,10 @@ class Store:
         return self.path / "uploads" / f"{digest}{suffix}"
 
 
-@contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusal to write into a one-sentence StoreError."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "free some space or set FISHERSFT_HOME to another folder" if full else "set FISHERSFT_HOME to a writable folder"
-        raise StoreError(
-            f"The store at {str(path)[:200]} cannot be written ({os_reason(error)}); {advice}. Finished work is kept."
-        ) from error
+def writing_to(path: Path) -> AbstractContextManager[None]:
+    """Turns the refusal to write to the store at `path` into a one-sentence StoreError."""
+    advice = "free some space or set FISHERSFT_HOME to a writable folder. Finished work is kept"
+    return writing(f"The store at {str(path)[:200]}", advice)
 
 
 def made() -> dict[str, str]:

@@ -1,8 +1,9 @@
 """`python -m tests.attack.kills`: commands killed at random moments, with the disk full and the store closed in between.
 
 Each command runs undisturbed once, in a store of its own.  Then it runs again and again in another store: it is killed (SIGKILL)
-after a random part of the time that it takes, or may write no file of more than a few bytes (a full disk), or may not write to
-its store at all.  In the end it runs to its end, and its answer must be the undisturbed one.
+after a random part of the time that it takes, or finds room for a few bytes only on its disk (a small file system; without a
+superuser's rights to mount one, it may write no large file), or may not write to its store at all.  In the end it runs to its
+end, and its answer must be the undisturbed one.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import click
 
 from fishersft.text import markdown_table
+from tests.attack import disk
 from tests.attack.folders import tiny
 from tests.attack.options import corpus
 from tests.attack.trial import is_sentence
 
 KILL, FULL, CLOSED = "kills", "full disks", "closed stores"
+JOB = "in the background"  # a command that begins with this is started as a job, or resumed
 NEW_MOUNTS, PRIVATE, BIND, READ_ONLY = 0x20000, 0x44000, 0x1000, 0x1021  # of Linux
 VOLATILE = (
     "second",
@@ -56,15 +59,20 @@ VOLATILE = (
     "file",
     "stored",
     "resumed",
+    "worth",  # of tokens: net of the seconds that choosing took
+    "choosing",
+    "net",
 )
 Words = list[Any]
 
 
 def commands(folder: Path, model: Path) -> dict[str, Words]:
     """The commands by name; what they write beside the store goes into `folder`."""
-    texts, small = corpus(folder), ["--model", model]
+    texts, small = corpus(model.parent), ["--model", model]  # an arena is named by where its corpus is
     curves = ["--sentences", 80, "--dimension", 4, "--runs", 6, "--workers", 1, "--budgets", "8,16"]
     tune = ["--epochs", 1, "--budgets", 6, "--prompts", 3, "--learning-rate", 0.001, "--selectors", "token_od,uniform"]
+    tune += ["--keep-models", "--checkpoint-every", 0]
+    ranked = ["--models", model, *tune, "--curve", "", "--seeds", 1]
     return {
         "embed": ["embed", texts, *small],
         "select": ["select", texts, *small, "--budget", 12, "--selector", "token_od"],
@@ -72,6 +80,8 @@ def commands(folder: Path, model: Path) -> dict[str, Words]:
         "curves": ["curves", "synthetic", *curves, "--out", folder / "curves"],
         "finetune": ["finetune", texts, *small, *tune, "--out", folder / "tuned"],
         "judge": ["judge", folder / "tuned"],
+        "arena": ["arena", texts, *ranked, "--out", folder / "arena"],
+        "jobs": [JOB, "compare", texts, *small, "--budget", 12, "--selectors", "token_od,longest"],
     }
 
 
@@ -96,7 +106,7 @@ def child(words: Words, home: Path, how: str, answer: Path) -> int:
         os.environ["FISHERSFT_HOME"] = str(home)
         out, err = io.StringIO(), io.StringIO()
         sys.argv = ["fishersft", *map(str, words), "--json"]
-        if how == FULL:
+        if how == FULL and not home.parent.is_mount():
             resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         if how == CLOSED:
@@ -105,8 +115,9 @@ def child(words: Words, home: Path, how: str, answer: Path) -> int:
 
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                cli.main()
-                status = 0
+                status = job(words) if words[0] == JOB else 0
+                if words[0] != JOB:
+                    cli.main()
             except SystemExit as end:
                 status = int(end.code or 0)
             except BaseException:
@@ -121,6 +132,41 @@ def child(words: Words, home: Path, how: str, answer: Path) -> int:
                 os.write(2, f"{how}: {err.getvalue()[-1_500:]}\n".encode())
     finally:
         os._exit(status)
+
+
+def job(words: Words) -> int:
+    """Run a command as a job to its end, the last one again where that did not end well; its status."""
+    from fishersft.errors import FisherSFTError
+    from fishersft.store import jobs
+
+    try:
+        known = jobs.jobs()
+        mine = known[0] if known else jobs.start([*map(str, words[1:]), "--json"], kind="compare", title="small")
+        if mine.state in ("failed", "cancelled", "lost"):
+            mine = jobs.resume(mine.id)
+        while not mine.ended:
+            time.sleep(0.05)
+            mine = jobs.job(mine.id)
+    except FisherSFTError as error:
+        print(f"fishersft: {error}", file=sys.stderr)
+        return 2
+    log = jobs.log_lines(mine)
+    print(next((line for line in reversed(log) if line.startswith("{")), ""))
+    print("\n".join(log) if "Traceback" in "".join(log) else f"fishersft: {mine.sentence}", file=sys.stderr)
+    return mine.exit_status or int(mine.state != "done")
+
+
+def kill(process: int, words: Words, home: Path) -> None:
+    """Kill a command, or the process of the job that it waits for."""
+    if words[0] == JOB and (home / "jobs.db").exists():
+        from fishersft.store import jobs
+        from fishersft.store.artifacts import Store
+
+        for one in jobs.jobs(Store(home)):
+            if one.pid and not one.ended:
+                with contextlib.suppress(OSError):
+                    os.kill(one.pid, signal.SIGKILL)
+    os.kill(process, signal.SIGKILL)
 
 
 def answer_of(words: Words, home: Path, scratch: Path) -> tuple[Any, float]:
@@ -141,35 +187,60 @@ def _lasting(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
+def _difference(wanted: Any, found: Any, where: str = "answer") -> str:
+    """The first place where two answers differ, with both values."""
+    if isinstance(wanted, dict) and isinstance(found, dict) and wanted.keys() == found.keys():
+        pairs = [(wanted[k], found[k], f"{where}.{k}") for k in wanted]
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        pairs = [(a, b, f"{where}[{k}]") for k, (a, b) in enumerate(zip(wanted, found, strict=True))]
+    else:
+        return f"{where} is {json.dumps(found)[:500]} and not {json.dumps(wanted)[:500]}"
+    return next((_difference(*pair) for pair in pairs if pair[0] != pair[1]), "")
+
+
 def disturb(name: str, times: int, model: Path, scratch: Path, rng: random.Random) -> dict[str, int]:
-    """Counts of what a command went through, and how it ended."""
+    """Counts of what a command went through, and how it ended; what ended well is made anew from nothing."""
     calm, rough = scratch / f"{name}-calm", scratch / f"{name}-rough"
-    for folder in (calm, rough):
-        folder.mkdir()
-        if name == "judge":  # judges what was tuned
-            answer_of(commands(folder, model)["finetune"], folder / "home", scratch)
-    words = commands(calm, model)[name], commands(rough, model)[name]
-    wanted, seconds = answer_of(words[0], calm / "home", scratch)
+    rough.mkdir(parents=True)
+    small = disk.mounted(rough)
     counts = dict.fromkeys((KILL, FULL, CLOSED, "tracebacks", "other answers"), 0)
-    home = rough / "home"
-    for k in range(times):
-        how = (KILL, KILL, FULL, KILL, CLOSED)[k % 5] if k else KILL
-        if how == CLOSED:
+    try:
+        words = begin(name, calm, model, scratch), begin(name, rough, model, scratch)
+        wanted, seconds = answer_of(words[0], calm / "home", scratch)
+        home = rough / "home"
+        for k in range(times):
+            how = (KILL, KILL, FULL, KILL, CLOSED)[k % 5]
             home.mkdir(exist_ok=True)
-        process = child(words[1], home, how, scratch / "answer.json")
-        if how == KILL:
-            time.sleep(rng.uniform(0.0, 0.9) * seconds)
-            os.kill(process, signal.SIGKILL)
-        _, status = os.waitpid(process, 0)
-        if home.exists():
+            room = int(4096 * 2 ** rng.uniform(-1, 9))
+            with disk.left(rough, room) if small and how == FULL else contextlib.nullcontext():
+                process = child(words[1], home, how, scratch / "answer.json")
+                if how == KILL:
+                    time.sleep(rng.uniform(0.0, 0.9) * seconds)
+                    kill(process, words[1], home)
+                _, status = os.waitpid(process, 0)
             home.chmod(0o700)
-        counts[how] += 1
-        counts["tracebacks"] += how != KILL and (os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 99)
-    found, _ = answer_of(words[1], home, scratch)
+            counts[how] += 1
+            counts["tracebacks"] += how != KILL and (os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 99)
+            if status == 0:
+                for there in rough.iterdir():
+                    shutil.rmtree(there) if there.is_dir() else there.unlink()
+                words = words[0], begin(name, rough, model, scratch)
+        found, _ = answer_of(words[1], home, scratch)
+    finally:
+        if small:
+            disk.unmount(rough)
     counts["other answers"] += found != wanted
     if found != wanted:
-        click.echo(json.dumps({"command": name, "wanted": wanted, "found": found})[:3_000], err=True)
+        click.echo(f"{name}: {_difference(wanted, found)}", err=True)
     return counts
+
+
+def begin(name: str, folder: Path, model: Path, scratch: Path) -> Words:
+    """The command, in a folder where all that it needs is ready."""
+    folder.mkdir(exist_ok=True)
+    if name == "judge":  # judges what was tuned
+        answer_of(commands(folder, model)["finetune"], folder / "home", scratch)
+    return commands(folder, model)[name]
 
 
 @click.command()
