@@ -56,6 +56,7 @@ def main(command: click.Command | None = None, name: str = "fishersft") -> None:
     """Run the command line (or another command, as the benchmarks do); every refusal is one sentence on standard error."""
     try:
         logging.getLogger("fishersft").addHandler(logging.NullHandler())  # the sentence is for the user, the log is not
+        logging.getLogger("fishersft.waits").handlers = [_Told()]
         status = (command or commands).main(standalone_mode=False, prog_name=name)
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
@@ -85,6 +86,13 @@ def main(command: click.Command | None = None, name: str = "fishersft") -> None:
             _refuse(f"Standard output cannot be written ({reason}).", 1)
         file = getattr(error, "filename", None) or "A file"
         _refuse(f"{file} cannot be read or written ({reason}); free some space or name another place. Finished work is kept.", 2)
+
+
+class _Told(logging.Handler):
+    """Says on standard error what the command waits for."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"fishersft: {record.getMessage()}", err=True)
 
 
 def _refuse(sentence: str, status: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,10 @@ from filelock import FileLock
 from fishersft.errors import StoreError, os_reason
 
 log = logging.getLogger(__name__)
-PATIENCE = 30.0  # seconds to wait while another process writes
+waits = logging.getLogger("fishersft.waits")  # the command line shows what it says
+PATIENCE = 60.0  # seconds to wait while another process writes
+SILENT = 2.0  # of these, before the wait is told of
+BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 T = TypeVar("T")
 
 
@@ -37,12 +41,20 @@ class Database:
     holds: str
 
     def read(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        """Run `work` on the file; returns `otherwise` if there is no file or it cannot be read (logged)."""
+        """Run `work` on the file; returns `otherwise` if there is no file or it cannot be read (logged).
+
+        StoreError where another process has locked it for too long: what it holds is not nothing.
+        """
         if not self.path.exists():
             return otherwise
         try:
             return self._run(work)
         except (sqlite3.Error, OSError) as error:
+            if _is_busy(error):
+                raise StoreError(
+                    f"{self.holds} in {str(self.path)[:200]} cannot be read: another process has locked them for more than "
+                    f"{PATIENCE:.0f} s; try again when it has ended. Nothing is lost."
+                ) from error
             log.warning("%s in %s cannot be read: %s", self.holds, self.path, error)
             return otherwise
 
@@ -53,17 +65,18 @@ class Database:
             return self._run(lambda db: _in_transaction(db, work))
         except (sqlite3.Error, OSError) as error:
             reason = os_reason(error) if isinstance(error, OSError) else str(error)
+            advice = "free some space or set FISHERSFT_HOME to another folder"
+            if _is_busy(error):
+                reason, advice = f"another process has locked them for more than {PATIENCE:.0f} s", "try again when it has ended"
             raise StoreError(
-                f"{self.holds} cannot be saved in {str(self.path)[:200]} ({reason}); free some space or set FISHERSFT_HOME to "
-                "another folder. What was saved before is intact."
+                f"{self.holds} cannot be saved in {str(self.path)[:200]} ({reason}); {advice}. What was saved before is intact."
             ) from error
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the open file; if the file turns out to be damaged, set it aside and run `work` again on an empty one."""
         seen = _inode(self.path)
         try:
-            with self._opened() as db:
-                return work(db)
+            return self._patiently(work)
         except sqlite3.DatabaseError as error:
             # a lock, a full disk and a missing permission are subclasses; they are no fault of the file
             outdated = "no such column" in str(error) or "no such table" in str(error)
@@ -72,6 +85,20 @@ class Database:
             self._set_aside(seen, error)
             with self._opened() as db:
                 return work(db)
+
+    def _patiently(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the open file, and again as long as another process holds it, which is told of after a moment."""
+        until, told = time.monotonic() + PATIENCE, False
+        while True:
+            try:
+                with self._opened() as db:
+                    return work(db)
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > until:
+                    raise
+            if not told:
+                waits.warning("Waiting for another process, which has locked %s.", self.path)
+            told = True
 
     def _set_aside(self, seen: tuple[int, int] | None, error: Exception) -> None:
         """Rename the damaged file that was `seen` and log it; does nothing if another process has replaced it already."""
@@ -89,7 +116,7 @@ class Database:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as db:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=min(SILENT, PATIENCE), isolation_level=None)) as db:
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut may lose the last write
             found = db.execute("PRAGMA user_version").fetchone()[0]
@@ -110,6 +137,10 @@ def _inode(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in BUSY
 
 
 def _in_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
