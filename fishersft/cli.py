@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Any
 
@@ -79,9 +80,8 @@ def main(command: click.Command | None = None, name: str = "fishersft") -> None:
     except Exception as error:
         if (reason := write_refusal(error)) is None:
             raise
-        try:
-            sys.stdout.flush()  # what could not be written is still there, and fails again
-        except OSError:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename in (click.echo.__code__.co_filename, __file__):  # it was printed
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _refuse(f"Standard output cannot be written ({reason}).", 1)
         file = getattr(error, "filename", None) or "A file"
