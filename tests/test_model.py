@@ -292,6 +292,15 @@ def test_a_model_that_reads_pictures_as_well_is_read_by_its_part_for_texts(tmp_p
     assert find_model(tmp_path).context == 64
 
 
+@pytest.mark.parametrize("more", [{"n_layer": 100_000}, {"n_embd": 2**16, "n_head": 2**10}])
+def test_a_configuration_that_promises_more_than_its_files_hold_is_refused_before_it_is_built(tmp_path, more):
+    shutil.copytree(find_model("mini").path, tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **more}))
+    with pytest.raises(ModelError, match=r"describes [\d,]+ (layers|weights), which its files do not hold; download it again\.$"):
+        load_model(tmp_path / "model")
+
+
 def test_a_model_whose_parts_do_not_fit_is_refused_in_one_sentence(tmp_path, monkeypatch):
     from fishersft.lm import model
 
