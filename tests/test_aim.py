@@ -154,10 +154,14 @@ def test_numbers_are_written_as_they_are_read():
     assert written(np.array([9, 3, 2, 1])) == "1-3,9"
 
 
-def test_losses_after_tuning_fall_on_what_is_like_the_target(tmp_path):
-    law = fishersft.load_pool("demo", "mini", target="topic=chess")
-    picks = fishersft.make_selector("cross_entropy_difference", {"epochs": 2, "learning_rate": 5e-4}).select(law, 20)
-    assert len(picks) == 20
+def test_losses_after_tuning_fall_most_on_what_is_like_the_target(tmp_path):
+    texts = fishersft.load_corpus("demo", holdout=0).texts[:48]
+    sums = [f"Add {a} to {b} and you have {a + b}." for a in range(3, 9) for b in range(20, 26)]
+    target = write(tmp_path / "target.jsonl", *({"text": text} for text in sums[:12]))
+    corpus = fishersft.load_corpus(write(tmp_path / "pool.jsonl", *({"text": t} for t in sums[12:] + texts)), holdout=0)
+    pool = fishersft.load_pool(corpus, "mini", target=str(target))
+    picks = fishersft.make_selector("cross_entropy_difference", {"epochs": 2, "learning_rate": 5e-4}).select(pool, 12)
+    assert (picks.indices < 24).mean() > 0.8  # sums; by chance a third
 
 
 def test_ifd_asks_for_prompts(tmp_path):

@@ -284,6 +284,7 @@ def test_a_store_in_the_way_of_a_file_gets_one_line(tmp_path, jsonl):
     assert run("export", "abc", FISHERSFT_HOME="a" * 300).returncode == 2
 
 
+@pytest.mark.slow
 class TestInterruption:
     """Ctrl-C says what is kept, leaves no half artifact, and the same command resumes."""
 
