@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # what has begun a pool of threads cannot be forked
@@ -21,6 +21,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import click
 
+from fishersft.paths import write_whole
 from fishersft.text import markdown_table
 from tests.attack import files, folders, links, options, replies
 from tests.attack.trial import ACCEPTED, FAULT, MEGABYTES, REFUSED, SECONDS, Outcome, trial
@@ -129,24 +130,20 @@ KINDS: dict[str, Callable[[Path], Attack]] = {
 }
 
 
-def attack(kind: str, inputs: int, seed: int, first: int = 0) -> tuple[dict[str, int], list[dict[str, object]]]:
-    """The counts of a kind, and its faults with what makes each again."""
-    counts, faults = Counter(dict.fromkeys(COLUMNS, 0)), []
+def attack(kind: str, inputs: int, seed: int, first: int = 0) -> Iterator[tuple[Counter[str], dict[str, object] | None]]:
+    """The counts of one input of a kind after another, and the fault with what makes it again, where it is one."""
     with tempfile.TemporaryDirectory(prefix="attack-") as scratch:
         make = KINDS[kind](Path(scratch))
         for number in range(first, first + inputs):
             rng = random.Random(f"{kind} {seed} {number}")
             found = trial(functools.partial(_seeded, make, rng))
             slow, large = _limits(kind, found)
-            counts[COLUMNS[0]] += 1
-            counts[dict(zip((ACCEPTED, REFUSED, FAULT), COLUMNS[1:4], strict=True))[found.kind]] += 1
-            counts[COLUMNS[4]] += slow
-            counts[COLUMNS[5]] += large
-            if found.kind == FAULT or slow or large:
-                faults.append({"input": kind, "number": number, **vars(found)})
+            came = dict(zip((ACCEPTED, REFUSED, FAULT), COLUMNS[1:4], strict=True))[found.kind]
+            counts = Counter({COLUMNS[0]: 1, came: 1, COLUMNS[4]: int(slow), COLUMNS[5]: int(large)})
+            bad = found.kind == FAULT or slow or large
+            yield counts, {"input": kind, "number": number, **vars(found)} if bad else None
             if sys.stderr.isatty():
-                click.echo(f"\r{kind}: {number + 1:,} of {first + inputs:,}, {len(faults)} faults", nl=False, err=True)
-    return dict(counts), faults
+                click.echo(f"\r{kind}: {number + 1:,} of {first + inputs:,}", nl=False, err=True)
 
 
 def _seeded(make: Attack, rng: random.Random, folder: Path) -> str | None:
@@ -162,10 +159,14 @@ def _limits(kind: str, found: Outcome) -> tuple[bool, bool]:
 @click.argument("kinds", nargs=-1, metavar="[KIND]...")
 @click.option("--inputs", type=click.IntRange(1), default=1_000, show_default=True, help="Inputs of each kind.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
-@click.option("--first", type=int, default=0, show_default=True, help="Number of the first input, to make one again.")
-@click.option("--counts", type=click.Path(path_type=Path), help="A JSON file to which the counts of each kind are added.")
+@click.option("--first", type=int, help="Number of the first input, to make one again.")
+@click.option(
+    "--counts",
+    type=click.Path(path_type=Path),
+    help="A JSON file that keeps the counts of each kind; the same command goes on where they end.",
+)
 @click.option("--faults", type=click.Path(path_type=Path), help="A file to which every fault is added, one JSON object a line.")
-def main(kinds: tuple[str, ...], inputs: int, seed: int, first: int, counts: Path | None, faults: Path | None) -> None:
+def main(kinds: tuple[str, ...], inputs: int, seed: int, first: int | None, counts: Path | None, faults: Path | None) -> None:
     """Attack with generated inputs of each KIND, all by default; exits with 1 where there was a fault.
 
     The table has a row a kind. An input is a fault if it ends in a traceback, a refusal that is no sentence, or a hang; or if it
@@ -175,18 +176,17 @@ def main(kinds: tuple[str, ...], inputs: int, seed: int, first: int, counts: Pat
         raise click.UsageError(f"There is no kind {sorted(unknown)[0]}; there are {', '.join(KINDS)}.")
     table: dict[str, dict[str, int]] = json.loads(counts.read_text()) if counts and counts.exists() else {}
     for kind in kinds or KINDS:
-        found, bad = attack(kind, inputs, seed, first)
-        before = table.get(kind, {})
-        table[kind] = {column: before.get(column, 0) + n for column, n in found.items()}
-        if counts:
-            counts.write_text(json.dumps(table, indent=1) + "\n")
-        for fault in bad:
-            line = json.dumps(fault)
-            if faults:
+        known = table.setdefault(kind, dict.fromkeys(COLUMNS, 0))
+        begun = known[COLUMNS[0]] if first is None else first
+        for found, fault in attack(kind, inputs - begun if first is None else inputs, seed, begun):
+            known |= {column: known[column] + found[column] for column in COLUMNS}
+            if counts:
+                write_whole(counts, json.dumps(table, indent=1) + "\n")
+            if fault and faults:
                 with faults.open("a") as file:
-                    file.write(line + "\n")
-            else:
-                click.echo(line, err=True)
+                    file.write(json.dumps(fault) + "\n")
+            elif fault:
+                click.echo(json.dumps(fault), err=True)
     click.echo(
         markdown_table(["input", *COLUMNS], [[kind, *(f"{n[c]:,}" for c in COLUMNS)] for kind, n in table.items()], "---:")
     )

@@ -37,9 +37,20 @@ SKIPPED = {
     "judge",
     "model",
 }
-SKIPPED |= {"engine", "device", "yes", "vectors", "store", "system_column", "context_column", "messages_column"}
+SKIPPED |= {"score_model", "engine", "device", "yes", "vectors", "store", "system_column", "context_column", "messages_column"}
 SKIPPED |= {"prompt_column", "completion_column", "text_column", "ray_address", "revision", "workers", "reference", "columns"}
 NAMES = ["token_od", "sentence_od", "longest", "uniform", "density", "k_center", "matched_od", "perplexity"]
+USUAL = {  # values that leave enough to choose from
+    "draws": (20, 24),
+    "sentences": (40, 80),
+    "dimension": (2, 6),
+    "budget": (2, 7),
+    "token_budget": (60, 70),
+    "max_tokens": (8, 40),
+    "topics": (2, 4),
+    "clusters": (2, 4),
+}
+POOL = {"pin": (2, 3, 4, 8, 10, 11), "exclude": (12, 16, 18, 19, 20, 24)}  # records that are not held out, by default
 SMALL = {  # so that what is asked for takes moments
     "curves synthetic": ["--sentences", 60, "--dimension", 4, "--runs", 1, "--workers", 1, "--budgets", "8,16"],
     "curves teacher": ["--runs", 1, "--workers", 1, "--budgets", "8,16"],
@@ -71,18 +82,18 @@ def value_of(option: click.Option, rng: random.Random, command: str) -> str:
     kind = option.type
     if isinstance(kind, click.Choice):
         return str(rng.choice(list(kind.choices)))
+    name = str(option.name)
     if isinstance(kind, click.IntRange | click.types.IntParamType) or kind.name == "integer":
-        return str(rng.choice([0, 1, 10**9, 2**63, -1]) if edge else rng.randrange(1, 12))
+        return str(rng.choice([0, 1, 10**9, 2**63, -1]) if edge else rng.randrange(*USUAL.get(name, (1, 12))))
     if kind.name.startswith("float"):
         return str(rng.choice([0.0, 1e-300, 1e300, "nan", "inf", -1.0]) if edge else rng.choice([0.1, 0.25, 0.5, 0.9]))
-    name = str(option.name)
-    if name in ("selectors", "selector", "reference"):
+    if name in ("selectors", "selector_name"):
         picked = rng.sample(NAMES, 1 if name != "selectors" else rng.randrange(1, 4))
         return ",".join(picked)
     if "budget" in name:
-        return ",".join(str(rng.choice([4, 8, 12, 20])) for _ in range(rng.randrange(1, 3)))
+        return ",".join(map(str, sorted(rng.sample([4, 8, 12, 16], rng.randrange(1, 3)))))
     if name in ("pin", "exclude"):
-        return ",".join(map(str, rng.sample(range(RECORDS + (20 if edge else 0)), rng.randrange(1, 4))))
+        return ",".join(map(str, rng.sample(range(RECORDS + 20) if edge else POOL[name], rng.randrange(1, 4))))
     if name == "target":
         return rng.choice(
             ["topic=a", "topic=b", "records=0-9", "records=3,5,7", *(["topic=zzz", "records=x", "/nowhere", "="] if edge else [])]
@@ -130,9 +141,9 @@ def options(rng: random.Random, folder: Path, home: Path, model: Path) -> str | 
         words.append(texts)
         options += ["--model", str(model)]
     if kind == "select" and not any("budget" in word for word in options):
-        options += ["--budget", str(rng.randrange(1, 60))]
+        options += ["--budget", str(rng.randrange(1, 60) if rng.random() < 0.1 else rng.randrange(1, 8))]
     if kind == "compare":
-        options += ["--budget", str(rng.randrange(1, 60))]
+        options += ["--budget", str(rng.randrange(1, 60) if rng.random() < 0.1 else rng.randrange(1, 8))]
     own = [str(word) for word in SMALL.get(kind, [])]
     own = [word for k in range(0, len(own), 2) if own[k] not in options for word in own[k : k + 2]]
     if kind.startswith("curves") or kind == "finetune":
