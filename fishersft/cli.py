@@ -16,6 +16,7 @@ import click
 
 from fishersft import __version__
 from fishersft.errors import FisherSFTError, UserError, write_refusal
+from fishersft.text import in_terminal
 
 COMMANDS = {
     "app": "Open the dashboard in the browser.",
@@ -58,6 +59,9 @@ def main(command: click.Command | None = None, name: str = "fishersft") -> None:
     try:
         logging.getLogger("fishersft").addHandler(logging.NullHandler())  # the sentence is for the user, the log is not
         logging.getLogger("fishersft.waits").handlers = [_Told()]
+        for name in ("stdout", "stderr"):
+            if (stream := getattr(sys, name)).isatty() and sys.argv[1:2] != ["app"]:  # a server's log has colours of its own
+                setattr(sys, name, _Terminal(stream))
         status = (command or commands).main(standalone_mode=False, prog_name=name)
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
@@ -88,6 +92,19 @@ def main(command: click.Command | None = None, name: str = "fishersft") -> None:
         _refuse(f"{file} cannot be read or written ({reason}); free some space or name another place. Finished work is kept.", 2)
 
 
+class _Terminal:
+    """A stream that a person reads: a stranger's names and texts show their marks there, and steer nothing."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> Any:
+        return self._stream.write(in_terminal(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class _Told(logging.Handler):
     """Says on standard error what the command waits for."""
 
@@ -96,7 +113,7 @@ class _Told(logging.Handler):
 
 
 def _refuse(sentence: str, status: int) -> None:
-    click.echo(f"fishersft: {' '.join(sentence.split())}", err=True)
+    click.echo(f"fishersft: {in_terminal(' '.join(sentence.split()))}", err=True)
     sys.exit(status)
 
 

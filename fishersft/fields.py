@@ -29,6 +29,7 @@ import click
 from fishersft.errors import ParameterError
 
 F = TypeVar("F", bound=Callable[..., Any])
+MOST_SEED = 2**53  # the largest whole number that every reader of JSON keeps exact
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 

@@ -70,6 +70,13 @@ def in_shell(command: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else f"'$'\\U{ord(c):08x}''" for c in command)
 
 
+def in_terminal(text: str) -> str:
+    """A text that steers no terminal: what is neither shown nor ends a line, nor joins letters, becomes its code."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\r\t\u200c\u200d" else f"[U+{ord(c):04X}]" for c in text)
+
+
 def visible_text(text: str, longest: int = 1_200) -> str:
     """A whole record with its invisible characters made visible."""
     cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"

@@ -174,6 +174,16 @@ def test_seeds_and_other_arguments_of_the_wrong_kind(jsonl):
         with pytest.raises(ParameterError, match="A seed must be a whole number"):
             select(jsonl, budget=1, selector="uniform", seed=seed)
     assert len(select(jsonl, budget=np.int64(1), seed=np.int64(3), max_tokens=np.int64(9))) == 1
+    for seed in (-1, 2**53 + 1):
+        for words in (
+            ["select", jsonl, "--budget", 1, "--selector", "uniform", "--seed", seed],
+            ["select", jsonl, "--budget", 1, "--target", "topic=a", "--target-seed", seed],
+            ["compare", jsonl, "--budget", 1, "--selectors", "longest", "--seed", seed],
+            ["curves", "synthetic", "--budgets", 4, "--seed", seed],
+            ["finetune", jsonl, "--budgets", 1, "--sampling-seed", seed],
+        ):
+            done = command_line(*words)
+            assert done.returncode == 2 and "must be a whole number" in done.stderr, done
     with pytest.raises(UserError):
         select(jsonl, budget=1, max_tokens="64")
     with pytest.raises(UserError):

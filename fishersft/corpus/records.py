@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fishersft.errors import CorpusError
-from fishersft.fields import check, declared, parameter, parse
+from fishersft.fields import MOST_SEED, check, declared, parameter, parse
 from fishersft.text import is_blank, shortened
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class TargetOptions:
         "only measures; none of them can be picked.",
         metavar="FILE|COLUMN=VALUE",
     )
-    target_seed: int = parameter(0, "Which half of the target chooses.", least=0)
+    target_seed: int = parameter(0, "Which half of the target chooses.", least=0, most=MOST_SEED)
 
 
 @dataclass(frozen=True, slots=True)

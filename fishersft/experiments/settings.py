@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fishersft.errors import ParameterError
-from fishersft.fields import check, parameter
+from fishersft.fields import MOST_SEED, check, parameter
 
 FEATURES = {
     "isotropic": "isotropic rows",
@@ -106,7 +106,7 @@ class MeasureSettings(Checked):
         BUDGETS, "Budgets n in sentences, separated by commas.", label="Budgets n", shown_default="50 to 2000, up to the pool"
     )
     runs: int = parameter(20, "Random problems to draw and average over.", least=1)
-    seed: int = parameter(0, "Random seed; the same seed gives the same numbers.", least=0)
+    seed: int = parameter(0, "Random seed; the same seed gives the same numbers.", least=0, most=MOST_SEED)
     equal: str = parameter(
         "sentences",
         "What every selector gets the same amount of; at equal tokens, those of the reference's first n sentences.",
@@ -157,7 +157,7 @@ class TimingSettings(SyntheticSettings):
         least=0.01,
         most=86_400.0,
     )
-    seed: int = parameter(0, "Random seed of the pool.", least=0)
+    seed: int = parameter(0, "Random seed of the pool.", least=0, most=MOST_SEED)
 
 
 def default_budgets(sentences: int) -> tuple[int, ...]:

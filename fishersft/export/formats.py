@@ -31,6 +31,7 @@ from fishersft.export.trl import COMMAND, recipe
 from fishersft.paths import replacing, write_whole, writing
 from fishersft.pipeline.selections import Kept
 from fishersft.scoring.projection import map_of
+from fishersft.text import in_shell
 
 Files = dict[str, bytes]
 DATA = "data/train-00000-of-00001.parquet"
@@ -53,7 +54,7 @@ FORMATS = {
     "indices": Format("the records' numbers in the corpus, one a line, in the order they were picked", ".txt"),
     "dataset": Format(
         "a folder that Hugging Face datasets opens, with a card that states where it came from",
-        command='python -c "import datasets; print(datasets.load_dataset({path!r}))"',
+        command='python -c "import datasets, sys; print(datasets.load_dataset(sys.argv[1]))" {path}',
     ),
     "trl": Format("a folder with examples and settings that trl sft trains on", command=f"cd {{path}} && {COMMAND}"),
     "atlas": Format(
@@ -102,7 +103,12 @@ def write_selection(kept: Kept, format: str, path: Path, origin: Origin | None =
             for name, data in content.items():
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
                 (partial / name).write_bytes(data)
-    return FORMATS[format].command.replace("{path!r}", repr(str(path))).replace("{path}", shlex.quote(str(path)))
+    return opens_with(format, path)
+
+
+def opens_with(format: str, path: Path | str) -> str:
+    """The command that opens a format at this place, for a shell; "" where anything does."""
+    return in_shell(FORMATS[format].command.replace("{path}", shlex.quote(str(path))))
 
 
 def packed(kept: Kept, format: str, origin: Origin | None = None) -> bytes:

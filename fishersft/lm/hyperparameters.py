@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fishersft.fields import check, parameter
+from fishersft.fields import MOST_SEED, check, parameter
 
 RATES = (3e-5, 1e-4, 3e-4, 1e-3)  # the learning rates that a search tries
 USUAL_RATE = 1e-4  # where a learning rate must be named without a search
@@ -71,7 +71,7 @@ class Sampling:
         least=0,
     )
     top_p: float = parameter(0.95, "Sample only from the likeliest tokens that together have this probability.", above=0, most=1)
-    sampling_seed: int = parameter(0, "Seed of the choice of prompts and of the sampling.", least=0)
+    sampling_seed: int = parameter(0, "Seed of the choice of prompts and of the sampling.", least=0, most=MOST_SEED)
     score_prompts: int = parameter(
         100,
         "Held-out records whose answers are scored where the records have answers: each model's likeliest answer, or its choice "

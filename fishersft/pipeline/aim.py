@@ -24,6 +24,7 @@ from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import ParameterError
 from fishersft.paths import user_path
 from fishersft.selectors.pool import Pool
+from fishersft.selectors.selection import check_seed
 from fishersft.selectors.target import MOST_TEXTS, Target, halves
 
 RECORDS = "records"
@@ -56,6 +57,7 @@ def aim(
     """
     if pool.corpus is None:
         raise ParameterError("A target is read beside the texts; give the pool its corpus: Pool(embeddings, corpus).")
+    check_seed(seed)
     column, equals, value = target.partition("=")
     if not target.strip():
         raise ParameterError("A target is a file, COLUMN=VALUE or records=NUMBERS, not an empty text.")

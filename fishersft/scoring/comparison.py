@@ -20,6 +20,7 @@ from fishersft.scoring.criteria import CRITERIA, Aim, Scorer, Scores, bound_at, 
 from fishersft.scoring.random_baseline import chance, shared_by, whole_pool
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selection, Selector
 from fishersft.selectors.pool import target_similarity
+from fishersft.selectors.selection import check_seed
 from fishersft.store.artifacts import Store
 
 LEAST_DRAWS = 20
@@ -162,6 +163,7 @@ def compare(
     names = [s.name for s in selectors]
     reference = reference or (names[0] if names else "")
     _check(names, reference, equal, draws)
+    check_seed(seed)
     tell = on_progress or (lambda *_: None)
     under = score_pool or pool
     if under is not pool and (pool.corpus is None or under.corpus is None or pool.corpus.fingerprint != under.corpus.fingerprint):

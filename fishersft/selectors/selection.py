@@ -13,15 +13,16 @@ import numpy as np
 
 from fishersft.design.greedy import Pick
 from fishersft.errors import BudgetError, ParameterError
+from fishersft.fields import MOST_SEED
 
 if TYPE_CHECKING:
     from fishersft.selectors.pool import Pool
 
 
 def check_seed(seed: int) -> int:
-    """The seed as an int; ParameterError unless it is a whole number of at least 0."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ParameterError(f"A seed must be a whole number of at least 0, not {seed!r}.")
+    """The seed as an int; ParameterError unless it is a whole number from 0 to MOST_SEED."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= MOST_SEED:
+        raise ParameterError(f"A seed must be a whole number of at least 0 and at most {MOST_SEED:,}, not {seed!r}.")
     return int(seed)
 
 

@@ -75,9 +75,8 @@ def selection(stem: str, make: Callable[[], Kept], key: str, row: Any, pool: Ori
     look: dict[str, Any] = {"icon": ":material/download:", "key": f"{key}-download-{format}", "on_click": "ignore"}
     row.download_button("Download", data=made, file_name=name, **look)
     st.caption(f"{name}: {_what(format)}.")
-    if format != REPORT and (command := FORMATS[format].command):
-        path = name.removesuffix(".zip")
-        st.code(command.replace("{path!r}", repr(path)).replace("{path}", path), language="bash", wrap_lines=True)
+    if format != REPORT and (command := formats.opens_with(format, name.removesuffix(".zip"))):
+        st.code(command, language="bash", wrap_lines=True)
 
 
 def report(page: Callable[[], Page], name: str, row: Any = st) -> None:

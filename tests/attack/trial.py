@@ -23,7 +23,7 @@ from pathlib import Path
 from fishersft.errors import UserError
 
 ACCEPTED, REFUSED, FAULT = "accepted", "refused", "traceback"
-HANGS = 120.0  # seconds after which an input is given up
+HANGS = 300.0  # seconds after which an input is given up
 SECONDS, MEGABYTES = 2.0, 500.0  # that no input may take more of
 
 
