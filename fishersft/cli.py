@@ -59,9 +59,9 @@ def main(command: click.Command | None = None, name: str = "fishersft") -> None:
     try:
         logging.getLogger("fishersft").addHandler(logging.NullHandler())  # the sentence is for the user, the log is not
         logging.getLogger("fishersft.waits").handlers = [_Told()]
-        for name in ("stdout", "stderr"):
-            if (stream := getattr(sys, name)).isatty() and sys.argv[1:2] != ["app"]:  # a server's log has colours of its own
-                setattr(sys, name, _Terminal(stream))
+        for shown in ("stdout", "stderr") if sys.argv[1:2] != ["app"] else ():  # a server's log has colours of its own
+            if (stream := getattr(sys, shown)).isatty():
+                setattr(sys, shown, _Terminal(stream))
         status = (command or commands).main(standalone_mode=False, prog_name=name)
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
