@@ -6,10 +6,13 @@ Nothing is lost, what is refused is refused in one sentence, and the same comman
 import contextlib
 import json
 import math
+import os
 import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ from fishersft.finetuning.run import read_run
 from fishersft.judge import verdicts
 from fishersft.judge.verdicts import judges_of
 from fishersft.paths import write_whole, writing
-from fishersft.store import database
+from fishersft.store import database, jobs
 from fishersft.store.database import Database
 
 from .attack import disk
@@ -209,3 +212,37 @@ def test_a_command_waits_for_half_a_minute_and_says_so(home, tmp_path, how):
     assert done.stderr.count("Waiting for another process, which has locked") == 1
     assert json.loads(done.stdout) == json.loads(calm.stdout)
     assert [judge["name"] for judge in judges_of(read_run(run))] == ["reference"]
+
+
+FAKETIME = next(iter(sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(FAKETIME is None, reason="setting the clock of one process needs libfaketime")
+def test_a_clock_that_is_set_back_and_forward_changes_no_answer_and_loses_no_job(home, tmp_path):
+    corpus, model = make_corpus(tmp_path / "c.jsonl", 40), make_model(tmp_path / "model")
+    clock = tmp_path / "clock"
+    set_ = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+    set_ |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    small = ["--model", model, "--budget", 6, "--json"]
+    calm = json.loads(fishersft_command("select", corpus, *small, FISHERSFT_HOME=str(tmp_path / "calm")).stdout)
+    for when in ("-40y", "+60y", "-1d", "+0"):  # one store through all of these times
+        clock.write_text(when)
+        for words in (["select", corpus, *small], ["runs", "list", "--json"], ["runs", "check"]):
+            done = fishersft_command(*words, **set_)
+            assert done.returncode == 0, (when, done.stderr)
+            if words[0] == "select":
+                assert steady(json.loads(done.stdout)) == steady(calm)
+    clock.write_text("+0")
+    with mock.patch.dict(os.environ, set_):
+        tune = ["--epochs", 60, "--budgets", 20, "--prompts", 0, "--learning-rate", 0.001, "--selectors", "uniform"]
+        job = jobs.start(["finetune", str(corpus), "--model", str(model), *map(str, tune)], kind="finetune", title="t")
+    seen = []
+    until = time.monotonic() + 200
+    while not (now := jobs.job(job.id)).ended and time.monotonic() < until:
+        clock.write_text(("+1y", "-30y", "+0")[len(seen) % 3])  # while it runs
+        seen.append((now.state, now.seconds, now.eta))
+        time.sleep(0.5)
+    assert now.state == "done", jobs.log_lines(now)
+    assert "lost" not in {state for state, _, _ in seen}
+    assert all(value is None or value >= 0 for _, *times in seen for value in times)
