@@ -33,6 +33,7 @@ from .attack import disk
 from .conftest import ROOT, command_line
 from .judged_run import make_run
 from .test_cli import run as fishersft_command
+from .test_pages import open_page
 from .tiny_model import make_corpus, make_model
 
 FIRST_EDITION = ROOT / "tests" / "data" / "first_edition.tar.gz"  # made by the version of 25 November 2026, whose schema was 1
@@ -246,3 +247,14 @@ def test_a_clock_that_is_set_back_and_forward_changes_no_answer_and_loses_no_job
     assert now.state == "done", jobs.log_lines(now)
     assert "lost" not in {state for state, _, _ in seen}
     assert all(value is None or value >= 0 for _, *times in seen for value in times)
+
+
+def test_a_job_whose_row_is_locked_is_told_of_on_its_page_and_the_button_says_why(home, monkeypatch):
+    job = jobs.start(["runs", "list"], kind="list", title="short")
+    while not jobs.job(job.id).ended:
+        time.sleep(0.1)
+    monkeypatch.setattr(database, "PATIENCE", 0.3)
+    with held(home / "jobs.sqlite", 60.0, "alone"):
+        at = open_page("runs", show="jobs")
+        assert any("another process has locked them" in str(error.value) for error in at.error)
+    assert jobs.job(job.id).state == "done"

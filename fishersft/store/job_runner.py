@@ -194,9 +194,9 @@ def main(id: str, attempt: int) -> int:
         status = STOPPED
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop from here on
     reporter.stop()
-    stopping = any(r["stopping"] for r in rows.all() if (r["id"], r["attempt"]) == (id, attempt))
-    state = job_table.DONE if status == 0 else job_table.CANCELLED if status == STOPPED or stopping else job_table.FAILED
     try:
+        stopping = any(r["stopping"] for r in rows.all() if (r["id"], r["attempt"]) == (id, attempt))
+        state = job_table.DONE if status == 0 else job_table.CANCELLED if status == STOPPED or stopping else job_table.FAILED
         rows.end(row, state, last_sentence(log, start), status)
     except StoreError as error:  # whoever looks next will mark the job as lost
         print(f"fishersft: {error}", file=sys.stderr)
@@ -211,7 +211,10 @@ def _turn(rows: JobTable, id: str, attempt: int) -> dict[str, Any] | None:
             if not rows.has_process(id, attempt, me):
                 return None
             said = time.monotonic()
-        queue = sweep(rows)
+        try:
+            queue = sweep(rows)
+        except StoreError:  # locked for too long: it waits on
+            queue = []
         row = next((r for r in queue if r["id"] == id and r["attempt"] == attempt), None)
         if row is None:  # removed, or the rows could not be read just now: the next attempt will tell
             said = -BEAT

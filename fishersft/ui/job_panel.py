@@ -16,7 +16,7 @@ from typing import Any
 
 import streamlit as st
 
-from fishersft.errors import JobError
+from fishersft.errors import JobError, StoreError
 from fishersft.store import jobs
 from fishersft.store.job_table import CANCELLED, DONE, FAILED, QUEUED, RESUMABLE, Job
 from fishersft.text import duration, moment, visible_text
@@ -71,6 +71,9 @@ def _going_on(id: str, link: bool) -> None:
         job = jobs.job(id)
     except JobError:
         st.rerun()
+    except StoreError as error:  # locked for too long; the next look may find more
+        problem(str(error))
+        return
     if job.ended:
         st.rerun()
     _heading(job)
@@ -109,7 +112,7 @@ def act(what: Callable[[str], object], id: str) -> None:
     """Do something to a job and rerun the page; if it fails, show why."""
     try:
         what(id)
-    except JobError as error:
+    except (JobError, StoreError) as error:
         problem(str(error))
         return
     st.rerun()
