@@ -137,3 +137,13 @@ def test_the_damaged_manifest_of_a_selection_is_read_or_refused_in_a_sentence(ke
 
     assert all("\n" not in row.problem for row in runs("selection"))
     assert "\n" not in refusal_of(read)
+
+
+def test_a_run_whose_held_out_texts_have_no_topics_is_read_without_them(tmp_path):
+    run = tuned_run(tmp_path / "abc123", target=True)
+    held_out = json.loads((run / "held_out.json").read_text())
+    with_topics = FineTuneResult(read_run(run)).elsewhere.lines
+    (run / "held_out.json").write_text(json.dumps({k: v for k, v in held_out.items() if k not in ("topic", "column")}))
+    found = FineTuneResult(read_run(run))
+    assert found.as_dict()["verdict"]
+    assert [line.values["mean"] for line in found.elsewhere.lines] == [line.values["mean"] for line in with_topics]

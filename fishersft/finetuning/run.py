@@ -212,7 +212,7 @@ class FineTuneRun:
         found = _measured(self.folder / HELD_OUT)
         if not found:
             raise StoreError(f"{self.folder} has no {HELD_OUT} yet; resume the run.")
-        return found
+        return {"topic": None, "column": None, **found}
 
     @cached_property
     def target(self) -> dict[str, Any] | None:
