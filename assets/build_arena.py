@@ -44,8 +44,8 @@ def main() -> None:
         [model],
         selectors=asked.selectors.split(",") if asked.selectors else every_selector(),
         out=out,
-        budgets=(asked.budget,),
-        curve=tuple(map(int, asked.curve.split(","))) if asked.curve else (),
+        budgets=_numbers(asked.budgets),
+        curve=_numbers(asked.curve),
         seeds=asked.seeds,
         epochs=2,
         learning_rate=asked.learning_rate,
@@ -56,6 +56,10 @@ def main() -> None:
         say=lambda sentence: print(sentence, flush=True),
     )
     print(found.markdown())
+
+
+def _numbers(words: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in words.split(",") if word)
 
 
 def _command(asked: argparse.Namespace) -> list[str]:
@@ -73,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--settings", default="", help="some of them, by their words: demo, mixed.jsonl@sherlock.jsonl")
     parser.add_argument("--selectors", default="")
-    parser.add_argument("--budget", type=int, default=60, help="sentences of the random draw, whose tokens all get")
+    parser.add_argument("--budgets", default="60", help="sentences of the random draw, whose tokens all get")
     parser.add_argument("--curve", default="15,30,120,240", help="budgets at which only the random draw is tuned")
     parser.add_argument("--pool", type=int, default=4_000, help="records of the mixed pool")
     parser.add_argument("--texts", type=int, default=200, help="texts of a target, half of which choose")
