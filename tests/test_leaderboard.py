@@ -123,6 +123,8 @@ def test_what_a_token_is_worth_by_hand():
     assert [(p.selector, p.times) for p in leaderboard([one])] == [("a", "2.5 (2 to more than 4.5)"), ("b", "0.25")]
     assert [p.times for p in leaderboard([two])] == ["more than 4.5", ""]
     assert [p.times for p in leaderboard([one, two])] == ["2.5 to more than 4.5", "0.25"]
+    most = valued(contest(nats), a=worth((16_000.0, nan, nan), reach=20_000.0))
+    assert leaderboard([two, most])[0].times == "more than 4.5"  # of one contest only that is known
 
 
 def test_what_tuning_came_to_is_told_of_the_largest_contest_that_knows_a_selector():

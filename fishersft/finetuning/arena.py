@@ -92,7 +92,7 @@ class Arena:
         return dict(plain({"id": self.id, "about": self.about, "leaderboards": boards, "contests": told}))
 
     def markdown(self) -> str:
-        """The leaderboards as tables, each with a sentence: who leads, and in which contests."""
+        """The leaderboards as tables, each with a sentence, and where there are several contests each of them in a column."""
         out = []
         for name, contests in self.groups.items():
             placings = leaderboard(contests)
@@ -107,8 +107,12 @@ class Arena:
                 ]
                 for p in placings
             ]
-            where = "\n".join(f"- {c.title}: measured on {c.measured_on}" for c in contests)
-            out.append(f"## {name}\n\n{sentence(placings, contests)}\n\n{markdown_table(HEAD, rows)}\n\n{where}\n")
+            parts = [f"## {name}", sentence(placings, contests), markdown_table(HEAD, rows)]
+            if len(contests) > 1:
+                each = [[p.label.split(" (in ")[0], *(_cell(c, p.selector) for c in contests)] for p in placings]
+                parts.append(markdown_table(["nats a token, minus Uniform", *(c.title for c in contests)], each))
+            parts.append("\n".join(f"- {c.title}: measured on {c.measured_on}" for c in contests))
+            out.append("\n\n".join(parts) + "\n")
         return "\n".join(out)
 
 
@@ -267,6 +271,15 @@ def _ends(e: Interval) -> list[float | None]:
 def _interval(ends: list[float | None]) -> Interval:
     value, low, high = [np.inf if end is None else end for end in ends] if len(ends) == 3 else (ends[0], np.nan, np.nan)
     return Interval(np.inf if value is None else value, low, high)
+
+
+def _cell(contest: Contest, selector: str) -> str:
+    """A difference with its interval, bold where that leaves out 0, and the share of picks on the target."""
+    if (d := contest.differences.get(selector)) is None:
+        return ""
+    text, share = with_interval(d, signed=True), contest.entries[selector].facts.get("on_target")
+    there = f"; {share:.0%} on target" if share else ""
+    return (f"**{text}**" if d.high < 0 or d.low > 0 else text) + there
 
 
 def _seconds(value: float) -> str:

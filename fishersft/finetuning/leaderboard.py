@@ -125,7 +125,8 @@ class Placing:
         """Tokens of a random draw that each of its tokens is worth: with an interval, or from the least contest to the most."""
         if len(self.saved) < 2:
             return self.saved[0].times if self.saved else ""
-        least, *_, most = sorted(self.saved, key=lambda one: (one.equal.value / one.spent, one.reach / one.spent))
+        least = min(self.saved, key=lambda one: min(one.equal.value, one.reach) / one.spent)
+        most = max(self.saved, key=lambda one: (one.equal.value / one.spent, one.reach / one.spent))
         ends = [least.times_alone] if least.equal.value == inf else [least.times_alone, most.times_alone]
         return " to ".join(dict.fromkeys(ends))
 
