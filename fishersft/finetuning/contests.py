@@ -26,7 +26,7 @@ from fishersft.finetuning.stages import finetune
 from fishersft.lm.folder import ModelFolder, find_model
 from fishersft.paths import user_path
 from fishersft.pipeline.embed_and_select import as_selector, load_pool
-from fishersft.selectors import Pool, Selector, registry
+from fishersft.selectors import Selector, registry
 from fishersft.selectors.base import Stage
 from fishersft.store.artifacts import Store, made
 from fishersft.text import listed
@@ -100,8 +100,18 @@ def arena(
         def stage(what: str, done: int, of: int, number: int = number) -> None:
             tell(f"{what} [{number}/{total}]", done, of)
 
-        pool = load_pool(corpus, folder, target=setting.target, store=store, on_progress=partial(stage, "embedding"), **where)
-        able = [as_selector(BASELINE), *(s for s in named if s.name != BASELINE and _able(s, corpus, pool))]
+        labelled = False
+        if setting.target and any(s.name == "on_target" for s in named):
+            pool = load_pool(corpus, folder, target=setting.target, store=store, on_progress=partial(stage, "embedding"), **where)
+            on = pool.target.is_on(corpus, pool.index) if pool.target else None
+            labelled = on is not None and bool(on.any())
+        lacking = {
+            "balanced": not corpus.categories,
+            "on_target": not labelled,
+            "ifd": all(isinstance(e, Text) for e in corpus.examples),
+        }
+        able = [as_selector(BASELINE)]
+        able += [s for s in named if s.name != BASELINE and not lacking.get(s.name) and (setting.target or not s.needs_target)]
         ever |= {s.name for s in able}
         result = finetune(
             corpus,
@@ -129,17 +139,6 @@ def arena(
 def every_selector() -> list[str]:
     """Those that need neither a server nor a model of their own."""
     return [name for name in registry() if name not in APART]
-
-
-def _able(selector: Selector, corpus: Corpus, pool: Pool) -> bool:
-    """Whether a setting has what the selector needs."""
-    on = pool.target.is_on(corpus, pool.index) if pool.target else None
-    lacking = {
-        "balanced": not corpus.categories,
-        "on_target": on is None or not on.any(),
-        "ifd": all(isinstance(e, Text) for e in corpus.examples),
-    }
-    return not lacking.get(selector.name) and (pool.target is not None or not selector.needs_target)
 
 
 def _name(corpus: Corpus, setting: Setting, folder: ModelFolder) -> str:
