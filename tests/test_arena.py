@@ -42,12 +42,13 @@ def made(corpus, model, tmp_path_factory):
     return found, said, out, store
 
 
-def test_a_setting_has_the_selectors_that_it_can_have_and_the_rest_is_said(made):
+def test_a_setting_has_the_selectors_that_it_can_have_and_the_rest_is_said(made, model):
     found, said, *_ = made
     plain, aimed = found.contests
     assert list(plain.entries) == ["base", "uniform", "token_od", "longest"]
     assert list(aimed.entries) == ["base", "uniform", "token_od", "longest", "target_matched"]
     assert (plain.target, aimed.target) == ("", "topic = x")
+    assert {c.model for c in found.contests} == {*found.about["models"]} == {model.name}  # not where it lies
     assert said[-1] == "IFD left out: no setting has the target, the column, or the prompts that are needed."
     assert {"token_od", "uniform", "target_matched"} < set(every_selector())
     assert "ask_llm" not in every_selector()

@@ -28,6 +28,7 @@ from fishersft.finetuning.leaderboard import Contest, Entry, Score, leaderboard,
 from fishersft.finetuning.results import SCORES, FineTuneResult, Key, SelectionResult, with_interval
 from fishersft.finetuning.run import KEPT, write_text
 from fishersft.finetuning.tokens_saved import TokensSaved
+from fishersft.lm.folder import model_label
 from fishersft.paths import replacing, user_path, writing
 from fishersft.store.artifacts import Store
 from fishersft.store.checked import Amount, Count, Counts, Finite, Name, Positive, read_json, read_numbers
@@ -205,7 +206,7 @@ def contests_of(result: FineTuneResult) -> list[Contest]:
     for budget in about["budgets"]:
         keys = {key[0]: key for key in result.held if key[1] in (budget, None)}
         key = hashlib.sha256(json.dumps({**same, "budget": budget}, sort_keys=True).encode()).hexdigest()
-        name, model = about["corpus"]["name"], about["model"]["name"]
+        name, model = about["corpus"]["name"], model_label(about["model"]["name"])
         lines = {line.selector: line for line in result.lines if line.budget in (budget, None)}
         entries = {selector: _entry(result, key, lines[selector]) for selector, key in keys.items()}
         pool = pool_key(same["corpus"], same.get("target", ""))

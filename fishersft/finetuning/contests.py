@@ -93,7 +93,7 @@ def arena(
     mine: dict[Path, list[Contest]] = {}
     opened = cache(lambda source: load_corpus(source, **(read or {})))  # settings and models share corpora
     where = {name: parameters[name] for name in ("max_tokens", "device", "target_seed") if name in parameters}
-    about = {**asked, "models": [f.name for f in folders], "command": list(command), "versions": made()}
+    about = {**asked, "models": [f.label for f in folders], "command": list(command), "versions": made()}
     for number, (folder, setting) in enumerate(((f, p) for f in folders for p in places), 1):
         corpus = opened(setting.corpus)
 
@@ -143,6 +143,6 @@ def every_selector() -> list[str]:
 
 def _name(corpus: Corpus, setting: Setting, folder: ModelFolder) -> str:
     """A folder's name that says what its run is, and that no other setting has."""
-    words = re.sub(r"[^A-Za-z0-9]+", "-", f"{Path(folder.name).name} {corpus.name} {setting.target or ''}").strip("-")[:60]
+    words = re.sub(r"[^A-Za-z0-9]+", "-", f"{folder.label} {corpus.name} {setting.target or ''}").strip("-")[:60]
     digest = hashlib.sha256(json.dumps([corpus.fingerprint, setting.target, folder.fingerprint]).encode()).hexdigest()
     return f"{words}-{digest[:6]}"

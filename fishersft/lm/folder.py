@@ -49,6 +49,11 @@ class ModelOptions:
         check(self)
 
 
+def model_label(name: str) -> str:
+    """What a model is called elsewhere: of an absolute path its last part, of anything else the whole."""
+    return Path(name).name if user_path(name).is_absolute() else name
+
+
 @dataclass(frozen=True)
 class ModelFolder:
     """A model's files, checked but not loaded."""
@@ -61,6 +66,11 @@ class ModelFolder:
     @cached_property
     def config(self) -> dict[str, Any]:
         return _json(self.path / "config.json", self.name)
+
+    @property
+    def label(self) -> str:
+        """Its name without the place on this machine."""
+        return model_label(self.name)
 
     @cached_property
     def weights(self) -> list[Path]:
