@@ -33,9 +33,13 @@ MEANING = (
 
 
 def choose(visitor: Session) -> Arena | None:
-    """The arena that is shown, with what other arenas measured in the same contests; a choice where there are several."""
-    every = catalogue.runs(ARENA, shipped_only=public())
-    found: dict[str, Arena] = {run.id: run.content for run in every if not run.problem and run.content.contests}
+    """The arena that is shown, with what other arenas measured in the same contests; a choice where there are several.
+
+    One's own stand first, the newest before all, then the shipped ones, the largest before all.
+    """
+    every = [run for run in catalogue.runs(ARENA, shipped_only=public()) if not run.problem and run.content.contests]
+    every.sort(key=lambda run: (run.shipped, -run.shipped * len(run.content.contests)))
+    found: dict[str, Arena] = {run.id: run.content for run in every}
     if not found:
         return None
     id = next(iter(found))
