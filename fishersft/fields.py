@@ -29,7 +29,7 @@ import click
 from fishersft.errors import ParameterError
 
 F = TypeVar("F", bound=Callable[..., Any])
-MOST_SEED = 2**53  # the largest whole number that every reader of JSON keeps exact
+MOST_SEED = 2**53 - 1  # the largest whole number that every reader of JSON keeps exact, and that a number field takes
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 

@@ -498,7 +498,7 @@ class TestJobs:
         at = section("Set up")
         named_input(at, "Budgets n").set_value("20,50")
         button_named(at, "Check and estimate").click().run()
-        assert re.search(r"18 models, [\d,]+ to [\d,]+ trained tokens .* roughly", words_of(at))
+        assert re.search(r"26 models, [\d,]+ to [\d,]+ trained tokens .* roughly", words_of(at))
         shown = at.code[0].value
         assert "--selectors token_od,uniform,longest,matched_od --budgets 20,50 --equal tokens --seeds 3 --out" in shown
         assert "--learning-rate" not in shown
