@@ -27,6 +27,7 @@ from fishersft.finetuning.run import ALL, BASE
 from fishersft.finetuning.tokens_saved import TokensSaved
 from fishersft.text import UNDECIDED
 
+CURVE = 1.2  # times a selection's tokens up to which random draws must be tuned to say what these are worth
 REFERENCES = (BASE, BASELINE, ALL)  # rows that are no choice to be ranked; Uniform is what the others are measured against
 
 
@@ -205,7 +206,8 @@ def sentence(placings: Sequence[Placing], contests: Sequence[Contest]) -> str:
         return f"No selector is clearly better than a random draw of as many tokens {where}; {first.label} comes closest{also}."
     rivals = [one.label for one in ranked[1:] if one.best == 1]
     beside = f"; {' and '.join(rivals[:3])} may be as good" if rivals else ""
-    worth = f" Each of its tokens does what {first.times} tokens of a random draw do." if first.times else ""
+    told = any(saved.reach > CURVE * saved.spent for saved in first.saved)
+    worth = f" Each of its tokens does what {first.times} tokens of a random draw do." if told else ""
     return (
         f"{first.label} leads {where}: {-first.minus_uniform.value:.3f} nats a token better than a random draw of as many tokens "
         f"({-first.minus_uniform.high:.3f} to {-first.minus_uniform.low:.3f}){beside}.{worth} "
