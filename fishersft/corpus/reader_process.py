@@ -17,6 +17,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -58,12 +59,14 @@ def load_apart(source: str, *, memory: int = MEMORY, seconds: float = SECONDS, *
         reader = _reader()
         assert reader.stdin is not None
         assert reader.stdout is not None
+        started = time.monotonic()
         try:
             reader.stdin.write(json.dumps(asked).encode() + b"\n")
             reader.stdin.flush()
             answer = _received(reader.stdout)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
-            late = reader.wait() == 1  # what `faulthandler` ends a process with
+            reader.wait()
+            late = time.monotonic() - started >= seconds
             limit = f"{seconds:,.0f} s" if late else f"{memory / 1e9:,.1f} GB of memory"
             raise CorpusError(f"{named} takes more than {limit} to be read, which is too much here; split it up.") from error
         except BaseException:  # nobody waits for the answer any more

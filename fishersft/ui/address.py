@@ -38,7 +38,7 @@ PAGES: dict[str, frozenset[str]] = {
         "compare": "selectors seed equal budget maps map part rows log score picture",
         "curves": "experiment result part equal measure n logarithmic guides picture",
         "generations": "section run measured held_out minus lost against picture left right at draw prompt judge",
-        "evidence": "arena aim on model n part picture",
+        "evidence": "arena aim on model n part picture unit",
         "learn": " ".join(
             ["lesson points path chart present step answers", *(name for kind in LESSONS.values() for name in declared(kind))]
         ),
