@@ -66,16 +66,15 @@ def test_one_that_takes_too_long_or_too_much_is_refused_and_the_next_is_read(tmp
     file = many(tmp_path / "many.jsonl", 60_000)
     with pytest.raises(CorpusError, match=r"many.jsonl takes more than 0 s to be read"):
         load_apart(file, seconds=0.3)
-    # where memory ends as a library starts a thread, the process may stand still until its time is over
-    with pytest.raises(CorpusError, match=r"many.jsonl takes more than (0.0 GB of memory|40 s) to be read"):
-        load_apart(file, memory=20_000_000, seconds=40)
+    with pytest.raises(CorpusError, match=r"many.jsonl takes more than 0.0 GB of memory"):
+        load_apart(file, memory=20_000_000)
     assert len(load_apart(str(CASES / "semicolon.csv"))) == 8
 
 
 def test_others_go_on_while_a_large_file_is_read(tmp_path):
-    """Of the work of reading, most is not done in the process that draws the pages."""
+    """Of the work of reading, less than half is done in the process that draws the pages."""
     file = many(tmp_path / "many.jsonl", 40_000)
-    load_apart(str(CASES / "semicolon.csv"))  # the reader has started
+    load_apart(file)  # the reader has started, and both processes have done once what is done once
 
     reading = threading.Thread(target=load_apart, args=(file,))
     reading.start()
@@ -83,9 +82,8 @@ def test_others_go_on_while_a_large_file_is_read(tmp_path):
     reading.join()
     here = time.process_time() - waited  # what this process spent, of which the other threads had nothing
     started = time.process_time()
-    read = load_corpus(file)
-    _ = read.fingerprint, read.duplicates, read.categories  # which comes with what was read apart
-    assert here < 0.75 * (time.process_time() - started)
+    load_corpus(file)
+    assert here < 0.5 * (time.process_time() - started)
 
 
 BOMBS = {
