@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import threading
 import time
 
@@ -12,7 +14,7 @@ import pytest
 
 from fishersft import load_corpus
 from fishersft.corpus import reader_process
-from fishersft.corpus.reader_process import load_apart
+from fishersft.corpus.reader_process import load_apart, watched
 from fishersft.corpus.unpack import LONGEST_LINE
 from fishersft.errors import ColumnError, CorpusError
 
@@ -69,6 +71,15 @@ def test_one_that_takes_too_long_or_too_much_is_refused_and_the_next_is_read(tmp
     with pytest.raises(CorpusError, match=r"many.jsonl takes more than 0.0 GB of memory"):
         load_apart(file, memory=20_000_000)
     assert len(load_apart(str(CASES / "semicolon.csv"))) == 8
+
+
+def test_a_process_that_loops_over_its_memory_is_ended():
+    """As Python itself does where it may allocate nothing more."""
+    loop = [sys.executable, "-c", "held = bytearray(50_000_000)\nprint(flush=True)\nwhile True: pass"]
+    with subprocess.Popen(loop, stdout=subprocess.PIPE) as process, watched(process, 40_000_000):
+        assert process.stdout is not None
+        assert process.stdout.read() == b"\n"  # nothing more comes, and it ended
+    assert process.returncode != 0
 
 
 def test_others_go_on_while_a_large_file_is_read(tmp_path):

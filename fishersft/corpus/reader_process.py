@@ -3,8 +3,9 @@
     corpus = load_apart("theirs.jsonl", holdout=0)  # what `load_corpus` gives, or its error
 
 At most two files are read at once and the others wait.  A reader that is done takes the next file, since its imports take longer
-than most files.  Its answer comes in pieces, between which other threads of this process run.  The limit on memory is the
-kernel's own (RLIMIT_DATA), so it holds on Linux and macOS.  Knows no screen.
+than most files.  Its answer comes in pieces, between which other threads of this process run.  The memory it takes is watched
+from here: a Python that may allocate nothing more can loop for ever (to handle the MemoryError it allocates), so the kernel's own
+limit (RLIMIT_DATA) stands a little higher, for what is taken between two looks.  Knows no screen.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ MEMORY = 4_000_000_000  # bytes that reading a file may take
 SECONDS = 300
 PIECE = 1_000  # records of an answer that arrive at once
 AT_ONCE = 2
+LOOK = 0.1  # seconds between two looks at a reader's memory
+BETWEEN_LOOKS = 16_000_000  # bytes that the kernel lets a reader take beyond what it may
 NICE = 10  # whatever is on the screen goes first
 NO_MEMORY = 3  # a reader's exit status
 LARGE = 500_000_000  # bytes of a reader that is not kept for the next file
@@ -63,7 +66,8 @@ def load_apart(source: str, *, memory: int = MEMORY, seconds: float = SECONDS, *
         try:
             reader.stdin.write(json.dumps(asked).encode() + b"\n")
             reader.stdin.flush()
-            answer = _received(reader.stdout)
+            with watched(reader, pickle.load(reader.stdout) + memory):  # noqa: S301
+                answer = _received(reader.stdout)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             reader.wait()
             late = time.monotonic() - started >= seconds
@@ -92,6 +96,33 @@ def _reader() -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "fishersft.corpus.reader_process"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env)
+
+
+@contextlib.contextmanager
+def watched(reader: subprocess.Popen[bytes], most: int) -> Iterator[None]:
+    """A process that is killed as soon as it holds more than so many bytes."""
+    done = threading.Event()
+
+    def watch() -> None:
+        with contextlib.suppress(psutil.Error):  # it ended
+            process = psutil.Process(reader.pid)
+            while not done.wait(LOOK):
+                if _held(process) > most:
+                    reader.kill()
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watching.join()
+
+
+def _held(process: psutil.Process) -> int:
+    """Bytes of a process's own data."""
+    info = process.memory_info()
+    return int(getattr(info, "data", info.vms))
 
 
 def _received(answers: IO[bytes]) -> Any:
@@ -135,8 +166,7 @@ def _limit_memory(most: int) -> None:
     except ImportError:  # Windows
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    info = psutil.Process().memory_info()
-    limit = getattr(info, "data", info.vms) + most if most else hard
+    limit = _held(psutil.Process()) + most if most else hard
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
@@ -146,7 +176,9 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         for line in requests:
             asked = json.loads(line)
             faulthandler.dump_traceback_later(asked["seconds"], exit=True, file=nowhere)
-            _limit_memory(asked["memory"])
+            _limit_memory(asked["memory"] + BETWEEN_LOOKS)
+            pickle.dump(_held(psutil.Process()), answers)
+            answers.flush()
             for piece in _pieces(asked):
                 pickle.dump(piece, answers)
             answers.flush()
