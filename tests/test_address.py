@@ -2,11 +2,12 @@
 
 import ast
 import json
+import time
 
 import pytest
 
 from fishersft.selectors import registry
-from fishersft.ui.address import OURS, PAGES
+from fishersft.ui.address import CROSSING, OURS, PAGES, Written
 
 from .conftest import ROOT
 from .test_pages import open_page, text_of
@@ -50,6 +51,28 @@ def test_a_parameter_of_another_page_is_named_with_that_page_and_goes_when_it_is
     at.button(key="dismiss").click().run()
     assert not at.warning
     assert "budget" not in at.query_params
+
+
+def test_a_click_counts_though_the_browser_has_not_our_last_writing_yet():
+    at = open_page("learn", lesson="line", present="true")
+    before = dict(at.query_params)
+    for step in (1, 2, 3):
+        for name in list(at.query_params):
+            del at.query_params[name]
+        for name, value in before.items():
+            at.query_params[name] = value
+        at.button(key="present-next").click().run()
+        assert at.query_params["step"] == str(step)
+
+
+def test_an_address_that_stood_a_moment_ago_is_no_news_and_later_it_is(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    known = Written({"record": "1"})
+    known.write({"record": "2"})
+    assert [known.news({"record": one}) for one in "123"] == [False, False, True]
+    now += CROSSING
+    assert [known.news({"record": one}) for one in "123"] == [True, False, True]
 
 
 @pytest.mark.parametrize("page", PAGES)

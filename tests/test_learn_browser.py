@@ -235,11 +235,12 @@ def test_the_presenters_view_takes_one_key_a_step(dashboard, page):
     page.locator(".st-key-again button").wait_for()
     settle(page)
     page.locator('[data-testid="stSlider"]').click()  # a slider that was clicked does not take the next key
-    page.wait_for_function("document.activeElement === document.body")
     page.keyboard.press("ArrowLeft")
     page.locator(".st-key-reveal button").wait_for()
     settle(page)
     page.locator(".plane .point").first.focus()  # a point that was reached by keyboard keeps its keys
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
     page.wait_for_url(re.compile(r"points=0.35"))
     settle(page)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,26 @@ PAGES: dict[str, frozenset[str]] = {
         "runs": "show job run result finetuned ranked",
     }.items()
 }
+
+
+@dataclass
+class Written:
+    """What was last written into the address bar or read from it, and what stood there until a moment ago: whoever clicks again
+    before the browser has our writing sends that."""
+
+    now: dict[str, str] = field(default_factory=dict)
+    before: list[tuple[float, dict[str, str]]] = field(default_factory=list)  # until when, and what
+
+    def write(self, address: dict[str, str]) -> None:
+        if address != self.now:
+            self.before.append((time.monotonic() + CROSSING, self.now))
+            self.now = address
+
+    def news(self, seen: dict[str, str]) -> bool:
+        """Whether the browser says what it did not know from us."""
+        self.before = [(until, address) for until, address in self.before if time.monotonic() < until]
+        return seen != self.now and all(seen != address for _, address in self.before)
+
 
 LONGEST = 600  # characters of a list of records; mail programs and chats cut longer links
 MOST_RECORDS = 200_000  # that a short text may stand for
@@ -88,11 +108,19 @@ def current() -> Session:
     """The visitor's session, with what the address says on the first visit or after a link was followed."""
     session: Session = st.session_state.setdefault("fishersft", Session())
     seen = {k: st.query_params.get(k, "") for k in OURS if st.query_params.get(k)}
-    if _went_back(session, seen):
-        _forget(session, seen)
-    if seen and seen != st.session_state.get("fishersft_address"):
-        _read_address(session, seen)
+    if written().news(seen):
+        if _went_back(session, seen):
+            _forget(session, seen)
+        if seen:
+            written().now = dict(seen)
+            _read_address(session, seen)
     return session
+
+
+def written() -> Written:
+    """What the address bar has of the session."""
+    known: Written = st.session_state.setdefault("fishersft_address", Written())
+    return known
 
 
 def choose(**changes: Any) -> None:
@@ -116,8 +144,7 @@ def write_address(session: Session) -> None:
             del st.query_params[key]
     if any(st.query_params.get(k) != v for k, v in wanted.items()):
         st.query_params.update(wanted)  # at once: each write is a step of the browser's Back button
-        st.session_state["fishersft_written"] = time.monotonic()
-    st.session_state["fishersft_address"] = wanted
+    written().write(wanted)
 
 
 def _values(session: Session) -> dict[str, str]:
@@ -139,11 +166,9 @@ def _values(session: Session) -> dict[str, str]:
 
 def _went_back(session: Session, seen: dict[str, str]) -> bool:
     """Whether the Back button took something out of the address: it is gone, and nothing else has changed since we put it
-    there.  A message that crossed with our own writing looks like that too, for a moment."""
-    last: dict[str, str] = st.session_state.get("fishersft_address", {})
-    settled = time.monotonic() - st.session_state.get("fishersft_written", 0.0) > CROSSING
-    gone = bool(last.keys() - seen.keys())
-    return gone and settled and bool(st.session_state.get("fishersft_here")) and _values(session) == last
+    there."""
+    last = written().now
+    return bool(last.keys() - seen.keys()) and bool(st.session_state.get("fishersft_here")) and _values(session) == last
 
 
 def _forget(session: Session, seen: dict[str, str]) -> None:

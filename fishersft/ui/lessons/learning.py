@@ -14,6 +14,7 @@ from fishersft.errors import ParameterError
 from fishersft.fields import changed, declared, make
 from fishersft.lessons import LESSONS, PATHS
 from fishersft.lessons.lesson import Dragged, Lesson, Points, read_points, write_points
+from fishersft.ui.address import Written
 from fishersft.ui.session import Session
 
 FIRST = next(iter(LESSONS))
@@ -45,8 +46,8 @@ class Learning:
     manner: Manner = field(default_factory=Manner)
     generation: int = 0  # rises when anything but the table changes the points
     base: Points = ()  # the points that the table started from in this generation
-    address: dict[str, str] | None = None  # what was last read from the address or written into it
-    written: dict[str, str] | None = None  # what was last written
+    address: Written = field(default_factory=Written)
+    told: dict[str, str] | None = None  # what was last written into the address
 
     @property
     def lesson(self) -> Lesson:
@@ -126,9 +127,9 @@ def current(visitor: Session) -> Learning:
     """The visitor's lessons, as the address says where it says something new."""
     learning: Learning = st.session_state.setdefault("fishersft_learning", Learning())
     said = {key: st.query_params[key] for key in st.query_params if key in KNOWN}
-    if said and said != learning.address:
+    if said and learning.address.news(said):
         _read(learning, said, visitor)
-        learning.address = said
+        learning.address.now = said
     return learning
 
 
@@ -145,9 +146,10 @@ def write_address(learning: Learning) -> None:
     for key in KNOWN - set(wanted):
         if key in st.query_params:
             del st.query_params[key]
-    if learning.written != wanted or any(st.query_params.get(k) != v for k, v in wanted.items()):
+    if learning.told != wanted or any(st.query_params.get(k) != v for k, v in wanted.items()):
         st.query_params.update(wanted)  # also after a link within the page, which tells the server and not the address bar
-    learning.address = learning.written = wanted
+    learning.address.write(wanted)
+    learning.told = wanted
 
 
 def _read(learning: Learning, said: dict[str, str], visitor: Session) -> None:
