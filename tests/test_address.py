@@ -7,7 +7,7 @@ import time
 import pytest
 
 from fishersft.selectors import registry
-from fishersft.ui.address import CROSSING, OURS, PAGES, Written
+from fishersft.ui.address import CROSSING, OURS, PAGES, AddressBar
 
 from .conftest import ROOT
 from .test_pages import open_page, text_of
@@ -68,7 +68,7 @@ def test_a_click_counts_though_the_browser_has_not_our_last_writing_yet():
 def test_an_address_that_stood_a_moment_ago_is_no_news_and_later_it_is(monkeypatch):
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    known = Written({"record": "1"})
+    known = AddressBar({"record": "1"})
     known.write({"record": "2"})
     assert [known.news({"record": one}) for one in "123"] == [False, False, True]
     now += CROSSING

@@ -32,7 +32,7 @@ from fishersft.lm.folder import model_label
 from fishersft.paths import replacing, user_path, writing
 from fishersft.store.artifacts import Store
 from fishersft.store.checked import Amount, Count, Counts, Finite, Name, Positive, read_json, read_numbers
-from fishersft.text import markdown_table
+from fishersft.text import counted, markdown_table
 
 ARENA, RUNS = "arena.json", "runs"
 AGAIN = "run fishersft arena again with the same --out"
@@ -56,7 +56,9 @@ class Arena:
         """What it compares, in one line."""
         places = dict.fromkeys(f"{c.corpus}{f' for {c.target}' if c.target else ''}" for c in self.contests)
         models = dict.fromkeys(c.model for c in self.contests)
-        return f"{', '.join(places) or 'nothing yet'}; {', '.join(models)}"
+        if not places:
+            return "nothing yet"
+        return f"{', '.join(models)}, {counted(len(self.contests), 'contest')}: {', '.join(places)}"
 
     def with_contests_of(self, others: Sequence[Arena]) -> Arena:
         """Its contests, with the entries that other arenas have in the same ones."""

@@ -48,7 +48,7 @@ PAGES: dict[str, frozenset[str]] = {
 
 
 @dataclass
-class Written:
+class AddressBar:
     """What was last written into the address bar or read from it, and what stood there until a moment ago: whoever clicks again
     before the browser has our writing sends that."""
 
@@ -108,18 +108,18 @@ def current() -> Session:
     """The visitor's session, with what the address says on the first visit or after a link was followed."""
     session: Session = st.session_state.setdefault("fishersft", Session())
     seen = {k: st.query_params.get(k, "") for k in OURS if st.query_params.get(k)}
-    if written().news(seen):
+    if address_bar().news(seen):
         if _went_back(session, seen):
             _forget(session, seen)
         if seen:
-            written().now = dict(seen)
+            address_bar().now = dict(seen)
             _read_address(session, seen)
     return session
 
 
-def written() -> Written:
+def address_bar() -> AddressBar:
     """What the address bar has of the session."""
-    known: Written = st.session_state.setdefault("fishersft_address", Written())
+    known: AddressBar = st.session_state.setdefault("fishersft_address", AddressBar())
     return known
 
 
@@ -144,7 +144,7 @@ def write_address(session: Session) -> None:
             del st.query_params[key]
     if any(st.query_params.get(k) != v for k, v in wanted.items()):
         st.query_params.update(wanted)  # at once: each write is a step of the browser's Back button
-    written().write(wanted)
+    address_bar().write(wanted)
 
 
 def _values(session: Session) -> dict[str, str]:
@@ -167,7 +167,7 @@ def _values(session: Session) -> dict[str, str]:
 def _went_back(session: Session, seen: dict[str, str]) -> bool:
     """Whether the Back button took something out of the address: it is gone, and nothing else has changed since we put it
     there."""
-    last = written().now
+    last = address_bar().now
     return bool(last.keys() - seen.keys()) and bool(st.session_state.get("fishersft_here")) and _values(session) == last
 
 

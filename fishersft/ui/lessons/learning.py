@@ -14,7 +14,7 @@ from fishersft.errors import ParameterError
 from fishersft.fields import changed, declared, make
 from fishersft.lessons import LESSONS, PATHS
 from fishersft.lessons.lesson import Dragged, Lesson, Points, read_points, write_points
-from fishersft.ui.address import Written
+from fishersft.ui.address import AddressBar
 from fishersft.ui.session import Session
 
 FIRST = next(iter(LESSONS))
@@ -46,7 +46,7 @@ class Learning:
     manner: Manner = field(default_factory=Manner)
     generation: int = 0  # rises when anything but the table changes the points
     base: Points = ()  # the points that the table started from in this generation
-    address: Written = field(default_factory=Written)
+    address: AddressBar = field(default_factory=AddressBar)
     told: dict[str, str] | None = None  # what was last written into the address
 
     @property
