@@ -1,6 +1,7 @@
 """An arena: every selector in every setting it can have, resumed, extended and read back; what is damaged is said."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -93,6 +94,16 @@ def test_the_same_call_computes_nothing_and_a_selector_may_be_added(made, corpus
         [str(corpus), f"{corpus}@topic=x"], [model], selectors=["token_od", "longest"], out=out, store=store, **QUICK
     )
     assert again.contests[0].differences["token_od"] == found.contests[0].differences["token_od"]
+
+
+def test_a_run_of_which_no_model_is_finished_is_no_contest_and_stops_nobody(made, corpus, model, tmp_path):
+    *_, out, store = made
+    for path in (out / "runs").iterdir():
+        shutil.copytree(path, tmp_path / "runs" / path.name)
+        if "topic" in path.name:  # as a process leaves it that was stopped, or is at work, before its first model
+            shutil.rmtree(tmp_path / "runs" / path.name / "cells")
+    found = fishersft.arena([str(corpus)], [model], selectors=["longest"], out=tmp_path, store=store, **QUICK)
+    assert [contest.target for contest in found.contests] == [""]
 
 
 def test_the_command_line_says_the_same_and_the_catalogue_lists_it(corpus, model, tmp_path):

@@ -198,7 +198,10 @@ class ArenaFile(TypedDict):
 
 
 def contests_of(result: FineTuneResult) -> list[Contest]:
-    """One contest for each budget of a run at equal tokens, with the untuned model and the whole pool where they are there."""
+    """One contest for each budget of a run at equal tokens, with the untuned model and the whole pool where they are there; none
+    while no model is finished."""
+    if not result.groups:
+        return []
     run, about = result.run, result.run.about
     aim = (result.run.target or {}).get("name") or "" if result.on_target else ""
     same = {"corpus": about["corpus"]["fingerprint"], "model": about["model"]["fingerprint"], "texts": run.held_out["index"]}
