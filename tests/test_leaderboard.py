@@ -6,6 +6,7 @@ from math import inf, nan
 import numpy as np
 import pytest
 
+from fishersft.finetuning.intervals import Sampled
 from fishersft.finetuning.leaderboard import Contest, Entry, after_tuning, leaderboard, pool_key, sentence
 from fishersft.finetuning.results import HeldOut, Interval, apart, difference
 from fishersft.finetuning.tokens_saved import TokensSaved
@@ -54,7 +55,12 @@ def test_an_interval_is_that_of_the_paired_difference():
 def test_ranks_and_their_intervals_are_those_of_the_draws_ranked_one_by_one():
     contests = [drawn(k, a=-0.05, b=-0.04, c=0.3) for k in (1, 2)]
     names = ["a", "b", "c"]
-    draws = np.mean([[c.draws[n] for n in names] for c in contests], axis=0)
+
+    def lucky(name):  # the mean over contests, of each seed and under each draw of texts
+        every = [c.entries[name].held.sampled("mean") for c in contests]
+        return Sampled(np.mean([s.seeds for s in every], axis=0), np.mean([s.draws for s in every], axis=0), 40).with_luck
+
+    draws = np.array([lucky(n) - lucky("uniform") for n in names])
     for name, standing in ((s.selector, s) for s in leaderboard(contests)):
         ranks = sorted(1 + sum(other < row[names.index(name)] for other in row) for row in draws.T)
         low, high = ranks[round(0.025 * (len(ranks) - 1))], ranks[round(0.975 * (len(ranks) - 1))]
@@ -62,6 +68,31 @@ def test_ranks_and_their_intervals_are_those_of_the_draws_ranked_one_by_one():
     board = {s.selector: s for s in leaderboard(contests)}
     assert board["c"].ranked == "3"  # far behind in every draw
     assert {board["a"].worst, board["b"].best} == {2, 1}  # these two change places
+
+
+def test_selectors_that_made_the_same_picks_have_the_same_rank():
+    one = drawn(1, a=0.1, b=-0.2)
+    twins = replace(one, entries={**one.entries, "twin": replace(one.entries["b"], selector="twin", label="Twin")})
+    board = {s.selector: s.ranked for s in leaderboard([twins, twins])}
+    assert board == {"b": "1", "twin": "1", "a": "3"}
+
+
+def test_contests_that_share_a_random_draw_tell_no_more_of_its_luck_than_one():
+    rng = np.random.default_rng(7)
+    tokens, luck = rng.integers(5, 50, 400), {n: rng.normal(0, 0.1, (5, 1)) for n in ("uniform", "a")}
+
+    def made(**luck):
+        hard = rng.normal(3, 1, 400)
+        return contest({n: (hard + own + rng.normal(0, 0.1, (5, 400))) * tokens for n, own in luck.items()}, tokens=tokens)
+
+    def width(*contests):
+        d = leaderboard(contests)[0].minus_uniform
+        return d.high - d.low
+
+    alone = np.mean([width(made(**luck)) for _ in range(3)])
+    assert width(*(made(**luck) for _ in range(3))) > 0.9 * alone
+    other = [{n: rng.permutation(own) for n, own in luck.items()} for _ in range(6)]
+    assert width(*(made(**own) for own in other)) < 0.75 * alone
 
 
 def test_a_selector_that_was_not_measured_everywhere_is_not_ranked():

@@ -11,12 +11,14 @@ A 95% interval has two parts, whose half-widths are added by their squares on ea
     seeds   t times the standard error of the mean over seeds, as far as that is not the texts' own noise, with Satterthwaite's
             degrees of freedom; a bootstrap that draws 2 to 5 seeds misses the truth too often (`python -m tests.bench coverage`)
 
-Two models' seeds are independent of each other.  With one seed the interval is over texts only.  Knows no run.
+Two selectors' seeds are independent of each other; one selector's at several budgets or in several contests are not, since the
+same seed may draw the same texts (`together`).  With one seed the interval is over texts only.  Knows no run.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
@@ -70,6 +72,18 @@ class Sampled:
         return means + np.sqrt(variance) * rng.standard_t(len(self.seeds) - 1, len(means))
 
 
+def together(terms: Iterable[Sampled]) -> list[Sampled]:
+    """The same sum in fewer terms: those of as many seeds are added seed by seed, so that what they share of a seed's luck counts
+    as often as it is there."""
+    found: dict[int, Sampled] = {}
+    for one in terms:
+        S = len(one.seeds)
+        if before := found.get(S):
+            one = Sampled(before.seeds + one.seeds, before.draws + one.draws, min(before.texts, one.texts))
+        found[S] = one
+    return list(found.values())
+
+
 def interval(*terms: Sampled) -> Interval:
     """The sum of terms that were measured under the same draws of texts, each the mean over its own seeds."""
     value = float(sum(np.mean(term.seeds) for term in terms))
@@ -82,7 +96,7 @@ def interval(*terms: Sampled) -> Interval:
     if seeds.any():
         freedom = seeds.sum() ** 2 / sum(v**2 / (len(term.seeds) - 1) for v, term in zip(seeds, terms, strict=True) if v)
         half = float(stdtrit(freedom, 1 - TAIL) * np.sqrt(seeds.sum()))
-    H = terms[0].texts
+    H = min(term.texts for term in terms)
     tail = float(ndtr(np.sqrt(H / (H - 1)) * stdtrit(H - 1, TAIL))) if H > 1 else TAIL
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(
@@ -159,22 +173,6 @@ def difference(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> Interval:
     if not np.array_equal(a.tokens, b.tokens):
         raise ValueError("paired texts must be the same texts")
     return interval(a.sampled(name, seed), b.sampled(name, seed).times(-1))
-
-
-def difference_draws(a: HeldOut, b: HeldOut, name: str, seed: int = 0) -> np.ndarray:
-    """(B,) what the difference is under drawn texts and other seeds: the same for every `a` beside one `b`."""
-    if not np.array_equal(a.tokens, b.tokens):
-        raise ValueError("paired texts must be the same texts")
-    return a.sampled(name, seed).with_luck - b.sampled(name, seed).with_luck
-
-
-def interval_of(value: float, draws: np.ndarray) -> Interval:
-    """A value with the percentiles of its draws."""
-    draws = draws[np.isfinite(draws)]
-    if len(draws) < 2 or np.ptp(draws) == 0:
-        return Interval(value, float("nan"), float("nan"))
-    low, high = np.quantile(draws, [TAIL, 1 - TAIL])
-    return Interval(value, float(low), float(high))
 
 
 def _quantile(values: np.ndarray, counts: np.ndarray, q: float) -> np.ndarray:

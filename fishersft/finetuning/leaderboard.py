@@ -4,9 +4,10 @@
                  the same texts; over several contests their mean, in which each contest weighs the same
     rank         one more than the number of selectors with a smaller difference
 
-Intervals are 95%: in each of the draws, the texts of every contest are drawn with replacement, all selectors on the same ones,
-and the luck of other seeds from Student's t (`intervals.py`), and the selectors ranked anew.  The contests are not drawn: a
-ranking is of these contests.  Knows no run.
+Intervals are 95% (`intervals.py`).  That of a rank: in each of the draws, the texts of every contest are drawn with replacement,
+all selectors on the same ones, and the luck of other seeds from Student's t, and the selectors ranked anew.  Contests may share a
+seed's random draw, so a selector's seeds are averaged over contests one by one.  The contests are not drawn: a ranking is of
+these contests.  Knows no run.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from fishersft.finetuning.intervals import HeldOut, Interval, difference, difference_draws, interval_of
+from fishersft.finetuning.intervals import HeldOut, Interval, Sampled, difference, interval, together
 from fishersft.finetuning.results import BASELINE, apart, side_of
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.finetuning.tokens_saved import TokensSaved
@@ -81,17 +82,12 @@ class Contest:
         return f"{self.corpus}{aim}, {self.model}, n = {self.budget:,}"
 
     @cached_property
-    def draws(self) -> dict[str, np.ndarray]:
-        """(B,) drawn differences to Uniform by selector, in nats a token; none where Uniform has not been measured."""
+    def differences(self) -> dict[str, Interval]:
+        """Differences to Uniform by selector, in nats a token; none where Uniform has not been measured."""
         if BASELINE not in self.entries:
             return {}
         uniform = self.entries[BASELINE].held
-        return {name: difference_draws(e.held, uniform, "mean") for name, e in self.entries.items() if name != BASELINE}
-
-    @cached_property
-    def differences(self) -> dict[str, Interval]:
-        """The same as values with their intervals."""
-        return {name: difference(self.entries[name].held, self.entries[BASELINE].held, "mean") for name in self.draws}
+        return {name: difference(e.held, uniform, "mean") for name, e in self.entries.items() if name != BASELINE}
 
     def with_entries_of(self, other: Contest) -> Contest:
         """The contest with the entries of another of its key that it lacks."""
@@ -141,22 +137,20 @@ class Placing:
 
 def leaderboard(contests: Sequence[Contest]) -> list[Placing]:
     """The selectors by rank, then those that are not ranked by their difference; none where no contest has Uniform."""
-    contests = [contest for contest in contests if contest.draws]
-    if not contests:
-        return []
-    names = list(dict.fromkeys(name for contest in contests for name in contest.draws))
-    everywhere = [name for name in names if name not in REFERENCES and all(name in contest.draws for contest in contests)]
-    values = {name: np.mean([c.differences[name].value for c in contests if name in c.draws]) for name in names}
-    draws = {name: np.mean([c.draws[name] for c in contests if name in c.draws], axis=0) for name in names}
+    contests = [contest for contest in contests if contest.differences]
+    names = list(dict.fromkeys(name for contest in contests for name in contest.differences))
+    everywhere = [name for name in names if name not in REFERENCES and all(name in c.differences for c in contests)]
+    terms = {name: _minus_uniform(name, [c for c in contests if name in c.differences]) for name in names}
+    found = {name: interval(*terms[name]) for name in names}
     ranks = {}
     if everywhere:
-        places = np.stack([draws[name] for name in everywhere]).argsort(axis=0, kind="stable").argsort(axis=0, kind="stable") + 1
-        spans = np.quantile(places, [0.025, 0.975], axis=1, method="nearest").astype(int)
-        order = sorted(everywhere, key=lambda name: values[name])
-        ranks = {name: (order.index(name) + 1, *(int(x) for x in spans[:, k])) for k, name in enumerate(everywhere)}
+        each = np.stack([np.append(found[name].value, sum(term.with_luck for term in terms[name])) for name in everywhere])
+        places = 1 + (each[:, None] > each).sum(axis=1)  # what was measured, then what was drawn
+        spans = np.quantile(places[:, 1:], [0.025, 0.975], axis=1, method="nearest").astype(int)
+        ranks = {name: (int(places[k, 0]), *map(int, spans[:, k])) for k, name in enumerate(everywhere)}
     out = []
-    for name in sorted(names, key=lambda name: (name not in ranks, values[name])):
-        mine = [c for c in contests if name in c.draws]
+    for name in sorted(names, key=lambda name: (name not in ranks, found[name].value)):
+        mine = [c for c in contests if name in c.differences]
         sides = [side_of(c.differences[name]) for c in mine]
         some = f" (in {len(mine)} of {len(contests)})"
         seconds = [c.entries[name].facts.get("choosing", np.nan) for c in mine]
@@ -165,13 +159,19 @@ def leaderboard(contests: Sequence[Contest]) -> list[Placing]:
                 selector=name,
                 label=mine[0].entries[name].label + some * (len(mine) < len(contests)),
                 **dict(zip(("rank", "best", "worst"), ranks.get(name, (None, None, None)), strict=True)),
-                minus_uniform=mine[0].differences[name] if len(mine) == 1 else interval_of(float(values[name]), draws[name]),
+                minus_uniform=found[name],
                 sides=(sides.count("better than"), sides.count(UNDECIDED), sides.count("worse than")),
                 choosing=float(np.mean(np.asarray(seconds, float))),
                 saved=tuple(saved for c in mine if (saved := c.entries[name].saved)),
             )
         )
     return out
+
+
+def _minus_uniform(name: str, contests: Sequence[Contest]) -> list[Sampled]:
+    """The terms of a selector's mean difference to Uniform over contests: its own, then Uniform's."""
+    sides = ((name, 1 / len(contests)), (BASELINE, -1 / len(contests)))
+    return [one for of, weight in sides for one in together(c.entries[of].held.sampled("mean").times(weight) for c in contests)]
 
 
 def pool_key(corpus: str, target: str = "") -> str:

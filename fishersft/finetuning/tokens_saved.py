@@ -21,7 +21,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 from sklearn.isotonic import isotonic_regression
 
-from fishersft.finetuning.intervals import Interval, Sampled, interval
+from fishersft.finetuning.intervals import Interval, Sampled, interval, together
 
 STEP = 1e-6  # of the losses' range, for the gradient
 ROOT = 1e-5  # of log(1 + tokens / scale)
@@ -140,13 +140,7 @@ class RandomCurve:
         y = np.array([one.seeds.mean() for one in self.losses])
         values = self._curves(np.log1p(tokens / self.scale))
         weights = (values[1:] - values[0]) / (STEP * (np.ptp(y) or 1.0))
-        together: dict[int, Sampled] = {}
-        for weight, one in zip(weights, self.losses, strict=True):
-            mine, before = one.times(float(weight)), together.get(len(one.seeds))
-            if before is not None:
-                mine = Sampled(before.seeds + mine.seeds, before.draws + mine.draws, one.texts)
-            together[len(one.seeds)] = mine
-        return list(together.values())
+        return together(one.times(float(weight)) for weight, one in zip(weights, self.losses, strict=True))
 
     def difference(self, selection: Sampled, tokens: float) -> Interval:
         """The selection's loss minus the curve's at so many tokens; it rises with them."""

@@ -117,7 +117,7 @@ def _contests(contests: Sequence[Contest], placings: Sequence[Placing]) -> None:
         worth = query_widgets.segmented("Measured in", UNITS, "unit", help=said) == WORTH
     if components.touch():
         for s in placings:
-            mine = [c for c in contests if s.selector in c.draws]
+            mine = [c for c in contests if s.selector in c.differences]
             components.cards([{"selector": s.label, **{c.title: _cell(c, s.selector, worth=worth) for c in mine}}])
         return
     alt = "Each selector beside a random draw in each contest; the table beside this tab has the numbers."
