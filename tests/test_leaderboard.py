@@ -130,6 +130,21 @@ def test_the_sentence_says_who_leads_and_who_may_be_as_good():
     assert "2 of 3 selectors are clearly better than a random draw" in told
 
 
+def test_the_sentence_says_where_the_lead_is_not_clear_and_counts_all_rivals():
+    rng = np.random.default_rng(2)
+    tokens, hard = np.full(60, 20), rng.normal(3, 1, 60)
+    noise = rng.normal(0, 0.1, (5, 60))
+    noise -= noise.mean(1, keepdims=True)
+    away = {**dict(zip("abcd", noise - 0.1, strict=False)), "wild": 20 * noise[4] - 0.3, "uniform": 0}
+    contests = [contest({n: [(hard + own) * tokens] for n, own in away.items()}, tokens=tokens)]
+    board = leaderboard(contests)
+    assert board[0].selector == "wild" and board[0].minus_uniform.high > 0
+    told = sentence(board, contests)
+    assert "better than a random draw of as many tokens, though not clearly (-" in told
+    assert f"{board[1].label}, {board[2].label}, {board[3].label} and 1 more may be as good" in told
+    assert told.endswith("4 of 5 selectors are clearly better than a random draw.")
+
+
 def test_the_sentence_says_where_nobody_beats_chance():
     contests = [drawn(1, bad=0.3, worse=0.6), drawn(2, bad=0.3, worse=0.6)]
     assert sentence(leaderboard(contests), contests) == (

@@ -104,6 +104,11 @@ def test_choosing_is_charged_in_tokens():
     assert unknown.words == "+300 (+100 to more than +4,400) before choosing"
 
 
+def test_what_a_token_is_worth_has_two_digits_however_much_it_is():
+    found = TokensSaved(Interval(51_323, 33.2, inf), reach=512_300, spent=400)
+    assert found.times == "130 (0.083 to more than 1,300)"
+
+
 def test_a_curve_begins_at_the_untuned_model():
     with pytest.raises(ValueError, match="ascend from 0"):
         curve(4.0, 3.5, tokens=(1_000.0, 3_000.0))

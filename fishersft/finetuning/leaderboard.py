@@ -26,7 +26,7 @@ from fishersft.finetuning.intervals import HeldOut, Interval, Sampled, differenc
 from fishersft.finetuning.results import BASELINE, apart, side_of
 from fishersft.finetuning.run import ALL, BASE
 from fishersft.finetuning.tokens_saved import TokensSaved
-from fishersft.text import UNDECIDED
+from fishersft.text import UNDECIDED, listed
 
 CURVE = 1.2  # times a selection's tokens up to which random draws must be tuned to say what these are worth
 REFERENCES = (BASE, BASELINE, ALL)  # rows that are no choice to be ranked; Uniform is what the others are measured against
@@ -204,12 +204,14 @@ def sentence(placings: Sequence[Placing], contests: Sequence[Contest]) -> str:
     if not better:
         also = ", and is clearly worse" if first.minus_uniform.low > 0 else ""
         return f"No selector is clearly better than a random draw of as many tokens {where}; {first.label} comes closest{also}."
+    sure = "" if first in better else ", though not clearly"
     rivals = [one.label for one in ranked[1:] if one.best == 1]
-    beside = f"; {' and '.join(rivals[:3])} may be as good" if rivals else ""
+    rivals[3:] = [f"{len(rivals) - 3} more"] if len(rivals) > 3 else []
+    beside = f"; {listed(rivals)} may be as good" if rivals else ""
     told = any(saved.reach > CURVE * saved.spent for saved in first.saved)
     worth = f" Each of its tokens does what {first.times} tokens of a random draw do." if told else ""
     return (
-        f"{first.label} leads {where}: {-first.minus_uniform.value:.3f} nats a token better than a random draw of as many tokens "
-        f"({-first.minus_uniform.high:.3f} to {-first.minus_uniform.low:.3f}){beside}.{worth} "
-        f"{len(better)} of {len(ranked)} selectors are clearly better than a random draw."
+        f"{first.label} leads {where}: {-first.minus_uniform.value:.3f} nats a token better than a random draw of as many "
+        f"tokens{sure} ({-first.minus_uniform.high:.3f} to {-first.minus_uniform.low:.3f}){beside}.{worth} "
+        f"{len(better)} of {len(ranked)} selectors {'is' if len(better) == 1 else 'are'} clearly better than a random draw."
     )

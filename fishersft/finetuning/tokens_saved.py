@@ -62,12 +62,16 @@ class TokensSaved:
     @property
     def times(self) -> str:
         """Tokens of a random draw that each of the selection's is worth: "6.1 (5.0 to 7.5)", or "more than 20"."""
-        return self._words(lambda tokens: f"{tokens / self.spent:.2g}")
+        return self._words(self._times)
 
     @property
     def times_alone(self) -> str:
         """The same without the interval."""
-        return self._words(lambda tokens: f"{tokens / self.spent:.2g}", alone=True)
+        return self._words(self._times, alone=True)
+
+    def _times(self, tokens: float) -> str:
+        """Two digits: 0.083, 6.1, 120."""
+        return f"{float(f'{tokens / self.spent:.2g}'):,g}"
 
     def _words(self, number: Callable[[float], str], *, alone: bool = False) -> str:
         value, low, high = (
