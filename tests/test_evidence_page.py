@@ -74,6 +74,9 @@ def test_the_verdict_and_the_picture_are_the_arenas(arena):
     assert [name for name, _ in drawn] == ["1. TargetMatched", "2. TokenOD", "Untuned"]
     assert [value for _, value in drawn] == pytest.approx([p.minus_uniform.value for p in placings])
     assert not at.error and not at.warning
+    assert "2 contests, 3 seeds a selector" in plain(at)
+    (alt,) = (c.proto.alt for c in at.get("plotly_chart")[1:])  # the numbers of the second picture, for who cannot see it
+    assert all(f"{contests[1].differences['token_od'].value:+.3f}" in alt and c.title in alt for c in contests)
 
 
 def test_it_is_narrowed_to_what_the_address_says(arena):

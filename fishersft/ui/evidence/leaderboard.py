@@ -28,7 +28,8 @@ UNITS = NATS, WORTH = ("Nats a token", "Tokens of a random draw")
 MEANING = (
     "Every selector gets the tokens of a random draw's first n sentences and as many training steps; the tuned models are "
     "measured on texts that no selector saw. Shown is the mean over contests of nats a token, minus those after a random draw. "
-    "Intervals are 95%, over texts and seeds; a rank's interval is where it lies in 95% of the draws."
+    "Intervals are 95%, over texts, and over seeds where there are several; a rank's interval is where it lies in 95% of the "
+    "draws."
 )
 
 
@@ -95,8 +96,8 @@ def show(arena: Arena, contests: Sequence[Contest], visitor: Session) -> None:
     )
     measured = "; ".join(dict.fromkeys(c.measured_on for c in contests))
     seeds = {len(e.held.nats) for c in contests for name, e in c.entries.items() if name not in (BASE, ALL)}
-    span = "–".join(map(str, sorted({min(seeds), max(seeds)})))
-    st.caption(f"{counted(len(contests), 'contest')}, {span} seeds a selector. Measured on {escape_markdown(measured)}.")
+    span = counted(max(seeds), "seed") if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)} seeds"
+    st.caption(f"{counted(len(contests), 'contest')}, {span} a selector. Measured on {escape_markdown(measured)}.")
     part = components.tabs((CONTESTS, TABLE, BEFORE, OWN), "part", "More evidence")
     if part == CONTESTS:
         _contests(contests, placings)
@@ -117,17 +118,20 @@ def _contests(contests: Sequence[Contest], placings: Sequence[Placing]) -> None:
         worth = query_widgets.segmented("Measured in", UNITS, "unit", help=said) == WORTH
     if components.touch():
         for s in placings:
-            mine = [c for c in contests if s.selector in c.differences]
-            components.cards([{"selector": s.label, **{c.title: _cell(c, s.selector, worth=worth) for c in mine}}])
+            components.cards([{"selector": s.label, **{c.title: _cell(c, s.selector, worth=worth) for c in contests}}])
         return
-    alt = "Each selector beside a random draw in each contest; the table beside this tab has the numbers."
+    each = [f"{s.label} {', '.join(_cell(c, s.selector, worth=worth) for c in contests)}" for s in placings]
+    alt = f"{'; '.join(c.title for c in contests)}: {'; '.join(each)}."
     figure = plots.worth_figure if worth else plots.contests_figure
     components.still_chart(figure(contests, placings, dark=dark()), "contests", alt, "contests")
 
 
 def _cell(contest: Contest, selector: str, *, worth: bool) -> str:
-    saved = contest.entries[selector].saved
-    return (saved.times if saved else "–") if worth else with_interval(contest.differences[selector], signed=True)
+    if worth:
+        entry = contest.entries.get(selector)
+        return entry.saved.times if entry and entry.saved else "–"
+    d = contest.differences.get(selector)
+    return with_interval(d, signed=True) if d else "–"
 
 
 def _table(arena: Arena, contests: Sequence[Contest], placings: Sequence[Placing]) -> None:
