@@ -346,7 +346,9 @@ class TestEvidence:
         assert {f.selector for f in known.findings} == unaimed - {"ask_llm", "ifd"}  # a model, and prompts
         assert all(f.command.startswith("fishersft ") for f in known.findings)
         best = next(f for f in known.of("matched_od") if f.what == "Stein's loss")
-        assert best.lower and best.stands == "better" and best.value < best.chance_low
+        assert best.stands == "better than" and best.value < best.chance_low
+        on_demo = {f.selector: f.stands for f in known.findings if f.where.startswith("demo under mini") and "tokens" in f.where}
+        assert (on_demo["sentence_od"], on_demo["longest"]) == ("better than", "worse than")  # as Curves says of the same runs
 
     def test_nothing_there_is_nothing_known(self, tmp_path):
         assert gather(tmp_path / "no.json", tmp_path / "none") == Evidence((), {})

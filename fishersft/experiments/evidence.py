@@ -16,10 +16,11 @@ import numpy as np
 
 from fishersft import paths
 from fishersft.errors import StoreError
-from fishersft.experiments.fits import BASELINE
+from fishersft.experiments.fits import BASELINE, ratio_to
 from fishersft.experiments.result import MEASURES, Result, read_curves
-from fishersft.experiments.summaries import USUAL, means
-from fishersft.scoring.criteria import BETTER, CRITERIA, LOWER
+from fishersft.experiments.summaries import USUAL, means, side_of
+from fishersft.scoring.criteria import BETTER, CRITERIA
+from fishersft.scoring.summaries import beside
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ class Finding:
     """One measured number of one selector: `what` with its unit, and `where`, which is the corpus or world and the budget.
 
     `chance_low` to `chance_high` is the range of random draws, or the interval of Uniform's mean; `low` to `high` is the interval
-    of the value where there are several runs; `lower` says that lower is better.
+    of the value where there are several runs.  `stands` is "better than" or "worse than" chance where the value lies outside that
+    range, or where there are several runs, compared run by run.
     """
 
     selector: str
@@ -38,21 +40,10 @@ class Finding:
     value: float
     chance_low: float
     chance_high: float
-    lower: bool
+    stands: str
     command: str
     low: float = float("nan")
     high: float = float("nan")
-
-    @property
-    def stands(self) -> str:
-        """ "better" or "worse" than chance where the two ranges do not meet, else "like"."""
-        low = self.value if np.isnan(self.low) else self.low
-        high = self.value if np.isnan(self.high) else self.high
-        if high < self.chance_low:
-            return "better" if self.lower else "worse"
-        if low > self.chance_high:
-            return "worse" if self.lower else "better"
-        return "like"
 
 
 @dataclass(frozen=True)
@@ -105,8 +96,9 @@ def known_truth(result: Result) -> list[Finding]:
     uniform = errors.pop(BASELINE)
     chance = (uniform.value, uniform.value) if np.isnan(uniform.low) else (uniform.low, uniform.high)
     where = f"{result.about.title}, n = {budgets[at]:,} {result.unit}, {result.runs} runs"
+    stands = {name: side_of(ratio_to(result, name)[at], "maximum") for name in errors}
     return [
-        Finding(name, MEASURES["maximum"], where, e.value, *chance, True, result.about.command, e.low, e.high)
+        Finding(name, MEASURES["maximum"], where, e.value, *chance, stands[name], result.about.command, e.low, e.high)
         for name, e in errors.items()
     ]
 
@@ -126,8 +118,9 @@ def _demo(path: Path) -> tuple[list[Finding], dict[str, OrderCost]]:
         for row in (row for row in found["rows"] if row["selector"]):
             for criterion in ("log_det", "worst_leverage", "stein_loss"):
                 draws = [s[criterion] for s in chance]
-                measured = CRITERIA[criterion], where, float(row["scores"][0][criterion]), min(draws), max(draws)
-                findings.append(Finding(row["selector"], *measured, BETTER[criterion] == LOWER, command))
+                measured = float(row["scores"][0][criterion]), min(draws), max(draws)
+                stands = beside(*measured, BETTER[criterion])
+                findings.append(Finding(row["selector"], CRITERIA[criterion], where, *measured, stands, command))
         rows, dimension = int(held["rows"]), int(held["dimension"])
         costs = {name: OrderCost(float(s), rows, dimension) for name, s in held["order_seconds"].items()}
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:

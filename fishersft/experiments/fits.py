@@ -150,19 +150,31 @@ def paired(
     """A selector's errors over those of another, run by run: one a budget; of a sweep, at a point."""
     from scipy.stats import wilcoxon  # takes a second to load, which the first page does not need
 
-    apart = np.log(result.each(selector, measure, point)) - np.log(result.each(base, measure, point))
-    apart[:, np.abs(apart).max(0) < SAME] = 0.0  # the same sentences in every run
-    mean, low, high = interval(apart)
-    nothing = np.full_like(mean, np.nan)
-    ratios = np.exp([mean, nothing if low is None else low, nothing if high is None else high])
+    apart = _apart(result, selector, base, measure, point)
     out = []
-    for k, n in enumerate(result.budgets):
+    for k, (n, ratio) in enumerate(zip(result.budgets, ratio_to(result, selector, base, measure, point), strict=True)):
         p = 1.0  # where all differences are zero there is nothing to test
         if len(apart) < 2 or np.abs(apart[:, k]).max() > 0:
             p = float(wilcoxon(apart[:, k]).pvalue) if len(apart) > 1 else np.nan
-        ratio, least, most = map(float, ratios[:, k])
-        out.append(Paired(int(n), Estimate(ratio, least, most), p))
+        out.append(Paired(int(n), ratio, p))
     return out
+
+
+def ratio_to(
+    result: Result, selector: str, base: str = BASELINE, measure: str = "maximum", point: Point | None = None
+) -> list[Estimate]:
+    """The ratios of `paired`, without its tests."""
+    mean, low, high = interval(_apart(result, selector, base, measure, point))
+    nothing = np.full_like(mean, np.nan)
+    ends = np.exp([mean, nothing if low is None else low, nothing if high is None else high])
+    return [Estimate(*map(float, one)) for one in ends.T]
+
+
+def _apart(result: Result, selector: str, base: str, measure: str, point: Point | None) -> np.ndarray:
+    """(runs, k) how far the logarithms of two selectors' errors are apart."""
+    apart = np.log(result.each(selector, measure, point)) - np.log(result.each(base, measure, point))
+    apart[:, np.abs(apart).max(0) < SAME] = 0.0  # the same sentences in every run
+    return apart
 
 
 def along_over_uniform(result: Result, over: str, measure: str = "maximum") -> dict[str, list[Estimate]]:
@@ -170,7 +182,7 @@ def along_over_uniform(result: Result, over: str, measure: str = "maximum") -> d
     Uniform was not measured."""
     others = [name for name in result.selectors if name != BASELINE] if BASELINE in result.selectors else []
     points = result.points_along(over)
-    return {name: [paired(result, name, BASELINE, measure, point)[0].ratio for point in points] for name in others}
+    return {name: [ratio_to(result, name, BASELINE, measure, point)[0] for point in points] for name in others}
 
 
 def _percentiles(drawn: np.ndarray) -> tuple[float, float]:

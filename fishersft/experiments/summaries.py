@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fishersft.corpus.tables import plain
-from fishersft.experiments.fits import BASELINE, Estimate, Fits, fits_of, growth, paired
+from fishersft.experiments.fits import BASELINE, Estimate, Fits, fits_of, growth, ratio_to
 from fishersft.experiments.result import MEASURES, Point, Result, interval, label_of
 from fishersft.text import UNDECIDED, listed, markdown_table
 
@@ -75,13 +75,13 @@ def standing_of(result: Result, n: int | None = None, measure: str = "maximum") 
     best = min(errors, key=lambda name: better * errors[name].value)
     level = []
     for name in errors:
-        ratio = paired(result, name, best, measure)[k].ratio
+        ratio = ratio_to(result, name, best, measure)[k]
         apart = ratio.high < 1 if measure in HIGHER else ratio.low > 1  # never with a single run
         if name != best and not apart:
             level.append(name)
     reference = str(result.about.settings["reference"])
     both = reference != BASELINE and reference in errors and BASELINE in errors and result.runs > 1
-    against = paired(result, reference, BASELINE, measure)[k].ratio if both else None
+    against = ratio_to(result, reference, BASELINE, measure)[k] if both else None
     return Standing(int(budgets[k]), result.equal, measure, reference, errors, best, level, against)
 
 
@@ -227,7 +227,7 @@ def sweep_sentence(result: Result, over: str, measure: str = "maximum") -> str:
     if name == BASELINE or BASELINE not in result.selectors or result.runs < 2:
         return f"{said}."
     points = result.points_along(over)
-    ends = [paired(result, name, BASELINE, measure, p)[0].ratio for p in (points[0], points[-1])]
+    ends = [ratio_to(result, name, BASELINE, measure, p)[0] for p in (points[0], points[-1])]
     return f"{said}. At these two ends it is {against(ends[0])} and {against(ends[-1])}."
 
 
