@@ -116,3 +116,5 @@ def test_the_page_says_what_is_read_off_and_scores_it_exactly_when_asked(tmp_pat
     )
     at.segmented_control(key="part").set_value("Overlap").run()
     assert all(sentence in plain(text_of(at)) for sentence in json.loads(done.stdout)["summary"])
+    at = open_page("compare", corpus=str(path), holdout="0", budget="30", map="PCA", target="records=0-19")
+    assert "radius, the variance on the target and Stein's loss are interpolated" in plain(text_of(at))

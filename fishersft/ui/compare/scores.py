@@ -33,9 +33,10 @@ def exactly(view: CompareView, found: Comparison) -> None:
         return
     row = st.container(horizontal=True, vertical_alignment="center", key="read-off")
     about = cached.scoring_time(view.pool, view.n) * LEAST_DRAWS * 2
+    aimed = ", the variance on the target" if found.target else ""
     row.caption(
-        f"This budget lies between the {found.read_off} that were scored: log det, leverage, radius and Stein's loss are "
-        "interpolated, for picks and random draws. Everything else is exact."
+        f"This budget lies between the {found.read_off} that were scored: log det and the share of the optimum, leverage, radius"
+        f"{aimed} and Stein's loss are interpolated, for picks and random draws. Everything else is exact."
     )
     if row.button(f"Score it exactly, about {duration(about)}", icon=":material/straighten:", key="exactly"):
         said = f"Scoring {2 * LEAST_DRAWS} random draws at this budget"
