@@ -9,13 +9,15 @@ import pytest
 import fishersft
 from fishersft import catalogue
 from fishersft.errors import ParameterError, StoreError
-from fishersft.finetuning.arena import contests_of, read_arena
+from fishersft.finetuning.arena import contests_of, read_arena, write_arena
 from fishersft.finetuning.contests import Setting, every_selector
 from fishersft.finetuning.leaderboard import leaderboard, pool_key
 from fishersft.finetuning.results import FineTuneResult
+from fishersft.selectors import registry
 from fishersft.store.artifacts import Store
 from tests.conftest import command_line
 from tests.tiny_model import make_corpus, make_model
+from tests.tuned_run import tuned_run
 
 QUICK = {"budgets": (8,), "curve": (4,), "seeds": 2, "epochs": 1, "batch": 4, "learning_rate": 3e-3, "prompts": 0, "all": False}
 WORDED = [w for name, value in QUICK.items() if name != "all" for w in (f"--{name.replace('_', '-')}", str(value).strip("(),"))]
@@ -94,6 +96,22 @@ def test_the_same_call_computes_nothing_and_a_selector_may_be_added(made, corpus
         [str(corpus), f"{corpus}@topic=x"], [model], selectors=["token_od", "longest"], out=out, store=store, **QUICK
     )
     assert again.contests[0].differences["token_od"] == found.contests[0].differences["token_od"]
+
+
+def test_a_changed_parameter_is_named_and_kept(tmp_path):
+    folder = tuned_run(tmp_path / "run")
+    run = json.loads((folder / "run.json").read_text())
+    for what in ("corpus", "model"):
+        run["about"][what]["fingerprint"] = what
+    for selector in run["about"]["selectors"]:
+        kind = registry()[selector["name"]]
+        selector["parameters"] = kind().parameters | ({"sigma2": 4.0} if selector["name"] == "token_od" else {})
+    (folder / "run.json").write_text(json.dumps(run))
+    made = contests_of(FineTuneResult.open(folder))
+    write_arena(tmp_path / "arena", "one", {}, made)
+    for contest in (*made, *read_arena(tmp_path / "arena").contests):
+        assert {name: e.parameters for name, e in contest.entries.items() if e.parameters} == {"token_od": {"sigma2": 4.0}}
+        assert contest.entries["token_od"].label.endswith(" (sigma2 = 4.0)")
 
 
 def test_a_run_of_which_no_model_is_finished_is_no_contest_and_stops_nobody(made, corpus, model, tmp_path):

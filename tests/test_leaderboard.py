@@ -183,6 +183,8 @@ def test_what_tuning_came_to_is_told_of_the_largest_contest_that_knows_a_selecto
     assert "better than a random draw" in told
     assert after_tuning([small, large], ["b"]).endswith(f"B {apart(small.differences['b'], 'a random draw')}.")
     assert after_tuning([small, large], ["uniform"]) == after_tuning([], ["a"]) == ""
+    otherwise = {**large.entries, "a": replace(large.entries["a"], parameters={"reach": 0})}
+    assert after_tuning([small, replace(large, entries=otherwise)], ["a"]) == after_tuning([small], ["a"])
 
 
 def test_a_pool_is_its_corpus_and_its_target():
@@ -196,3 +198,5 @@ def test_what_another_arena_measured_in_the_same_contest_stands_beside_and_never
     assert [(s.selector, s.rank) for s in leaderboard([both])] == [("mine", 1), ("a", 2)]
     assert both.entries["uniform"] is mine.entries["uniform"]
     assert mine.with_entries_of(contest({"a": 2.8}, key="another")) is mine
+    changed = replace(theirs, entries={"a": replace(theirs.entries["a"], parameters={"reach": 0})})
+    assert mine.with_entries_of(changed).entries == mine.entries  # "a" elsewhere is "a" at its defaults

@@ -30,6 +30,7 @@ from fishersft.finetuning.run import KEPT, write_text
 from fishersft.finetuning.tokens_saved import TokensSaved
 from fishersft.lm.folder import model_label
 from fishersft.paths import replacing, user_path, writing
+from fishersft.selectors import registry
 from fishersft.store.artifacts import Store
 from fishersft.store.checked import Amount, Count, Counts, Finite, Name, Positive, read_json, read_numbers
 from fishersft.text import counted, markdown_table
@@ -165,6 +166,7 @@ class ScoreFile(TypedDict):
 class EntryFile(TypedDict):
     selector: Name
     label: str
+    parameters: NotRequired[dict[str, Any]]
     seeds: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
     sentences: Amount
     tokens: Amount
@@ -227,7 +229,16 @@ def _entry(result: FineTuneResult, key: Key, line: SelectionResult) -> Entry:
         facts[name] = float(np.mean(known)) if known else None
     name = result.score
     score = Score(name, line.values[name], line.minus_uniform.get(name)) if name else None
-    return Entry(key[0], line.label, replace(held, topics=None), facts, line.saved, score)
+    changed = _changed(key[0], next((s["parameters"] for s in result.run.about["selectors"] if s["name"] == key[0]), {}))
+    label = line.label + (f" ({', '.join(f'{k} = {v}' for k, v in changed.items())})" if changed else "")
+    return Entry(key[0], label, replace(held, topics=None), facts, line.saved, score, changed)
+
+
+def _changed(selector: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that are not at the selector's defaults, as far as this version knows it."""
+    kind = registry().get(selector)
+    usual = json.loads(json.dumps(kind().parameters)) if kind else parameters
+    return {name: value for name, value in parameters.items() if name not in usual or usual[name] != value}
 
 
 def write_arena(place: Path, id: str, about: dict[str, Any], contests: Sequence[Contest]) -> None:
@@ -248,6 +259,7 @@ def write_arena(place: Path, id: str, about: dict[str, Any], contests: Sequence[
 def _entry_file(e: Entry) -> dict[str, Any]:
     """An entry without its nats, as `_entry_of` reads it."""
     told: dict[str, Any] = {"selector": e.selector, "label": e.label, "seeds": len(e.held.nats), **e.facts}
+    told |= {"parameters": dict(e.parameters)} if e.parameters else {}
     if (saved := e.saved) is not None:
         choosing = None if np.isnan(saved.choosing) else saved.choosing
         told["saved"] = {"equal": _ends(saved.equal), "reach": saved.reach, "spent": saved.spent, "choosing": choosing}
@@ -258,7 +270,8 @@ def _entry_file(e: Entry) -> dict[str, Any]:
 
 
 def _entry_of(told: dict[str, Any], held: HeldOut) -> Entry:
-    entry = Entry(told["selector"], told["label"], held, {name: told.get(name) for name in FACTS})
+    facts = {name: told.get(name) for name in FACTS}
+    entry = Entry(told["selector"], told["label"], held, facts, parameters=told.get("parameters", {}))
     if one := told.get("saved"):
         choosing = np.nan if one["choosing"] is None else one["choosing"]
         entry = replace(entry, saved=TokensSaved(_interval(one["equal"]), one["reach"], one["spent"], choosing))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
 from typing import Any
@@ -49,6 +49,7 @@ class Entry:
         facts: its sentences, tokens, seconds and what else is known.
         saved: what its tokens are worth in tokens of a random draw; None for a random draw itself, and where it is not known.
         score: of its answers, where the contest has questions.
+        parameters: of the selector that are not at their defaults; the label names them.
     """
 
     selector: str
@@ -57,6 +58,7 @@ class Entry:
     facts: Mapping[str, Any] = field(default_factory=dict)
     saved: TokensSaved | None = None
     score: Score | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,9 @@ class Contest:
         return {name: difference(e.held, uniform, "mean") for name, e in self.entries.items() if name != BASELINE}
 
     def with_entries_of(self, other: Contest) -> Contest:
-        """The contest with the entries of another of its key that it lacks."""
-        return Contest(**{**vars(self), "entries": {**other.entries, **self.entries}}) if other.key == self.key else self
+        """The contest with the entries of another of its key that it lacks; without those whose parameters were changed there."""
+        theirs = {name: entry for name, entry in other.entries.items() if not entry.parameters}
+        return replace(self, entries={**theirs, **self.entries}) if other.key == self.key else self
 
 
 @dataclass(frozen=True)
@@ -180,12 +183,12 @@ def pool_key(corpus: str, target: str = "") -> str:
 
 
 def after_tuning(contests: Sequence[Contest], selectors: Sequence[str]) -> str:
-    """How some selectors did in the largest contest that has one of them, in a sentence; "" where none has."""
+    """How selectors did at their defaults in the largest contest that has one of them, in a sentence; "" where none has."""
     for contest in sorted(contests, key=lambda c: -c.budget):
-        mine = [contest.entries[name] for name in selectors if name in contest.entries and name not in REFERENCES]
-        if mine and BASELINE in contest.entries:
-            uniform = contest.entries[BASELINE]
-            told = [f"{e.label} {apart(difference(e.held, uniform.held, 'mean'), 'a random draw')}" for e in mine]
+        found = {name: d for name, d in contest.differences.items() if not contest.entries[name].parameters}
+        mine = [name for name in selectors if name in found and name not in REFERENCES]
+        if mine:
+            told = [f"{contest.entries[name].label} {apart(found[name], 'a random draw')}" for name in mine]
             return (
                 f"After fine-tuning {contest.model} on as many tokens as {contest.budget:,} random sentences have, in nats a "
                 f"token: {'; '.join(told)}."
