@@ -53,6 +53,17 @@ def test_seeds_that_disagree_widen_the_interval():
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
 
+def test_the_largest_is_of_these_texts_and_its_interval_over_seeds_only():
+    rng = np.random.default_rng(3)
+    nats, tokens = rng.normal(30, 5, (3, 60)), np.full(60, 10)
+    alone = estimate(HeldOut(nats[:1], tokens), "max")
+    assert alone.value == nats[0].max() / 10 and np.isnan(alone.low)  # no drawn text can be harder than the hardest
+    largest = nats.max(1) / 10
+    found = estimate(HeldOut(nats, tokens), "max")
+    assert found.high - found.value == pytest.approx(4.3027 * largest.std(ddof=1) / np.sqrt(3), rel=1e-4)  # Student, 2 degrees
+    assert found.value - found.low == pytest.approx(found.high - found.value)
+
+
 def test_pairs_must_be_of_the_same_texts():
     a = HeldOut(np.ones((1, 2)), np.array([1, 2]))
     with pytest.raises(ValueError, match="same texts"):

@@ -105,7 +105,7 @@ def _measured(result: FineTuneResult) -> list[Block]:
                 else ""
             )
             out.append(Figure.of(draw, name, alt, f"{what}; lower is better. Bands: 95% intervals.{said}"))
-    over = "texts and seeds" if len(result.run.about["seeds"]) > 1 else "texts"
+    over = "texts and seeds (the largest: seeds)" if len(result.run.about["seeds"]) > 1 else "texts (the largest: none)"
     caption = f"Nats per {texts} token, lower is better, with 95% intervals over {over}"
     on = f": {result.measured_on}" if result.run.target else ""
     out += [Paragraph(sentence) for sentence in [result.worth, *result.disagreements] if sentence]

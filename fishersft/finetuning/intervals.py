@@ -4,7 +4,8 @@
     p95, max   over texts, of each text's own nats per token
     worst      the largest mean of a topic, where there are topics
 
-A 95% interval has two parts, whose half-widths are added by their squares on each side (Zou and Donner 2008, Stat. Med. 27:1693):
+The largest is of these very texts: none that is drawn from them is harder, so its interval is over seeds only.  Any other 95%
+interval has two parts, whose half-widths are added by their squares on each side (Zou and Donner 2008, Stat. Med. 27:1693):
 
     texts   percentiles of a bootstrap over texts, the same draws for all models, so that what all find hard cancels in a
             difference; wider for few texts (Hesterberg 2015, arXiv 1411.5279, expanded percentiles)
@@ -130,7 +131,9 @@ class HeldOut:
         """A measure of each seed, and under drawn texts."""
         H = len(self.tokens)
         if (name, seed) not in self._kept:
-            self._kept[name, seed] = Sampled(self._at(name, np.ones((1, H)))[0], self._at(name, _drawn(H, seed)), H)
+            measured = self._at(name, np.ones((1, H)))
+            draws = np.repeat(measured, DRAWS, axis=0) if name == "max" else self._at(name, _drawn(H, seed))
+            self._kept[name, seed] = Sampled(measured[0], draws, H)
         return self._kept[name, seed]
 
     def _at(self, name: str, texts: np.ndarray) -> np.ndarray:

@@ -179,8 +179,12 @@ def _chart(of: LoadedRun, measure: str, shown: str, against: str, said: str) -> 
         texts = f"{len(of.run.scored):,} answers"
     few = "; two seeds say little about a third, which makes them wide" if seeds == 2 else ""
     drawn = f"over {texts} and {seeds} seeds{few}" if seeds > 1 else f"over {texts}; the chance of another seed is not included"
+    told = f"Bands and brackets: 95% intervals {drawn}."
+    if measure == "max":
+        own = f"bands and brackets: 95% intervals over {seeds} seeds{few}" if seeds > 1 else "with one seed it has no interval"
+        told = f"The largest is of these texts alone; {own}."
     st.caption(
-        f"Bands and brackets: 95% intervals {drawn}. No selector ever sees one of these texts. "
+        f"{told} No selector ever sees one of these texts. "
         + ("The bands mostly show how texts differ; minus Uniform is paired, text by text. " if shown == "nats" else "")
         + "Hover for numbers; the camera above the chart saves the picture."
     )
