@@ -1,11 +1,13 @@
 """The Evidence page: who leads, in a sentence and a picture that agree with the arena; narrowed, on a phone, on a hosted demo."""
 
 import json
+import shlex
 from math import inf
 
 import numpy as np
 import pytest
 
+from fishersft.errors import StoreError
 from fishersft.finetuning.arena import read_arena, write_arena
 from fishersft.finetuning.leaderboard import Contest, Entry, Score, leaderboard, sentence
 from fishersft.finetuning.results import HeldOut, Interval
@@ -86,6 +88,16 @@ def test_it_is_narrowed_to_what_the_address_says(arena):
     at = open_page("evidence", arena="feedbeef", aim="For no target", part="Table")
     assert "No selector is clearly better than a random draw" in plain(at)
     assert "fishersft arena demo" in at.code[0].value
+
+
+def test_the_command_of_an_arena_is_quoted(arena):
+    words = ["fishersft", "arena", "my pool.jsonl; touch canary"]
+    write_arena(arena.folder, arena.id, {"command": words}, arena.contests)
+    at = open_page("evidence", arena="feedbeef", part="Table")
+    assert shlex.split(at.code[0].value) == words
+    write_arena(arena.folder, arena.id, {"command": 5}, arena.contests)
+    with pytest.raises(StoreError, match="command"):
+        read_arena(arena.folder)
 
 
 def test_what_a_token_is_worth_is_told_in_every_form(arena, monkeypatch):

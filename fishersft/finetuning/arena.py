@@ -189,13 +189,17 @@ class ContestFile(TypedDict):
     entries: list[EntryFile]
 
 
+class AboutFile(TypedDict):
+    command: NotRequired[list[str]]
+
+
 class ArenaFile(TypedDict):
     """arena.json; an entry's nats are the next of its contest's rows, one for each seed."""
 
     kind: str
     version: int
     id: Name
-    about: dict[str, Any]
+    about: AboutFile
     contests: list[ContestFile]
 
 

@@ -36,7 +36,8 @@ class TokensSaved:
         equal: tokens of a random draw with the same loss; infinite where the draws that were trained do not get there.
         reach: the most tokens of a random draw that were trained.
         spent: tokens of the selection.
-        choosing: tokens that are trained in the time that choosing took; NaN where that is not known.
+        choosing: tokens that are trained in the time that choosing took; NaN where that is not known.  Neither embedding the pool
+            nor what another selector had computed before, such as losses, is in that time.
     """
 
     equal: Interval

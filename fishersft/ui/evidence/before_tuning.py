@@ -31,7 +31,7 @@ def panel() -> None:
         _table(demo, "What each selector is for, what it took, and how its picks from the demo stand to chance")
         st.caption(
             f"▲ better and ▼ worse than the range of random draws of as many tokens; no mark: like chance. {places}. Time: to "
-            "order the whole demo, on the machine that made the numbers."
+            "order the whole demo once its rows and losses are there, on the machine that made the numbers."
         )
     left, right = st.columns(2, gap="large")
     with left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -155,11 +156,12 @@ def _table(arena: Arena, contests: Sequence[Contest], placings: Sequence[Placing
     st.caption(
         "A token is worth so many tokens of a random draw: that many reach the same loss"
         f"{'' if alone else ', from the fewest of a contest to the most of one'}. Better, undecided, worse: in "
-        "how many contests the interval lies below 0, around it, above it."
+        "how many contests the interval lies below 0, around it, above it. Choosing leaves out what selectors share: embedding "
+        "the pool, and losses that another had computed."
     )
     words = arena.about.get("command") or []
     if words and not public():
-        components.shell(" ".join(map(str, words)))
+        components.shell(shlex.join(words))
 
 
 def _alone(entry: Entry | None) -> dict[str, str]:
