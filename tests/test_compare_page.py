@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from fishersft import Budget, compare, embed, load_corpus, load_pool, make_selector, paths
+from fishersft import Budget, compare, embed, load_corpus, load_pool, make_selector, paths, select
 from fishersft.errors import ParameterError
 from fishersft.experiments.result import read_curves
 from fishersft.experiments.summaries import standing_of
@@ -221,6 +221,15 @@ def test_only_the_part_that_is_shown_is_computed_and_maps_come_before_the_scores
     monkeypatch.setattr("fishersft.ui.cached.band", lambda *a, **k: pytest.fail("computed what is not shown"))
     at = open_page("compare", **small, budget="4", map="PCA")
     assert len(maps(at)) == 3 and at.error[0].value == "This was scored."
+
+
+def test_an_order_that_a_command_took_further_is_shown_as_far_as_the_draws_beside_it(small, monkeypatch):
+    monkeypatch.setattr("fishersft.ui.cached.SMALL_POOL", 2)
+    monkeypatch.setattr("fishersft.ui.cached.MOST_PICKS", 4)
+    for name in ("token_od", "longest"):
+        select(load_corpus(small["corpus"], holdout=0), selector=name, budget=8)
+    at = open_page("compare", **small, selectors="token_od,longest", equal="sentences", map="PCA", budget="8")
+    assert at.slider(key="budget").max == 4
 
 
 def test_the_draws_wait_for_a_button_and_the_picks_do_not(small, monkeypatch):

@@ -152,7 +152,8 @@ def order(pool: Pool, selector: Selector, seed: int) -> Order | None:
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEYS)
 def _order(pool: Pool, selector: Selector, seed: int, picks: int) -> Order | None:
-    return embed_and_select.stored_order(pool, selector, Budget(sentences=picks), seed)
+    known = embed_and_select.stored_order(pool, selector, Budget(sentences=picks), seed)
+    return known and known.prefix(picks)  # a command may have gone further than the random draws that pages put beside it
 
 
 def growing_order(pool: Pool, selector: Selector, seed: int) -> Order | None:
