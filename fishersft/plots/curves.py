@@ -17,31 +17,7 @@ from fishersft.experiments.timing import Timing
 from fishersft.plots.base import axis_style, band, chart, ink, mark_sides, style
 from fishersft.selectors import DEFAULT_SELECTOR
 
-RATIOS = (
-    1.0,
-    0.5,
-    2.0,
-    0.8,
-    1.25,
-    0.9,
-    1.1,
-    0.7,
-    1.5,
-    0.2,
-    5.0,
-    0.1,
-    10.0,
-    0.05,
-    0.02,
-    0.3,
-    3.0,
-    0.6,
-    0.95,
-    1.05,
-    0.98,
-    1.02,
-    1.2,
-)
+RATIOS = (1, 0.5, 2, 0.8, 1.25, 0.9, 1.1, 0.7, 1.5, 0.2, 5, 0.1, 10, 0.05, 0.02, 0.3, 3, 0.6, 0.95, 1.05, 0.98, 1.02, 1.2)
 NARROWEST = {True: 1.03, False: 1.15}  # by "more is better": an axis of ratios reaches this factor to both sides of 1 at least
 CROWDED = 0.1  # of a log axis: two marks that are nearer have no room for both labels on a phone
 MARGIN = 0.05  # of the height of what is drawn: room above it, and on a log axis below it

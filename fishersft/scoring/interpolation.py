@@ -28,13 +28,7 @@ POINTS = 40  # budgets that are scored; a pool of as many records has no budget 
 READ_OFF = ("log_det", "worst_leverage", "mean_leverage", "radius", "sentence_log_det", "fisher_log_det", "stein_loss")
 READ_OFF_AIMED = (*READ_OFF, "target_variance", "target_stein_loss")  # with a target
 # over orders of magnitude: their logarithms are read off
-FALLING = (
-    "worst_leverage",
-    "mean_leverage",
-    "stein_loss",
-    "target_variance",
-    "target_stein_loss",
-)
+FALLING = ("worst_leverage", "mean_leverage", "stein_loss", "target_variance", "target_stein_loss")
 Tell = Callable[[int, int], None]
 
 
