@@ -167,7 +167,7 @@ def ratio_to(
     mean, low, high = interval(_apart(result, selector, base, measure, point))
     nothing = np.full_like(mean, np.nan)
     ends = np.exp([mean, nothing if low is None else low, nothing if high is None else high])
-    return [Estimate(*map(float, one)) for one in ends.T]
+    return [Estimate(float(ratio), float(least), float(most)) for ratio, least, most in ends.T]
 
 
 def _apart(result: Result, selector: str, base: str, measure: str, point: Point | None) -> np.ndarray:
