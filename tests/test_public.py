@@ -94,6 +94,16 @@ def test_paths_of_the_host_are_no_part_of_a_sentence(sentence, told, monkeypatch
     assert without_places(sentence) == (told or sentence)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["/" + "." * 60, "/" + ":." * 30, "~/" * 30 + ".", "\\" * 60, "/." * 30 + "/:"])
+def test_a_visitors_words_never_keep_the_search_for_paths_busy(name, tmp_path, monkeypatch):
+    (tmp_path / "mine.csv").write_text(f'"{name}",k\na,b\n')
+    with pytest.raises(CorpusError) as refusal:
+        load_corpus(tmp_path / "mine.csv")
+    monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
+    assert str(tmp_path) not in without_places(str(refusal.value))
+
+
 @pytest.mark.parametrize(
     ("page", "address", "gone"),
     [
