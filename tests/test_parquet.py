@@ -1,5 +1,6 @@
 """Parquet files: what they unpack to is counted first, names and types survive."""
 
+import json
 import time
 
 import pyarrow as pa
@@ -58,6 +59,24 @@ def test_numbers_and_nulls_that_take_no_room_in_the_file_count_too():
 def test_a_date_that_python_does_not_have_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "far.parquet").write_bytes(data_of(pa.table({"text": ["a"], "when": pa.array([2**30], pa.date32())})))
     with pytest.raises(CorpusError, match=r"far.parquet holds a value that Python cannot \(year .* is out of range\)"):
+        load_corpus(tmp_path / "far.parquet")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_time_that_no_export_could_write_is_refused_when_it_is_read(tmp_path, nested):
+    times = pa.array([2**60, 0], pa.timestamp("us"))
+    column = pa.ListArray.from_arrays(pa.array([0, 1, 2]), times) if nested else times
+    (tmp_path / "far.parquet").write_bytes(data_of(pa.table({"text": ["a", "b"], "when": column})))
+    with pytest.raises(CorpusError, match="far.parquet holds a value that Python cannot"):
+        load_corpus(tmp_path / "far.parquet")
+
+
+@pytest.mark.parametrize("stop", [10**30, 1e400])
+def test_a_counting_index_without_end_is_refused_in_a_sentence(tmp_path, stop):
+    index = {"kind": "range", "name": "k", "start": 0, "stop": stop, "step": 1}
+    notes = json.dumps({"index_columns": [index], "columns": [], "column_indexes": []})
+    (tmp_path / "far.parquet").write_bytes(data_of(pa.table({"text": ["a"]}).replace_schema_metadata({"pandas": notes})))
+    with pytest.raises(CorpusError, match="far.parquet is not a readable parquet file"):
         load_corpus(tmp_path / "far.parquet")
 
 

@@ -12,7 +12,7 @@ from fishersft import Chat, PromptCompletion, Text, load_corpus
 from fishersft.corpus.encode import encode, token_texts
 from fishersft.corpus.records import ReadOptions
 from fishersft.corpus.shapes import ANSWERS, SHAPES, read_examples
-from fishersft.errors import ColumnError
+from fishersft.errors import ColumnError, CorpusError
 from fishersft.lm.folder import find_model
 from fishersft.lm.model import load_tokenizer
 
@@ -149,6 +149,47 @@ def test_the_readme_lists_every_shape_with_its_columns_in_the_order_in_which_the
         known = {name for names in (*shape.takes.values(), *shape.may_take.values()) for name in names}
         assert listed[shape.name] <= known
         assert {name for names in shape.takes.values() for name in names} - set(ANSWERS) <= listed[shape.name]
+
+
+def tree(path, parents):
+    """Messages by number, each with the number of the one that it answers, or None."""
+    rows = [
+        {
+            "message_id": str(k),
+            "parent_id": None if up is None else str(up),
+            "role": "assistant" if k % 3 else "user",
+            "text": str(k),
+        }
+        for k, up in enumerate(parents)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_thread_goes_from_its_root_to_its_last_answer_or_is_a_question_without_one(tmp_path, seed):
+    rng = random.Random(seed)
+    above = [rng.choice([None, *range(k)]) for k in range(rng.randrange(2, 14))]
+
+    def path(k):
+        return [k] if above[k] is None else [*path(above[k]), k]
+
+    answers = {k for k in range(len(above)) if k % 3}
+    ends = [k for k in answers if not any(k in path(a)[:-1] for a in answers)]
+    ends += [k for k in range(len(above)) if k not in above and answers.isdisjoint(path(k))]
+    corpus = load_corpus(tree(tmp_path / "t.jsonl", above), holdout=0)
+    assert [[int(m.content) for m in chat.messages] for chat in corpus.examples] == [path(k) for k in sorted(ends)]
+
+
+@pytest.mark.timeout(60)
+def test_a_long_thread_is_read_in_a_moment_and_a_comb_that_multiplies_is_refused(tmp_path):
+    long = load_corpus(tree(tmp_path / "long.jsonl", [None, *range(10_000)]), holdout=0)
+    assert [len(chat.messages) for chat in long.examples] == [10_001]
+    comb = [None, *((k - 1 if k % 2 else k - 2) for k in range(1, 6_000))]  # a chain whose every link has an answer of its own
+    with pytest.raises(CorpusError, match="come to more than 1,000,000 messages"):
+        load_corpus(tree(tmp_path / "comb.jsonl", comb), holdout=0)
+    ring = load_corpus(tree(tmp_path / "ring.jsonl", [1, 2, 0]), holdout=0)  # each answers another, and none is the first
+    assert [len(chat.messages) for chat in ring.examples] == [3]
 
 
 def test_threads_of_one_root_stay_on_one_side_of_the_split(tmp_path):

@@ -15,11 +15,13 @@ import pandas as pd
 from fishersft.corpus import turns
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text, is_missing
 from fishersft.corpus.turns import RecordReader, any_turns, messages, spoken_turns, string, words
+from fishersft.errors import CorpusError
 
 Row = dict[str, Any]  # the cells of a record by what they are taken as
 INSTRUCTION = "### Instruction:\n{instruction}\n\n"
 INSTRUCTION_INPUT = "### Input:\n{input}\n\n"
 RESPONSE = "### Response:\n"
+MOST_TURNS = 1_000_000  # messages of all threads, of which those near the root are in many
 
 
 class Exchange(NamedTuple):
@@ -189,19 +191,28 @@ def threads(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     ids, parents = (["" if is_missing(one) else str(one) for one in table[columns[role]].tolist()] for role in ("id", "parent"))
     roles, texts = table[columns["role"]].tolist(), table[columns["text"]].tolist()
     place = {one: i for i, one in enumerate(ids) if one}
+    above = [place.get(parent) for parent in parents]
     answers = {i for i, role in enumerate(roles) if turns.ROLES.get(str(role).lower()) == "assistant"}
-
-    def path(i: int) -> list[int]:
-        out = [i]
-        while (up := place.get(parents[out[-1]])) is not None and up not in out:
-            out.append(up)
-        return out[::-1]
-
-    paths = {i: path(i) for i in range(len(ids))}
-    inner = {j for i in answers for j in paths[i][:-1]}
-    children = {j for i in paths for j in paths[i][:-1]}
-    alone = {i for i in paths if i not in children and not answers & set(paths[i])}  # questions that nobody answered
-    ends = sorted((answers - inner) | alone)
+    followed = {up for i, up in enumerate(above) if up != i}
+    inner: set[int] = set()  # messages with an answer below them
+    for i in answers:
+        up = above[i]
+        while up is not None and up != i and up not in inner:
+            inner.add(up)
+            up = above[up]
+    paths: dict[int, list[int]] = {}
+    left = MOST_TURNS
+    for i in sorted((answers - inner) | (set(range(len(ids))) - followed)):
+        path: dict[int, None] = {}
+        up = i
+        while up is not None and up not in path and left >= 0:
+            path[up] = None
+            up, left = above[up], left - 1
+        if left < 0:
+            raise CorpusError(f"Its threads come to more than {MOST_TURNS:,} messages, each written out; split it up.")
+        if i in answers or answers.isdisjoint(path):  # an answer, or a question that nobody answered
+            paths[i] = list(path)[::-1]
+    ends = list(paths)
     out = table.iloc[ends].reset_index(drop=True)
     out["messages"] = pd.Series([[{"role": roles[j], "content": texts[j]} for j in paths[i]] for i in ends], dtype=object)
     return out

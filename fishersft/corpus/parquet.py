@@ -21,6 +21,7 @@ from fishersft.errors import CorpusError
 MOST_UNPACKED = 8_000_000_000  # bytes that the values of a file may take
 NUMBER = 8  # bytes of a number, and of the reference to a text
 ROWS = 4_096  # that are counted at a time
+BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
 
 def read_parquet(data: bytes, name: str, most: int = MOST_UNPACKED) -> pa.Table:
@@ -70,8 +71,41 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise CorpusError(f"{name} takes more memory than there is; split it into several files.") from error
-    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise CorpusError(f"{name} is not a readable parquet file.") from error
+
+
+def check_times(table: pa.Table) -> None:
+    """OverflowError or ValueError for a time that Python does not have, such as one after the year 9999: pandas keeps it, and no
+    export could write it."""
+    for column in table.columns:
+        for values in column.chunks:
+            for leaf in _leaves(values):
+                if pa.types.is_timestamp(leaf.type):
+                    _ = pc.min_max(leaf).as_py()
+
+
+def _leaves(values: pa.Array) -> Iterator[pa.Array]:
+    """The arrays without inner ones that an array is made of."""
+    if pa.types.is_map(values.type):
+        inner = [values.keys, values.items]
+    elif pa.types.is_nested(values.type):
+        inner = values.flatten() if pa.types.is_struct(values.type) else [values.flatten()]
+    else:
+        inner = []
+    for one in inner:
+        yield from _leaves(one)
+    if not inner:
+        yield values
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
