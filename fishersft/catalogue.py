@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -129,7 +128,7 @@ def remove_run(run: Run, store: Store | None = None) -> None:
     if job := writer_of(run, store):
         raise StoreError(f"Job {job.id} is writing the run '{run.id}'; cancel the job first.")
     with writing_to(run.folder):
-        shutil.rmtree(run.folder)
+        paths.remove(run.folder)
 
 
 def writer_of(run: Run, store: Store | None = None) -> Job | None:

@@ -1,4 +1,4 @@
-"""Paths as people write them, the user's data folder, the files that ship with the package, and atomic writes.
+"""Paths as people write them, the user's data folder, the files that ship with the package, guarded reads and atomic writes.
 
 In a checkout the screen, the demo and the mini model lie at the top of the repository; in an installed wheel, under
 `fishersft/_bundle`.
@@ -7,17 +7,21 @@ In a checkout the screen, the demo and the mini model lie at the top of the repo
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
 from fishersft.errors import StoreError, write_refusal
 
 _PACKAGE = Path(__file__).resolve().parent
+MOST_READ = 1_000_000_000  # bytes of a file of ours that is read whole
 
 
 def user_path(name: str | Path) -> Path:
@@ -44,6 +48,31 @@ def root() -> Path:
 def asset(*parts: str) -> Path:
     """A file or folder under `assets/`."""
     return root().joinpath("assets", *parts)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A file opened for reading; OSError for a pipe or a device, which may give nothing for ever, or never end."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is a pipe or a device, no regular file")
+    return file
+
+
+def read_whole(path: Path, most: int = MOST_READ) -> bytes:
+    """The bytes of a file; OSError also where it has more than `most`, which a sparse one has at no cost."""
+    with open_regular(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > most:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, more than {most:,}")
+        return file.read()
+
+
+def remove(path: Path) -> None:
+    """Delete a folder with what is in it, or a file; of a link only the link, since what it leads to is elsewhere."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 @contextlib.contextmanager

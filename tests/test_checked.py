@@ -1,6 +1,7 @@
 """Files of our own kinds that are damaged get one sentence, whatever was damaged."""
 
 import json
+import os
 import random
 import shutil
 
@@ -89,6 +90,44 @@ def test_a_damaged_run_is_read_or_refused_in_a_sentence_and_the_list_of_runs_sta
         report(str(folder))
 
     assert "\n" not in refusal_of(read), done
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+def sparse(path):
+    path.touch()
+    os.truncate(path, 2**40)
+
+
+def archive(path):
+    with path.open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("make", [pipe, sparse, archive])
+@pytest.mark.parametrize(
+    "name", ["run.json", "prompts.jsonl", "cells/base/cell.json", "cells/base/held_out.npy", "verdicts.jsonl"]
+)
+def test_a_pipe_or_what_would_fill_the_memory_is_no_file_of_a_run(sound, home, name, make):
+    folder = home / "runs" / "abc123"
+    shutil.copytree(sound, folder)
+    (folder / name).unlink(missing_ok=True)
+    make(folder / name)
+    refusals = [run.problem for run in runs(FINETUNED) if run.id == "abc123"]
+    refusals += [refusal_of(lambda: report(str(folder))), refusal_of(lambda: FineTuneResult(read_run(folder)).as_dict())]
+    assert any(refusals) != (name == "verdicts.jsonl"), refusals  # judgments that cannot be read are none
+    assert all("\n" not in sentence and "It is damaged" not in sentence for sentence in refusals)
+
+
+@pytest.mark.parametrize("name", ["abc\n", "..", ".x", "a/b", ""])
+def test_a_name_is_never_a_way_out_or_a_second_line(sound, tmp_path, name):
+    about = json.loads((sound / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**about, "id": name}))
+    with pytest.raises(StoreError, match="damaged"):
+        read_run(tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -1,6 +1,7 @@
 """Real small checkpoints load, their heads are checked, and what cannot be trusted is refused."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,20 @@ def test_a_model_that_asks_for_remote_code_is_refused(copy, file):
     edit(copy / file, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"})
     with pytest.raises(ModelError, match="asks to run code of its own"):
         load_model(str(copy))
+
+
+@pytest.mark.timeout(60)
+def test_odd_settings_and_what_is_no_file_are_passed_over_or_refused(copy):
+    usual = find_model(copy)
+    edit(copy / "config.json", text_config=["no", "object"], max_position_embeddings=True)
+    (copy / "additional_chat_templates" / "folder.jinja").mkdir(parents=True)
+    os.mkfifo(copy / "additional_chat_templates" / "pipe.jinja")
+    found = find_model(copy)
+    assert (found.context, found.has_chat_template, len(found.fingerprint)) == (usual.context, False, 64)
+    (copy / "tokenizer_config.json").unlink()
+    os.mkfifo(copy / "tokenizer_config.json")
+    with pytest.raises(ModelError, match=r"tokenizer_config.json cannot be read \(it is a pipe"):
+        find_model(copy)
 
 
 def test_broken_missing_and_foreign_parts_get_a_sentence(copy, tmp_path):

@@ -144,6 +144,18 @@ class TestBitRot:
         found = Store(store.path, (shipped.path,)).check()
         assert (len(found.damaged), found.dropped, found.doubtful) == (1, 0, ())
 
+    def test_the_files_of_a_file_manager_are_no_artifacts(self, store):
+        (make(store).path.parent / ".DS_Store").write_text("its own")
+        assert store.check() == StoreCheck(1, 5, 0, (), 0, ())
+        assert ".DS_Store" not in store.folders(KEY.stage)
+
+    @pytest.mark.parametrize("inputs", [None, [], {"embeddings": []}, {"embeddings": {}}, 3])
+    def test_a_manifest_that_does_not_name_its_inputs_is_damaged(self, store, inputs):
+        manifest = make(store).path / MANIFEST
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "inputs": inputs}))
+        turn_one_bit(make(store, key=ArtifactKey("embeddings", 1, {}, {})).path / "data.txt")
+        assert len(store.check().damaged) == 2
+
     def test_what_an_earlier_version_wrote_opens_without_checksums_and_is_counted(self, store):
         manifest = make(store).path / MANIFEST
         content = json.loads(manifest.read_text())

@@ -20,11 +20,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from fishersft.corpus.parquet import columns_inside, read_parquet, to_frame
+from fishersft.corpus.parquet import MOST_UNPACKED as PARQUET
+from fishersft.corpus.parquet import check_times, columns_inside, read_parquet, to_frame
 from fishersft.corpus.records import HEADERS, SPLITS
 from fishersft.corpus.splits import is_held_out
-from fishersft.corpus.unpack import COMPRESSED, check_lines, decode, unpacked
+from fishersft.corpus.unpack import COMPRESSED, MOST_UNPACKED, check_lines, decode, unpacked
 from fishersft.errors import CorpusError, os_reason
+from fishersft.paths import read_whole
 from fishersft.text import all_encodable, encodable, shortened
 
 READ_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -75,7 +77,7 @@ def read_table(path: Path, *, split_on: str = SPLITS[0], header: str = HEADERS[0
     if suffix not in ENDINGS:
         raise not_read(path.name, suffix)
     try:
-        data = path.read_bytes()
+        data = read_whole(path, PARQUET if suffix == ".parquet" else MOST_UNPACKED)
     except OSError as error:
         raise CorpusError(f"{path} cannot be read: {os_reason(error)}.") from error
     if not data:
@@ -351,6 +353,7 @@ def _parquet(data: bytes, name: str) -> FileTable:
     table = table.select(kept)  # an index without a name is only a count
     table = table.rename_columns(unique(table.column_names))
     try:
+        check_times(table)
         return FileTable(to_frame(table), typed=table)
     except (ValueError, OverflowError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:100]

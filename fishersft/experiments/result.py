@@ -23,7 +23,7 @@ from scipy.special import stdtrit
 from fishersft.design.trajectory import Curve
 from fishersft.errors import StoreError, os_reason
 from fishersft.experiments.experiment import MOVED, About, Key, Record, key_of
-from fishersft.paths import writing
+from fishersft.paths import read_whole, writing
 from fishersft.selectors import registry
 from fishersft.store.checked import Amount, Count, Counts, checked
 
@@ -176,7 +176,7 @@ def _read(path: Path, *, only_about: bool = False) -> tuple[About | None, list[R
     about: About | None = None
     records: list[Record] = []
     whole = 0
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
+    for number, line in enumerate(read_whole(path).splitlines(keepends=True)):
         if not line.endswith(b"\n"):  # cut off while it was written
             break
         whole += len(line)

@@ -13,6 +13,7 @@ import numpy as np
 from fishersft.errors import CorpusError, os_reason
 from fishersft.experiments.settings import WordSource
 from fishersft.lm.model import CausalLM
+from fishersft.paths import open_regular
 
 LONGEST_LINE = 1_000_000  # bytes; of 10,000 numbers
 LONGEST_WORD = 10_000  # bytes; a binary file with a longer word is something else
@@ -32,7 +33,7 @@ def read_vectors(path: Path, words: int = WordSource.words) -> np.ndarray:
     spaces.  Binary starts with that line.  CorpusError where there is no such file or a line or vector of it is broken.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             rows = list(islice((_binary if _is_binary(path) else _text)(file, path), words))
     except OSError as error:
         raise CorpusError(f"{path} cannot be read ({os_reason(error)}); name a file of word vectors.") from error
@@ -43,7 +44,7 @@ def read_vectors(path: Path, words: int = WordSource.words) -> np.ndarray:
 
 def _is_binary(path: Path) -> bool:
     """Whether a file with word2vec's first line goes on in something that is not a line of numbers."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if _header(file.readline(LONGEST_WORD)) is None:
             return False
         second = file.readline(LONGEST_LINE)

@@ -8,7 +8,7 @@ import msgspec
 
 from fishersft.store.checked import Amount, Count, Finite, Name, Positive
 
-Rate = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)?(e[+-]?\d\d?)?$")]
+Rate = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(e[+-]?[0-9][0-9]?)?\Z")]
 
 
 class Named(TypedDict):

@@ -22,6 +22,7 @@ from fishersft.errors import JudgeError
 from fishersft.finetuning.run import FineTuneRun
 from fishersft.judge.base import Judgment
 from fishersft.judge.questions import reread
+from fishersft.paths import read_whole
 from fishersft.store.artifacts import Store
 from fishersft.store.database import Database
 
@@ -106,7 +107,7 @@ def exported(run: FineTuneRun, kind: str) -> list[dict[str, Any]]:
     """Lines of a kind in the run's verdicts.jsonl; none where there is no such file; broken lines are skipped and logged."""
     path = run.folder / EXPORT
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_whole(path).decode("utf-8")
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:

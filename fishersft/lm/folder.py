@@ -21,7 +21,7 @@ from fishersft.corpus.records import MAX_TOKENS, Corpus, Text
 from fishersft.errors import ModelError, StoreError, UserError, os_reason
 from fishersft.fields import check, parameter
 from fishersft.lm.gguf import dequantised, gguf_file
-from fishersft.paths import user_path
+from fishersft.paths import read_whole, user_path
 from fishersft.text import shortened
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -91,7 +91,7 @@ class ModelFolder:
     @property
     def _more_templates(self) -> list[Path]:
         """Chat templates for other uses, such as tools."""
-        return sorted(self.path.glob("additional_chat_templates/*.jinja"))
+        return sorted(f for f in self.path.glob("additional_chat_templates/*.jinja") if f.is_file())
 
     @cached_property
     def has_chat_template(self) -> bool:
@@ -112,8 +112,8 @@ class ModelFolder:
     def context(self) -> int:
         """The longest input in tokens, according to the configuration; 0 if it states none."""
         for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
-            for config in (self.config, self.config.get("text_config") or {}):
-                if isinstance(value := config.get(name), int) and value > 0:
+            for config in (self.config, self.config.get("text_config")):
+                if isinstance(config, dict) and type(value := config.get(name)) is int and value > 0:
                     return value
         return 0
 
@@ -181,7 +181,7 @@ def _from_hub(name: str, revision: str | None) -> ModelFolder:
 
 def _json(path: Path, name: str) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_whole(path))
     except OSError as error:
         raise ModelError(f"{name}: {path.name} cannot be read ({os_reason(error)}).") from error
     except (ValueError, RecursionError) as error:

@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 
 from fishersft import __version__, paths
 from fishersft.errors import StoreError, os_reason
-from fishersft.paths import home, replacing, writing
+from fishersft.paths import home, open_regular, read_whole, remove, replacing, writing
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
@@ -129,7 +129,8 @@ class Store:
         for place in (self.path, *self.behind):
             with contextlib.suppress(OSError):  # the folder does not exist yet
                 for folder in (place / "artifacts" / stage).iterdir():
-                    found.setdefault(folder.name, folder)
+                    if folder.is_dir():  # a file manager leaves files of its own
+                        found.setdefault(folder.name, folder)
         return found
 
     @contextmanager
@@ -185,7 +186,7 @@ class Store:
         """
         manifests: dict[Path, dict[str, Any]] = {}
         damaged: dict[Path, str] = {}
-        for folder in sorted((self.path / "artifacts").glob("*/*")):
+        for folder in sorted(f for f in (self.path / "artifacts").glob("*/*") if f.is_dir()):
             try:
                 manifests[folder] = open_artifact(folder, whole=True).manifest
             except StoreError as error:
@@ -198,7 +199,7 @@ class Store:
         for folder in bad:
             if folder.parent.name != SELECTION:
                 with writing_to(self.path):
-                    shutil.rmtree(folder)
+                    remove(folder)
         return StoreCheck(
             artifacts=len(manifests) + len(damaged),
             bytes=sum(sum(m["files"].values()) for m in manifests.values()),
@@ -286,9 +287,11 @@ def open_artifact(folder: Path, *, whole: bool = False, outcome: str = "will be 
     `whole` compares every byte with what was written; otherwise a large file is sampled.  `outcome` is what follows of damage.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_whole(folder / MANIFEST))
         if manifest["key"] != folder.name:
             raise ValueError("its manifest belongs to another artifact")
+        if not all(isinstance(key, str) for key in manifest["inputs"].values()):
+            raise ValueError("its manifest does not name what it was made from")
         for name, size in manifest["files"].items():
             if (folder / name).stat().st_size != size:
                 raise ValueError(f"{name} is not {size} bytes long")
@@ -304,7 +307,7 @@ def open_artifact(folder: Path, *, whole: bool = False, outcome: str = "will be 
 
 def checksum(path: Path, *, sampled: bool = False) -> str:
     """sha256 of a file, or of SAMPLES blocks spread evenly over it, the first and the last among them."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if not sampled:
             return hashlib.file_digest(file, "sha256").hexdigest()
         digest, last = hashlib.sha256(), path.stat().st_size - BLOCK

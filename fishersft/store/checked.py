@@ -5,6 +5,7 @@ A type is written down once, as a TypedDict beside the code that writes the file
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +14,13 @@ import msgspec
 import numpy as np
 
 from fishersft.errors import StoreError, os_reason
+from fishersft.paths import read_whole
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Name = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\Z")
 ]  # of a file or a folder, never a way out of it
+HEADER = 100_000  # bytes that a .npy file may have beside its numbers
 Counts = Annotated[list[Count], msgspec.Meta(min_length=1)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e300)]
@@ -48,7 +51,7 @@ def read_json_lines(path: Path, kind: Any, advice: str) -> list[Any]:
 def read_numbers(path: Path, length: int, advice: str) -> np.ndarray:
     """(length,) finite numbers from a .npy file; StoreError where it holds anything else."""
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.lib.format.read_array(io.BytesIO(read_whole(path, HEADER + 16 * length)), allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
         raise StoreError(f"{path} cannot be read; {advice}.") from error
     if found.shape != (length,) or found.dtype.kind not in "fiu" or not np.isfinite(found).all():
@@ -58,7 +61,7 @@ def read_numbers(path: Path, length: int, advice: str) -> np.ndarray:
 
 def _text(path: Path, advice: str) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_whole(path).decode("utf-8")
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -22,6 +22,7 @@ from fishersft.finetuning.results import MEASURES as NAMES
 from fishersft.finetuning.run import BASE, LOSSES, RATE, WORK
 from fishersft.finetuning.schema import RateFile
 from fishersft.finetuning.stages import edge_warning
+from fishersft.paths import read_whole
 from fishersft.plots import generations as generation_plots
 from fishersft.store.checked import read_json
 from fishersft.text import UNDECIDED, listed, visible
@@ -269,10 +270,10 @@ def live_losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
     for path in sorted(folder.glob(f"{WORK}/*/{LOSSES}")):
         points: dict[int, float] = {}
         try:
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in read_whole(path).decode("utf-8").splitlines():
                 told = json.loads(line)
                 points[int(told["step"])] = float(told["loss"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError):
             pass
         if points:
             out[path.parent.name] = sorted(points.items())
