@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-Said = dict[str, Any] | tuple[int, dict[str, Any] | bytes] | None
+Said = dict[str, Any] | tuple[int, dict[str, Any] | bytes] | Callable[[Any], None] | None
 
 
 def says(text: str, **message: Any) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def fails(status: int, message: str = "scripted", **error: Any) -> tuple[int, di
 
 
 class ScriptedChat:
-    """`script(request, count)` answers the count-th request (from 1): a message, an error, or None to cut the line.
+    """`script(request, count)` answers the count-th request (from 1): a message, an error, None to cut the line, or a function
+    that writes whatever it likes to the line.
 
     Attributes:
         base_url: where it listens.
@@ -57,6 +58,9 @@ class ScriptedChat:
                     self.close_connection = True
                     self.connection.close()
                     return
+                if callable(said):
+                    self.close_connection = True
+                    return said(self.wfile)
                 status, content = said if isinstance(said, tuple) else (200, _completion(said, body, count))
                 data = content if isinstance(content, bytes) else json.dumps(content).encode()
                 self.send_response(status)

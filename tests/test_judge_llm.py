@@ -1,8 +1,11 @@
 """The LLM judge against a real server on 127.0.0.1 that answers from a script, and against `transformers serve`."""
 
+import contextlib
+import gzip
 import importlib.util
 import json
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -18,6 +21,8 @@ from fishersft.judge.base import FIRST, REFUSED, SECOND, TIE, TOO_LONG, UNPARSAB
 from fishersft.judge.form import JSON, PAPER, Prices
 from fishersft.judge.judges import LLMJudge, LocalJudge
 from fishersft.judge.questions import paper_question, which_is_better
+from fishersft.lm import chat_server
+from fishersft.lm.chat_server import ChatServer
 from fishersft.lm.folder import find_model
 
 from .conftest import SHARED
@@ -253,6 +258,56 @@ class TestServersThatFail:
         monkeypatch.setitem(sys.modules, "openai", None)
         with pytest.raises(MissingExtra, match="llm"):
             LLMJudge.at("http://127.0.0.1:9/v1", "m", "x")
+
+
+def whole(data, encoding=""):
+    """Writes a body of so many bytes, packed or not."""
+    more = f"Content-Encoding: {encoding}\r\n" if encoding else ""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{more}Content-Length: {len(data)}\r\n\r\n"
+    return lambda line: line.write(head.encode() + data)
+
+
+def endless(line):
+    line.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    with contextlib.suppress(OSError):  # nobody listens any more
+        for _ in range(3_000):
+            line.write(b" " * 1_000_000)
+
+
+def dripping(start):
+    """Writes the start of an answer, and then a byte now and then for as long as anybody listens."""
+
+    def drip(line):
+        line.write(start)
+        with contextlib.suppress(OSError):
+            while True:
+                line.write(b" ")
+                line.flush()
+                time.sleep(0.2)
+
+    return drip
+
+
+class TestServersThatSendWithoutEnd:
+    BODY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+    HEADER = b"HTTP/1.1 200 OK\r\nX-Slow: "
+
+    @pytest.mark.timeout(120)
+    @pytest.mark.parametrize("body", [endless, whole(gzip.compress(b" " * 300_000_000, 1), "gzip"), whole(b" " * 50_000_000)])
+    def test_a_reply_without_end_is_cut_off_and_never_unpacked(self, chat, body):
+        server = ChatServer(chat(lambda request, count: body).base_url, "m", retries=0)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(ModelError, match="does not answer like an OpenAI chat server"):
+            server.reply("Hello?")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("start", [BODY, HEADER])
+    def test_a_reply_that_drips_is_late_although_every_byte_is_in_time(self, chat, start, monkeypatch):
+        monkeypatch.setattr(chat_server, "BETWEEN_TRIES", 0.0)
+        server = ChatServer(chat(lambda request, count: dripping(start)).base_url, "m", retries=0, seconds=1.0, parallel=1)
+        with pytest.raises(ServerDown, match="did not answer in time"):
+            list(server.replies(["Hello?"]))
 
 
 class TestMoney:

@@ -5,6 +5,7 @@ a server refuses is dropped or adapted once.  Every failure becomes a one-senten
 
 The key in OPENAI_API_KEY is sent only to openai.com, to this machine, and to exactly the origin of OPENAI_BASE_URL, so that no
 address from a link or a form can obtain it; to another machine only over https.  No redirect is followed, with texts or without.
+A server may send what it likes: of a reply only so many bytes are taken, as they come, and only for so long.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import os
 import queue
 import re
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +32,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")  # names of this machine for itself
 NO_KEY = "none"  # the client requires a key; servers without keys ignore it
 ACKNOWLEDGED = "Understood. Send me the object."  # the model's turn between a task and its object
 SCHEMA = re.compile(r"response_format|json.?schema|grammar", re.I)
+LONGEST_REPLY = 10_000_000  # bytes, far more than any reply with its probabilities
+BETWEEN_TRIES = 60.0  # seconds that the client waits before it tries again, at most
 LAST_WAIT = 5.0  # seconds that pending replies get after one has failed
 
 
@@ -134,8 +139,13 @@ class ChatServer:
             base_url=self.base_url,
             max_retries=retries,
             timeout=openai.Timeout(seconds, connect=min(10.0, seconds)),
-            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+            http_client=openai.DefaultHttpxClient(
+                follow_redirects=False,
+                headers={"Accept-Encoding": "identity"},  # a few bytes may unpack to gigabytes
+                event_hooks={"response": [partial(_take, seconds=seconds, late=openai.APITimeoutError)]},
+            ),
         )
+        self._patience = (retries + 1) * (2 * seconds + BETWEEN_TRIES)  # without any reply
         self._settings: dict[str, Any] = dict(settings)
         self._takes = {"schema": True, "system": True}  # until the server refuses one
         self._skip_too_long = skip_too_long
@@ -171,6 +181,9 @@ class ChatServer:
                     result = results.get(timeout=0.5)  # short, so that Ctrl-C works on every system
                 except queue.Empty:
                     waited += 0.5
+                    if failure is None and waited > self._patience:  # each byte of a header may come just in time
+                        failure = ServerDown(self._late)
+                        break
                     continue
                 waited = 0.0
                 if result is None:
@@ -219,12 +232,17 @@ class ChatServer:
             except (openai.OpenAIError, AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
                 raise ModelError(self._sentence(error)) from error
 
+    @property
+    def _late(self) -> str:
+        said = "did not answer in time; check that it is running, then run the same command again to continue."
+        return f"The server at {self.base_url} {said}"
+
     def _sentence(self, error: Exception) -> str:
         openai = self._library
         where = f"The server at {self.base_url}"
         match error:
-            case openai.APITimeoutError():
-                return f"{where} did not answer in time; check that it is running, then run the same command again to continue."
+            case openai.APITimeoutError() | openai.APIConnectionError(__cause__=openai.APITimeoutError()):
+                return self._late
             case openai.APIConnectionError():
                 return (
                     f"{where} could not be reached; check that it is running and that base_url is right, then run the same "
@@ -248,6 +266,21 @@ class ChatServer:
                 return f"{where} answered with an error ({error.status_code}: {said}); run the same command again to continue."
             case _:
                 return f"{where} does not answer like an OpenAI chat server; check base_url, which often ends in /v1."
+
+
+def _take(response: Any, seconds: float, late: Callable[..., Exception]) -> None:
+    """Take the body of a reply, uncompressed: its first bytes; `late` is raised where they do not come in time."""
+    pieces, size, until = [], 0, time.monotonic() + seconds
+    for piece in response.stream:
+        pieces.append(piece)
+        size += len(piece)
+        if size > LONGEST_REPLY:  # cut off, it is no JSON
+            break
+        if time.monotonic() > until:
+            raise late(request=response.request)
+    response.stream.close()
+    response.headers.pop("Content-Encoding", None)  # nobody asked for any
+    response.stream = type(response)(response.status_code, content=b"".join(pieces)[:LONGEST_REPLY]).stream
 
 
 def messages_of(request: Request, *, system: bool) -> list[dict[str, str]]:
