@@ -97,9 +97,19 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+_OPENS = re.compile(r"[\\`\[|]|<(?=[A-Za-z/!?])")
+
+
+def in_markdown(text: str) -> str:
+    """A line of Markdown that is also read as it stands, with a stranger's names in it: they begin no link, picture, HTML, code
+    or cell, and steer no terminal."""
+    return _OPENS.sub(r"\\\g<0>", "".join(c for c in " ".join(text.split()) if c.isprintable()))
+
+
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: str = "---") -> str:
-    """A table in Markdown; `numbers` is the rule under every column but the first, such as "---:"."""
-    lines = [head, ["---", *[numbers] * (len(head) - 1)], *rows]
+    """A table in Markdown, of cells that may hold a stranger's names; `numbers` is the rule under every column but the first, as
+    "---:"."""
+    lines = [map(in_markdown, head), ["---", *[numbers] * (len(head) - 1)], *(map(in_markdown, row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

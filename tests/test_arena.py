@@ -15,7 +15,7 @@ from fishersft.finetuning.leaderboard import leaderboard, pool_key
 from fishersft.finetuning.results import FineTuneResult
 from fishersft.selectors import registry
 from fishersft.store.artifacts import Store
-from tests.conftest import command_line
+from tests.conftest import ROOT, command_line
 from tests.tiny_model import make_corpus, make_model
 from tests.tuned_run import tuned_run
 
@@ -206,3 +206,18 @@ def test_a_damaged_arena_is_said_and_takes_no_list_down(made, tmp_path, damage, 
 def test_there_is_no_such_arena():
     with pytest.raises(StoreError, match="There is no arena 'nowhere'"):
         read_arena("nowhere")
+
+
+def test_the_command_of_a_strangers_arena_is_one_of_ours_or_none(tmp_path):
+    folder = tmp_path / "arena"
+    shutil.copytree(ROOT / "assets" / "arenas" / "mini", folder)
+    assert read_arena("mini").command[:2] == ["python", "assets/build_arena.py"]
+    assert read_arena(folder).command == []
+    told = json.loads((folder / "arena.json").read_text())
+    for command in (["fishersft", "arena", "my corpus.jsonl"], 5, "rm -rf", [["a"]]):
+        (folder / "arena.json").write_text(json.dumps({**told, "about": {**told["about"], "command": command}}))
+        if isinstance(command, list) and isinstance(command[0], str):
+            assert read_arena(folder).command == command
+        else:
+            with pytest.raises(StoreError, match="damaged"):
+                read_arena(folder)

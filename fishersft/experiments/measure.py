@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
+from fishersft.corpus.tables import results_csv
 from fishersft.design.factor import suited_to
 from fishersft.design.trajectory import within_tokens
 from fishersft.errors import FisherSFTError, ParameterError, UserError
@@ -59,7 +59,7 @@ def measure_curves(
                 kept.append(record)
     result = Result.of(asked.about, records)
     if out:
-        write_whole(out / "curves.csv", pd.DataFrame(result.table()).to_csv(index=False))
+        write_whole(out / "curves.csv", results_csv(result.table()))
         write_whole(out / "curves.json", json.dumps(curves_summary(result), indent=1))
     return result
 

@@ -36,8 +36,8 @@ def finetune_page(run: FineTuneRun, store: Store | None = None) -> Page:
             f" {len(result.unsound)} tuned selections are no better than the untuned model: comparisons at such a learning rate "
             "mislead."
         )
-    command, judge = run.about.get("command"), f"fishersft judge {shlex.quote(run.id)}"
-    again = [Code("Fine-tune", shlex.join(map(str, command)))] if command else []
+    judge = f"fishersft judge {shlex.quote(run.id)}"
+    again = [Code("Fine-tune", shlex.join(run.command))] if run.command else []
     python = f"import fishersft\n\nprint(fishersft.FineTuneResult.open({run.id!r}).markdown())\n"
     parts = [
         Section("What was asked", (table_of("Settings", _asked(result)), table_of("Versions", [*run.versions.items()]))),

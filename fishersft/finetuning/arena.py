@@ -33,7 +33,7 @@ from fishersft.paths import replacing, user_path, writing
 from fishersft.selectors import registry
 from fishersft.store.artifacts import Store
 from fishersft.store.checked import Amount, Count, Counts, Finite, Name, Positive, read_json, read_numbers
-from fishersft.text import counted, markdown_table
+from fishersft.text import counted, in_markdown, markdown_table
 
 ARENA, RUNS = "arena.json", "runs"
 AGAIN = "run fishersft arena again with the same --out"
@@ -60,6 +60,12 @@ class Arena:
         if not places:
             return "nothing yet"
         return f"{', '.join(models)}, {counted(len(self.contests), 'contest')}: {', '.join(places)}"
+
+    @property
+    def command(self) -> list[str]:
+        """The command line that made it; [] where its folder names none, or a stranger's names another program than ours."""
+        given: list[str] = self.about.get("command") or []
+        return given if given[:1] == ["fishersft"] or self.folder.is_relative_to(paths.asset("arenas")) else []
 
     def with_contests_of(self, others: Sequence[Arena]) -> Arena:
         """Its contests, with the entries that other arenas have in the same ones."""
@@ -111,11 +117,11 @@ class Arena:
                 ]
                 for p in placings
             ]
-            parts = [f"## {name}", sentence(placings, contests), markdown_table(HEAD, rows)]
+            parts = [f"## {name}", in_markdown(sentence(placings, contests)), markdown_table(HEAD, rows)]
             if len(contests) > 1:
                 each = [[p.label.split(" (in ")[0], *(_cell(c, p.selector) for c in contests)] for p in placings]
                 parts.append(markdown_table(["nats a token, minus Uniform", *(c.title for c in contests)], each))
-            parts.append("\n".join(f"- {c.title}: measured on {c.measured_on}" for c in contests))
+            parts.append("\n".join(in_markdown(f"- {c.title}: measured on {c.measured_on}") for c in contests))
             out.append("\n\n".join(parts) + "\n")
         return "\n".join(out)
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from fishersft.corpus.near_duplicates import repeats_sentence
-from fishersft.corpus.tables import plain
+from fishersft.corpus.tables import plain, results_csv
 from fishersft.finetuning.intervals import HeldOut, Interval, difference, estimate
 from fishersft.finetuning.run import ALL, BASE, FineTuneRun, TunedModel, read_run, write_text
 from fishersft.finetuning.tokens_saved import RandomCurve, TokensSaved
-from fishersft.text import UNDECIDED, markdown_table
+from fishersft.text import UNDECIDED, in_markdown, markdown_table
 
 BASELINE = "uniform"
 MEASURES = {"mean": "mean", "p95": "95th percentile", "max": "largest", "worst": "worst topic"}  # of nats, lower is better
@@ -249,13 +248,13 @@ class FineTuneResult:
     def export(self, format: str) -> str:
         """The content of a file: the table as `csv`, `json` or `md`, or as `jsonl` the texts that the models wrote."""
         if format == "csv":
-            return pd.DataFrame(self.table()).to_csv(index=False)
+            return results_csv(self.table())
         if format == "json":
             return json.dumps(self.as_dict(), indent=1)
         if format == "md":
             above = [*self.verdict, f"Nats a token are of {self.measured_on}."] if self.on_target else []
             above += filter(None, [self.worth, *self.disagreements, self.near_duplicates])
-            return "\n\n".join([*above, self.markdown()]) + "\n"
+            return "\n\n".join([*map(in_markdown, above), self.markdown()]) + "\n"
         prompts = {p.number: p for p in self.run.prompts}
         lines = []
         for name in self.run.models:

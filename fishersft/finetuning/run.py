@@ -137,6 +137,12 @@ class FineTuneRun:
         return str(self.about["corpus"].get("source") or self.about["corpus"]["name"])
 
     @property
+    def command(self) -> list[str]:
+        """The command line that made it; [] where its folder names none, or another program than ours."""
+        given: list[str] = self.about.get("command") or []
+        return given if given[:1] == ["fishersft"] else []
+
+    @property
     def title(self) -> str:
         """What it compares, in one line; names in it come from its folder."""
         about, target = self.about, self.about.get("target")

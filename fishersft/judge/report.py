@@ -338,12 +338,7 @@ def in_percent(rate: Rate) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as a Markdown table; "" for none."""
-    return markdown_table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]) if rows else ""
-
-
-def _cell(value: Any) -> str:
-    """One line without marks of a table or control characters, because names come from a run that may be a stranger's."""
-    return "".join(c for c in " ".join(str(value).split()) if c.isprintable()).replace("|", "\\|")
+    return markdown_table(list(rows[0]), [list(map(str, row.values())) for row in rows]) if rows else ""
 
 
 def scores_of(judged: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from fishersft import catalogue
+from fishersft.corpus.tables import results_csv
 from fishersft.finetuning.leaderboard import after_tuning, pool_key
 from fishersft.plots import compare as compare_plots
 from fishersft.scoring.comparison import Comparison
@@ -138,7 +139,7 @@ def save(view: CompareView, found: Comparison, visitor: Session) -> None:
     components.pictures(row)
     row.markdown("Download the numbers:")
     files = {
-        "csv": lambda: found.table().to_csv(index=False).encode(),
+        "csv": lambda: results_csv(found.table()).encode(),
         "json": lambda: json.dumps(comparison_summary(found), ensure_ascii=False, indent=1).encode(),
     }
     for format, made in files.items():

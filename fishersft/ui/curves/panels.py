@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from fishersft import catalogue
 from fishersft.catalogue import CurvesRun
+from fishersft.corpus.tables import results_csv
 from fishersft.errors import StoreError
 from fishersft.experiments.fits import BASELINE, Estimate, Fits, along_over_uniform, fits_of
 from fishersft.experiments.result import MEASURES, Result, label_of
@@ -325,7 +325,7 @@ def _timing(told: Timing, log: bool, found: CurvesRun, own: Callable[[], None]) 
     downloads.files(
         name,
         name,
-        ("csv", "csv", lambda: pd.DataFrame(told.table()).to_csv(index=False), "one row per number of picks"),
+        ("csv", "csv", lambda: results_csv(told.table()), "one row per number of picks"),
         ("json", "json", content, "the pool, the seconds, and which were measured"),
         ("report.html", "report.html", lambda: timing_page(told, found.id).html(), REPORT),
     )
@@ -377,7 +377,7 @@ def _files(result: Result, found: CurvesRun) -> None:
     downloads.files(
         name,
         name,
-        ("csv", "csv", lambda: pd.DataFrame(result.table()).to_csv(index=False), rows),
+        ("csv", "csv", lambda: results_csv(result.table()), rows),
         ("json", "json", lambda: json.dumps(curves_summary(result), indent=1), "settings, command, table and fits"),
         ("report.html", "report.html", lambda: curves_page(result, found.id).html(), REPORT),
     )

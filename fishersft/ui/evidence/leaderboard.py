@@ -159,9 +159,8 @@ def _table(arena: Arena, contests: Sequence[Contest], placings: Sequence[Placing
         "how many contests the interval lies below 0, around it, above it. Choosing leaves out what selectors share: embedding "
         "the pool, and losses that another had computed."
     )
-    words = arena.about.get("command") or []
-    if words and not public():
-        components.shell(shlex.join(words))
+    if arena.command and not public():
+        components.shell(shlex.join(arena.command))
 
 
 def _alone(entry: Entry | None) -> dict[str, str]:

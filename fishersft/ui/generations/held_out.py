@@ -83,9 +83,9 @@ def section(of: LoadedRun, row: Any) -> None:
     offered.append(("texts", "jsonl", partial(of.result.export, "jsonl"), texts))
     name = of.name if of.result.on_target or not of.run.target else f"{of.name}-elsewhere"
     downloads.files(f"finetune-{name}", name, *offered)
-    command = of.run.about.get("command") or ["fishersft", "finetune", of.run.source.lower()]
+    command = of.run.command or ["fishersft", "finetune", of.run.source.lower()]
     python = f"import fishersft\n\nprint(fishersft.FineTuneResult.open({of.name!r}).markdown())\n"
-    components.footer(f"{shlex.join(map(str, command))} --out run", python)
+    components.footer(f"{shlex.join(command)} --out run", python)
 
 
 def _measured(of: LoadedRun) -> LoadedRun:
