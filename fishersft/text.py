@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,6 +121,7 @@ def moment(when: float | datetime) -> str:
 
 PIECES = re.compile(r"\w+(?:['’-]\w+)*|\s+|[^\w\s]")
 MOST = 3_000  # words of a text that are compared; the rest is shown unmarked
+MOST_PAIRS = 100_000  # of equal words in two texts, beyond which no more is compared: the comparison's time grows with them
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ def compared(one: str, other: str) -> tuple[list[Span], list[Span]]:
     """The spans of both texts; neighbouring pieces that are alike form one span."""
     left, right = PIECES.findall(one), PIECES.findall(other)
     a, b = (_words(pieces) for pieces in (left, right))
+    most = _comparable([left[i] for i in a], [right[j] for j in b])
+    a, b = a[:most], b[:most]
     matcher = SequenceMatcher(None, [left[i] for i in a], [right[j] for j in b], autojunk=False)
     blocks = matcher.get_matching_blocks()
     same_left = {k for block in blocks for k in a[block.a : block.a + block.size]}
@@ -152,6 +156,19 @@ def share_alike(one: str, other: str) -> float:
 def _words(pieces: Sequence[str]) -> list[int]:
     """The positions of the pieces that are compared."""
     return [k for k, piece in enumerate(pieces) if not piece.isspace()][:MOST]
+
+
+def _comparable(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many words of both make at most MOST_PAIRS pairs of equal ones; a text that repeats itself makes many."""
+    pairs, here, there = 0, Counter[str](), Counter[str]()
+    for most, (mine, theirs) in enumerate(itertools.zip_longest(one, other, fillvalue="")):
+        pairs += there[mine]
+        here[mine] += 1
+        pairs += here[theirs]
+        there[theirs] += 1
+        if pairs > MOST_PAIRS:
+            return most
+    return MOST
 
 
 def _spans(pieces: Sequence[str], marked: set[int]) -> list[Span]:

@@ -1,11 +1,13 @@
 """The word diff: what is marked differs, what is not is common, and nothing of the text is lost."""
 
 import itertools
+import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishersft.text import compared, share_alike
+from fishersft.text import MOST, compared, share_alike
 
 
 def marked(spans):
@@ -46,3 +48,13 @@ def test_a_very_long_text_is_compared_in_a_moment():
     left, right = compared("word " * 100_000, "a" * 100_000)
     assert "".join(s.text for s in left) == "word " * 100_000
     assert marked(right) == ["a" * 100_000]
+
+
+@pytest.mark.timeout(60)
+def test_a_text_that_repeats_itself_is_compared_in_a_moment_and_a_usual_one_to_its_end():
+    one, other = (" ".join("ab"[(k * k // 7 if odd else 3 * k // 5) % 2] for k in range(3_000)) for odd in (True, False))
+    assert share_alike(one, other) < 1
+    frequencies = [1 / (rank + 2.7) for rank in range(5_000)]  # of words in a natural text (Mandelbrot 1953)
+    usual = random.Random(0).choices([f"w{rank}" for rank in range(5_000)], frequencies, k=MOST)
+    left, right = compared(" ".join(usual), " ".join([*usual[:-1], "end"]))
+    assert (marked(left), marked(right)) == ([usual[-1]], ["end"])
