@@ -72,10 +72,15 @@ def in_shell(command: str) -> str:
 
 
 def in_terminal(text: str) -> str:
-    """A text that steers no terminal: what is neither shown nor ends a line, nor joins letters, becomes its code."""
+    """A text that steers no terminal: what is neither shown nor ends a line, nor joins letters, becomes its code.
+
+    Only a text's first character may go back to the start of the line, as every drawing of a progress bar does; further on, the
+    rest would be written over what stands before it.
+    """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in "\n\r\t\u200c\u200d" else f"[U+{ord(c):04X}]" for c in text)
+    clean = re.sub(r"(?<=.)\r(?!\n)", "[U+000D]", text, flags=re.DOTALL)
+    return "".join(c if c.isprintable() or c in "\n\r\t\u200c\u200d" else f"[U+{ord(c):04X}]" for c in clean)
 
 
 def visible_text(text: str, longest: int = 1_200) -> str:
