@@ -16,7 +16,7 @@ key (`values`), the shown command line (`arguments`) and the shown Python (`call
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,9 +60,9 @@ class Parameter:
         return ", ".join(f"{words} {end:g}" for words, end in ends.items() if end is not None)
 
     def holds(self, value: float) -> bool:
-        """Whether a number is finite and in the range."""
+        """Whether a number is in the range, and no larger than a float can be."""
         return (
-            math.isfinite(value)
+            abs(value) <= sys.float_info.max
             and (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)
@@ -147,7 +147,7 @@ def _fits(one: Declared, value: Any) -> bool:
     if one.type is int:
         return hasattr(value, "__index__") and one.about.holds(int(value))
     if one.type is float:
-        return hasattr(value, "__float__") and not isinstance(value, str) and one.about.holds(float(value))
+        return hasattr(value, "__float__") and not isinstance(value, str) and one.about.holds(value)
     if one.type is str:
         return isinstance(value, str) and (not one.about.choices or value in one.about.choices)
     return isinstance(value, one.type)

@@ -145,6 +145,18 @@ def test_damaged_curves_are_read_or_refused_in_a_sentence_and_the_list_of_runs_s
     assert "\n" not in refusal_of(read), done
 
 
+@pytest.mark.parametrize("setting", ["scale", "sentences", "seed"])
+def test_a_whole_number_that_no_float_can_be_is_refused_in_a_sentence_or_shown(home, setting):
+    folder = home / "curves" / "abc123"
+    folder.mkdir(parents=True)
+    lines = (ROOT / "assets" / "curves" / "isotropic-tokens" / "records.jsonl").read_text().splitlines()
+    about = json.loads(lines[0])
+    settings = about["about"]["settings"]
+    (settings if setting == "seed" else settings["world"])[setting] = 10**400
+    (folder / "records.jsonl").write_text("\n".join([json.dumps(about), *lines[1:]]) + "\n")
+    assert refusal_of(lambda: report(str(folder)))
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """The folder of a kept selection, and its id."""

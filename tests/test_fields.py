@@ -95,6 +95,7 @@ def test_the_key_holds_every_declared_value_and_nothing_else():
         ({"sigma2": 0.0}, "a number above 0"),
         ({"sigma2": float("nan")}, "a number above 0"),
         ({"sigma2": True}, "a number above 0"),
+        ({"sigma2": 10**400}, "a number above 0"),
         ({"sigma2": "1"}, "a number above 0"),
         ({"share": 1.0}, "a number of at least 0, below 1"),
         ({"picks": 51}, "a whole number from 1 to 50 (sentences)"),

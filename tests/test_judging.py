@@ -1,6 +1,7 @@
 """Judging a run: who meets whom, what is kept, a real kill -9, blind votes, the command and its sentences."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -150,8 +151,15 @@ class TestWhatIsKept:
         path = run.folder / verdicts.EXPORT
         judging.export(run, path)
         before = len(verdicts.exported(run, "reading"))
+        huge = {
+            "kind": "reading",
+            "key": "k",
+            "value": {"said": "first", "facts": {"score_first": 10**400}},
+        }  # no float is as large
+        path.write_text(f"{path.read_text()}{json.dumps(huge)}\n")
         path.write_text('not json\n{"kind": 3}\n[]\n{"kind": "reading", "value": 1}\n\n' + path.read_text())
-        assert len(verdicts.exported(run, "reading")) == before
+        assert len(verdicts.exported(run, "reading")) == before + 1
+        assert verdicts.exported(run, "reading")[-1]["value"]["facts"] == {"score_first": math.inf}
         path.write_bytes(b"\xff\xfe\x00")
         assert verdicts.exported(run, "judge") == []
 

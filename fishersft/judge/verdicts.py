@@ -16,14 +16,15 @@ import logging
 import sqlite3
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypedDict
 
-from fishersft.errors import JudgeError
+from fishersft.errors import JudgeError, StoreError
 from fishersft.finetuning.run import FineTuneRun
 from fishersft.judge.base import Judgment
 from fishersft.judge.questions import reread
 from fishersft.paths import read_whole
 from fishersft.store.artifacts import Store
+from fishersft.store.checked import checked
 from fishersft.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,11 @@ def kept_votes(run: FineTuneRun, store: Store | None = None) -> list[dict[str, A
     return list({(str(v.get("voter")), str(v.get("ballot"))): v for v in told}.values())
 
 
+class ExportLine(TypedDict):
+    kind: str
+    value: Any
+
+
 def exported(run: FineTuneRun, kind: str) -> list[dict[str, Any]]:
     """Lines of a kind in the run's verdicts.jsonl; none where there is no such file; broken lines are skipped and logged."""
     path = run.folder / EXPORT
@@ -113,8 +119,11 @@ def exported(run: FineTuneRun, kind: str) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         log.warning("%s cannot be read: %s", path, error)
         return []
-    lines = [_json(line) for line in text.splitlines() if line.strip()]
-    sound = [line for line in lines if isinstance(line, dict) and isinstance(line.get("kind"), str) and "value" in line]
+    lines = [line for line in text.splitlines() if line.strip()]
+    sound = []
+    for line in lines:
+        with contextlib.suppress(StoreError):
+            sound.append(checked(line, ExportLine, "A line is damaged", "leave it out"))
     if len(sound) < len(lines):
         log.warning("%s has %d lines that cannot be read", path, len(lines) - len(sound))
     found = [line for line in sound if line["kind"] == kind]

@@ -20,6 +20,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Name = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\Z")
 ]  # of a file or a folder, never a way out of it
+LONGEST_NUMBER = 300  # digits
 HEADER = 100_000  # bytes that a .npy file may have beside its numbers
 Counts = Annotated[list[Count], msgspec.Meta(min_length=1)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
@@ -73,13 +74,18 @@ def _text(path: Path, advice: str) -> str | None:
 def checked(text: str | bytes, kind: Any, damaged: str, advice: str) -> Any:
     """The JSON value that a text is, if it has this type; StoreError begins with `damaged` and ends with the advice."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_whole)
     except RecursionError as error:
         raise StoreError(f"{damaged} (it is too deeply nested); {advice}.") from error
     except ValueError as error:
         raise StoreError(f"{damaged} (it is not JSON); {advice}.") from error
     check(value, kind, damaged, advice)
     return value
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number; infinite, as in JSON's 1e400, where no float is as large."""
+    return int(digits) if len(digits) < LONGEST_NUMBER else float(digits)
 
 
 def check(value: Any, kind: Any, damaged: str, advice: str) -> None:
