@@ -11,7 +11,6 @@ import numpy as np
 
 import fishersft
 from fishersft.commands import shared
-from fishersft.corpus.tables import results_csv
 from fishersft.errors import UserError
 from fishersft.lm.folder import find_model
 from fishersft.paths import write_whole
@@ -114,7 +113,7 @@ def compare(
     summary["near_duplicates"] = corpus.repeats.as_json()
     if out:
         as_csv = out.suffix == ".csv"
-        write_whole(out, results_csv(found.table()) if as_csv else json.dumps(summary, ensure_ascii=False, indent=1))
+        write_whole(out, found.as_csv() if as_csv else json.dumps(summary, ensure_ascii=False, indent=1))
     click.echo(json.dumps(summary, ensure_ascii=False) if as_json else f"{_text(found)}\n- {shared.near_duplicates_of(corpus)}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fishersft.corpus.tables import results_csv
 from fishersft.errors import ParameterError
 from fishersft.pipeline import embed_and_select
 from fishersft.scoring.criteria import CRITERIA, Aim, Scorer, Scores, bound_at, jaccard
@@ -130,6 +131,10 @@ class Comparison:
                 line |= {criterion: mean, f"{criterion}_least": least, f"{criterion}_most": most}
             lines.append(line)
         return pd.DataFrame(lines)
+
+    def as_csv(self) -> str:
+        """The table as a file."""
+        return results_csv(self.table())
 
 
 def compare(

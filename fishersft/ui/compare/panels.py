@@ -10,7 +10,6 @@ import numpy as np
 import streamlit as st
 
 from fishersft import catalogue
-from fishersft.corpus.tables import results_csv
 from fishersft.finetuning.leaderboard import after_tuning, pool_key
 from fishersft.plots import compare as compare_plots
 from fishersft.scoring.comparison import Comparison
@@ -139,7 +138,7 @@ def save(view: CompareView, found: Comparison, visitor: Session) -> None:
     components.pictures(row)
     row.markdown("Download the numbers:")
     files = {
-        "csv": lambda: results_csv(found.table()).encode(),
+        "csv": lambda: found.as_csv().encode(),
         "json": lambda: json.dumps(comparison_summary(found), ensure_ascii=False, indent=1).encode(),
     }
     for format, made in files.items():
