@@ -141,9 +141,10 @@ def compared(one: str, other: str) -> tuple[list[Span], list[Span]]:
     """The spans of both texts; neighbouring pieces that are alike form one span."""
     left, right = PIECES.findall(one), PIECES.findall(other)
     a, b = (_words(pieces) for pieces in (left, right))
-    most = _comparable([left[i] for i in a], [right[j] for j in b])
+    mine, theirs = [left[i] for i in a], [right[j] for j in b]
+    most = _comparable(mine, theirs)
     a, b = a[:most], b[:most]
-    matcher = SequenceMatcher(None, [left[i] for i in a], [right[j] for j in b], autojunk=False)
+    matcher = SequenceMatcher(None, mine[:most], theirs[:most], autojunk=False)
     blocks = matcher.get_matching_blocks()
     same_left = {k for block in blocks for k in a[block.a : block.a + block.size]}
     same_right = {k for block in blocks for k in b[block.b : block.b + block.size]}

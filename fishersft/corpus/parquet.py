@@ -21,6 +21,7 @@ from fishersft.errors import CorpusError
 MOST_UNPACKED = 8_000_000_000  # bytes that the values of a file may take
 NUMBER = 8  # bytes of a number, and of the reference to a text
 ROWS = 4_096  # that are counted at a time
+# what pyarrow raises over a damaged file
 BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
 
@@ -71,16 +72,7 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise CorpusError(f"{name} takes more memory than there is; split it into several files.") from error
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        ArithmeticError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except BROKEN as error:
         raise CorpusError(f"{name} is not a readable parquet file.") from error
 
 

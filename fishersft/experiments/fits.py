@@ -152,7 +152,7 @@ def paired(
 
     apart = _apart(result, selector, base, measure, point)
     out = []
-    for k, (n, ratio) in enumerate(zip(result.budgets, ratio_to(result, selector, base, measure, point), strict=True)):
+    for k, (n, ratio) in enumerate(zip(result.budgets, _in_ratios(apart), strict=True)):
         p = 1.0  # where all differences are zero there is nothing to test
         if len(apart) < 2 or np.abs(apart[:, k]).max() > 0:
             p = float(wilcoxon(apart[:, k]).pvalue) if len(apart) > 1 else np.nan
@@ -164,7 +164,12 @@ def ratio_to(
     result: Result, selector: str, base: str = BASELINE, measure: str = "maximum", point: Point | None = None
 ) -> list[Estimate]:
     """The ratios of `paired`, without its tests."""
-    mean, low, high = interval(_apart(result, selector, base, measure, point))
+    return _in_ratios(_apart(result, selector, base, measure, point))
+
+
+def _in_ratios(apart: np.ndarray) -> list[Estimate]:
+    """The mean ratio at each budget with its interval over runs, from (runs, k) logarithms."""
+    mean, low, high = interval(apart)
     nothing = np.full_like(mean, np.nan)
     ends = np.exp([mean, nothing if low is None else low, nothing if high is None else high])
     return [Estimate(float(ratio), float(least), float(most)) for ratio, least, most in ends.T]

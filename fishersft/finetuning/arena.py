@@ -26,7 +26,7 @@ from fishersft.errors import StoreError
 from fishersft.finetuning.intervals import HeldOut, Interval
 from fishersft.finetuning.leaderboard import Contest, Entry, Score, leaderboard, pool_key, sentence
 from fishersft.finetuning.results import SCORES, FineTuneResult, Key, SelectionResult, with_interval
-from fishersft.finetuning.run import KEPT, write_text
+from fishersft.finetuning.run import KEPT, own_command, write_text
 from fishersft.finetuning.tokens_saved import TokensSaved
 from fishersft.lm.folder import model_label
 from fishersft.paths import replacing, user_path, writing
@@ -63,9 +63,9 @@ class Arena:
 
     @property
     def command(self) -> list[str]:
-        """The command line that made it; [] where its folder names none, or a stranger's names another program than ours."""
-        given: list[str] = self.about.get("command") or []
-        return given if given[:1] == ["fishersft"] or self.folder.is_relative_to(paths.asset("arenas")) else []
+        """The command line that made it, as far as it is one of ours or the arena ships."""
+        shipped = self.folder.is_relative_to(paths.asset("arenas"))
+        return list(self.about.get("command") or []) if shipped else own_command(self.about)
 
     def with_contests_of(self, others: Sequence[Arena]) -> Arena:
         """Its contests, with the entries that other arenas have in the same ones."""

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,6 +93,12 @@ class TunedModel:
     facts: dict[str, Any]
 
 
+def own_command(about: Mapping[str, Any]) -> list[str]:
+    """The command line that a result names; [] where it names none, or another program than ours, as a stranger's may."""
+    given: list[str] = about.get("command") or []
+    return given if given[:1] == ["fishersft"] else []
+
+
 @dataclass(frozen=True)
 class FineTuneRun:
     """A run's folder, opened for reading; models that are still being made are left out."""
@@ -138,9 +144,8 @@ class FineTuneRun:
 
     @property
     def command(self) -> list[str]:
-        """The command line that made it; [] where its folder names none, or another program than ours."""
-        given: list[str] = self.about.get("command") or []
-        return given if given[:1] == ["fishersft"] else []
+        """The command line that made it, as far as it is one of ours."""
+        return own_command(self.about)
 
     @property
     def title(self) -> str:

@@ -46,6 +46,10 @@ PAGES: dict[str, frozenset[str]] = {
     }.items()
 }
 
+LONGEST = 600  # characters of a list of records; mail programs and chats cut longer links
+MOST_RECORDS = 200_000  # that a short text may stand for
+_RANGES = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
+
 
 @dataclass
 class AddressBar:
@@ -64,11 +68,6 @@ class AddressBar:
         """Whether the browser says what it did not know from us."""
         self.before = [(until, address) for until, address in self.before if time.monotonic() < until]
         return seen != self.now and all(seen != address for _, address in self.before)
-
-
-LONGEST = 600  # characters of a list of records; mail programs and chats cut longer links
-MOST_RECORDS = 200_000  # that a short text may stand for
-_RANGES = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
 
 
 def as_ranges(numbers: Sequence[int]) -> str:
