@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from fishersft.design.factor import BEYOND, suited_to
-from fishersft.design.greedy import SLACK, Pick, Shard, winners
+from fishersft.design.greedy import SLACK, Pick, Shard, lazily, winners
 from fishersft.design.information import TIE, add_gram
 from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_dets, padded
 from fishersft.errors import DesignError
@@ -222,17 +222,14 @@ class _SmallMatching:
 
     def best(self, among: np.ndarray) -> tuple[int, float]:
         """The block among these that lowers the loss most, the lowest position among ties, and by how much."""
-        bounds = self._falls(self.gains[among] * (1 + SLACK), among)
-        order = np.argsort(-bounds, kind="stable")
-        queue, bounds, k = among[order], bounds[order], 0
-        found, least = np.full(len(queue), -np.inf), -np.inf
-        while k < len(queue) and bounds[k] >= least:
-            some = queue[k : k + DETERMINANTS][bounds[k : k + DETERMINANTS] >= least]
-            self.gains[some] = self._gains(some)
-            found[k : k + len(some)] = self._falls(self.gains[some], some)
-            best = float(found[: k + len(some)].max())
-            least, k = best - TIE * abs(best), k + len(some)
-        return int(queue[found >= least].min()), best
+
+        def falls(k: np.ndarray) -> np.ndarray:
+            self.gains[among[k]] = self._gains(among[k])
+            return self._falls(self.gains[among[k]], among[k])
+
+        found = lazily(self._falls(self.gains[among] * (1 + SLACK), among), falls, DETERMINANTS)
+        best = float(found.max())
+        return int(among[found >= best - TIE * abs(best)].min()), best
 
     def accept(self, position: int) -> None:
         """A block was picked."""

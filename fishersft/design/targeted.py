@@ -25,14 +25,15 @@ import numpy as np
 import torch
 
 from fishersft.design.factor import Factor, suited_to
-from fishersft.design.greedy import Pick
+from fishersft.design.greedy import SLACK, Pick, lazily
 from fishersft.design.information import TIE
 from fishersft.design.matched import block_traces, stein_falls
-from fishersft.design.rows import TokenEmbeddings, check_finite, log_dets, padded
+from fishersft.design.rows import TokenEmbeddings, check_finite, gains_of, log_dets, padded
 from fishersft.errors import DesignError
 
 HEAD_START = 2_000  # tokens that count as spent before the first pick, so that it has something to choose from
 AHEAD = 2_048  # tokens of records that are loaded before they are candidates, so that groups are not tiny
+TOGETHER = 16  # gains evaluated together
 RANKED = 1_024  # nearest records put in order at first
 RIDGE = 1e-3
 
@@ -152,70 +153,103 @@ class Group:
 class Rule(ABC):
     """What a pick is worth, given the picks before it."""
 
-    def __init__(self, rows: TokenEmbeddings, *designs: Candidates) -> None:
-        self.rows, self.designs, self.evaluations = rows, designs, 0
+    def __init__(self, rows: TokenEmbeddings) -> None:
+        self.rows, self.evaluations = rows, 0
 
     @abstractmethod
-    def scores(self, *groups: Group) -> np.ndarray:
-        """(k,) the worth of a group of candidates, which is given under each design."""
-
-    def accept(self, position: int) -> None:
-        """A record was picked."""
-        for design in self.designs:
-            design.accept(position)
-
     def load(self, positions: np.ndarray) -> None:
         """Take some records among the candidates."""
-        for design in self.designs:
-            design.load(positions)
 
-    def now(self) -> np.ndarray:
-        """(N,) the worth of every candidate, -inf of the other records."""
-        out = np.full(len(self.rows), -np.inf)
-        for groups in zip(*(design.groups for design in self.designs), strict=True):
-            out[groups[0].positions] = self.scores(*groups)
-            self.evaluations += len(groups[0].positions)
-        check_finite(np.where(np.isneginf(out), 0.0, out))
-        return out
+    @abstractmethod
+    def scores(self, some: np.ndarray) -> np.ndarray:
+        """(k,) what each of these candidates is worth now; -inf of one that is proven not to be the best of them."""
+
+    @abstractmethod
+    def accept(self, position: int) -> None:
+        """A record was picked."""
 
 
 class SteinRule(Rule):
-    """The fall of Stein's loss of S/t against M, (d, d), with S from `prior_tokens` of M."""
+    """The fall of Stein's loss of S/t against M, (d, d), with S from `prior_tokens` of M.
+
+    A gain only shrinks as S grows, so that an old one is an upper bound; what else the fall is made of costs nothing (see
+    `matched.py`).  Towards a target, unlike towards the whole pool, old gains alone rule out nearly all candidates.
+    """
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float = 20.0) -> None:
-        super().__init__(rows, Candidates(rows, prior_tokens * M))
+        super().__init__(rows)
         self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
-        self._moment, self._traces = M, np.zeros(len(rows))
+        self.factor = Factor(rows.dimension, prior_tokens * M, rows.device)
+        self._moment, self._traces, self._gains = M, np.zeros(len(rows)), np.full(len(rows), np.inf)
 
     def load(self, positions: np.ndarray) -> None:
-        super().load(positions)
         self._traces[positions] = block_traces(self.rows, self._moment, positions)
+        check_finite(self._traces)
 
-    def scores(self, *groups: Group) -> np.ndarray:
-        some = groups[0].positions
-        return stein_falls(groups[0].log_dets()[0], self.rows.tokens[some], self._traces[some], self)
+    def scores(self, some: np.ndarray) -> np.ndarray:
+        def falls(k: np.ndarray) -> np.ndarray:
+            self._gains[some[k]] = self._gains_of(some[k])
+            return self._falls(self._gains[some[k]], some[k])
+
+        return lazily(self._falls(self._gains[some] * (1 + SLACK), some), falls, TOGETHER)
 
     def accept(self, position: int) -> None:
-        super().accept(position)
+        self.factor.add(self.rows.stacked([position], torch.float64, self.d)[0])
         self.t += float(self.rows.tokens[position])
         self.trace += float(self._traces[position])
 
+    def _gains_of(self, some: np.ndarray) -> np.ndarray:
+        self.evaluations += len(some)
+        X, lengths = self.rows.stacked(some.tolist(), torch.float64, self.d)
+        return gains_of(*self.factor.whiten(X), lengths)
 
-class VarianceRule(Rule):
+    def _falls(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
+        return stein_falls(gains, self.rows.tokens[some], self._traces[some], self)
+
+
+class SweepingRule(Rule):
+    """A rule for which an old score bounds nothing, so that each pick evaluates all candidates, under one design or more."""
+
+    def __init__(self, rows: TokenEmbeddings, *designs: Candidates) -> None:
+        super().__init__(rows)
+        self.designs = designs
+
+    @abstractmethod
+    def worth(self, *groups: Group) -> np.ndarray:
+        """(k,) the worth of a group of candidates, which is given under each design."""
+
+    def load(self, positions: np.ndarray) -> None:
+        for design in self.designs:
+            design.load(positions)
+
+    def scores(self, some: np.ndarray) -> np.ndarray:
+        out = np.full(len(self.rows), -np.inf)
+        for groups in zip(*(design.groups for design in self.designs), strict=True):
+            out[groups[0].positions] = self.worth(*groups)
+            self.evaluations += len(groups[0].positions)
+        check_finite(np.where(np.isneginf(out), 0.0, out))
+        return out[some]
+
+    def accept(self, position: int) -> None:
+        for design in self.designs:
+            design.accept(position)
+
+
+class VarianceRule(SweepingRule):
     """The fall of tr(M_A V^-1), a token or a record, with V from sigma2 I."""
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
         super().__init__(rows, Candidates(rows, sigma2, Factor(rows.dimension, M, rows.device).L))
         self.per_token = per_token
 
-    def scores(self, *groups: Group) -> np.ndarray:
+    def worth(self, *groups: Group) -> np.ndarray:
         group = groups[0]
         assert group.seen is not None
         fall = torch.linalg.solve_triangular(group.log_dets()[1], group.seen, upper=False).square_().sum((1, 2)).cpu().numpy()
         return fall / self.rows.tokens[group.positions] if self.per_token else fall
 
 
-class InformationRule(Rule):
+class InformationRule(SweepingRule):
     """Nats of information about noisy observations at the target's rows A, a token or a record, with V from sigma2 I."""
 
     def __init__(self, rows: TokenEmbeddings, A: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
@@ -223,7 +257,7 @@ class InformationRule(Rule):
         super().__init__(rows, Candidates(rows, sigma2), Candidates(rows, sigma2 * np.eye(rows.dimension) + A.T @ A))
         self.per_token = per_token
 
-    def scores(self, *groups: Group) -> np.ndarray:
+    def worth(self, *groups: Group) -> np.ndarray:
         unknown, known = groups
         out: np.ndarray = unknown.log_dets()[0] - known.log_dets()[0]
         return out / self.rows.tokens[unknown.positions] if self.per_token else out
@@ -242,21 +276,21 @@ def aimed(rule: Rule, nearest: np.ndarray | None = None, reach: float = 0.0) -> 
     rows = rule.rows
     order = np.arange(len(rows)) if nearest is None or not reach else nearest
     ends = np.cumsum(rows.tokens[order])
-    left, loaded, spent = np.ones(len(rows), dtype=bool), 0, 0
+    free, reached, loaded, spent = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool), 0, 0
     with suited_to(rows.dimension):
         for _ in range(len(rows)):
             within = int(np.searchsorted(ends, reach * (HEAD_START + spent), side="right")) if reach else len(rows)
-            within = max(within, int(np.flatnonzero(left[order])[0]) + 1)  # never nothing to choose from
+            within = max(within, int(np.flatnonzero(free[order])[0]) + 1)  # never nothing to choose from
+            reached[order[:within]] = True
             if within > loaded:
                 ahead = int(np.searchsorted(ends, ends[within - 1] + AHEAD, side="right"))
                 rule.load(order[loaded:ahead])
                 loaded = ahead
-            scores = rule.now()
-            scores[order[within:]] = -np.inf
-            scores[~left] = -np.inf
+            some = np.flatnonzero(reached & free)
+            scores = rule.scores(some)
             best = float(scores.max())
-            position = int(np.flatnonzero(scores >= best - TIE * abs(best))[0])
-            left[position] = False
+            position = int(some[scores >= best - TIE * abs(best)][0])
+            free[position] = False
             spent += int(rows.tokens[position])
             rule.accept(position)
             yield Pick(position, best, rule.evaluations)
