@@ -59,6 +59,7 @@ BETTER = {
 }
 PRIOR_TOKENS, RIDGE = 20.0, 1e-3  # of Stein's loss
 FIRST_ROWS = 1_024  # looked at first, where the worst leverage is likely; then twice as many, and so on
+FEW = 16  # times d rows: a pool of so many is looked through, which takes less than bounds would
 CHUNK = 2_048  # rows a product, so that it stays in the processor's cache
 DISTANCES = 16_000_000  # computed at once
 ROUNDING = 1e-5  # relative, of the float32 products
@@ -164,11 +165,12 @@ class Scorer:
                 torch.minimum(least, torch.cdist(part, chosen).min(1).values, out=least)
             done = n
             factor, count = Factor(d, V.numpy()), int(tokens[n - 1])
-            if last is not None:
-                bounds /= np.float32(max(1.0, _share(last, V)))
-            reference, under = self._reference(count)
-            np.minimum(bounds, under / np.float32(_share(reference, V)), out=bounds)
-            last = factor.L
+            if len(rows.values) > FEW * d:
+                if last is not None:
+                    bounds /= np.float32(max(1.0, _share(last, V)))
+                reference, under = self._reference(count)
+                np.minimum(bounds, under / np.float32(_share(reference, V)), out=bounds)
+                last = factor.L
             inverse = torch.cholesky_inverse(factor.L)
             yield Scores(
                 sentences=n,
