@@ -45,14 +45,14 @@ def log_det(A):
 
 
 def worth(name, X, V, target, t):
-    """The rule as it is written down, with inverses and determinants of whole matrices."""
+    """The rule as it is written down, of a whole block, with inverses and determinants of whole matrices."""
     after = V + X.T @ X
     if name == "target_od":
         A = np.concatenate(target)
-        return (log_det(after) - log_det(V) - log_det(after + A.T @ A) + log_det(V + A.T @ A)) / len(X)
+        return log_det(after) - log_det(V) - log_det(after + A.T @ A) + log_det(V + A.T @ A)
     M = moment(target)
     if name == "v_optimal":
-        return (np.trace(M @ np.linalg.inv(V)) - np.trace(M @ np.linalg.inv(after))) / len(X)
+        return np.trace(M @ np.linalg.inv(V)) - np.trace(M @ np.linalg.inv(after))
 
     def stein(S, t):
         return np.trace(np.linalg.solve(M, S / t)) - log_det(np.linalg.solve(M, S / t)) - len(M)
@@ -60,7 +60,7 @@ def worth(name, X, V, target, t):
     return stein(V, t) - stein(after, t + len(X))
 
 
-def brute_force(name, blocks, target, n, within=None):
+def brute_force(name, blocks, target, n, within=None, per_token=True):
     d = blocks[0].shape[1]
     V, t = (20 * moment(target), 20.0) if name == "target_matched" else (np.eye(d), 20.0)
     picks = []
@@ -69,7 +69,7 @@ def brute_force(name, blocks, target, n, within=None):
         if within:
             near = within(sum(len(blocks[i]) for i in picks))
             rest = [i for i in rest if i in near] or [next(i for i in within(10**9) if i not in picks)]
-        values = [worth(name, blocks[i], V, target, t) for i in rest]
+        values = [worth(name, blocks[i], V, target, t) / (len(blocks[i]) if per_token else 1) for i in rest]
         best = next(k for k, value in enumerate(values) if value >= max(values) - TIE * abs(max(values)))
         picks.append(rest[best])
         V, t = V + blocks[rest[best]].T @ blocks[rest[best]], t + len(blocks[rest[best]])
@@ -78,10 +78,11 @@ def brute_force(name, blocks, target, n, within=None):
 
 @pytest.mark.parametrize("name", DESIGNS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_whole_order_is_the_rules_own(name, seed):
+@pytest.mark.parametrize("per_token", [True, False])
+def test_the_whole_order_is_the_rules_own(name, seed, per_token):
     blocks, target = random_blocks(25, 6, seed), random_blocks(4, 6, seed + 10)
-    order = make_selector(name, {"reach": 0}).select(aimed_at(blocks, target), 25).indices
-    assert order.tolist() == brute_force(name, blocks, target, 25)
+    order = make_selector(name, {"reach": 0, "per_token": per_token}).select(aimed_at(blocks, target), 25).indices
+    assert order.tolist() == brute_force(name, blocks, target, 25, per_token=per_token)
 
 
 @pytest.mark.parametrize("name", DESIGNS)

@@ -170,14 +170,15 @@ class Rule(ABC):
 
 
 class SteinRule(Rule):
-    """The fall of Stein's loss of S/t against M, (d, d), with S from `prior_tokens` of M.
+    """The fall of Stein's loss of S/t against M, (d, d), a token or a record, with S from `prior_tokens` of M.
 
     A gain only shrinks as S grows, so that an old one is an upper bound; what else the fall is made of costs nothing (see
     `matched.py`).  Towards a target, unlike towards the whole pool, old gains alone rule out nearly all candidates.
     """
 
-    def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float = 20.0) -> None:
+    def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float = 20.0, *, per_token: bool = True) -> None:
         super().__init__(rows)
+        self.per_token = per_token
         self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
         self.factor = Factor(rows.dimension, prior_tokens * M, rows.device)
         self._moment, self._traces, self._gains = M, np.zeros(len(rows)), np.full(len(rows), np.inf)
@@ -204,7 +205,8 @@ class SteinRule(Rule):
         return gains_of(*self.factor.whiten(X), lengths)
 
     def _falls(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
-        return stein_falls(gains, self.rows.tokens[some], self._traces[some], self)
+        falls = stein_falls(gains, self.rows.tokens[some], self._traces[some], self)
+        return falls / self.rows.tokens[some] if self.per_token else falls
 
 
 class SweepingRule(Rule):

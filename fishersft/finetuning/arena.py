@@ -239,16 +239,17 @@ def _entry(result: FineTuneResult, key: Key, line: SelectionResult) -> Entry:
         facts[name] = float(np.mean(known)) if known else None
     name = result.score
     score = Score(name, line.values[name], line.minus_uniform.get(name)) if name else None
-    changed = _changed(key[0], next((s["parameters"] for s in result.run.about["selectors"] if s["name"] == key[0]), {}))
+    changed = next((_changed(key[0], s["parameters"]) for s in result.run.about["selectors"] if s["name"] == key[0]), {})
     label = line.label + (f" ({', '.join(f'{k} = {v}' for k, v in changed.items())})" if changed else "")
     return Entry(key[0], label, replace(held, topics=None), facts, line.saved, score, changed)
 
 
 def _changed(selector: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that are not at the selector's defaults, as far as this version knows it."""
+    """The parameters that are not at the selector's defaults, as far as this version knows it, and those it did not have yet."""
     kind = registry().get(selector)
     usual = json.loads(json.dumps(kind().parameters)) if kind else parameters
-    return {name: value for name, value in parameters.items() if name not in usual or usual[name] != value}
+    changed = {name: value for name, value in parameters.items() if name not in usual or usual[name] != value}
+    return changed | {name: "unknown" for name in usual if name not in parameters}
 
 
 def write_arena(place: Path, id: str, about: dict[str, Any], contests: Sequence[Contest]) -> None:

@@ -22,6 +22,7 @@ from fishersft.errors import BudgetError, ParameterError
 from fishersft.selectors.pool import Pool, target_similarity
 from fishersft.selectors.selection import Budget, Doing, Note, Order, Selection, check_seed
 
+PER_TOKEN: bool = fields.parameter(True, "Divide what a sentence brings by its trained tokens.")
 Progress = Callable[[int, int], None]
 Stage = Callable[[str, int, int], None]
 OnPick = Callable[[Pick, float], None]
@@ -223,7 +224,7 @@ class TargetDesignSelector(TargetSelector):
     """One that is greedy on a design matrix V = sigma2 I + the sum of its picks' terms."""
 
     sigma2: float = fields.parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
-    per_token: bool = fields.parameter(True, "Divide what a sentence brings by its trained tokens.")
+    per_token: bool = PER_TOKEN
 
 
 def _target(pool: Pool) -> dict[str, Any]:
