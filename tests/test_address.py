@@ -120,6 +120,7 @@ def test_the_camera_of_every_page_saves_what_was_chosen_once():
     assert cameras(open_page("compare")) == {"png"}
 
 
+@pytest.mark.slow
 def test_a_link_that_pins_what_is_not_in_the_pool_keeps_the_rest():
     at = open_page(pin="3,5", exclude="902", sentences="20")  # 3 is held out
     assert "pin 3" in at.warning[0].value.replace("\\", "")

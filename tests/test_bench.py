@@ -338,6 +338,7 @@ class TestCommand:
         assert report["facts"]["peak_memory_bytes"] and report["facts"]["gemm_pass_seconds"] > 0
         assert report["problem"]["tokens"] > 60
 
+    @pytest.mark.slow
     def test_more_picks_than_sentences_are_refused_in_one_sentence(self):
         done = subprocess.run(
             [sys.executable, "-m", "tests.bench", "selection", "--sentences", "5", "--picks", "10"],

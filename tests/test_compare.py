@@ -355,6 +355,7 @@ class TestEvidence:
         (tmp_path / "bad.json").write_text('{"comparison": 3}')
         assert gather(tmp_path / "bad.json", tmp_path).findings == ()
 
+    @pytest.mark.slow
     def test_the_error_against_a_known_truth_is_read_from_records(self, tmp_path):
         done = command_line(
             "curves", "synthetic", "--runs", 2, "--sentences", 80, "--budgets", "10,20", "--selectors", "token_od,uniform",

@@ -57,6 +57,7 @@ def test_an_upload_is_shown_by_its_own_name(page):
     assert path.stem not in text_of(at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"\x00not what it was\xff"], ids=["cut", "other"]

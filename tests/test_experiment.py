@@ -237,6 +237,7 @@ def test_running_out_of_memory_says_what_to_lower(error):
         list(run(Experiment(world=Greedy(two_clusters()), selectors=("uniform",), budgets=(2,), runs=1)))
 
 
+@pytest.mark.slow
 def test_a_selector_that_cannot_work_here_gets_one_sentence_through_a_worker_too():
     from fishersft.errors import UserError
 
@@ -257,6 +258,7 @@ def test_the_usual_budgets_stop_at_the_pool():
     assert default_budgets(7) == (7,)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_an_error_and_not_a_wait():
     import multiprocessing
 

@@ -44,6 +44,7 @@ def test_the_player_rests_on_the_record_that_is_looked_at():
     assert "two different directions" in text_of(at)
 
 
+@pytest.mark.slow
 def test_pinning_in_and_out_chooses_the_rest_again_and_the_address_says_so():
     at = open_page(**CORPUS, record="281")
     button(at, "Pin out").click().run()
@@ -193,6 +194,7 @@ def test_perplexity_is_that_of_the_stored_losses():
     assert float(said.replace(",", "")) == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["explore", "compare"])
 def test_a_map_that_takes_long_waits_for_a_button_and_is_then_kept(page, tmp_path, monkeypatch):
     monkeypatch.setattr("fishersft.ui.maps.AT_ONCE", 0.0)

@@ -220,15 +220,16 @@ def test_hyperparameters_out_of_range_are_refused(wrong):
         Training(**wrong)
 
 
+SLOW = pytest.mark.slow
 REAL = [
-    (name, lora, precision)
+    pytest.param(name, lora, precision, marks=[SLOW] if precision == "bfloat16" else [])
     for name in ("stories260K", "slm4096-gpt2")
     for lora in (False, True)
     for precision in ("float32", "bfloat16")
 ]
 
 
-@pytest.mark.parametrize(("name", "lora", "precision"), [*REAL, pytest.param("mini", True, "bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("name", "lora", "precision"), [*REAL, pytest.param("mini", True, "bfloat16", marks=SLOW)])
 def test_real_checkpoints_learn_a_real_corpus_and_go_on_from_its_prompts(shared, tmp_path, name, lora, precision):
     corpus = load_corpus(shared / "data/shakespeare/input.txt", split_on="blank-line")
     model = load_model(str(shared / "models" / name), device="cpu")

@@ -249,6 +249,7 @@ def test_a_clock_that_is_set_back_and_forward_changes_no_answer_and_loses_no_job
     assert all(value is None or value >= 0 for _, *times in seen for value in times)
 
 
+@pytest.mark.slow
 def test_a_job_whose_row_is_locked_is_told_of_on_its_page_and_the_button_says_why(home, monkeypatch):
     job = jobs.start(["runs", "list"], kind="list", title="short")
     while not jobs.job(job.id).ended:

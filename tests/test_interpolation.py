@@ -72,6 +72,7 @@ def test_at_a_budget_that_was_scored_it_is_the_comparison(equal):
                     assert getattr(a, name) == pytest.approx(getattr(b, name), rel=1e-3, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_proven_while_read_off_is_no_more_than_what_is_proven_exactly():
     found, exact = compared(made_by_hand(random_blocks(90, 6, 1)), 33, "sentences")
     assert list(found.chosen) == list(exact.chosen)
@@ -96,6 +97,7 @@ def test_between_the_budgets_of_the_demo_the_bands_are_within_three_percent():
     assert set(FALLING) < set(READ_OFF_AIMED)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_is_read_off_and_scores_it_exactly_when_asked(tmp_path, monkeypatch):
     monkeypatch.setattr("fishersft.scoring.interpolation.POINTS", 8)
     path = tmp_path / "sums.jsonl"

@@ -196,6 +196,7 @@ def test_padding_changes_no_row():
     assert np.allclose(lm.rows(ids), lm.rows(padded)[:, :9], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_threads_may_be_the_first_to_load_a_tokenizer():
     """The library makes its parts on first touch; a visitor's second click must not meet a half-made one."""
     code = (

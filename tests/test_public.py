@@ -58,6 +58,7 @@ def payload(at):
     return "\n".join(parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_tells_of_the_host_or_of_what_others_have(host, page, tmp_path):
     ids = [run.id for run in runs() if SECRET in f"{run.title}{run.id}{run.folder}"] if page != "learn" else []

@@ -156,6 +156,7 @@ def test_a_corpus_held_out_entirely_by_its_own_column_is_refused(tmp_path):
         load_corpus(written(tmp_path, "t.csv", "text,split\na,test\nb,test\n"))
 
 
+@pytest.mark.slow
 def test_places_that_cannot_be_written_and_a_full_pipe_get_a_sentence(jsonl, tmp_path):
     for out in (tmp_path / ("a" * 250 + ".jsonl"), jsonl / "x.jsonl"):
         done = run("select", jsonl, "--budget", 1, "--out", out)
@@ -257,6 +258,7 @@ def test_damage_of_the_same_size_is_a_miss(jsonl, home, name):
         assert np.array_equal(select(corpus, budget=2).indices, chosen.indices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["torn journal", "no values", "short values"])
 def test_a_damaged_partial_start_never_becomes_an_artifact(some_of_the_demo, home, tmp_path, monkeypatch, damage):
     from fishersft.errors import Cancelled

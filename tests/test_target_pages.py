@@ -39,10 +39,12 @@ def embedded(tmp_path_factory):
 
 @pytest.fixture
 def corpus(embedded, home, monkeypatch):
-    """What an address says of that corpus; the test's own store has its embeddings.  Where pages prefer UMAP, PCA draws the map."""
+    """What an address says of that corpus; the test's own store has its embeddings.  PCA draws the
+    map, and 8 budgets are scored, which is quicker."""
     path, store = embedded
     shutil.copytree(store, home)
     monkeypatch.setattr(projection, "project", lambda means, method, seed, on_stage: project(means, "pca", seed))
+    monkeypatch.setattr("fishersft.scoring.interpolation.POINTS", 8)
     return {"corpus": str(path), "holdout": "0", "map": "PCA"}
 
 

@@ -109,6 +109,7 @@ order(pool_of(90, 12), make_selector("token_od"), Budget(sentences=60), store=St
 """
 
 
+@pytest.mark.slow
 def test_an_order_whose_process_is_killed_goes_on_in_another(tmp_path):
     pool, selector, store = pool_of(90, 12), make_selector("token_od"), Store(tmp_path)
     key = order_key(pool.embeddings, selector, 0)
