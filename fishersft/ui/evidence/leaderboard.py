@@ -25,6 +25,7 @@ from fishersft.ui.session import Session, public
 
 EVERYTHING = "all of these"
 CONTESTS, TABLE, BEFORE, OWN = "Contest by contest", "Table", "Before fine-tuning", "Rank your own"
+FEW = 4  # contests side by side on a narrow screen; more scroll sideways
 UNITS = NATS, WORTH = ("Nats a token", "Tokens of a random draw")
 MEANING = (
     "Every selector gets the tokens of a random draw's first n sentences and as many training steps; the tuned models are "
@@ -124,7 +125,8 @@ def _contests(contests: Sequence[Contest], placings: Sequence[Placing]) -> None:
     each = [f"{s.label} {', '.join(_cell(c, s.selector, worth=worth) for c in contests)}" for s in placings]
     alt = f"{'; '.join(c.title for c in contests)}: {'; '.join(each)}."
     figure = plots.worth_figure if worth else plots.contests_figure
-    components.still_chart(figure(contests, placings, dark=dark()), "contests", alt, "contests")
+    key = "contests" if len(contests) <= FEW else "many-contests"
+    components.still_chart(figure(contests, placings, dark=dark()), key, alt, "contests")
 
 
 def _cell(contest: Contest, selector: str, *, worth: bool) -> str:
