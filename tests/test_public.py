@@ -84,6 +84,7 @@ def test_elsewhere_the_same_pages_show_all_of_it(host, monkeypatch):
     [
         ("The store at /srv/fishersft home cannot be written", "The store at a file of this host home cannot be written"),
         ("/home/a/b.jsonl is empty.", "a file of this host is empty."),
+        ("/home/a/My Files/b.jsonl is empty.", "a file of this host is empty."),
         ("There is no model folder ~/models/x; give another.", "There is no model folder a file of this host; give another."),
         ("The server at http://127.0.0.1:8000/v1 gave 1/2 and/or nothing.", None),
         ("mine.jsonl, line 2 is broken: it is not an object in braces", None),
@@ -96,7 +97,7 @@ def test_paths_of_the_host_are_no_part_of_a_sentence(sentence, told, monkeypatch
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("name", ["/" + "." * 60, "/" + ":." * 30, "~/" * 30 + ".", "\\" * 60, "/." * 30 + "/:"])
+@pytest.mark.parametrize("name", ["/" + "." * 60, "/" + ":." * 30, "~/" * 30 + ".", "/a " * 30, "\\" * 60, "/." * 30 + "/:"])
 def test_a_visitors_words_never_keep_the_search_for_paths_busy(name, tmp_path, monkeypatch):
     (tmp_path / "mine.csv").write_text(f'"{name}",k\na,b\n')
     with pytest.raises(CorpusError) as refusal:

@@ -23,7 +23,8 @@ from fishersft.ui.address import current
 from fishersft.ui.session import Session, public
 
 LONGEST_TOKEN = 80
-PLACE = re.compile(r"(?<![\w:/.<])(?:~|[A-Za-z]:)?[/\\](?![/\\])[^\s'\";,()]*[^\s'\";,().:]")  # a path from its root on
+# a path from its root on; a word with a slash goes on with one whose folder's name has a space
+PLACE = re.compile(r"(?<![\w:/.<])(?:~|[A-Za-z]:)?[/\\](?![/\\])(?:[^\s'\";,()]| (?=[^\s'\";,()]*[/\\]))*[^\s'\";,().:]")
 END_MARKS = ("<|endoftext|>", "<|end_of_text|>", "</s>")  # GPT-2's, Llama's, SentencePiece's
 HEAT = {False: ("0,114,178", 0.7), True: ("86,180,233", 0.5)}  # by dark: the colour, and the opacity that leaves words readable
 MOST_ROWS = 2_000
