@@ -1,13 +1,15 @@
 """Designs for a target: greedy rules that ask what the picks say about given rows A, not about the pool.
 
-    matched to the target   smallest Stein's loss of S/t against the target's second moment M_A (ours; see `matched.py`)
+    matched to the target   largest fall of Stein's loss of S/t against the target's second moment M_A (ours; see `matched.py`)
     V-optimal               largest fall of tr(M_A V^-1), the mean prediction variance on the target; VTL in SIFT (Huebotter
                             et al. 2025, arXiv 2410.08020), I- or V-optimality in the literature on designs
     information about it    largest log det(I + X V^-1 X^T) - log det(I + X (V + A^T A)^-1 X^T), nats: what the pick tells
                             about noisy observations at A; ITL (Huebotter et al. 2024, arXiv 2402.15898)
 
 M_A is the mean over target texts of X^T X / m, so that each text weighs the same, long or short, as in a mean over texts of
-nats a token.  The last two are not submodular, so an old score bounds nothing: each pick evaluates every candidate.  Hence
+nats a token.  Each rule may be taken a token, as the selectors do unless told otherwise: whole records favour the longest.
+
+The last two are not submodular, so an old score bounds nothing: each pick evaluates every candidate.  Hence
 the *reach*: a rule may look only at the records nearest to the target, as far as `reach` times the tokens spent so far (and
 HEAD_START more).  It depends on no budget, so budgets stay prefixes of one order.
 
