@@ -11,6 +11,7 @@ from tests.attack.__main__ import COLUMNS, KINDS
 from .conftest import ROOT
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_generated_input_is_a_fault(kind, tmp_path):
@@ -24,6 +25,7 @@ def test_no_generated_input_is_a_fault(kind, tmp_path):
     assert found[COLUMNS[1]] > 0  # some of what is drawn is sound
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_commands_that_are_killed_end_with_the_answers_of_undisturbed_ones():
     command = [sys.executable, "-m", "tests.attack.kills", "select", "curves", "--times", "5"]

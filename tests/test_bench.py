@@ -355,6 +355,7 @@ class TestCommand:
         assert [r["way"] for r in json.loads(done.stdout)["rows"]] == ["ours", "no_head", "one_text"]
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_every_line_of_the_large_benchmark_is_measured_beside_its_target_and_says_what_misses(monkeypatch):
     monkeypatch.setattr(large, "TARGET_TOKENS", 300)

@@ -55,6 +55,7 @@ def test_generated_texts_are_the_same_every_time_and_have_topics(tmp_path):
 
 
 @pytest.mark.browser
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_visitors_move_their_budgets_at_once_without_an_error(dashboard, browser):

@@ -296,6 +296,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(dashboard, browser)
     phone.close()
 
 
+@pytest.mark.rare
 def test_an_installed_wheel_opens_the_same_dashboard_outside_the_checkout(page, tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)

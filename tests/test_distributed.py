@@ -26,7 +26,7 @@ from tests.reference import algorithm_1
 
 from .conftest import random_blocks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.rare]
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,7 @@ fishersft.embed(sys.argv[1], "mini", on_progress=told)
 """
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_kill_9_in_the_middle_loses_at_most_the_batch_in_hand(some_of_the_demo, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BATCH_TOKENS", 128)

@@ -356,7 +356,9 @@ def _is_answered(path, columns, dice, tokenizer):
     return corpus.shape
 
 
-@pytest.mark.parametrize("seed", [pytest.param(0, id="80"), pytest.param(1, id="400", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(0, id="80"), pytest.param(1, id="400", marks=[pytest.mark.slow, pytest.mark.rare])]
+)
 def test_a_generated_file_is_read_or_refused_with_one_sentence(seed, tmp_path):
     tokenizer = load_tokenizer(find_model("mini"))
     found = []

@@ -229,7 +229,9 @@ REAL = [
 ]
 
 
-@pytest.mark.parametrize(("name", "lora", "precision"), [*REAL, pytest.param("mini", True, "bfloat16", marks=SLOW)])
+@pytest.mark.parametrize(
+    ("name", "lora", "precision"), [*REAL, pytest.param("mini", True, "bfloat16", marks=[SLOW, pytest.mark.rare])]
+)
 def test_real_checkpoints_learn_a_real_corpus_and_go_on_from_its_prompts(shared, tmp_path, name, lora, precision):
     corpus = load_corpus(shared / "data/shakespeare/input.txt", split_on="blank-line")
     model = load_model(str(shared / "models" / name), device="cpu")

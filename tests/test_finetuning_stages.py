@@ -118,6 +118,7 @@ def test_a_finished_run_does_nothing_again(finished, corpus, model):
     assert {p: p.stat().st_mtime_ns for p in out.rglob("cell.json")} == before
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corpus, model, tmp_path):
     out = tmp_path / "killed"
@@ -138,6 +139,7 @@ def test_a_killed_run_ends_with_the_numbers_of_an_undisturbed_one(finished, corp
         assert whole.texts(name) == killed.texts(name)
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_a_run_killed_between_its_training_and_its_texts_ends_with_the_same_numbers(finished, corpus, model, tmp_path):
     """A real kill -9 while a tuned model is measured and continues prompts: nothing of it was kept, and nothing is lost."""
@@ -171,6 +173,7 @@ LAUNCHERS = {
 }
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_processes_of_a_launcher_share_a_run_and_no_model_is_made_twice(finished, corpus, model, tmp_path, launcher):

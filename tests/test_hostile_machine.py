@@ -88,6 +88,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_with_ever_more_room_is_refused_in_a_sentence_until_it_ends_as_with_room_enough(small_disk, tmp_path, command):
@@ -197,6 +198,7 @@ def test_what_stays_locked_is_refused_and_never_taken_for_empty(rows, monkeypatc
     assert rows.read(values, []) == [1]
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["", "alone"])
 def test_a_command_waits_for_half_a_minute_and_says_so(home, tmp_path, how):
@@ -218,6 +220,7 @@ def test_a_command_waits_for_half_a_minute_and_says_so(home, tmp_path, how):
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))), None)
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.skipif(FAKETIME is None, reason="setting the clock of one process needs libfaketime")
 def test_a_clock_that_is_set_back_and_forward_changes_no_answer_and_loses_no_job(home, tmp_path):

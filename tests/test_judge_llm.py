@@ -425,6 +425,7 @@ def served(tmp_path_factory):
         process.wait()
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_a_real_server_that_nobody_scripted_is_asked_and_read(served):
     base_url, model = served

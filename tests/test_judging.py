@@ -171,6 +171,7 @@ class TestWhatIsKept:
         assert again.asked > 0 and list(home.glob(f"{verdicts.FILE}.damaged-*"))
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_a_kill_in_the_middle_costs_only_what_was_under_way(chat, tmp_path, home):
     """A real kill -9 of the command; the rest is asked, and the numbers are those of a judging that nothing stopped."""
@@ -334,6 +335,7 @@ class TestTheCommand:
         assert {(line["a"], line["b"]) for line in told["lines"]} == {("token_od", "base"), ("uniform", "base")}
         assert told["lines"][0]["win_rate"]["n"] == 6 and "identity" not in told["judge"]
 
+    @pytest.mark.rare
     @pytest.mark.slow
     def test_a_folder_of_a_model_judges_and_is_found_unable(self, tmp_path):
         done = command_line("judge", make_run(tmp_path / "run", prompts=1), "--judge", "mini", "--device", "cpu")

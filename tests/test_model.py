@@ -284,6 +284,7 @@ def test_a_family_is_read_or_refused_in_one_sentence(tmp_path, name):
     check_family(name, tmp_path)
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MANY)
 def test_many_families_are_read_or_refused_in_one_sentence(tmp_path, name):

@@ -135,6 +135,7 @@ def test_no_planted_twin_crosses_a_split():
     assert held.sum() == 330 and not (held[:300] ^ held[len(texts) :]).any()
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_among_twenty_thousand_texts_none_of_a_thousand_twins_crosses():
     rng = np.random.default_rng(2)

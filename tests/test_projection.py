@@ -113,6 +113,7 @@ print(torch.get_num_threads(), hashlib.sha256(projection.project(X).tobytes()).h
 """
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_the_map_is_the_same_with_one_thread_and_with_two():
     found = {}

@@ -54,6 +54,7 @@ def test_the_selector_example_keeps_the_contract():
     assert chosen.tokens.tolist() == sorted(rows.tokens)[:5]
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.parametrize(("script", "table"), re.findall(r"<!-- table: python (.*?) -->\n(.*?)<!-- end -->", EVIDENCE, re.S))
 def test_a_table_is_what_its_command_prints(script, table):

@@ -37,6 +37,7 @@ def numbers(folder):
     return sorted(({k: v for k, v in r.items() if k != "seconds"} for r in records), key=key_of)
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 @pytest.mark.parametrize("workers", [1, 2])

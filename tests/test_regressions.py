@@ -296,6 +296,7 @@ def test_a_store_in_the_way_of_a_file_gets_one_line(tmp_path, jsonl):
     assert run("export", "abc", FISHERSFT_HOME="a" * 300).returncode == 2
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 class TestInterruption:
     """Ctrl-C says what is kept, leaves no half artifact, and the same command resumes."""
@@ -351,6 +352,7 @@ def test_a_design_beyond_double_precision_says_so():
         list(greedy(TokenEmbeddings(np.concatenate(blocks), np.arange(7)), 1e-12))
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["text", "label"])
 def test_a_lone_surrogate_is_a_question_mark_in_every_place(where):

@@ -21,7 +21,7 @@ from fishersft.lm.model import load_tokenizer
 from fishersft.pipeline.selections import kept_of
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.rare]
 TEMPLATES = json.loads((ROOT / "tests/data/chat_templates.json").read_text())
 COLLATED = """
 import json, sys
