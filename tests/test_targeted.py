@@ -86,6 +86,17 @@ def test_the_whole_order_is_the_rules_own(name, seed, per_token):
 
 
 @pytest.mark.parametrize("name", DESIGNS)
+@pytest.mark.parametrize("per_token", [True, False])
+def test_the_gain_of_a_pick_is_what_it_adds_however_picks_are_compared(name, per_token):
+    blocks, target = random_blocks(12, 6, 5), random_blocks(4, 6, 15)
+    chosen = make_selector(name, {"per_token": per_token}).select(aimed_at(blocks, target), 8)
+    V, t = (20 * moment(target), 20.0) if name == "target_matched" else (np.eye(6), 20.0)
+    for i, gain in zip(chosen.indices, chosen.gains, strict=True):
+        assert gain == pytest.approx(worth(name, blocks[i], V, target, t), rel=1e-9)
+        V, t = V + blocks[i].T @ blocks[i], t + len(blocks[i])
+
+
+@pytest.mark.parametrize("name", DESIGNS)
 def test_reach_keeps_to_the_nearest_records_and_grows_with_what_is_spent(name, monkeypatch):
     monkeypatch.setattr(targeted, "HEAD_START", 12)
     blocks, target = random_blocks(30, 6, 3), random_blocks(3, 6, 13)

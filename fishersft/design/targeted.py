@@ -153,10 +153,10 @@ class Group:
 
 
 class Rule(ABC):
-    """What a pick is worth, given the picks before it."""
+    """What a pick is worth, given the picks before it: what it adds to a criterion, a token or as a whole record."""
 
-    def __init__(self, rows: TokenEmbeddings) -> None:
-        self.rows, self.evaluations = rows, 0
+    def __init__(self, rows: TokenEmbeddings, *, per_token: bool) -> None:
+        self.rows, self.per_token, self.evaluations = rows, per_token, 0
 
     @abstractmethod
     def load(self, positions: np.ndarray) -> None:
@@ -179,8 +179,7 @@ class SteinRule(Rule):
     """
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float = 20.0, *, per_token: bool = True) -> None:
-        super().__init__(rows)
-        self.per_token = per_token
+        super().__init__(rows, per_token=per_token)
         self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
         self.factor = Factor(rows.dimension, prior_tokens * M, rows.device)
         self._moment, self._traces, self._gains = M, np.zeros(len(rows)), np.full(len(rows), np.inf)
@@ -214,13 +213,13 @@ class SteinRule(Rule):
 class SweepingRule(Rule):
     """A rule for which an old score bounds nothing, so that each pick evaluates all candidates, under one design or more."""
 
-    def __init__(self, rows: TokenEmbeddings, *designs: Candidates) -> None:
-        super().__init__(rows)
+    def __init__(self, rows: TokenEmbeddings, *designs: Candidates, per_token: bool) -> None:
+        super().__init__(rows, per_token=per_token)
         self.designs = designs
 
     @abstractmethod
-    def worth(self, *groups: Group) -> np.ndarray:
-        """(k,) the worth of a group of candidates, which is given under each design."""
+    def gains(self, *groups: Group) -> np.ndarray:
+        """(k,) what each of a group of candidates, which is given under each design, adds to the criterion."""
 
     def load(self, positions: np.ndarray) -> None:
         for design in self.designs:
@@ -229,10 +228,10 @@ class SweepingRule(Rule):
     def scores(self, some: np.ndarray) -> np.ndarray:
         out = np.full(len(self.rows), -np.inf)
         for groups in zip(*(design.groups for design in self.designs), strict=True):
-            out[groups[0].positions] = self.worth(*groups)
+            out[groups[0].positions] = self.gains(*groups)
             self.evaluations += len(groups[0].positions)
         check_finite(np.where(np.isneginf(out), 0.0, out))
-        return out[some]
+        return out[some] / self.rows.tokens[some] if self.per_token else out[some]
 
     def accept(self, position: int) -> None:
         for design in self.designs:
@@ -243,14 +242,12 @@ class VarianceRule(SweepingRule):
     """The fall of tr(M_A V^-1), a token or a record, with V from sigma2 I."""
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
-        super().__init__(rows, Candidates(rows, sigma2, Factor(rows.dimension, M, rows.device).L))
-        self.per_token = per_token
+        super().__init__(rows, Candidates(rows, sigma2, Factor(rows.dimension, M, rows.device).L), per_token=per_token)
 
-    def worth(self, *groups: Group) -> np.ndarray:
+    def gains(self, *groups: Group) -> np.ndarray:
         group = groups[0]
         assert group.seen is not None
-        fall = torch.linalg.solve_triangular(group.log_dets()[1], group.seen, upper=False).square_().sum((1, 2)).cpu().numpy()
-        return fall / self.rows.tokens[group.positions] if self.per_token else fall
+        return torch.linalg.solve_triangular(group.log_dets()[1], group.seen, upper=False).square_().sum((1, 2)).cpu().numpy()
 
 
 class InformationRule(SweepingRule):
@@ -258,17 +255,18 @@ class InformationRule(SweepingRule):
 
     def __init__(self, rows: TokenEmbeddings, A: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
         A = A.astype(np.float64)
-        super().__init__(rows, Candidates(rows, sigma2), Candidates(rows, sigma2 * np.eye(rows.dimension) + A.T @ A))
-        self.per_token = per_token
+        known = Candidates(rows, sigma2 * np.eye(rows.dimension) + A.T @ A)
+        super().__init__(rows, Candidates(rows, sigma2), known, per_token=per_token)
 
-    def worth(self, *groups: Group) -> np.ndarray:
+    def gains(self, *groups: Group) -> np.ndarray:
         unknown, known = groups
-        out: np.ndarray = unknown.log_dets()[0] - known.log_dets()[0]
-        return out / self.rows.tokens[unknown.positions] if self.per_token else out
+        return unknown.log_dets()[0] - known.log_dets()[0]
 
 
 def aimed(rule: Rule, nearest: np.ndarray | None = None, reach: float = 0.0) -> Iterator[Pick]:
     """Picks of a rule, one at a time, until the pool is empty; the lowest position among ties (relative 1e-9).
+
+    The gain of a pick is what it adds to the rule's criterion, also where picks are compared a token.
 
     Args:
         nearest: (N,) positions, the nearest to the target first; only with `reach`.
@@ -293,8 +291,9 @@ def aimed(rule: Rule, nearest: np.ndarray | None = None, reach: float = 0.0) -> 
             some = np.flatnonzero(reached & free)
             scores = rule.scores(some)
             best = float(scores.max())
-            position = int(some[scores >= best - TIE * abs(best)][0])
+            k = int(np.flatnonzero(scores >= best - TIE * abs(best))[0])
+            position = int(some[k])
             free[position] = False
             spent += int(rows.tokens[position])
             rule.accept(position)
-            yield Pick(position, best, rule.evaluations)
+            yield Pick(position, float(scores[k]) * (int(rows.tokens[position]) if rule.per_token else 1), rule.evaluations)

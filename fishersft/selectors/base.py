@@ -226,6 +226,8 @@ class TargetDesignSelector(TargetSelector):
     sigma2: float = fields.parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
     per_token: bool = PER_TOKEN
 
+    version: ClassVar[int] = 3
+
 
 def _target(pool: Pool) -> dict[str, Any]:
     """How the pool's target was named, where there is one that was named."""

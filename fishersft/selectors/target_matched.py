@@ -38,7 +38,7 @@ class TargetMatchedOD(TargetSelector):
     reference = "ours; Stein's loss (James and Stein 1961) to the target's moment"
     place = 10
     gain_of = "minus Stein's loss to the target"
-    version = 3  # from 3 on, a token
+    version = 3
 
     def order(self, pool: Pool, rng: np.random.Generator) -> Iterator[Pick]:
         assert pool.target is not None
