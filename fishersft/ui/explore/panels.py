@@ -174,7 +174,7 @@ def variance_panel(view: ExploreView) -> None:
         within = x <= own.x[-1]
         curves.insert(0, ("uniform", band_curve("Uniform", x[within], draws[:, within], unit)))
     drawn = plots.gain_curves(curves, budget=view.picked_tokens if tokens else view.n, dark=dark(), height=240)
-    drawn.update_layout(yaxis={"title": {"text": "mean variance, log scale; lower is better"}, "type": "log"})
+    drawn.update_layout(yaxis={"title": {"text": "mean variance (log)"}, "type": "log"})
     said = (
         f"Mean variance on the target's measuring texts against {unit}, lower is better: {number(view.variance_now)} at your "
         f"budget with {view.selector.label}; beside it TokenOD and a band of 20 random draws."
