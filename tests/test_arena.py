@@ -98,20 +98,21 @@ def test_the_same_call_computes_nothing_and_a_selector_may_be_added(made, corpus
     assert again.contests[0].differences["token_od"] == found.contests[0].differences["token_od"]
 
 
-def test_a_changed_parameter_is_named_and_kept(tmp_path):
+@pytest.mark.parametrize(("written", "found"), [({"sigma2": 4.0}, 4.0), ({}, "unknown")])
+def test_a_changed_parameter_and_one_of_a_later_version_are_named_and_kept(written, found, tmp_path):
     folder = tuned_run(tmp_path / "run")
     run = json.loads((folder / "run.json").read_text())
     for what in ("corpus", "model"):
         run["about"][what]["fingerprint"] = what
     for selector in run["about"]["selectors"]:
         kind = registry()[selector["name"]]
-        selector["parameters"] = kind().parameters | ({"sigma2": 4.0} if selector["name"] == "token_od" else {})
+        selector["parameters"] = written if selector["name"] == "token_od" else kind().parameters
     (folder / "run.json").write_text(json.dumps(run))
     made = contests_of(FineTuneResult.open(folder))
     write_arena(tmp_path / "arena", "one", {}, made)
     for contest in (*made, *read_arena(tmp_path / "arena").contests):
-        assert {name: e.parameters for name, e in contest.entries.items() if e.parameters} == {"token_od": {"sigma2": 4.0}}
-        assert contest.entries["token_od"].label.endswith(" (sigma2 = 4.0)")
+        assert {name: e.parameters for name, e in contest.entries.items() if e.parameters} == {"token_od": {"sigma2": found}}
+        assert contest.entries["token_od"].label.endswith(f" (sigma2 = {found})")
 
 
 def test_a_run_of_which_no_model_is_finished_is_no_contest_and_stops_nobody(made, corpus, model, tmp_path):
