@@ -211,6 +211,7 @@ def test_a_bad_upload_gets_a_box_and_the_demo_stays(dashboard, page, tmp_path):
     page.wait_for_selector("text=1,389 plain texts")
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize(("base", "system"), [("dark", "light"), ("light", "dark")])
 def test_a_theme_asked_for_holds_from_the_first_visitor_on_whatever_the_system_prefers(browser, tmp_path, base, system):
     with serving(tmp_path / "home", "--theme.base", base, folder=tmp_path) as address:

@@ -194,9 +194,11 @@ VIEWS = [
     *[("runs", {"show": show}) for show in ("jobs", "selections", "curves", "generations")],
     ("runs", {"job": f"{MARKUP}![x](http://evil.test/)"}),
 ]  # fmt: skip
+PAGES = [page for page, _ in VIEWS]
+OFTEN_AND_RARE = [pytest.param(*view, marks=[pytest.mark.rare] if view[0] in PAGES[:k] else []) for k, view in enumerate(VIEWS)]
 
 
-@pytest.mark.parametrize(("page", "address"), VIEWS, ids=lambda v: v if isinstance(v, str) else "-".join(v) or "plain")
+@pytest.mark.parametrize(("page", "address"), OFTEN_AND_RARE, ids=lambda v: v if isinstance(v, str) else "-".join(v) or "plain")
 def test_nothing_hostile_is_obeyed(attacked, watched, page, address):
     dashboard, view = attacked
     opened(watched, dashboard, page, **(view | address))

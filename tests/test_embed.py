@@ -134,6 +134,7 @@ def test_kill_9_in_the_middle_loses_at_most_the_batch_in_hand(some_of_the_demo, 
     assert undisturbed.facts["resumed_at_batch"] == 0
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_two_processes_compute_once(home, jsonl):
     code = f"import fishersft; print(fishersft.embed({str(jsonl)!r}, 'mini').facts['made'])"
@@ -143,6 +144,7 @@ def test_two_processes_compute_once(home, jsonl):
     assert made.pop().startswith("20")
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_a_full_disk_gets_a_sentence_and_keeps_what_was_done(jsonl):
     code = (
@@ -171,6 +173,7 @@ def test_shapes_are_checked_where_arrays_enter():
         TokenEmbeddings(np.zeros((3, 2)), np.array([0, 3]), np.arange(2), {})
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_the_shipped_demo_rows_are_those_this_machine_computes(fresh):
     shipped = embed("demo", "mini")

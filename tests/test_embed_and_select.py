@@ -21,6 +21,7 @@ def first(corpus, n):
     return Corpus(corpus.name, corpus.source, corpus.examples[:n], corpus.fields.iloc[:n], np.zeros(n, dtype=bool))
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "split", "model"),
@@ -42,6 +43,7 @@ def test_picks_equal_algorithm_1_on_the_models_own_hidden_states(shared, path, s
     assert np.allclose(chosen.gains, gains, rtol=1e-3)
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_the_shipped_order_of_the_demo_is_the_one_computed_from_fresh_rows(fresh):
     shipped = select("demo", budget=150)

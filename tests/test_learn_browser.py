@@ -75,6 +75,7 @@ def test_a_measurement_is_dragged_along_x_and_the_error_bar_follows(dashboard, p
     assert said(page).startswith(f"slope 0.6 ± {moved.bar():.3g}")
 
 
+@pytest.mark.rare
 def test_question_button_and_the_whole_picture_are_in_one_view_before_and_after_the_answer(dashboard, browser):
     tab = browser.new_page(viewport={"width": 1440, "height": 900})
     for name in LESSONS:

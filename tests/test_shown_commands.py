@@ -132,6 +132,7 @@ def test_a_command_line_shows_a_job_as_it_was_meant(shell, tmp_path, home):
     assert shell(command) == ["fishersft", "embed", f"{tmp_path}/{name}.txt"]
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals on this system")
 def test_a_strangers_names_do_not_steer_a_terminal(tmp_path):

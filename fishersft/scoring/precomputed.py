@@ -11,7 +11,7 @@ import torch
 from scipy.interpolate import PchipInterpolator
 
 from fishersft.design.rows import TokenEmbeddings
-from fishersft.design.trajectory import draw_orders, grid, log_det_at, within_tokens
+from fishersft.design.trajectory import designs_at, draw_orders, grid, log_det_at, within_tokens
 from fishersft.pipeline.embed_and_select import order_key
 from fishersft.selectors import DEFAULT_SELECTOR, Order, Selector
 from fishersft.store.artifacts import ArtifactKey, Store, cached_arrays
@@ -121,18 +121,15 @@ def gain_of(
 
 
 def variance_along(
-    embeddings: TokenEmbeddings, order: np.ndarray, at: np.ndarray, M: np.ndarray, sigma2: float = 1.0
+    embeddings: TokenEmbeddings, order: np.ndarray, at: np.ndarray, M: np.ndarray, sigma2: float = 1.0, *, single: bool = False
 ) -> np.ndarray:
-    """(k,) tr(M V^-1) after the first at[0], at[1], ... picks of an order (positions); `at` ascending, 0 for no pick."""
-    moment, V = torch.from_numpy(M), sigma2 * torch.eye(len(M), dtype=torch.float64)
-    out, done = np.empty(len(at)), 0
-    for k, n in enumerate(map(int, at)):
-        if n > done:
-            X = torch.from_numpy(np.concatenate([embeddings.block(int(p)) for p in order[done:n]]).astype(np.float64))
-            V.addmm_(X.T, X)
-            done = n
-        out[k] = float((torch.cholesky_inverse(torch.linalg.cholesky(V)) * moment).sum())
-    return out
+    """(k,) tr(M V^-1) after the first at[0], at[1], ... picks of an order (positions); `at` ascending, 0 for no pick.
+
+    `single` as in `designs_at`.
+    """
+    moment = torch.from_numpy(M)
+    designs = designs_at(embeddings, order, at, sigma2, single=single)
+    return np.array([float((torch.cholesky_inverse(torch.linalg.cholesky(V)) * moment).sum()) for V in designs])
 
 
 def target_variance_of(
@@ -161,7 +158,7 @@ def target_variance_band(
         for k, order in enumerate(draw_orders(len(embeddings), draws)):
             counts = within_tokens(embeddings.tokens[order], at) if tokens else at
             counts, inverse = np.unique(counts, return_inverse=True)
-            found[k] = variance_along(embeddings, order, counts, M)[inverse]
+            found[k] = variance_along(embeddings, order, counts, M, single=True)[inverse]
         return {"budgets": at, "variance": found}
 
     parameters = {"top": top, "tokens": tokens, "draws": draws, "points": BAND_POINTS}
