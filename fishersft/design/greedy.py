@@ -254,24 +254,6 @@ class Shard:
         return out
 
 
-def lazily(bounds: np.ndarray, scores: Callable[[np.ndarray], np.ndarray], together: int) -> np.ndarray:
-    """(k,) the scores of those of k candidates whose upper bound reaches the best score found, ties included; -inf of the rest.
-
-    Args:
-        bounds: (k,) on the scores.
-        scores: computes those of some of the candidates, given by where they stand among the k.
-        together: how many are computed at once, the highest bounds first.
-    """
-    queue, out, least = np.argsort(-bounds, kind="stable"), np.full(len(bounds), -np.inf), -np.inf
-    while len(queue) and bounds[queue[0]] >= least:
-        some, queue = np.split(queue, [together])
-        some = some[bounds[some] >= least]
-        out[some] = scores(some)
-        best = float(out.max())
-        least = best - TIE * abs(best)
-    return out
-
-
 def winners(shard: Shard, candidates: int = 0, rng: np.random.Generator | None = None) -> Iterator[Contender]:
     """The picks of a shard that is the whole pool; with `candidates`, each is the best of so many random blocks."""
     left = np.ones(len(shard.rows), dtype=bool)

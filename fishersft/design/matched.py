@@ -26,8 +26,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from fishersft.design.factor import BEYOND, suited_to
-from fishersft.design.greedy import SLACK, Pick, Shard, lazily, winners
+from fishersft.design.factor import BEYOND, Factor, suited_to
+from fishersft.design.greedy import SLACK, Pick, Shard, winners
 from fishersft.design.information import TIE, add_gram
 from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_dets, padded
 from fishersft.errors import DesignError
@@ -117,6 +117,76 @@ def block_traces(rows: TokenEmbeddings, M: np.ndarray, some: np.ndarray) -> np.n
     return out[some]
 
 
+class Falls:
+    """How far gains have fallen at least since they were evaluated: ||W_i Y||_F^2 over the picks since.
+
+    Args:
+        rows: the pool; where its W_i would not fit into KEPT_BYTES none are kept, and nothing is known to have fallen.
+    """
+
+    def __init__(self, rows: TokenEmbeddings) -> None:
+        self.rows = rows
+        self._W: torch.Tensor | None = None
+        self._changes: list[torch.Tensor] = []  # Y of the last picks
+        self._forgotten = 0  # picks whose Y is gone
+        self._seen = np.full(len(rows), -1)  # picks that a bound has taken in; -1 without W_i
+        if rows.values.size * 4 <= KEPT_BYTES:
+            self._W = torch.empty(rows.values.shape, dtype=torch.float32, device=rows.device)  # filled block by block
+
+    def picked(self, X: torch.Tensor, factor: Factor) -> None:
+        """Rows X (m, d) are about to be added to a design."""
+        if self._W is None:
+            return
+        self._changes.append(factor.change(X).float())
+        while len(self._changes) > 1 and sum(Y.shape[1] for Y in self._changes) > self.rows.dimension:
+            self._changes.pop(0)  # taking in more than d columns costs as much as a fresh evaluation
+            self._forgotten += 1
+
+    def evaluated(self, some: np.ndarray, X: torch.Tensor, lengths: list[int], factor: torch.Tensor) -> None:
+        """Gains of blocks were evaluated: their rows (sum of m, d), and the Cholesky factors of I + X V^-1 X^T, (k, m, m)."""
+        if self._W is None:
+            return
+        eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device).expand_as(factor)
+        W = torch.linalg.solve_triangular(factor, eye, upper=False) @ padded(X, lengths)  # a product is quicker than d solves
+        for k, (i, m) in enumerate(zip(some, lengths, strict=True)):
+            start = int(self.rows.offsets[i])
+            self._W[start : start + m] = W[k, :m]
+        self._seen[some] = self._now
+
+    def lag(self, some: np.ndarray) -> np.ndarray:
+        """(k,) bool: which bounds have not taken in every pick, and still can."""
+        return (self._seen[some] < self._now) & (self._seen[some] >= self._forgotten)
+
+    def since(self, some: np.ndarray) -> np.ndarray:
+        """(k,) how far the gains of blocks that lag have fallen since they were last asked for or evaluated."""
+        assert self._W is not None
+        out, order = np.empty(len(some)), np.argsort(self._seen[some], kind="stable")
+        for start in range(0, len(some), TOGETHER):
+            at = order[start : start + TOGETHER]
+            part = some[at]
+            first = int(self._seen[part[0]])
+            changes = self._changes[first - self._forgotten :]
+            lengths = np.minimum(self.rows.tokens[part], self.rows.dimension)
+            ends = np.cumsum(lengths)
+            rows = np.arange(ends[-1]) + np.repeat(self.rows.offsets[part] - (ends - lengths), lengths)
+            fall = (self._W.index_select(0, torch.from_numpy(rows).to(self._W.device)) @ torch.cat(changes, 1)).square_()
+            of_pick = torch.stack([p.sum(1) for p in fall.split([Y.shape[1] for Y in changes], 1)]).cpu().numpy()
+            by_block = np.add.reduceat(of_pick.astype(np.float64), ends - lengths, axis=1)  # (picks, k)
+            taken = first + np.arange(len(changes))[:, None] >= self._seen[part]
+            out[at] = TRUST * (by_block * taken).sum(0)
+        self._seen[some] = self._now
+        return out
+
+    @property
+    def kept(self) -> bool:
+        """Whether anything is known of falls."""
+        return self._W is not None
+
+    @property
+    def _now(self) -> int:
+        return self._forgotten + len(self._changes)
+
+
 class _Matching(Shard):
     """A shard whose score is the fall of Stein's loss, and whose bounds fall as S grows."""
 
@@ -124,13 +194,8 @@ class _Matching(Shard):
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float) -> None:
         self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
-        self._W: torch.Tensor | None = None
-        self._changes: list[torch.Tensor] = []  # Y of the last picks
-        self._forgotten = 0  # picks whose Y is gone
-        self._seen = np.zeros(len(rows), dtype=np.int64)  # picks that a bound has taken in
+        self.falls = Falls(rows)
         self.traces = block_traces(rows, M, np.arange(len(rows)))
-        if rows.values.size * 4 <= KEPT_BYTES:
-            self._W = torch.zeros(rows.values.shape, dtype=torch.float32, device=rows.device)
         super().__init__(rows, prior_tokens * M, score=self._fall)
         self.queue = self.batch  # bounds fall while one looks: look at few at once
 
@@ -142,62 +207,28 @@ class _Matching(Shard):
         return self.rows.dimension  # W_i needs the Gram matrix of rows
 
     def accept(self, position: int, block: np.ndarray) -> None:
-        if self._W is not None:
-            self._changes.append(self.factor.change(torch.from_numpy(block).to(self.rows.device)).float())
-            while len(self._changes) > 1 and sum(Y.shape[1] for Y in self._changes) > self.rows.dimension:
-                self._changes.pop(0)  # taking in more than d columns costs as much as a fresh evaluation
-                self._forgotten += 1
+        self.falls.picked(torch.from_numpy(block).to(self.rows.device), self.factor)
         super().accept(position, block)
         self.t += float(self.rows.tokens[position])
         self.trace += float(self.traces[position])
 
-    @property
-    def _now(self) -> int:
-        return self._forgotten + len(self._changes)
-
     def _promising(self, least: float, known: np.ndarray, most: int) -> np.ndarray:
         while True:
             some = super()._promising(least, known, most)
-            if self._W is None or not (self._lags(some)).any():
+            if not self.falls.lag(some).any():
                 return some
             wide = super()._promising(least, known, max(len(some), TIGHTENED))
-            self._tighten(wide[self._lags(wide)])
-
-    def _lags(self, some: np.ndarray) -> np.ndarray:
-        """Which bounds have not taken in every pick, and still can."""
-        return (self._seen[some] < self._now) & (self._seen[some] >= self._forgotten)
-
-    def _tighten(self, some: np.ndarray) -> None:
-        """Take the picks since a bound was last tightened into it: ||W_i Y||^2 off the gain."""
-        assert self._W is not None
-        some = some[np.argsort(self._seen[some], kind="stable")]
-        for start in range(0, len(some), TOGETHER):
-            part = some[start : start + TOGETHER]
-            first = int(self._seen[part[0]])
-            changes = self._changes[first - self._forgotten :]
-            lengths = np.minimum(self.rows.tokens[part], self.rows.dimension)
-            ends = np.cumsum(lengths)
-            at = np.arange(ends[-1]) + np.repeat(self.rows.offsets[part] - (ends - lengths), lengths)
-            fall = (self._W.index_select(0, torch.from_numpy(at).to(self._W.device)) @ torch.cat(changes, 1)).square_()
-            of_pick = torch.stack([p.sum(1) for p in fall.split([Y.shape[1] for Y in changes], 1)]).cpu().numpy()
-            by_block = np.add.reduceat(of_pick.astype(np.float64), ends - lengths, axis=1)  # (picks, k)
-            taken = first + np.arange(len(changes))[:, None] >= self._seen[part]
-            self.gains[part] = np.maximum(self.gains[part] - TRUST * (by_block * taken).sum(0), 0)
-            self._seen[part] = self._now
+            wide = wide[self.falls.lag(wide)]
+            self.gains[wide] = np.maximum(self.gains[wide] - self.falls.since(wide), 0)
 
     def _evaluate(self, some: np.ndarray, *, exact: bool = False) -> np.ndarray:
-        if self._W is None or exact:
+        if not self.falls.kept or exact:
             return super()._evaluate(some, exact=exact)
         self.evaluations += len(some)
         X, lengths = self.rows.stacked(some.tolist(), torch.float32 if self.error else torch.float64, self._most)
         Z, P = self.factor.screen(X) if self.error else self.factor.whiten(X)
         gains, factor = log_dets(gram_of(Z, P, lengths))
-        eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device).expand_as(factor)
-        W = torch.linalg.solve_triangular(factor, eye, upper=False) @ padded(X, lengths)  # a product is quicker than d solves
-        for k, (i, m) in enumerate(zip(some, lengths, strict=True)):
-            start = int(self.rows.offsets[i])
-            self._W[start : start + m] = W[k, :m]
-        self._seen[some] = self._now
+        self.falls.evaluated(some, X, lengths, factor)
         return gains
 
 
@@ -222,14 +253,17 @@ class _SmallMatching:
 
     def best(self, among: np.ndarray) -> tuple[int, float]:
         """The block among these that lowers the loss most, the lowest position among ties, and by how much."""
-
-        def falls(k: np.ndarray) -> np.ndarray:
-            self.gains[among[k]] = self._gains(among[k])
-            return self._falls(self.gains[among[k]], among[k])
-
-        found = lazily(self._falls(self.gains[among] * (1 + SLACK), among), falls, DETERMINANTS)
-        best = float(found.max())
-        return int(among[found >= best - TIE * abs(best)].min()), best
+        bounds = self._falls(self.gains[among] * (1 + SLACK), among)
+        order = np.argsort(-bounds, kind="stable")
+        queue, bounds, k = among[order], bounds[order], 0
+        found, least = np.full(len(queue), -np.inf), -np.inf
+        while k < len(queue) and bounds[k] >= least:
+            some = queue[k : k + DETERMINANTS][bounds[k : k + DETERMINANTS] >= least]
+            self.gains[some] = self._gains(some)
+            found[k : k + len(some)] = self._falls(self.gains[some], some)
+            best = float(found[: k + len(some)].max())
+            least, k = best - TIE * abs(best), k + len(some)
+        return int(queue[found >= least].min()), best
 
     def accept(self, position: int) -> None:
         """A block was picked."""

@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 from fishersft.design.factor import Factor, suited_to
-from fishersft.design.greedy import SLACK, Pick, lazily
+from fishersft.design.greedy import SLACK, Pick
 from fishersft.design.information import TIE
-from fishersft.design.matched import block_traces, stein_falls
-from fishersft.design.rows import TokenEmbeddings, check_finite, gains_of, log_dets, padded
+from fishersft.design.matched import TIGHTENED, Falls, block_traces, stein_falls
+from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_dets, padded
 from fishersft.errors import DesignError
 
 HEAD_START = 2_000  # tokens that count as spent before the first pick, so that it has something to choose from
@@ -174,14 +174,15 @@ class Rule(ABC):
 class SteinRule(Rule):
     """The fall of Stein's loss of S/t against M, (d, d), a token or a record, with S from `prior_tokens` of M.
 
-    A gain only shrinks as S grows, so that an old one is an upper bound; what else the fall is made of costs nothing (see
-    `matched.py`).  Towards a target, unlike towards the whole pool, old gains alone rule out nearly all candidates.
+    A gain only shrinks as S grows, so that an old one is an upper bound, lowered by how far it is known to have fallen; what
+    else the fall of the loss is made of costs nothing (see `matched.py`).
     """
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float = 20.0, *, per_token: bool = True) -> None:
         super().__init__(rows, per_token=per_token)
         self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
         self.factor = Factor(rows.dimension, prior_tokens * M, rows.device)
+        self.known = Falls(rows)
         self._moment, self._traces, self._gains = M, np.zeros(len(rows)), np.full(len(rows), np.inf)
 
     def load(self, positions: np.ndarray) -> None:
@@ -189,21 +190,38 @@ class SteinRule(Rule):
         check_finite(self._traces)
 
     def scores(self, some: np.ndarray) -> np.ndarray:
-        def falls(k: np.ndarray) -> np.ndarray:
-            self._gains[some[k]] = self._gains_of(some[k])
-            return self._falls(self._gains[some[k]], some[k])
-
-        return lazily(self._falls(self._gains[some] * (1 + SLACK), some), falls, TOGETHER)
+        out, least, bounds = np.full(len(some), -np.inf), -np.inf, self._bounds(some)
+        while len(queue := np.flatnonzero((bounds >= least) & np.isneginf(out))):
+            queue = queue[np.argsort(-bounds[queue], kind="stable")[:TIGHTENED]]
+            first = queue[:TOGETHER]
+            if self.known.lag(some[first]).any():
+                lagging = queue[self.known.lag(some[queue])]
+                self._gains[some[lagging]] -= self.known.since(some[lagging])
+                bounds[lagging] = self._bounds(some[lagging])
+                continue
+            self._gains[some[first]] = self._gains_of(some[first])
+            out[first] = self._falls(self._gains[some[first]], some[first])
+            best = float(out.max())
+            least = best - TIE * abs(best)
+        return out
 
     def accept(self, position: int) -> None:
-        self.factor.add(self.rows.stacked([position], torch.float64, self.d)[0])
+        X, _ = self.rows.stacked([position], torch.float64, self.d)
+        self.known.picked(X, self.factor)
+        self.factor.add(X)
         self.t += float(self.rows.tokens[position])
         self.trace += float(self._traces[position])
 
     def _gains_of(self, some: np.ndarray) -> np.ndarray:
         self.evaluations += len(some)
         X, lengths = self.rows.stacked(some.tolist(), torch.float64, self.d)
-        return gains_of(*self.factor.whiten(X), lengths)
+        gains, factor = log_dets(gram_of(*self.factor.whiten(X), lengths))
+        self.known.evaluated(some, X, lengths, factor)
+        return gains
+
+    def _bounds(self, some: np.ndarray) -> np.ndarray:
+        """(k,) upper bounds on the scores."""
+        return self._falls(self._gains[some].clip(min=0) * (1 + SLACK), some)
 
     def _falls(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
         falls = stein_falls(gains, self.rows.tokens[some], self._traces[some], self)
