@@ -39,8 +39,7 @@ def embedded(tmp_path_factory):
 
 @pytest.fixture
 def corpus(embedded, home, monkeypatch):
-    """What an address says of that corpus; the test's own store has its embeddings.  PCA draws the
-    map, and 8 budgets are scored, which is quicker."""
+    """What an address says of that corpus; the test's own store has its embeddings.  PCA draws maps; few budgets are scored."""
     path, store = embedded
     shutil.copytree(store, home)
     monkeypatch.setattr(projection, "project", lambda means, method, seed, on_stage: project(means, "pca", seed))

@@ -97,6 +97,14 @@ def test_the_gain_of_a_pick_is_what_it_adds_however_picks_are_compared(name, per
 
 
 @pytest.mark.parametrize("name", DESIGNS)
+def test_rows_too_uneven_for_float64_are_an_error_and_never_a_pick(name):
+    d = 130  # where the last rows are carried along, and no factor of V is made that would say so
+    blocks = [np.full((1, d), 1e12) + np.eye(d)[[k]] for k in range(6)]
+    with pytest.raises(DesignError):
+        make_selector(name, {"reach": 0}).select(aimed_at(blocks, random_blocks(3, d, 13)), 6)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
 def test_reach_keeps_to_the_nearest_records_and_grows_with_what_is_spent(name, monkeypatch):
     monkeypatch.setattr(targeted, "HEAD_START", 12)
     blocks, target = random_blocks(30, 6, 3), random_blocks(3, 6, 13)

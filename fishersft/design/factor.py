@@ -88,7 +88,10 @@ class Factor:
         Z, P = whitened
         small = Z @ Z.T - P @ P.T
         small.diagonal().add_(1.0)
-        return torch.linalg.solve_triangular(torch.linalg.cholesky(small), Z - P @ self._W[: P.shape[1]], upper=False)
+        root, failed = torch.linalg.cholesky_ex(small)
+        if failed:
+            raise DesignError(BEYOND)
+        return torch.linalg.solve_triangular(root, Z - P @ self._W[: P.shape[1]], upper=False)
 
     def _factor(self) -> None:
         if self._pending:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fishersft.design.factor import Factor, suited_to
+from fishersft.design.factor import BEYOND, Factor, suited_to
 from fishersft.design.greedy import SLACK, Pick
 from fishersft.design.information import TIE
 from fishersft.design.matched import TIGHTENED, Falls, block_traces, stein_falls
@@ -216,6 +216,8 @@ class SteinRule(Rule):
         self.evaluations += len(some)
         X, lengths = self.rows.stacked(some.tolist(), torch.float64, self.d)
         gains, factor = log_dets(gram_of(*self.factor.whiten(X), lengths))
+        if np.isnan(gains).any():
+            raise DesignError(BEYOND)
         self.known.evaluated(some, X, lengths, factor)
         return gains
 

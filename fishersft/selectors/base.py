@@ -22,7 +22,6 @@ from fishersft.errors import BudgetError, ParameterError
 from fishersft.selectors.pool import Pool, target_similarity
 from fishersft.selectors.selection import Budget, Doing, Note, Order, Selection, check_seed
 
-PER_TOKEN: bool = fields.parameter(True, "Divide what a sentence brings by its trained tokens.")
 Progress = Callable[[int, int], None]
 Stage = Callable[[str, int, int], None]
 OnPick = Callable[[Pick, float], None]
@@ -208,9 +207,10 @@ class TargetSelector(Selector):
         least=0,
         most=1e6,
     )
+    per_token: bool = fields.parameter(True, "Divide what a sentence brings by its trained tokens.")
 
     needs_target: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def nearest(self, pool: Pool) -> np.ndarray | None:
         """(N,) positions, the nearest to the target first; None where the reach is the whole pool."""
@@ -224,9 +224,6 @@ class TargetDesignSelector(TargetSelector):
     """One that is greedy on a design matrix V = sigma2 I + the sum of its picks' terms."""
 
     sigma2: float = fields.parameter(1.0, "Weight of the identity in the design matrix.", label="sigma2", least=LEAST, most=MOST)
-    per_token: bool = PER_TOKEN
-
-    version: ClassVar[int] = 3
 
 
 def _target(pool: Pool) -> dict[str, Any]:
