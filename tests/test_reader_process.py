@@ -75,11 +75,9 @@ def test_one_that_takes_too_long_or_too_much_is_refused_and_the_next_is_read(tmp
 
 def test_a_process_that_loops_over_its_memory_is_ended():
     """As Python itself does where it may allocate nothing more."""
-    loop = [sys.executable, "-c", "held = bytearray(50_000_000)\nprint(flush=True)\nwhile True: pass"]
-    with subprocess.Popen(loop, stdout=subprocess.PIPE) as process, watched(process, 40_000_000):
-        assert process.stdout is not None
-        assert process.stdout.read() == b"\n"  # nothing more comes, and it ended
-    assert process.returncode != 0
+    loop = [sys.executable, "-c", "held = bytearray(50_000_000)\nwhile True: pass"]
+    with subprocess.Popen(loop) as process, watched(process, 40_000_000):
+        assert process.wait(timeout=60) < 0  # a signal
 
 
 def test_others_go_on_while_a_large_file_is_read(tmp_path):
