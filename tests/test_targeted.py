@@ -10,7 +10,7 @@ import pytest
 from fishersft import Budget, Corpus, Pool, Text, TokenEmbeddings, make_selector, registry
 from fishersft.design import targeted
 from fishersft.design.information import TIE
-from fishersft.design.targeted import nearest_in_turn, target_moment
+from fishersft.design.targeted import InformationRule, VarianceRule, nearest_in_turn, target_moment
 from fishersft.errors import DesignError, ParameterError
 from fishersft.lm.losses import TokenStatistics
 from fishersft.selectors.target import Target
@@ -102,6 +102,32 @@ def test_rows_too_uneven_for_float64_are_an_error_and_never_a_pick(name):
     blocks = [np.full((1, d), 1e12) + np.eye(d)[[k]] for k in range(6)]
     with pytest.raises(DesignError):
         make_selector(name, {"reach": 0}).select(aimed_at(blocks, random_blocks(3, d, 13)), 6)
+
+
+def uneven_blocks(seed, d=30, n=40):
+    """Rows about a large mean along directions of very unequal size; some records come twice, or nearly."""
+    rng = np.random.default_rng(seed)
+    scale, mean = np.geomspace(1e2, 1e-2, d), 50 * rng.standard_normal(d)
+    blocks = [mean + rng.standard_normal((m, d)) * scale for m in rng.integers(1, 25, n)]
+    return blocks + blocks[:3] + [X + 1e-6 * rng.standard_normal(X.shape) for X in blocks[3:6]]
+
+
+@pytest.mark.parametrize("rule", [VarianceRule, InformationRule])
+@pytest.mark.parametrize("sigma2", [1e-4, 1.0, 1e4])
+def test_screening_in_float32_is_off_by_no_more_than_it_says(rule, sigma2):
+    rows, target = TokenEmbeddings.of(uneven_blocks(0)), uneven_blocks(1)[:6]
+    aim = moment(target) if rule is VarianceRule else np.concatenate(target)
+    one = rule(rows, aim, sigma2, per_token=False)
+    one.load(np.arange(len(rows)))
+    left = list(range(len(rows)))
+    while left:
+        exact = dict(zip(left, one.exact(np.array(left)), strict=True))
+        for groups in zip(*(design.groups for design in one.designs), strict=True):
+            for i, value, error in zip(groups[0].positions.tolist(), *one.screened(*groups), strict=True):
+                assert i not in left or abs(value - exact[i]) <= error
+        scores = one.scores(np.array(left))
+        assert scores.max() == pytest.approx(max(exact.values()), rel=1e-9)
+        one.accept(left.pop(int(np.argmax(scores))))
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -233,7 +259,7 @@ def test_texts_of_one_kind_that_stand_together_do_not_take_all_the_first_turns()
 def test_records_are_put_in_order_only_as_far_as_needed(monkeypatch):
     monkeypatch.setattr(targeted, "RANKED", 3)
     column = np.random.default_rng(0).integers(0, 9, 50).astype(float)
-    assert list(targeted._ranked(column)) == np.argsort(-column, kind="stable").tolist()
+    assert list(targeted._ranked(column, np.zeros(50, dtype=bool))) == np.argsort(-column, kind="stable").tolist()
 
 
 def test_later_tokens_weigh_more_and_length_does_not():

@@ -83,6 +83,12 @@ class Factor:
             return self._reduced(self.whiten(X)).T / self.scale
         return torch.linalg.solve_triangular(self.L.T, self._reduced(self.whiten(X)).T, upper=True)
 
+    def solve(self, B: torch.Tensor) -> torch.Tensor:
+        """V^-1 B, (d, k), of float64 columns B (d, k)."""
+        Z, P = self.whiten(B.T)
+        reduced = (Z - P @ self._W[: P.shape[1]]).T
+        return reduced / self.scale if self.scale else torch.linalg.solve_triangular(self.L.T, reduced, upper=True)
+
     def _reduced(self, whitened: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """chol(I + X V^-1 X^T)^-1 (Z - P W), (m, d): the rows that W grows by."""
         Z, P = whitened

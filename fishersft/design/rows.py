@@ -104,16 +104,9 @@ class TokenEmbeddings:
     @cached_property
     def means(self) -> np.ndarray:
         """(N, d) float32: the mean row of each record, without weights."""
-        out, first = np.empty((len(self), self.dimension), dtype=np.float32), 0
-        while first < len(self):
-            begin = self.offsets[first]
-            last = max(first + 1, int(np.searchsorted(self.offsets, begin + SWEEP_ROWS, side="right")) - 1)
-            # many rows of float16 are made float32 at once: one record at a time that takes longer than adding them
-            rows = torch.from_numpy(np.array(self.values[begin : self.offsets[last]])).float().numpy()
-            ends = (self.offsets[first : last + 1] - begin).tolist()
-            for k in range(last - first):
-                np.add.reduce(rows[ends[k] : ends[k + 1]], axis=0, out=out[first + k])
-            first = last
+        out = np.empty((len(self), self.dimension), dtype=np.float32)
+        for i, X in enumerate(self._in_single()):
+            np.add.reduce(X, axis=0, out=out[i])
         out /= self.tokens[:, None].astype(np.float32)
         return out
 
@@ -130,13 +123,23 @@ class TokenEmbeddings:
             DesignError: rows that are not finite.
         """
         out = np.empty((len(self), self.dimension), dtype=np.float32)
-        for i in range(len(self)):
-            X = self.block(i)
-            weights = np.arange(1, len(X) + 1, dtype=np.float32)
-            out[i] = weights @ X.astype(np.float32, copy=False) / weights.sum()
+        weights = np.arange(1, self.tokens.max() + 1, dtype=np.float32)
+        for i, X in enumerate(self._in_single()):
+            np.matmul(weights[: len(X)], X, out=out[i])
+        out /= np.cumsum(weights)[self.tokens - 1, None]
         norms = np.linalg.norm(out.astype(np.float64), axis=1)
         check_finite(norms)
         return (out / np.where(norms > 0, norms, 1.0)[:, None]).astype(np.float32)
+
+    def _in_single(self) -> Iterator[np.ndarray]:
+        """X_i in float32 of every record in turn; many are converted at once, which is quicker than one at a time."""
+        first = 0
+        while first < len(self):
+            begin = self.offsets[first]
+            last = max(first + 1, int(np.searchsorted(self.offsets, begin + SWEEP_ROWS, side="right")) - 1)
+            rows = torch.from_numpy(np.array(self.values[begin : self.offsets[last]])).float().numpy()
+            yield from np.split(rows, self.offsets[first + 1 : last] - begin)
+            first = last
 
     def rows_of(self, position: int) -> slice:
         """Where the rows of the record at `position` (0 to N - 1) are."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,6 +36,10 @@ HEAD_START = 2_000  # tokens that count as spent before the first pick, so that 
 AHEAD = 2_048  # tokens of records that are loaded before they are candidates, so that groups are not tiny
 TOGETHER = 16  # gains evaluated together
 RANKED = 1_024  # nearest records put in order at first
+LOOKED_AT = 64  # of them looked at together for those that are free
+COLUMNS = 48
+MARGIN = 16 * 2.0**-24  # of what rounding to float32 may do to a sum
+WORN = 1e4
 RIDGE = 1e-3
 
 
@@ -68,16 +71,16 @@ def nearest_in_turn(similarity: np.ndarray) -> Iterator[int]:
         similarity: (N, A); ties go to the lower position.
     """
     turns = np.random.default_rng(0).permutation(similarity.shape[1])
-    queues = [_ranked(column) for column in similarity.T[turns]]
     taken = np.zeros(len(similarity), dtype=bool)
+    queues = [_ranked(column, taken) for column in similarity.T[turns]]
     for turn in range(len(similarity)):
-        position = next(p for p in queues[turn % len(queues)] if not taken[p])
+        position = next(queues[turn % len(queues)])
         taken[position] = True
         yield position
 
 
-def _ranked(column: np.ndarray) -> Iterator[int]:
-    """Positions from the largest value to the smallest, put in order only as far as they are asked for."""
+def _ranked(column: np.ndarray, taken: np.ndarray) -> Iterator[int]:
+    """Positions that nobody took, from the largest value to the smallest, put in order only as far as they are asked for."""
     done, size = 0, RANKED
     while done < len(column):
         if size < len(column):
@@ -86,70 +89,158 @@ def _ranked(column: np.ndarray) -> Iterator[int]:
         else:
             some = np.arange(len(column))
         order = some[np.argsort(-column[some], kind="stable")]
-        yield from map(int, order[done:])
+        for start in range(done, len(order), LOOKED_AT):
+            part = order[start : start + LOOKED_AT]
+            yield from (p for p in part[~taken[part]].tolist() if not taken[p])
         done, size = len(order), size * 4
 
 
 class Candidates:
-    """Blocks of the pool under a design V: the Gram matrix X V^-1 X^T of each, kept as V grows.
+    """Blocks of the pool under a design V: (I + X V^-1 X^T)^-1 of each, kept in float32 as V grows, for screening.
 
-    A pick X_p turns V^-1 into V^-1 - Y Y^T, hence X V^-1 X^T loses (X Y)(X Y)^T: a few columns instead of d.
+    A pick X_p turns V^-1 into V^-1 - Y Y^T.  With C = X Y, m x m_p, the inverse H becomes H + H C (I - C^T H C)^-1 C^T H
+    (Woodbury), and log det(I + X V^-1 X^T) changes by log det(I - C^T H C): products, and factors of small matrices.
 
     Args:
         prior: sigma2, or the (d, d) matrix that V starts from.
-        root: (d, d) R with M_A = R R^T; then X V^-1 R is kept too.
+        aim: (d, d) M_A; then X V^-1 M_A V^-1 X^T is kept too.
     """
 
-    def __init__(self, rows: TokenEmbeddings, prior: float | np.ndarray, root: torch.Tensor | None = None) -> None:
-        self.rows, self.root, self.groups = rows, root, list[Group]()
+    def __init__(self, rows: TokenEmbeddings, prior: float | np.ndarray, aim: np.ndarray | None = None) -> None:
+        self.rows, self.groups = rows, list[Group]()
         self.factor = Factor(rows.dimension, prior, rows.device)
+        self._aim = None if aim is None else torch.from_numpy(aim).to(rows.device)
+        self._root = None if aim is None else Factor(rows.dimension, aim, rows.device).L  # M_A = R R^T
 
     def load(self, positions: np.ndarray) -> None:
         """Take some records among the candidates."""
-        aim = None if self.root is None else self.factor.whiten(self.root.T)
-        for some in self.rows.batches(positions):
-            X, lengths = self.block(some)
-            Z, P = (padded(part, lengths) for part in self.factor.whiten(X))
-            seen = None if aim is None else Z @ aim[0].T - P @ aim[1].T
-            self.groups.append(Group(some, padded(X, lengths), Z @ Z.mT - P @ P.mT, seen))
+        self.groups += [self._group(some) for some in self.rows.batches(positions)]
 
     def accept(self, position: int) -> None:
         """A record was picked."""
-        X, _ = self.block(np.array([position]))
+        X, _ = self._block(np.array([position]))
         Y = self.factor.change(X)
-        for group in self.groups:
-            change = group.X @ Y
-            group.gram.baddbmm_(change, change.mT, alpha=-1)
-            if group.seen is not None and self.root is not None:
-                group.seen -= change @ (Y.T @ self.root)
+        E = None
+        if self._aim is not None:  # X V^-1 M_A V^-1 X^T loses C D^T + D C^T, with D = X E
+            seen = self._aim @ Y
+            E = (self.factor.solve(seen) - Y @ (Y.T @ seen) / 2).float()
         self.factor.add(X)
+        for k, group in enumerate(self.groups):
+            group.free &= group.positions != position
+            group.change(Y.float(), E)
+            if group.worn:
+                self.groups[k] = self._group(group.positions, group.free)
 
-    def block(self, some: np.ndarray) -> tuple[torch.Tensor, list[int]]:
+    def exact(self, some: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """(k,) float64 log det(I + X V^-1 X^T), and the fall of tr(M_A V^-1) that each would bring, where M_A is looked at."""
+        log_dets, falls = np.empty(len(self.rows)), np.empty(len(self.rows))
+        for part in self.rows.batches(some):
+            gram, seen, _ = self._seen(part)
+            log_dets[part], factors = _log_dets(gram)
+            if seen is not None:
+                falls[part] = torch.linalg.solve_triangular(factors, seen, upper=False).square_().sum((1, 2)).cpu().numpy()
+        return log_dets[some], None if self._root is None else falls[some]
+
+    def _group(self, some: np.ndarray, free: np.ndarray | None = None) -> Group:
+        gram, seen, X = self._seen(some)
+        return Group(some, X.float(), gram, None if seen is None else seen @ seen.mT, free)
+
+    def _seen(self, some: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """I + X V^-1 X^T (k, m, m), X V^-1 R (k, m, d) and X (k, m, d) of records of like length."""
+        X, lengths = self._block(some)
+        Z, P = (padded(part, lengths) for part in self.factor.whiten(X))
+        gram = Z @ Z.mT - P @ P.mT
+        gram.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        seen = None
+        if self._root is not None:
+            root = self.factor.whiten(self._root.T)
+            seen = Z @ root[0].T - P @ root[1].T
+        return gram, seen, padded(X, lengths)
+
+    def _block(self, some: np.ndarray) -> tuple[torch.Tensor, list[int]]:
         """Rows of some records, at most d of each: no rule here depends on more than X^T X."""
         return self.rows.stacked(some.tolist(), torch.float64, self.rows.dimension)
 
 
-@dataclass
 class Group:
-    """k candidates of like length m.
+    """k candidates of like length m, from float64 matrices that are kept in float32.
 
     Attributes:
         positions: (k,) in the pool.
+        free: (k,) bool, those that were not picked.
         X: (k, m, d) their rows.
-        gram: (k, m, m) X V^-1 X^T.
-        seen: (k, m, d) X V^-1 R, where it is kept.
+        log_dets: (k,) float64 log det(I + X V^-1 X^T).
+        inverse: (k, m, m) of I + X V^-1 X^T.
+        aimed: (k, m, m) X V^-1 M_A V^-1 X^T, where it is kept.
     """
 
-    positions: np.ndarray
-    X: torch.Tensor
-    gram: torch.Tensor
-    seen: torch.Tensor | None
+    def __init__(
+        self, positions: np.ndarray, X: torch.Tensor, gram: torch.Tensor, aimed: torch.Tensor | None, free: np.ndarray | None
+    ) -> None:
+        self.positions, self.X = positions, X
+        self.free = np.ones(len(positions), dtype=bool) if free is None else free
+        self.log_dets, inverse, _ = _inverses(gram)
+        self.inverse = inverse.float().contiguous()
+        self.aimed = None if aimed is None else aimed.float()
+        self._growth, self._lost, self._norm = np.ones(len(positions)), self._size, _norms(X)
 
-    def log_dets(self) -> tuple[np.ndarray, torch.Tensor]:
-        """(k,) log det(I + X V^-1 X^T), and the Cholesky factors."""
-        whole = self.gram.clone()
-        whole.diagonal(dim1=-2, dim2=-1).add_(1.0)
-        return log_dets(whole)
+    def change(self, Y: torch.Tensor, E: torch.Tensor | None) -> None:
+        """V^-1 loses Y Y^T; Y and E are (d, m_p), as in `Candidates`."""
+        norm = self._norm * float(Y.norm())
+        if self.aimed is None or E is None:
+            C = self.X @ Y
+        else:
+            both = self.X @ torch.cat([Y, E], 1)
+            C, D = both.split(Y.shape[1], -1)
+            self.aimed.baddbmm_(both, torch.cat([D, C], -1).mT, alpha=-1)
+            self._lost += norm * _norms(D) + self._norm * float(E.norm()) * _norms(C)
+        for some in C.split(COLUMNS, -1):
+            B = (some.mT @ self.inverse).mT
+            small = torch.baddbmm(torch.eye(some.shape[-1], dtype=B.dtype, device=B.device), some.mT, B, alpha=-1)
+            change, middle, least = _inverses(small)
+            self.inverse.baddbmm_(B @ middle, B.mT)
+            self.log_dets += change
+            self._growth = (self._growth + norm * _norms(some)) / least
+
+    @property
+    def error(self) -> np.ndarray:
+        """(k,) how far `log_dets`, or sums over `inverse` and `aimed`, may be off by rounding."""
+        return MARGIN * (self._growth * self._size + self._lost)
+
+    @property
+    def worn(self) -> bool:
+        """Whether adding and subtracting has cost so many digits that what is kept is better made afresh."""
+        return not (self.error <= WORN * 2 * MARGIN * self._size)[self.free].all()
+
+    @property
+    def _size(self) -> np.ndarray:
+        """(k,) sums of squares that shrink as V grows, where M_A is looked at."""
+        if self.aimed is None:
+            return np.ones(len(self.positions))
+        out: np.ndarray = self.aimed.diagonal(dim1=-2, dim2=-1).sum(-1).double().cpu().numpy()
+        return out
+
+
+def _norms(matrices: torch.Tensor) -> np.ndarray:
+    """(k,) Frobenius norms."""
+    out: np.ndarray = torch.linalg.matrix_norm(matrices).double().cpu().numpy()
+    return out
+
+
+def _log_dets(matrices: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
+    """As `log_dets`, with factors of NaN where a matrix is not positive definite."""
+    found, factors = log_dets(matrices)
+    failed = np.isnan(found)
+    if failed.any():
+        factors[torch.from_numpy(failed).to(factors.device)] = float("nan")
+    return found, factors
+
+
+def _inverses(matrices: torch.Tensor) -> tuple[np.ndarray, torch.Tensor, np.ndarray]:
+    """(k,) log det, (k, m, m) inverse and (k,) smallest pivot of positive definite matrices; NaN where one is not."""
+    found, factors = _log_dets(matrices)
+    least = factors.diagonal(dim1=-2, dim2=-1).amin(-1).square().double().cpu().numpy()
+    return found, torch.cholesky_inverse(factors), least
 
 
 class Rule(ABC):
@@ -231,27 +322,40 @@ class SteinRule(Rule):
 
 
 class SweepingRule(Rule):
-    """A rule for which an old score bounds nothing, so that each pick evaluates all candidates, under one design or more."""
+    """A rule for which an old score bounds nothing, so that each pick looks at all candidates, under one design or more.
+
+    They are screened in float32; those that rounding may hide the best among are decided in float64.
+    """
 
     def __init__(self, rows: TokenEmbeddings, *designs: Candidates, per_token: bool) -> None:
         super().__init__(rows, per_token=per_token)
         self.designs = designs
 
     @abstractmethod
-    def gains(self, *groups: Group) -> np.ndarray:
-        """(k,) what each of a group of candidates, which is given under each design, adds to the criterion."""
+    def screened(self, *groups: Group) -> tuple[np.ndarray, np.ndarray]:
+        """(k,) what each of a group of candidates, which is given under each design, adds to the criterion, and how far off."""
+
+    @abstractmethod
+    def exact(self, some: np.ndarray) -> np.ndarray:
+        """(k,) float64 what each of some records adds to the criterion."""
 
     def load(self, positions: np.ndarray) -> None:
         for design in self.designs:
             design.load(positions)
 
     def scores(self, some: np.ndarray) -> np.ndarray:
-        out = np.full(len(self.rows), -np.inf)
+        value, error = np.full(len(self.rows), -np.inf), np.zeros(len(self.rows))
         for groups in zip(*(design.groups for design in self.designs), strict=True):
-            out[groups[0].positions] = self.gains(*groups)
-            self.evaluations += len(groups[0].positions)
-        check_finite(np.where(np.isneginf(out), 0.0, out))
-        return out[some] / self.rows.tokens[some] if self.per_token else out[some]
+            at = groups[0].positions
+            value[at], error[at] = self.screened(*groups)
+            self.evaluations += len(at)
+        share = self.rows.tokens[some] if self.per_token else 1
+        value, error = value[some] / share, error[some] / share
+        check_finite(value)
+        out, least = np.full(len(some), -np.inf), (value - error).max()
+        near = np.flatnonzero(value + error >= least)
+        out[near] = self.exact(some[near])
+        return out / share
 
     def accept(self, position: int) -> None:
         for design in self.designs:
@@ -262,12 +366,17 @@ class VarianceRule(SweepingRule):
     """The fall of tr(M_A V^-1), a token or a record, with V from sigma2 I."""
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, sigma2: float = 1.0, *, per_token: bool = True) -> None:
-        super().__init__(rows, Candidates(rows, sigma2, Factor(rows.dimension, M, rows.device).L), per_token=per_token)
+        super().__init__(rows, Candidates(rows, sigma2, M), per_token=per_token)
 
-    def gains(self, *groups: Group) -> np.ndarray:
+    def screened(self, *groups: Group) -> tuple[np.ndarray, np.ndarray]:
         group = groups[0]
-        assert group.seen is not None
-        return torch.linalg.solve_triangular(group.log_dets()[1], group.seen, upper=False).square_().sum((1, 2)).cpu().numpy()
+        assert group.aimed is not None
+        return (group.inverse * group.aimed).sum((1, 2)).double().cpu().numpy(), group.error
+
+    def exact(self, some: np.ndarray) -> np.ndarray:
+        falls = self.designs[0].exact(some)[1]
+        assert falls is not None
+        return falls
 
 
 class InformationRule(SweepingRule):
@@ -278,9 +387,13 @@ class InformationRule(SweepingRule):
         known = Candidates(rows, sigma2 * np.eye(rows.dimension) + A.T @ A)
         super().__init__(rows, Candidates(rows, sigma2), known, per_token=per_token)
 
-    def gains(self, *groups: Group) -> np.ndarray:
+    def screened(self, *groups: Group) -> tuple[np.ndarray, np.ndarray]:
         unknown, known = groups
-        return unknown.log_dets()[0] - known.log_dets()[0]
+        return unknown.log_dets - known.log_dets, unknown.error + known.error
+
+    def exact(self, some: np.ndarray) -> np.ndarray:
+        unknown, known = (design.exact(some)[0] for design in self.designs)
+        return unknown - known
 
 
 def aimed(rule: Rule, nearest: np.ndarray | None = None, reach: float = 0.0) -> Iterator[Pick]:
