@@ -76,6 +76,7 @@ class Shard:
         costs: (N,) > 0; the score of a block is then its gain divided by its cost.
         first: the position in the pool of this shard's first block.
         score: the score of gains (k,) of blocks (k,), in place of the gain itself; must rise with the gain.
+        later: no block can be picked before it is loaded; otherwise all are.
 
     Raises:
         DesignError: rows that are not finite (which block), or a prior that is not positive.
@@ -91,27 +92,35 @@ class Shard:
         costs: np.ndarray | None = None,
         first: int = 0,
         score: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+        later: bool = False,
     ) -> None:
         self.rows = rows
         self.factor = Factor(rows.dimension, prior, rows.device)
         self.first = first
         self.score = score or (lambda gains, some: gains if costs is None else gains / costs[some])
         self.error = SCREEN_ERROR if self.rows.dimension > SMALL else 0.0
-        self.outside = np.ones(len(self.rows), dtype=bool)
         self.batch = min(48, max(16, 12_288 // self.rows.dimension))  # evaluated together once a best gain is known
         self.queue = 2_048  # candidates put in order at once
         self.evaluations = 0
         self._last, self._largest = NOTHING, 0.0
         self.tangents: Tangents | None = None  # not in the first sweep, whose gains say little of later ones
-        self.gains = np.empty(len(self.rows))
-        for some in self.rows.batches():
-            self.gains[some] = self._evaluate(some)
-        check_finite(self.gains, first)
-        self.fresh = np.ones(len(self.rows), dtype=bool)  # evaluated since the last pick
-        self.sure = np.full(len(self.rows), not self.error)  # ... in float64
+        self.gains = np.zeros(len(self.rows))
+        self.outside = np.zeros(len(self.rows), dtype=bool)  # who can be picked
+        self.fresh = np.zeros(len(self.rows), dtype=bool)  # evaluated since the last pick
+        self.sure = np.zeros(len(self.rows), dtype=bool)  # ... in float64
+        if not later:
+            self.load(np.arange(len(self.rows)))
         if self.follows and self.error and are_worth_it(rows):
             self.tangents = Tangents(rows)
             self.batch, self.queue = FEW, TIGHTENED  # bounds fall while one looks: look at few at once
+
+    def load(self, positions: np.ndarray) -> None:
+        """Evaluate some blocks for the first time; from now on they can be picked."""
+        for some in self.rows.batches(positions):
+            self.gains[some] = self._evaluate(some)
+        check_finite(self.gains, self.first)
+        self.outside[positions] = self.fresh[positions] = True
+        self.sure[positions] = not self.error
 
     @property
     def bounds(self) -> np.ndarray:

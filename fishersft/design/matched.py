@@ -33,7 +33,7 @@ from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_de
 from fishersft.errors import DesignError
 
 KEPT_BYTES = 2_000_000_000  # of the W_i; a larger pool goes without them (exact still, and slower) or samples candidates
-TIGHTENED, TOGETHER = 256, 64  # bounds tightened at once, and in one product
+TOGETHER, TIGHTENED, AT_ONCE = 12, 256, 32  # gains evaluated together; bounds tightened together, and in one product
 LARGEST_D, DETERMINANTS = 32, 256  # dimension up to which blocks are kept as matrices; determinants in one call
 TRUST = 0.995  # of the float32 products that bounds are lowered by
 
@@ -86,7 +86,7 @@ def matched(
                 left = left[left != position]
                 yield Pick(position, fall, small.evaluations)
             return
-        pool = _Matching(rows, M, prior_tokens)
+        pool = Matching(rows, M, prior_tokens)
         for winner in winners(pool, candidates, rng):
             yield Pick(winner.position, winner.score, pool.evaluations)
 
@@ -161,8 +161,8 @@ class Falls:
         """(k,) how far the gains of blocks that lag have fallen since they were last asked for or evaluated."""
         assert self._W is not None
         out, order = np.empty(len(some)), np.argsort(self._seen[some], kind="stable")
-        for start in range(0, len(some), TOGETHER):
-            at = order[start : start + TOGETHER]
+        for start in range(0, len(some), AT_ONCE):
+            at = order[start : start + AT_ONCE]
             part = some[at]
             first = int(self._seen[part[0]])
             changes = self._changes[first - self._forgotten :]
@@ -187,20 +187,34 @@ class Falls:
         return self._forgotten + len(self._changes)
 
 
-class _Matching(Shard):
-    """A shard whose score is the fall of Stein's loss, and whose bounds fall as S grows."""
+class Matching(Shard):
+    """A shard whose score is the fall of Stein's loss of S/t against M, and whose bounds fall as S grows.
+
+    Args:
+        M: (d, d).
+        prior_tokens: of M, from which S starts.
+        per_token: the score is the fall divided by the block's tokens.
+    """
 
     follows = False  # it keeps tangents of its own, the W_i, from the first sweep on
 
-    def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float) -> None:
+    def __init__(
+        self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float, *, per_token: bool = False, later: bool = False
+    ) -> None:
         self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
-        self.falls = Falls(rows)
-        self.traces = block_traces(rows, M, np.arange(len(rows)))
-        super().__init__(rows, prior_tokens * M, score=self._fall)
-        self.queue = self.batch  # bounds fall while one looks: look at few at once
+        self.M, self.per_token = M, per_token
+        self.falls, self.traces = Falls(rows), np.zeros(len(rows))
+        super().__init__(rows, prior_tokens * M, score=self._fall, later=later)
+        self.batch = self.queue = TOGETHER  # bounds fall while one looks: look at few at once
+
+    def load(self, positions: np.ndarray) -> None:
+        self.traces[positions] = block_traces(self.rows, self.M, positions)
+        check_finite(self.traces, self.first)
+        super().load(positions)
 
     def _fall(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
-        return stein_falls(gains, self.rows.tokens[some], self.traces[some], self)
+        falls = stein_falls(gains, self.rows.tokens[some], self.traces[some], self)
+        return falls / self.rows.tokens[some] if self.per_token else falls
 
     @property
     def _most(self) -> int:

@@ -25,16 +25,15 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from fishersft.design.factor import BEYOND, Factor, suited_to
-from fishersft.design.greedy import SLACK, Pick
+from fishersft.design.factor import Factor, suited_to
+from fishersft.design.greedy import Pick
 from fishersft.design.information import TIE
-from fishersft.design.matched import TIGHTENED, Falls, block_traces, stein_falls
-from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_dets, padded
+from fishersft.design.matched import Matching
+from fishersft.design.rows import TokenEmbeddings, check_finite, log_dets, padded
 from fishersft.errors import DesignError
 
 HEAD_START = 2_000  # tokens that count as spent before the first pick, so that it has something to choose from
 AHEAD = 2_048  # tokens of records that are loaded before they are candidates, so that groups are not tiny
-TOGETHER = 16  # gains evaluated together
 RANKED = 1_024  # nearest records put in order at first
 LOOKED_AT = 64  # of them looked at together for those that are free
 COLUMNS = 48
@@ -263,62 +262,26 @@ class Rule(ABC):
 
 
 class SteinRule(Rule):
-    """The fall of Stein's loss of S/t against M, (d, d), a token or a record, with S from `prior_tokens` of M.
-
-    A gain only shrinks as S grows, so that an old one is an upper bound, lowered by how far it is known to have fallen; what
-    else the fall of the loss is made of costs nothing (see `matched.py`).
-    """
+    """The fall of Stein's loss of S/t against M, (d, d), a token or a record, with S from `prior_tokens` of M (`matched.py`)."""
 
     def __init__(self, rows: TokenEmbeddings, M: np.ndarray, prior_tokens: float = 20.0, *, per_token: bool = True) -> None:
         super().__init__(rows, per_token=per_token)
-        self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
-        self.factor = Factor(rows.dimension, prior_tokens * M, rows.device)
-        self.known = Falls(rows)
-        self._moment, self._traces, self._gains = M, np.zeros(len(rows)), np.full(len(rows), np.inf)
+        self.design = Matching(rows, M, prior_tokens, per_token=per_token, later=True)
 
     def load(self, positions: np.ndarray) -> None:
-        self._traces[positions] = block_traces(self.rows, self._moment, positions)
-        check_finite(self._traces)
+        self.design.load(positions)
 
     def scores(self, some: np.ndarray) -> np.ndarray:
-        out, least, bounds = np.full(len(some), -np.inf), -np.inf, self._bounds(some)
-        while len(queue := np.flatnonzero((bounds >= least) & np.isneginf(out))):
-            queue = queue[np.argsort(-bounds[queue], kind="stable")[:TIGHTENED]]
-            first = queue[:TOGETHER]
-            if self.known.lag(some[first]).any():
-                lagging = queue[self.known.lag(some[queue])]
-                self._gains[some[lagging]] -= self.known.since(some[lagging])
-                bounds[lagging] = self._bounds(some[lagging])
-                continue
-            self._gains[some[first]] = self._gains_of(some[first])
-            out[first] = self._falls(self._gains[some[first]], some[first])
-            best = float(out.max())
-            least = best - TIE * abs(best)
-        return out
+        self.design.outside[:] = False
+        self.design.outside[some] = True
+        out = np.full(len(self.rows), -np.inf)
+        for contender in self.design.propose():
+            out[contender.position] = contender.score
+        self.evaluations = self.design.evaluations
+        return out[some]
 
     def accept(self, position: int) -> None:
-        X, _ = self.rows.stacked([position], torch.float64, self.d)
-        self.known.picked(X, self.factor)
-        self.factor.add(X)
-        self.t += float(self.rows.tokens[position])
-        self.trace += float(self._traces[position])
-
-    def _gains_of(self, some: np.ndarray) -> np.ndarray:
-        self.evaluations += len(some)
-        X, lengths = self.rows.stacked(some.tolist(), torch.float64, self.d)
-        gains, factor = log_dets(gram_of(*self.factor.whiten(X), lengths))
-        if np.isnan(gains).any():
-            raise DesignError(BEYOND)
-        self.known.evaluated(some, X, lengths, factor)
-        return gains
-
-    def _bounds(self, some: np.ndarray) -> np.ndarray:
-        """(k,) upper bounds on the scores."""
-        return self._falls(self._gains[some].clip(min=0) * (1 + SLACK), some)
-
-    def _falls(self, gains: np.ndarray, some: np.ndarray) -> np.ndarray:
-        falls = stein_falls(gains, self.rows.tokens[some], self._traces[some], self)
-        return falls / self.rows.tokens[some] if self.per_token else falls
+        self.design.accept(position, self.design.block(position))
 
 
 class SweepingRule(Rule):
