@@ -19,7 +19,21 @@ from fishersft.corpus.tables import format_of, picks_table, rows, to_bytes, writ
 from fishersft.errors import StoreError, UserError
 from fishersft.pipeline.selections import by_hand
 
-HOSTILE = ["=1+1", "+cmd", "-2", "@SUM(A1)", "\t=1", " =1", 'say "hi", ok', "plain", "emoji 😀\nnew line", "\uff1d1+1"]
+HOSTILE = [
+    "=1+1",
+    "+cmd",
+    "-2",
+    "@SUM(A1)",
+    "\t=1",
+    " =1",
+    'say "hi", ok',
+    "plain",
+    "emoji 😀\nnew line",
+    "\uff1d1+1",
+    "x; =1+1",
+    "a\t@b",
+    ";-1",
+]
 
 
 @pytest.fixture
@@ -51,8 +65,9 @@ def test_csv_cells_cannot_run(tmp_path):
     n = len(corpus)
     data = to_bytes(picks_table(corpus, range(n), None, np.ones(n, int)), "csv")
     cells = pd.read_csv(io.BytesIO(data), keep_default_na=False)["text"].tolist()
-    assert [c.startswith("'") for c in cells] == [True] * 6 + [False] * 3 + [True]
+    assert [c.startswith("'") for c in cells] == [True] * 6 + [False] * 3 + [True] + [False] * 3
     assert cells[6:9] == HOSTILE[6:9]
+    assert cells[10:] == ["x; '=1+1", "a\t'@b", ";'-1"]  # where semicolons or tabs separate cells
 
 
 def test_parquet_reads_back_also_with_mixed_columns(table):

@@ -10,7 +10,7 @@ import contextlib
 import csv
 import io
 import json
-import string
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ from fishersft.text import encodable
 
 WRITE_FORMATS = ("jsonl", "csv", "parquet")
 PICK_COLUMNS = ("rank", "index", "gain", "tokens")
+
+BLANK, SIGN = r"\s\ufeff\u200b", "[-=+@\uff1d\uff0b\uff0d\uff20]"  # full-width signs count in East Asian editions
+FORMULA = re.compile(rf"[{BLANK}]*{SIGN}")
+LATER_FORMULA = re.compile(rf"(?<![{BLANK};])[{BLANK};]+(?={SIGN})")
 
 
 def picks_table(
@@ -141,9 +145,9 @@ def _csv_cell(value: Any) -> Any:
 
 
 def _unrun(text: str) -> str:
-    """A text that no spreadsheet runs as a formula; full-width signs count in East Asian editions."""
-    runs = text.lstrip(f"{string.whitespace}\ufeff\u200b").startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))
-    return f"'{text}" if runs or text.startswith(("\t", "\r")) else text
+    """A text that no spreadsheet runs as a formula, nor a part of it where semicolons or tabs separate cells."""
+    safe = LATER_FORMULA.sub(lambda m: m[0] + "'" * (";" in m[0] or (m.start() > 0 and "\t" in m[0])), text)
+    return f"'{safe}" if FORMULA.match(text) or text.startswith(("\t", "\r")) else safe
 
 
 def _to_parquet(table: pd.DataFrame) -> bytes:

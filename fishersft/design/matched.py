@@ -29,7 +29,7 @@ import torch
 from fishersft.design.factor import BEYOND, Factor, suited_to
 from fishersft.design.greedy import SLACK, Pick, Shard, winners
 from fishersft.design.information import TIE, add_gram
-from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_dets, padded
+from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_dets, lower_inverse, padded
 from fishersft.errors import DesignError
 
 KEPT_BYTES = 2_000_000_000  # of the W_i; a larger pool goes without them (exact still, and slower) or samples candidates
@@ -146,8 +146,7 @@ class Falls:
         """Gains of blocks were evaluated: their rows (sum of m, d), and the Cholesky factors of I + X V^-1 X^T, (k, m, m)."""
         if self._W is None:
             return
-        eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device).expand_as(factor)
-        W = torch.linalg.solve_triangular(factor, eye, upper=False) @ padded(X, lengths)  # a product is quicker than d solves
+        W = lower_inverse(factor) @ padded(X, lengths)
         for k, (i, m) in enumerate(zip(some, lengths, strict=True)):
             start = int(self.rows.offsets[i])
             self._W[start : start + m] = W[k, :m]
