@@ -130,6 +130,15 @@ def test_screening_in_float32_is_off_by_no_more_than_it_says(rule, sigma2):
         one.accept(left.pop(int(np.argmax(scores))))
 
 
+@pytest.mark.parametrize("name", ["target_od", "v_optimal"])
+def test_where_rounding_does_more_than_it_may_nothing_is_screened(name, monkeypatch):
+    monkeypatch.setattr(targeted, "MARGIN", 1e-12)  # as if float32 had twice its digits, and nothing were made afresh
+    blocks, target = uneven_blocks(2), uneven_blocks(3)[:6]
+    order = make_selector(name, {"reach": 0}).select(aimed_at(blocks, target), 25).indices
+    monkeypatch.undo()
+    assert order.tolist() == make_selector(name, {"reach": 0}).select(aimed_at(blocks, target), 25).indices.tolist()
+
+
 @pytest.mark.parametrize("name", DESIGNS)
 def test_reach_keeps_to_the_nearest_records_and_grows_with_what_is_spent(name, monkeypatch):
     monkeypatch.setattr(targeted, "HEAD_START", 12)

@@ -9,9 +9,10 @@
 M_A is the mean over target texts of X^T X / m, so that each text weighs the same, long or short, as in a mean over texts of
 nats a token.  Each rule may be taken a token, as the selectors do unless told otherwise: whole records favour the longest.
 
-The last two are not submodular, so an old score bounds nothing: each pick evaluates every candidate.  Hence
-the *reach*: a rule may look only at the records nearest to the target, as far as `reach` times the tokens spent so far (and
-HEAD_START more).  It depends on no budget, so budgets stay prefixes of one order.
+The last two are not submodular, so an old score bounds nothing: each pick screens every candidate, in float32, by matrices
+that are kept up to date, and decides in float64 among those that rounding cannot tell apart.  Hence also the *reach*: a rule
+may look only at the records nearest to the target, as far as `reach` times the tokens spent so far (and HEAD_START more).  It
+depends on no budget, so budgets stay prefixes of one order.
 
 Nearness is that of RDS+ (Ivison et al. 2025, arXiv 2503.01807): the cosine of position-weighted means of rows, each target
 text in turn taking its nearest free record.
@@ -36,9 +37,9 @@ HEAD_START = 2_000  # tokens that count as spent before the first pick, so that 
 AHEAD = 2_048  # tokens of records that are loaded before they are candidates, so that groups are not tiny
 RANKED = 1_024  # nearest records put in order at first
 LOOKED_AT = 64  # of them looked at together for those that are free
-COLUMNS = 48
+COLUMNS = 48  # of a pick that are taken in together
 MARGIN = 16 * 2.0**-24  # of what rounding to float32 may do to a sum
-WORN = 1e4
+WORN = 1e4  # times what rounding did at first, after which what is kept is made afresh
 RIDGE = 1e-3
 
 
@@ -312,13 +313,15 @@ class SweepingRule(Rule):
             at = groups[0].positions
             value[at], error[at] = self.screened(*groups)
             self.evaluations += len(at)
-        share = self.rows.tokens[some] if self.per_token else 1
+        share = self.rows.tokens[some] if self.per_token else np.ones(len(some))
         value, error = value[some] / share, error[some] / share
         check_finite(value)
         out, least = np.full(len(some), -np.inf), (value - error).max()
         near = np.flatnonzero(value + error >= least)
-        out[near] = self.exact(some[near])
-        return out / share
+        out[near] = self.exact(some[near]) / share[near]
+        if (np.abs(out[near] - value[near]) > error[near]).any():  # rounding did more than it may: nothing is screened
+            out = self.exact(some) / share
+        return out
 
     def accept(self, position: int) -> None:
         for design in self.designs:
