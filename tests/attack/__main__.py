@@ -61,6 +61,7 @@ def _options(scratch: Path) -> Attack:
 
     import fishersft
     from fishersft.lm.model import load_model
+    from tests.tiny_model import make_model
 
     for module in pkgutil.walk_packages(fishersft.__path__, "fishersft."):
         if ".ui" not in module.name and "__main__" not in module.name:
@@ -68,6 +69,7 @@ def _options(scratch: Path) -> Attack:
 
     torch.set_num_threads(1)
     model = folders.tiny(scratch / "tiny")
+    make_model(scratch / "judge", context=1024)
     os.environ["FISHERSFT_HOME"] = str(scratch / "home")
     words = ["select", options.corpus(scratch), "--budget", "4", "--model", model]
     subprocess.run([sys.executable, "-m", "fishersft", *map(str, words)], check=True, capture_output=True)

@@ -36,6 +36,7 @@ SKIPPED = {
     "out",
     "judge",
     "model",
+    "models",
 }
 SKIPPED |= {"score_model", "engine", "device", "yes", "vectors", "store", "system_column", "context_column", "messages_column"}
 SKIPPED |= {"prompt_column", "completion_column", "text_column", "ray_address", "revision", "workers", "reference", "columns"}
@@ -51,11 +52,38 @@ USUAL = {  # values that leave enough to choose from
     "clusters": (2, 4),
 }
 POOL = {"pin": (2, 3, 4, 8, 10, 11), "exclude": (12, 16, 18, 19, 20, 24)}  # records that are not held out, by default
+WORDS = {  # of a command, other than those that several take
+    ("judge", "pairs"): ("token_od:uniform", "uniform:longest", "token_od:base", "matched_od:uniform,longest:uniform"),
+    ("judge", "against"): ("uniform", "base", "token_od"),
+    ("judge", "budget"): ("50", "100,200", "200"),
+    ("judge", "domain"): ("law", "Shakespeare's plays", "\u202e"),
+    ("arena", "curve"): ("4", "4,8"),
+}
 SMALL = {  # so that what is asked for takes moments
     "curves synthetic": ["--sentences", 60, "--dimension", 4, "--runs", 1, "--workers", 1, "--budgets", "8,16"],
     "curves teacher": ["--runs", 1, "--workers", 1, "--budgets", "8,16"],
     "curves timing": ["--sentences", 200, "--dimension", 8, "--budgets", "8", "--box", 0.2],
     "finetune": ["--epochs", 1, "--budgets", 6, "--prompts", 2, "--learning-rate", 0.001, "--selectors", "token_od,uniform"],
+    "judge": ["--prompts", 1, "--pairs", "token_od:uniform", "--budget", 50],
+    "arena": [
+        *("--epochs", 1, "--budgets", 6, "--curve", "8", "--prompts", 0, "--learning-rate", 0.001),
+        *("--seeds", 1, "--selectors", "token_od,uniform"),
+    ],
+}
+
+
+KINDS = {  # of commands, and how often each is drawn
+    "select": 8,
+    "compare": 5,
+    "embed": 3,
+    "curves synthetic": 5,
+    "curves teacher": 2,
+    "curves timing": 2,
+    "finetune": 2,
+    "export": 2,
+    "runs": 2,
+    "judge": 2,
+    "arena": 2,
 }
 
 
@@ -83,6 +111,8 @@ def value_of(option: click.Option, rng: random.Random, command: str) -> str:
     if isinstance(kind, click.Choice):
         return str(rng.choice(list(kind.choices)))
     name = str(option.name)
+    if not edge and (command, name) in WORDS:
+        return rng.choice(WORDS[command, name])
     if isinstance(kind, click.IntRange | click.types.IntParamType) or kind.name == "integer":
         return str(rng.choice([0, 1, 10**9, 2**63, -1]) if edge else rng.randrange(*USUAL.get(name, (1, 12))))
     if kind.name.startswith("float"):
@@ -114,13 +144,10 @@ def given(words: list[str], rng: random.Random) -> list[str]:
 
 
 def options(rng: random.Random, folder: Path, home: Path, model: Path) -> str | None:
-    """One command with options; a sentence where it refuses."""
+    """One command with options; a sentence where it refuses.  Beside the model lies another that reads more at once, as a judge."""
     from fishersft import paths
 
-    kind = rng.choices(
-        ["select", "compare", "embed", "curves synthetic", "curves teacher", "curves timing", "finetune", "export", "runs"],
-        [8, 5, 3, 5, 2, 2, 2, 2, 2],
-    )[0]
+    kind = rng.choices([*KINDS], [*KINDS.values()])[0]
     shutil.copytree(home, folder / "home")
     words: list[Any] = kind.split()
     texts = corpus(folder)
@@ -140,13 +167,19 @@ def options(rng: random.Random, folder: Path, home: Path, model: Path) -> str | 
     if kind in ("select", "compare", "embed", "curves teacher", "finetune"):
         words.append(texts)
         options += ["--model", str(model)]
+    if kind == "judge":
+        words.append("demo")
+        options += ["--judge", str(model.with_name("judge"))]
+    if kind == "arena":
+        words.append(rng.choice([f"{texts}", f"{texts}@topic=a"]))
+        options += ["--models", str(model)]
     if kind == "select" and not any("budget" in word for word in options):
         options += ["--budget", str(rng.randrange(1, 60) if rng.random() < 0.1 else rng.randrange(1, 8))]
     if kind == "compare":
         options += ["--budget", str(rng.randrange(1, 60) if rng.random() < 0.1 else rng.randrange(1, 8))]
     own = [str(word) for word in SMALL.get(kind, [])]
     own = [word for k in range(0, len(own), 2) if own[k] not in options for word in own[k : k + 2]]
-    if kind.startswith("curves") or kind == "finetune":
+    if kind.startswith("curves") or kind in ("finetune", "arena"):
         options += ["--out", str(folder / "out")]
     elif rng.random() < 0.3 and kind == "select":
         options += ["--out", str(folder / rng.choice(["p.jsonl", "p.csv", "p.parquet", "p.jsonl", "p.csv", "no/p.csv"]))]
