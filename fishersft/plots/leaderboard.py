@@ -52,10 +52,7 @@ def placings_figure(placings: Sequence[Placing], *, dark: bool = False) -> go.Fi
     tint = {"type": "rect", "yref": "y domain", "y0": 0, "y1": 1, "line_width": 0, "layer": "below"}
     fig.add_shape(**tint, x0=low, x1=0, fillcolor=faint(BETTER[dark], 0.09 if dark else 0.06))
     fig.add_vline(x=0, line={"color": style("uniform", dark)[0], "width": 2})
-    for words, x, anchor, colour in (
-        ("← better than a random draw", 0.0, "left", BETTER[dark]),
-        ("worse →", 1.0, "right", quiet),
-    ):
+    for words, x, anchor, colour in (("← better", 0.0, "left", BETTER[dark]), ("worse →", 1.0, "right", quiet)):
         place = {"xref": "x domain", "x": x, "xanchor": anchor, "yref": "y domain", "y": 1, "yanchor": "bottom"}
         fig.add_annotation(text=words, font={"size": 13, "color": colour}, showarrow=False, **place)
     return fig.update_layout(margin={"t": 30, "l": 8, "r": 8, "b": 8}, font={"color": text})
