@@ -326,13 +326,13 @@ class TestRuns:
         assert "7 of 1,250 sentences" in text_of(at)
         assert at.dataframe[1].value["index"].tolist() == select("demo", budget=7).indices.tolist()
         shipped = [r.kind for r in catalogue.runs() if r.shipped]
-        assert f"Nothing is running; 1 selection, {shipped.count('finetuned')} fine-tunings, 10 curves and 2 arenas" in text_of(
+        assert f"Nothing is running; 1 selection, {shipped.count('finetuned')} fine-tunings, 10 curves and 3 arenas" in text_of(
             at
         )
         assert f" kept, {len(shipped)} of them shipped" in text_of(at)
         label(at.button, "Yes, delete").click().run()
         assert "No selection is kept yet" in text_of(at)
-        assert f"Nothing is running; {shipped.count('finetuned')} fine-tunings, 10 curves and 2 arenas" in text_of(at)
+        assert f"Nothing is running; {shipped.count('finetuned')} fine-tunings, 10 curves and 3 arenas" in text_of(at)
 
     def test_a_phone_gets_cards_that_keep_every_word_instead_of_tables(self, monkeypatch):
         monkeypatch.setattr("fishersft.ui.components.touch", lambda: True)

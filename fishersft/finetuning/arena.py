@@ -25,7 +25,7 @@ from fishersft.corpus.tables import plain
 from fishersft.errors import StoreError
 from fishersft.finetuning.intervals import HeldOut, Interval
 from fishersft.finetuning.leaderboard import Contest, Entry, Score, leaderboard, pool_key, sentence
-from fishersft.finetuning.results import SCORES, FineTuneResult, Key, SelectionResult, with_interval
+from fishersft.finetuning.results import SCORES, FineTuneResult, Key, SelectionResult, choosing_seconds, with_interval
 from fishersft.finetuning.run import KEPT, own_command, write_text
 from fishersft.finetuning.tokens_saved import TokensSaved
 from fishersft.lm.folder import model_label
@@ -234,9 +234,11 @@ def contests_of(result: FineTuneResult) -> list[Contest]:
 def _entry(result: FineTuneResult, key: Key, line: SelectionResult) -> Entry:
     models, held = result.groups[key], result.held[key]
     facts: dict[str, Any] = {"sentences": line.sentences, "tokens": line.tokens}
-    for name, told in (("seconds", "seconds"), ("choosing", "choosing_seconds"), ("on_target", "on_target")):
-        known = [m.facts[told] for m in models if m.facts.get(told) is not None]
+    for name in ("seconds", "on_target"):
+        known = [m.facts[name] for m in models if m.facts.get(name) is not None]
         facts[name] = float(np.mean(known)) if known else None
+    choosing = choosing_seconds(models)
+    facts["choosing"] = None if np.isnan(choosing) else choosing
     name = result.score
     score = Score(name, line.values[name], line.minus_uniform.get(name)) if name else None
     changed = next((_changed(key[0], s["parameters"]) for s in result.run.about["selectors"] if s["name"] == key[0]), {})

@@ -7,6 +7,7 @@ those of `intervals.py`; differences are paired, text by text, so that what all 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,15 @@ SCORES = {  # of answers, from 0 to 1, higher is better; the first that a run ha
 }
 HELD_OUT = "held_out"
 Key = tuple[str, int | None]  # selector and budget
+
+
+def choosing_seconds(models: Sequence[TunedModel]) -> float:
+    """What choosing took, for the seed that took longest: what one has computed the others may have read from the store.
+
+    NaN where it is not known of all.
+    """
+    known = [float(seconds) for m in models if (seconds := m.facts.get("choosing_seconds")) is not None]
+    return max(known) if known and len(known) == len(models) else float("nan")
 
 
 @dataclass(frozen=True)
@@ -154,11 +164,9 @@ class FineTuneResult:
         curve, found = self.random_curve, self.groups[key]
         if curve is None or key[0] in (BASE, ALL, BASELINE):
             return None
-        seconds = [m.facts.get("choosing_seconds") for m in found]
         paces = [pace for m in self.run.models.values() if (pace := m.facts.get("tokens_per_second"))]
         epochs = self.run.about.get("training", {}).get("epochs", 1)
-        known = paces and None not in seconds
-        choosing = float(np.mean(np.array(seconds, float)) * np.median(paces) / epochs) if known else float("nan")
+        choosing = choosing_seconds(found) * float(np.median(paces)) / epochs if paces else float("nan")
         spent = float(np.mean([m.tokens for m in found]))
         return TokensSaved(curve.equal(self.held[key].sampled("mean")), float(curve.tokens[-1]), spent, choosing)
 
