@@ -3,11 +3,12 @@
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from fishersft.finetuning.results import FineTuneResult, HeldOut, Interval, apart, difference, estimate
+from fishersft.finetuning.results import FineTuneResult, HeldOut, Interval, apart, choosing_seconds, difference, estimate
 from fishersft.finetuning.run import read_run
 
 from .tuned_run import tuned_run
@@ -120,3 +121,12 @@ def test_a_strangers_names_run_in_no_spreadsheet_and_load_nothing_where_markdown
 )
 def test_the_command_of_a_run_is_one_of_ours_or_none(tmp_path, command, shown):
     assert told(tmp_path / "run", lambda about: about.update(command=command)).command == shown
+
+
+@pytest.mark.parametrize(
+    ("told_by_seeds", "took"),
+    [([587.4, 0.01, 0.007], 587.4), ([2.0], 2.0), ([3.0, None], np.nan), ([], np.nan)],
+)
+def test_choosing_took_what_the_slowest_seed_took_since_others_read_what_it_stored(told_by_seeds, took):
+    models = [SimpleNamespace(facts={} if seconds is None else {"choosing_seconds": seconds}) for seconds in told_by_seeds]
+    assert choosing_seconds(models) == pytest.approx(took, nan_ok=True)
