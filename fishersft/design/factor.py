@@ -79,15 +79,19 @@ class Factor:
 
     def change(self, X: torch.Tensor) -> torch.Tensor:
         """Y (d, m) such that adding float64 rows X (m, d) turns V^-1 into V^-1 - Y Y^T."""
-        if self.scale:
-            return self._reduced(self.whiten(X)).T / self.scale
-        return torch.linalg.solve_triangular(self.L.T, self._reduced(self.whiten(X)).T, upper=True)
+        return self._back(self._reduced(self.whiten(X)))
 
     def solve(self, B: torch.Tensor) -> torch.Tensor:
         """V^-1 B, (d, k), of float64 columns B (d, k)."""
-        Z, P = self.whiten(B.T)
-        reduced = (Z - P @ self._W[: P.shape[1]]).T
-        return reduced / self.scale if self.scale else torch.linalg.solve_triangular(self.L.T, reduced, upper=True)
+        return self._back(self._less_tail(*self.whiten(B.T)))
+
+    def _back(self, rows: torch.Tensor) -> torch.Tensor:
+        """L^-T times the transpose of rows (m, d): (d, m)."""
+        return rows.T / self.scale if self.scale else torch.linalg.solve_triangular(self.L.T, rows.T, upper=True)
+
+    def _less_tail(self, Z: torch.Tensor, P: torch.Tensor) -> torch.Tensor:
+        """Z - P W, (m, d)."""
+        return Z - P @ self._W[: P.shape[1]]
 
     def _reduced(self, whitened: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """chol(I + X V^-1 X^T)^-1 (Z - P W), (m, d): the rows that W grows by."""
@@ -97,7 +101,7 @@ class Factor:
         root, failed = torch.linalg.cholesky_ex(small)
         if failed:
             raise DesignError(BEYOND)
-        return torch.linalg.solve_triangular(root, Z - P @ self._W[: P.shape[1]], upper=False)
+        return torch.linalg.solve_triangular(root, self._less_tail(Z, P), upper=False)
 
     def _factor(self) -> None:
         if self._pending:

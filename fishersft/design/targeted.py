@@ -111,6 +111,7 @@ class Candidates:
         self.factor = Factor(rows.dimension, prior, rows.device)
         self._aim = None if aim is None else torch.from_numpy(aim).to(rows.device)
         self._root = None if aim is None else Factor(rows.dimension, aim, rows.device).L  # M_A = R R^T
+        self._seen_root: tuple[torch.Tensor, torch.Tensor] | None = None  # whitened under V as it is
 
     def load(self, positions: np.ndarray) -> None:
         """Take some records among the candidates."""
@@ -125,6 +126,7 @@ class Candidates:
             seen = self._aim @ Y
             E = (self.factor.solve(seen) - Y @ (Y.T @ seen) / 2).float()
         self.factor.add(X)
+        self._seen_root = None
         for k, group in enumerate(self.groups):
             group.free &= group.positions != position
             group.change(Y.float(), E)
@@ -153,8 +155,8 @@ class Candidates:
         gram.diagonal(dim1=-2, dim2=-1).add_(1.0)
         seen = None
         if self._root is not None:
-            root = self.factor.whiten(self._root.T)
-            seen = Z @ root[0].T - P @ root[1].T
+            self._seen_root = self._seen_root or self.factor.whiten(self._root.T)
+            seen = Z @ self._seen_root[0].T - P @ self._seen_root[1].T
         return gram, seen, padded(X, lengths)
 
     def _block(self, some: np.ndarray) -> tuple[torch.Tensor, list[int]]:
