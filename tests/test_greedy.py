@@ -5,10 +5,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fishersft import TokenEmbeddings
+from fishersft.design.factor import Factor
 from fishersft.design.greedy import greedy
 from fishersft.design.information import design_matrix, log_det
 from fishersft.errors import DesignError
@@ -150,3 +152,18 @@ def test_rows_that_are_not_finite_are_refused_by_their_record(bad):
     blocks[2][0, 0] = bad
     with pytest.raises(DesignError, match="record 2"):
         fast(blocks, 1)
+
+
+def test_a_tail_that_has_cost_as_much_as_a_factor_is_factored_while_candidates_are_screened():
+    blocks = random_blocks(40, 150, 3, most=140)
+    block, rows = torch.from_numpy(blocks[0]), torch.from_numpy(np.concatenate(blocks))
+    factor = Factor(150)
+    factor.add(block)
+    leverages = (rows @ torch.linalg.inv(torch.eye(150) + block.T @ block) * rows).sum(1)
+    tails = []
+    while not tails or tails[-1]:
+        Z, P = factor.screen(rows.float())
+        tails.append(P.shape[1])
+        assert torch.allclose((Z**2).sum(1) - (P**2).sum(1), leverages.float(), rtol=1e-3)
+        assert len(tails) < 100
+    assert tails[0] == len(block)

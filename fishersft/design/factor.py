@@ -51,7 +51,9 @@ class Factor:
         return Z, Z @ self._W[: self.r].T
 
     def screen(self, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same in float32."""
+        """The same in float32, after factoring a tail that has cost as much as that."""
+        if self.r and self._spent > REFACTOR * self.d**3:
+            self._factor()
         if self.scale:  # no solve at all: a longer tail is still the cheaper way
             self._spent += len(X) * max(0, self.r - self.d // 2) * self.d
             Z = X / self.scale
