@@ -33,6 +33,14 @@ def user_path(name: str | Path) -> Path:
         return path
 
 
+def stamp(name: str | Path) -> tuple[int, int] | None:
+    """When a file was last changed, and its bytes; None where there is no such file, or no file can have the name."""
+    with contextlib.suppress(OSError, ValueError):
+        facts = user_path(name).stat()
+        return (facts.st_mtime_ns, facts.st_size) if stat.S_ISREG(facts.st_mode) else None
+    return None
+
+
 def home() -> Path:
     """The store's folder, `$FISHERSFT_HOME` or the platform's user data folder; it need not exist yet."""
     named = os.environ.get("FISHERSFT_HOME")

@@ -122,7 +122,8 @@ def test_overlap_and_table_name_the_selectors(pool):
         (["uniform", "uniform"], {}, "named twice"),
         (["uniform"], {"reference": "token_od"}, "not among"),
         (["uniform"], {"equal": "words"}, "equal sentences or equal tokens"),
-        (["uniform"], {"draws": 5}, "at least 20 draws"),
+        (["uniform"], {"draws": 5}, "from 20 to 10,000 draws, not 5"),
+        (["uniform"], {"draws": 2**63}, "from 20 to 10,000 draws, not 9223372036854775808"),
     ],
 )
 def test_what_cannot_be_compared_gets_a_sentence(pool, names, options, words):

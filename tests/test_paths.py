@@ -4,8 +4,12 @@ import os
 
 import pytest
 
-from fishersft.errors import StoreError
-from fishersft.paths import read_whole, remove, replacing, write_whole
+from fishersft.errors import FisherSFTError, StoreError
+from fishersft.export.report import report
+from fishersft.finetuning.arena import read_arena
+from fishersft.finetuning.contests import Setting
+from fishersft.finetuning.run import read_run
+from fishersft.paths import read_whole, remove, replacing, stamp, write_whole
 
 
 def test_a_block_that_fails_leaves_what_was_there_and_nothing_else(tmp_path):
@@ -54,3 +58,25 @@ def test_of_a_link_only_the_link_is_deleted(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
     remove(tmp_path / "there")
     assert list(tmp_path.iterdir()) == []
+
+
+NO_FILE = ["a" * 5_000, "/" + "b" * 400, "a\0b", "~nobody/x", ""]  # names that no file has, or can have
+
+
+@pytest.mark.parametrize("name", NO_FILE, ids=ascii)
+def test_a_name_that_no_file_can_have_is_that_of_no_file(name):
+    assert stamp(name) is None
+    for read in (read_run, read_arena, report):
+        with pytest.raises(FisherSFTError):
+            read(name)
+    assert Setting.read(f"demo@{name or 'x'}") == Setting("demo", name or "x")
+
+
+def test_a_file_that_changes_has_another_stamp(tmp_path):
+    file = tmp_path / "one"
+    file.write_text("a")
+    before = stamp(file)
+    file.write_text("bc")
+    assert before != stamp(file)
+    assert stamp(file)[1] == 2
+    assert stamp(tmp_path) is None

@@ -54,7 +54,7 @@ HEADS = {
 @click.option("--reference", default="", help="The selector whose sentences or tokens set the budget; the first by default.")
 @shared.settings_option
 @shared.seed_option("Seed of the random draws and of selectors that draw.")
-@click.option("--draws", type=int, default=20, show_default=True, help="Random draws, at least 20.")
+@click.option("--draws", type=int, default=20, show_default=True, help="Random draws, from 20 to 10,000.")
 @click.option(
     "--sigma2", type=float, default=1.0, show_default=True, help="Prior sigma2 of the design that scores every selection."
 )

@@ -105,7 +105,7 @@ class MeasureSettings(Checked):
     budgets: tuple[int, ...] = parameter(
         BUDGETS, "Budgets n in sentences, separated by commas.", label="Budgets n", shown_default="50 to 2000, up to the pool"
     )
-    runs: int = parameter(20, "Random problems to draw and average over.", least=1)
+    runs: int = parameter(20, "Random problems to draw and average over.", least=1, most=10_000)
     seed: int = parameter(0, "Random seed; the same seed gives the same numbers.", least=0, most=MOST_SEED)
     equal: str = parameter(
         "sentences",

@@ -11,7 +11,7 @@ from fishersft.export.finetune_report import finetune_page
 from fishersft.export.html import Page
 from fishersft.export.selection_report import selection_page
 from fishersft.finetuning import run as finetune_run
-from fishersft.paths import user_path
+from fishersft.paths import stamp, user_path
 from fishersft.pipeline.selections import load_kept
 from fishersft.store.artifacts import Store
 
@@ -24,7 +24,7 @@ def report(run: str, store: Store | None = None) -> Page:
     """
     store, folder = store or Store.default(), user_path(run)
     files = (finetune_run.RUN, TIMING_FILE, NAME)
-    if not any((folder / name).is_file() for name in files):
+    if not any(stamp(folder / name) for name in files):
         found = catalogue.find_run(run, store=store)
         if found.kind == catalogue.SELECTION:
             return selection_page(load_kept(found.id, store))

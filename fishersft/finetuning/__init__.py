@@ -37,7 +37,9 @@ class FineTuneSettings:
         label="The reference's curve",
         least=1,
     )
-    seeds: int = parameter(1, "Draws and trainings per selector; with one seed, intervals are over texts only.", least=1)
+    seeds: int = parameter(
+        1, "Draws and trainings per selector; with one seed, intervals are over texts only.", least=1, most=1_000
+    )
     all: bool = parameter(
         True,
         "Also tune on the whole pool: the most that the data can give, and the model that the reference judge uses.",

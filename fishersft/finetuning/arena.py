@@ -129,7 +129,7 @@ class Arena:
 def read_arena(arena: str | Path, store: Store | None = None) -> Arena:
     """An arena by its folder, or by its id in the store; StoreError where there is none or it is damaged."""
     folder = user_path(arena)
-    if not (folder / ARENA).is_file():
+    if paths.stamp(folder / ARENA) is None:
         homes = ((store or Store.default()).path / "arenas", paths.asset("arenas"))
         known = [home / str(arena) for home in homes if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", str(arena))]
         folder = next((f for f in known if (f / ARENA).is_file()), folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Setting:
     def read(cls, text: str) -> Setting:
         """From `CORPUS` or `CORPUS@TARGET`; a file whose name has an @ is a corpus."""
         corpus, at, target = text.rpartition("@")
-        if not at or user_path(text).exists():
+        if not at or os.path.exists(user_path(text)):  # unlike Path.exists, answers for names too long to exist
             return cls(text)
         if not corpus or not target:
             raise ParameterError(f"'{text[:100]}' is neither a corpus nor CORPUS@TARGET, such as demo@topic=law.")

@@ -249,7 +249,7 @@ def read_run(run: str | Path, store: Store | None = None) -> FineTuneRun:
     StoreError where there is none, there are several, or it was made by a version whose runs this one cannot read.
     """
     folder = user_path(run)
-    if not (folder / RUN).is_file():
+    if paths.stamp(folder / RUN) is None:
         folder = _by_id(str(run), store or Store.default())
     head = read_json(folder / RUN, dict[str, Any], AGAIN)
     if head.get("kind") != "finetune":

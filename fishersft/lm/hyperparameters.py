@@ -31,7 +31,7 @@ class Training:
         most=1,
         shown_default="found on a uniform draw",
     )
-    epochs: int = parameter(3, "Passes over a selection.", least=1)
+    epochs: int = parameter(3, "Passes over a selection.", least=1, most=1_000)
     batch: int = parameter(
         8,
         "Sentences per step; at equal tokens, those of the reference on average, since all selectors take as many steps.",

@@ -24,7 +24,7 @@ from fishersft.selectors.pool import target_similarity
 from fishersft.selectors.selection import check_seed
 from fishersft.store.artifacts import Store
 
-LEAST_DRAWS = 20
+LEAST_DRAWS, MOST_DRAWS = 20, 10_000
 Tell = Callable[[str, int, int], None]
 
 
@@ -356,5 +356,5 @@ def _check(names: Sequence[str], reference: str, equal: str, draws: int) -> None
         raise ParameterError(f"The reference '{reference}' is not among the selectors compared: {', '.join(names)}.")
     if equal not in ("sentences", "tokens"):
         raise ParameterError(f"Selectors are compared at equal sentences or equal tokens, not '{equal}'.")
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < LEAST_DRAWS:
-        raise ParameterError(f"A band of random draws needs at least {LEAST_DRAWS} draws, not {draws}.")
+    if isinstance(draws, bool) or not isinstance(draws, int) or not LEAST_DRAWS <= draws <= MOST_DRAWS:
+        raise ParameterError(f"A band of random draws needs from {LEAST_DRAWS} to {MOST_DRAWS:,} draws, not {draws}.")

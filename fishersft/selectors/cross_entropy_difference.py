@@ -23,7 +23,7 @@ class CrossEntropyDifference(Selector):
     model is our reading.
     """
 
-    epochs: int = parameter(3, "Passes over the choosing half.", least=1)
+    epochs: int = parameter(3, "Passes over the choosing half.", least=1, most=1_000)
     learning_rate: float = parameter(USUAL_RATE, "Peak learning rate of the tuning on the choosing half.", above=0, most=1)
 
     name = "cross_entropy_difference"

@@ -39,10 +39,10 @@ class DensitySampling(Selector):
     """
 
     bandwidth: float = parameter(1.0, "Width of a hash, relative to the median distance between sentences.", above=0)
-    hashes: int = parameter(4, "How many hashes must agree; more of them make the kernel narrower.", least=1)
+    hashes: int = parameter(4, "How many hashes must agree; more of them make the kernel narrower.", least=1, most=64)
     exact_up_to: int = parameter(20_000, "Largest pool in which every distance is computed.", unit="sentences", least=0)
-    repetitions: int = parameter(512, "Rows of the sketch of a larger pool.", least=1)
-    buckets: int = parameter(20_000, "Buckets in each row of the sketch.", least=2)
+    repetitions: int = parameter(512, "Rows of the sketch of a larger pool.", least=1, most=4_096)
+    buckets: int = parameter(20_000, "Buckets in each row of the sketch.", least=2, most=65_536)
 
     name = "density"
     label = "DensitySampling"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 import torch
 
+from fishersft import paths
 from fishersft.corpus.encode import MAX_TOKENS, encode, token_texts
 from fishersft.corpus.records import Corpus, Text
 from fishersft.design import trajectory
@@ -54,9 +54,7 @@ KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
 def corpus(choice: Choice) -> Corpus:
     """The corpus, read again where its file has changed."""
     choice.check_public()
-    path = Path(choice.source).expanduser()
-    stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
-    return _corpus(choice.source, choice.options, choice.name, stamp, choice)
+    return _corpus(choice.source, choice.options, choice.name, paths.stamp(choice.source), choice)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the corpus …")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
+from fishersft import paths
 from fishersft.corpus.records import Corpus
 from fishersft.design.information import design_matrix
 from fishersft.design.rows import TokenEmbeddings
@@ -35,16 +35,8 @@ def aimed(choice: Choice, pool: Pool) -> Pool:
     if path is not None and not path.exists():
         raise CorpusError("This link's target is an upload that is not on this machine; upload or paste its texts again.")
     source = str(path or choice.target)
-    file = Path(source).expanduser() if path or not public() else None
-    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and _is_file(file) else None
+    stamp = paths.stamp(source) if path or not public() else None
     return _aimed(pool, source, choice.target_seed, choice.target_said if path else "", stamp, choice)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the target …", hash_funcs=KEYS)
