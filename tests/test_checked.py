@@ -52,6 +52,18 @@ def test_the_sentence_says_where_the_value_stands_and_what_to_do(sound, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("digits", "value"),
+    [("9223372036854774784", 9223372036854774784), ("-12", -12), ("9" * 25, 1e25), ("-" + "9" * 25, -1e25), ("9" * 400, np.inf)],
+)
+def test_a_whole_number_larger_than_arrays_hold_is_read_as_a_float(tmp_path, digits, value):
+    (tmp_path / "x.json").write_text(f"[{digits}]")
+    (found,) = read_json(tmp_path / "x.json", list[float], "start again")
+    assert type(found) is type(value)
+    assert found == value
+    np.isnan(found)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [("{", "not JSON"), ("[" * 100_000, "too deeply nested|not JSON"), ("[]", "Expected `object`"), ('{"id": 1}', "damaged")],
 )

@@ -20,7 +20,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Name = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\Z")
 ]  # of a file or a folder, never a way out of it
-LONGEST_NUMBER = 300  # digits
+LARGEST = 2**63  # of whole numbers: arrays hold smaller ones only
 HEADER = 100_000  # bytes that a .npy file may have beside its numbers
 Counts = Annotated[list[Count], msgspec.Meta(min_length=1)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
@@ -84,8 +84,8 @@ def checked(text: str | bytes, kind: Any, damaged: str, advice: str) -> Any:
 
 
 def _whole(digits: str) -> int | float:
-    """A whole number; infinite, as in JSON's 1e400, where no float is as large."""
-    return int(digits) if len(digits) < LONGEST_NUMBER else float(digits)
+    """A whole number; a float where it is larger than arrays hold, infinite, as in JSON's 1e400, where no float is as large."""
+    return int(digits) if abs(value := float(digits)) < LARGEST else value
 
 
 def check(value: Any, kind: Any, damaged: str, advice: str) -> None:
