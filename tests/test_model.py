@@ -117,6 +117,25 @@ def test_a_model_that_asks_for_remote_code_is_refused(copy, file):
         load_model(str(copy))
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (None, "names no model_type, such as gpt2"),
+        ("", "names no model_type"),
+        ("clip", "names the model_type clip, which continues no text"),
+        ("gpt7", "names a model_type that transformers does not have, 'gpt7'"),
+        (["gpt2"], r"does not have, \['gpt2'\]"),
+        ("x" * 5_000, r"does not have, 'x{59}\.$"),
+    ],
+)
+def test_a_model_of_no_known_kind_is_refused_without_a_list_of_all_kinds(copy, kind, said):
+    edit(copy / "config.json", model_type=kind)
+    (copy / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(ModelError, match=said) as refusal:
+        load_model(str(copy))
+    assert len(str(refusal.value)) < 300
+
+
 @pytest.mark.timeout(60)
 def test_odd_settings_and_what_is_no_file_are_passed_over_or_refused(copy):
     usual = find_model(copy)

@@ -158,6 +158,7 @@ def library() -> Any:
 @lru_cache(maxsize=8)
 def load_tokenizer(folder: ModelFolder) -> Any:
     """The tokenizer, without loading any weights."""
+    _check_kind(folder)
     try:
         with quiet():
             tokenizer = library().AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False, local_files_only=True)
@@ -186,6 +187,20 @@ def backbone(network: Any) -> Any:
     """The network without its head, which gives the rows.  Some families (Llama 4) call themselves their own base model."""
     base = network.base_model
     return base if base is not network else next(part for part in network.children() if hasattr(part, "base_model"))
+
+
+def _check_kind(folder: ModelFolder) -> None:
+    """Refuse a config.json of no causal language model; the library itself would first import and list all that it has."""
+    kind, known = folder.config.get("model_type"), library().CONFIG_MAPPING
+    if not kind:
+        said = "no model_type, such as gpt2"
+    elif not isinstance(kind, str) or kind not in known:
+        said = f"a model_type that transformers does not have, {kind!r:.60}"
+    elif known[kind] not in library().MODEL_FOR_CAUSAL_LM_MAPPING:
+        said = f"the model_type {kind}, which continues no text"
+    else:
+        return
+    raise ModelError(f"The model {folder.name} cannot be loaded: its config.json names {said}.")
 
 
 def _check_sizes(folder: ModelFolder) -> None:

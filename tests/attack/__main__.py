@@ -50,7 +50,6 @@ def _models(scratch: Path) -> Attack:
     from fishersft import embed, load_corpus
 
     sound = folders.tiny(scratch / "tiny")
-    folders.unknown_kind(sound, scratch / "unknown")  # imports what is listed in its refusal
     embed(load_corpus("demo"), "mini")
     os.environ["FISHERSFT_HOME"] = str(scratch / "home")
     return functools.partial(folders.model, sound=sound)

@@ -124,18 +124,6 @@ def hostile_model(rng: random.Random, sound: Path, folder: Path) -> Path:
     return folder
 
 
-def unknown_kind(sound: Path, folder: Path) -> None:
-    """A model of no known kind is refused with a list of all kinds."""
-    from fishersft.errors import UserError
-    from fishersft.lm.folder import find_model
-    from fishersft.lm.model import load_tokenizer
-
-    shutil.copytree(sound, folder)
-    (folder / "config.json").write_text(json.dumps({"model_type": ""}))
-    with contextlib.suppress(UserError):
-        load_tokenizer(find_model(folder))
-
-
 def model(rng: random.Random, folder: Path, sound: Path) -> None:
     """Embed two texts and a chat with a hostile model."""
     from fishersft import embed, load_corpus
