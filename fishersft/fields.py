@@ -145,7 +145,7 @@ def _fits(one: Declared, value: Any) -> bool:
     if one.type is bool or isinstance(value, bool):
         return one.type is bool and isinstance(value, bool)
     if one.type is int:
-        return hasattr(value, "__index__") and one.about.holds(int(value))
+        return hasattr(value, "__index__") and one.about.holds(int(value)) and not _too_large(value)
     if one.type is float:
         return hasattr(value, "__float__") and not isinstance(value, str) and one.about.holds(value)
     if one.type is str:
@@ -153,9 +153,15 @@ def _fits(one: Declared, value: Any) -> bool:
     return isinstance(value, one.type)
 
 
+def _too_large(value: Any) -> bool:
+    """Whether a whole number is larger than what every library takes."""
+    return hasattr(value, "__index__") and abs(int(value)) > MOST_SEED
+
+
 def _refusal(one: Declared, value: Any, whose: str) -> ParameterError:
     of = f" of '{whose}'" if whose else ""
-    return ParameterError(f"The parameter '{one.name}'{of} must be {one.what}, not {value!r}.")
+    end = f", up to {MOST_SEED}" if one.about.most is None and _too_large(value) else ""
+    return ParameterError(f"The parameter '{one.name}'{of} must be {one.what}{end}, not {value!r}.")
 
 
 def parse(kind: type, name: str, text: Any, whose: str = "") -> Any:

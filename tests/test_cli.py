@@ -109,6 +109,11 @@ def test_the_list_of_selectors_names_parameters_and_sources():
         (["compare", "demo", "--budget", 1, "--draws", 2**63], "from 20 to 10,000 draws"),
         (["curves", "synthetic", "--runs", 2**63], "'runs' must be a whole number from 1 to 10000"),
         (["finetune", "demo", "--seeds", 2**63], "'seeds' must be a whole number from 1 to 1000"),
+        (["finetune", "demo", "--batch", 2**63], "'batch' must be a whole number from 1 to 65536"),
+        (
+            ["finetune", "demo", "--prompts", 2**63],
+            "a whole number of at least 0, up to 9007199254740991, not 9223372036854775808",
+        ),
         (["finetune", "demo", "--epochs", 2**63], "'epochs' must be a whole number from 1 to 1000"),
         (["select", "demo", "--budget", 1, "--selector", "density", "--set", "repetitions=1000000000"], "from 1 to 4096"),
         (["select", "demo", "--budget", 1, "--out", "picks.xlsx"], "'xlsx' is none of them"),

@@ -36,11 +36,12 @@ class Training:
         8,
         "Sentences per step; at equal tokens, those of the reference on average, since all selectors take as many steps.",
         least=1,
+        most=65_536,
     )
     warmup: float = parameter(0.1, "Share of the steps over which the learning rate rises.", least=0, below=1)
     weight_decay: float = parameter(0.0, "Weight decay of the optimizer (AdamW).", least=0)
     lora: bool = parameter(False, "Tune low-rank adapters on every linear layer instead of all weights.", label="LoRA")
-    rank: int = parameter(8, "Rank of the adapters.", least=1)
+    rank: int = parameter(8, "Rank of the adapters.", least=1, most=4_096)
     precision: str = parameter(
         "auto",
         "Number format of the forward pass; auto takes bfloat16 where the processor multiplies it faster. Weights stay float32.",
