@@ -1,6 +1,7 @@
 """A target in words: what it takes from the pool, which half chooses, and what is said of one that cannot be used."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import fishersft
 from fishersft import Budget
 from fishersft.errors import CorpusError, ParameterError, UserError
 from fishersft.export.provenance import command_of, python_of
-from fishersft.pipeline.aim import record_numbers, written
+from fishersft.pipeline.aim import positions_of, written
 from fishersft.pipeline.selections import load_kept
 from fishersft.scoring.comparison import scorer_of
 from fishersft.scoring.interpolation import pick_path
@@ -150,8 +151,25 @@ def test_files_that_cannot_be_a_target_get_a_sentence(tmp_path):
 
 def test_numbers_are_written_as_they_are_read():
     for records in ([3], [1, 2, 3, 9], [0, 5, 6, 7, 8, 20]):
-        assert record_numbers(written(np.array(records))).tolist() == records
+        assert positions_of(written(np.array(records)), np.arange(21)).tolist() == records
     assert written(np.array([9, 3, 2, 1])) == "1-3,9"
+
+
+@pytest.mark.parametrize("text", ["3-9,12", "12,4-6,5-40,12", "9-3,11", "0-99999999999999999999,7", "0-3,50-60", "77", " 3 - 5 "])
+def test_records_are_those_whose_numbers_lie_in_a_range(text):
+    index = np.array([0, 3, 4, 7, 8, 11, 12, 30])
+    ranges = [(int(low), int(high or low)) for low, _, high in (part.partition("-") for part in text.split(","))]
+    inside = [k for k, number in enumerate(index) if any(low <= number <= high for low, high in ranges)]
+    assert positions_of(text, index).tolist() == inside
+
+
+def test_a_range_costs_what_the_pool_costs_and_not_what_it_spans():
+    tracemalloc.start()
+    try:
+        assert positions_of("0-10000000,10000001-20000001,20000002-30000002", np.arange(1_000)).tolist() == list(range(1_000))
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_losses_after_tuning_fall_most_on_what_is_like_the_target(tmp_path):

@@ -95,7 +95,7 @@ def _all_alike(corpus: Corpus, records: np.ndarray) -> tuple[str, tuple[str, ...
 
 def _from_pool(pool: Pool, corpus: Corpus, column: str, value: str, seed: int) -> Pool:
     if column == RECORDS and RECORDS not in corpus.fields.columns:
-        members = np.flatnonzero(np.isin(pool.index, record_numbers(value)))
+        members = positions_of(value, pool.index)
         if not len(members):
             raise ParameterError(f"None of the records {value[:60]} is in the pool (held-out and blank records are not).")
         drawn, _ = halves(len(members), seed)
@@ -164,22 +164,25 @@ def _aimed(
     return replace(smaller, embeddings=replace(smaller.embeddings, key=key), target=target)
 
 
-def record_numbers(text: str) -> np.ndarray:
-    """The numbers in "3-9,12", ascending; ParameterError where there are none."""
-    found: set[int] = set()
+def positions_of(text: str, index: np.ndarray) -> np.ndarray:
+    """Where in `index`, ascending, the records in "3-9,12" are, ascending; ParameterError where it is none of that form.
+
+    No range is written out, so that none costs more than the records that there are.
+    """
+    beyond = int(index[-1]) + 1
     try:
-        for part in text.replace(" ", "").split(","):
-            first, dash, last = part.partition("-")
-            low, high = int(first), int(last) if dash else int(first)
-            if high - low > 10_000_000:
-                raise ValueError
-            found.update(range(low, high + 1))
+        parts = [part.partition("-") for part in text.replace(" ", "").split(",")]
+        ends = [(int(first), int(last) if dash else int(first)) for first, dash, last in parts]
     except ValueError as error:
         raise ParameterError(f"records= takes numbers and ranges, for example records=3-9,12, not '{text[:60]}'.") from error
-    return np.array(sorted(found), dtype=np.int64)
+    low, high = np.minimum(np.array(ends, dtype=object), beyond).astype(np.int64).T
+    begin = np.searchsorted(index, low)
+    end = np.maximum(begin, np.searchsorted(index, high, side="right"))
+    change = np.bincount(begin, minlength=len(index) + 1) - np.bincount(end, minlength=len(index) + 1)
+    return np.flatnonzero(np.cumsum(change)[:-1])
 
 
 def written(records: np.ndarray) -> str:
-    """Record numbers as `record_numbers` reads them: "3-9,12"."""
+    """Record numbers as `positions_of` reads them: "3-9,12"."""
     runs = np.split(np.sort(records), np.flatnonzero(np.diff(np.sort(records)) != 1) + 1)
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs if len(run))
