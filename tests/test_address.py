@@ -7,7 +7,7 @@ import time
 import pytest
 
 from fishersft.selectors import registry
-from fishersft.ui.address import CROSSING, OURS, PAGES, AddressBar
+from fishersft.ui.address import CROSSING, OURS, PAGES, AddressBar, whole
 
 from .conftest import ROOT
 from .test_pages import open_page, text_of
@@ -43,6 +43,27 @@ def test_a_bad_or_stale_parameter_is_named_on_its_page(page, bad):
     at = open_page(page, **bad)
     said = " ".join(e.value for e in [*at.warning, *at.error, *at.caption]).replace("\\", "")
     assert list(bad.values())[-1] in said
+
+
+NUMBERS = {  # what a page reads as whole numbers
+    "explore": ("record", "pin", "exclude", "seed", "sentences", "length", "across", "up"),
+    "compare": ("budget", "seed"),
+    "curves": ("n",),
+}
+
+
+@pytest.mark.parametrize("digits", ["²", "²-²", "\u0663", "9" * 5_000], ids=["superscript", "range", "Arabic", "5,000 digits"])
+@pytest.mark.parametrize("page", NUMBERS)
+def test_digits_that_are_no_whole_number_are_named_on_their_page(page, digits):
+    at = open_page(page, **dict.fromkeys(NUMBERS[page], digits))
+    said = " ".join(w.value for w in at.warning).replace("\\", "")
+    assert [key for key in NUMBERS[page] if f"{key} {digits[:20]}" not in said] == []
+
+
+def test_a_whole_number_is_written_in_ascii_digits_and_fits_an_array():
+    assert [whole(text) for text in ("0", "007", "9" * 18)] == [0, 7, 10**18 - 1]
+    assert {whole(text) for text in ("", "-1", "+1", "1_0", " 1", "1\n", "1.0", "²", "\u0663", "1" * 19, "9" * 5_000)} == {None}
+    assert [whole(text, 2, 4) for text in "12345"] == [None, 2, 3, 4, None]
 
 
 def test_a_parameter_of_another_page_is_named_with_that_page_and_goes_when_it_is_read():

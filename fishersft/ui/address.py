@@ -49,6 +49,7 @@ PAGES: dict[str, frozenset[str]] = {
 LONGEST = 600  # characters of a list of records; mail programs and chats cut longer links
 MOST_RECORDS = 200_000  # that a short text may stand for
 _RANGES = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
+_WHOLE = re.compile(r"[0-9]{1,18}")  # what 64 bits hold; `int` fails at 4,301 digits, and `str.isdigit` takes ²
 
 
 @dataclass
@@ -68,6 +69,11 @@ class AddressBar:
         """Whether the browser says what it did not know from us."""
         self.before = [(until, address) for until, address in self.before if time.monotonic() < until]
         return seen != self.now and all(seen != address for _, address in self.before)
+
+
+def whole(text: str, low: int = 0, high: int = 10**18 - 1) -> int | None:
+    """The whole number from low to high that a text is; None where it is none."""
+    return number if _WHOLE.fullmatch(text) and low <= (number := int(text)) <= high else None
 
 
 def as_ranges(numbers: Sequence[int]) -> str:
@@ -205,16 +211,16 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
         session.clear_pins()
     for key, name in PINS.items():
         if key in seen:
-            numbers = seen[key].split(",")
-            if all(n.isdigit() and n.isascii() for n in numbers) and len(numbers) <= MOST_PINS:
-                setattr(session, name, tuple(dict.fromkeys(map(int, numbers))))
+            numbers = [whole(n) for n in seen[key].split(",")]
+            if None not in numbers and len(numbers) <= MOST_PINS:
+                setattr(session, name, tuple(dict.fromkeys(numbers)))
             else:
                 session.notices.append(f"{key} {seen[key][:24]} (record numbers, separated by commas)")
     session.excluded = tuple(r for r in session.excluded if r not in session.pinned)
     if "record" in seen:
-        if seen["record"].isdigit():
-            session.turns += session.record != int(seen["record"])
-            session.record = int(seen["record"])
+        if (record := whole(seen["record"])) is not None:
+            session.turns += session.record != record
+            session.record = record
         else:
             session.notices.append(f"record {seen['record'][:20]} (a whole number)")
     if "lasso" in seen and seen["lasso"] != as_ranges(session.lasso):
@@ -232,10 +238,10 @@ def _read_address(session: Session, seen: dict[str, str]) -> None:
 
 def _seed(session: Session, seen: dict[str, str], before: Choice) -> int:
     asked = seen.get("target_seed", "0" if "target" in seen else str(before.target_seed))
-    if asked.isdigit() and asked.isascii() and len(asked) <= 6:
-        return int(asked)
-    session.notices.append(f"target_seed {asked[:24]} (0 to 999,999)")
-    return 0
+    seed = whole(asked, 0, 999_999)
+    if seed is None:
+        session.notices.append(f"target_seed {asked[:24]} (0 to 999,999)")
+    return seed or 0
 
 
 def check_address(session: Session, key: str, fits: Callable[[str], bool], what: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import streamlit as st
 
 from fishersft.selectors import registry
-from fishersft.ui.address import check_address, current
+from fishersft.ui.address import check_address, current, whole
 from fishersft.ui.session import public
 
 MOST_SEED = 10**6 - 1
@@ -39,8 +39,14 @@ def segmented(
     """
     check_address(current(), key, options.__contains__, says or listed(options))
     usual = options[0] if default is None else default
-    chosen = place.segmented_control(label, options, default=usual, required=True, key=key, bind="query-params", **look)
-    return usual if chosen is None else str(chosen)  # an empty value in the address chooses nothing
+    return str(one_of(label, options, usual, place, key=key, bind="query-params", **look))
+
+
+def one_of(label: str, options: Sequence[Any], usual: Any, place: Any = st, **look: Any) -> Any:
+    """One of a few options in a row, outside the address unless bound to it; the usual one where a browser or a link sends an
+    empty choice, which `required` keeps only a click from making."""
+    chosen = place.segmented_control(label, options, default=usual, required=True, **look)
+    return usual if chosen is None else chosen
 
 
 def select(label: str, options: Sequence[Any], key: str, *, place: Any = st, says: str = "", **look: Any) -> Any:
@@ -62,7 +68,7 @@ def check_switch(key: str) -> None:
 
 def slide(label: str, low: int, high: int, value: int, key: str, help: str) -> int:
     """A whole number from low to high; these may be one and the same, which no slider is."""
-    check_address(current(), key, lambda v: v.isdigit() and low <= int(v) <= high, f"{low:,} to {high:,}")
+    check_address(current(), key, lambda v: whole(v, low, high) is not None, f"{low:,} to {high:,}")
     top = max(high, low + 1)
     asked = st.slider(label, low, top, value, 1, key=key, format="localized", bind="query-params", help=help)
     return min(high, int(asked))
@@ -70,8 +76,8 @@ def slide(label: str, low: int, high: int, value: int, key: str, help: str) -> i
 
 def seed(place: Any, help: str, disabled: bool = False) -> int:
     """The seed of what is drawn at random."""
-    check_address(current(), "seed", lambda v: v.isdigit() and int(v) <= MOST_SEED, f"0 to {MOST_SEED:,}")
-    bind: Any = "query-params" if st.query_params.get("seed", "0").isdigit() else None  # Streamlit fails at 1e999
+    check_address(current(), "seed", lambda v: whole(v, 0, MOST_SEED) is not None, f"0 to {MOST_SEED:,}")
+    bind: Any = "query-params" if whole(st.query_params.get("seed", "0")) is not None else None  # Streamlit fails at 1e999
     asked = place.number_input("Seed", 0, MOST_SEED, 0, key="seed", bind=bind, disabled=disabled, help=help)
     return int(asked)
 

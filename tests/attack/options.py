@@ -23,6 +23,7 @@ TEXTS = [
     "The heron stands in the reeds and does not move.",
 ]
 RECORDS = 48
+DIGITS = ("²", "٣", "9" * 5_000)  # that are no whole number of ours
 SKIPPED = {
     "ray_address",
     "revision",
@@ -114,7 +115,7 @@ def value_of(option: click.Option, rng: random.Random, command: str) -> str:
     if not edge and (command, name) in WORDS:
         return rng.choice(WORDS[command, name])
     if isinstance(kind, click.IntRange | click.types.IntParamType) or kind.name == "integer":
-        return str(rng.choice([0, 1, 10**9, 2**63, -1]) if edge else rng.randrange(*USUAL.get(name, (1, 12))))
+        return str(rng.choice([0, 1, 10**9, 2**63, -1, *DIGITS]) if edge else rng.randrange(*USUAL.get(name, (1, 12))))
     if kind.name.startswith("float"):
         return str(rng.choice([0.0, 1e-300, 1e300, "nan", "inf", -1.0]) if edge else rng.choice([0.1, 0.25, 0.5, 0.9]))
     if name in ("selectors", "selector_name"):
@@ -123,10 +124,18 @@ def value_of(option: click.Option, rng: random.Random, command: str) -> str:
     if "budget" in name:
         return ",".join(map(str, sorted(rng.sample([4, 8, 12, 16], rng.randrange(1, 3)))))
     if name in ("pin", "exclude"):
+        if edge and rng.random() < 0.3:
+            return rng.choice(DIGITS)
         return ",".join(map(str, rng.sample(range(RECORDS + 20) if edge else POOL[name], rng.randrange(1, 4))))
     if name == "target":
         return rng.choice(
-            ["topic=a", "topic=b", "records=0-9", "records=3,5,7", *(["topic=zzz", "records=x", "/nowhere", "="] if edge else [])]
+            [
+                "topic=a",
+                "topic=b",
+                "records=0-9",
+                "records=3,5,7",
+                *(["topic=zzz", "records=x", "records=²", "/nowhere", "="] if edge else []),
+            ]
         )
     if name in ("set", "settings"):
         usual = "sigma2=0.5" if command == "select" else "token_od.sigma2=2"

@@ -36,7 +36,7 @@ from fishersft.experiments.timing import TIMING_FILE, Timing, read_timing
 from fishersft.export.curves_report import curves_page, python_of, timing_page
 from fishersft.plots import curves as curve_plots
 from fishersft.ui import components, downloads, query_widgets
-from fishersft.ui.address import current
+from fishersft.ui.address import current, whole
 from fishersft.ui.components import dark, escape_markdown
 from fishersft.ui.curves.form import opened
 from fishersft.ui.session import public
@@ -49,7 +49,7 @@ SWITCH = ("true", "false")
 TAKEN: dict[str, tuple[Callable[[str], bool], str]] = {  # address parameters of controls that are not always drawn
     "equal": (EQUAL.__contains__, query_widgets.listed(EQUAL)),
     "measure": ((*SHOWN, *BEFORE).__contains__, query_widgets.listed(SHOWN)),
-    "n": (str.isdigit, "a whole number"),
+    "n": (lambda value: whole(value) is not None, "a whole number"),
     "guides": (lambda value: value.lower() in SWITCH, query_widgets.listed(SWITCH)),
     "picture": (components.PICTURES.__contains__, query_widgets.listed(components.PICTURES)),
 }

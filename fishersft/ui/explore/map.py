@@ -26,7 +26,7 @@ from fishersft.scoring import projection, why
 from fishersft.selectors import Pool
 from fishersft.text import visible, visible_text
 from fishersft.ui import behind, cached, components, maps, query_widgets
-from fishersft.ui.address import write_value
+from fishersft.ui.address import whole, write_value
 from fishersft.ui.cached import KEYS
 from fishersft.ui.components import dark, escape_markdown, one_line
 from fishersft.ui.explore.view import ExploreView
@@ -317,7 +317,7 @@ def _check_directions(view: ExploreView, session: Session) -> tuple[int, int]:
     most = min(DIRECTIONS, view.pool.embeddings.dimension)
     for key in ("across", "up"):
         asked = st.query_params.get(key, "1")
-        if not (asked.isdigit() and 1 <= int(asked) <= most):
+        if whole(asked, 1, most) is None:
             session.notices.append(f"{key} {asked[:24]} (1 to {most})")
             del st.query_params[key]
     return 1, 2
@@ -389,9 +389,9 @@ def _from_address(session: Session, offered: dict[str, list[str]], span: tuple[i
             st.session_state[f"filter {column}"] = list(found)
             unknown = {code: None for code in unknown if code not in found.values()}
         session.notices += [f"filter {code[:24]} (matches no value of this corpus)" for code in unknown]
-        low, _, high = asked["length"].partition("-")
-        fits = low.isdigit() and high.isdigit() and span[0] <= int(low) <= int(high) <= span[1]
-        st.session_state["lengths_start"] = (int(low), int(high)) if fits else span
+        low, high = (whole(end, *span) for end in asked["length"].partition("-")[::2])
+        fits = low is not None and high is not None and low <= high
+        st.session_state["lengths_start"] = (low, high) if fits else span
         if asked["length"] and not fits:
             session.notices.append(f"length {asked['length'][:24]} ({span[0]:,} to {span[1]:,} trained tokens)")
     start: tuple[int, int] = st.session_state.get("lengths_start", span)
