@@ -553,6 +553,23 @@ class TestConfiguration:
             order_of(pool_of(["a"]), server)
         assert elsewhere.headers == []
 
+    def test_no_proxy_hears_what_goes_to_this_machine_and_a_stranger_no_secret(self, chat, monkeypatch):
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        proxy, server = chat(lambda *_: fails(404)), chat(lambda *_: says("yes"))
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy.base_url.removesuffix("/v1"))
+        secrets = {"OPENAI_ORG_ID": "org-mine", "OPENAI_PROJECT_ID": "proj-mine", "OPENAI_CUSTOM_HEADERS": "X-Token: mine"}
+        for name, value in {**secrets, "OPENAI_API_KEY": "sk-mine"}.items():
+            monkeypatch.setenv(name, value)
+        assert ChatServer(server.base_url, "m").reply("a").text == "yes"
+        assert server.headers[0]["authorization"] == "Bearer sk-mine"
+        assert proxy.headers == []
+        with pytest.raises(ModelError, match="404"):
+            ChatServer("http://other.example/v1", "m", retries=0).reply("a")
+        (heard,) = proxy.headers
+        assert not [value for value in heard.values() if "mine" in value]
+
 
 def test_budgets_are_prefixes_of_one_order(chat):
     server = chat(about(lambda text: gives(yes=len(text) % 7 / 10 + 0.1, no=0.2)))

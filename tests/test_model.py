@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fishersft import load_model
+from fishersft.corpus.encode import tokenized
 from fishersft.errors import MissingExtra, ModelError
 from fishersft.lm.folder import find_model
 from fishersft.lm.model import load_tokenizer
@@ -134,6 +135,38 @@ def test_a_model_of_no_known_kind_is_refused_without_a_list_of_all_kinds(copy, k
     with pytest.raises(ModelError, match=said) as refusal:
         load_model(str(copy))
     assert len(str(refusal.value)) < 300
+
+
+def replaces(old, new):
+    return {"type": "Replace", "pattern": {"String": old}, "content": new}
+
+
+@pytest.mark.parametrize(
+    "normalizer",
+    [
+        {"type": "Sequence", "normalizers": [replaces("a", "a" * 8)] * 7},
+        replaces("a", "b" * 20_000_000),
+        {"type": "Prepend", "prepend": "x" * 10**6},
+    ],
+    ids=["one after the other", "at once", "before"],
+)
+def test_a_tokenizer_that_makes_texts_many_times_longer_is_refused(copy, normalizer):
+    edit(copy / "tokenizer.json", normalizer=normalizer)
+    with pytest.raises(ModelError, match=r"may make a text [\d,]+ times longer by what it replaces"):
+        load_tokenizer(find_model(copy))
+
+
+def test_a_tokenizer_that_gives_up_on_a_text_is_told_of(copy):
+    split = {"type": "Split", "pattern": {"Regex": "(a+)+b"}, "behavior": "Isolated", "invert": False}
+    before = json.loads((copy / "tokenizer.json").read_text())["pre_tokenizer"]
+    edit(copy / "tokenizer.json", pre_tokenizer={"type": "Sequence", "pretokenizers": [split, before]})
+    with pytest.raises(ModelError, match="tokenizer gave up on a text"):
+        tokenized(load_tokenizer(find_model(copy)), ["a" * 40])
+
+
+def test_replacements_that_keep_a_text_about_as_long_are_read(copy):
+    edit(copy / "tokenizer.json", normalizer={"type": "Sequence", "normalizers": [replaces(" ", "▁"), replaces("``", '"')] * 4})
+    assert load_tokenizer(find_model(copy))("a heron")["input_ids"]
 
 
 @pytest.mark.timeout(60)

@@ -24,6 +24,7 @@ from fishersft.corpus.answers import Range, TemplateRefusal
 from fishersft.corpus.chat_template import ChatTemplate, Rendering
 from fishersft.corpus.records import MAX_TOKENS as MAX_TOKENS
 from fishersft.corpus.records import Chat, Example, Message, PromptCompletion, Text
+from fishersft.errors import ModelError
 from fishersft.text import encodable, is_blank, listed, shortened
 
 BLANK, NO_ANSWER, UNKNOWN_ROLE = "blank", "no assistant turn", "unknown role"
@@ -165,9 +166,21 @@ def _plainly(examples: Sequence[Example], tokenizer: Tokenizer, max_tokens: int)
     return [_join(p, tokenizer, max_tokens, close=True) for p in parts]
 
 
+def tokenized(tokenizer: Tokenizer, text: str | list[str], *, special: bool = False, **options: bool) -> Any:
+    """What a tokenizer makes of a text or of several; where they spell special tokens, those are letters unless `special`.
+
+    ModelError where it gives up, for example over a pattern that takes too many steps.
+    """
+    try:
+        return tokenizer(text, add_special_tokens=False, split_special_tokens=not special, verbose=False, **options)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of Rust, and no Exception
+            raise
+        raise ModelError(f"The model's tokenizer gave up on a text: {' '.join(str(error).split())[:200]}") from error
+
+
 def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    out: Any = tokenizer([encodable(t) for t in texts], add_special_tokens=False, split_special_tokens=True, verbose=False)
-    return list(out["input_ids"])
+    return list(tokenized(tokenizer, [encodable(t) for t in texts])["input_ids"])
 
 
 def _join(parts: Sequence[Part], tokenizer: Tokenizer, max_tokens: int, *, close: bool) -> Encoded:
@@ -228,8 +241,8 @@ def _by_template(chats: Sequence[Chat], tokenizer: Tokenizer, max_tokens: int) -
         except TemplateRefusal as error:
             written.append(f"{REFUSED}: {error}")
     honest = [w.text for w in written if isinstance(w, Rendering) and not w.forged] if tokenizer.is_fast else []
-    options = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
-    whole: Any = tokenizer(honest, **options) if honest else {"input_ids": [], "offset_mapping": []}
+    nothing: dict[str, list[Any]] = {"input_ids": [], "offset_mapping": []}
+    whole = tokenized(tokenizer, honest, special=True, return_offsets_mapping=True) if honest else nothing
     tokens = zip(whole["input_ids"], whole["offset_mapping"], strict=True)
     out = []
     for w in written:
@@ -277,8 +290,7 @@ def _continued(tokenizer: Tokenizer, text: str, inside: bool, forged: bool) -> l
     """The ids of a piece of a longer text; a `forged` one is split where it spells a special token."""
 
     def ids(text: str) -> list[int]:
-        out: Any = tokenizer(text, add_special_tokens=False, split_special_tokens=forged, verbose=False)
-        return list(out["input_ids"])
+        return list(tokenized(tokenizer, text, special=not forged)["input_ids"])
 
     if inside:  # after a line break, since some tokenizers put a space before the first word of a text
         lead, out = ids("\n"), ids("\n" + text)

@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +29,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from fishersft.corpus.normalized import normalized
 from fishersft.paths import home, replacing
 
 NEAR = 0.6
@@ -176,7 +176,7 @@ def _shingles(texts: Sequence[str]) -> csr_matrix:
     words: list[int] = []
     lengths = np.zeros(len(texts), dtype=np.int64)
     for position, text in enumerate(texts):
-        found = WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+        found = WORD.findall(normalized(text).casefold())
         lengths[position] = len(found)
         words.extend([numbers.setdefault(word, len(numbers)) for word in found])
     ids, rows = np.array(words, dtype=np.int64), np.repeat(np.arange(len(texts)), lengths)

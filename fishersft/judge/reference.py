@@ -22,6 +22,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from fishersft.corpus.encode import tokenized
 from fishersft.errors import JudgeError
 from fishersft.judge.base import FIRST, SECOND, TIE, Judge, Judgment, TextPair, digest
 from fishersft.lm.folder import ModelFolder
@@ -144,8 +145,7 @@ class ReferenceJudge(Judge):
 
 
 def _ids(model: CausalLM, text: str) -> list[int]:
-    out = model.tokenizer(encodable(text), add_special_tokens=False, split_special_tokens=True, verbose=False)
-    return list(out["input_ids"])
+    return list(tokenized(model.tokenizer, encodable(text))["input_ids"])
 
 
 def _facts(limits: Limits, first: Measured | None, second: Measured | None) -> dict[str, float]:

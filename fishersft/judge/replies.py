@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 
+from fishersft.corpus.normalized import normalized
 from fishersft.judge.base import FIRST, SECOND
 
 NOUN = r"(?:(?:the\s+)?(?:text|tag|option|passage|candidate|continuation|label|response|sentence|number|no\.?|#)\W{0,3})?"
@@ -93,7 +93,7 @@ def verdict_in(reply: str, labels: tuple[str, str] | None = None) -> str | None:
 
 def _plain(reply: str) -> str:
     """The reply without its thoughts, control tokens and typography; of a very long one the beginning and the end."""
-    said = THOUGHT.sub(" ", unicodedata.normalize("NFKC", reply))
+    said = THOUGHT.sub(" ", normalized(reply))
     text = CONTROL.sub(" ", said if len(said) <= MOST else f"{said[: MOST // 2]}\n…\n{said[-MOST // 2 :]}")
     text = TAGS.sub(lambda m: f"text {m[1] or m[2]}", BOXED.sub(r"\1", text))
     return re.sub(r"[*_`\ufe0f\u20e3]", "", text.replace("’", "'")).strip()

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fishersft.corpus.encode import tokenized
 from fishersft.errors import ModelError
 from fishersft.lm.chat_server import ChatServer, Reply, Request, messages_of
 from fishersft.lm.folder import ModelFolder, find_model
@@ -190,9 +191,7 @@ class LocalModel:
 
     def _ids(self, text: str, *, as_letters: bool = False) -> list[int]:
         """The ids of a text; with `as_letters`, special tokens in it are split into ordinary ones."""
-        tokenizer = load_tokenizer(self.folder)
-        out: Any = tokenizer(text, add_special_tokens=False, split_special_tokens=as_letters, verbose=False)
-        return list(out["input_ids"])
+        return list(tokenized(load_tokenizer(self.folder), text, special=not as_letters)["input_ids"])
 
 
 @dataclass(frozen=True)

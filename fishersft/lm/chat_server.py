@@ -32,6 +32,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")  # names of this machine for itself
 NO_KEY = "none"  # the client requires a key; servers without keys ignore it
 ACKNOWLEDGED = "Understood. Send me the object."  # the model's turn between a task and its object
 SCHEMA = re.compile(r"response_format|json.?schema|grammar", re.I)
+SENT = frozenset(  # headers that a server gets which is not trusted with the key
+    ("accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host", "user-agent")
+)
 LONGEST_REPLY = 10_000_000  # bytes, far more than any reply with its probabilities
 BETWEEN_TRIES = 60.0  # seconds that the client waits before it tries again, at most
 LAST_WAIT = 5.0  # seconds that pending replies get after one has failed
@@ -105,6 +108,12 @@ def _origin(url: str) -> tuple[str, str, int | None]:
         return "", "", None
 
 
+def _without_secrets(request: Any) -> None:
+    """Leave out of a request what the environment adds to every one: organisation, project, headers with keys of their own."""
+    for name in {name for name in request.headers if name not in SENT and not name.startswith("x-stainless-")}:
+        del request.headers[name]
+
+
 class ChatServer:
     """A model on a server.
 
@@ -134,6 +143,8 @@ class ChatServer:
             raise MissingExtra("Asking a server", "llm") from error
         self._library: Any = openai  # an optional library, so this module does not import it
         self.base_url, self.model, self.parallel = check_base_url(base_url), model, parallel
+        host = _origin(self.base_url)[1]
+        ask = [] if key_for(self.base_url) != NO_KEY else [_without_secrets]
         self._client = openai.OpenAI(
             api_key=key_for(self.base_url),
             base_url=self.base_url,
@@ -142,7 +153,8 @@ class ChatServer:
             http_client=openai.DefaultHttpxClient(
                 follow_redirects=False,
                 headers={"Accept-Encoding": "identity"},  # a few bytes may unpack to gigabytes
-                event_hooks={"response": [partial(_take, seconds=seconds, late=openai.APITimeoutError)]},
+                trust_env=host not in LOOPBACK,  # what goes to this machine goes through no proxy
+                event_hooks={"request": ask, "response": [partial(_take, seconds=seconds, late=openai.APITimeoutError)]},
             ),
         )
         self._patience = (retries + 1) * (2 * seconds + BETWEEN_TRIES)  # without any reply

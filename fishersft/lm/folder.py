@@ -68,6 +68,12 @@ class ModelFolder:
         return _json(self.path / "config.json", self.name)
 
     @property
+    def tokenizer(self) -> dict[str, Any]:
+        """What its tokenizer.json says; nothing where it has none."""
+        file = self.path / "tokenizer.json"
+        return _json(file, self.name) if file.exists() else {}
+
+    @property
     def label(self) -> str:
         """Its name without the place on this machine."""
         return model_label(self.name)

@@ -21,7 +21,7 @@ import torch
 from safetensors import safe_open
 from torch.nn.utils.rnn import pad_sequence
 
-from fishersft.corpus.encode import Encoded
+from fishersft.corpus.encode import Encoded, tokenized
 from fishersft.errors import ModelError
 from fishersft.lm.folder import ModelFolder, find_model
 
@@ -29,6 +29,7 @@ Progress = Callable[[int, int], None]  # what is done, and the total
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 _loading = threading.Lock()
 TOLERANCE = 1e-3  # relative to the largest logit, in float32
+MOST_GROWN = 64  # times that a tokenizer may make a text longer before it cuts it into tokens
 MADE_UP = 10_000_000  # weights that a model may lack before it is loaded
 
 
@@ -159,10 +160,11 @@ def library() -> Any:
 def load_tokenizer(folder: ModelFolder) -> Any:
     """The tokenizer, without loading any weights."""
     _check_kind(folder)
+    _check_growth(folder)
     try:
         with quiet():
             tokenizer = library().AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False, local_files_only=True)
-            tokenizer(["A heron."], add_special_tokens=False, split_special_tokens=True, verbose=False)  # settings of wrong types
+            tokenized(tokenizer, ["A heron."])  # settings of wrong types
             return tokenizer
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
@@ -201,6 +203,25 @@ def _check_kind(folder: ModelFolder) -> None:
     else:
         return
     raise ModelError(f"The model {folder.name} cannot be loaded: its config.json names {said}.")
+
+
+def _check_growth(folder: ModelFolder) -> None:
+    """Refuse a tokenizer.json whose replacements, one after the other, could make a text many times longer."""
+    steps, grown = [folder.tokenizer.get(part) for part in ("normalizer", "pre_tokenizer")], 1.0
+    while steps:
+        step = steps.pop()
+        if isinstance(step, list):
+            steps += step
+        elif isinstance(step, dict):
+            steps += step.values()
+            new, old = step.get("content", step.get("prepend")), step.get("pattern")
+            least = len(old.get("String") or "-") if isinstance(old, dict) and isinstance(old.get("String", ""), str) else 1
+            grown *= max(1.0, len(new) / least) if isinstance(new, str) else 1.0
+    if grown > MOST_GROWN:
+        raise ModelError(
+            f"The tokenizer of {folder.name} may make a text {grown:,.0f} times longer by what it replaces (tokenizer.json), "
+            f"more than {MOST_GROWN}; choose another model."
+        )
 
 
 def _check_sizes(folder: ModelFolder) -> None:
