@@ -92,8 +92,8 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         yield partial
-        if partial.is_dir() and path.is_dir():
-            shutil.rmtree(path)
+        if partial.is_dir() and (path.is_dir() or path.is_symlink()):
+            remove(path)
         partial.replace(path)
     finally:
         with contextlib.suppress(OSError):

@@ -33,6 +33,20 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_takes_the_place_of_a_link_and_what_the_link_leads_to_stays(tmp_path, there):
+    if there:
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with replacing(tmp_path / "link") as partial:
+        partial.mkdir()
+        (partial / "new").write_text("new")
+    assert [path.name for path in (tmp_path / "link").iterdir()] == ["new"]
+    assert not (tmp_path / "link").is_symlink()
+    assert not there or (tmp_path / "elsewhere" / "mine").read_text() == "mine"
+
+
 def test_a_refused_file_is_one_sentence_with_what_to_do(tmp_path):
     write_whole(tmp_path / "picks", "grüße")
     assert (tmp_path / "picks").read_bytes() == "grüße".encode()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,8 @@ from fishersft import (
 )
 from fishersft.design.greedy import greedy
 from fishersft.errors import CorpusError, DesignError, ModelError, ParameterError, UserError
+from fishersft.experiments.experiment import About
+from fishersft.finetuning.run import begin
 from fishersft.lm.folder import find_model
 from fishersft.pipeline.selections import load_kept, load_selection, save_selection
 from fishersft.scoring.projection import project
@@ -375,6 +378,22 @@ def test_a_lone_surrogate_within_a_text_of_json_is_one_too(tmp_path):
     turns = [{"role": "user", "content": "a \ud83d"}, {"role": "assistant", "content": "b"}]
     path = written(tmp_path, "n.jsonl", json.dumps({"messages": json.dumps(turns)}) + "\n")
     assert load_corpus(path, holdout=0).texts == ["user: a ?\nassistant: b"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_file_whose_name_is_not_utf8_is_read_and_named_with_question_marks(tmp_path, home):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.txt")
+    Path(path).write_text("a storm\na calm\nsome rain\n")
+    corpus = load_corpus(path, holdout=0)
+    assert (corpus.name, corpus.source) == ("??.txt", f"{tmp_path}/??.txt")
+    assert load_corpus(path, holdout=0, name="\udcff").name == "?"
+    pool = load_pool(corpus)
+    id = save_selection(corpus, pool.embeddings, select_from(pool, make_selector("token_od"), Budget(sentences=1)))
+    assert load_kept(id).manifest["corpus"] == "??.txt"
+    run = begin(tmp_path / "run", "abc", {"command": ["fishersft", "finetune", path], "corpus": {"name": corpus.name}})
+    assert run.about["command"][-1] == corpus.source
+    about = About({"world": {"source": path}}, path, ["curves", "words", "--vectors", path])
+    assert about == About({"world": {"source": corpus.source}}, corpus.source, [*about.arguments[:3], corpus.source])
 
 
 @pytest.mark.parametrize("method", ["umap", "pca"])

@@ -86,6 +86,41 @@ def test_an_unfinished_workspace_can_be_taken_up_again(store):
     assert not list(store.workspace(KEY).iterdir())
 
 
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("fresh", [True, False])
+def test_work_in_the_place_of_a_link_stays_in_the_store(store, tmp_path, there, fresh):
+    outside = tmp_path / "outside"
+    if there:
+        outside.mkdir()
+        (outside / "mine.txt").write_text("mine")
+    for part in (f"partial/{KEY.digest}", f"artifacts/{KEY.stage}/{KEY.digest}"):
+        (store.path / part).parent.mkdir(parents=True)
+        (store.path / part).symlink_to(outside)
+    folder = store.workspace(KEY, fresh=fresh)
+    (folder / "data.txt").write_text("hello")
+    store.commit(KEY, folder, {})
+    assert store.find(KEY) is not None
+    assert not store.find(KEY).path.is_symlink()
+    assert outside.exists() == there
+    assert not there or [file.name for file in outside.iterdir()] == ["mine.txt"]
+
+
+def test_a_link_is_trimmed_and_what_it_leads_to_stays(store, tmp_path):
+    made = make(store).path
+    made.rename(tmp_path / "moved")
+    made.symlink_to(tmp_path / "moved")
+    store.trim(0, 0)
+    assert not made.is_symlink()
+    assert (tmp_path / "moved" / "data.txt").read_text() == "hello"
+
+
+def test_a_text_that_utf8_cannot_encode_is_written_with_question_marks(store):
+    folder = store.workspace(KEY)
+    facts = store.commit(KEY, folder, {"corpus": "\udcff\udcfe.jsonl", "note": "ü"}).manifest
+    assert (facts["corpus"], facts["note"]) == ("??.jsonl", "ü")
+    assert store.find(KEY).manifest == facts
+
+
 def test_uploads_are_kept_by_their_content(store):
     a, b = store.keep_upload(b"same", ".txt"), store.keep_upload(b"same", ".txt")
     assert a == b

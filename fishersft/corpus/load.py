@@ -28,7 +28,7 @@ from fishersft.corpus.splits import split_by_column, split_by_seed
 from fishersft.corpus.unpack import decode
 from fishersft.errors import CorpusError, MissingExtra, StoreError, os_reason
 from fishersft.paths import home, user_path
-from fishersft.text import shortened
+from fishersft.text import encodable, shortened
 
 _GITHUB = "https://raw.githubusercontent.com"
 
@@ -111,7 +111,8 @@ def load_corpus(
         no_chat=no_chat,
     )
     table = _table(source, options)
-    name = name or shortened(Path(source).name if "/" in source and not source.startswith("hf:") else source, 100)
+    source = encodable(source)  # a name that is not UTF-8 is a question mark, here as in every file of ours
+    name = encodable(name or shortened(Path(source).name if "/" in source and not source.startswith("hf:") else source, 100))
     if not len(table.fields):
         raise CorpusError(f"{name} contains no records; it needs at least one.")
     table.fields.columns = [str(c) for c in table.fields.columns]

@@ -29,6 +29,7 @@ from fishersft.experiments.problem import World
 from fishersft.experiments.settings import SWEEP_BUDGET, MeasureSettings, SweepSettings
 from fishersft.experiments.worlds import Synthetic
 from fishersft.selectors import Budget, Selector, make_selectors
+from fishersft.text import all_encodable
 
 VERSION = 1  # of the numbers; raise it when the same settings no longer give the same ones
 MOVED = {"dimension": "dimension d", "classes": "classes L"}
@@ -47,6 +48,10 @@ class About:
     settings: dict[str, Any]
     title: str
     arguments: list[str]
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():  # a file's name need not be UTF-8
+            object.__setattr__(self, name, all_encodable(value))
 
     @property
     def command(self) -> str:

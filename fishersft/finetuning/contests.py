@@ -30,7 +30,7 @@ from fishersft.pipeline.embed_and_select import as_selector, load_pool
 from fishersft.selectors import Selector, registry
 from fishersft.selectors.base import Stage
 from fishersft.store.artifacts import Store, made
-from fishersft.text import listed
+from fishersft.text import all_encodable, listed
 
 APART = ("ask_llm",)  # asks a server or a model of its own: name it to have it
 USUAL = ("demo", "demo@topic=law")
@@ -94,7 +94,7 @@ def arena(
     mine: dict[Path, list[Contest]] = {}
     opened = cache(lambda source: load_corpus(source, **(read or {})))  # settings and models share corpora
     where = {name: parameters[name] for name in ("max_tokens", "device", "target_seed") if name in parameters}
-    about = {**asked, "models": [f.label for f in folders], "command": list(command), "versions": made()}
+    about = {**asked, "models": [f.label for f in folders], "command": all_encodable(list(command)), "versions": made()}
     for number, (folder, setting) in enumerate(((f, p) for f in folders for p in places), 1):
         corpus = opened(setting.corpus)
 

@@ -43,6 +43,7 @@ from fishersft.finetuning.schema import CellFile, MeasuredFile, PromptLine, RunF
 from fishersft.paths import replacing, user_path, write_whole, writing
 from fishersft.store.artifacts import Store, made
 from fishersft.store.checked import check, read_json, read_json_lines, read_numbers
+from fishersft.text import all_encodable
 
 VERSION = 1
 RUN, PROMPTS, HELD_OUT = "run.json", "prompts.jsonl", "held_out.json"
@@ -271,7 +272,7 @@ def begin(folder: Path, id: str, about: dict[str, Any]) -> FineTuneRun:
     Selectors, budgets and seeds may be added to a run later; nothing else may change, since its models would then differ in
     more than their selections.
     """
-    about = json.loads(json.dumps(about))
+    about = all_encodable(json.loads(json.dumps(about)))
     if not (folder / RUN).exists():
         if (folder / CELLS).exists():
             raise StoreError(f"{folder} holds models without a {RUN}; name another folder.")

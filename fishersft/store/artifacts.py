@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 from fishersft import __version__, paths
 from fishersft.errors import StoreError, os_reason
 from fishersft.paths import home, open_regular, read_whole, remove, replacing, writing
+from fishersft.text import all_encodable
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
@@ -154,8 +155,8 @@ class Store:
         """A folder to work in while holding the lock; `fresh=False` keeps what an interrupted run left there."""
         with writing_to(self.path):
             folder = self.path / "partial" / key.digest
-            if fresh and folder.exists():
-                shutil.rmtree(folder)
+            if folder.is_symlink() or (fresh and folder.exists()):
+                remove(folder)  # a link's own folder is outside of the store
             folder.mkdir(parents=True, exist_ok=True)
             return folder
 
@@ -167,15 +168,15 @@ class Store:
                 with (folder / name).open("rb") as written:
                     os.fsync(written.fileno())
             checksums = {name: _checksums(folder / name, size) for name, size in files.items()}
-            manifest = {"key": key.digest, **key.as_dict(), "files": files, "checksums": checksums, **facts}
+            manifest = all_encodable({"key": key.digest, **key.as_dict(), "files": files, "checksums": checksums, **facts})
             with (folder / MANIFEST).open("w", encoding="utf-8") as f:
-                json.dump(manifest, f, indent=1, ensure_ascii=False)
+                json.dump(manifest, f, indent=1)
                 f.flush()
                 os.fsync(f.fileno())
             final = self.path / "artifacts" / key.stage / key.digest
             final.parent.mkdir(parents=True, exist_ok=True)
-            if final.exists():
-                shutil.rmtree(final)
+            if os.path.lexists(final):
+                remove(final)
             folder.rename(final)
             return Artifact(key.digest, final, manifest)
 
@@ -254,7 +255,7 @@ class Store:
             if made >= oldest and total <= most:
                 break
             total -= size
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 self.remove_upload(path)
