@@ -114,6 +114,9 @@ def test_a_target_longer_than_the_pool_works_and_is_sampled(tmp_path):
     small = write(tmp_path / "small.jsonl", *({"text": f"A short note {i} about {words[i]}."} for i in range(20)))
     pool = fishersft.load_pool(fishersft.load_corpus(small, holdout=0), "mini", target=str(path))
     assert len(pool.target.choosing) + len(pool.target.measuring) == 200 and pool.target.facts["given"] == 400
+    drawn = np.sort(np.random.default_rng(0).permutation(400)[:200]).tolist()
+    assert sorted([*pool.target.choosing.index, *pool.target.measuring.index]) == drawn
+    assert pool.target.corpus.pool_index.tolist() == drawn  # no others are embedded
     assert len(fishersft.make_selector("rds_plus").select(pool, 20)) == 20
 
 

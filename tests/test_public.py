@@ -6,17 +6,19 @@ import re
 import shutil
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 
-from fishersft import Store, embed, load_corpus, select
+from fishersft import Store, embed, load_corpus, load_pool, select
 from fishersft.catalogue import runs
 from fishersft.errors import CorpusError
 from fishersft.pipeline.selections import save_selection
 from fishersft.store import jobs
-from fishersft.ui import behind, uploads
+from fishersft.ui import behind, cached, cached_target, uploads
 from fishersft.ui.address import PAGES
 from fishersft.ui.components import without_places
+from fishersft.ui.session import Choice
 
 from .conftest import ROOT
 from .judged_run import make_run
@@ -174,14 +176,54 @@ class TestUploads:
         computed = home / "artifacts" / "map" / "abc"
         computed.mkdir(parents=True)
         (computed / "x").write_bytes(b"0" * 10_000)
+        groups = home / "near-duplicates" / "abc.npy"
+        groups.parent.mkdir()
+        groups.write_bytes(b"0" * 10)
+        os.utime(groups, (now - 3_600 * 30,) * 2)
         for hours, path in enumerate([computed, *made]):
             os.utime(path, (now - 3_600 * (30 - 4 * hours),) * 2)
         store.trim(10**9, 24 * 3_600)
-        assert not computed.exists()
+        assert not computed.exists() and not groups.exists()
         assert [path.exists() for path in made] == [False, True, True, True, True, True]
         store.trim(250, 10**9)
         assert [path.exists() for path in made] == [False, False, False, False, True, True]  # with their titles
         assert kept.exists()
+
+
+@pytest.fixture
+def turns(monkeypatch, home):
+    """The turns that were taken on a hosted demo."""
+    taken = []
+    monkeypatch.setattr(behind, "turn", lambda: taken.append(1) or nullcontext())
+    monkeypatch.setenv("FISHERSFT_PUBLIC", "1")
+    return taken
+
+
+def aimed_at(texts):
+    """The demo's pool for a link whose target is an upload."""
+    name = Store.default().keep_upload("\n".join(texts).encode(), ".txt", "mine.txt").name
+    return cached_target.aimed(Choice(target=f"upload:{name}"), load_pool("demo"))
+
+
+def test_a_target_by_a_link_is_embedded_in_turn_and_its_tokens_are_limited(turns, monkeypatch):
+    texts = [f"A storm over the river in the year {year}." for year in range(1900, 2000)]
+    monkeypatch.setattr(cached, "MOST_PUBLIC_TOKENS", 300)
+    with pytest.raises(CorpusError, match="embeds at most 300 tokens"):
+        aimed_at(texts)
+    assert turns == []
+    assert aimed_at(texts[:8]).target.facts["given"] == 8
+    assert turns == [1]
+
+
+def test_a_link_makes_no_target_of_a_file_that_is_too_large_for_one(turns):
+    with pytest.raises(CorpusError, match="at most 2 MB are accepted"):
+        aimed_at([f"A storm of the year {n} and what it left of the town." for n in range(45_000)])
+    assert turns == []
+
+
+def test_a_sentence_of_ones_own_is_read_in_turn(turns):
+    cached.pasted("The tide rose in the night.", cached.folder(Choice()), Choice())
+    assert turns == [1]
 
 
 def test_who_waits_for_a_turn_is_told_how_many_are_before(monkeypatch):

@@ -4,8 +4,9 @@
     COLUMN=VALUE   the pool's records with that value are the target texts, and none of them can be picked
     records=...    half of these records of the pool are target texts; the other half stays in the pool
 
-At most 200 texts, drawn by the seed.  Records that are near-duplicates of a measuring text leave the pool, since a text whose
-twin was trained on measures nothing; among the target texts the first of several near-duplicates stays.
+At most 200 texts, drawn by the seed; no others of a file are embedded.  Records that are near-duplicates of a measuring text
+leave the pool, since a text whose twin was trained on measures nothing; among the target texts the first of several
+near-duplicates stays.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def aim(
 
 
 def _from_file(pool: Pool, corpus: Corpus, theirs: Corpus, embed: Callable[[Corpus], TokenEmbeddings], seed: int) -> Pool:
-    theirs = replace(theirs, held_out=np.zeros(len(theirs), dtype=bool))
+    drawn = np.random.default_rng(seed).permutation(len(theirs))[:MOST_TEXTS]
+    theirs = replace(theirs, held_out=~np.isin(np.arange(len(theirs)), drawn))  # so that no more are embedded
     rows = embed(theirs)
     column, values = "", tuple[str, ...]()
     for shared in (c for c in corpus.categories if c in theirs.fields.columns):
@@ -81,7 +83,8 @@ def _from_file(pool: Pool, corpus: Corpus, theirs: Corpus, embed: Callable[[Corp
         if found and len(found) < corpus.fields[shared].nunique() and set(found) <= set(corpus.fields[shared].map(str)):
             column, values = shared, found
             break
-    return _aimed(pool, theirs, rows, np.arange(len(rows)), theirs.name, seed, column, values)
+    not_drawn = len(theirs) - len(drawn)
+    return _aimed(pool, theirs, rows, np.arange(len(rows)), theirs.name, seed, column, values, not_drawn)
 
 
 def _all_alike(corpus: Corpus, records: np.ndarray) -> tuple[str, tuple[str, ...]]:
@@ -128,8 +131,12 @@ def _aimed(
     seed: int,
     column: str,
     values: tuple[str, ...],
+    not_drawn: int = 0,
 ) -> Pool:
-    """The pool aimed at the records of `theirs` whose rows are at `members`, without those of them that are its own."""
+    """The pool aimed at the records of `theirs` whose rows are at `members`, without those of them that are its own.
+
+    Of more than 200, some are drawn; `not_drawn` others were left out before.
+    """
     assert pool.corpus is not None
     given = len(members)
     members = members[np.sort(np.random.default_rng(seed).permutation(given)[:MOST_TEXTS])]
@@ -150,7 +157,7 @@ def _aimed(
         column=column,
         values=values,
         facts={
-            "given": given,
+            "given": given + not_drawn,
             "choosing": len(choosing),
             "measuring": len(measuring),
             "repeated": min(given, MOST_TEXTS) - len(unlike),

@@ -20,10 +20,11 @@ from fishersft.design import trajectory
 from fishersft.design.greedy import Pick
 from fishersft.design.rows import TokenEmbeddings
 from fishersft.design.trajectory import Walk, log_det_at
+from fishersft.errors import CorpusError
 from fishersft.experiments.evidence import Evidence, gather
 from fishersft.lm.embed import BATCH_TOKENS, Plan, open_embeddings, plan
 from fishersft.lm.folder import ModelFolder, effective_max_tokens, find_model
-from fishersft.lm.model import CausalLM, load_model, load_tokenizer
+from fishersft.lm.model import CausalLM, Progress, load_model, load_tokenizer
 from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.selections import load_selection
 from fishersft.pipeline.stored_answers import StoredLosses
@@ -35,10 +36,11 @@ from fishersft.scoring.random_baseline import whole_pool
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Order, Pool, Selector, make_selector
 from fishersft.store.artifacts import Store
 from fishersft.ui import behind, uploads
-from fishersft.ui.session import Choice
+from fishersft.ui.session import Choice, public
 
 MOST_PICKS = 1_000  # an order is computed this far at first where the pool is large
 SMALL_POOL = 2_000
+MOST_PUBLIC_TOKENS = 300_000  # that a hosted demo embeds
 AIMED_PICKS = 240  # with a target
 KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
     Corpus: lambda corpus: corpus.fingerprint,
@@ -98,6 +100,26 @@ def _embeddings(key: str, path: str, _artifact: Any) -> TokenEmbeddings:
     opened = open_embeddings(_artifact.path, _artifact.manifest, key)
     _ = opened.means
     return opened
+
+
+def embed(texts: Corpus, choice: Choice, on_progress: Progress | None = None) -> TokenEmbeddings:
+    """The rows of a corpus or of target texts under the choice's model, computed in turn where they are not in the store.
+
+    Raises:
+        CorpusError: more tokens than a hosted demo embeds.
+    """
+    if (known := embed_and_select.stored_embeddings(texts, folder(choice))) is not None:
+        return known
+    check_tokens(texts, choice)
+    with behind.turn():
+        return embed_and_select.embed(texts, model(choice), on_progress=on_progress)
+
+
+def check_tokens(texts: Corpus, choice: Choice) -> None:
+    """Raises CorpusError where these are more tokens than a hosted demo embeds."""
+    if public() and sum(len(e.ids) for e in _layout(texts, folder(choice)).encoded) > MOST_PUBLIC_TOKENS:
+        most = f"{MOST_PUBLIC_TOKENS:,}"
+        raise CorpusError(f"This hosted demo embeds at most {most} tokens of a corpus; install fishersft to embed it all.")
 
 
 def pool(choice: Choice, embeddings: TokenEmbeddings) -> Pool:
@@ -244,7 +266,8 @@ def pasted(text: str, folder: ModelFolder, _choice: Choice) -> tuple[list[str], 
     """A text that is in no corpus: its tokens, which of them are trained, and their rows (M, d)."""
     lm = model(_choice)
     encoded = encode([Text(text)], lm.tokenizer, effective_max_tokens(MAX_TOKENS, folder.context))[0]
-    rows = lm.rows_of([encoded]) if len(encoded.rows) else np.empty((0, lm.dimension), np.float32)
+    with behind.turn():
+        rows = lm.rows_of([encoded]) if len(encoded.rows) else np.empty((0, lm.dimension), np.float32)
     return token_texts(lm.tokenizer, encoded.ids.tolist()), encoded.trained, rows
 
 

@@ -8,11 +8,8 @@ import numpy as np
 import streamlit as st
 
 from fishersft import paths
-from fishersft.corpus.records import Corpus
 from fishersft.design.information import design_matrix
-from fishersft.design.rows import TokenEmbeddings
 from fishersft.errors import CorpusError
-from fishersft.pipeline import embed_and_select
 from fishersft.pipeline.aim import aim
 from fishersft.scoring import precomputed, why
 from fishersft.scoring.comparison import aim_of
@@ -34,6 +31,8 @@ def aimed(choice: Choice, pool: Pool) -> Pool:
     path = choice.target_upload
     if path is not None and not path.exists():
         raise CorpusError("This link's target is an upload that is not on this machine; upload or paste its texts again.")
+    if path is not None:
+        uploads.check_upload(path.name, path.stat().st_size, uploads.MOST_TARGET_MB)  # it may have been kept as a corpus
     source = str(path or choice.target)
     stamp = paths.stamp(source) if path or not public() else None
     return _aimed(pool, source, choice.target_seed, choice.target_said if path else "", stamp, choice)
@@ -41,10 +40,8 @@ def aimed(choice: Choice, pool: Pool) -> Pool:
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the target …", hash_funcs=KEYS)
 def _aimed(pool: Pool, source: str, seed: int, name: str, stamp: Any, _choice: Choice) -> Pool:
-    def rows(texts: Corpus) -> TokenEmbeddings:
-        return embed_and_select.embed(texts, cached.model(_choice))
-
-    found = aim(pool, source, rows, seed, name=name, files=bool(name) or not public(), load=uploads.read)
+    files = bool(name) or not public()
+    found = aim(pool, source, lambda texts: cached.embed(texts, _choice), seed, name=name, files=files, load=uploads.read)
     _ = found.embeddings.means
     return found
 

@@ -13,19 +13,16 @@ import streamlit as st
 
 from fishersft.corpus.encode import CHAT_TEMPLATE, MAX_TOKENS, PLAIN_FORM, encoding_sentences
 from fishersft.corpus.records import Corpus, ReadOptions
-from fishersft.errors import CorpusError
 from fishersft.fields import declared
 from fishersft.lm.embed import Plan
 from fishersft.lm.folder import effective_max_tokens
-from fishersft.pipeline import embed_and_select
 from fishersft.plots import base as plots
 from fishersft.text import duration
-from fishersft.ui import behind, cached, components, page, uploads
+from fishersft.ui import cached, components, page, uploads
 from fishersft.ui.address import choose
 from fishersft.ui.components import dark, escape_markdown, helped, one_line, tile
-from fishersft.ui.session import Choice, Session, public
+from fishersft.ui.session import Choice, Session
 
-MOST_PUBLIC_TOKENS = 300_000  # that a hosted demo embeds
 KINDS = {
     "text": ("plain text", "plain texts", ""),
     "prompt": ("prompt with its completion", "prompts with completions", "; only completions are trained"),
@@ -121,9 +118,7 @@ def compute(choice: Choice, layout: Plan) -> bool:
     )
     if not go:
         return False
-    if public() and total > MOST_PUBLIC_TOKENS:
-        most = f"{MOST_PUBLIC_TOKENS:,}"
-        raise CorpusError(f"This hosted demo embeds at most {most} tokens of a corpus; install fishersft to embed it all.")
+    cached.check_tokens(cached.corpus(choice), choice)
     bar = st.progress(0.0, "Embedding …")
     st.button("Stop", icon=":material/stop:", help="What has been computed so far is saved.")
     started, first = time.perf_counter(), None
@@ -135,8 +130,7 @@ def compute(choice: Choice, layout: Plan) -> bool:
         left = f", about {duration(rest)} left" if done > first else ""
         bar.progress(min(1.0, done / max(total, 1)), f"Embedding: {done:,} of {total:,} tokens{left}")
 
-    with behind.turn():
-        embed_and_select.embed(cached.corpus(choice), model, on_progress=report)
+    cached.embed(cached.corpus(choice), choice, on_progress=report)
     uploads.make_room()
     return True
 

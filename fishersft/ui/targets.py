@@ -27,7 +27,6 @@ ASKS = "What should the model get good at?"
 AIMED = "target_matched"  # the selector that a target begins with
 COMPARED = (AIMED, "rds_plus", DEFAULT_SELECTOR, "longest")
 EXAMPLE = ("topic", "law")  # of the demo: a rare topic, of which half of the texts stay in the pool
-MOST_MB = 2
 MOST_PASTED = 100_000  # characters
 PASTED = "pasted.jsonl"
 NOTHING, VALUE, LASSO, PASTE, FILE = "none", "a value of a column", "the lasso", "pasted texts", "a file"
@@ -173,7 +172,7 @@ def _by_paste(whole: Pool, visitor: Session) -> None:
 
 def _by_file(whole: Pool, visitor: Session) -> None:
     said = f"Of any kind that a corpus may have; at most {MOST_TEXTS} of its texts are used."
-    if target := uploads.upload("A file of target texts", "target-file", said, MOST_MB):
+    if target := uploads.upload("A file of target texts", "target-file", said, uploads.MOST_TARGET_MB):
         _take(whole, visitor, target)
 
 

@@ -18,7 +18,7 @@ from fishersft.ui.components import one_line
 from fishersft.ui.session import public
 
 MB = 2**20  # as Streamlit counts them
-MOST_MB, MOST_PUBLIC_MB = 200, 10
+MOST_MB, MOST_PUBLIC_MB, MOST_TARGET_MB = 200, 10, 2
 PUBLIC: dict[str, Any] = {"memory": 1_000_000_000, "seconds": 30}  # what reading a file may take on a hosted demo
 MOST_FILES, MOST_OWN = 5, 2 * MOST_PUBLIC_MB * MB  # of a visitor of a hosted demo, and their bytes; the oldest go first
 MOST_KEPT, OLDEST = 5_000_000_000, 24 * 3600  # bytes of all visitors' files with what is computed from them, and seconds
