@@ -246,7 +246,8 @@ class Store:
         """
         folders = [f for f in (self.path / "artifacts").glob("*/*") if f.parent.name != SELECTION]
         found = []
-        for path in [*folders, *(self.path / "partial").glob("*"), *(self.path / "uploads").glob("*")]:
+        others = [f for name in ("partial", "uploads", "near-duplicates") for f in (self.path / name).glob("*")]
+        for path in [*folders, *others]:
             with contextlib.suppress(OSError):  # another visitor's page deletes as well
                 files = [path, *path.iterdir()] if path.is_dir() else [path]
                 found.append((path.stat().st_mtime, sum(file.stat().st_size for file in files), path))
