@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from fishersft.selectors import registry
 from fishersft.ui.address import CROSSING, OURS, PAGES, AddressBar, whole
@@ -64,6 +65,22 @@ def test_a_whole_number_is_written_in_ascii_digits_and_fits_an_array():
     assert [whole(text) for text in ("0", "007", "9" * 18)] == [0, 7, 10**18 - 1]
     assert {whole(text) for text in ("", "-1", "+1", "1_0", " 1", "1\n", "1.0", "²", "\u0663", "1" * 19, "9" * 5_000)} == {None}
     assert [whole(text, 2, 4) for text in "12345"] == [None, 2, 3, 4, None]
+
+
+def test_a_row_of_options_that_is_sent_empty_gives_the_usual_one():
+    def page():
+        import streamlit as st
+
+        from fishersft.ui.query_widgets import one_of
+
+        st.text(one_of("Letter", ["a", "b", "c"], "b", key="letter"))
+
+    at = AppTest.from_function(page).run()
+    for sent, given in (("c", "c"), (None, "b"), ("a", "a")):
+        at.segmented_control(key="letter").set_value(sent).run()
+        assert (at.exception, at.text[0].value) == ([], given)
+    drawn = [path.stem for path in (ROOT / "fishersft").rglob("*.py") if ".segmented_control(" in path.read_text("utf-8")]
+    assert sorted(drawn) == ["panels", "query_widgets"]  # the first: a lesson's pictures, whose choice the lesson holds
 
 
 def test_a_parameter_of_another_page_is_named_with_that_page_and_goes_when_it_is_read():

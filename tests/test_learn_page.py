@@ -159,6 +159,7 @@ def test_what_a_browser_says_of_the_points_is_taken_as_far_as_they_are_points():
         (1.0, -2.0, 3.0),
         (3.0, 3.0, 100.0),
     )
+    assert planes.told([[10**400, 1, 1], [1, float("nan"), 1], [True, [1], None], 5, None]) == ()
     assert planes.told("points") == planes.told(None) == planes.told([]) == ()
 
 
@@ -220,3 +221,15 @@ def test_exercises_have_their_answers_behind_a_button_and_on_paper_only_where_as
     at.toggle(key="lesson-answers-on").set_value(True).run()
     assert f"**Exercise 1:** {made[0].answer}" in text_of(at)
     assert address(at) == {"lesson": "greedy", "answers": "true"}
+
+
+@pytest.mark.parametrize("key", ["lesson-path", "lesson-tab", "lesson-chart"])
+def test_what_is_no_option_leaves_the_lesson_as_it_is(key):
+    at = open_lesson(lesson="returns", chart="1")
+    if key == "lesson-path":
+        at.selectbox(key=key).options.append("zzz")  # so that the harness sends it
+        at.selectbox(key=key).set_value("zzz").run()
+    else:
+        next(row for row in at.get("button_group") if row.key == key).set_value(None).run()  # sent empty
+    assert not at.exception, at.exception
+    assert address(at)["lesson"] == "returns"

@@ -7,13 +7,17 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from fishersft import Store, embed, load_corpus, select
 from fishersft.design.trajectory import draw_orders, log_det_at
 from fishersft.fields import declared
 from fishersft.selectors import find_selector, registry
+from fishersft.ui import components, maps
+from fishersft.ui.explore import map as explore_map
 from fishersft.ui.explore.panels import _standing
+from fishersft.ui.session import Session
 
 from .conftest import ROOT
 
@@ -412,3 +416,39 @@ def test_a_refused_upload_is_called_by_its_own_name_and_no_place_or_option_of_th
             assert not re.search(r"--[a-z]", told)
             assert str(home) not in told
             assert kept.stem not in told
+
+
+CRAFTED = [None, "x", "9", float("nan"), float("inf"), -5, 1e300, 10**400, [], [[1]], ["a"], [float("nan")], [None], {"a": 1}]
+
+
+@pytest.mark.parametrize("sent", CRAFTED, ids=lambda sent: str(sent)[:12])
+def test_what_no_browser_of_ours_sends_chooses_no_record(sent, monkeypatch):
+    visitor = Session()
+    state = {"table": {"selection": {"rows": sent}}, "odd": {"selection": {"points": sent}}}
+    state["chart"] = {"selection": {"points": [{"customdata": sent}, sent, {}]}}
+    monkeypatch.setattr(st, "session_state", state | {explore_map.KEY: {"record": sent, "lasso": [sent] * 3, "region": sent}})
+    components.open_row(visitor, "table", [7, 8, 9])
+    for key in ("odd", "chart"):
+        maps.point_or_lasso(visitor, key)
+    explore_map._clicked(visitor)
+    explore_map._marked(None, visitor, "PCA", None)
+    explore_map._regarded(None, "PCA")
+    assert (visitor.record, visitor.lasso, explore_map.REGION in st.session_state) == (None, (), False)
+
+
+def test_what_a_browser_sends_chooses_its_record(monkeypatch):
+    visitor, points = Session(), [{"customdata": 4}, {"customdata": [6]}]
+    state = {
+        "table": {"selection": {"rows": [2]}},
+        "one": {"selection": {"points": points[:1]}},
+        "two": {"selection": {"points": points}},
+    }
+    monkeypatch.setattr(st, "session_state", state | {explore_map.KEY: {"record": 5}})
+    components.open_row(visitor, "table", [7, 8, 9])
+    assert visitor.record == 9
+    maps.point_or_lasso(visitor, "one")
+    assert visitor.record == 4
+    explore_map._clicked(visitor)
+    assert visitor.record == 5
+    maps.point_or_lasso(visitor, "two")
+    assert visitor.lasso == (4, 6)

@@ -313,11 +313,22 @@ def _record_cards(records: pd.DataFrame, visitor: Session | None, key: str) -> N
         st.button(said, key=f"{key}-more", icon=":material/expand_more:", on_click=add)
 
 
+def numbers_sent(sent: Any, low: float = 0, high: float = 10**18 - 1) -> list[float]:
+    """Those numbers from low to high that a browser sent, one alone or a list; NaN, texts and whatever else are left out."""
+    return [n for n in (sent if isinstance(sent, list) else [sent]) if isinstance(n, int | float) and low <= n <= high]
+
+
+def marked_row(marks: Any, count: int) -> int | None:
+    """The row of a table's `count` that a browser says is marked."""
+    rows = numbers_sent(marks["selection"]["rows"], 0, count - 1)
+    return int(rows[0]) if rows else None
+
+
 def open_row(visitor: Session, key: str, records: Sequence[int] | np.ndarray) -> None:
     """A click on a row of the table with this key: its record, of those that the rows hold, is the one looked at."""
-    rows = st.session_state[key]["selection"]["rows"]
-    if rows and rows[0] < len(records):
-        visitor.record = int(records[rows[0]])
+    row = marked_row(st.session_state[key], len(records))
+    if row is not None:
+        visitor.record = int(records[row])
 
 
 def table(rows: Sequence[Mapping[str, Any]], alt: str, **look: Any) -> None:

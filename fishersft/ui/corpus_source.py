@@ -15,7 +15,7 @@ from fishersft.corpus.load import CLASSICS
 from fishersft.corpus.records import COLUMN_OPTIONS, Corpus, ReadOptions
 from fishersft.errors import ColumnError, FisherSFTError
 from fishersft.fields import declared
-from fishersft.ui import cached, components, page, uploads
+from fishersft.ui import cached, components, page, query_widgets, uploads
 from fishersft.ui.address import choose
 from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.session import Session, public
@@ -32,11 +32,10 @@ def choose_corpus(session: Session) -> None:
         now, "Upload" if now.startswith("upload:") else "Hub" if now.startswith("hf:") else "Path"
     )
     options = [s for s in SOURCES if not (public() and s in HIDDEN_IN_PUBLIC)]
-    source = st.segmented_control(
+    source = query_widgets.one_of(
         "Corpus",
         options,
-        default=kind if kind in options else "Demo",
-        required=True,
+        kind if kind in options else "Demo",
         key="source",
         persist_state="session",
         help="The texts to choose from. Demo: 1,389 short original texts on 16 topics.",

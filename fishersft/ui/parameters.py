@@ -63,7 +63,7 @@ def widget(kind: type, name: str, place: Any = st, *, key: str | None = None, li
         _check_link(kind, one, str(key), choices)
         look["bind"] = "query-params"
     if choices and len(choices) <= MOST_SEGMENTS:
-        return place.segmented_control(label, choices, default=value, required=True, **look)
+        return query_widgets.one_of(label, choices, value, place, **look)
     if choices:
         return place.selectbox(label, choices, index=list(choices).index(value), **look)
     if one.type is bool:

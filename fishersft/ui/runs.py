@@ -270,9 +270,9 @@ def _list(section: RunSection, there: Sequence[Run], usual: str) -> str:
     name = f"table-{key}-{len(ids)}"
 
     def picked() -> None:
-        marked = st.session_state[name]["selection"]["rows"]
-        if marked and marked[0] < len(ids):
-            st.query_params[key] = ids[marked[0]]
+        row = components.marked_row(st.session_state[name], len(ids))
+        if row is not None:
+            st.query_params[key] = ids[row]
 
     st.dataframe(
         pd.DataFrame(rows),

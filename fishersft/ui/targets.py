@@ -19,7 +19,7 @@ from fishersft.pipeline.aim import written
 from fishersft.selectors import DEFAULT_SELECTOR, Pool, find_selector
 from fishersft.selectors.target import MOST_TEXTS
 from fishersft.text import visible_text
-from fishersft.ui import address, cached_target, components, uploads
+from fishersft.ui import address, cached_target, components, query_widgets, uploads
 from fishersft.ui.components import escape_markdown, one_line
 from fishersft.ui.session import Choice, Session
 
@@ -108,7 +108,7 @@ def _form(whole: Pool, visitor: Session, *, lasso: bool) -> None:
     """One of the ways to name a target."""
     assert whole.corpus is not None
     ways = [*([VALUE] if whole.corpus.categories else []), *([LASSO] if lasso else []), PASTE, FILE]
-    way = st.segmented_control("Texts named by", ways, default=ways[0], required=True, key="target-way", help="How to name them.")
+    way = query_widgets.one_of("Texts named by", ways, ways[0], key="target-way", help="How to name them.")
     if way == VALUE:
         _by_value(whole)
     elif way == LASSO:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -252,14 +253,12 @@ def _played(view: ExploreView, first: int, second: int) -> dict[str, Any]:
 
 
 def _rested(view: ExploreView, session: Session) -> None:
-    at = st.session_state[KEY]["at"]
-    if isinstance(at, int | float) and 1 <= at <= len(view.order):
+    for at in components.numbers_sent(st.session_state[KEY]["at"], 1, len(view.order))[:1]:
         session.record = int(view.pool.index[view.order.positions[int(at) - 1]])
 
 
 def _clicked(session: Session) -> None:
-    record = st.session_state[KEY]["record"]
-    if isinstance(record, int | float):
+    for record in components.numbers_sent(st.session_state[KEY]["record"])[:1]:
         session.record = int(record)
 
 
@@ -267,16 +266,16 @@ def _marked(shown: Pool, session: Session, kind: str, xy: np.ndarray) -> None:
     """A lasso was drawn: its set is every record inside, drawn or not."""
     corners = st.session_state[KEY]["lasso"]
     usable = isinstance(corners, list) and 3 <= len(corners) <= 1_000
-    if usable and all(isinstance(c, list) and len(c) == 2 and all(isinstance(v, int | float) for v in c) for c in corners):
-        bounded = [[float(np.clip(v, -FINE, 2 * FINE)) for v in corner] for corner in corners]
+    if usable and all(isinstance(c, list) and len(c) == len(components.numbers_sent(c, -inf, inf)) == 2 for c in corners):
+        bounded = [[float(min(max(v, -FINE), 2 * FINE)) for v in corner] for corner in corners]
         within = sentence_map.inside(_places(shown, kind, xy), bounded)
         session.show_set(shown.index[within].tolist())
 
 
 def _regarded(shown: Pool, kind: str) -> None:
     """A visitor has zoomed to a region of a density."""
-    sides = st.session_state[KEY]["region"]
-    if isinstance(sides, list) and len(sides) == 4 and all(isinstance(v, int | float) and abs(v) < 4 * FINE for v in sides):
+    sides = components.numbers_sent(st.session_state[KEY]["region"], -4 * FINE, 4 * FINE)
+    if len(sides) == 4:
         left, bottom, right, top = (int(np.clip(v, 0, FINE)) for v in sides)
         st.session_state[REGION] = (shown.embeddings.key, kind), (left, bottom, max(left, right), max(bottom, top))
 

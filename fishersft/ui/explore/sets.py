@@ -14,7 +14,7 @@ from fishersft.errors import FisherSFTError, StoreError
 from fishersft.pipeline import selections
 from fishersft.selectors import DEFAULT_SELECTOR, Budget, Pool, Selection
 from fishersft.text import counted
-from fishersft.ui import address, cached, components, targets
+from fishersft.ui import address, cached, components, query_widgets, targets
 from fishersft.ui import downloads as files
 from fishersft.ui.components import MOST_ROWS, blank_zeros, escape_markdown, one_line
 from fishersft.ui.explore.view import ExploreView
@@ -85,11 +85,10 @@ def _listed(view: ExploreView, session: Session, matched: np.ndarray | None) -> 
     }
     if session.lasso:
         options["lasso"] = (f"{lasso} {int(inside.sum()):,}", session.lasso_name or "the lasso's set", inside)
-    show = st.segmented_control(
+    show = query_widgets.one_of(
         "Table of",
         list(options),
-        default="lasso" if session.lasso else "picks",
-        required=True,
+        "lasso" if session.lasso else "picks",
         key=f"show-{session.lasso}",
         help="Which records are listed, kept and downloaded.",
         format_func=lambda option: options[option][0],
@@ -256,11 +255,11 @@ def kept_panel(view: ExploreView, session: Session, matched: np.ndarray | None) 
         column_config={name: st.column_config.NumberColumn(format="localized") for name in COUNTS},
         alt="Kept sets: size, log det, the log det of uniform draws of the same size, and how many are among the picks",
     )
-    marked = shown["selection"]["rows"]
-    if not marked or marked[0] >= len(sets):
+    marked = components.marked_row(shown, len(sets))
+    if marked is None:
         st.caption("Click the box before a set to highlight and list it. Delete and export sets on the Runs page.")
         return
-    manifest, positions = sets[marked[0]]
+    manifest, positions = sets[marked]
     chosen = tuple(view.pool.index[positions].tolist())
     if session.lasso != chosen and st.button(f"Show {len(chosen):,} records", icon=":material/visibility:", key="show-kept"):
         _show(session, chosen, manifest)

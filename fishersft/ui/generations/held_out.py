@@ -225,9 +225,9 @@ def _losses(of: LoadedRun) -> None:
         return
     with st.expander("Losses of the training, and its learning rate", icon=":material/trending_down:"):
         _found_rate(of)
-        look: dict[str, Any] = {"required": True, "key": f"losses-{of.name}", "help": "Those tuned on so many sentences."}
-        chosen = st.segmented_control("Models", list(groups), default=next(iter(groups)), **look)
-        some = groups[str(chosen)]
+        said = "Those tuned on so many sentences."
+        chosen = query_widgets.one_of("Models", list(groups), next(iter(groups)), key=f"losses-{of.name}", help=said)
+        some = groups[chosen]
         fig = generation_plots.losses_figure(some, dark=dark())
         key, shown = f"losses-{of.name}-{chosen}", min(len(some), generation_plots.MOST_LOSSES)
         chart(fig, f"chart-{key}", "Training loss against the step", file=key)

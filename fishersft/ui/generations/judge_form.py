@@ -18,7 +18,7 @@ from fishersft.judge import judging
 from fishersft.judge.form import LLM, REFERENCE, JudgeForm
 from fishersft.judge.judges import LLMJudge
 from fishersft.lm.chat_server import needs_key
-from fishersft.ui import components, job_panel
+from fishersft.ui import components, job_panel, query_widgets
 from fishersft.ui.generations.page_state import JUDGE, LoadedRun, damage_reported, page_state
 from fishersft.ui.parameters import widget
 from fishersft.ui.session import public
@@ -40,8 +40,8 @@ def panel(of: LoadedRun, *, empty: bool) -> None:
             "Reference: the untuned model against the one tuned on the whole pool, ours, no key. A server: any OpenAI-compatible "
             "one. A local model: an instruction-tuned one from a folder or the hub."
         )
-        look: dict[str, Any] = {"required": True, "key": "judge-kind", "format_func": KINDS.__getitem__, "help": help}
-        kind = str(st.segmented_control("Judge", list(KINDS), default=REFERENCE, **look))
+        look: dict[str, Any] = {"key": "judge-kind", "format_func": KINDS.__getitem__, "help": help}
+        kind = query_widgets.one_of("Judge", list(KINDS), REFERENCE, **look)
         values = _widgets(of, kind)
         try:
             _offer(of, kind, values)

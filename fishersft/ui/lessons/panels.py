@@ -45,7 +45,8 @@ def heading(learning: Learning) -> None:
     """The lesson's title, beside it the timed paths and the presenter's view."""
 
     def follow() -> None:
-        learning.manner.path = int(st.session_state["lesson-path"])
+        chosen = st.session_state["lesson-path"]  # before Streamlit has dropped what is no option
+        learning.manner.path = chosen if chosen in PATHS else 0
         if learning.name not in learning.order:
             learning.open(learning.order[0])
 
@@ -106,7 +107,8 @@ def _chosen(learning: Learning, others: list[Picture]) -> Picture:
     titles = [picture.title for picture in others]
 
     def chosen() -> None:
-        learning.manner.chart = titles.index(st.session_state["lesson-chart"])
+        title = st.session_state["lesson-chart"]
+        learning.manner.chart = titles.index(title) if title in titles else learning.manner.chart
 
     st.session_state["lesson-chart"] = titles[learning.manner.chart]
     look: dict[str, Any] = {"label_visibility": "collapsed", "required": True, "on_change": chosen}

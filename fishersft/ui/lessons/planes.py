@@ -14,9 +14,11 @@ import streamlit as st
 
 from fishersft.errors import ParameterError
 from fishersft.lessons.lesson import LEAST_WEIGHT, MOST_POINTS, MOST_WEIGHT, Dragged, Picture, Plane, Points, several
+from fishersft.ui import components, query_widgets
 from fishersft.ui.lessons.learning import Learning
 
 ACTS = ("add", "move the nearest", "remove the nearest")
+FARTHEST = 1e9  # of what is looked at as a number at all
 KEY = "plane"  # of the component, with the lesson's name
 _PLANE: dict[str, Any] = {
     kind: Path(__file__).with_name(f"plane.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
@@ -27,7 +29,7 @@ _plane = st.components.v2.component("fishersft_plane", **_PLANE)
 def draw(learning: Learning, picture: Picture, plane: Plane) -> None:
     """The plane, with what a click on it does; a click moves the one point of a lesson that has but one."""
     key, kind = f"{KEY}-{learning.name}", cast(Dragged, type(learning.lesson))
-    act = ACTS[1] if plane.fixed else str(st.session_state.get("plane-act", ACTS[0]))
+    act = ACTS[1] if plane.fixed else str(st.session_state.get("plane-act") or ACTS[0])
 
     def moved() -> None:
         points = told(st.session_state[key]["points"], kind.reach)
@@ -48,8 +50,7 @@ def draw(learning: Learning, picture: Picture, plane: Plane) -> None:
                 "Add a point of weight 1, or weight to the point that is clicked; move the nearest point there; or remove it. "
                 "Points can be dragged in any case."
             )
-            look: dict[str, Any] = {"default": ACTS[0], "required": True, "key": "plane-act", "help": help}
-            st.segmented_control("A click on the picture will", ACTS, **look)
+            query_widgets.one_of("A click on the picture will", ACTS, ACTS[0], key="plane-act", help=help)
         st.button("Start again", icon=":material/restart_alt:", on_click=lambda: learning.put_points(kind.points))
         if not plane.fixed:
             st.button("Clear", icon=":material/delete:", on_click=lambda: learning.put_points(()), help="Remove every point.")
@@ -57,7 +58,8 @@ def draw(learning: Learning, picture: Picture, plane: Plane) -> None:
 
 def told(points: Any, reach: float = Dragged.reach) -> Points:
     """The points that a browser sent, as far as they are points."""
-    rows = [row for row in points if isinstance(row, list) and len(row) == 3] if isinstance(points, list) else []
+    rows = [components.numbers_sent(row, -FARTHEST, FARTHEST) for row in points] if isinstance(points, list) else []
+    rows = [row for row in rows if len(row) == 3]
     return clean(pd.DataFrame(rows, columns=["x", "y", "weight"]), reach)[0]
 
 
