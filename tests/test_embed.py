@@ -106,6 +106,25 @@ def test_a_cancelled_start_keeps_its_batches_and_the_next_goes_on(some_of_the_de
     assert resumed.facts["resumed_at_batch"] == stopped_at - 1
 
 
+def test_rows_that_were_damaged_after_an_interruption_are_computed_again(some_of_the_demo, tmp_path, monkeypatch, home):
+    monkeypatch.setattr(module, "BATCH_TOKENS", 512)
+
+    def stop_halfway(done, total):
+        if done > total / 2:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        embed(some_of_the_demo, "mini", on_progress=stop_halfway)
+    (folder,) = (home / "partial").iterdir()
+    batches = plan(load_corpus(some_of_the_demo), load_tokenizer(find_model("mini")))
+    rows = np.memmap(folder / "values.bin", dtype=np.float32, mode="r+").reshape(batches.rows, -1)
+    rows[batches.offsets[batches.batches[1][0]], 3] = 1e6
+    rows.flush()
+    resumed = embed(some_of_the_demo, "mini")
+    assert resumed.facts["resumed_at_batch"] == 1
+    assert np.array_equal(resumed.values, embed(some_of_the_demo, "mini", store=Store(tmp_path / "other")).values)
+
+
 SCRIPT = """
 import sys, time, fishersft
 from fishersft.lm import embed as module

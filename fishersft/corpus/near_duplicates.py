@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from fishersft.corpus.normalized import normalized
-from fishersft.paths import home, replacing
+from fishersft.paths import home, read_whole, replacing
 
 NEAR = 0.6
 WITHIN, LARGER, FIVE_WORDS = 0.9, 3, 9  # five words and the four pairs between them
@@ -117,15 +118,17 @@ def kept_groups(texts: Sequence[str]) -> np.ndarray:
     for text in texts:
         digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
     file = home() / "near-duplicates" / f"{digest.hexdigest()}.npy"
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        known = np.load(file, allow_pickle=False)
-        if known.shape == (len(texts),) and known.dtype == np.int32 and ((known >= 0) & (known <= np.arange(len(texts)))).all():
-            return np.asarray(known, dtype=np.int64)
+    with contextlib.suppress(OSError):
+        content = read_whole(file)
+        if hashlib.sha256(digest.digest() + content[:-32]).digest() == content[-32:]:
+            return np.load(io.BytesIO(content), allow_pickle=False).astype(np.int64)
     groups = near_duplicate_groups(texts)
     with contextlib.suppress(OSError):  # it is found again next time
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as partial, partial.open("wb") as out:
-            np.save(out, groups.astype(np.int32))
+        out = io.BytesIO()
+        np.save(out, groups.astype(np.int32))
+        with replacing(file) as partial:  # ends with a checksum, which numpy does not read
+            partial.write_bytes(out.getvalue() + hashlib.sha256(digest.digest() + out.getvalue()).digest())
     return groups
 
 

@@ -1,8 +1,9 @@
 """Token embeddings of a corpus: the rows X_i of every record that a selector may see, computed once and stored.
 
 A batch holds records of similar length, longest first, with at most `BATCH_TOKENS` padded tokens; the head is never computed.
-Rows are written directly to their place in the file and a journal lists the finished batches, so a crash or a kill loses at
-most the current batch.  Rows are stored as float32 up to 1 GB, as float16 above.  Knows no selector.
+Rows are written directly to their place in the file and a journal lists the finished batches with their checksums, so a crash
+or a kill loses at most the current batch, and what was damaged since is computed again.
+Rows are stored as float32 up to 1 GB, as float16 above.  Knows no selector.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -114,7 +116,11 @@ def embed_into(
     d = reader.dimension
     layout = json.dumps({"rows": plan.rows, "d": d, "dtype": dtype.name, "batches": len(plan.batches)})
     size = plan.rows * d * dtype.itemsize
-    done = _resume(journal, layout) if values_file.is_file() and values_file.stat().st_size == size else 0
+    done = (
+        _resume(journal, layout, values_file, plan, d * dtype.itemsize)
+        if values_file.is_file() and values_file.stat().st_size == size
+        else 0
+    )
     started = time.perf_counter()
     work = [int(sum(len(plan.encoded[i].ids) for i in batch)) for batch in plan.batches]
     total, finished = sum(work), sum(work[:done])
@@ -133,6 +139,7 @@ def embed_into(
                 on_progress(finished, total)
             for number, together in enumerate(read, start=done):
                 batch = plan.batches[number]
+                checksum = 0
                 ends = np.cumsum([plan.offsets[i + 1] - plan.offsets[i] for i in batch])
                 for position, rows in zip(batch, np.split(together, ends[:-1]), strict=True):
                     if not np.isfinite(rows).all():
@@ -141,10 +148,12 @@ def embed_into(
                             "remove the record or choose another model."
                         )
                     values.seek(int(plan.offsets[position]) * d * dtype.itemsize)
-                    values.write(np.ascontiguousarray(rows, dtype=dtype).tobytes())
+                    content = np.ascontiguousarray(rows, dtype=dtype).tobytes()
+                    values.write(content)
+                    checksum = zlib.crc32(content, checksum)
                 values.flush()
                 os.fsync(values.fileno())
-                notes.write(f"{number}\n")
+                notes.write(f"{number} {checksum:08x}\n")
                 notes.flush()
                 finished += work[number]
                 if on_progress:
@@ -174,15 +183,26 @@ def open_embeddings(folder: Path, facts: dict[str, Any], key: str) -> TokenEmbed
     return TokenEmbeddings(values, offsets, index, facts, key)
 
 
-def _resume(journal: Path, layout: str) -> int:
-    """The number of batches that an interrupted run finished; 0 if its layout was different."""
+def _resume(journal: Path, layout: str, values_file: Path, plan: Plan, width: int) -> int:
+    """The number of batches, from the first on, that an interrupted run finished and whose rows, of `width` bytes each, are still
+    what it wrote; 0 if its layout was different.  The journal is cut off after them."""
+    done = 0
     try:
         lines = journal.read_text(encoding="utf-8").split("\n")
+        if lines[0] != layout:
+            return 0
+        with values_file.open("rb") as values:
+            for line, batch in zip(lines[1:-1], plan.batches, strict=False):
+                checksum = 0
+                for position in batch:
+                    start, end = (int(plan.offsets[k]) * width for k in (position, position + 1))
+                    values.seek(start)
+                    checksum = zlib.crc32(values.read(end - start), checksum)
+                if line != f"{done} {checksum:08x}":
+                    break
+                done += 1
     except (OSError, ValueError):
         return 0
-    if lines[0] != layout:
-        return 0
-    whole = lines[1:-1]
-    if lines[-1]:  # the last line was not completed: drop it, or the next one would be appended to it
-        journal.write_text("\n".join([layout, *whole, ""]), encoding="utf-8")
-    return len(whole) if whole == [str(i) for i in range(len(whole))] else 0
+    if lines[done + 1 :] != [""]:
+        journal.write_text("\n".join([*lines[: done + 1], ""]), encoding="utf-8")
+    return done
