@@ -91,7 +91,8 @@ def runs(kind: str = "", store: Store | None = None, *, shipped_only: bool = Fal
     `shipped_only` leaves out what was computed on this machine, as on a hosted demo, where it is nobody's business.
     """
     store = store or Store.default()
-    found = [run for name in ([kind] if kind else KINDS) for run in (_jobs(store) if name == JOB else _stored(store, name))]
+    kinds = [name for name in ([kind] if kind else KINDS) if not (shipped_only and name == JOB)]
+    found = [run for name in kinds for run in (_jobs(store) if name == JOB else _stored(store, name))]
     return sorted(
         (run for run in found if run.shipped or not shipped_only), key=lambda run: (run.shipped != (kind == CURVES), -run.made)
     )
@@ -100,6 +101,11 @@ def runs(kind: str = "", store: Store | None = None, *, shipped_only: bool = Fal
 def contents(kind: str, store: Store | None = None, *, shipped_only: bool = False) -> list[Any]:
     """The contents of all runs of a kind that can be read."""
     return [run.content for run in runs(kind, store, shipped_only=shipped_only) if not run.problem]
+
+
+def left_out(store: Store | None = None) -> list[str]:
+    """A sentence for each reason why what was kept may be missing from the list."""
+    return [*(store or Store.default()).set_aside, *jobs.damaged(store)]
 
 
 def find_run(id: str, kind: str = "", store: Store | None = None, *, shipped_only: bool = False) -> Run:

@@ -133,3 +133,8 @@ def test_a_damaged_run_of_each_kind_is_a_row_that_says_why(home, text):
     for run in damaged.values():
         catalogue.remove_run(run)
     assert not [run for run in catalogue.runs() if not run.shipped]
+
+
+def test_a_hosted_demo_does_not_look_at_jobs(home, monkeypatch):
+    monkeypatch.setattr("fishersft.store.jobs.jobs", lambda store: pytest.fail("it looked"))
+    assert catalogue.runs(shipped_only=True)

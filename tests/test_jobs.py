@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import math
 import os
 import signal
 import sqlite3
@@ -24,8 +25,10 @@ from fishersft.store.job_runner import Reporter
 from fishersft.store.job_table import LOST_SENTENCE, STALE, WHOLE, JobTable, Process, end_leftovers, gone
 
 from .test_cli import run as fishersft_command
+from .test_pages import open_page
 
 pytestmark = pytest.mark.slow
+ID = "abc123abc123"
 
 STRANGER = """
 import os, pathlib, signal, subprocess, sys, time
@@ -283,11 +286,11 @@ def rows(home):
 @pytest.fixture
 def row(rows):
     """A job that this very process runs."""
-    rows.add({"id": "abc123", "kind": "k", "title": "t", "device": "cpu", "arguments": ["x"], "folder": "/", "out": None})
-    assert rows.has_process("abc123", 1, Process.of(os.getpid()))
-    assert rows.runs(rows.one("abc123"))
-    yield rows.one("abc123")
-    rows.end(rows.one("abc123"), "done", "")
+    rows.add({"id": ID, "kind": "k", "title": "t", "device": "cpu", "arguments": ["x"], "folder": "/", "out": None})
+    assert rows.has_process(ID, 1, Process.of(os.getpid()))
+    assert rows.runs(rows.one(ID))
+    yield rows.one(ID)
+    rows.end(rows.one(ID), "done", "")
 
 
 def test_what_comes_too_late_changes_nothing(rows, row):
@@ -297,7 +300,7 @@ def test_what_comes_too_late_changes_nothing(rows, row):
     assert not rows.end(row, "done", "", 0)
     assert rows.again(row) and not rows.again(row)
     assert not rows.end(row, "failed", "from the first attempt", 1)
-    assert not rows.has_process("abc123", 1, Process.of(os.getpid()))
+    assert not rows.has_process(ID, 1, Process.of(os.getpid()))
     assert rows.beat(row) is None
     assert not rows.remove(row)
     assert rows.job(rows.one("abc")).state == "queued"
@@ -330,13 +333,13 @@ def test_progress_is_written_at_most_twice_a_second_and_the_last_is_not_lost(row
 
 
 def test_a_worker_of_a_job_processs_and_does_not_speak_for_its_life(rows, row, monkeypatch):
-    monkeypatch.setenv("FISHERSFT_JOB", "abc123")
+    monkeypatch.setenv("FISHERSFT_JOB", ID)
     monkeypatch.setenv("FISHERSFT_JOB_ATTEMPT", "1")
     monkeypatch.setattr(job_runner, "_current", None)
     monkeypatch.setattr(job_runner, "_share", job_runner.Share())
     job_runner.report("training", 2, 8)
     job_runner._current.stop()
-    now, job = rows.one("abc123"), jobs.job("abc123")
+    now, job = rows.one(ID), jobs.job(ID)
     assert (job.what, job.share, now["heartbeat"]) == ("training, 2 of 8", 0.25, row["heartbeat"])
 
 
@@ -348,7 +351,67 @@ def test_a_running_jobs_row_comes_back_where_the_file_was_set_aside(rows, row, c
     reporter = Reporter(row, owner=True)
     reporter.note("training, 3 of 9", 0.3)
     reporter.start(), reporter.stop()
-    assert [(job.id, job.state, job.share) for job in jobs.jobs()] == [("abc123", "running", 0.3)]
+    assert [(job.id, job.state, job.share) for job in jobs.jobs()] == [(ID, "running", 0.3)]
+
+
+DAMAGE = [
+    *(("id", id) for id in ("", 5, b"\xff", "../../outside", "/etc/passwd", "ABCDEF123456", "abc123abc123\n", "abc123")),
+    *(("arguments", text) for text in ("x", "5", "[1, 2]", "[" * 100_000, b"\xff")),
+    *(("out", text) for text in ("x", "5", "[]")),
+    *(("folder", text) for text in ("[]", "null", "/tmp")),
+    *((name, text) for name in ("process", "starter") for text in ("x", "{", "[1]", '[0, "", ""]', '[99999999999999, "5", "m"]')),
+    *((name, when) for name in ("queued", "started", "finished", "heartbeat") for when in ("x", 1e300, math.inf, -1.0)),
+    *((name, count) for name in ("turn", "attempt", "done", "total") for count in ("x", -1, 2**60, 1.5)),
+    *((name, b"\xff") for name in ("title", "kind", "device", "what", "sentence")),
+    *(("state", "zzz"), ("stopping", 7), ("title", "x" * 2000), ("exit_status", "x"), ("exit_status", 2**62)),
+    *(("step_started", "x"), ("step_first", "x"), ("reported", "x")),
+]
+
+
+def test_a_row_that_we_did_not_write_is_no_job_which_is_told_and_takes_nothing_down(rows, row, home):
+    outside = home.parent / "outside.log"
+    outside.write_text("another's")
+    with sqlite3.connect(home / "jobs.sqlite") as db:
+        for number, (column, value) in enumerate(DAMAGE):
+            spoilt = {**row, "id": f"{number:012x}", "state": "running", column: value}
+            db.execute(f"INSERT INTO jobs ({', '.join(spoilt)}) VALUES ({', '.join('?' * len(spoilt))})", tuple(spoilt.values()))
+    assert [job.id for job in jobs.jobs()] == [ID]
+    (sentence,) = jobs.damaged()
+    assert "jobs.sqlite is damaged" in sentence and f"So are {len(DAMAGE) - 1} more" in sentence
+    listed = fishersft_command("runs", "list", "--kind", "job")
+    assert listed.returncode == 0 and ID in listed.stdout and sentence in listed.stderr
+    for page in ("runs", "curves", "generations"):
+        at = open_page(page)
+        assert page != "runs" or "is damaged" in " ".join(w.value for w in at.warning)
+    for act in (jobs.job, jobs.remove, jobs.resume, jobs.cancel):
+        with pytest.raises(JobError, match="No job"):
+            act("../../outside")
+    assert outside.read_text() == "another's"
+    new = jobs.start(["runs", "list"], kind="k", title="t", device="another")
+    assert jobs.job(new.id).title == "t"
+    jobs.cancel(new.id, grace=0.1)
+
+
+def test_progress_that_is_half_there_gives_no_time_left(rows, row):
+    for missing in ("step_first", "reported", "step_started"):
+        rows.beat(row, {"step_started": 1.0, "step_first": 0, "reported": 2.0, "done": 5, "total": 9, missing: None})
+        assert jobs.job(ID).eta is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "ALTER TABLE jobs DROP COLUMN sentence",
+        "ALTER TABLE jobs RENAME TO rows; CREATE VIEW jobs AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
+        "SELECT rows.* FROM rows, n WHERE x < 0",
+    ],
+)
+def test_a_table_that_we_did_not_make_is_set_aside(home, rows, spoil):
+    rows.add({"id": ID, "kind": "k", "title": "t", "device": "cpu", "arguments": ["x"], "folder": "/", "out": None})
+    with sqlite3.connect(home / "jobs.sqlite") as db:
+        db.executescript(spoil)
+    assert jobs.jobs() == []
+    assert list(home.glob("jobs.sqlite.damaged-1"))
 
 
 def test_time_left_is_that_of_the_whole_job_at_its_mean_pace(rows, row):

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -241,6 +242,13 @@ class TestBlindVotes:
         for ballot in pairs_only(run, 2)[:6]:
             cast = votes.cast(run, ballot, "0")
             assert cast.left.replace("_", " ") in ballot.left and cast.right.replace("_", " ") in ballot.right
+
+    def test_a_vote_that_is_no_object_is_dropped_and_the_others_count(self, run, home):
+        votes.cast(run, pairs_only(run, 1)[0], "1")
+        with sqlite3.connect(home / verdicts.FILE) as db:
+            for number, value in enumerate(["[1]", "5", "null", '"x"', "{half", "[" * 100_000, b"\xff"]):
+                db.execute("INSERT INTO votes VALUES (?, 'me', ?, ?, 1.0)", (run.id, f"b{number}", value))
+        assert len(verdicts.kept_votes(run)) == len(votes.votes(run)) == 1
 
     def test_another_voter_may_vote_on_the_same_pair(self, run):
         ballot = pairs_only(run, 1)[0]

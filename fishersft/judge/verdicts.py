@@ -99,8 +99,9 @@ def keep_vote(run: str, voter: str, ballot: str, value: dict[str, Any]) -> None:
 def kept_votes(run: FineTuneRun, store: Store | None = None) -> list[dict[str, Any]]:
     """All votes on a run in the order they came, each with `voter` and `ballot`; those of the export first."""
     rows = _rows("SELECT voter, ballot, value FROM votes WHERE run = ? ORDER BY made, rowid", run.id, store)
-    told = [{"voter": r["voter"], "ballot": r["ballot"], **(_json(r["value"]) or {})} for r in rows]
-    told = [line["value"] for line in exported(run, "vote") if isinstance(line["value"], dict)] + told
+    values = ((row["voter"], row["ballot"], _json(row["value"])) for row in rows)
+    kept = [{"voter": voter, "ballot": ballot, **value} for voter, ballot, value in values if isinstance(value, dict)]
+    told = [line["value"] for line in exported(run, "vote") if isinstance(line["value"], dict)] + kept
     return list({(str(v.get("voter")), str(v.get("ballot"))): v for v in told}.values())
 
 

@@ -1,8 +1,8 @@
 """`Database`: one SQLite file (WAL) that several processes read and write at once.
 
 The file is opened anew for every piece of work, so no connection is shared between threads or has to survive a fork.  Nothing
-is created on disk before the first write.  A damaged file, or one that is no database, is set aside and logged.  Knows no
-tables: the caller provides the schema.
+is created on disk before the first write.  A damaged file, one that is no database, or one with views or triggers, which could
+run for ever, is set aside and logged.  Knows no tables: the caller provides the schema.
 """
 
 from __future__ import annotations
@@ -118,7 +118,10 @@ class Database:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(self.path, timeout=min(SILENT, PATIENCE), isolation_level=None)) as db:
             db.row_factory = sqlite3.Row
+            db.text_factory = lambda text: str(text, "utf-8", "replace")
             db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut may lose the last write
+            if db.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
+                raise sqlite3.DatabaseError("it has a view or a trigger, which fishersft never makes")
             found = db.execute("PRAGMA user_version").fetchone()[0]
             if found < self.version:
                 with FileLock(f"{self.path}.lock"):  # two processes that change the journal mode at once would fail

@@ -4,7 +4,8 @@
 
 Each change is one transaction that names the state it starts from and the attempt it belongs to.  So no two processes ever make
 the same change, and a process that comes too late, or whose job has been resumed since, changes nothing.  `lost` means that the
-process died without an exit status.  This module neither starts nor stops jobs (`jobs`) nor runs them (`job_runner`).
+process died without an exit status.  A row that we did not write is no job: it is left out, which is told.  This module neither
+starts nor stops jobs (`jobs`) nor runs them (`job_runner`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import sqlite3
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import psutil
+from msgspec import Meta, defstruct
 
-from fishersft.errors import JobError
+from fishersft.errors import JobError, StoreError
+from fishersft.store.checked import Count, check, checked
 from fishersft.store.database import Database
 
 SCHEMA = """
@@ -44,6 +47,25 @@ NEVER_STARTED = "Cancelled before it started."
 LOST_SENTENCE = (
     "Its process died without an exit status: it was killed, ran out of memory, or the machine went down. Resume continues it."
 )
+
+Line = Annotated[str, Meta(max_length=1000)]
+Moment = Annotated[float, Meta(ge=0, le=1e11)]
+COLUMNS: dict[str, Any] = {  # with the types of what we write
+    "id": Annotated[str, Meta(pattern=r"^[0-9a-f]{12}\Z")],  # becomes the name of a file
+    "state": Literal["queued", "running", "done", "failed", "cancelled", "lost"],
+    "stopping": Literal[0, 1, 2],
+    "exit_status": Annotated[int, Meta(ge=-(2**31), lt=2**32)] | None,
+    **dict.fromkeys(("turn", "attempt", "done", "total"), Count),
+    **dict.fromkeys(("kind", "title", "device", "what", "sentence"), Line),
+    **dict.fromkeys(("arguments", "folder", "out", "starter"), str),
+    **dict.fromkeys(("queued", "heartbeat"), Moment),
+    **dict.fromkeys(("started", "finished", "step_started", "reported"), Moment | None),
+    "step_first": Count | None,
+    "process": str | None,
+}
+StoredJob: Any = defstruct("StoredJob", list(COLUMNS.items()))
+PROCESS = tuple[Annotated[int, Meta(ge=1, lt=2**31)], Line, Line]
+WRITTEN = {"arguments": list[str], "folder": str, "out": str | None, "starter": PROCESS, "process": PROCESS}  # in JSON
 
 
 @dataclass(frozen=True)
@@ -105,8 +127,32 @@ class JobTable:
         return self.path / "jobs" / f"{id}.log"
 
     def all(self) -> list[dict[str, Any]]:
-        """Newest turn first."""
-        return self.database.read(lambda db: [dict(row) for row in db.execute("SELECT * FROM jobs ORDER BY turn DESC")], [])
+        """Newest turn first, without damaged rows."""
+        return [row for row in self._read() if not self._damage(row)]
+
+    @property
+    def damaged(self) -> list[str]:
+        """A sentence if there are rows that are no jobs, with the first of them."""
+        found = list(filter(None, map(self._damage, self._read())))
+        more = f" So are {len(found) - 1:,} more." if len(found) > 1 else ""
+        return [found[0] + more] if found else []
+
+    def _read(self) -> list[dict[str, Any]]:
+        # by id, since a foreign table may have one twice
+        newest_first = f"SELECT {', '.join(COLUMNS)} FROM jobs GROUP BY id ORDER BY turn DESC"  # noqa: S608
+        return self.database.read(lambda db: [dict(row) for row in db.execute(newest_first)], [])
+
+    def _damage(self, row: dict[str, Any]) -> str:
+        """Why a row is no job; "" if it is one."""
+        damaged, advice = f"A job in {self.database.path} is damaged", "it is left out; deleting that file forgets all jobs"
+        try:
+            check(row, StoredJob, damaged, advice)
+            for name, kind in WRITTEN.items():
+                if row[name] is not None:
+                    checked(row[name], kind, f"{damaged}: its {name}", advice)
+        except StoreError as error:
+            return str(error)
+        return ""
 
     def one(self, id: str) -> dict[str, Any]:
         """The row of the job whose id is or begins with `id`; JobError if there is not exactly one."""
@@ -149,11 +195,13 @@ class JobTable:
         A job that others marked as lost, for instance after the machine slept, becomes `running` again.
         """
 
+        stopping = "SELECT CAST(stopping AS INTEGER) FROM jobs WHERE id = ? AND attempt = ?"
+
         def work(db: sqlite3.Connection) -> int | None:
             now = {"heartbeat": time.time(), **(facts or {})}
             _update(db, row, (RUNNING,), now)
             _update(db, row, (LOST,), {**now, "state": RUNNING, "finished": None, "sentence": ""})
-            found = db.execute("SELECT stopping FROM jobs WHERE id = ? AND attempt = ?", (row["id"], row["attempt"])).fetchone()
+            found = db.execute(stopping, (row["id"], row["attempt"])).fetchone()
             return int(found[0]) if found else None
 
         return self.database.write(work)
@@ -230,7 +278,8 @@ def gone(row: dict[str, Any]) -> bool:
 
 def _fresh(db: sqlite3.Connection) -> dict[str, Any]:
     """The columns that are the same for every attempt when it is queued."""
-    turn = db.execute("SELECT coalesce(max(turn), 0) + 1 FROM jobs").fetchone()[0]
+    last = "SELECT coalesce(max(CAST(turn AS INTEGER)), 0) FROM jobs WHERE turn BETWEEN 0 AND ?"  # without damaged rows
+    turn = db.execute(last, (2**53 - 1,)).fetchone()[0] + 1
     now = time.time()
     known = {"turn": turn, "state": QUEUED, "queued": now, "heartbeat": now, "starter": Process.of(os.getpid()).written}
     empty = dict.fromkeys(("started", "finished", "step_started", "step_first", "reported", "process", "exit_status"))
@@ -254,10 +303,11 @@ def _marks(values: Any) -> str:
 
 def _eta(row: dict[str, Any]) -> float | None:
     """Seconds left of the whole job at its mean pace so far; the work of earlier attempts does not count towards the pace."""
-    if row["state"] != RUNNING or row["step_started"] is None or row["done"] <= row["step_first"]:
+    began, first, reported = (row[name] for name in ("step_started", "step_first", "reported"))
+    if row["state"] != RUNNING or None in (began, first, reported) or row["done"] <= first:
         return None
-    pace = (row["reported"] - row["step_started"]) / (row["done"] - row["step_first"])
-    return float(max(0.0, (row["total"] - row["done"]) * pace - (time.time() - row["reported"])))
+    pace = (reported - began) / (row["done"] - first)
+    return float(max(0.0, (row["total"] - row["done"]) * pace - (time.time() - reported)))
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,11 @@ def jobs(store: Store | None = None) -> list[Job]:
     return [rows.job(row) for row in sweep(rows)]
 
 
+def damaged(store: Store | None = None) -> list[str]:
+    """A sentence if there are rows that are no jobs, which are left out everywhere."""
+    return _rows(store).damaged
+
+
 def job(id: str, store: Store | None = None) -> Job:
     """The job whose id is or begins with `id`; JobError if there is not exactly one."""
     rows, row = _found(store, id)
@@ -115,7 +120,7 @@ def resume(id: str, store: Store | None = None) -> Job:
     rows, row = _found(store, id)
     if row["state"] not in job_table.RESUMABLE:
         raise JobError(f"Job {row['id']} is {row['state']}; only a job that failed, was cancelled or was lost can be resumed.")
-    if not rows.job(row).folder.is_dir():
+    if not os.path.isdir(rows.job(row).folder):  # no Path: its own raises where no folder can have such a name
         raise JobError(f"Job {row['id']} ran in {rows.job(row).folder}, which no longer exists; start its command anew.")
     job_table.end_leftovers(_environment(row))  # they would write to the same files as the next attempt
     if not rows.again(row):

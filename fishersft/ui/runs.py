@@ -20,8 +20,8 @@ from fishersft.errors import FisherSFTError
 from fishersft.export.provenance import command_of, python_of
 from fishersft.export.report import report
 from fishersft.finetuning.run import RUN
+from fishersft.paths import stamp
 from fishersft.pipeline import selections
-from fishersft.store.artifacts import Store
 from fishersft.store.job_table import RUNNING
 from fishersft.text import counted, duration, listed, moment, visible, visible_text
 from fishersft.ui import components, downloads, job_panel, query_widgets
@@ -61,8 +61,8 @@ class RunSection:
 
 
 def set_aside() -> None:
-    """Say which databases were damaged and replaced by empty ones."""
-    for sentence in Store.default().set_aside:
+    """Say which databases were damaged and replaced by empty ones, and which rows are left out."""
+    for sentence in catalogue.left_out():
         st.warning(components.escape_markdown(sentence), icon=":material/heart_broken:")
 
 
@@ -143,7 +143,7 @@ def _job(run: Run) -> Any:
     row = st.container(horizontal=True, vertical_alignment="center")
     if job.kind == "curves" and job.out and job.state == "done":
         _open_in(row, "curves", job.out.name)
-    if job.kind in ("finetune", "judge") and job.out and (job.out / RUN).exists():
+    if job.kind in ("finetune", "judge") and job.out and stamp(job.out / RUN):
         _open_in(row, "generations", job.out.name)
     return row
 
