@@ -367,3 +367,11 @@ class TestRuns:
         assert "runs nothing" in text_of(at)
         assert not at.number_input
         assert not {"Run as a job", "Cancel"} & {b.label for b in at.button}
+
+
+@pytest.mark.parametrize("experiment", ["Two worlds", "Synthetic"])
+def test_without_a_chosen_selector_the_page_says_how_to_see_a_curve(experiment):
+    at = open_page("curves", experiment=experiment, part="Difference")
+    at.button_group(key=next(row.key for row in at.button_group if row.key.startswith("selectors-"))).set_value([]).run()
+    assert not at.exception, at.exception
+    assert "Choose a selector under Options" in text_of(at)

@@ -97,7 +97,7 @@ def faithful(pool: Pool, kind: str) -> str:
 def point_or_lasso(session: Session, key: str) -> None:
     """What a gesture on the map with this key means: one point is the record looked at, several are the lasso's set."""
     session.show_set()
-    sent = st.session_state[key]["selection"]["points"]
+    sent = st.session_state[key]["selection"].get("points")
     points = [point for point in sent if isinstance(point, dict)] if isinstance(sent, list) else []
     found = [int(record) for point in points for record in components.numbers_sent(point.get("customdata"))[:1]]
     if len(found) == 1:

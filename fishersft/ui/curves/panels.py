@@ -251,10 +251,10 @@ def _figures(results: Sequence[Result], how: CurveOptions, part: str, height: in
     where no selector is chosen."""
     look: dict[str, Any] = {"log": how.log, "dark": dark(), "height": height + LEGEND * components.touch()}
     if part == DIFFERENCE:
+        if not set(how.selectors) - {BASELINE}:
+            return []
         every = [curve_plots.difference_figure(result, _ratios(result, how), how.measure, n=how.n, **look) for result in results]
-        every = every if set(how.selectors) - {BASELINE} else []
-        if every:
-            curve_plots.share_ratios(every, dark(), higher=how.measure in HIGHER)
+        curve_plots.share_ratios(every, dark(), higher=how.measure in HIGHER)
         return every
     if part != ERRORS or not how.selectors:
         return []
