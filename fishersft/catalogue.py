@@ -108,16 +108,24 @@ def left_out(store: Store | None = None) -> list[str]:
     return [*(store or Store.default()).set_aside, *jobs.damaged(store)]
 
 
-def find_run(id: str, kind: str = "", store: Store | None = None, *, shipped_only: bool = False) -> Run:
-    """The run of an id, or of at least four characters with which only one id begins; StoreError if there is not exactly one."""
+def find_run(
+    id: str, kind: str = "", store: Store | None = None, *, shipped_only: bool = False, rather: Sequence[str] = KINDS
+) -> Run:
+    """The run of an id, or of at least four characters with which only one id begins; StoreError if there is not exactly one.
+
+    Where runs of several kinds have the id, those of the kinds in `rather` are meant.
+    """
     there = runs(kind, store, shipped_only=shipped_only)
     matching = [run for run in there if id and id in (run.id, run.other_id)]
     if not matching and len(id) >= FEWEST:
         matching = [run for run in there if run.id.startswith(id) or run.other_id.startswith(id)]
+    matching = [run for run in matching if run.kind in rather] or matching
     if len(matching) != 1:
         noun = NOUNS.get(kind, "run")
         nothing = f"There is no {noun} '{id[:40]}' here" if kind else f"The store has no run whose id starts with '{id[:40]}'"
-        several = f"Several {noun}s have ids that start with '{id[:40]}'"
+        among = sorted({run.kind for run in matching})
+        which = f" ({', '.join(among)}: say which kind)" if len(among) > 1 else ""
+        several = f"Several {noun}s have ids that start with '{id[:40]}'{which}"
         raise StoreError(f"{several if matching else nothing}. The Runs page and fishersft runs list show all runs.")
     return matching[0]
 

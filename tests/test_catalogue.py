@@ -4,7 +4,8 @@ import pytest
 
 from fishersft import catalogue
 from fishersft.catalogue import FINETUNED
-from fishersft.errors import StoreError
+from fishersft.errors import StoreError, UserError
+from fishersft.export.report import report
 
 from .conftest import command_line
 from .tuned_run import tuned_run
@@ -138,3 +139,24 @@ def test_a_damaged_run_of_each_kind_is_a_row_that_says_why(home, text):
 def test_a_hosted_demo_does_not_look_at_jobs(home, monkeypatch):
     monkeypatch.setattr("fishersft.store.jobs.jobs", lambda store: pytest.fail("it looked"))
     assert catalogue.runs(shipped_only=True)
+
+
+def test_where_an_arena_and_a_fine_tuned_run_have_one_id_each_can_be_opened(home, tmp_path):
+    (id,) = {r.id for r in catalogue.runs(FINETUNED)} & {r.id for r in catalogue.runs(catalogue.ARENA)}  # both are shipped
+    refused = command_line("runs", "show", id)
+    assert refused.returncode == 2 and "(arena, finetuned: say which kind)" in refused.stderr
+    for kind in (FINETUNED, catalogue.ARENA):
+        assert f"{id}  {kind}: " in command_line("runs", "show", id, "--kind", kind).stdout
+    made = command_line("export", id, "--format", "report", "--out", str(tmp_path / "it.html"))
+    assert made.returncode == 0, made.stderr
+    assert id in (tmp_path / "it.html").read_text(encoding="utf-8")
+    run = catalogue.find_run(id, FINETUNED)
+    assert report(str(run.folder)).html() == report(id).html()  # the button on the page Runs names the folder
+
+
+def test_an_arena_has_no_report_and_is_called_an_arena(home):
+    alone = {r.id for r in catalogue.runs(catalogue.ARENA)} - {r.id for r in catalogue.runs(FINETUNED)}
+    assert alone
+    for id in alone:
+        with pytest.raises(UserError, match="is an arena"):
+            report(id)

@@ -19,6 +19,8 @@ from fishersft.text import duration, moment
 
 KINDS = ("job", "selection", "curves", "finetuned", "arena")
 
+kind_option = click.option("--kind", type=click.Choice(KINDS), default=None, help="Only runs of this kind.")
+
 
 @click.group()
 def runs() -> None:
@@ -30,7 +32,7 @@ def runs() -> None:
 
 
 @runs.command("list", short_help="List all runs, newest first.")
-@click.option("--kind", type=click.Choice(KINDS), default=None, help="Only runs of this kind.")
+@kind_option
 @shared.json_option
 def list_(kind: str | None, as_json: bool) -> None:
     """List all runs, newest first and those that ship with fishersft last: id, kind, state, date, title."""
@@ -81,10 +83,11 @@ def check(as_json: bool) -> None:
 @runs.command(short_help="Show one run; for a job, also the end of its log.")
 @click.argument("id")
 @click.option("--lines", type=click.IntRange(0), default=20, show_default=True, help="Lines to show from the end of a job's log.")
+@kind_option
 @shared.json_option
-def show(id: str, lines: int, as_json: bool) -> None:
+def show(id: str, lines: int, kind: str | None, as_json: bool) -> None:
     """Show everything known about run ID; for a job, also the end of its log."""
-    run = fishersft.find_run(id)
+    run = fishersft.find_run(id, kind or "")
     if run.kind == "job":
         _show_job(run.content, lines, as_json)
     elif as_json:
@@ -132,13 +135,14 @@ def resume(id: str, as_json: bool) -> None:
 
 @runs.command(short_help="Delete runs, and forget jobs that have ended.")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@kind_option
 @shared.json_option
-def rm(ids: tuple[str, ...], as_json: bool) -> None:
+def rm(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     """Delete runs with their files.
 
     For a job, only its row and log are deleted: its results stay. Votes and judgments on the texts of a fine-tuned run stay too.
     """
-    found = {run.id: run for run in map(fishersft.find_run, ids)}  # all are known before the first goes
+    found = {run.id: run for run in (fishersft.find_run(id, kind or "") for id in ids)}  # all are known before the first goes
     for run in found.values():
         fishersft.remove_run(run)
     click.echo(json.dumps({"removed": list(found)}) if as_json else f"Removed {', '.join(found)}.")

@@ -25,12 +25,14 @@ def report(run: str, store: Store | None = None) -> Page:
     store, folder = store or Store.default(), user_path(run)
     files = (finetune_run.RUN, TIMING_FILE, NAME)
     if not any(stamp(folder / name) for name in files):
-        found = catalogue.find_run(run, store=store)
+        found = catalogue.find_run(run, store=store, rather=(catalogue.SELECTION, catalogue.FINETUNED, catalogue.CURVES))
         if found.kind == catalogue.SELECTION:
             return selection_page(load_kept(found.id, store))
         if found.kind == catalogue.FINETUNED:
             return finetune_page(found.opened, store)
-        if found.kind != catalogue.CURVES:
+        if found.kind == catalogue.ARENA:
+            raise UserError(f"'{found.id}' is an arena, which has no report; the page Evidence shows it.")
+        if found.kind == catalogue.JOB:
             raise UserError(f"'{found.id}' is a job; give the id of what it made.")
         folder = found.opened.folder
     if (folder / finetune_run.RUN).is_file():

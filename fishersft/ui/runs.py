@@ -167,7 +167,7 @@ def _reported(run: Run, page: str, stem: str) -> Any:
     """A link to the run on its own page, and its report."""
     row = st.container(horizontal=True, vertical_alignment="center")
     _open_in(row, page, run.id)
-    downloads.report(partial(report, run.id), f"{stem}-{run.id}", row)
+    downloads.report(partial(report, str(run.folder)), f"{stem}-{run.id}", row)
     return row
 
 
