@@ -103,11 +103,6 @@ def contents(kind: str, store: Store | None = None, *, shipped_only: bool = Fals
     return [run.content for run in runs(kind, store, shipped_only=shipped_only) if not run.problem]
 
 
-def left_out(store: Store | None = None) -> list[str]:
-    """A sentence for each reason why what was kept may be missing from the list."""
-    return [*(store or Store.default()).set_aside, *jobs.damaged(store)]
-
-
 def find_run(
     id: str, kind: str = "", store: Store | None = None, *, shipped_only: bool = False, rather: Sequence[str] = KINDS
 ) -> Run:

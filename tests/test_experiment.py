@@ -200,7 +200,7 @@ def test_lengths_of_spread_zero_are_all_the_median():
         ({"selectors": ("uniform", "uniform")}, "named twice"),
         ({"selectors": ()}, "at least one selector"),
         ({"equal": "words"}, "'equal' must be sentences or tokens"),
-        ({"runs": 0}, "'runs' must be a whole number of at least 1"),
+        ({"runs": 0}, "'runs' must be a whole number from 1 to 10000"),
         ({"parameters": ("sigma2=1",)}, "SELECTOR.NAME=VALUE"),
         ({"parameters": ("longest.x=1",)}, "not among the selectors"),
         ({"parameters": ("token_od.x=1",)}, "no parameter 'x'"),

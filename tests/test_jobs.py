@@ -376,7 +376,7 @@ def test_a_row_that_we_did_not_write_is_no_job_which_is_told_and_takes_nothing_d
             spoilt = {**row, "id": f"{number:012x}", "state": "running", column: value}
             db.execute(f"INSERT INTO jobs ({', '.join(spoilt)}) VALUES ({', '.join('?' * len(spoilt))})", tuple(spoilt.values()))
     assert [job.id for job in jobs.jobs()] == [ID]
-    (sentence,) = jobs.damaged()
+    (sentence,) = jobs.left_out()
     assert "jobs.sqlite is damaged" in sentence and f"So are {len(DAMAGE) - 1} more" in sentence
     listed = fishersft_command("runs", "list", "--kind", "job")
     assert listed.returncode == 0 and ID in listed.stdout and sentence in listed.stderr

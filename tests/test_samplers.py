@@ -343,10 +343,10 @@ def test_rows_that_are_not_finite_are_refused_by_their_record(name):
     [
         ("density", {"bandwidth": 0}, "'bandwidth' of 'density' must be a number above 0, not 0"),
         ("density", {"bandwidth": np.inf}, "'bandwidth' of '.*' must be a number above 0"),
-        ("density", {"hashes": 0}, "'hashes' of '.*' must be a whole number of at least 1"),
+        ("density", {"hashes": 0}, "'hashes' of '.*' must be a whole number from 1 to 64"),
         ("density", {"exact_up_to": -1}, "'exact_up_to' of '.*' must be a whole number of at least 0"),
         ("density", {"repetitions": 2.5}, "'repetitions' of '.*' must be a whole number"),
-        ("density", {"buckets": 1}, "'buckets' of '.*' must be a whole number of at least 2"),
+        ("density", {"buckets": 1}, "'buckets' of '.*' must be a whole number from 2 to 65536"),
         ("clustered", {"clusters": -1}, "'clusters' of '.*' must be a whole number of at least 0"),
         ("clustered", {"lam": -0.1}, "'lam' of '.*' must be a number of at least 0"),
         ("clustered", {"lam": True}, "'lam' of '.*' must be a number of at least 0"),

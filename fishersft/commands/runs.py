@@ -10,7 +10,6 @@ from dataclasses import asdict
 import click
 
 import fishersft
-from fishersft import catalogue
 from fishersft.commands import shared
 from fishersft.store import jobs
 from fishersft.store.artifacts import Store
@@ -38,7 +37,7 @@ def list_(kind: str | None, as_json: bool) -> None:
     """List all runs, newest first and those that ship with fishersft last: id, kind, state, date, title."""
     found = fishersft.runs(kind or "")
     if as_json:
-        content = {"runs": [run.as_dict() for run in found], "set_aside": catalogue.left_out()}
+        content = {"runs": [run.as_dict() for run in found], "set_aside": jobs.left_out()}
         return click.echo(json.dumps(content, ensure_ascii=False))
     if not found:
         click.echo(f"No {kind}s." if kind == "job" else "No runs.")
@@ -48,7 +47,7 @@ def list_(kind: str | None, as_json: bool) -> None:
         state = f"{_state(run.content)} on {run.content.device}" if run.kind == "job" else "damaged" if run.problem else ""
         progress = _progress(run.content, "  ") if run.kind == "job" else ""
         click.echo(f"{run.id:{width}s}  {run.kind:9s}  {made:16s}  {state:14s}  {_line(run.title)}{progress}")
-    for sentence in catalogue.left_out():
+    for sentence in jobs.left_out():
         click.echo(f"fishersft: {_line(sentence)}", err=True)
 
 

@@ -74,9 +74,9 @@ def jobs(store: Store | None = None) -> list[Job]:
     return [rows.job(row) for row in sweep(rows)]
 
 
-def damaged(store: Store | None = None) -> list[str]:
-    """A sentence if there are rows that are no jobs, which are left out everywhere."""
-    return _rows(store).damaged
+def left_out(store: Store | None = None) -> list[str]:
+    """A sentence for each reason why what was kept may be missing: databases set aside, and rows that are no jobs."""
+    return [*(store or Store.default()).set_aside, *_rows(store).damaged]
 
 
 def job(id: str, store: Store | None = None) -> Job:

@@ -22,6 +22,7 @@ from fishersft.export.report import report
 from fishersft.finetuning.run import RUN
 from fishersft.paths import stamp
 from fishersft.pipeline import selections
+from fishersft.store import jobs
 from fishersft.store.job_table import RUNNING
 from fishersft.text import counted, duration, listed, moment, visible, visible_text
 from fishersft.ui import components, downloads, job_panel, query_widgets
@@ -62,7 +63,7 @@ class RunSection:
 
 def set_aside() -> None:
     """Say which databases were damaged and replaced by empty ones, and which rows are left out."""
-    for sentence in catalogue.left_out():
+    for sentence in jobs.left_out():
         st.warning(components.escape_markdown(sentence), icon=":material/heart_broken:")
 
 
