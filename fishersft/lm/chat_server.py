@@ -143,10 +143,10 @@ class ChatServer:
             raise MissingExtra("Asking a server", "llm") from error
         self._library: Any = openai  # an optional library, so this module does not import it
         self.base_url, self.model, self.parallel = check_base_url(base_url), model, parallel
-        host = _origin(self.base_url)[1]
-        ask = [] if key_for(self.base_url) != NO_KEY else [_without_secrets]
+        key, host = key_for(self.base_url), _origin(self.base_url)[1]
+        asking = [_without_secrets] if key == NO_KEY else []
         self._client = openai.OpenAI(
-            api_key=key_for(self.base_url),
+            api_key=key,
             base_url=self.base_url,
             max_retries=retries,
             timeout=openai.Timeout(seconds, connect=min(10.0, seconds)),
@@ -154,7 +154,7 @@ class ChatServer:
                 follow_redirects=False,
                 headers={"Accept-Encoding": "identity"},  # a few bytes may unpack to gigabytes
                 trust_env=host not in LOOPBACK,  # what goes to this machine goes through no proxy
-                event_hooks={"request": ask, "response": [partial(_take, seconds=seconds, late=openai.APITimeoutError)]},
+                event_hooks={"request": asking, "response": [partial(_take, seconds=seconds, late=openai.APITimeoutError)]},
             ),
         )
         self._patience = (retries + 1) * (2 * seconds + BETWEEN_TRIES)  # without any reply

@@ -115,12 +115,9 @@ def embed_into(
     journal, values_file = folder / "journal.txt", folder / "values.bin"
     d = reader.dimension
     layout = json.dumps({"rows": plan.rows, "d": d, "dtype": dtype.name, "batches": len(plan.batches)})
-    size = plan.rows * d * dtype.itemsize
-    done = (
-        _resume(journal, layout, values_file, plan, d * dtype.itemsize)
-        if values_file.is_file() and values_file.stat().st_size == size
-        else 0
-    )
+    width = d * dtype.itemsize
+    size = plan.rows * width
+    done = _resume(journal, layout, values_file, plan, width)
     started = time.perf_counter()
     work = [int(sum(len(plan.encoded[i].ids) for i in batch)) for batch in plan.batches]
     total, finished = sum(work), sum(work[:done])
@@ -147,7 +144,7 @@ def embed_into(
                             f"Under {reader.name}, record {plan.index[position]:,} has rows with numbers that are not finite; "
                             "remove the record or choose another model."
                         )
-                    values.seek(int(plan.offsets[position]) * d * dtype.itemsize)
+                    values.seek(int(plan.offsets[position]) * width)
                     content = np.ascontiguousarray(rows, dtype=dtype).tobytes()
                     values.write(content)
                     checksum = zlib.crc32(content, checksum)
@@ -185,11 +182,11 @@ def open_embeddings(folder: Path, facts: dict[str, Any], key: str) -> TokenEmbed
 
 def _resume(journal: Path, layout: str, values_file: Path, plan: Plan, width: int) -> int:
     """The number of batches, from the first on, that an interrupted run finished and whose rows, of `width` bytes each, are still
-    what it wrote; 0 if its layout was different.  The journal is cut off after them."""
+    what it wrote; 0 if its layout or the size of its file was different.  The journal is cut off after them."""
     done = 0
     try:
         lines = journal.read_text(encoding="utf-8").split("\n")
-        if lines[0] != layout:
+        if lines[0] != layout or values_file.stat().st_size != plan.rows * width:
             return 0
         with values_file.open("rb") as values:
             for line, batch in zip(lines[1:-1], plan.batches, strict=False):

@@ -29,9 +29,9 @@ def aimed(choice: Choice, pool: Pool) -> Pool:
     if not choice.target:
         return pool
     path = choice.target_upload
-    if path is not None and not path.exists():
-        raise CorpusError("This link's target is an upload that is not on this machine; upload or paste its texts again.")
     if path is not None:
+        if not path.exists():
+            raise CorpusError("This link's target is an upload that is not on this machine; upload or paste its texts again.")
         uploads.check_upload(path.name, path.stat().st_size, uploads.MOST_TARGET_MB)  # it may have been kept as a corpus
     source = str(path or choice.target)
     stamp = paths.stamp(source) if path or not public() else None

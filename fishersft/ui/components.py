@@ -318,10 +318,14 @@ def numbers_sent(sent: Any, low: float = 0, high: float = 10**18 - 1) -> list[fl
     return [n for n in (sent if isinstance(sent, list) else [sent]) if isinstance(n, int | float) and low <= n <= high]
 
 
+def number_sent(sent: Any, low: float = 0, high: float = 10**18 - 1) -> int | None:
+    """The first of them as a whole number; None where there is none."""
+    return next(map(int, numbers_sent(sent, low, high)), None)
+
+
 def marked_row(marks: Any, count: int) -> int | None:
     """The row of a table's `count` that a browser says is marked."""
-    rows = numbers_sent(marks["selection"]["rows"], 0, count - 1)
-    return int(rows[0]) if rows else None
+    return number_sent(marks["selection"]["rows"], 0, count - 1)
 
 
 def open_row(visitor: Session, key: str, records: Sequence[int] | np.ndarray) -> None:

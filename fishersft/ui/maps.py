@@ -99,7 +99,7 @@ def point_or_lasso(session: Session, key: str) -> None:
     session.show_set()
     sent = st.session_state[key]["selection"].get("points")
     points = [point for point in sent if isinstance(point, dict)] if isinstance(sent, list) else []
-    found = [int(record) for point in points for record in components.numbers_sent(point.get("customdata"))[:1]]
+    found = [n for point in points if (n := components.number_sent(point.get("customdata"))) is not None]
     if len(found) == 1:
         session.record = found[0]
     elif found:

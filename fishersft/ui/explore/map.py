@@ -253,13 +253,15 @@ def _played(view: ExploreView, first: int, second: int) -> dict[str, Any]:
 
 
 def _rested(view: ExploreView, session: Session) -> None:
-    for at in components.numbers_sent(st.session_state[KEY]["at"], 1, len(view.order))[:1]:
-        session.record = int(view.pool.index[view.order.positions[int(at) - 1]])
+    at = components.number_sent(st.session_state[KEY]["at"], 1, len(view.order))
+    if at is not None:
+        session.record = int(view.pool.index[view.order.positions[at - 1]])
 
 
 def _clicked(session: Session) -> None:
-    for record in components.numbers_sent(st.session_state[KEY]["record"])[:1]:
-        session.record = int(record)
+    record = components.number_sent(st.session_state[KEY]["record"])
+    if record is not None:
+        session.record = record
 
 
 def _marked(shown: Pool, session: Session, kind: str, xy: np.ndarray) -> None:
