@@ -125,6 +125,19 @@ def find_run(
     return matching[0]
 
 
+def damaged_runs(store: Store | None = None) -> list[str]:
+    """A sentence for each model of a fine-tuning run, and each arena, that is not what was written; every byte is read."""
+    there = [run for kind in (FINETUNED, ARENA) for run in runs(kind, store)]
+    found = [run.problem for run in there if run.problem]
+    for run in there:
+        if run.kind == FINETUNED and not run.problem:
+            try:
+                found += run.content.damage()
+            except StoreError as error:
+                found.append(str(error))
+    return found
+
+
 def remove_run(run: Run, store: Store | None = None) -> None:
     """Delete a run with its files.  What a job made stays, and so do votes and judgments on the texts of a fine-tuned run.
 

@@ -187,7 +187,7 @@ def test_mistakes_get_a_sentence(corpus, model, tmp_path):
     [
         (lambda file: file.write_text("{"), "is damaged"),
         (lambda file: file.write_text(file.read_text().replace('"seeds": 2', '"seeds": 0')), "is damaged"),
-        (lambda file: (file.parent / "contest-0.npy").write_bytes(b"no"), "cannot be read"),
+        (lambda file: (file.parent / "contest-0.npy").write_bytes(b"no"), "is not what was written"),
         (lambda file: np.save(file.parent / "contest-0.npy", np.zeros(3)), "is damaged"),
     ],
 )

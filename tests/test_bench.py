@@ -364,7 +364,12 @@ def test_every_line_of_the_large_benchmark_is_measured_beside_its_target_and_say
         assert f"| {line.name} |" in report
     assert f"at most {large.LINES[0].target:g} s" in report and "nan" not in report
     never = large.Line("never", 0.0, lambda given: (2.0, "3 of 4 picks"))
-    assert never.row(large.Given()) == ("never", "more than 2 s, 3 of 4 picks, missed", "at most 0 s")
+    assert never.row(never.measure(None), 1_500_000_000) == (
+        "never",
+        "more than 2 s, 3 of 4 picks, missed",
+        "at most 0 s",
+        "1.5 GB",
+    )
     with pytest.raises(UserError, match="No line"):
         large.run(large.Given(sentences=30), ["nothing"])
 

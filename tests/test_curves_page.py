@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from fishersft import catalogue, paths, select
 from fishersft.experiments.fits import fits_of
@@ -15,7 +16,7 @@ from fishersft.experiments.summaries import alike_sentence, standing_of, verdict
 from fishersft.experiments.timing import read_timing
 from fishersft.store import jobs
 
-from .conftest import command_line
+from .conftest import ROOT, command_line
 from .test_pages import figure, numbers, open_page, text_of
 
 
@@ -141,6 +142,13 @@ class TestShipped:
         label(at.selectbox, "Result").set_value("isotropic-sentences").run()
         assert at.selectbox(key="n").value == 50
         assert "At n = 50, TokenOD is" in plain(at)
+
+    def test_a_budget_of_another_page_is_no_budget_here(self):
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
+        at.session_state["n"] = "50"  # Evidence's, by a link; its words stay where no browser has taken them away
+        at.switch_page("pages/curves.py").run()
+        assert not at.exception
+        assert at.selectbox(key="n").value == 200
 
     def test_switches_change_the_picture_and_the_words(self):
         at = open_page("curves", equal="sentences", measure="G-criterion", n="500", logarithmic="false", part="Errors")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,23 @@ def test_every_model_answers_the_same_prompts(finished):
     assert [p.number for p in run.prompts] == [0, 1, 2]
     for name in run.models:
         assert [t.prompt for t in run.texts(name)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["held_out.npy", "texts.jsonl"])
+def test_one_bit_that_has_turned_in_a_models_file_is_found(finished, home, name):
+    place = home / "runs" / "kept"
+    shutil.copytree(finished[0], place)
+    assert command_line("runs", "check").returncode == 0
+    file = place / "cells" / "uniform-12-s1" / name
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1  # a number of the array is another one, of about the same size; a letter of the text another letter
+    file.write_bytes(content)
+    run = read_run(place)
+    with pytest.raises(StoreError, match=f"{name} is damaged \\(it is not what was written\\); delete the folder of its model"):
+        run.nats("uniform-12-s1") if name == "held_out.npy" else run.texts("uniform-12-s1")
+    done = command_line("runs", "check")
+    assert done.returncode == 1
+    assert f"{name} is damaged (it is not what was written)" in done.stdout
 
 
 def test_a_finished_run_does_nothing_again(finished, corpus, model):

@@ -57,11 +57,14 @@ def check(as_json: bool) -> None:
     """Read every byte of the store and compare it with the checksums that were kept.
 
     What is damaged is dropped, with what was computed from it; both are computed again when they are next needed. Saved
-    selections stay, and are named where they were made from damaged rows. The exit status is 1 where anything was damaged.
+    selections stay, and are named where they were made from damaged rows; so do fine-tuning runs and arenas, of which is said
+    what is damaged. The exit status is 1 where anything was.
     """
-    found = Store.default().check()
+    from fishersft import catalogue
+
+    found, wrong = Store.default().check(), catalogue.damaged_runs()
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps({**asdict(found), "runs": wrong}))
     else:
         whole = "all are as they were written" if not found.damaged else f"{len(found.damaged):,} damaged"
         click.echo(f"{found.artifacts:,} artifacts read ({found.bytes / 1e6:,.1f} MB): {whole}.")
@@ -75,7 +78,9 @@ def check(as_json: bool) -> None:
             click.echo(
                 f"{found.without_checksum:,} were written by an earlier version, without checksums; their sizes are right."
             )
-    if found.damaged:
+        for sentence in wrong:
+            click.echo(_line(sentence))
+    if found.damaged or wrong:
         raise SystemExit(1)
 
 

@@ -31,7 +31,7 @@ from fishersft.finetuning.tokens_saved import TokensSaved
 from fishersft.lm.folder import model_label
 from fishersft.paths import replacing, user_path, writing
 from fishersft.selectors import registry
-from fishersft.store.artifacts import Store
+from fishersft.store.artifacts import Store, as_written, checksum
 from fishersft.store.checked import Amount, Count, Counts, Finite, Name, Positive, read_json, read_numbers
 from fishersft.text import counted, in_markdown, markdown_table
 
@@ -142,7 +142,8 @@ def read_arena(arena: str | Path, store: Store | None = None) -> Arena:
     for number, told in enumerate(head["contests"]):
         tokens, entries = np.array(told["tokens"]), {}
         size = len(tokens) * sum(e["seeds"] for e in told["entries"])
-        nats = read_numbers(folder / f"contest-{number}.npy", size, AGAIN).astype(float).reshape(-1, len(tokens))
+        file = as_written(folder / f"contest-{number}.npy", told.get("checksum"), AGAIN)
+        nats = read_numbers(file, size, AGAIN).astype(float).reshape(-1, len(tokens))
         start = 0
         for e in told["entries"]:
             held = HeldOut(nats[start : start + e["seeds"]], tokens)
@@ -191,6 +192,7 @@ class ContestFile(TypedDict):
     budget: Count
     measured_on: str
     pool: NotRequired[str]
+    checksum: NotRequired[str]
     tokens: Counts
     entries: list[EntryFile]
 
@@ -265,6 +267,7 @@ def write_arena(place: Path, id: str, about: dict[str, Any], contests: Sequence[
         with writing(numbers, KEPT), replacing(numbers) as partial, partial.open("wb") as file:
             np.save(file, np.concatenate([e.held.nats for e in entries]).ravel().astype(np.float32))
         known = {name: getattr(contest, name) for name in TOLD}
+        known["checksum"] = checksum(numbers)
         told.append({**known, "tokens": [int(n) for n in entries[0].held.tokens], "entries": [_entry_file(e) for e in entries]})
     write_text(place / ARENA, json.dumps({"kind": "arena", "version": 1, "id": id, "about": about, "contests": told}))
 

@@ -43,7 +43,7 @@ from fishersft.paths import writing
 from fishersft.pipeline import embed_and_select
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.selectors.base import Stage
-from fishersft.store.artifacts import Store
+from fishersft.store.artifacts import Store, checksum
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,8 @@ def make_model(context: RunContext, name: str, training: Training, on_progress: 
         mean = float(nats.sum() / sum(context.held_out_tokens))
         if context.measuring:
             facts["target_mean"] = float(aimed.sum() / sum(len(e.rows) for e in context.measuring))
-        facts |= {"seconds": round(time.perf_counter() - started, 2), "mean": mean}
+        checksums = {file.name: checksum(file) for file in sorted(folder.iterdir()) if file.is_file()}
+        facts |= {"seconds": round(time.perf_counter() - started, 2), "mean": mean, "checksums": checksums}
         write_text(folder / CELL, json.dumps(facts))
     shutil.rmtree(workspace, ignore_errors=True)
     return (

@@ -9,7 +9,8 @@
                              its number, prompt and answer, and its choices with their tokens where it is multiple choice;
                              none where the records have no answers, or with --score-prompts 0
     cells/NAME/cell.json     one tuned model: what it was trained on, for how long, its losses; written last.  choosing_seconds
-                             are its selector's, measured when its picks were made; tokens_per_second those of the training
+                             are its selector's, measured when its picks were made; tokens_per_second those of the training;
+                             checksums (sha256) those of the model's other files, which reading verifies
     cells/NAME/held_out.npy  (H,) nats of each held-out record under it, summed over trained tokens
     cells/NAME/target.npy    with a target, the same of its measuring texts
     cells/NAME/texts.jsonl   one line per prompt: what it wrote
@@ -41,7 +42,7 @@ from fishersft import paths
 from fishersft.errors import StoreError
 from fishersft.finetuning.schema import CellFile, MeasuredFile, PromptLine, RunFile, ScoredLine, ScoreLine, TextLine
 from fishersft.paths import replacing, user_path, write_whole, writing
-from fishersft.store.artifacts import Store, made
+from fishersft.store.artifacts import Store, as_written, made
 from fishersft.store.checked import check, read_json, read_json_lines, read_numbers
 from fishersft.text import all_encodable
 
@@ -170,16 +171,32 @@ class FineTuneRun:
                 continue
         return tuple(out)
 
+    def damage(self) -> list[str]:
+        """A sentence for each finished model of which a file is not what was written; every byte is read."""
+        found = []
+        for name, model in self.models.items():
+            try:
+                for file in model.facts.get("checksums", {}):
+                    self._file(name, file)
+            except StoreError as error:
+                found.append(str(error))
+        return found
+
+    def _file(self, model: str, name: str) -> Path:
+        """The path of a finished model's file; StoreError where it is not what was written, as far as its checksum is known."""
+        folder = self.folder / CELLS / model
+        facts = read_json(folder / CELL, CellFile, REMADE) or {}
+        return as_written(folder / name, facts.get("checksums", {}).get(name), REMADE)
+
     def texts(self, model: str) -> list[Generated]:
         """What a finished model wrote, one text per prompt; empty where the run has no prompts."""
-        path = self.folder / CELLS / model / TEXTS
+        path = self._file(model, TEXTS)
         return [Generated(t["prompt"], t["text"], t["tokens"], t["ended"]) for t in read_json_lines(path, TextLine, REMADE)]
 
     def nats(self, model: str, *, target: bool = False) -> np.ndarray:
         """(H,) nats of each held-out record, or of each measuring text of the target, summed over its trained tokens."""
         texts = (self.target or {}) if target else self.held_out
-        path = self.folder / CELLS / model / (TARGET_NATS if target else NATS)
-        return read_numbers(path, len(texts.get("tokens", [])), REMADE)
+        return read_numbers(self._file(model, TARGET_NATS if target else NATS), len(texts.get("tokens", [])), REMADE)
 
     @cached_property
     def scored(self) -> list[ScoredLine]:
@@ -202,7 +219,7 @@ class FineTuneRun:
         """
         if not (records := self.scored):
             return {}
-        path = self.folder / CELLS / model / SCORES
+        path = self._file(model, SCORES)
         lines: list[ScoreLine] = read_json_lines(path, ScoreLine, REMADE)
         if len(lines) != len(records):
             raise StoreError(f"{path} is damaged: it should hold {len(records):,} lines; {REMADE}.")

@@ -76,6 +76,7 @@ class CellFile(TypedDict):
     learning_rate: NotRequired[Finite | None]
     losses: NotRequired[list[tuple[Count, Finite]] | None]
     seconds: NotRequired[Finite]
+    checksums: NotRequired[dict[Name, str]]
 
 
 class TriedFile(TypedDict):

@@ -319,6 +319,17 @@ def checksum(path: Path, *, sampled: bool = False) -> str:
         return digest.hexdigest()
 
 
+def as_written(path: Path, known: str | None, advice: str) -> Path:
+    """The path, if its file's sha256 is the `known` one, or none is known; StoreError, which ends with the advice, otherwise."""
+    try:
+        if known is not None and hashlib.sha256(read_whole(path)).hexdigest() != known:
+            raise StoreError(f"{path} is damaged (it is not what was written); {advice}.")
+    except (OSError, ValueError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else str(error)
+        raise StoreError(f"{path} cannot be read ({reason}); {advice}.") from error
+    return path
+
+
 def _checksums(path: Path, size: int) -> dict[str, str]:
     return {"sha256": checksum(path), **({"sampled": checksum(path, sampled=True)} if size > SAMPLED_ABOVE else {})}
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import import_module
 from threading import Thread
+from typing import Any
 
 import pandas  # noqa: F401, a missing extra is told before the server starts
 import plotly.graph_objects  # noqa: F401
@@ -30,12 +33,17 @@ def launch(options: tuple[str, ...], hosts: tuple[str, ...] = ()) -> None:
     `hosts` are names under which browsers may reach it, besides those of this machine alone (.streamlit/config.toml): a page that
     points its own name at this machine (DNS rebinding) is refused.
     """
-    # while the server starts and the browser still loads its own part
-    Thread(target=lambda: [import_module(name) for name in FIRST_PAGE], name="fishersft-preload", daemon=True).start()
     limit = [f"--server.maxUploadSize={MOST_PUBLIC_MB}"] if public() else []  # of every upload, before it is in memory
     allowed = [f"--server.allowedHosts={name}" for name in (*LOOPBACK, *hosts)] if hosts else []
     sys.argv = ["streamlit", "run", str(paths.root() / "app.py"), *allowed, *limit, *options]
     cli.main()
+
+
+@asynccontextmanager
+async def ahead(app: st.App) -> AsyncIterator[dict[str, Any]]:
+    """Load what the first page needs as soon as the server runs, while the browser still loads its own part."""
+    Thread(target=lambda: [import_module(name) for name in FIRST_PAGE], name="fishersft-preload", daemon=True).start()
+    yield {}
 
 
 def freeze_imports() -> None:

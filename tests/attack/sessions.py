@@ -53,7 +53,9 @@ async def _visit(address: str, visitor: int, until: float, seed: int, counts: Co
                     break
                 assert isinstance(data, bytes)
                 said = ForwardMsg.FromString(data)
-                counts["errors"] += said.HasField("delta") and said.delta.new_element.HasField("exception")
+                if said.HasField("delta") and said.delta.new_element.HasField("exception"):
+                    counts["errors"] += 1
+                    click.echo(f"error on /{ask.rerun_script.page_name}?{ask.rerun_script.query_string[:1000]}", err=True)
                 counts["words of others"] += WORD.encode() in data.replace(own.encode(), b"")
                 counts["own words"] += own.encode() in data
                 finished = said.WhichOneof("type") == "script_finished"
@@ -65,12 +67,18 @@ async def _browse(browser: Any, address: str, visitor: int, until: float, seed: 
     rng, own, turns = random.Random(f"{seed} {visitor}"), f"{WORD}{visitor:04d}x", itertools.count()
     tab = await (await browser.new_context(viewport=VIEW)).new_page()
     tab.set_default_timeout(1000 * PATIENCE)
-    tab.on("pageerror", lambda _: counts.update(["errors"]))
+
+    def wrong(what: object) -> None:
+        counts["errors"] += 1
+        click.echo(f"error in a browser at {tab.url[:1000]}: {str(what)[:1000]}", err=True)
+
+    tab.on("pageerror", wrong)
 
     async def look() -> None:
         await tab.wait_for_function(IDLE, arg=[next(turns), 750], polling=50)
         said = await tab.inner_text("body")
-        counts["errors"] += await tab.locator('[data-testid="stException"]').count()
+        for one in await tab.locator('[data-testid="stException"]').all_inner_texts():
+            wrong(one)
         counts["words of others"] += WORD in said.replace(own, "")
         counts["own words"] += own in said
         counts["pages"] += 1

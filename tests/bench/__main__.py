@@ -88,15 +88,15 @@ def distributed(workers: str, as_json: bool, **options: Any) -> None:
     click.echo(json.dumps(report.as_dict()) if as_json else report.markdown())
 
 
-@bench.command(short_help="Selecting and scoring on a large pool, beside the targets.")
+@bench.command(short_help="What people wait for on a large pool, beside the targets.")
 @click.option("--sentences", type=click.IntRange(8), default=18_000, show_default=True, help="Of the generated pool.")
 @click.option("--corpus", default="", metavar="FILE", help="Read this in place of the generated pool.")
 @click.option("--only", multiple=True, metavar="PART", help="Lines whose name has this in it; repeatable.")
 @click.option("--limit", type=float, default=300.0, show_default=True, help="Seconds a selection gets.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the generated pool.")
 def large(only: tuple[str, ...], **options: Any) -> None:
-    """What people wait for on a large pool: every selector with a target, and random draws; what misses says so."""
-    click.echo(large_bench.run(large_bench.Given(**options), only, lambda name: click.echo(name, err=True)))
+    """What people wait for on a large pool: selecting, scoring, embedding, reading, the map; what misses says so."""
+    click.echo(large_bench.run(large_bench.Given(**options), only, lambda name: click.echo(name, err=True), apart=True))
 
 
 @bench.command(short_help="How long a visitor of the dashboard waits.")

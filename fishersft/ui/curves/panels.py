@@ -118,7 +118,8 @@ def controls(result: Result, row: Any, *, worlds: bool = False) -> CurveOptions:
     n = USUAL
     if against_n:
         there, asked = result.budgets.tolist(), st.session_state.get("n", USUAL)
-        near = min(there, key=lambda b: abs(math.log(b / asked)))  # after a change of result, the nearest one
+        n = asked if isinstance(asked, int) else USUAL  # a link's words for another page
+        near = min(there, key=lambda b: abs(math.log(b / n)))  # after a change of result, the nearest one
         if asked not in there and "n" in st.session_state:
             st.session_state["n"] = near
         look = {"index": there.index(near), "width": 110, "help": "Sentences chosen: the words and the upright line are there."}
