@@ -44,18 +44,19 @@ async def _visit(address: str, visitor: int, until: float, seed: int, counts: Co
             ask.rerun_script.page_name = "" if page == "explore" else page
             ask.rerun_script.query_string = urlencode({**asked, "selector": own}, errors="replace")
             await line.send(ask.SerializeToString())
-            finished = False
+            where, finished = f"/{ask.rerun_script.page_name}?{ask.rerun_script.query_string[:1000]}", False
             while not finished:
                 try:
                     data = await asyncio.wait_for(line.recv(), PATIENCE)
                 except TimeoutError:
                     counts["pages that hung"] += 1
+                    click.echo(f"nothing came for {PATIENCE:.0f} s on {where}", err=True)
                     break
                 assert isinstance(data, bytes)
                 said = ForwardMsg.FromString(data)
                 if said.HasField("delta") and said.delta.new_element.HasField("exception"):
                     counts["errors"] += 1
-                    click.echo(f"error on /{ask.rerun_script.page_name}?{ask.rerun_script.query_string[:1000]}", err=True)
+                    click.echo(f"error on {where}", err=True)
                 counts["words of others"] += WORD.encode() in data.replace(own.encode(), b"")
                 counts["own words"] += own.encode() in data
                 finished = said.WhichOneof("type") == "script_finished"
