@@ -33,7 +33,9 @@ from fishersft.design.rows import TokenEmbeddings, check_finite, gram_of, log_de
 from fishersft.errors import DesignError
 
 KEPT_BYTES = 2_000_000_000  # of the W_i; a larger pool goes without them (exact still, and slower) or samples candidates
-TOGETHER, TIGHTENED, AT_ONCE = 12, 256, 32  # gains evaluated together; bounds tightened together, and in one product
+TOGETHER, MOST_TOGETHER = 12, 96  # gains evaluated together at first, and once very many are
+ALIKE = 1.3  # times the shortest: the longest block of one product, since all are padded to it
+TIGHTENED, AT_ONCE = 256, 32  # bounds tightened together, and in one product
 LARGEST_D, DETERMINANTS = 32, 256  # dimension up to which blocks are kept as matrices; determinants in one call
 TRUST = 0.995  # of the float32 products that bounds are lowered by
 
@@ -202,7 +204,7 @@ class Matching(Shard):
     ) -> None:
         self.t, self.trace, self.d = prior_tokens, prior_tokens * rows.dimension, rows.dimension
         self.M, self.per_token = M, per_token
-        self.falls, self.traces = Falls(rows), np.zeros(len(rows))
+        self.falls, self.traces, self._looked = Falls(rows), np.zeros(len(rows)), 0
         super().__init__(rows, prior_tokens * M, score=self._fall, later=later)
         self.batch = self.queue = TOGETHER  # bounds fall while one looks: look at few at once
 
@@ -224,6 +226,7 @@ class Matching(Shard):
         super().accept(position, block)
         self.t += float(self.rows.tokens[position])
         self.trace += float(self.traces[position])
+        self._looked, self.batch, self.queue = 0, TOGETHER, TOGETHER
 
     def _promising(self, least: float, known: np.ndarray, most: int) -> np.ndarray:
         while True:
@@ -237,12 +240,32 @@ class Matching(Shard):
     def _evaluate(self, some: np.ndarray, *, exact: bool = False) -> np.ndarray:
         if not self.falls.kept or exact:
             return super()._evaluate(some, exact=exact)
+        gains, lengths = np.empty(len(some)), self.rows.tokens[some]
+        order = np.argsort(lengths, kind="stable")
+        for part in np.split(order, _alike(lengths[order])):
+            gains[part] = self._evaluate_alike(some[part])
+        self._looked += len(some)
+        self.batch = self.queue = min(max(TOGETHER, self._looked // 8), MOST_TOGETHER)
+        return gains
+
+    def _evaluate_alike(self, some: np.ndarray) -> np.ndarray:
+        """(k,) gains of blocks of like length."""
         self.evaluations += len(some)
         X, lengths = self.rows.stacked(some.tolist(), torch.float32 if self.error else torch.float64, self._most)
         Z, P = self.factor.screen(X) if self.error else self.factor.whiten(X)
         gains, factor = log_dets(gram_of(Z, P, lengths))
         self.falls.evaluated(some, X, lengths, factor)
         return gains
+
+
+def _alike(lengths: np.ndarray) -> np.ndarray:
+    """Where ascending lengths are cut into parts of which the longest is little longer than the shortest."""
+    cuts, first = [], 0
+    for k, m in enumerate(lengths):
+        if m > ALIKE * lengths[first]:
+            cuts.append(k)
+            first = k
+    return np.array(cuts, dtype=int)
 
 
 class _SmallMatching:
