@@ -16,6 +16,7 @@ from fishersft.design.factor import Factor
 from fishersft.design.greedy import Shard
 from fishersft.design.information import as_rows, design_matrix, gain, token_gains, whiten
 from fishersft.design.rows import TokenEmbeddings
+from fishersft.design.trajectory import designs_at
 from fishersft.selectors import Budget, Order, Pool, Selector
 from fishersft.selectors.base import Progress
 
@@ -184,8 +185,14 @@ def gains_now(embeddings: TokenEmbeddings, picked: np.ndarray, sigma2: float = 1
 
     Rows of more than 128 numbers are swept in float32, which is exact to about 1e-5 of a gain.
     """
-    V = design_matrix((embeddings.block(p) for p in picked), embeddings.dimension, sigma2)
-    return Shard(embeddings, V).gains
+    (V,) = designs_at(embeddings, picked, [len(picked)], sigma2)
+    return _Sweep(embeddings, V.numpy()).gains
+
+
+class _Sweep(Shard):
+    """Every gain once; nothing is picked."""
+
+    follows = False
 
 
 def rechosen(

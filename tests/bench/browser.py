@@ -41,6 +41,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 START = 60.0  # seconds that a server may take to answer
 QUIET = 6  # looks, 0.1 s apart, without another message after which a run is over
 PATIENCE = 300.0  # seconds that one thing on a page may take
+IDLE_SHARE = 0.05  # of a second of processor time that a server takes which does nothing
 LONGEST = 1_800.0  # seconds that preparing a page may take
 BUSY = '[data-testid="stStatusWidget"], [data-testid="stSkeleton"]'
 ONE_DOT = """import plotly.graph_objects as go
@@ -95,6 +96,15 @@ class Served:
 
         times = psutil.Process(self.process).cpu_times()
         return float(times.user + times.system)
+
+    def rest(self) -> None:
+        """Wait until it does nothing more, as what a page does not wait for is computed behind it."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            before = self.cpu()
+            time.sleep(1)
+            if self.cpu() - before < IDLE_SHARE:
+                return
 
 
 @contextlib.contextmanager

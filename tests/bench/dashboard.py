@@ -328,6 +328,7 @@ class Book:
                 visitor.settle()
             visitor.move()
         visitor.settle()
+        served.rest()
         each, before = [], served.cpu()
         for k in range(self.moves):
             each.append(visitor.move(KEYS[k % len(KEYS)])[0])
