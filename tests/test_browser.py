@@ -73,7 +73,7 @@ def test_a_page_under_another_name_cannot_talk_to_the_dashboard(dashboard):
 
     here = urlsplit(dashboard).netloc
     assert answer(here, dashboard) == b"101"
-    assert answer("evil.example", "http://evil.example") == b"403"  # a name that its owner has pointed at this machine
+    assert answer("evil.example", "http://evil.example") == b"400"  # a name that its owner has pointed at this machine
     assert answer(here, "http://evil.example") == b"403"
 
 
