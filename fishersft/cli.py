@@ -34,6 +34,7 @@ COMMANDS = {
 }  # the short help of each, so that the group's help imports no command; a test compares them
 
 
+LONGEST_WORD = 500  # of a refusal, which names what was given, that is shown whole
 MODULES = {"embed": "select", "reproduce": "finetune"}  # of the commands that are not in a module of their own name
 
 
@@ -113,7 +114,8 @@ class _Told(logging.Handler):
 
 
 def _refuse(sentence: str, status: int) -> None:
-    click.echo(f"fishersft: {in_terminal(' '.join(sentence.split()))}", err=True)
+    words = [word if len(word) <= LONGEST_WORD else f"{word[:60]}…{word[-20:]}" for word in sentence.split()]
+    click.echo(f"fishersft: {in_terminal(' '.join(words))}", err=True)
     sys.exit(status)
 
 

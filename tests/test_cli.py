@@ -151,3 +151,10 @@ def test_a_missing_extra_names_the_install_command():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "pip install 'fishersft[app]'" in done.stderr
+
+
+def test_a_number_without_end_is_not_said_again_whole():
+    done = run("runs", "show", "abcd", "--lines", "9" * 5_000)
+    assert done.returncode == 2
+    assert "is not a valid" in done.stderr
+    assert len(done.stderr) < 300
