@@ -127,14 +127,13 @@ def find_run(
 
 def damaged_runs(store: Store | None = None) -> list[str]:
     """A sentence for each model of a fine-tuning run, and each arena, that is not what was written; every byte is read."""
-    there = [run for kind in (FINETUNED, ARENA) for run in runs(kind, store)]
-    found = [run.problem for run in there if run.problem]
-    for run in there:
-        if run.kind == FINETUNED and not run.problem:
-            try:
-                found += run.content.damage()
-            except StoreError as error:
-                found.append(str(error))
+    found: list[str] = []
+    for run in [*runs(FINETUNED, store), *runs(ARENA, store)]:
+        try:
+            content = run.opened  # reading an arena verifies it
+            found += content.damage() if run.kind == FINETUNED else []
+        except StoreError as error:
+            found.append(str(error))
     return found
 
 

@@ -176,8 +176,8 @@ class FineTuneRun:
         found = []
         for name, model in self.models.items():
             try:
-                for file in model.facts.get("checksums", {}):
-                    self._file(name, file)
+                for file, known in model.facts.get("checksums", {}).items():
+                    as_written(self.folder / CELLS / name / file, known, REMADE)
             except StoreError as error:
                 found.append(str(error))
         return found

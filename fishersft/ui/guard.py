@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
@@ -42,19 +43,17 @@ class NamelessFolder:
     """The first message to a browser names the file that Streamlit runs; the folder is taken out of it."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app, self.folder = app, str(paths.root())
+        self.app, self.folder = app, str(paths.root()).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def without_folder(message: Message) -> None:
             data = message.get("bytes") or b""
-            if scope["type"] == "websocket" and self.folder.encode() in data:
-                said = ForwardMsg.FromString(data)
-                if said.HasField("new_session"):
-                    said.new_session.main_script_path = said.new_session.main_script_path.removeprefix(self.folder).lstrip("/\\")
-                    message = {**message, "bytes": said.SerializeToString()}
+            if self.folder in data and (said := ForwardMsg.FromString(data)).HasField("new_session"):
+                said.new_session.main_script_path = Path(said.new_session.main_script_path).name
+                message = {**message, "bytes": said.SerializeToString()}
             await send(message)
 
-        await self.app(scope, receive, without_folder)
+        await self.app(scope, receive, without_folder if scope["type"] == "websocket" else send)
 
 
 class HostedDemo:
